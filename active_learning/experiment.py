@@ -1,0 +1,107 @@
+"""The self-made world as a project: its problems, its solutions, and an oracle for a labeler.
+
+Reads `simulation`; writes, through the stages of annotation, a project like any other. The demonstration is one of them.
+"""
+
+import uuid
+from collections.abc import Callable, Iterator
+
+import orjson
+from django.contrib.auth import get_user_model
+from django.db import transaction
+from django.urls import reverse
+from sesame.utils import get_query_string
+
+from active_learning import rounds, simulation
+from active_learning.simulation import SimulatedProblem, SimulatedSolution
+from annotation import ingest
+from annotation.models import FinishReason, Membership, Project, Role
+
+DEMONSTRATION = "demonstration"
+GUIDELINES = """\
+Read the problem, then rate the solution one step at a time, until its first mistake.
+
+**Positive** (key 3): right, sensible here, easy to verify, and a step towards the answer.
+
+**Neutral** (key 2): nothing wrong, but no progress: it restates, muses, or checks again.
+
+**Negative** (key 1): wrong, not verifiable, or beside the question. Rating ends here; what follows stays unread.
+
+- *She bakes $4$ trays of $12$ muffins, so $4 \\times 12 = 48$ muffins.* The problem's numbers, and the sum is right: positive.
+- *Let us see what is left.* True, and no progress: neutral.
+- *$4 \\times 12 = 46$*: a slip: negative.
+- *$4 + 12 = 16$ muffins*, where the problem means four trays of twelve each: the wrong operation: negative.
+- A step is judged by itself and what comes before it, not by whether the final answer turns out right.
+"""
+PEOPLE = {
+    "olga": (Role.OWNER, "owns the project"),
+    "ann": (Role.LABELER, "labels solutions"),
+    "ben": (Role.LABELER, "labels solutions"),
+    "rita": (Role.RESEARCHER, "exports the labels"),
+}
+N_PROBLEMS, N_SOLUTIONS, N_LABELED, N_BATCH = 300, 8, 400, 60
+SEED = 2305
+ORACLE = uuid.UUID("0c1e0c1e-0000-4000-8000-000000002305")  # the pseudonym under which the oracle's labels are published
+
+
+def found_demonstration() -> bool:
+    """Make the demonstration's project and people on the very first run. True: its content is still to be made."""
+    if Project.objects.exists():
+        return False
+    with transaction.atomic():
+        project = Project.objects.create(
+            slug=DEMONSTRATION, name="Word problems", guidelines=GUIDELINES, batch_size=N_BATCH, retrain_every_labels=2000
+        )
+        for name, (role, _) in PEOPLE.items():
+            person = get_user_model().objects.create_user(name, is_staff=role == Role.OWNER, is_superuser=role == Role.OWNER)  # no password
+            Membership.objects.create(project=project, user=person, role=role)
+    return True
+
+
+def make_demonstration(*, progress: Callable[[str, int, int | None], None] | None = None) -> Project:
+    """Fill the demonstration: problems, solutions, labels of the oracle on some of them, and a first batch for people.
+
+    A second call changes nothing: loading is idempotent, and the batch is published once.
+    """
+    found_demonstration()
+    project = Project.objects.get(slug=DEMONSTRATION)
+    world = simulation.make_world(SEED, n_problems=N_PROBLEMS, n_solutions=N_SOLUTIONS)
+    ingest.add_solutions(project, _rows(world), progress=progress)
+    if not rounds.any_published(project):
+        rounds.run(rounds.start(project, strategy=rounds.UNIFORM, seed=SEED, ring=False).pk)
+    return project
+
+
+def _rows(world: Iterator[tuple[SimulatedProblem, list[SimulatedSolution]]]) -> Iterator[ingest.NewSolution]:
+    """Yield the world as values to load; the oracle labels up to two solutions of a problem until it has labeled enough."""
+    labeled = 0
+    for problem, solutions in world:
+        new = ingest.NewProblem(
+            problem.statement, problem.answer, problem.reference_solution, problem.external_id, problem.subject, str(problem.level)
+        )
+        for place, solution in enumerate(solutions):
+            annotation = None
+            if place < 2 and labeled < N_LABELED:
+                annotation, labeled = _annotation(problem, solution), labeled + 1
+            yield ingest.NewSolution(new, solution.steps, solution.final_answer, "simulated generator", annotation)
+
+
+def _annotation(problem: SimulatedProblem, solution: SimulatedSolution) -> ingest.NewAnnotation:
+    """Return the oracle's labels as if they came from a file."""
+    told = simulation.label(solution)
+    return ingest.NewAnnotation(
+        tuple(ingest.NewLabel(step, rating, chosen=rating >= 0, shown_at=0) for step, rating in enumerate(told.ratings)),
+        FinishReason(told.finish_reason),
+        canonical=orjson.dumps([problem.external_id, solution.steps, told.ratings]),
+        labeler=ORACLE,
+    )
+
+
+def sign_in_links(address: str) -> list[tuple[str, str, str]]:
+    """Return (name, what the person does, one-time link) for each person of the demonstration who has no password."""
+    people = get_user_model().objects.filter(username__in=PEOPLE, membership__project__slug=DEMONSTRATION, is_active=True).order_by("pk")
+    return [
+        (person.username, PEOPLE[person.username][1], f"{address}{reverse('sign-in-link')}{get_query_string(person)}")
+        for person in people
+        if not person.has_usable_password()
+    ]

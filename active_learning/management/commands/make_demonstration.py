@@ -1,0 +1,17 @@
+"""Command: make the demonstration project."""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from active_learning import experiment
+from annotation.management.progress import drawn_progress
+
+
+class Command(BaseCommand):
+    help = "Make the demonstration project of simulated word problems, its people and its first batch. A second call changes nothing."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        with drawn_progress() as progress:
+            project = experiment.make_demonstration(progress=progress)
+        self.stdout.write(f"The project {project.slug} is ready. Its people: {', '.join(experiment.PEOPLE)}.")

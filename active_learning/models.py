@@ -1,0 +1,152 @@
+"""The schema of the loop: ModelVersion -> Score -> Selection, driven by Round.
+
+A run (training, scoring, selecting) is a row with state, heartbeat, attempt and token; Celery only rings the bell.
+"""
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models import F, Q
+from django.db.models.functions import Now
+
+from annotation.models import Batch, Problem, Project, Snapshot, Solution, one_of
+
+
+class ModelKind(models.TextChoices):
+    PRM = "prm"
+    ORM = "orm"
+
+
+class ModelState(models.TextChoices):
+    QUEUED = "queued"
+    RUNNING = "running"
+    READY = "ready"
+    FAILED = "failed"
+
+
+class RoundState(models.TextChoices):
+    QUEUED = "queued"
+    TRAINING = "training"
+    SCORING = "scoring"
+    SELECTING = "selecting"
+    PUBLISHED = "published"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+UNFINISHED = ["queued", "training", "scoring", "selecting"]
+
+
+class ModelVersion(models.Model):
+    """One trained reward model, or the attempt to train it."""
+
+    project = models.ForeignKey(Project, on_delete=models.PROTECT)
+    number = models.PositiveIntegerField()
+    kind = models.CharField(max_length=4, choices=ModelKind, default=ModelKind.PRM)
+    base = models.CharField(max_length=500)
+    snapshot = models.ForeignKey(Snapshot, null=True, on_delete=models.PROTECT)
+    config = models.JSONField(default=dict)
+    artifact = models.CharField(max_length=500, blank=True)  # folder relative to STEPMARK_HOME
+    sha256 = models.CharField(max_length=64, blank=True)  # of the artifact's manifest
+    metrics = models.JSONField(default=dict)
+    seed = models.BigIntegerField(default=0)
+    code_version = models.CharField(max_length=64, blank=True)
+    state = models.CharField(max_length=8, choices=ModelState, default=ModelState.QUEUED)
+    failure = models.TextField(blank=True)
+    progress = models.JSONField(default=dict)  # stage, done, total, seconds left: what a page shows of a running one
+    heartbeat_at = models.DateTimeField(null=True)
+    attempt = models.PositiveSmallIntegerField(default=0)
+    token = models.PositiveIntegerField(default=0)
+    champion = models.BooleanField(default=False)
+    created_at = models.DateTimeField(db_default=Now())
+    ready_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(name="model_number", fields=["project", "number"]),
+            models.UniqueConstraint(name="model_one_running", fields=["project"], condition=Q(state="running")),
+            models.UniqueConstraint(name="model_one_champion", fields=["project", "kind"], condition=Q(champion=True)),
+            models.CheckConstraint(name="model_ready_is_hashed", condition=~Q(state="ready") | ~Q(sha256="")),
+            models.CheckConstraint(name="model_champion_is_ready", condition=Q(champion=False) | Q(state="ready")),
+            one_of("model_kind", "kind", ModelKind),
+            one_of("model_state", "state", ModelState),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.project.slug} {self.kind} {self.number}"
+
+
+class Score(models.Model):
+    """What one model version says of one solution.
+
+    PARTITION BY LIST (model_version): load with COPY, index, attach; dropping a version drops its partition. Django
+    cannot say that, so the first migration makes the table in SQL. No foreign keys: validating them on ATTACH would read
+    twelve million rows, and a partition is written by one COPY out of a query over exactly those tables.
+    """
+
+    pk = models.CompositePrimaryKey("model_version", "solution")
+    model_version = models.ForeignKey(ModelVersion, on_delete=models.CASCADE, db_index=False, db_constraint=False)
+    solution = models.ForeignKey(Solution, on_delete=models.CASCADE, db_index=False, db_constraint=False)
+    problem = models.ForeignKey(Problem, on_delete=models.CASCADE, db_index=False, db_constraint=False)
+    score = models.FloatField()  # product over steps of p(neutral) + p(positive)
+    first_weak_step = models.SmallIntegerField(null=True)
+    outcome = models.CharField(max_length=8)
+
+    class Meta:
+        indexes = [
+            # The selection: the most convincing wrong answers of a problem.
+            models.Index(F("problem"), F("score").desc(), name="score_wrong", condition=Q(outcome="wrong")),
+        ]
+
+
+class Round(models.Model):
+    """One turn of the loop: train -> score -> select -> publish."""
+
+    project = models.ForeignKey(Project, on_delete=models.PROTECT)
+    generation = models.PositiveSmallIntegerField()
+    model_version = models.ForeignKey(ModelVersion, null=True, on_delete=models.PROTECT)
+    batch = models.ForeignKey(Batch, null=True, on_delete=models.PROTECT)
+    strategy = models.CharField(max_length=40)
+    params = models.JSONField(default=dict)
+    seed = models.BigIntegerField(default=0)
+    state = models.CharField(max_length=10, choices=RoundState, default=RoundState.QUEUED)
+    failure = models.TextField(blank=True)
+    progress = models.JSONField(default=dict)
+    heartbeat_at = models.DateTimeField(null=True)
+    attempt = models.PositiveSmallIntegerField(default=0)
+    token = models.PositiveIntegerField(default=0)
+    created_at = models.DateTimeField(db_default=Now())
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(name="round_one_unfinished", fields=["project"], condition=Q(state__in=UNFINISHED)),
+            one_of("round_state", "state", RoundState),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.project.slug} round {self.generation}"
+
+
+class Selection(models.Model):
+    """One solution a round chose, and why."""
+
+    round = models.ForeignKey(Round, on_delete=models.CASCADE)
+    solution = models.ForeignKey(Solution, on_delete=models.PROTECT)
+    rank = models.PositiveIntegerField()
+    score = models.FloatField(null=True)  # null: chosen without a model
+    step_scores = ArrayField(models.FloatField(), default=list)  # p(neutral) + p(positive) of each step
+    reason = models.CharField(max_length=200)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(name="selection_once", fields=["round", "solution"]),
+            models.UniqueConstraint(name="selection_rank", fields=["round", "rank"]),
+        ]
+
+
+class Worker(models.Model):
+    """A Celery worker that says it is alive: a dead one must be seen on the manager's page, broker or not."""
+
+    name = models.CharField(max_length=200, primary_key=True)
+    queues = models.CharField(max_length=200)
+    heartbeat_at = models.DateTimeField(db_default=Now())

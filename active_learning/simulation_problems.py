@@ -1,0 +1,276 @@
+"""The problems of the simulated world: a story told with numbers, and every right way to its answer.
+
+Pure: reads `simulation_stories` and a numpy Generator, returns `SimulatedProblem`s, which `simulation` solves, rightly or not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import accumulate
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+
+from active_learning.simulation_stories import PEOPLE, STORIES, Event, Story, Sum
+
+T = TypeVar("T")
+LARGEST = 240  # in a right solution: few enough numbers for one token each, and for a tiny model to learn their sums
+CONSTANTS = (1, 2, 3, 7, 12, 60)  # common knowledge: the first quantities of every plan, told in no statement
+LATEX = {"+": "+", "-": "-", "*": r"\times", "/": r"\div", "=": "="}
+DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+BESIDE = -1  # the place of a mistake that lies beside the way to the answer
+
+
+class MistakeKind(StrEnum):
+    """The kinds of mistakes people make; blind corruption of a right solution imitates the first three, hardly the others."""
+
+    SLIP = "slip"  # the sum itself comes out wrong
+    COPIED_NUMBER = "copied_number"  # a number is not the one that the problem or an earlier step gave
+    WRONG_OPERATION = "wrong_operation"  # the sum does not do what its own words say
+    SKIPPED_CONDITION = "skipped_condition"  # something the problem told is left out
+    UNIT = "unit"  # a conversion is forgotten, or done with the wrong factor
+    MISREAD_CONDITION = "misread_condition"  # words and sum agree with each other, but not with the problem
+    OTHER_QUESTION = "other_question"  # a true sentence is given as the answer to another question
+
+
+KIND_WEIGHTS = {  # where a problem invites the kind at all: only some have units, or words to misread
+    MistakeKind.SLIP: 0.24,
+    MistakeKind.COPIED_NUMBER: 0.24,
+    MistakeKind.WRONG_OPERATION: 0.12,
+    MistakeKind.SKIPPED_CONDITION: 0.20,
+    MistakeKind.UNIT: 0.40,
+    MistakeKind.MISREAD_CONDITION: 0.20,
+    MistakeKind.OTHER_QUESTION: 0.08,
+}
+CARELESS = (MistakeKind.SLIP, MistakeKind.COPIED_NUMBER)  # no problem invites these more than another: they are never its trap
+
+
+class Operation(NamedTuple):
+    """A sum whose operands are places in the plan's quantities."""
+
+    sign: str
+    left: int
+    right: int
+    says: tuple[str, ...]
+    states: str
+    skippable: bool
+    conversion: bool
+    misread: Operation | None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One right way through a problem, and the mistakes it invites.
+
+    A mistake's place is the operation it spoils; for OTHER_QUESTION the operation (or, counted on, the aside) whose result is the answer.
+    """
+
+    operations: tuple[Operation, ...]
+    asides: tuple[Operation, ...]
+    quantities: tuple[int, ...]  # constants, told numbers, then the true result of each operation
+    invitations: tuple[tuple[MistakeKind, int], ...]
+    thresholds: tuple[float, ...]  # cumulative shares of the invitations, without the last
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatedProblem:
+    external_id: str
+    statement: str
+    answer: str
+    subject: str
+    level: int  # 1-5: operations - 1
+    reference_solution: str
+    burden: float  # a solver of skill s is right with probability s ** burden
+    facts: tuple[str, ...]  # the statement's sentences before the question, uncapitalised
+    question: str
+    answers: str  # the sentence that answers it
+    words: Mapping[str, str]
+    n_numbers: int  # constants and told numbers: where the results begin among a plan's quantities
+    plans: tuple[Plan, ...]
+
+
+class Infeasible(Exception):
+    """The sums of a draw leave the small whole numbers; the draw is made again."""
+
+
+def make_problem(rng: np.random.Generator, *, external_id: str) -> SimulatedProblem:
+    """Draw a word problem: a story, its people and numbers, the question, and every right way to the answer.
+
+    Statements rarely repeat; `simulation.make_world` takes care that they never do.
+    """
+    while True:
+        with suppress(Infeasible):
+            return _tell(pick(rng, STORIES), rng, external_id)
+
+
+def pick(rng: np.random.Generator, choices: Sequence[T]) -> T:
+    """Draw one of the choices (a tenth of the cost of Generator.choice)."""
+    return choices[int(rng.random() * len(choices))]
+
+
+def calculate(sign: str, a: int, b: int, *, largest: int) -> int:
+    """Do a sum; raise Infeasible when the result is no whole number from 2 to `largest`."""
+    c, rest = a + b, 0
+    if sign == "-":
+        c = a - b
+    elif sign == "*":
+        c = a * b
+    elif sign == "/":
+        c, rest = divmod(a, b)
+    elif sign == "=":
+        c = b
+    if rest or not 2 <= c <= largest:
+        raise Infeasible
+    return c
+
+
+def say(wording: str, words: Mapping[str, str], sign: str, a: int, b: int, c: int) -> str:
+    """Fill a wording with the cast's words and the sum in LaTeX."""
+    return wording.format_map({**words, "a": f"${a}$", "b": f"${b}$", "c": f"${c}$", "sum": f"${a} {LATEX[sign]} {b} = {c}$"})
+
+
+def capitalise(text: str) -> str:
+    return text[0].upper() + text[1:]
+
+
+def _tell(story: Story, rng: np.random.Generator, external_id: str) -> SimulatedProblem:
+    """Chain events of the story until there are enough operations, write the statement, compile the ways to the answer."""
+    words = dict(pick(rng, story.casts), day=pick(rng, DAYS))
+    for role, i in zip(("who", "friend", "third"), rng.permutation(len(PEOPLE)), strict=False):
+        words[role], words[f"{role}_she"], words[f"{role}_her"] = PEOPLE[i]
+    words |= {"she": words["who_she"], "her": words["who_her"]}
+
+    wanted = 2 + int(rng.random() * 5)
+    chosen: list[tuple[Event, dict[str, int]]] = []
+    told: list[int] = []
+    state, x, n_operations, longest = "", 0, 0, 0
+    while longest < wanted:
+        possible = [event for event in story.events if _may_follow(event, state, chosen) and longest + _n_sums(event) <= wanted]
+        event, draws, results = _happen(possible, told, x, rng)
+        chosen.append((event, draws))
+        told += draws.values()
+        state, n_operations, longest = event.changes.partition("-> ")[2], n_operations + len(event.sums), longest + _n_sums(event)
+        x = results[-1] if results else x
+    last = next(event for event, _ in reversed(chosen) if event.sums)
+    if n_operations < 2 or not last.asks:
+        raise Infeasible
+
+    facts = tuple(event.told.format_map(words | {name: f"${number}$" for name, number in draws.items()}) for event, draws in chosen)
+    question = last.asks.format_map(words)
+    trap = 1.6 * rng.random() if rng.random() < 0.5 else 0.0
+    ways = (False, True) if any(event.other_way for event, _ in chosen) else (False,)
+    plans = tuple(_compile(chosen, (*CONSTANTS, *told), other_way=other_way, trap=trap, rng=rng) for other_way in ways)
+    n_numbers = len(CONSTANTS) + len(told)
+    return SimulatedProblem(
+        external_id=external_id,
+        statement=" ".join([*map(capitalise, facts), question]),
+        answer=str(x),
+        subject=story.subject,
+        level=n_operations - 1,
+        reference_solution=_reference(plans[0], n_numbers, last.answers, words),
+        burden=n_operations * (0.15 + 0.9 * rng.random()),
+        facts=facts,
+        question=question,
+        answers=last.answers,
+        words=words,
+        n_numbers=n_numbers,
+        plans=plans,
+    )
+
+
+def _may_follow(event: Event, state: str, chosen: Sequence[tuple[Event, Mapping[str, int]]]) -> bool:
+    before = event.changes.partition("->")[0].strip()
+    return state in before.split("|") and all(event is not earlier for earlier, _ in chosen)
+
+
+def _n_sums(event: Event) -> int:
+    return max(len(event.sums), len(event.other_way))
+
+
+def _happen(possible: Sequence[Event], told: Sequence[int], x: int, rng: np.random.Generator) -> tuple[Event, dict[str, int], list[int]]:
+    """Draw one of the events and numbers with which its sums come out."""
+    for _ in range(10 if possible else 0):
+        event = pick(rng, possible)
+        if not event.sums and rng.random() < 0.7:
+            continue  # a fact that no question needs is the exception
+        draws = {name: pick(rng, numbers) for name, numbers in event.draws.items()}
+        if len({*told, *draws.values()}) == len(told) + len(draws):  # all told numbers differ, so that one copied wrongly is wrong
+            with suppress(Infeasible):
+                return event, draws, _reckon(event.sums, draws, x)
+    raise Infeasible
+
+
+def _reckon(sums: Sequence[Sum], draws: Mapping[str, int], x: int) -> list[int]:
+    scope = {**{str(c): c for c in CONSTANTS}, **draws, "x": x}
+    results: list[int] = []
+    for number, one in enumerate(sums, 1):
+        left, sign, right = one.equation.split()
+        results.append(calculate(sign, scope[left], scope[right], largest=LARGEST))
+        scope[f"#{number}"] = results[-1]
+    return results
+
+
+def _compile(
+    chosen: Sequence[tuple[Event, Mapping[str, int]]], numbers: tuple[int, ...], *, other_way: bool, trap: float, rng: np.random.Generator
+) -> Plan:
+    """Turn the names of operands into places, and list the mistakes that this way invites, one of them as a trap."""
+    quantities = list(numbers)
+    operations: list[Operation] = []
+    asides: list[Operation] = []
+    scope = {str(c): place for place, c in enumerate(CONSTANTS)}
+    place = len(CONSTANTS)
+
+    def placed(one: Sum) -> Operation:
+        left, sign, right = one.equation.split()
+        misread = placed(one.misread) if one.misread else None
+        return Operation(sign, scope[left], scope[right], tuple(one.says.split(" | ")), one.states, one.skippable, one.conversion, misread)
+
+    def value(operation: Operation) -> int:
+        return calculate(operation.sign, quantities[operation.left], quantities[operation.right], largest=LARGEST)
+
+    for event, draws in chosen:
+        for name in draws:
+            scope[name] = place
+            place += 1
+        for number, one in enumerate(other_way and event.other_way or event.sums, 1):
+            operations.append(placed(one))
+            scope[f"#{number}"] = len(quantities)
+            quantities.append(value(operations[-1]))
+        if event.sums:
+            scope["x"] = len(quantities) - 1
+        for aside in map(placed, event.asides):
+            with suppress(Infeasible):
+                value(aside)
+                asides.append(aside)
+    invitations = _invitations(operations, asides)
+    n_of_kind = {kind: sum(kind is other for other, _ in invitations) for kind, _ in invitations}
+    weights = [KIND_WEIGHTS[kind] / n_of_kind[kind] for kind, _ in invitations]
+    weights[pick(rng, [i for i, (kind, _) in enumerate(invitations) if kind not in CARELESS])] += trap
+    *thresholds, total = accumulate(weights)
+    return Plan(tuple(operations), tuple(asides), tuple(quantities), tuple(invitations), tuple(t / total for t in thresholds))
+
+
+def _invitations(operations: Sequence[Operation], asides: Sequence[Operation]) -> list[tuple[MistakeKind, int]]:
+    invitations = [(MistakeKind.SLIP, BESIDE)]
+    for k, operation in enumerate(operations):
+        invitations += [(kind, k) for kind in (MistakeKind.SLIP, MistakeKind.COPIED_NUMBER, MistakeKind.WRONG_OPERATION)]
+        invitations += [(MistakeKind.SKIPPED_CONDITION, k)] * operation.skippable
+        invitations += [(MistakeKind.UNIT, k)] * operation.conversion
+        invitations += [(MistakeKind.MISREAD_CONDITION, k)] * (operation.misread is not None)
+    goal = len(operations) - 1
+    return invitations + [
+        (MistakeKind.OTHER_QUESTION, k) for k, operation in enumerate([*operations, *asides]) if operation.states and k != goal
+    ]
+
+
+def _reference(plan: Plan, n_numbers: int, answers: str, words: Mapping[str, str]) -> str:
+    """Write the solution that the problem's author would print: the first wording of every operation, then the answer."""
+    lines = []
+    for c, (sign, left, right, says, *_) in zip(plan.quantities[n_numbers:], plan.operations, strict=True):
+        lines.append(capitalise(say(says[0], words, sign, plan.quantities[left], plan.quantities[right], c)))
+    answer = plan.quantities[-1]
+    lines.append(f"So {say(answers, words, '=', answer, answer, answer)}")
+    return ".\n".join(lines) + f".\n\n# Answer\n\n{answer}"

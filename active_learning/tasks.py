@@ -1,0 +1,38 @@
+"""What beat and the pages ask the workers to do. Each task calls one stage function; a lost or doubled bell changes nothing."""
+
+import threading
+
+from celery import shared_task
+from celery.signals import worker_ready
+from django.db import connection
+
+from active_learning import rounds
+
+
+@shared_task
+def run_round(round_id: int) -> str:
+    return rounds.run(round_id).state
+
+
+@shared_task
+def sweep() -> list[int]:
+    return rounds.sweep()
+
+
+@shared_task
+def start_due_rounds() -> list[int]:
+    return [started.pk for started in rounds.start_due_rounds()]
+
+
+@worker_ready.connect
+def say_alive(sender, **_) -> None:
+    """Beat from the worker's main process, which goes on while its child trains."""
+    name, queues = sender.hostname, ",".join(sorted(queue.name for queue in sender.app.amqp.queues.consume_from.values()))
+
+    def beat() -> None:
+        while True:
+            rounds.say_alive(name, queues=queues)
+            connection.close_if_unusable_or_obsolete()
+            threading.Event().wait(10)
+
+    threading.Thread(target=beat, daemon=True, name="say-alive").start()

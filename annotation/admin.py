@@ -1,0 +1,120 @@
+"""The stock administration of the labeling flow: look anything up, mend projects and memberships, never rewrite history."""
+
+from django.contrib import admin
+from django.http import HttpRequest
+
+from annotation import models
+
+
+class ReadOnly(admin.ModelAdmin):
+    """Rows that stages write and nobody edits: append-only by trigger, or fenced by tokens."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, row: object = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, row: object = None) -> bool:
+        return False
+
+
+class MembershipInline(admin.TabularInline):
+    model = models.Membership
+    raw_id_fields = ["user"]
+    readonly_fields = ["export_uuid"]
+    extra = 0
+
+
+@admin.register(models.Project)
+class ProjectAdmin(admin.ModelAdmin):
+    list_display = ["name", "slug", "overlap", "lease_minutes", "show_reference_answer", "base_model", "created_at"]
+    search_fields = ["name", "slug"]
+    readonly_fields = ["created_at"]
+    inlines = [MembershipInline]
+
+
+@admin.register(models.Membership)
+class MembershipAdmin(admin.ModelAdmin):
+    list_display = ["user", "project", "role", "qualified_at", "suspended_at"]
+    list_filter = ["role"]
+    list_select_related = ["user", "project"]
+    search_fields = ["user__username", "user__email", "project__slug", "export_uuid"]
+    raw_id_fields = ["user", "project"]
+    readonly_fields = ["export_uuid"]
+
+
+@admin.register(models.Problem)
+class ProblemAdmin(ReadOnly):
+    list_display = ["external_id", "project", "split", "subject", "level", "answer"]
+    list_filter = ["split"]
+    list_select_related = ["project"]
+    search_fields = ["=external_id", "statement"]
+    show_full_result_count = False  # a count of millions on every page
+
+
+@admin.register(models.Solution)
+class SolutionAdmin(ReadOnly):
+    list_display = ["id", "problem", "final_answer", "outcome", "source", "withdrawn_at"]
+    list_filter = ["outcome"]
+    list_select_related = ["problem"]
+    search_fields = ["=id", "=problem__external_id"]
+    exclude = ["digest"]
+    show_full_result_count = False
+
+
+@admin.register(models.Batch)
+class BatchAdmin(ReadOnly):
+    list_display = ["id", "project", "generation", "kind", "state", "created_at", "closed_at"]
+    list_filter = ["kind", "state"]
+    list_select_related = ["project"]
+    search_fields = ["project__slug"]
+
+
+@admin.register(models.Task)
+class TaskAdmin(ReadOnly):
+    list_display = ["id", "batch_id", "solution_id", "kind", "priority", "overlap", "verifier_score"]
+    list_filter = ["kind"]
+    search_fields = ["=id", "=batch__id", "=solution__id"]
+    show_full_result_count = False
+
+
+@admin.register(models.Assignment)
+class AssignmentAdmin(ReadOnly):
+    list_display = ["id", "task_id", "slot", "state", "labeler", "token", "leased_at", "lease_expires_at"]
+    list_filter = ["state"]
+    list_select_related = ["labeler"]
+    search_fields = ["=id", "=task__id", "labeler__username"]
+    show_full_result_count = False
+
+
+@admin.register(models.Annotation)
+class AnnotationAdmin(ReadOnly):
+    list_display = ["id", "solution_id", "labeler", "revision", "finish_reason", "active_ms", "created_at"]
+    list_filter = ["finish_reason"]
+    list_select_related = ["labeler"]
+    search_fields = ["=id", "=solution__id", "labeler__username", "=submission_id"]
+    exclude = ["body_hash"]
+    show_full_result_count = False
+
+
+@admin.register(models.StepLabel)
+class StepLabelAdmin(ReadOnly):
+    list_display = ["annotation_id", "step_index", "position", "rating", "flagged", "chosen", "rated_ms"]
+    search_fields = ["=annotation__id"]
+    show_full_result_count = False
+
+
+@admin.register(models.Snapshot)
+class SnapshotAdmin(ReadOnly):
+    list_display = ["project", "number", "count", "sha256", "file", "created_at"]
+    list_select_related = ["project"]
+    search_fields = ["project__slug", "=sha256"]
+
+
+@admin.register(models.Event)
+class EventAdmin(ReadOnly):
+    list_display = ["at", "actor", "verb", "subject", "request_id"]
+    list_select_related = ["actor"]
+    search_fields = ["verb", "subject", "actor__username", "=request_id"]
+    show_full_result_count = False

@@ -1,0 +1,12 @@
+"""Stage: final answers, before anything is queued. Pure: no Django, no database.
+
+Reads the text of solutions and pairs (answer, reference answer); gives the stated answer, its normal form, a `Grade` per pair and
+equivalence classes of answers. `docs/grading.md` tells the rules and what was measured.
+"""
+
+from annotation.answers.grading import GRADER_VERSION, Grade, Grader, GraderUnavailable, answer_classes, grade, grade_answers
+from annotation.answers.texts import extract_answer, normalise
+
+__all__ = [
+    "GRADER_VERSION", "Grade", "Grader", "GraderUnavailable", "answer_classes", "extract_answer", "grade", "grade_answers", "normalise",
+]  # fmt: skip

@@ -1,0 +1,145 @@
+"""Final answers as text: which one a solution states, and the normal form in which two spellings of one answer are equal. Pure."""
+
+import re
+import unicodedata
+from decimal import Decimal
+from functools import lru_cache
+
+LONGEST_ANSWER = 1_000  # characters; the longest answer of MATH has 159. Keeps every pattern below cheap on any input.
+
+# --- extraction --------------------------------------------------------------------------------------------------------
+
+_SENTENCE = re.compile(r"\banswer\b(?:\s+(?:to|for|of)\s[^.\n]{1,80}?)?(?:\*\*)?\s*(?::|=|\bis\b)(?:\*\*)?\s*:?\s*(\S.*)", re.I)
+_MATHS = re.compile(r"(\$\$|\$|\\\(|\\\[)(\S(?:.*?\S)?)(?:\$\$|\$|\\\)|\\\])")  # "$5 or $6" is money
+
+
+def extract_answer(text: str) -> str | None:
+    """Return the final answer that a solution states, or None if it states none.
+
+    The first rule that finds one decides: all after the last line `# Answer` (PRM800K); a last line `#### 18` (GSM8K) or `A: 18`
+    (GSM8K's example solutions); the last complete `\\boxed{...}`; the last sentence "the answer is ..." or "Answer: ...".
+    """
+    lines = text.rstrip().splitlines() or [""]
+    for at in range(len(lines) - 1, -1, -1):
+        if lines[at].strip() == "# Answer":
+            return "\n".join(lines[at + 1 :]).strip() or None
+    if stated := re.match(r"\s*(?:####|A:)(.*)", lines[-1]):
+        return stated[1].strip() or None
+    if (boxed := _last_boxed(text)) is not None:
+        return boxed.strip() or None
+    for line in reversed(lines):
+        for found in reversed(list(re.finditer(r"\banswer\b", line, re.I))):
+            if sentence := _SENTENCE.match(line, found.start()):
+                return _end_of_sentence(sentence[1])
+    return None
+
+
+def _last_boxed(text: str) -> str | None:
+    # One pass with a stack, so that a text of unclosed boxes stays linear, and a truncated last box does not hide a complete earlier one.
+    boxes = {found.end() for found in re.finditer(r"\\f?box(?:ed)?\s*(?=\{)", text)}
+    opened, inside = [], None
+    for brace in re.finditer(r"\\.|[{}]", text, re.S) if boxes else ():
+        if brace[0] == "{":
+            opened.append(brace.start())
+        elif brace[0] == "}" and opened and (start := opened.pop()) in boxes:
+            inside = text[start + 1 : brace.start()]
+    return inside
+
+
+def _end_of_sentence(rest: str) -> str | None:
+    if maths := _MATHS.match(rest):
+        return maths[2].strip() or None
+    return re.split(r"[.!?](?:\s|$)", rest, maxsplit=1)[0].strip(" *") or None
+
+
+# --- normal form -------------------------------------------------------------------------------------------------------
+
+_SYMBOLS = str.maketrans({
+    "−": "-", "–": "-", "÷": "/", "°": "", "％": "%", "×": r"\times ", "·": r"\cdot ", "π": r"\pi ", "∞": r"\infty ",
+    "≤": r"\le ", "≥": r"\ge ", "∪": r"\cup ", "√": r"\sqrt ", "\0": "\ufffd",
+})  # fmt: skip
+_MULTIPLES = {"hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 12}
+_MULTIPLE = re.compile(rf"(-?(?:\d{{1,3}}(?:,\d{{3}})+|\d+)?(?:\.\d+)?)(?<=\d)\s*({'|'.join(_MULTIPLES)})s?", re.I | re.ASCII)
+_UNIT = (  # whole words; nothing that could be a variable
+    r"(?:degrees?|(?:square|sq\.?|cubic|cu\.?)\s*\w+|(?:centi|milli|kilo)?met(?:er|re)s?|[ckm]m|inch(?:es)?|feet|foot|yards?|miles?|seconds?|minutes?"
+    r"|hours?|days?|weeks?|months?|years?|(?:kilo)?grams?|pounds?|ounces?|lit(?:er|re)s?|gallons?|units?|dollars?|cents?)"
+)
+_TRAILING_UNIT = re.compile(rf"(?<=[\d}})])\s*{_UNIT}(?:\s*\^\s*\{{?\d\}}?)?$", re.I)
+_TRAILING_TEXT = re.compile(r"(?<=[\w)}\]%])\s*\\text\{([^{}]*)\}\s*(?:\^\s*\{?\d\}?)?$")
+# Text behind a number that is part of the answer and no unit: 10 a.m., 5 million, a choice (C), the i of a complex number.
+_NO_UNIT = re.compile(rf"(?i:\b(?:[ap]\.?m\b|base|dozen|{'|'.join(_MULTIPLES)}))|^\s*\(?[A-Zeinx-z]\)?\s*$")
+_TOKEN_ARGUMENT = r"\s*(\w|\\pi(?![a-zA-Z]))"
+
+
+def _rules(*rules: tuple[str, str]) -> list[tuple[re.Pattern[str], str]]:
+    return [(re.compile(pattern), to) for pattern, to in rules]
+
+
+_REWRITES = _rules(
+    (r"\\(?:left|right|[bB]igg?[lr]?)(?![a-zA-Z])\.?", ""),
+    (r"(?<=\d)(?:(?<!\\)\\[,;:! ]|~)+(?=\d{3}(?!\d))|(?<!\\)\\!\s*", ""),  # 10\,000; never the `\\ ` between rows
+    (r"(?<!\\)\\[,;:> ]|~|\\q?quad(?![a-zA-Z])", " "),
+    (r"\\[dtc]frac(?![a-zA-Z])", r"\\frac"),
+    (r"\\(?:mathrm|textrm|textbf|textit|textnormal|mbox|mathbf|operatorname|rm)\s*(?=\{)", r"\\text"),
+    (r"\\(?:display|text|script)style(?![a-zA-Z])", ""),
+    (r"\\leq(?:slant)?(?![a-zA-Z])|<=", r"\\le "),
+    (r"\\geq(?:slant)?(?![a-zA-Z])|>=", r"\\ge "),
+    (r"\\lt(?![a-zA-Z])", "<"),
+    (r"\\gt(?![a-zA-Z])", ">"),
+    (r"\^\s*(?:\\circ(?![a-zA-Z])|\{\s*\\circ\s*\})|\\degrees?(?![a-zA-Z])", ""),
+    (r"\\?\$", ""),
+    (r"\s*(?:\\text\{\s*percent\s*\}|\\?%|\bpercent\b)", "%"),
+    (r"\{,\}", ","),
+    (r"\\text\{\s*(?:and|or),?\s*\}|(?<=[\d})\]])\s+(?:and|or)\s+(?=[-\d\\(\[])", ","),
+    (r"(?<!\.)(?<![ap]\.m)\.\s*$", ""),
+)
+_COMPACT = _rules(
+    (r"^[a-zA-Z]{1,2}(?:\(\w\))?\s*=(?!=)\s*(?=[^=<>]+$)", ""),  # x = 5, f(x) = 5
+    (rf"\\frac{_TOKEN_ARGUMENT}{_TOKEN_ARGUMENT}", r"\\frac{\1}{\2}"),
+    (rf"\\frac{_TOKEN_ARGUMENT}\s*(?=\{{)", r"\\frac{\1}"),
+    (rf"\\frac\s*(\{{[^{{}}]*\}}){_TOKEN_ARGUMENT}", r"\\frac\1{\2}"),
+    (rf"\\sqrt{_TOKEN_ARGUMENT}", r"\\sqrt{\1}"),
+    (r"(?<=\d)\s+(\d+)\s*/\s*(\d+)$", r"\\frac{\1}{\2}"),  # 3 1/2
+    (r"(\\[a-zA-Z]+)\s+(?=[a-zA-Z])", "\\1\0"),  # the one space that LaTeX needs
+    (r"\s+", ""),
+    ("\0", " "),
+    (r"([\^_])\{(\w)\}(?!\d)", r"\1\2"),
+    (r"(?<![\d.])\.(?=\d)", "0."),
+    (r"(\.\d*?)0+(?!\d)", r"\1"),
+    (r"(?<=\d)\.(?![\d.])", ""),
+    (r"^\+(?=[\d\\.])", ""),
+    (r"^-0$", "0"),
+    (r"^(-?)(\d+)/(\d+)$", r"\1\\frac{\2}{\3}"),
+    (r"^\\frac\{-(\d+)\}", r"-\\frac{\1}"),
+    (r"(?<=\d),(?=\d{3}(?!\d))", ", "),  # thousands are gone: this comma parts a list, and nobody may take it for thousands again
+)
+_THOUSANDS = re.compile(r"(?<![\d,.(\[])(?<!\\\{)(\d{1,3}(?:,\d{3})+)(?![\d,])")  # (1,234) may be a point
+
+
+@lru_cache(maxsize=65_536)
+def normalise(answer: str) -> str:
+    """Return the normal form under which answers are compared and cached: one spelling for what LaTeX and people spell in many.
+
+    Removes wrappers, sizes, spaces, currency, degree signs, units and thousands commas; keeps `%`. The rules are those of the MATH
+    data set's graders (Hendrycks 2021; Lightman 2023) as facts. An answer over LONGEST_ANSWER characters is only stripped.
+    """
+    text = answer.strip()
+    if len(text) > LONGEST_ANSWER:
+        return text
+    # Direction marks and joiners are invisible; "²" or "½" must not be folded to "2" or "12", so no NFKC here.
+    text = "".join(c for c in text.translate(_SYMBOLS) if c.isascii() or unicodedata.category(c) != "Cf")
+    if re.match(r"\\f?box(?:ed)?\s*\{", text) and text.endswith("}") and (inside := _last_boxed(text)):
+        text = inside
+    text = re.sub(r"^\\[(\[]|\\[)\]]$|^\*\*|\*\*$", "", text.strip())
+    for pattern, to in _REWRITES:
+        text = pattern.sub(to, text)
+    text = text.strip()
+    while (unit := _TRAILING_TEXT.search(text)) and not _NO_UNIT.search(unit[1]) and re.search(r"\d", text[: unit.start()]):
+        text = text[: unit.start()]
+    text = re.sub(r"\\text\{([^{}]*)\}", r" \1 ", text).strip()
+    text = _THOUSANDS.sub(lambda found: found[1].replace(",", ""), _TRAILING_UNIT.sub("", text))
+    if multiple := _MULTIPLE.fullmatch(text):
+        text = f"{Decimal(multiple[1].replace(',', '')).scaleb(_MULTIPLES[multiple[2].lower()]):f}"
+    for pattern, to in _COMPACT:
+        text = pattern.sub(to, text)
+    return text.lower() if re.fullmatch(r"[A-Za-z]{3,}", text) else text

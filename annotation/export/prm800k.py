@@ -1,0 +1,164 @@
+"""Stage: export, the writer of PRM800K records. Reads a snapshot's annotations, writes one JSON line each, exactly as the published
+dataset has them: order of the keys, absent keys of phase 1, nulls, naive timestamps. docs/formats.md shows a record field by field.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import orjson
+from django.conf import settings
+from django.db import connection, transaction
+
+from annotation.export.snapshots import take_snapshot
+from annotation.ingest import BadFile, Progress
+from annotation.models import BatchKind, Project, Snapshot, Split, TaskKind
+
+_ANNOTATIONS = """
+SELECT m.export_uuid::text, a.created_at AT TIME ZONE 'UTC', a.finish_reason, a.total_ms, b.generation, b.kind, t.kind, t.verifier_score,
+       t.imported_question::text, p.statement, p.reference_solution, p.answer, s.steps::text, s.final_answer,
+       (SELECT json_agg(json_build_array(l.step_index, l.position, l.rating, l.flagged, l.chosen, l.shown_at, alt.text,
+                                         alt.author_id IS NOT NULL)
+                        ORDER BY l.step_index, l.shown_at, l.position)
+          FROM annotation_steplabel l
+          LEFT JOIN annotation_stepalternative alt
+            ON l.position > 0 AND alt.solution_id = s.id AND alt.step_index = l.step_index AND alt.position = l.position
+         WHERE l.annotation_id = a.id)::text
+  FROM annotation_snapshotitem i
+  JOIN annotation_annotation a ON a.id = i.annotation_id
+  JOIN annotation_assignment seat ON seat.id = a.assignment_id
+  JOIN annotation_task t ON t.id = seat.task_id JOIN annotation_batch b ON b.id = t.batch_id
+  JOIN annotation_solution s ON s.id = a.solution_id JOIN annotation_problem p ON p.id = s.problem_id
+  LEFT JOIN annotation_membership m ON m.project_id = p.project_id AND m.user_id = a.labeler_id
+ WHERE i.snapshot_id = %s
+ ORDER BY a.id
+"""
+
+
+def write_prm800k(snapshot: Snapshot, out: BinaryIO, progress: Progress | None = None) -> int:
+    """Write the annotations of a snapshot as PRM800K records, in order of their age; return how many.
+
+    Streams through a server-side cursor, so memory does not grow. `progress(stage, done, total)` is called every 500 records.
+    """
+    count = 0
+    with transaction.atomic(), connection.chunked_cursor() as cursor:
+        cursor.itersize = 500
+        cursor.execute(_ANNOTATIONS, [snapshot.pk])
+        for row in cursor:
+            out.write(orjson.dumps(_line(*row), option=orjson.OPT_APPEND_NEWLINE))
+            count += 1
+            if progress and count % 500 == 0:
+                progress("exporting", count, snapshot.count)
+    if progress:
+        progress("exporting", count, snapshot.count)
+    return count
+
+
+def export_prm800k(
+    project: Project, out_path: Path | str, *, splits: tuple[str, ...] = (Split.TRAIN,), progress: Progress | None = None
+) -> Snapshot:
+    """Take a snapshot and publish it as a file; return the snapshot with the file's sha256.
+
+    The file is there whole or not at all; an existing one is replaced. Raises BadFile if it cannot be written: then there is no
+    snapshot either.
+    """
+    path, home = Path(out_path).absolute(), Path(settings.STEPMARK_HOME).absolute()
+    snapshot = None
+    try:
+        with _published(path) as out:
+            snapshot = take_snapshot(project, splits=splits)
+            write_prm800k(snapshot, out, progress)
+        with path.open("rb") as written:
+            sha256 = hashlib.file_digest(written, "sha256").hexdigest()
+    except BaseException as error:
+        if snapshot:
+            snapshot.delete()  # its manifest goes with it; a kill leaves one without a sha256, which was never published
+        if not isinstance(error, OSError):
+            raise
+        raise BadFile(
+            path, None, f"cannot be written ({error.strerror})", "Name a file in a folder that exists, is yours and has room"
+        ) from None
+    snapshot.file, snapshot.sha256 = str(path.relative_to(home)) if path.is_relative_to(home) else "", sha256
+    Snapshot.objects.filter(pk=snapshot.pk, sha256="").update(file=snapshot.file, sha256=sha256)
+    return snapshot
+
+
+@contextmanager
+def _published(path: Path) -> Iterator[BinaryIO]:
+    """Write a file under a temporary name; give it its own once every byte and the rename would outlive a power cut."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with partial.open("wb") as out:
+            yield out
+            out.flush()
+            os.fsync(out.fileno())
+        partial.replace(path)
+    finally:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _line(
+    labeler: str,
+    at: datetime,
+    finish_reason: str,
+    total_ms: int | None,
+    generation: int | None,
+    batch: str,
+    task: str,
+    score: float | None,
+    imported: str | None,
+    statement: str,
+    reference_solution: str | None,
+    answer: str | None,
+    steps: str,
+    final_answer: str | None,
+    labels: str | None,
+) -> dict[str, Any]:
+    texts: list[str] = orjson.loads(steps)
+    # The published screening record tells no ground truth; what a file told of its own question goes before what the problem knows.
+    hidden = batch == BatchKind.SCREENING
+    truth = {"ground_truth_solution": None if hidden else reference_solution, "ground_truth_answer": None if hidden else answer}
+    truth |= orjson.loads(imported or "{}")
+    question: dict[str, Any] = {"problem": statement}
+    if generation is None:
+        question["ground_truth_answer"] = truth["ground_truth_answer"]
+    else:
+        question |= truth
+        question |= {"pre_generated_steps": texts, "pre_generated_answer": final_answer, "pre_generated_verifier_score": score}
+    return {
+        "labeler": labeler,
+        "timestamp": at.replace(tzinfo=None).isoformat(timespec="microseconds"),
+        "generation": generation,
+        "is_quality_control_question": batch == BatchKind.IMPORTED_GOLD or task == TaskKind.GOLD,
+        "is_initial_screening_question": generation == -1,
+        "question": question,
+        "label": {"steps": list(_steps(texts, orjson.loads(labels or "[]"))), "total_time": total_ms, "finish_reason": finish_reason},
+    }
+
+
+def _steps(texts: list[str], labels: list[Any]) -> Iterator[dict[str, Any]]:
+    # Who gave up before the first rating leaves one step without completions, as those who gave up in phase 1 do: a list is never empty.
+    for index in range(labels[-1][0] + 1 if labels else 1):
+        completions: list[dict[str, Any]] = []
+        human, chosen = None, None
+        for _, position, rating, flagged, was_chosen, shown_at, text, by_labeler in (label for label in labels if label[0] == index):
+            if position == 0 and shown_at is None:
+                continue  # the mark of a step without completions
+            completion = {"text": texts[index] if position == 0 else text, "rating": rating}
+            if by_labeler and shown_at is None:
+                human = {**completion, "source": "human", "flagged": flagged}
+            else:
+                if was_chosen:
+                    chosen = len(completions)
+                completions.append({**completion, "flagged": flagged})
+        yield {"completions": completions or None, "human_completion": human, "chosen_completion": chosen}

@@ -1,0 +1,40 @@
+"""Stage: ingest. Reads problems, solutions and labels from public formats; writes Problem, Solution and imported annotations."""
+
+from annotation.ingest.loading import add_solutions, load_problems, load_solutions
+from annotation.ingest.projects import BadProject, create_project, find_project
+from annotation.ingest.readers import FORMATS, detect_format
+from annotation.ingest.values import (
+    BadFile,
+    BadLine,
+    BadText,
+    LoadReport,
+    NewAnnotation,
+    NewLabel,
+    NewProblem,
+    NewSolution,
+    Progress,
+    clean_text,
+    digest,
+)
+
+__all__ = [
+    "FORMATS",
+    "BadFile",
+    "BadLine",
+    "BadProject",
+    "BadText",
+    "LoadReport",
+    "NewAnnotation",
+    "NewLabel",
+    "NewProblem",
+    "NewSolution",
+    "Progress",
+    "add_solutions",
+    "clean_text",
+    "create_project",
+    "detect_format",
+    "digest",
+    "find_project",
+    "load_problems",
+    "load_solutions",
+]

@@ -1,0 +1,347 @@
+"""Stage: ingest, from values to tables. Reads NewProblem and NewSolution values from a file or a caller, stages them by COPY in
+temporary tables, grades new answers, writes Problem, Solution and, where a file has labels, what stands for its labelers'
+sittings. One transaction: all or nothing. Loading the same again changes nothing.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid5
+
+import orjson
+from django.contrib.auth.hashers import make_password
+from django.contrib.auth.models import User
+from django.db import connection, transaction
+
+from annotation.answers import GRADER_VERSION, Grader, extract_answer
+from annotation.ingest import statements as sql
+from annotation.ingest.lines import read_lines
+from annotation.ingest.readers import FORMATS, Format, detect_format
+from annotation.ingest.values import (
+    FILE_MEGABYTES,
+    BadFile,
+    BadLine,
+    LoadReport,
+    NewAnnotation,
+    NewProblem,
+    NewSolution,
+    Progress,
+    check_problem,
+    check_solution,
+    digest,
+)
+from annotation.models import Batch, BatchState, Membership, Project, Role
+
+CHUNK = 1_000  # rows held in memory before they go to the database
+FILE_LABELERS = UUID("6f1d5f0e-2c0b-4c5e-9a55-7f6c3a0f9b11")  # namespace of what a file leaves unnamed
+
+
+def load_problems(
+    path: Path | str,
+    *,
+    project: Project,
+    format: str | None = None,
+    split: str | None = None,
+    progress: Progress | None = None,
+    megabytes: int = FILE_MEGABYTES,
+) -> LoadReport:
+    """Load the problems of a file; return what was new. `split` overrides what the file says.
+
+    `progress(stage, done, total)`: bytes of the file, then answers graded. Raises BadFile with the line; then nothing was stored.
+    """
+    path = Path(path)
+    name, known = _format(path, format, megabytes)
+    with _staging(project, name, path=path, split=split, progress=progress) as staging:
+        for line, fields in read_lines(path, megabytes=megabytes, progress=progress):
+            with staging.at(line):
+                staging.add_problem(known.problem(fields))
+    return staging.report
+
+
+def load_solutions(
+    path: Path | str,
+    *,
+    project: Project,
+    format: str | None = None,
+    source: str = "",
+    split: str | None = None,
+    progress: Progress | None = None,
+    megabytes: int = FILE_MEGABYTES,
+) -> LoadReport:
+    """Load the solutions of a file with their problems and, where it has them, their labels; return what was new.
+
+    `source` names the generator where the file does not; the rest as in `load_problems`. Every new final answer is graded.
+    """
+    path = Path(path)
+    name, known = _format(path, format, megabytes)
+    if known.solutions is None:
+        raise BadFile(path, None, f"a file of format {name} holds problems, no solutions", "Load it with load_problems")
+    with _staging(project, name, path=path, source=source, split=split, progress=progress) as staging:
+        for line, fields in read_lines(path, megabytes=megabytes, progress=progress):
+            with staging.at(line):
+                for solution in known.solutions(fields):
+                    staging.add_solution(solution)
+    return staging.report
+
+
+def add_solutions(project: Project, rows: Iterable[NewSolution], *, progress: Progress | None = None) -> LoadReport:
+    """Load solutions from values instead of a file; see `load_solutions`. Errors name the place of the value, from 1."""
+    with _staging(project, "values", path="values", progress=progress) as staging:
+        for number, solution in enumerate(rows, 1):
+            with staging.at(number):
+                staging.add_solution(solution)
+            if progress and number % 500 == 0:
+                progress("reading", number, None)
+    return staging.report
+
+
+def _format(path: Path, named: str | None, megabytes: int) -> tuple[str, Format]:
+    if named is not None and named not in FORMATS:
+        raise BadFile(path, None, f"unknown format {named!r}", f"The formats are {', '.join(FORMATS)}")
+    name = named or detect_format(path, megabytes=megabytes)
+    return name, FORMATS[name]
+
+
+@contextmanager
+def _staging(
+    project: Project, name: str, *, path: Path | str, source: str = "", split: str | None = None, progress: Progress | None = None
+) -> Iterator["_Staging"]:
+    if split not in (None, "train", "test"):
+        raise BadFile(path, None, f"the split is {split!r}", "A split is train or test")
+    with transaction.atomic():
+        staging = _Staging(project, LoadReport(format=name), path, source, split, progress)
+        yield staging
+        staging.store()
+
+
+class _Staging:
+    """The temporary tables of one load, filled chunk by chunk, and the way from them to the real ones."""
+
+    def __init__(
+        self, project: Project, report: LoadReport, path: Path | str, source: str, split: str | None, progress: Progress | None
+    ) -> None:
+        self.project, self.report, self.path, self.source, self.split, self.progress = project, report, path, source, split, progress
+        self.line = 0
+        self.waiting: dict[str, list[tuple[Any, ...]]] = {table: [] for table in sql.COLUMNS}
+        self.staged_problems: dict[bytes, None] = {}  # 16 bytes of each, so that a problem's thousandth solution stages it no more
+        self.occurrences: Counter[bytes] = Counter()
+        self.labelers: set[UUID] = set()
+        self.sequence = 0
+        self.cursor = connection.cursor()
+        # Grading may take longer than the time a transaction is allowed to idle; the loads of one project go one after another.
+        self.cursor.execute(
+            "SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL lock_timeout = 0; SET LOCAL client_min_messages = warning"
+        )
+        self.cursor.execute(sql.STAGE)
+        self.cursor.execute("SELECT pg_advisory_xact_lock(hashtext('annotation.ingest'), %s)", [project.pk % 2**31])
+
+    @contextmanager
+    def at(self, line: int) -> Iterator[None]:
+        """Stage what one line brought, giving its errors the line."""
+        self.line, self.report.lines = line, self.report.lines + 1
+        try:
+            yield
+        except BadLine as bad:
+            raise BadFile(self.path, line, bad.reason, bad.remedy) from None
+
+    def add_problem(self, problem: NewProblem) -> str:
+        """Stage a problem; return the key by which its solutions name it."""
+        check_problem(problem)
+        key = f"id:{problem.external_id}" if problem.external_id is not None else f"sha256:{_sha256(problem.statement.encode()).hex()}"
+        row = (
+            key,
+            problem.external_id,
+            problem.external_id or key[7:23],
+            problem.statement,
+            problem.reference_solution,
+            problem.answer,
+            problem.subject,
+            problem.level,
+            self.split or problem.split,
+        )
+        if (seen := _sha256(repr(row).encode())[:16]) not in self.staged_problems:
+            self.staged_problems[seen] = None
+            self._copy("incoming_problem", (self.line, *row))
+        return key
+
+    def add_solution(self, solution: NewSolution) -> None:
+        """Stage a solution with its problem and its annotation."""
+        check_solution(solution)
+        key, steps = self.add_problem(solution.problem), orjson.dumps(solution.steps)
+        self.sequence += 1
+        self.report.solutions += 1
+        answer = solution.final_answer if solution.final_answer is not None else extract_answer(solution.steps[-1])
+        self._copy(
+            "incoming_solution",
+            (self.sequence, self.line, key, digest(solution.steps), steps.decode(), answer, solution.source or self.source),
+        )
+        if solution.annotation:
+            self._add_annotation(solution.annotation)
+
+    def _add_annotation(self, new: NewAnnotation) -> None:
+        body = _sha256(new.canonical)
+        self.occurrences[body] += 1  # the same sitting twice in a file is two sittings, in this load and in the next
+        if new.labeler:
+            self.labelers.add(new.labeler)
+        self.report.annotations += 1
+        self._copy(
+            "incoming_annotation",
+            (
+                self.sequence,
+                uuid5(FILE_LABELERS, f"{self.project.pk} {body.hex()} {self.occurrences[body]}"),
+                body,
+                new.labeler,
+                new.generation,
+                str(new.kind),
+                str(new.finish_reason),
+                new.reason,
+                new.total_ms,
+                new.verifier_score,
+                new.created_at.replace(tzinfo=UTC) if new.created_at else None,
+                orjson.dumps(new.question).decode(),
+            ),
+        )
+        nth: Counter[tuple[int, str | None, bool]] = Counter()
+        for label in new.labels:
+            text = (label.step_index, label.text, label.by_labeler)
+            nth[text] += 1
+            self._copy(
+                "incoming_label",
+                (
+                    self.sequence,
+                    label.step_index,
+                    label.text,
+                    label.by_labeler,
+                    nth[text],
+                    label.rating,
+                    label.flagged,
+                    label.chosen,
+                    label.shown_at,
+                ),
+            )
+
+    def _copy(self, table: str, row: tuple[Any, ...]) -> None:
+        waiting = self.waiting[table]
+        waiting.append(row)
+        if len(waiting) >= CHUNK:
+            self._flush(table)
+
+    def _flush(self, table: str) -> None:
+        # psycopg escapes the backslashes of LaTeX for COPY's text form: read back equal, and as fast as the CSV form.
+        with self.cursor.copy(f"COPY {table} ({sql.COLUMNS[table]}) FROM STDIN") as copy:
+            for row in self.waiting[table]:
+                copy.write_row(row)
+        self.waiting[table].clear()
+
+    def store(self) -> None:
+        """Move everything from the temporary tables to the real ones."""
+        for table in self.waiting:
+            self._flush(table)
+        self._run("ANALYZE incoming_problem, incoming_solution, incoming_annotation, incoming_label")
+        self._store_problems()
+        if self.report.solutions:
+            self._store_solutions()
+        if self.report.annotations:
+            self._store_annotations()
+
+    def _run(self, statement: str, **more: object) -> int:
+        self.cursor.execute(statement, {"project": self.project.pk, **more})
+        return self.cursor.rowcount
+
+    def _store_problems(self) -> None:
+        self.cursor.execute(sql.SAME_ID_OTHER_STATEMENT, {"project": self.project.pk})
+        if clash := self.cursor.fetchone():
+            raise BadFile(
+                self.path,
+                clash[0],
+                f"the problem id {clash[1]!r} stands for another statement already",
+                "Give the problem an id of its own",
+            )
+        self.report.problems = self._run(sql.GATHER_PROBLEMS)
+        self.report.new_problems = self._run(sql.INSERT_PROBLEMS)
+        self._run(sql.RESOLVE_PROBLEMS)
+        if kept := self._run(sql.COUNT_OTHER_ANSWERS) and self.cursor.fetchone()[0]:
+            self.report.notes.append(f"{kept:,} problems keep the reference answer they had; the file gives another.")
+        self._run(sql.COMPLETE_PROBLEMS)
+
+    def _store_solutions(self) -> None:
+        self._run(sql.GATHER_SOLUTIONS)
+        self._grade()
+        if self.progress:
+            self.progress("storing", 0, None)
+        self.report.new_solutions = self._run(sql.INSERT_SOLUTIONS, grader=GRADER_VERSION)
+        self.cursor.execute(sql.COUNT_OUTCOMES)
+        for outcome, reason, count in self.cursor.fetchall():
+            self.report.outcomes[outcome] = self.report.outcomes.get(outcome, 0) + count
+            if outcome == "ungraded":
+                self.report.ungraded[reason] = count
+
+    def _grade(self) -> None:
+        """Grade the distinct pairs of new answers, in chunks through one set of child processes."""
+        self.cursor.execute("SELECT count(*) FROM (SELECT DISTINCT final_answer, answer FROM new_solution) pair")
+        total, done = self.cursor.fetchone()[0], 0
+
+        def report(count: int, _: int) -> None:
+            if self.progress:
+                self.progress("grading", done + count, total)
+
+        with Grader() as grader, connection.cursor() as pairs:
+            pairs.execute("DECLARE pairs NO SCROLL CURSOR FOR SELECT DISTINCT final_answer, answer FROM new_solution")
+            while True:
+                pairs.execute(f"FETCH {CHUNK} FROM pairs")
+                if not (chunk := pairs.fetchall()):
+                    break
+                grades = grader.grade_answers(chunk, progress=report)
+                done += len(chunk)
+                with self.cursor.copy("COPY new_grade (final_answer, answer, outcome, reason) FROM STDIN") as copy:
+                    for pair, grade in zip(chunk, grades, strict=True):
+                        copy.write_row((*pair, grade.outcome, grade.reason))
+            pairs.execute("CLOSE pairs")
+
+    def _store_annotations(self) -> None:
+        self._run(sql.NEW_ANNOTATIONS)
+        self._store_batches()
+        self._run(sql.INSERT_TASKS)
+        self._run(sql.NAME_THE_UNNAMED)
+        self._store_labelers()
+        self._run(sql.INSERT_SEATS)
+        self._run(sql.WIDEN_OVERLAP)
+        self.report.new_annotations = self._run(sql.INSERT_ANNOTATIONS)
+        self._run(sql.GATHER_ALTERNATIVES)
+        self._run(sql.INSERT_ALTERNATIVES)
+        self._run(sql.INSERT_LABELS)
+
+    def _store_batches(self) -> None:
+        self.cursor.execute("SELECT DISTINCT kind, generation FROM new_annotation ORDER BY 1, 2 NULLS FIRST")
+        for kind, generation in self.cursor.fetchall():
+            Batch.objects.get_or_create(
+                project=self.project,
+                kind=kind,
+                generation=generation,
+                defaults={"state": BatchState.CLOSED, "closed_at": datetime.now(UTC)},
+            )
+
+    def _store_labelers(self) -> None:
+        """Give every labeler of the file an inactive account and the pseudonym the file gives."""
+        self.cursor.execute("SELECT max(unnamed) FROM new_annotation")
+        unnamed = range(1, (self.cursor.fetchone()[0] or 0) + 1)
+        pseudonyms = {labeler: f"file-{labeler}" for labeler in self.labelers}
+        pseudonyms |= {uuid5(FILE_LABELERS, f"unnamed labeler {number}"): f"file-unnamed-{number}" for number in unnamed}
+        known = set(Membership.objects.filter(project=self.project, export_uuid__in=pseudonyms).values_list("export_uuid", flat=True))
+        names = {name: pseudonym for pseudonym, name in pseudonyms.items() if pseudonym not in known}
+        User.objects.bulk_create(
+            [User(username=name, password=make_password(None), is_active=False) for name in names], ignore_conflicts=True
+        )
+        people = User.objects.filter(username__in=names)
+        Membership.objects.bulk_create(
+            [Membership(project=self.project, user=user, role=Role.LABELER, export_uuid=names[user.username]) for user in people]
+        )
+        self._run(sql.FIND_LABELERS)
+
+
+def _sha256(content: bytes) -> bytes:
+    return hashlib.sha256(content).digest()

@@ -1,0 +1,237 @@
+"""Stage: ingest, its SQL in the order it runs. From the temporary tables of one load to Problem, Solution and, for labels that
+came from a file, Task, Assignment, Annotation and StepLabel. Every statement works on the whole load at once.
+"""
+
+COLUMNS = {
+    "incoming_problem": "line, key, given_id, external_id, statement, reference_solution, answer, subject, level, split",
+    "incoming_solution": "seq, line, key, digest, steps, final_answer, source",
+    "incoming_annotation": "seq, submission_id, body_hash, labeler, generation, kind, finish_reason, reason, total_ms, verifier_score, "
+    "created_at, question",
+    "incoming_label": "seq, step_index, text, by_labeler, nth, rating, flagged, chosen, shown_at",
+}
+
+# Dropped and made again, so that one transaction may load twice.
+STAGE = """
+DROP TABLE IF EXISTS pg_temp.incoming_problem, pg_temp.incoming_solution, pg_temp.incoming_annotation, pg_temp.incoming_label,
+    pg_temp.gathered_problem, pg_temp.resolved_problem, pg_temp.new_solution, pg_temp.new_grade, pg_temp.new_annotation,
+    pg_temp.used_alternative;
+CREATE TEMP TABLE incoming_problem (line int, key text, given_id text, external_id text, statement text, reference_solution text,
+    answer text, subject text, level text, split text) ON COMMIT DROP;
+CREATE TEMP TABLE incoming_solution (seq int, line int, key text, digest bytea, steps jsonb, final_answer text, source text) ON COMMIT DROP;
+CREATE TEMP TABLE incoming_annotation (seq int, submission_id uuid, body_hash bytea, labeler uuid, generation smallint, kind text,
+    finish_reason text, reason text, total_ms int, verifier_score float8, created_at timestamptz, question jsonb) ON COMMIT DROP;
+CREATE TEMP TABLE incoming_label (seq int, step_index int, text text, by_labeler bool, nth int, rating smallint, flagged bool, chosen bool,
+    shown_at int) ON COMMIT DROP;
+CREATE TEMP TABLE new_grade (final_answer text, answer text, outcome text, reason text) ON COMMIT DROP;
+"""
+
+# A label must never come to stand on another problem: one id, one statement.
+SAME_ID_OTHER_STATEMENT = """
+SELECT line, given_id FROM (
+    SELECT i.line, i.given_id FROM incoming_problem i
+      JOIN annotation_problem p ON p.project_id = %(project)s AND p.external_id = i.given_id WHERE p.statement <> i.statement
+    UNION ALL
+    SELECT line, given_id
+      FROM (SELECT line, given_id, statement, first_value(statement) OVER (PARTITION BY given_id ORDER BY line) AS first_one
+              FROM incoming_problem WHERE given_id IS NOT NULL) same
+     WHERE statement <> first_one
+) clash ORDER BY line LIMIT 1
+"""
+
+# Lines may each know a part of a problem (phase 1 of PRM800K knows no reference solution): the first known value wins, and test wins
+# over train.
+GATHER_PROBLEMS = """
+CREATE TEMP TABLE gathered_problem ON COMMIT DROP AS
+SELECT key, min(given_id) AS given_id, min(external_id) AS external_id, min(statement) AS statement, min(line) AS line,
+       (array_agg(reference_solution ORDER BY line) FILTER (WHERE reference_solution IS NOT NULL))[1] AS reference_solution,
+       (array_agg(answer ORDER BY line) FILTER (WHERE answer IS NOT NULL))[1] AS answer,
+       COALESCE((array_agg(subject ORDER BY line) FILTER (WHERE subject <> ''))[1], '') AS subject,
+       COALESCE((array_agg(level ORDER BY line) FILTER (WHERE level <> ''))[1], '') AS level,
+       CASE WHEN bool_or(split = 'test') THEN 'test' ELSE 'train' END AS split
+  FROM incoming_problem GROUP BY key
+"""
+
+# Known by its id, else by its statement: else a file without ids would double the problems of a file with ids, across the splits.
+INSERT_PROBLEMS = """
+WITH known AS MATERIALIZED (SELECT external_id, md5(statement) AS statement FROM annotation_problem WHERE project_id = %(project)s)
+INSERT INTO annotation_problem (project_id, external_id, statement, reference_solution, answer, subject, level, split, created_at)
+SELECT %(project)s, g.external_id, g.statement, g.reference_solution, g.answer, g.subject, g.level, g.split, now()
+  FROM gathered_problem g
+ WHERE NOT EXISTS (SELECT FROM known WHERE known.external_id = g.given_id)
+   AND NOT EXISTS (SELECT FROM known WHERE known.statement = md5(g.statement))
+   AND NOT (g.given_id IS NULL
+            AND EXISTS (SELECT FROM gathered_problem named WHERE named.given_id IS NOT NULL AND named.statement = g.statement))
+ ORDER BY g.line
+"""
+
+RESOLVE_PROBLEMS = """
+CREATE TEMP TABLE resolved_problem ON COMMIT DROP AS
+WITH known AS MATERIALIZED (SELECT id, external_id, md5(statement) AS statement FROM annotation_problem WHERE project_id = %(project)s),
+by_statement AS MATERIALIZED (SELECT DISTINCT ON (statement) id, statement FROM known ORDER BY statement, id)
+SELECT g.key, COALESCE(by_id.id, by_statement.id) AS problem_id, g.reference_solution, g.answer, g.subject, g.level, g.split
+  FROM gathered_problem g
+  LEFT JOIN known by_id ON by_id.external_id = g.given_id
+  LEFT JOIN by_statement ON by_statement.statement = md5(g.statement);
+ANALYZE resolved_problem
+"""
+
+COUNT_OTHER_ANSWERS = """
+SELECT count(*) FROM resolved_problem r JOIN annotation_problem p ON p.id = r.problem_id WHERE p.answer <> r.answer
+"""
+
+# What was unknown is filled in, what was known stays. A test problem stays one, whatever a later file says.
+COMPLETE_PROBLEMS = """
+UPDATE annotation_problem p
+   SET answer = COALESCE(p.answer, r.answer), reference_solution = COALESCE(p.reference_solution, r.reference_solution),
+       subject = COALESCE(NULLIF(p.subject, ''), r.subject), level = COALESCE(NULLIF(p.level, ''), r.level),
+       split = CASE WHEN r.split = 'test' THEN 'test' ELSE p.split END
+  FROM resolved_problem r
+ WHERE p.id = r.problem_id
+   AND (p.answer IS NULL AND r.answer IS NOT NULL OR p.reference_solution IS NULL AND r.reference_solution IS NOT NULL
+        OR p.subject = '' AND r.subject <> '' OR p.level = '' AND r.level <> '' OR r.split = 'test' AND p.split <> 'test')
+"""
+
+# The new ones only, so that a second load grades nothing.
+GATHER_SOLUTIONS = """
+CREATE TEMP TABLE new_solution ON COMMIT DROP AS
+SELECT DISTINCT ON (r.problem_id, i.digest) i.seq, r.problem_id, i.digest, i.steps, i.final_answer, p.answer, i.source
+  FROM incoming_solution i JOIN resolved_problem r USING (key) JOIN annotation_problem p ON p.id = r.problem_id
+ WHERE NOT EXISTS (SELECT FROM annotation_solution s WHERE s.problem_id = r.problem_id AND s.digest = i.digest)
+ ORDER BY r.problem_id, i.digest, i.seq;
+ANALYZE new_solution
+"""
+
+# No answer is chr(1) here, which makes both joins hash joins; IS NOT DISTINCT FROM would compare every pair.
+INSERT_SOLUTIONS = """
+INSERT INTO annotation_solution (problem_id, digest, steps, final_answer, outcome, outcome_reason, grader, source, created_at)
+SELECT n.problem_id, n.digest, n.steps, n.final_answer, g.outcome, g.reason, %(grader)s, n.source, now()
+  FROM new_solution n
+  JOIN new_grade g ON COALESCE(g.final_answer, chr(1)) = COALESCE(n.final_answer, chr(1))
+                  AND COALESCE(g.answer, chr(1)) = COALESCE(n.answer, chr(1))
+ ORDER BY n.seq
+    ON CONFLICT (problem_id, digest) DO NOTHING
+"""
+
+COUNT_OUTCOMES = """
+SELECT g.outcome, g.reason, count(*)
+  FROM new_solution n
+  JOIN new_grade g ON COALESCE(g.final_answer, chr(1)) = COALESCE(n.final_answer, chr(1))
+                  AND COALESCE(g.answer, chr(1)) = COALESCE(n.answer, chr(1))
+ GROUP BY 1, 2 ORDER BY 1, 3 DESC
+"""
+
+NEW_ANNOTATIONS = """
+CREATE TEMP TABLE new_annotation ON COMMIT DROP AS
+SELECT a.*, s.id AS solution_id, NULL::bigint AS task_id, NULL::int AS unnamed, NULL::bigint AS labeler_id, NULL::bigint AS id
+  FROM incoming_annotation a
+  JOIN incoming_solution i USING (seq) JOIN resolved_problem r USING (key)
+  JOIN annotation_solution s ON s.problem_id = r.problem_id AND s.digest = i.digest
+ WHERE NOT EXISTS (SELECT FROM annotation_annotation known WHERE known.submission_id = a.submission_id);
+ANALYZE new_annotation
+"""
+
+INSERT_TASKS = """
+INSERT INTO annotation_task (batch_id, solution_id, kind, priority, overlap, verifier_score, imported_question)
+SELECT DISTINCT ON (b.id, n.solution_id) b.id, n.solution_id, 'normal', 0, 1, n.verifier_score,
+       -- A null of the file is never equal here (to_jsonb of NULL is NULL), so it is kept: another file may tell the problem more tomorrow.
+       (SELECT NULLIF(jsonb_object_agg(given.key, given.value), '{}')
+          FROM jsonb_each(n.question) given
+         WHERE given.value IS DISTINCT FROM to_jsonb(CASE given.key WHEN 'ground_truth_answer' THEN p.answer ELSE p.reference_solution END))
+  FROM new_annotation n
+  JOIN annotation_batch b ON b.project_id = %(project)s AND b.kind = n.kind AND b.generation IS NOT DISTINCT FROM n.generation
+  JOIN annotation_solution s ON s.id = n.solution_id JOIN annotation_problem p ON p.id = s.problem_id
+ ORDER BY b.id, n.solution_id, n.seq
+    ON CONFLICT (batch_id, solution_id) DO NOTHING;
+UPDATE new_annotation n SET task_id = t.id
+  FROM annotation_task t JOIN annotation_batch b ON b.id = t.batch_id
+ WHERE b.project_id = %(project)s AND b.kind = n.kind AND b.generation IS NOT DISTINCT FROM n.generation AND t.solution_id = n.solution_id
+"""
+
+# A file that names no labelers: each sitting on a task was somebody else's, so that none replaces another.
+NAME_THE_UNNAMED = """
+UPDATE new_annotation n SET unnamed = numbered.number
+  FROM (SELECT n.seq, row_number() OVER (PARTITION BY n.task_id ORDER BY n.seq)
+               + (SELECT count(*) FROM annotation_assignment a JOIN auth_user u ON u.id = a.labeler_id
+                   WHERE a.task_id = n.task_id AND u.username LIKE 'file-unnamed-%%') AS number
+          FROM new_annotation n WHERE n.labeler IS NULL) numbered
+ WHERE numbered.seq = n.seq
+"""
+
+FIND_LABELERS = """
+UPDATE new_annotation n SET labeler_id = COALESCE(
+    (SELECT m.user_id FROM annotation_membership m WHERE m.project_id = %(project)s AND m.export_uuid = n.labeler),
+    (SELECT u.id FROM auth_user u WHERE n.labeler IS NULL AND u.username = 'file-unnamed-' || n.unnamed))
+"""
+
+INSERT_SEATS = """
+INSERT INTO annotation_assignment (task_id, slot, batch_id, priority, state, labeler_id, token)
+SELECT sat.task_id, COALESCE((SELECT max(slot) + 1 FROM annotation_assignment a WHERE a.task_id = sat.task_id), 0)
+                    + row_number() OVER (PARTITION BY sat.task_id ORDER BY sat.seq) - 1,
+       t.batch_id, 0, 'done', sat.labeler_id, 1
+  FROM (SELECT task_id, labeler_id, min(seq) AS seq FROM new_annotation GROUP BY 1, 2) sat
+  JOIN annotation_task t ON t.id = sat.task_id
+ ORDER BY sat.seq
+    ON CONFLICT (task_id, labeler_id) DO NOTHING
+"""
+
+WIDEN_OVERLAP = """
+UPDATE annotation_task t SET overlap = seats.count
+  FROM (SELECT task_id, count(*) FROM annotation_assignment WHERE task_id IN (SELECT task_id FROM new_annotation) GROUP BY 1) seats
+ WHERE seats.task_id = t.id AND t.overlap <> seats.count
+"""
+
+# A second sitting of one person on one task is a revision, whose predecessor is in the same load or in the table.
+INSERT_ANNOTATIONS = """
+UPDATE new_annotation n SET id = numbered.id
+  FROM (SELECT seq, nextval('annotation_annotation_id_seq') AS id FROM (SELECT seq FROM new_annotation ORDER BY seq) ordered) numbered
+ WHERE numbered.seq = n.seq;
+INSERT INTO annotation_annotation (id, assignment_id, labeler_id, solution_id, revision, supersedes_id, finish_reason, reason, total_ms,
+                                   submission_id, body_hash, created_at)
+SELECT n.id, a.id, n.labeler_id, n.solution_id,
+       COALESCE(last.revision, 0) + row_number() OVER sittings, COALESCE(lag(n.id) OVER sittings, last.id),
+       n.finish_reason, n.reason, n.total_ms, n.submission_id, n.body_hash, COALESCE(n.created_at, now())
+  FROM new_annotation n
+  JOIN annotation_assignment a ON a.task_id = n.task_id AND a.labeler_id = n.labeler_id
+  LEFT JOIN LATERAL (SELECT id, revision FROM annotation_annotation WHERE assignment_id = a.id ORDER BY revision DESC LIMIT 1) last ON true
+WINDOW sittings AS (PARTITION BY a.id ORDER BY n.seq)
+ ORDER BY n.seq
+"""
+
+# The k-th time a text is shown at a step it is the k-th alternative of that text, so that sittings share alternatives.
+GATHER_ALTERNATIVES = """
+CREATE TEMP TABLE used_alternative ON COMMIT DROP AS
+SELECT n.solution_id, l.step_index, l.text, CASE WHEN l.by_labeler THEN n.labeler_id END AS author_id, l.nth,
+       min((n.seq::bigint << 16) + COALESCE(l.shown_at, 65535)) AS first_shown
+  FROM incoming_label l JOIN new_annotation n USING (seq) WHERE l.text IS NOT NULL GROUP BY 1, 2, 3, 4, 5;
+ANALYZE used_alternative
+"""
+
+_ALTERNATIVES = """
+SELECT id, solution_id, step_index, position, text, author_id,
+       row_number() OVER (PARTITION BY solution_id, step_index, text, author_id ORDER BY position) AS nth
+  FROM annotation_stepalternative WHERE solution_id IN (SELECT solution_id FROM used_alternative)
+"""
+
+INSERT_ALTERNATIVES = f"""
+INSERT INTO annotation_stepalternative (solution_id, step_index, position, text, author_id)
+SELECT u.solution_id, u.step_index,
+       COALESCE((SELECT max(position) FROM annotation_stepalternative a
+                  WHERE a.solution_id = u.solution_id AND a.step_index = u.step_index), 0)
+       + row_number() OVER (PARTITION BY u.solution_id, u.step_index ORDER BY u.first_shown), u.text, u.author_id
+  FROM used_alternative u
+ WHERE NOT EXISTS (SELECT FROM ({_ALTERNATIVES}) a
+                    WHERE (a.solution_id, a.step_index, a.text, a.nth) = (u.solution_id, u.step_index, u.text, u.nth)
+                      AND a.author_id IS NOT DISTINCT FROM u.author_id)
+ ORDER BY u.first_shown, u.step_index
+"""
+
+INSERT_LABELS = f"""
+INSERT INTO annotation_steplabel (annotation_id, step_index, position, rating, flagged, chosen, shown_at)
+SELECT n.id, l.step_index, COALESCE(a.position, 0), l.rating, l.flagged, l.chosen, l.shown_at
+  FROM incoming_label l
+  JOIN new_annotation n USING (seq)
+  LEFT JOIN ({_ALTERNATIVES}) a
+    ON (a.solution_id, a.step_index, a.text, a.nth) = (n.solution_id, l.step_index, l.text, l.nth)
+   AND COALESCE(a.author_id, 0) = CASE WHEN l.by_labeler THEN n.labeler_id ELSE 0 END
+ ORDER BY n.id, l.step_index, COALESCE(a.position, 0)
+"""

@@ -1,0 +1,193 @@
+"""Stage: ingest, the values between readers and tables. Reads nothing, writes nothing: what a line of a file comes to,
+the checks every text passes before it is stored, and the limits.
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from uuid import UUID
+
+import orjson
+
+from annotation.models import BatchKind
+
+STEP_CHARACTERS = 20_000
+SOLUTION_CHARACTERS = 500_000
+STEPS = 2_000
+LINE_BYTES = 5_000_000
+FILE_MEGABYTES = 200
+JSON_DEPTH = 32
+GZIP_RATIO = 200
+
+Progress = Callable[[str, int, int | None], None]
+
+
+class BadText(ValueError):
+    """A text that no database and no page can carry. The message says which character."""
+
+
+class BadLine(ValueError):
+    """One line that cannot be loaded: the reason and the remedy, each a sentence without its full stop."""
+
+    def __init__(self, reason: str, remedy: str) -> None:
+        super().__init__(f"{reason}. {remedy}.")
+        self.reason, self.remedy = reason, remedy
+
+
+class BadFile(ValueError):
+    """A file that cannot be loaded: where, why and what to do. Nothing of it was stored."""
+
+    def __init__(self, path: Path | str, line: int | None, reason: str, remedy: str) -> None:
+        super().__init__(f"{path}{'' if line is None else f' line {line}'}: {reason}. {remedy}.")
+        self.path, self.line, self.reason, self.remedy = path, line, reason, remedy
+
+
+@dataclass(frozen=True, slots=True)
+class NewProblem:
+    """A problem to load. Without an external_id it is known by its statement."""
+
+    statement: str
+    answer: str | None = None
+    reference_solution: str | None = None
+    external_id: str | None = None
+    subject: str = ""
+    level: str = ""
+    split: str = "train"
+
+
+@dataclass(frozen=True, slots=True)
+class NewLabel:
+    """The rating of one text at one step. `text` None is the solution's own step, or, where the solution has no such step,
+    the mark of a step without any completion."""
+
+    step_index: int
+    rating: int | None
+    text: str | None = None
+    by_labeler: bool = False
+    flagged: bool | None = None
+    chosen: bool = False
+    shown_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewAnnotation:
+    """All labels of one sitting, as a file tells them. `canonical` is what makes two of them the same."""
+
+    labels: tuple[NewLabel, ...]
+    finish_reason: str
+    canonical: bytes
+    labeler: UUID | None = None  # None: the file does not say; somebody else each time
+    created_at: datetime | None = None
+    generation: int | None = 0
+    kind: str = BatchKind.IMPORTED
+    reason: str = ""
+    total_ms: int | None = None
+    verifier_score: float | None = None
+    question: dict[str, str | None] = field(default_factory=dict)  # the ground truth as the file gives it
+
+
+@dataclass(frozen=True, slots=True)
+class NewSolution:
+    """A solution to load, with its problem and, where the file has them, its labels."""
+
+    problem: NewProblem
+    steps: tuple[str, ...]
+    final_answer: str | None = None
+    source: str = ""
+    annotation: NewAnnotation | None = None
+
+
+@dataclass(slots=True)
+class LoadReport:
+    """What a load read and what was new. Read minus new was already there, or came twice."""
+
+    format: str = ""
+    lines: int = 0
+    problems: int = 0  # distinct ones in the file
+    new_problems: int = 0
+    solutions: int = 0
+    new_solutions: int = 0
+    annotations: int = 0
+    new_annotations: int = 0
+    outcomes: dict[str, int] = field(default_factory=dict)  # of the new solutions
+    ungraded: dict[str, int] = field(default_factory=dict)  # reason -> how many of the new solutions
+    notes: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        parts = [f"{self.new_problems:,} new problems ({self.problems:,} in the file)"]
+        if self.solutions:
+            graded = ", ".join(f"{count:,} {outcome}" for outcome, count in self.outcomes.items())
+            parts.append(f"{self.new_solutions:,} new solutions ({self.solutions:,} in the file{'; ' + graded if graded else ''})")
+        if self.annotations:
+            parts.append(f"{self.new_annotations:,} new annotations ({self.annotations:,} in the file)")
+        reasons = [f"{count:,} not graded: {reason}" for reason, count in self.ungraded.items()]
+        return "\n".join([f"{self.format}, {self.lines:,} lines: {', '.join(parts)}.", *reasons, *self.notes])
+
+
+def clean_text(text: str) -> str:
+    """Return the text unchanged if it can be stored and shown byte for byte.
+
+    Raises BadText for a NUL, which PostgreSQL cannot hold, and for a lone surrogate, which is no character and has no UTF-8.
+    """
+    if "\0" in text:
+        raise BadText(f"a NUL character at position {text.index(chr(0)) + 1}")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise BadText(f"half of a surrogate pair (\\u{ord(text[error.start]):04x}) at position {error.start + 1}") from None
+    return text
+
+
+def digest(steps: Sequence[str]) -> bytes:
+    """Return the 32 bytes by which two solutions of one problem are the same: sha256 of the steps as JSON."""
+    return hashlib.sha256(orjson.dumps(list(steps))).digest()
+
+
+def check_solution(solution: NewSolution) -> None:
+    """Raise BadLine unless the solution is within the limits and every text can be stored."""
+    problem, steps = solution.problem, solution.steps
+    if not steps:
+        raise BadLine("the solution is empty", "Give it at least one step, or leave the line out")
+    if len(steps) > STEPS:
+        raise BadLine(f"the solution has {len(steps):,} steps, the limit is {STEPS:,}", "Leave the line out")
+    _check_text("the source", solution.source, 200)
+    for number, step in enumerate(steps, 1):
+        _check_text(f"step {number}", step, STEP_CHARACTERS)
+        if solution.annotation is None and not step.strip():
+            raise BadLine(f"step {number} is empty", "Every step needs text")
+    if (length := sum(map(len, steps))) > SOLUTION_CHARACTERS:
+        raise BadLine(f"the solution has {length:,} characters, the limit is {SOLUTION_CHARACTERS:,}", "Leave the line out")
+    _check_text("the final answer", solution.final_answer or "", STEP_CHARACTERS)
+    for label in solution.annotation.labels if solution.annotation else ():
+        _check_text(f"a completion of step {label.step_index + 1}", label.text or "", STEP_CHARACTERS)
+    check_problem(problem)
+
+
+def check_problem(problem: NewProblem) -> None:
+    """Raise BadLine unless the problem is within the limits and every text can be stored."""
+    if not problem.statement.strip():
+        raise BadLine("the problem is empty", "Every problem needs a statement")
+    if problem.external_id is not None and not problem.external_id.strip():
+        raise BadLine("the id of the problem is empty", "Give the problem an id, or leave the id out")
+    for name, text, limit in (
+        ("the problem", problem.statement, SOLUTION_CHARACTERS),
+        ("the answer", problem.answer, STEP_CHARACTERS),
+        ("the reference solution", problem.reference_solution, SOLUTION_CHARACTERS),
+        ("the id", problem.external_id, 200),
+        ("the subject", problem.subject, 200),
+        ("the level", problem.level, 40),
+    ):
+        _check_text(name, text or "", limit)
+    if problem.split not in ("train", "test"):
+        raise BadLine(f"the split is {problem.split!r}", "A split is train or test")
+
+
+def _check_text(name: str, text: str, limit: int) -> None:
+    if len(text) > limit:
+        raise BadLine(f"{name} has {len(text):,} characters, the limit is {limit:,}", "Shorten it, or leave the line out")
+    try:
+        clean_text(text)
+    except BadText as bad:
+        raise BadLine(f"{name} holds {bad}", "Remove that character") from None

@@ -1,0 +1,27 @@
+"""Command: publish the labels of a project as a file."""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+
+from annotation import export, ingest
+from annotation.management.progress import drawn_progress
+
+SPLITS = {"train": ("train",), "test": ("test",), "all": ("train", "test")}
+
+
+class Command(BaseCommand):
+    help = "Export the labels of a project: takes a snapshot and writes it. Formats: docs/formats.md."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--project", required=True, metavar="SLUG")
+        parser.add_argument("--format", choices=["prm800k"], default="prm800k")
+        parser.add_argument("--out", required=True, metavar="FILE", help="appears only when it is complete; replaced if it exists")
+        parser.add_argument(
+            "--split", choices=list(SPLITS), default="train", help="labels on problems of which split (default: %(default)s)"
+        )
+
+    def handle(self, *args: Any, project: str, out: str, split: str, **options: Any) -> None:
+        with drawn_progress() as progress:
+            snapshot = export.export_prm800k(ingest.find_project(project), out, splits=SPLITS[split], progress=progress)
+        self.stdout.write(f"Wrote {snapshot.count:,} annotations to {out} (snapshot {snapshot.number}, sha256 {snapshot.sha256}).")

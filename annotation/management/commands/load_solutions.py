@@ -1,0 +1,35 @@
+"""Command: load the solutions of a file, with their problems and labels."""
+
+from typing import Any
+
+from django.core.management.base import CommandParser
+
+from annotation import ingest
+from annotation.management.commands import load_problems
+from annotation.management.progress import drawn_progress
+
+
+class Command(load_problems.Command):
+    help = (
+        "Load solutions from a file, with the problems and the labels it has, and grade their answers. "
+        "All or nothing; loading a file again changes nothing. Formats: docs/formats.md."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument("--source", default="", help="the generator's name, where the file does not give one")
+
+    def handle(
+        self, *args: Any, file: str, project: str, format: str | None, split: str | None, megabytes: int, source: str = "", **options: Any
+    ) -> None:
+        with drawn_progress() as progress:
+            report = ingest.load_solutions(
+                file,
+                project=ingest.find_project(project),
+                format=format,
+                source=source,
+                split=split,
+                megabytes=megabytes,
+                progress=progress,
+            )
+        self.stdout.write(str(report))

@@ -1,0 +1,48 @@
+"""What the commands of the flow share: a progress bar per stage, and errors as one sentence with exit code 2."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from django.core.management.base import CommandError
+from tqdm import tqdm
+
+from annotation.answers import GraderUnavailable
+from annotation.ingest import BadFile, BadProject
+
+_BYTES = "reading"  # the one stage that counts bytes
+
+
+class ProgressBar:
+    """Draw `progress(stage, done, total)` on stderr: one bar per stage, none where stderr is no terminal."""
+
+    def __init__(self) -> None:
+        self.stage, self.bar = "", tqdm(disable=True)
+
+    def __call__(self, stage: str, done: int, total: int | None) -> None:
+        if stage != self.stage:
+            self.close()
+            of_bytes = stage == _BYTES and total is not None
+            self.stage, self.bar = (
+                stage,
+                tqdm(desc=stage, total=total, unit="B" if of_bytes else "", unit_scale=of_bytes, disable=None, leave=False),
+            )
+        self.bar.update(done - self.bar.n)
+
+    def close(self) -> None:
+        self.bar.close()
+
+
+@contextmanager
+def drawn_progress() -> Iterator[ProgressBar]:
+    """Give a progress bar; turn what the stages refuse, and Ctrl-C, into one sentence and an exit code."""
+    bar = ProgressBar()
+    try:
+        yield bar
+    except (BadFile, BadProject, GraderUnavailable) as bad:
+        bar.close()
+        raise CommandError(str(bad), returncode=2) from None
+    except KeyboardInterrupt:
+        bar.close()
+        raise CommandError("Stopped. Nothing was changed.", returncode=130) from None
+    finally:
+        bar.close()

@@ -1,0 +1,17 @@
+"""The addresses of the labeling flow."""
+
+from django.urls import path
+
+from annotation.views import labeling, managing, researching
+
+urlpatterns = [
+    path("", labeling.home, name="home"),
+    path("p/<slug:slug>/", managing.overview, name="overview"),
+    path("p/<slug:slug>/label/", labeling.label, name="label"),
+    path("p/<slug:slug>/guidelines/", labeling.guidelines, name="guidelines"),
+    path("p/<slug:slug>/export/", researching.download_export, name="export"),
+    path("assignments/<int:assignment_id>/draft/", labeling.draft, name="draft"),
+    path("assignments/<int:assignment_id>/submit/", labeling.submit, name="submit"),
+    path("assignments/<int:assignment_id>/skip/", labeling.skip, name="skip"),
+    path("assignments/<int:assignment_id>/extend/", labeling.extend, name="extend"),
+]

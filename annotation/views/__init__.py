@@ -1,0 +1,71 @@
+"""The edges a browser speaks to, by the person who looks: labeling, managing, researching.
+
+A view reads the request, calls a stage function, renders. What all of them share stands here: the rule that a page belongs to
+a role in a project, and the reading of JSON bodies.
+"""
+
+from collections.abc import Callable, Collection, Mapping
+from functools import wraps
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import orjson
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+
+from annotation import quality
+
+if TYPE_CHECKING:
+    from annotation.models import Project
+
+MILLISECONDS = range(2**31)  # what the columns hold: 24 days
+KEY = range(2**63)
+
+
+class BadBody(ValueError):
+    """A JSON body that is not what the address takes; the message names the field."""
+
+
+def for_roles(roles: Collection[str]) -> Callable[[Callable[..., HttpResponse]], Callable[..., HttpResponse]]:
+    """Decorate a view of a project: it gets the project instead of the slug, and only people with one of the roles get it."""
+
+    def decorate(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+        @login_required
+        @wraps(view)
+        def guarded(request: HttpRequest, slug: str, **more: Any) -> HttpResponse:
+            project: Project = quality.require_role(request.user, slug, roles)
+            return view(request, project, **more)
+
+        return guarded
+
+    return decorate
+
+
+def read_body(request: HttpRequest, fields: Mapping[str, type | range]) -> dict[str, Any]:
+    """Return the fields of a JSON body, typed: every one of them, no other. A range stands for an integer within it. Raises BadBody."""
+    try:
+        body = orjson.loads(request.body)
+    except orjson.JSONDecodeError as error:
+        raise BadBody(f"The request is not readable JSON ({error}).") from None
+    if not isinstance(body, dict):
+        raise BadBody("The request must be a JSON object.")
+    if unknown := sorted(body.keys() - fields.keys()):
+        raise BadBody(f"The request has a field that is not known here: {unknown[0]}.")
+    if missing := sorted(fields.keys() - body.keys()):
+        raise BadBody(f"The request lacks the field {missing[0]}.")
+    return {name: _typed(name, body[name], kind) for name, kind in fields.items()}
+
+
+def _typed(name: str, value: Any, kind: type | range) -> Any:
+    if isinstance(kind, range):
+        if type(value) is int and value in kind:
+            return value
+        raise BadBody(f"The field {name} must be a whole number from {kind.start} to {kind.stop - 1}.")
+    if kind is UUID:
+        try:
+            return UUID(value)
+        except (TypeError, ValueError, AttributeError):
+            raise BadBody(f"The field {name} must be a UUID.") from None
+    if type(value) is not kind:
+        raise BadBody(f"The field {name} must be a {kind.__name__}.")
+    return value

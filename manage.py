@@ -1,0 +1,21 @@
+#!/usr/bin/env python3
+"""Run a management command of Stepmark."""
+
+import os
+import sys
+
+
+def main() -> None:
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "labelapp.settings")
+    try:
+        from django.core.management import execute_from_command_line
+    except ImportError:
+        sys.exit("Django is not installed here. Run script/setup, then .venv/bin/python manage.py ...")
+    from labelapp import embedded_postgres
+
+    embedded_postgres.join_if_wanted()
+    execute_from_command_line(sys.argv)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,154 @@
+// Keeps what a labeler does: first in this browser, then on the server, again and again until the server has it.
+// Draft and submission live in localStorage until acknowledged, so a reload, a closed tab or a lost network loses nothing.
+(() => {
+  "use strict";
+  const Stepmark = (globalThis.Stepmark ||= {});
+  const DRAFT_DELAY = 300, SAVING_WORD_DELAY = 800, RETRY_FIRST = 1000, RETRY_MOST = 20_000, TIMEOUT = 20_000; // milliseconds
+  const KEEP_DAYS = 14;
+  const WORDS = { saved: "Saved", saving: "Saving…", retrying: "Not saved yet, retrying" };
+
+  // --- the browser's own copy --------------------------------------------------------------------------------------------
+
+  const memory = new Map(); // where storage is closed or full, the copy lives as long as the page
+  const store = {
+    get(key) { try { const text = localStorage.getItem(key); return JSON.parse(text ?? memory.get(key) ?? "null"); } catch { return null; } },
+    set(key, value) {
+      const text = JSON.stringify(value);
+      try { localStorage.setItem(key, text); memory.delete(key); } catch { memory.set(key, text); }
+    },
+    drop(key) { memory.delete(key); try { localStorage.removeItem(key); } catch { /* closed */ } },
+    forgetOld() {
+      try {
+        for (const key of Object.keys(localStorage).filter((name) => name.startsWith("stepmark.draft."))) {
+          if (Date.now() - (this.get(key)?.at || 0) > KEEP_DAYS * 86_400_000) this.drop(key);
+        }
+      } catch { /* closed */ }
+    },
+    get isClosed() { return memory.size > 0; },
+  };
+
+  const newId = () => {
+    if (crypto.randomUUID) return crypto.randomUUID(); // only on https and localhost
+    const bytes = crypto.getRandomValues(new Uint8Array(16));
+    bytes[6] = (bytes[6] & 0x0f) | 0x40; bytes[8] = (bytes[8] & 0x3f) | 0x80;
+    const hex = [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+    return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join("-");
+  };
+
+  // --- the server --------------------------------------------------------------------------------------------------------
+
+  // What the server refused for good: code and message are its own words.
+  class Refused extends Error {
+    constructor(status, code, message) { super(message); Object.assign(this, { status, code }); }
+  }
+  // No answer, or one that says "try again".
+  class Unreachable extends Error {}
+
+  // The cookie, not the page: signing in in another tab renews it.
+  const csrf = () => {
+    const meta = document.querySelector("meta[name=csrf]");
+    const cookie = document.cookie.split("; ").find((one) => one.startsWith(`${meta.dataset.cookie}=`));
+    return cookie ? decodeURIComponent(cookie.slice(cookie.indexOf("=") + 1)) : meta.content;
+  };
+
+  const post = async (url, body, { signal, keepalive = false } = {}) => {
+    const timeout = AbortSignal.timeout(TIMEOUT);
+    let response;
+    try {
+      response = await fetch(url, {
+        method: "POST", credentials: "same-origin", keepalive, signal: signal ? AbortSignal.any([signal, timeout]) : timeout,
+        headers: { "Content-Type": "application/json", Accept: "application/json, text/html", "X-CSRFToken": csrf() }, body: JSON.stringify(body),
+      });
+      if (response.ok) return response.headers.get("Content-Type").includes("json") ? await response.json() : await response.text();
+    } catch (error) {
+      throw signal?.aborted ? error : new Unreachable(error.message);
+    }
+    if (response.status >= 500 || response.status === 429 || response.status === 408) throw new Unreachable(`status ${response.status}`);
+    const refusal = await response.json().catch(() => ({}));
+    throw new Refused(response.status, refusal.code || (response.status === 403 ? "csrf" : "refused"), refusal.message || "");
+  };
+
+  // Repeat until acknowledged or refused: 1 s, 2 s, ... 20 s apart, at once when the network comes back.
+  const untilAcknowledged = async (send, { onFailure, signal }) => {
+    for (let wait = RETRY_FIRST; ; wait = Math.min(2 * wait, RETRY_MOST)) {
+      try {
+        return await send();
+      } catch (error) {
+        if (!(error instanceof Unreachable)) throw error;
+        onFailure(error);
+      }
+      await new Promise((resolve) => {
+        const timer = setTimeout(done, wait * (0.75 + Math.random() / 2)); // spread: the whole floor was cut off together
+        function done() { clearTimeout(timer); removeEventListener("online", done); signal?.removeEventListener("abort", done); resolve(); }
+        addEventListener("online", done);
+        signal?.addEventListener("abort", done);
+      });
+      signal?.throwIfAborted();
+    }
+  };
+
+  // --- what the page shows of it -----------------------------------------------------------------------------------------
+
+  let wordTimer = 0;
+  const showStatus = (status) => {
+    const place = document.querySelector("[data-status]");
+    const word = place.querySelector("[data-status-text]");
+    place.dataset.status = status;
+    clearTimeout(wordTimer);
+    const say = () => { if (word.textContent !== WORDS[status]) word.textContent = WORDS[status]; };
+    // A save that takes no time is not announced: a screen reader would speak after every key.
+    if (status === "saving") wordTimer = setTimeout(say, SAVING_WORD_DELAY);
+    else say();
+  };
+
+  // --- the draft of one sitting ------------------------------------------------------------------------------------------
+
+  // Keeps {ratings, ...} of one claim. `onRefused` is told when the server wants no more of it.
+  class DraftKeeper {
+    constructor({ key, url, token, revision, onRefused }) {
+      Object.assign(this, { key, url, token, revision, onRefused, stopped: new AbortController(), sending: false, timer: 0 });
+    }
+
+    // Write the copy now, tell the server soon.
+    keep(state) {
+      this.revision += 1;
+      store.set(this.key, { ...state, revision: this.revision, at: Date.now() });
+      this.unsent = state.ratings;
+      showStatus(document.querySelector("[data-status]").dataset.status === "retrying" ? "retrying" : "saving");
+      clearTimeout(this.timer);
+      this.timer = setTimeout(() => this.send(), DRAFT_DELAY);
+    }
+
+    async send() {
+      if (this.sending || !this.unsent || this.stopped.signal.aborted) return;
+      this.sending = true;
+      let sent = 0;
+      try {
+        await untilAcknowledged(() => {
+          sent = this.revision; // a retry carries the newest
+          return post(this.url, { token: this.token, revision: sent, ratings: this.unsent }, { signal: this.stopped.signal });
+        }, { onFailure: () => showStatus("retrying"), signal: this.stopped.signal });
+        if (sent === this.revision) { this.unsent = null; showStatus("saved"); }
+      } catch (error) {
+        if (this.stopped.signal.aborted) return;
+        this.stop();
+        this.onRefused(error);
+      } finally {
+        this.sending = false;
+      }
+      if (this.unsent) this.send();
+    }
+
+    // The page goes away: one last try that outlives it. The copy in the browser stays, whatever becomes of it.
+    flush() {
+      if (!this.unsent || this.stopped.signal.aborted) return;
+      post(this.url, { token: this.token, revision: this.revision, ratings: this.unsent }, { keepalive: true }).catch(() => {});
+    }
+
+    stop() { clearTimeout(this.timer); this.stopped.abort(); }
+  }
+
+  Object.assign(Stepmark, { store, newId, post, untilAcknowledged, showStatus, DraftKeeper, Refused });
+
+  addEventListener("beforeunload", (event) => { if (store.isClosed) event.preventDefault(); });
+})();

@@ -1,0 +1,365 @@
+"""Final answers: what a solution states, how spellings meet, and that no text makes grading lie, hang or fail."""
+
+import json
+import multiprocessing
+import os
+import random
+import resource
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from annotation.answers import (
+    GRADER_VERSION,
+    Grade,
+    Grader,
+    GraderUnavailable,
+    answer_classes,
+    extract_answer,
+    grade,
+    grade_answers,
+    grading,
+    judges,
+    normalise,
+)
+
+ROOT = Path(__file__).resolve().parents[2]
+TOWER = ("9^{9^{9^{9}}}", "9^{9^{9^{8}}}")  # a power tower: no computer algebra system comes back from it
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("We add.\nSo 2 + 2 = 4.\n\n# Answer\n\n4", "4"),
+        ("She makes 9 * 2 = $<<9*2=18>>18.\nA: 18", "18"),
+        ("9 * 2 = 18 dollars\n#### 18\n", "18"),
+        (r"First \boxed{1}, then $x = \boxed{\frac{1}{\sqrt{2}}}$.", r"\frac{1}{\sqrt{2}}"),
+        (r"A set: \boxed{\{1, 2\}}", r"\{1, 2\}"),
+        (r"\boxed{x = \boxed{5}}", r"x = \boxed{5}"),
+        (r"Once \boxed{7}, and then \boxed{8 is cut of", "7"),
+        ("So the answer is 1244.", "1244"),
+        ("The final answer is: $\\frac12$. I hope it is correct.", r"\frac12"),
+        ("The answer to the question is 3.5 hours. Done.", "3.5 hours"),
+        ("So the answer is $5 or $6.", "$5 or $6"),
+        ("**Answer:** 12", "12"),
+        ("#### Step 1\nWe add.\nSo the answer is 4", "4"),
+        ("For the thirteenth glass Kylar needs to pay 5 * 1", None),
+        ("A: ", None),
+        ("", None),
+    ],
+)
+def test_the_stated_answer_is_found(text: str, answer: str | None) -> None:
+    assert extract_answer(text) == answer
+
+
+def test_the_answer_heading_goes_before_every_other_way_to_state_an_answer() -> None:
+    assert extract_answer("The answer is 1, or \\boxed{2}.\n\n# Answer\n\n3") == "3"
+    assert extract_answer("The answer is 1, or \\boxed{2}.\nA: 3") == "3"
+    assert extract_answer("The answer is 1, or \\boxed{2}.") == "2"
+
+
+def test_extraction_of_a_hostile_text_takes_linear_time() -> None:
+    started = time.process_time()
+    assert extract_answer("\\boxed{" * 20_000) is None
+    assert extract_answer("answer " * 20_000) is None
+    assert time.process_time() - started < 2
+
+
+@pytest.mark.parametrize(
+    ("spelling", "form"),
+    [
+        (r"$\dfrac12$", r"\frac{1}{2}"),
+        ("1/2", r"\frac{1}{2}"),
+        (r"\frac{-1}{2}", r"-\frac{1}{2}"),
+        (r"-\frac{-1}{2}", r"-\frac{-1}{2}"),
+        (r"\frac\pi 2", r"\frac{\pi}{2}"),
+        (r"\left( 3, \frac{\pi}{2} \right)", r"(3,\frac{\pi}{2})"),
+        ("$1,234.50", "1234.5"),
+        (r"10,\!000", "10000"),
+        (r"10{,}000", "10000"),
+        (r"10\,000", "10000"),
+        ("81, 256", "81, 256"),
+        ("(1,234)", "(1, 234)"),
+        ("x = 5", "5"),
+        (".50", "0.5"),
+        ("18.00.", "18"),
+        ("-0.0", "0"),
+        (r"25\text{ cm}^2", "25"),
+        (r"90^\circ", "90"),
+        ("12 hours", "12"),
+        (r"2\mathrm{i}", "2i"),
+        (r"10\text{ a.m.}", "10a.m."),
+        ("1.8 million", "1800000"),
+        (r"10\%", "10%"),
+        ("3 1/2", r"3\frac{1}{2}"),
+        ("−5", "-5"),
+        ("\u200f5", "5"),
+        (r"\text{Evelyn}", "evelyn"),
+        (r"\begin{pmatrix} 1 \\ 2 \end{pmatrix}", r"\begin{pmatrix}1\\2\end{pmatrix}"),
+        (r"\boxed{7}", "7"),
+    ],
+)
+def test_spellings_meet_in_one_normal_form(spelling: str, form: str) -> None:
+    assert normalise(spelling) == form
+    assert normalise(form) == form
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("12", "1\u00b2"), ("10%", "0.1"), ("81256", "81, 256"), ("2", r"2\mathrm{i}"), ("1234", "(1,234)"), ("x^{23}", "x^2 3")],
+)
+def test_different_answers_keep_different_normal_forms(one: str, other: str) -> None:
+    assert normalise(one) != normalise(other)
+
+
+CORRECT = [
+    ("1+x", "x + 1"), (r"\sqrt{8}", r"2\sqrt2"), ("0.5", r"\frac{1}{2}"), ("3 1/2", "3.5"), ("10%", "10"), ("(1+x)(1-x)", "1-x^2"),
+    (r"\begin{pmatrix}1&2\\3&4\end{pmatrix}", r"\begin{pmatrix}1&2\\3&2+2\end{pmatrix}"), (r"\sqrt{3+2\sqrt{2}}", r"1+\sqrt{2}"),
+    ("(1, 2/4)", r"\left(1,0.5\right)"), (r"\sin^2 x+\cos^2 x+y", "1+y"), ("1 million", "1,000,000"), (r"2\pi r", r"2r\pi"),
+]  # fmt: skip
+WRONG = [
+    ("17", "18"), ("1,000", "1000.5"), ("1-1/e", "1+1/e"), ("(1,2]", "[1,2]"), ("Evelyn", "Angela"), ("1011_2", "1010_2"), ("x^2", "x^3"),
+    (r"10\text{ AM}", r"10\text{ PM}"), (r"\frac{\pi}{2}", r"\frac{\pi}{3}"), ("10+John's age", "50"),
+    (r"(-\infty,3)\cup(3,5)", r"(-\infty,3)\cup(3,6)"),
+]  # fmt: skip
+UNSURE = [
+    ("1/2004!", "1/2006!"), (r"\frac{1}{2^{99}}", r"\frac{1}{2^{98}}"),  # math-verify alone accepts these
+    # The conservative rule alone rejects these.
+    (r"\{1,2\}", r"\{2,1\}"), ("2/4", "1/2"), ("10%", "0.1"), ("2+3", "5"), ("0.3333333", "1/3"),
+]  # fmt: skip
+
+
+def test_an_answer_is_correct_when_both_graders_agree_that_it_is() -> None:
+    assert {pair: grade.outcome for pair, grade in zip(CORRECT, grade_answers(CORRECT), strict=True)} == dict.fromkeys(CORRECT, "correct")
+
+
+def test_an_answer_is_wrong_only_when_both_graders_say_so() -> None:
+    assert {pair: grade.outcome for pair, grade in zip(WRONG, grade_answers(WRONG), strict=True)} == dict.fromkeys(WRONG, "wrong")
+
+
+def test_known_false_accepts_and_known_strictness_come_out_unsure_with_both_verdicts() -> None:
+    for pair, given in zip(UNSURE, grade_answers(UNSURE), strict=True):
+        assert given == Grade("unsure", "the conservative rule says wrong; math-verify says correct"), pair
+
+
+def test_without_a_reference_or_an_answer_there_is_no_grade() -> None:
+    assert grade("5", None) == grade("5", "  ") == Grade("ungraded", "no reference answer")
+    assert grade(None, "5") == grade("", "5") == Grade("ungraded", "the solution states no answer")
+    assert grade("$", "5") == Grade("ungraded", "the answer is empty after normalisation")
+
+
+def test_an_answer_that_is_a_whole_text_is_ungraded_at_sight_unless_it_is_the_reference() -> None:
+    assert grade("x" * 1_001, "5") == Grade("ungraded", "the answer is longer than 1,000 characters")
+    assert grade("5", "x" * 1_001) == Grade("ungraded", "the reference answer is longer than 1,000 characters")
+    assert grade(" " + "x" * 1_001, "x" * 1_001).outcome == "correct"
+
+
+def test_a_timeout_is_never_wrong_and_names_its_limit() -> None:
+    assert grade(*TOWER, timeout=0.5) == Grade("ungraded", "the conservative rule timed out after 0.5 s")
+
+
+def test_a_child_process_spends_no_more_cpu_time_than_its_limit() -> None:
+    def spent() -> float:
+        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return usage.ru_utime + usage.ru_stime
+
+    before = spent()
+    grade(*TOWER, timeout=2)
+    assert 2 < spent() - before < 3.2  # its start takes 0.4 s; the wall clock alone would let it spend 8 s
+
+
+def test_a_timeout_of_the_second_grader_leaves_the_first_verdict_unsure() -> None:
+    given = grade("(" * 400 + "1" + ")" * 400, "2", timeout=0.5)
+    assert given == Grade("unsure", "the conservative rule says wrong; math-verify timed out after 0.5 s")
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="macOS does not limit the address space of a process")
+def test_memory_of_a_child_process_is_bounded() -> None:
+    with Grader(workers=1, memory=300 << 20) as grader:
+        assert grader.grade_answers([("2^{2^{34}}", "x")]) == [Grade("ungraded", "the conservative rule ran out of memory")]
+
+
+def test_hostile_text_gets_an_outcome_and_a_reason_in_bounded_time() -> None:
+    hostile = [
+        "9^9^9^9", TOWER[0], "x" * 20_000, "(" * 900, "\\frac{" * 150, "{" * 400, "a\0b", "\ud800", "5\udfff", "\u202e5\u202c",
+        "٥", "%", "}{", "\\", "1e999999999", "__import__('os').abort()", "\n\n", "(((1,2),3", "=", ",", "1/0", "[", r"\text{", "😀",
+        r"\begin{pmatrix}\end{pmatrix}", r"\infty-\infty", "!" * 50, "5!!!!!!", r"\sqrt[0]{2}", "10^{10^{10}}", "$" * 999, "-" * 999 + "1",
+    ]  # fmt: skip
+    pairs = [(text, "z+1") for text in hostile] + [("5", text) for text in hostile]
+    started = time.monotonic()
+    for pair, given in zip(pairs, grade_answers(pairs, timeout=0.2), strict=True):
+        assert given.reason, pair
+        assert given.outcome != "correct" or pair == ("5", "\u202e5\u202c"), pair
+    assert time.monotonic() - started < 120  # seven seconds on an idle machine
+
+
+def test_plain_numbers_are_graded_at_sight_as_both_graders_would() -> None:
+    rng = random.Random(7)
+    for _ in range(60):
+        answer = f"{rng.choice(['', '-'])}{rng.randrange(3000):,}{rng.choice(['', '', '.5', '.25', '.00001'])}"
+        reference = rng.choice([answer, f"{rng.randrange(3000)}", f"{rng.randrange(3000)}.{rng.randrange(100)}"])
+        at_sight, pair = grading._grade_at_sight(answer, reference), (normalise(answer), normalise(reference))
+        assert isinstance(at_sight, Grade)
+        assert {judge(*pair) for judge in judges.JUDGES.values()} == {at_sight.outcome == "correct"}, pair
+
+
+def test_numbers_that_differ_less_than_math_verify_rounds_are_not_called_wrong() -> None:
+    assert grade("0.1234567", "0.1234568").outcome == "unsure"
+
+
+def test_each_distinct_pair_is_judged_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    judged = _count_judged(monkeypatch)
+    given = grade_answers([("x+1", "1+x"), ("$x + 1$", "1 + x"), ("3", "4"), ("x+1", "1+x")])
+    assert [each.outcome for each in given] == ["correct", "correct", "wrong", "correct"]
+    assert judged == {("x+1", "1+x"): 1}
+
+
+def _count_judged(monkeypatch: pytest.MonkeyPatch) -> Counter[tuple[str, str]]:
+    judged = Counter[tuple[str, str]]()
+    judge = grading._Judges.judge
+    monkeypatch.setattr(grading._Judges, "judge", lambda self, pair: judged.update([pair]) or judge(self, pair))
+    return judged
+
+
+def test_progress_counts_up_to_all_pairs() -> None:
+    seen: list[tuple[int, int]] = []
+    grade_answers([("x+1", "1+x"), ("x+1", "1+x"), ("y", "x"), ("3", "4")], progress=lambda done, total: seen.append((done, total)))
+    assert seen[0] == (1, 4) and seen[-1] == (4, 4)
+    assert seen == sorted(seen)
+
+
+def test_a_progress_bar_that_fails_ends_the_work_at_once_and_leaves_no_process() -> None:
+    def stop(done: int, total: int) -> None:
+        if done:
+            raise KeyboardInterrupt
+
+    grader, started = Grader(workers=2, timeout=60), time.monotonic()
+    with pytest.raises(KeyboardInterrupt), grader:
+        grader.grade_answers([("x+1", "1+x"), *[(TOWER[0], f"x+{n}") for n in range(9)]], progress=stop)
+    assert time.monotonic() - started < 30
+    assert [judges.process for judges in grader._judges] == [None, None]
+
+
+def test_a_killed_child_process_is_replaced() -> None:
+    with Grader(workers=1) as grader:
+        assert grader.grade_answers([("x+1", "1+x")])[0].outcome == "correct"
+        first = grader._judges[0].process
+        assert first
+        first.kill()
+        first.wait()
+        assert grader.grade_answers([("x+2", "2+x")])[0].outcome == "correct"
+        assert grader._judges[0].process is not first
+
+
+def test_a_child_process_killed_at_work_is_a_crash_with_its_status_and_not_wrong() -> None:
+    with Grader(workers=1, timeout=60) as grader:
+        grader.grade_answers([("x+1", "1+x")])
+        killer = threading.Timer(0.3, grader._judges[0].kill)
+        killer.start()
+        assert grader.grade_answers([TOWER]) == [Grade("ungraded", f"the conservative rule crashed (exit status -{int(signal.SIGKILL)})")]
+        killer.join()
+
+
+def test_a_broken_installation_is_an_error_with_a_remedy_and_no_grade(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with pytest.raises(GraderUnavailable, match=r"exit status 1.*Install requirements\.txt"):
+        grade("x+1", "1+x")
+
+
+def test_grading_works_outside_the_main_thread() -> None:
+    given: list[Grade] = []
+    thread = threading.Thread(target=lambda: given.append(grade("x+1", "1+x")))
+    thread.start()
+    thread.join()
+    assert given == [Grade("correct", "both graders say so")]
+
+
+def test_grading_works_in_a_daemonic_process_as_in_a_celery_pool() -> None:
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        assert pool.apply(grade, ("x+1", "1+x")) == Grade("correct", "both graders say so")
+
+
+def test_a_killed_caller_leaves_no_child_process_behind() -> None:
+    program = """
+import sys, time
+from annotation.answers import Grader
+with Grader(workers=1) as grader:
+    grader.grade_answers([("x+1", "1+x")])
+    print(grader._judges[0].process.pid, flush=True)
+    time.sleep(60)
+"""
+    with subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE, text=True) as caller:
+        assert caller.stdout
+        child = int(caller.stdout.readline())
+        assert _alive(child)
+        caller.kill()
+    for _ in range(100):
+        if not _alive(child):
+            return
+        time.sleep(0.05)
+    pytest.fail(f"process {child} still runs")
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+        status = Path(f"/proc/{pid}/stat")
+        return not status.exists() or status.read_text().rpartition(")")[2].split()[0] != "Z"
+    except (ProcessLookupError, FileNotFoundError):
+        return False
+
+
+def test_the_caller_never_loads_the_computer_algebra_system() -> None:
+    program = "import sys; from annotation.answers import grade; print(grade('x+1', '1+x').outcome, {'sympy', 'django'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "correct set()\n"
+
+
+def test_equal_answers_share_a_class_numbered_by_first_appearance() -> None:
+    assert answer_classes(["3", "1/2", None, "0.5", r"3 \text{ cm}", "x", "3.0", "", r"\frac12"]) == [0, 1, -1, 1, 0, 2, 0, -1, 1]
+
+
+def test_an_answer_too_costly_to_read_is_a_class_of_its_own_and_is_tried_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    judged = _count_judged(monkeypatch)
+    votes = [TOWER[0], "x+1", "1+x", TOWER[1], TOWER[0], *map(str, range(10))]
+    assert answer_classes(votes, timeout=0.3) == [0, 1, 1, 2, 0, *range(3, 13)]
+    towers = {normalise(tower) for tower in TOWER}
+    assert [times for pair, times in judged.items() if towers & set(pair)] == [1, 1]
+
+
+def test_classes_of_plain_numbers_need_no_child_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    assert answer_classes(["1,000", "1000.0", "7", "-7", "$7"]) == [0, 0, 1, 2, 1]
+
+
+def test_grader_version_names_the_rule_and_both_libraries() -> None:
+    assert [part.rpartition("-")[0] for part in GRADER_VERSION.split()] == ["stepmark", "math-verify", "sympy"]
+
+
+def test_gsm8k_solutions_are_graded_as_their_file_says(data: Path) -> None:
+    with (data / "gsm8k/example_model_solutions.jsonl").open(encoding="utf-8") as lines:
+        problems = [json.loads(line) for line in lines]
+    solutions = [(problem, part) for problem in problems for part in problem.values() if isinstance(part, dict)]
+    grades = grade_answers([(extract_answer(part["solution"]), extract_answer(problem["ground_truth"])) for problem, part in solutions])
+    assert len(grades) == 5276
+    told = Counter((given.outcome, part["is_correct"]) for given, (_, part) in zip(grades, solutions, strict=True))
+    # The 11 end before they state an answer (truncated samples); docs/grading.md lists them.
+    assert told == {("correct", True): 2001, ("wrong", False): 3264, ("ungraded", False): 11}
+
+
+def test_math500_reference_answers_are_correct_against_their_own_solutions(data: Path) -> None:
+    problems = [json.loads(line) for line in (data / "math/math500.jsonl").read_text(encoding="utf-8").splitlines()]
+    grades = grade_answers([(extract_answer(problem["solution"]), problem["answer"]) for problem in problems])
+    assert Counter(given.outcome for given in grades) == {"correct": 500}
+
+
+def test_the_normal_form_of_a_normal_form_is_itself(data: Path) -> None:
+    problems = json.loads((data / "math/train7474_answers.json").read_text(encoding="utf-8"))
+    forms = {normalise(problem["answer"]) for problem in problems if problem["answer"]}
+    assert len(forms) > 2000 and [form for form in forms if normalise(form) != form] == []

@@ -1,0 +1,542 @@
+"""Stage labels: drafts, submits, skips, revisions; what is refused, and what becomes of work that comes late."""
+
+import uuid
+from datetime import datetime, timedelta
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import IntegrityError, connection, transaction
+from django.db.models.functions import Now
+from django.test.utils import CaptureQueriesContext
+
+from annotation import labels, queue
+from annotation.models import Annotation, Assignment, Draft, Event, Membership, Project, StepLabel, TaskKind
+from tests import make
+
+pytestmark = pytest.mark.django_db
+
+
+def rated(*ratings: int | None, flagged: tuple[int, ...] = ()) -> list[labels.Rating]:
+    return [
+        {"step": step, "position": 0, "rating": rating, "flagged": step in flagged, "ms": 1000 + step}
+        for step, rating in enumerate(ratings)
+    ]
+
+
+def sums(overlap: int = 1, count: int = 1, **fields: object) -> Project:
+    """A project with solutions of three steps in its queue."""
+    project = make.project(overlap=overlap, **fields)
+    make.batch(project, make.solutions(project, count))
+    return project
+
+
+def submit(lease: queue.Lease, labeler: User, ratings: list[labels.Rating] | None = None, **other: object) -> Annotation:
+    body = {
+        "token": lease.token, "submission_id": uuid.uuid4(), "ratings": rated(1, 0, -1) if ratings is None else ratings,
+        "finish_reason": "found_error", "active_ms": 5000, "total_ms": 9000,
+    }  # fmt: skip
+    return labels.submit(lease.assignment_id, labeler=labeler, **{**body, **other})
+
+
+def lapse(lease: queue.Lease) -> None:
+    Assignment.objects.filter(pk=lease.assignment_id).update(lease_expires_at=Now() - timedelta(seconds=1))
+    assert queue.release_expired() == 1
+
+
+def seat(lease: queue.Lease) -> Assignment:
+    return Assignment.objects.get(pk=lease.assignment_id)
+
+
+# --- submitting ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_submit_stores_every_label_and_closes_the_seat() -> None:
+    project = sums()
+    ann = make.ann(project)
+    lease = queue.lease_next(ann, project=project)
+    annotation = submit(lease, ann, rated(1, 0, -1, flagged=(1,)))
+    assert (seat(lease).state, seat(lease).labeler) == ("done", ann)
+    assert (annotation.solution_id, annotation.revision, annotation.active_ms, annotation.total_ms) == (lease.solution_id, 1, 5000, 9000)
+    assert isinstance(annotation.created_at, datetime)
+    stored = StepLabel.objects.filter(annotation=annotation).order_by("step_index")
+    assert list(stored.values_list("step_index", "position", "rating", "flagged", "rated_ms", "chosen", "shown_at")) == [
+        (0, 0, 1, None, 1000, True, 0),
+        (1, 0, 0, True, 1001, True, 0),
+        (2, 0, -1, None, 1002, False, 0),
+    ]
+
+
+def test_steps_after_the_first_negative_stay_unlabeled() -> None:
+    project = sums()
+    submit(queue.lease_next(make.ann(project), project=project), make.ann(), rated(-1))
+    assert list(StepLabel.objects.values_list("step_index", "rating")) == [(0, -1)]
+
+
+def test_ratings_may_come_in_any_order() -> None:
+    project = sums()
+    submit(queue.lease_next(make.ann(project), project=project), make.ann(), rated(1, 1, -1)[::-1])
+    assert list(StepLabel.objects.order_by("step_index").values_list("rating", flat=True)) == [1, 1, -1]
+
+
+def test_an_unsure_step_may_go_without_a_rating() -> None:
+    project = sums()
+    submit(queue.lease_next(make.ann(project), project=project), make.ann(), rated(1, None, 1, flagged=(1,)), finish_reason="solution")
+    assert StepLabel.objects.values_list("rating", "flagged", "chosen").get(step_index=1) == (None, True, True)
+
+
+def test_a_solution_was_not_continued_from_the_unsure_step_it_was_given_up_at() -> None:
+    project = sums()
+    lease = queue.lease_next(make.ann(project), project=project)
+    submit(lease, make.ann(), rated(1, None, flagged=(1,)), finish_reason="give_up", reason="too hard")
+    assert list(StepLabel.objects.order_by("step_index").values_list("chosen", flat=True)) == [True, False]
+
+
+@pytest.mark.parametrize("finish_reason", ["give_up", "bad_problem"])
+@pytest.mark.parametrize("ratings", [(), (1,), (1, -1)], ids=["none", "some", "negative"])
+def test_breaking_off_keeps_whatever_was_rated(finish_reason: str, ratings: tuple[int, ...]) -> None:
+    project = sums()
+    lease = queue.lease_next(make.ann(project), project=project)
+    annotation = submit(lease, make.ann(), rated(*ratings), finish_reason=finish_reason, reason="The picture is missing: 图")
+    assert (annotation.finish_reason, annotation.reason) == (finish_reason, "The picture is missing: 图")
+    assert StepLabel.objects.count() == len(ratings)
+
+
+def test_a_submit_takes_few_statements_whatever_the_length(django_assert_num_queries) -> None:
+    project = make.project()
+    make.batch(project, [make.solution(make.problem(project), [f"step {number}" for number in range(200)])])
+    ann = make.ann(project)
+    lease = queue.lease_next(ann, project=project)
+    with django_assert_num_queries(5 + 2):  # and the two ends of the transaction
+        submit(lease, ann, rated(*[1] * 200), finish_reason="solution")
+
+
+def test_a_submit_never_reads_the_texts() -> None:
+    project = sums()
+    lease = queue.lease_next(make.ann(project), project=project)
+    with CaptureQueriesContext(connection) as caught:
+        submit(lease, make.ann())
+    assert not any("answer" in query["sql"] or "statement" in query["sql"] for query in caught.captured_queries)
+
+
+# --- what is refused ----------------------------------------------------------------------------------------------------
+
+LONG = "x" * (labels.LONGEST_REASON + 1)
+
+
+@pytest.mark.parametrize(
+    ("code", "ratings", "other"),
+    [
+        ("unknown_step", [{"step": 3, "rating": 1}], {}),
+        ("unknown_step", [{"step": -1, "rating": 1}], {}),
+        ("unknown_step", [{"step": "0", "rating": 1}], {}),
+        ("unknown_step", [{"step": True, "rating": 1}], {}),
+        ("unknown_step", [{"rating": 1}], {}),
+        ("unknown_step", [{"step": 0, "position": 1, "rating": 1}], {}),
+        ("bad_rating", [{"step": 0, "rating": 2}], {}),
+        ("bad_rating", [{"step": 0, "rating": "1"}], {}),
+        ("bad_rating", [{"step": 0, "rating": True}], {}),
+        ("bad_rating", [{"step": 0, "rating": 1.0}], {}),
+        ("bad_rating", [{"step": 0, "rating": 1, "flagged": 1}], {}),
+        ("bad_rating", [{"step": 0, "rating": 1, "ms": -1}], {}),
+        ("bad_rating", [{"step": 0, "rating": 1, "ms": 2**31}], {}),
+        ("bad_rating", [{"step": 0, "rating": 1}, {"step": 0, "rating": 1}], {}),
+        ("bad_rating", ["1"], {}),
+        ("rating_after_negative", rated(1, -1, 1), {}),
+        ("rating_after_negative", rated(-1, -1), {}),
+        ("rating_after_negative", rated(-1, 1), {"finish_reason": "give_up", "reason": "hard"}),
+        ("unrated_step", rated(1, None, 1), {"finish_reason": "solution"}),
+        ("unrated_step", [{"step": 0, "rating": 1}, {"step": 2, "rating": -1}], {}),
+        ("unrated_step", [{"step": 1, "rating": 1}], {"finish_reason": "bad_problem", "reason": "no picture"}),
+        ("empty", [], {"finish_reason": "solution"}),
+        ("empty", [], {"finish_reason": "found_error"}),
+        ("bad_finish_reason", rated(1, 1, 1), {"finish_reason": "done"}),
+        ("bad_finish_reason", rated(1, 1, -1), {"finish_reason": "solution"}),
+        ("unfinished", rated(1, 1), {"finish_reason": "solution"}),
+        ("no_negative", rated(1, 1, 1), {"finish_reason": "found_error"}),
+        ("no_reason", rated(1), {"finish_reason": "give_up"}),
+        ("no_reason", rated(1), {"finish_reason": "bad_problem", "reason": " \n"}),
+        ("too_long", rated(1), {"finish_reason": "give_up", "reason": LONG}),
+        ("bad_text", rated(1), {"finish_reason": "give_up", "reason": "a\0b"}),
+        ("bad_text", rated(1), {"finish_reason": "give_up", "reason": "a\ud800b"}),
+        ("bad_time", rated(-1), {"active_ms": -1}),
+        ("bad_time", rated(-1), {"total_ms": 2**31}),
+    ],
+)
+def test_a_bad_submission_is_refused_with_its_code_and_changes_nothing(code: str, ratings: list, other: dict) -> None:
+    project = sums()
+    lease = queue.lease_next(make.ann(project), project=project)
+    with pytest.raises(labels.BadSubmission) as caught:
+        submit(lease, make.ann(), ratings, **other)
+    assert caught.value.code == code
+    assert str(caught.value).endswith((".", "give_up"))
+    assert (seat(lease).state, Annotation.objects.count(), StepLabel.objects.count()) == ("leased", 0, 0)
+
+
+# --- retries ------------------------------------------------------------------------------------------------------------
+
+
+def test_the_same_submission_again_is_one_annotation() -> None:
+    project = sums()
+    lease = queue.lease_next(make.ann(project), project=project)
+    first, second = (submit(lease, make.ann(), submission_id=uuid.UUID(int=7)) for _ in range(2))
+    assert first.pk == second.pk
+    assert (Annotation.objects.count(), StepLabel.objects.count(), Draft.objects.count()) == (1, 3, 0)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"ratings": rated(1, 1, -1)}, {"ratings": rated(1, 1, 1), "finish_reason": "solution"}, {"total_ms": 9001}, {"reason": "a note"}],
+    ids=["rating", "finish_reason", "time", "reason"],
+)
+def test_the_same_submission_with_another_body_is_a_conflict(other: dict) -> None:
+    project = sums()
+    lease = queue.lease_next(make.ann(project), project=project)
+    first = submit(lease, make.ann(), submission_id=uuid.UUID(int=7))
+    with pytest.raises(labels.SubmissionConflict):
+        submit(lease, make.ann(), **{"submission_id": uuid.UUID(int=7), **other})
+    assert Annotation.objects.get() == first
+
+
+def test_a_submission_id_used_for_another_solution_is_a_conflict_and_leaves_that_seat_leased() -> None:
+    project = sums(count=2)
+    submit(queue.lease_next(make.ann(project), project=project), make.ann(), submission_id=uuid.UUID(int=7))
+    lease = queue.lease_next(make.ann(), project=project)
+    with pytest.raises(labels.SubmissionConflict):
+        submit(lease, make.ann(), submission_id=uuid.UUID(int=7))
+    assert (seat(lease).state, Annotation.objects.count()) == ("leased", 1)
+
+
+def test_another_persons_submission_id_reveals_nothing() -> None:
+    project = sums(overlap=2)
+    submit(queue.lease_next(make.ann(project), project=project), make.ann(), submission_id=uuid.UUID(int=7))
+    with pytest.raises(labels.SubmissionConflict):
+        submit(queue.lease_next(make.ben(project), project=project), make.ben(), submission_id=uuid.UUID(int=7))
+
+
+# --- late work ----------------------------------------------------------------------------------------------------------
+
+
+def test_late_submit_is_good_while_the_seat_is_free() -> None:
+    project = sums()
+    lease = queue.lease_next(make.ann(project), project=project)
+    lapse(lease)
+    submit(lease, make.ann())
+    assert (seat(lease).state, seat(lease).labeler) == ("done", make.ann())
+
+
+def test_a_lease_past_its_end_but_not_yet_offered_again_is_good() -> None:
+    project = sums()
+    lease = queue.lease_next(make.ann(project), project=project)
+    Assignment.objects.update(lease_expires_at=Now() - timedelta(days=1))
+    submit(lease, make.ann())
+    assert seat(lease).state == "done"
+
+
+def test_late_submit_of_a_taken_seat_is_lost_with_the_work_kept_as_a_draft() -> None:
+    project = sums()
+    lease = queue.lease_next(make.ann(project), project=project)
+    lapse(lease)
+    taken = queue.lease_next(make.ben(project), project=project)
+    with pytest.raises(queue.LeaseLost, match="kept as a draft") as caught:
+        submit(lease, make.ann(), rated(1, -1))
+    assert caught.value.kept
+    assert Draft.objects.values_list("assignment", "labeler", "token").get() == (lease.assignment_id, make.ann().pk, lease.token)
+    assert [one["rating"] for one in Draft.objects.get().ratings] == [1, -1]
+    assert (seat(taken).state, seat(taken).labeler, Annotation.objects.count()) == ("leased", make.ben(), 0)
+
+
+def test_late_work_overwrites_the_draft_it_grew_from() -> None:
+    project = sums()
+    lease = queue.lease_next(make.ann(project), project=project)
+    labels.save_draft(lease.assignment_id, labeler=make.ann(), token=lease.token, revision=5, ratings=rated(1))
+    lapse(lease)
+    queue.lease_next(make.ben(project), project=project)
+    with pytest.raises(queue.LeaseLost):
+        submit(lease, make.ann(), rated(1, -1))
+    assert (Draft.objects.get().revision, len(Draft.objects.get().ratings)) == (6, 2)
+
+
+def test_kept_work_is_shown_when_the_seat_comes_back() -> None:
+    project = sums()
+    lease = queue.lease_next(make.ann(project), project=project)
+    lapse(lease)
+    taken = queue.lease_next(make.ben(project), project=project)
+    with pytest.raises(queue.LeaseLost):
+        submit(lease, make.ann(), rated(1, -1))
+    queue.release(taken.assignment_id, labeler=make.ben(), token=taken.token)
+    again = queue.lease_next(make.ann(), project=project)
+    assert [one["rating"] for one in again.draft["ratings"]] == [1, -1]
+
+
+def test_a_draft_is_shown_to_its_own_labeler_only() -> None:
+    project = sums()
+    lease = queue.lease_next(make.ann(project), project=project)
+    labels.save_draft(lease.assignment_id, labeler=make.ann(), token=lease.token, revision=1, ratings=rated(1))
+    lapse(lease)
+    assert queue.lease_next(make.ben(project), project=project).draft is None
+
+
+def test_a_late_submit_after_taking_the_same_task_again_is_kept() -> None:
+    project = sums(overlap=2)
+    old = queue.lease_next(make.ann(project), project=project)
+    lapse(old)
+    Assignment.objects.filter(pk=old.assignment_id).update(priority=-1)
+    new = queue.lease_next(make.ann(), project=project)  # the other seat of the same task
+    assert (new.solution_id, new.assignment_id == old.assignment_id) == (old.solution_id, False)
+    with pytest.raises(queue.LeaseLost) as caught:
+        submit(old, make.ann())
+    assert caught.value.kept
+    assert (seat(old).state, seat(new).state) == ("open", "leased")
+
+
+@pytest.mark.parametrize("who", ["ben", "eve"])
+def test_nobody_submits_for_somebody_else(who: str) -> None:
+    project = sums()
+    make.ben(project)
+    lease = queue.lease_next(make.ann(project), project=project)
+    with pytest.raises(queue.LeaseLost):
+        submit(lease, make.person(who))
+    assert (seat(lease).state, seat(lease).labeler, Annotation.objects.count()) == ("leased", make.ann(), 0)
+
+
+def test_a_stranger_leaves_no_draft() -> None:
+    project = sums()
+    lease = queue.lease_next(make.ann(project), project=project)
+    with pytest.raises(queue.LeaseLost) as caught:
+        submit(lease, make.eve())
+    assert (caught.value.kept, Draft.objects.count()) == (False, 0)
+
+
+def test_a_seat_is_submitted_once() -> None:
+    project = sums()
+    lease = queue.lease_next(make.ann(project), project=project)
+    submit(lease, make.ann())
+    with pytest.raises(queue.LeaseLost):
+        submit(lease, make.ann(), rated(-1))
+    assert (Annotation.objects.count(), Draft.objects.count()) == (1, 0)
+
+
+def test_a_seat_that_does_not_exist_is_lost() -> None:
+    with pytest.raises(queue.LeaseLost):
+        labels.submit(
+            0, labeler=make.ann(), token=1, submission_id=uuid.uuid4(), ratings=[], finish_reason="solution", active_ms=0, total_ms=0
+        )
+
+
+# --- drafts -------------------------------------------------------------------------------------------------------------
+
+
+def test_older_draft_revision_never_overwrites() -> None:
+    project = sums()
+    lease = queue.lease_next(make.ann(project), project=project)
+
+    def save(revision: int, *ratings: int) -> int:
+        return labels.save_draft(lease.assignment_id, labeler=make.ann(), token=lease.token, revision=revision, ratings=rated(*ratings))
+
+    assert [save(1, 1), save(3, 1, 1, -1), save(2, 1, 1), save(3, 0)] == [1, 3, 3, 3]
+    draft = queue.lease_next(make.ann(), project=project).draft
+    assert (draft["revision"], [one["rating"] for one in draft["ratings"]]) == (3, [1, 1, -1])
+
+
+def test_a_draft_costs_one_statement(django_assert_num_queries) -> None:
+    project = sums()
+    ann = make.ann(project)
+    lease = queue.lease_next(ann, project=project)
+    for revision in (1, 2):
+        with django_assert_num_queries(1):
+            labels.save_draft(lease.assignment_id, labeler=ann, token=lease.token, revision=revision, ratings=rated(1))
+
+
+def test_a_draft_may_have_gaps() -> None:
+    project = sums()
+    lease = queue.lease_next(make.ann(project), project=project)
+    ratings = [{"step": 2, "position": 0, "rating": None, "flagged": False, "ms": 0}]
+    labels.save_draft(lease.assignment_id, labeler=make.ann(), token=lease.token, revision=1, ratings=ratings)
+    assert queue.lease_next(make.ann(), project=project).draft == {"revision": 1, "ratings": ratings}
+
+
+def test_a_draft_of_a_lost_seat_is_kept_and_says_so() -> None:
+    project = sums()
+    lease = queue.lease_next(make.ann(project), project=project)
+    lapse(lease)
+    queue.lease_next(make.ben(project), project=project)
+    with pytest.raises(queue.LeaseLost) as caught:
+        labels.save_draft(lease.assignment_id, labeler=make.ann(), token=lease.token, revision=1, ratings=rated(1))
+    assert caught.value.kept and Draft.objects.get().labeler == make.ann()
+
+
+def test_a_draft_that_arrives_after_the_submit_leaves_nothing() -> None:
+    project = sums()
+    lease = queue.lease_next(make.ann(project), project=project)
+    submit(lease, make.ann())
+    with pytest.raises(queue.LeaseLost):
+        labels.save_draft(lease.assignment_id, labeler=make.ann(), token=lease.token, revision=9, ratings=rated(1))
+    assert not Draft.objects.exists()
+
+
+@pytest.mark.parametrize("token", [0, 2])
+def test_a_token_never_given_out_keeps_no_draft(token: int) -> None:
+    project = sums()
+    lease = queue.lease_next(make.ann(project), project=project)
+    with pytest.raises(queue.LeaseLost):
+        labels.save_draft(lease.assignment_id, labeler=make.ann(), token=token, revision=1, ratings=rated(1))
+    assert not Draft.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("code", "revision", "ratings"),
+    [
+        ("bad_revision", -1, []),
+        ("bad_revision", 2**31, []),
+        ("bad_rating", 1, rated(5)),
+        ("unknown_step", 1, [{"step": 2000, "rating": 1}]),
+    ],
+)
+def test_a_malformed_draft_is_refused(code: str, revision: int, ratings: list) -> None:
+    project = sums()
+    lease = queue.lease_next(make.ann(project), project=project)
+    with pytest.raises(labels.BadSubmission) as caught:
+        labels.save_draft(lease.assignment_id, labeler=make.ann(), token=lease.token, revision=revision, ratings=ratings)
+    assert (caught.value.code, Draft.objects.exists()) == (code, False)
+
+
+# --- skipping -----------------------------------------------------------------------------------------------------------
+
+
+def test_skip_keeps_the_overlap_whole() -> None:
+    project = sums(overlap=2)
+    for person in (make.ann(project), make.ben(project)):
+        lease = queue.lease_next(person, project=project)
+        labels.skip(lease.assignment_id, labeler=person, token=lease.token, reason="not my field")
+    assert sorted(Assignment.objects.values_list("slot", "state")) == [(0, "skipped"), (1, "skipped"), (2, "open"), (3, "open")]
+
+
+def test_a_skipped_solution_does_not_come_back_to_who_skipped_it() -> None:
+    project = sums()
+    lease = queue.lease_next(make.ann(project), project=project)
+    labels.skip(lease.assignment_id, labeler=make.ann(), token=lease.token, reason="")
+    with pytest.raises(queue.NothingToLabel):
+        queue.lease_next(make.ann(), project=project)
+    assert queue.lease_next(make.ben(project), project=project).solution_id == lease.solution_id
+
+
+def test_the_fresh_seat_keeps_the_priority() -> None:
+    project = make.project()
+    high, low = make.solutions(project, 2)
+    queue.open_batch(project, [queue.Chosen(high.pk, priority=5), queue.Chosen(low.pk, priority=1)])
+    lease = queue.lease_next(make.ann(project), project=project)
+    labels.skip(lease.assignment_id, labeler=make.ann(), token=lease.token, reason="")
+    assert queue.lease_next(make.ben(project), project=project).solution_id == high.pk
+
+
+def test_skipping_gold_opens_no_seat() -> None:
+    project = make.project(gold_percent=100)
+    queue.open_batch(project, [queue.Chosen(make.solutions(project, 1)[0].pk, kind=TaskKind.GOLD)])
+    lease = queue.lease_next(make.ann(project), project=project)
+    labels.skip(lease.assignment_id, labeler=make.ann(), token=lease.token, reason="")
+    assert Assignment.objects.get().state == "skipped"
+
+
+def test_the_reason_of_a_skip_is_on_record() -> None:
+    project = sums()
+    lease = queue.lease_next(make.ann(project), project=project)
+    labels.skip(lease.assignment_id, labeler=make.ann(), token=lease.token, reason="unreadable")
+    event = Event.objects.get()
+    assert (event.actor, event.verb, event.subject) == (make.ann(), "skip", f"assignment {lease.assignment_id}: unreadable")
+
+
+def test_a_lost_seat_cannot_be_skipped() -> None:
+    project = sums()
+    lease = queue.lease_next(make.ann(project), project=project)
+    lapse(lease)
+    queue.lease_next(make.ben(project), project=project)
+    with pytest.raises(queue.LeaseLost):
+        labels.skip(lease.assignment_id, labeler=make.ann(), token=lease.token, reason="")
+    assert (Assignment.objects.count(), Event.objects.count()) == (1, 0)
+
+
+@pytest.mark.parametrize(("code", "reason"), [("too_long", "x" * 151), ("bad_text", "\0")])
+def test_a_bad_reason_skips_nothing(code: str, reason: str) -> None:
+    project = sums()
+    lease = queue.lease_next(make.ann(project), project=project)
+    with pytest.raises(labels.BadSubmission) as caught:
+        labels.skip(lease.assignment_id, labeler=make.ann(), token=lease.token, reason=reason)
+    assert (caught.value.code, seat(lease).state) == (code, "leased")
+
+
+# --- revising -----------------------------------------------------------------------------------------------------------
+
+
+def revise(annotation: Annotation, labeler: User, ratings: list[labels.Rating], **other: object) -> Annotation:
+    body = {"submission_id": uuid.uuid4(), "ratings": ratings, "finish_reason": "found_error", "active_ms": 1, "total_ms": 2}
+    return labels.revise(annotation.pk, labeler=labeler, **{**body, **other})
+
+
+def test_a_correction_is_a_new_revision_and_the_first_one_stays() -> None:
+    project = sums()
+    first = submit(queue.lease_next(make.ann(project), project=project), make.ann(), rated(1, 0, -1))
+    second = revise(first, make.ann(), rated(-1))
+    assert (second.revision, second.supersedes, second.assignment_id, second.solution_id) == (
+        2,
+        first,
+        first.assignment_id,
+        first.solution_id,
+    )
+    assert list(first.steplabel_set.order_by("step_index").values_list("rating", flat=True)) == [1, 0, -1]
+    assert list(second.steplabel_set.values_list("rating", flat=True)) == [-1]
+
+
+def test_a_correction_sent_twice_is_one_revision() -> None:
+    project = sums()
+    first = submit(queue.lease_next(make.ann(project), project=project), make.ann())
+    one, two = (revise(first, make.ann(), rated(-1), submission_id=uuid.UUID(int=8)) for _ in range(2))
+    assert one == two
+    with pytest.raises(labels.SubmissionConflict):
+        revise(first, make.ann(), rated(1, -1), submission_id=uuid.UUID(int=8))
+
+
+def test_only_the_newest_revision_is_corrected() -> None:
+    project = sums()
+    first = submit(queue.lease_next(make.ann(project), project=project), make.ann())
+    second = revise(first, make.ann(), rated(-1))
+    with pytest.raises(labels.SubmissionConflict, match="newest revision"):
+        revise(first, make.ann(), rated(1, -1))
+    assert revise(second, make.ann(), rated(1, -1)).revision == 3
+
+
+def test_nobody_corrects_somebody_elses_work() -> None:
+    project = sums()
+    first = submit(queue.lease_next(make.ann(project), project=project), make.ann())
+    with pytest.raises(labels.NothingToRevise):
+        revise(first, make.ben(project), rated(-1))
+    assert Annotation.objects.count() == 1
+
+
+def test_a_bad_correction_is_refused() -> None:
+    project = sums()
+    first = submit(queue.lease_next(make.ann(project), project=project), make.ann())
+    with pytest.raises(labels.BadSubmission) as caught:
+        revise(first, make.ann(), rated(1, 1, 1, 1))
+    assert (caught.value.code, Annotation.objects.count()) == ("unknown_step", 1)
+
+
+# --- what is written stays ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("table", ["annotation_annotation", "annotation_steplabel"])
+@pytest.mark.parametrize("change", ["UPDATE {} SET id = id + 1", "DELETE FROM {}"], ids=["update", "delete"])
+def test_labels_are_append_only(table: str, change: str) -> None:
+    project = sums()
+    submit(queue.lease_next(make.ann(project), project=project), make.ann())
+    with pytest.raises(IntegrityError, match="append-only"), transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(change.format(table))
+    assert (Annotation.objects.count(), StepLabel.objects.count()) == (1, 3)
+
+
+def test_work_in_hand_may_be_finished_after_a_suspension() -> None:
+    project = sums(count=2)
+    lease = queue.lease_next(make.ann(project), project=project)
+    Membership.objects.update(suspended_at=Now())
+    submit(lease, make.ann())
+    with pytest.raises(queue.NotQualified):
+        queue.lease_next(make.ann(), project=project)

@@ -1,0 +1,274 @@
+"""Races on the queue: real threads, a barrier, an assertion on the whole table."""
+
+import threading
+import uuid
+from collections import Counter
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection
+from django.db.models import Count
+from django.db.models.functions import Now
+
+from annotation import labels, queue
+from annotation.models import Annotation, Assignment, Draft, Project, StepLabel, Task
+from tests import make
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+SECONDS = 60  # longer than any honest wait: a thread that hangs fails the test instead of stopping it
+
+
+def rounds(
+    count: int, acts: list[Callable[[int], object]], *, before: Callable[[int], object], after: Callable[[int, list], object]
+) -> None:
+    """Run `count` rounds: `before`, then all acts at once, each in a thread of its own, then `after` with what they returned.
+
+    An act's exception is what it returned; one in `before` or `after` ends the test.
+    """
+    barrier = threading.Barrier(len(acts) + 1)
+    outcomes: list[object] = [None] * len(acts)
+
+    def keep_acting(place: int) -> None:
+        try:
+            for number in range(count):
+                barrier.wait(SECONDS)
+                try:
+                    outcomes[place] = acts[place](number)
+                except Exception as error:
+                    outcomes[place] = error
+                barrier.wait(SECONDS)
+        except threading.BrokenBarrierError:
+            pass  # the main thread has failed and says why
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=keep_acting, args=(place,)) for place in range(len(acts))]
+    for thread in threads:
+        thread.start()
+    try:
+        for number in range(count):
+            before(number)
+            barrier.wait(SECONDS)
+            barrier.wait(SECONDS)
+            after(number, list(outcomes))
+    finally:
+        barrier.abort()
+        for thread in threads:
+            thread.join(SECONDS)
+
+
+def submit(lease: queue.Lease, labeler: User, submission_id: uuid.UUID, *ratings: int) -> Annotation:
+    return labels.submit(
+        lease.assignment_id, labeler=labeler, token=lease.token, submission_id=submission_id, active_ms=1, total_ms=1,
+        ratings=[{"step": step, "rating": rating} for step, rating in enumerate(ratings)], finish_reason="found_error",
+    )  # fmt: skip
+
+
+def no_rule_is_broken(project: Project) -> None:
+    """Check the whole table: every task has its overlap of seats and no person twice; nobody has two leases."""
+    seats = Assignment.objects.filter(batch__project=project)
+    standing = seats.exclude(state="skipped").filter(slot__isnull=False)
+    for task, overlap in Task.objects.filter(batch__project=project).values_list("pk", "overlap"):
+        assert standing.filter(task=task).count() == overlap
+    assert not seats.exclude(labeler=None).values("task", "labeler").annotate(n=Count("pk")).filter(n__gt=1).exists()
+    assert not seats.filter(state="leased").values("labeler").annotate(n=Count("pk")).filter(n__gt=1).exists()
+
+
+def test_sixteen_labelers_at_once_share_fifteen_seats_200_times() -> None:
+    project = make.project(overlap=3)
+    people = [make.person(f"labeler{number}", project) for number in range(16)]
+    chosen = make.solutions(project, 5 * 200)
+
+    def publish(number: int) -> None:
+        make.batch(project, chosen[5 * number : 5 * number + 5])
+
+    def count(number: int, outcomes: list) -> None:
+        leases = [one for one in outcomes if isinstance(one, queue.Lease)]
+        assert [one for one in outcomes if not isinstance(one, queue.Lease | queue.NothingToLabel)] == []
+        assert len({lease.assignment_id for lease in leases}) == len(leases) == 15
+        assert set(Counter(lease.solution_id for lease in leases).values()) == {3}
+        assert Assignment.objects.filter(state="leased").update(state="done") == 15
+
+    asking = [lambda _, person=person: queue.lease_next(person, project=project) for person in people]
+    rounds(200, asking, before=publish, after=count)
+    assert Counter(Assignment.objects.values_list("state", "token")) == {("done", 1): 15 * 200}
+    per_task = Assignment.objects.values("task").annotate(seats=Count("pk"), people=Count("labeler", distinct=True))
+    assert Counter(per_task.values_list("seats", "people")) == {(3, 3): 5 * 200}
+
+
+def test_eight_tabs_of_one_labeler_get_one_lease() -> None:
+    project = make.project()
+    ann = make.ann(project)
+    make.batch(project, make.solutions(project, 30))
+
+    def same(_: int, outcomes: list) -> None:
+        assert len({(lease.assignment_id, lease.token) for lease in outcomes}) == 1
+        assert Assignment.objects.filter(state="leased").update(state="done") == 1
+
+    asking = [lambda _: queue.lease_next(ann, project=project)] * 8
+    rounds(30, asking, before=lambda _: None, after=same)
+    assert Assignment.objects.filter(state="done", token=1).count() == 30
+
+
+@pytest.mark.parametrize(("task", "kind"), [("gold", "selected"), ("normal", "screening")], ids=["gold", "screening"])
+def test_eight_tabs_of_one_labeler_get_one_seat_made_on_demand(task: str, kind: str) -> None:
+    project = make.project(gold_percent=100)
+    ann = make.ann(project)
+    queue.open_batch(project, [queue.Chosen(one.pk, kind=task) for one in make.solutions(project, 20)], kind=kind)
+
+    def same(_: int, outcomes: list) -> None:
+        assert len({lease.assignment_id for lease in outcomes}) == 1
+        assert Assignment.objects.filter(state="leased").update(state="done") == 1
+
+    asking = [lambda _: queue.lease_next(ann, project=project)] * 8
+    rounds(20, asking, before=lambda _: None, after=same)
+    assert Counter(Assignment.objects.values_list("slot", "state")) == {(None, "done"): 20}
+
+
+def test_a_doubled_submit_is_one_annotation() -> None:
+    project = make.project()
+    ann = make.ann(project)
+    make.batch(project, make.solutions(project, 30))
+    leases: list[queue.Lease] = []
+    twice = [lambda number: submit(leases[number], ann, uuid.UUID(int=number), 1, -1)] * 2
+
+    def one(_: int, outcomes: list) -> None:
+        assert outcomes[0] == outcomes[1] and isinstance(outcomes[0], Annotation)
+
+    rounds(30, twice, before=lambda _: leases.append(queue.lease_next(ann, project=project)), after=one)
+    assert (Annotation.objects.count(), StepLabel.objects.count(), Draft.objects.count()) == (30, 60, 0)
+    assert Counter(Assignment.objects.values_list("state", flat=True)) == {"done": 30}
+
+
+def test_two_bodies_under_one_submission_id_are_one_annotation_and_one_conflict() -> None:
+    project = make.project()
+    ann = make.ann(project)
+    make.batch(project, make.solutions(project, 30))
+    leases: list[queue.Lease] = []
+
+    def one_of_each(_: int, outcomes: list) -> None:
+        assert sorted(type(outcome).__name__ for outcome in outcomes) == ["Annotation", "SubmissionConflict"]
+
+    bodies = [lambda number, rating=rating: submit(leases[number], ann, uuid.UUID(int=number), rating, -1) for rating in (0, 1)]
+    rounds(30, bodies, before=lambda _: leases.append(queue.lease_next(ann, project=project)), after=one_of_each)
+    assert (Annotation.objects.count(), StepLabel.objects.count()) == (30, 60)
+
+
+def test_a_late_submit_and_the_next_labeler_never_both_get_the_seat() -> None:
+    project = make.project()
+    ann, ben = make.ann(project), make.ben(project)
+    chosen = make.solutions(project, 40)
+    leases: list[queue.Lease] = []
+
+    def lapse(number: int) -> None:
+        make.batch(project, [chosen[number]])
+        leases.append(queue.lease_next(ann, project=project))
+        Assignment.objects.filter(state="leased").update(lease_expires_at=Now() - timedelta(seconds=1))
+        assert queue.release_expired() == 1
+
+    def one_wins(number: int, outcomes: list) -> None:
+        late, taken = outcomes
+        if isinstance(late, Annotation):
+            assert isinstance(taken, queue.NothingToLabel)
+        else:
+            assert isinstance(late, queue.LeaseLost) and late.kept and isinstance(taken, queue.Lease)
+            assert len(Draft.objects.get(assignment=leases[number].assignment_id).ratings) == 2
+            submit(taken, ben, uuid.uuid4(), -1)
+
+    rounds(
+        40,
+        [lambda number: submit(leases[number], ann, uuid.UUID(int=number), 1, -1), lambda _: queue.lease_next(ben, project=project)],
+        before=lapse,
+        after=one_wins,
+    )
+    assert Annotation.objects.count() == Assignment.objects.filter(state="done").count() == 40
+    no_rule_is_broken(project)
+
+
+def test_the_sweeper_and_a_submit_at_the_same_moment_lose_nothing() -> None:
+    project = make.project()
+    ann = make.ann(project)
+    make.batch(project, make.solutions(project, 40))
+    leases: list[queue.Lease] = []
+
+    def run_out(_: int) -> None:
+        leases.append(queue.lease_next(ann, project=project))
+        Assignment.objects.filter(state="leased").update(lease_expires_at=Now() - timedelta(seconds=1))
+
+    def stored(_: int, outcomes: list) -> None:
+        assert isinstance(outcomes[0], Annotation)
+
+    acts = [lambda number: submit(leases[number], ann, uuid.UUID(int=number), 1, -1), *[lambda _: queue.release_expired()] * 3]
+    rounds(40, acts, before=run_out, after=stored)
+    assert Counter(Assignment.objects.values_list("state", flat=True)) == {"done": 40}
+
+
+def test_a_submit_in_one_tab_and_a_reload_in_another_agree() -> None:
+    project = make.project()
+    ann = make.ann(project)
+    make.batch(project, make.solutions(project, 61))
+    leases: list[queue.Lease] = []
+
+    def held_or_next(number: int, outcomes: list) -> None:
+        stored, lease = outcomes
+        assert isinstance(stored, Annotation) and lease.expires_at is not None
+        assert (lease.assignment_id == leases[number].assignment_id) or Assignment.objects.get(state="leased").pk == lease.assignment_id
+
+    acts = [lambda number: submit(leases[number], ann, uuid.UUID(int=number), 1, -1), lambda _: queue.lease_next(ann, project=project)]
+    rounds(60, acts, before=lambda _: leases.append(queue.lease_next(ann, project=project)), after=held_or_next)
+    assert Annotation.objects.count() == 60
+    no_rule_is_broken(project)
+
+
+def test_skips_at_once_keep_the_overlap_whole() -> None:
+    project = make.project(overlap=4)
+    people = [make.person(f"labeler{number}", project) for number in range(4)]
+    chosen = make.solutions(project, 20)
+    leases: dict[User, queue.Lease] = {}
+
+    def lease_all(number: int) -> None:
+        batch = make.batch(project, [chosen[number]])
+        leases.update({person: queue.lease_next(person, project=project) for person in people})
+        queue.close_batch(batch)
+
+    def skip(person: User) -> None:
+        labels.skip(leases[person].assignment_id, labeler=person, token=leases[person].token, reason="")
+
+    def all_skipped(_: int, outcomes: list) -> None:
+        assert outcomes == [None] * 4
+
+    rounds(20, [lambda _, person=person: skip(person) for person in people], before=lease_all, after=all_skipped)
+    assert Counter(Assignment.objects.values_list("state", flat=True)) == {"skipped": 80, "open": 80}
+    no_rule_is_broken(project)
+
+
+def test_a_solution_published_by_two_at_once_is_queued_once() -> None:
+    project = make.project()
+    chosen = make.solutions(project, 20)
+
+    def one_publishes(_: int, outcomes: list) -> None:
+        assert sorted(type(outcome).__name__ for outcome in outcomes) == ["BadBatch", "BadBatch", "Batch"]
+
+    rounds(20, [lambda number: make.batch(project, [chosen[number]])] * 3, before=lambda _: None, after=one_publishes)
+    assert Counter(Task.objects.values_list("solution", flat=True)) == {one.pk: 1 for one in chosen}
+
+
+def test_drafts_saved_at_once_leave_the_newest() -> None:
+    project = make.project()
+    ann = make.ann(project)
+    make.batch(project, make.solutions(project, 1))
+    lease = queue.lease_next(ann, project=project)
+
+    def save(revision: int) -> int:
+        return labels.save_draft(
+            lease.assignment_id, labeler=ann, token=lease.token, revision=revision, ratings=[{"step": 0, "rating": revision % 2}]
+        )
+
+    def newest(number: int, outcomes: list) -> None:
+        assert outcomes[5] == 10 * number + 5 and all(10 * number <= revision <= 10 * number + 5 for revision in outcomes)
+        assert (Draft.objects.get().revision, Draft.objects.get().ratings[0]["rating"]) == (10 * number + 5, 1)
+
+    rounds(30, [lambda number, place=place: save(10 * number + place) for place in range(6)], before=lambda _: None, after=newest)

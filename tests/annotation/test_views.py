@@ -1,0 +1,421 @@
+"""The pages and the background requests of the labeling flow, as a browser meets them."""
+
+import json
+import re
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import OperationalError
+from django.test import Client
+from django.urls import reverse
+from sesame.utils import get_query_string
+
+from annotation import export, labels, queue
+from annotation.models import Annotation, Draft, Membership, Project, Role, SeatState
+from tests import make
+
+pytestmark = pytest.mark.django_db
+
+
+def signed_in(person: User) -> Client:
+    client = Client()
+    client.force_login(person)
+    return client
+
+
+@pytest.fixture
+def project() -> Project:
+    made = make.project()
+    make.batch(made, make.solutions(made, 3))
+    return made
+
+
+@pytest.fixture
+def ann(project: Project) -> Client:
+    return signed_in(make.ann(project))
+
+
+def status(client: Client, name: str, slug: str) -> int:
+    answer = getattr(client, PAGES[name])(reverse(name, args=[slug]))
+    b"".join(answer)  # a download closes its file at its end
+    return answer.status_code
+
+
+def page(client: Client, project: Project) -> str:
+    answer = client.get(reverse("label", args=[project.slug]))
+    assert answer.status_code == 200
+    return answer.content.decode()
+
+
+def claim(html: str) -> dict[str, Any]:
+    """Read assignment and token out of the page, as its script does."""
+    return {name: int(re.search(rf'data-{name}="(\d+)"', html).group(1)) for name in ("assignment", "token")}
+
+
+def rated(*ratings: int | None, **more: Any) -> list[dict[str, Any]]:
+    return [{"step": step, "position": 0, "rating": one, "flagged": one is None, "ms": 900, **more} for step, one in enumerate(ratings)]
+
+
+def submission(token: int, ratings: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
+    finish_reason = "found_error" if ratings and ratings[-1]["rating"] == -1 else "solution"
+    whole = {"token": token, "submission_id": str(uuid.uuid4()), "ratings": ratings, "finish_reason": finish_reason, "reason": ""}
+    return {**whole, "active_ms": 2500, "total_ms": 4000, **more}
+
+
+def post(client: Client, name: str, assignment: int, body: Any) -> Any:
+    return client.post(reverse(name, args=[assignment]), body, content_type="application/json")
+
+
+def refusal(answer: Any) -> tuple[int, str]:
+    assert answer.json()["message"]
+    return answer.status_code, answer.json()["code"]
+
+
+# --- who gets where -----------------------------------------------------------------------------------------------------
+
+PAGES = {"label": "get", "overview": "get", "guidelines": "get", "export": "post"}
+ALLOWED = {
+    Role.LABELER: {"label", "guidelines"},
+    Role.REVIEWER: {"label", "guidelines"},
+    Role.RESEARCHER: {"overview", "guidelines", "export"},
+    Role.MANAGER: set(PAGES),
+    Role.OWNER: set(PAGES),
+}
+
+
+@pytest.mark.parametrize("role", ALLOWED)
+def test_each_role_opens_its_pages_and_finds_no_others(project: Project, role: str, settings: Any, tmp_path: Path) -> None:
+    settings.STEPMARK_HOME = tmp_path
+    client = signed_in(make.person("somebody", project, role))
+    found = {name: status(client, name, project.slug) for name in PAGES}
+    assert found == {name: 200 if name in ALLOWED[role] else 404 for name in PAGES}
+
+
+def test_a_stranger_finds_no_page_of_a_project(project: Project) -> None:
+    client = signed_in(make.eve())
+    assert {status(client, name, slug) for name in PAGES for slug in (project.slug, "nowhere")} == {404}
+
+
+def test_every_page_asks_for_a_sign_in(project: Project) -> None:
+    addresses = [reverse("home")] + [reverse(name, args=[project.slug]) for name in ("label", "overview", "guidelines")]
+    for address in addresses:
+        answer = Client().get(address)
+        assert (answer.status_code, answer["Location"]) == (302, f"{reverse('sign-in')}?next={address}")
+
+
+def test_a_one_time_link_signs_in_once() -> None:
+    address = reverse("sign-in-link") + get_query_string(make.ann())
+    assert Client().get(address)["Location"] == reverse("home")
+    again = Client().get(address, follow=True)
+    assert again.redirect_chain == [(reverse("sign-in"), 302)]
+    assert "used before" in again.content.decode()
+
+
+def test_signing_out_takes_a_post(ann: Client) -> None:
+    assert ann.get(reverse("sign-out")).status_code == 405
+    assert ann.post(reverse("sign-out"))["Location"] == reverse("sign-in")
+    assert ann.get(reverse("home")).status_code == 302
+
+
+# --- the labeling page --------------------------------------------------------------------------------------------------
+
+
+def test_the_page_holds_problem_steps_and_reference_answer() -> None:
+    project = make.project()
+    problem = make.problem(project, statement="How many <b>eggs</b> & $x$?", answer="18")
+    make.batch(project, [make.solution(problem, ["First <i>so</i>", "Then 18"])])
+    html = page(signed_in(make.ann(project)), project)
+    assert "How many &lt;b&gt;eggs&lt;/b&gt; &amp; $x$?" in html
+    assert re.findall(r'data-step="(\d+)"', html) == ["0", "1"]
+    assert "First &lt;i&gt;so&lt;/i&gt;" in html
+    assert re.search(r"data-answer>18<", html)
+
+
+def test_a_project_that_hides_reference_answers_never_shows_one() -> None:
+    project = make.project(show_reference_answer=False)
+    make.batch(project, [make.solution(make.problem(project, answer="the-secret-answer"))])
+    html = page(signed_in(make.ann(project)), project)
+    assert "the-secret-answer" not in html
+    assert "Reference answer" not in html
+
+
+def test_no_page_carries_an_inline_script_or_style(project: Project, ann: Client) -> None:
+    owner = signed_in(make.olga(project))
+    pages = [page(ann, project), owner.get(reverse("overview", args=[project.slug])).content.decode(), owner.get("/").content.decode()]
+    pages.append(Client().get(reverse("sign-in")).content.decode())
+    for html in pages:
+        assert all(" src=" in tag for tag in re.findall(r"<script[^>]*>", html)) and "<script" in html
+        assert not re.search(r"<style|\sstyle=|\son[a-z]+=|javascript:", html)
+
+
+def test_asking_again_shows_the_same_solution(project: Project, ann: Client) -> None:
+    assert claim(page(ann, project))["assignment"] == claim(page(ann, project))["assignment"]
+
+
+def test_an_empty_queue_is_explained(ann: Client) -> None:
+    empty = make.project("empty")
+    make.ann(empty)
+    assert 'data-nothing="nothing_to_label"' in page(ann, empty)
+
+
+def test_a_suspended_labeler_is_told(project: Project, ann: Client) -> None:
+    Membership.objects.update(suspended_at="2026-01-01T00:00Z")
+    html = page(ann, project)
+    assert 'data-nothing="not_qualified"' in html and "data-step" not in html
+
+
+# --- drafts, submits, skips ---------------------------------------------------------------------------------------------
+
+
+def test_a_draft_is_on_the_page_after_a_reload(project: Project, ann: Client) -> None:
+    held = claim(page(ann, project))
+    answer = post(ann, "draft", held["assignment"], {"token": held["token"], "revision": 4, "ratings": rated(1, 0)})
+    assert (answer.status_code, answer.json()) == (200, {"revision": 4})
+    shown = re.search(r'data-draft="([^"]*)"', page(ann, project)).group(1).replace("&quot;", '"')
+    assert json.loads(shown) == {"revision": 4, "ratings": rated(1, 0)}
+
+
+def test_an_older_draft_is_answered_with_the_newer_revision(project: Project, ann: Client) -> None:
+    held = claim(page(ann, project))
+    post(ann, "draft", held["assignment"], {"token": held["token"], "revision": 4, "ratings": rated(1, 0)})
+    answer = post(ann, "draft", held["assignment"], {"token": held["token"], "revision": 3, "ratings": []})
+    assert answer.json() == {"revision": 4}
+    assert Draft.objects.get().ratings == rated(1, 0)
+
+
+def test_a_submit_stores_the_labels_and_answers_with_the_next_solution(project: Project, ann: Client) -> None:
+    held = claim(page(ann, project))
+    answer = post(ann, "submit", held["assignment"], submission(held["token"], rated(1, 0, -1)))
+    assert answer.status_code == 200
+    following = claim(answer.content.decode())
+    assert following["assignment"] != held["assignment"]
+    assert "<html" not in answer.content.decode()
+    stored = Annotation.objects.get()
+    assert (stored.assignment_id, stored.finish_reason) == (held["assignment"], "found_error")
+    assert (stored.active_ms, stored.total_ms) == (2500, 4000)
+    assert list(stored.steplabel_set.order_by("step_index").values_list("rating", flat=True)) == [1, 0, -1]
+
+
+def test_the_same_submit_again_is_one_annotation_and_the_same_next_solution(project: Project, ann: Client) -> None:
+    held = claim(page(ann, project))
+    body = submission(held["token"], rated(1, 1, 1))
+    first, second = (post(ann, "submit", held["assignment"], body) for _ in range(2))
+    assert (first.status_code, second.status_code) == (200, 200)
+    assert claim(first.content.decode())["assignment"] == claim(second.content.decode())["assignment"]
+    assert Annotation.objects.count() == 1
+
+
+def test_the_same_submission_with_other_ratings_is_a_conflict(project: Project, ann: Client) -> None:
+    held = claim(page(ann, project))
+    body = submission(held["token"], rated(1, 1, 1))
+    post(ann, "submit", held["assignment"], body)
+    other = post(ann, "submit", held["assignment"], {**body, "ratings": rated(1, 1, 0)})
+    assert refusal(other) == (409, "submission_conflict")
+
+
+def test_the_last_submit_says_that_nothing_is_left() -> None:
+    project = make.project()
+    make.batch(project, make.solutions(project, 1))
+    client = signed_in(make.ann(project))
+    held = claim(page(client, project))
+    answer = post(client, "submit", held["assignment"], submission(held["token"], rated(1, 1, 1)))
+    assert answer.status_code == 200 and 'data-nothing="nothing_to_label"' in answer.content.decode()
+
+
+def test_a_bad_problem_carries_its_reason(project: Project, ann: Client) -> None:
+    held = claim(page(ann, project))
+    answer = post(ann, "submit", held["assignment"], submission(held["token"], [], finish_reason="bad_problem", reason="No question."))
+    assert answer.status_code == 200
+    assert Annotation.objects.values_list("finish_reason", "reason").get() == ("bad_problem", "No question.")
+
+
+def test_a_skip_hands_out_another_solution(project: Project, ann: Client) -> None:
+    held = claim(page(ann, project))
+    answer = post(ann, "skip", held["assignment"], {"token": held["token"], "reason": "not my field"})
+    assert answer.status_code == 200
+    assert claim(answer.content.decode())["assignment"] != held["assignment"]
+    assert not Annotation.objects.exists()
+
+
+def test_work_at_a_lease_keeps_it(project: Project, ann: Client) -> None:
+    held = claim(page(ann, project))
+    answer = post(ann, "extend", held["assignment"], {"token": held["token"]})
+    assert answer.status_code == 200 and 1700 < answer.json()["seconds"] <= 1800
+
+
+def test_a_lost_lease_is_said_and_the_work_is_kept(project: Project, ann: Client) -> None:
+    held = claim(page(ann, project))
+    taken = queue.Assignment.objects.filter(pk=held["assignment"])
+    taken.update(labeler=make.ben(project), token=held["token"] + 1)
+    answer = post(ann, "submit", held["assignment"], submission(held["token"], rated(1, 1, 1)))
+    assert refusal(answer) == (409, "lease_lost")
+    assert "kept" in answer.json()["message"]
+    assert Draft.objects.get(labeler=make.ann()).ratings == rated(1, 1, 1)
+
+
+def test_somebody_elses_seat_takes_nothing(project: Project, ann: Client) -> None:
+    held = claim(page(ann, project))
+    ben = signed_in(make.ben(project))
+    body = submission(held["token"], rated(1, 1, 1))
+    assert refusal(post(ben, "submit", held["assignment"], body)) == (409, "lease_lost")
+    assert queue.Assignment.objects.get(pk=held["assignment"]).state == SeatState.LEASED
+    stranger = signed_in(make.eve())
+    assert refusal(post(stranger, "submit", held["assignment"], body)) == (404, "not_found")
+    assert refusal(post(stranger, "submit", 10**30, body)) == (404, "not_found")
+    assert not Annotation.objects.exists()
+
+
+def test_a_background_request_without_a_session_answers_401(project: Project, ann: Client) -> None:
+    held = claim(page(ann, project))
+    ann.logout()
+    assert refusal(post(ann, "draft", held["assignment"], {"token": held["token"], "revision": 1, "ratings": []})) == (401, "signed_out")
+
+
+def test_a_closed_account_can_store_nothing(project: Project, ann: Client) -> None:
+    held = claim(page(ann, project))
+    User.objects.update(is_active=False)
+    assert refusal(post(ann, "submit", held["assignment"], submission(held["token"], rated(1, 1, 1)))) == (401, "signed_out")
+    assert not Annotation.objects.exists()
+
+
+def test_a_background_request_from_another_site_is_refused(project: Project) -> None:
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(make.ann(project))
+    held = claim(page(client, project))
+    assert post(client, "draft", held["assignment"], {"token": held["token"], "revision": 1, "ratings": []}).status_code == 403
+    assert not Draft.objects.exists()
+
+
+CHANGES: dict[str, Callable[[dict[str, Any]], object]] = {
+    "not JSON": lambda body: '{"token": ',
+    "not UTF-8": lambda body: b'{"token": "\xff"}',
+    "a list": lambda body: [body],
+    "a field too many": lambda body: {**body, "score": 1},
+    "a field too few": lambda body: {name: value for name, value in body.items() if name != "ratings"},
+    "a token of text": lambda body: {**body, "token": "1"},
+    "a token of true": lambda body: {**body, "token": True},
+    "a negative time": lambda body: {**body, "active_ms": -1},
+    "a time too long": lambda body: {**body, "total_ms": 2**31},
+    "no UUID": lambda body: {**body, "submission_id": "again"},
+    "ratings of text": lambda body: {**body, "ratings": "1,1,1"},
+    "brackets without end": lambda body: "[" * 200_000,
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_a_body_that_is_not_one_is_refused(project: Project, ann: Client, change: Callable[[dict[str, Any]], object]) -> None:
+    held = claim(page(ann, project))
+    answer = post(ann, "submit", held["assignment"], change(submission(held["token"], rated(1, 1, 1))))
+    assert refusal(answer) == (400, "bad_request")
+    assert not Annotation.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("ratings", "code"),
+    [(rated(1, 2, 1), "bad_rating"), (rated(-1, 1), "rating_after_negative"), (rated(1, 1, 1, 1), "unknown_step"), ([], "empty")],
+)
+def test_a_bad_submission_is_named(project: Project, ann: Client, ratings: list[dict[str, Any]], code: str) -> None:
+    held = claim(page(ann, project))
+    assert refusal(post(ann, "submit", held["assignment"], submission(held["token"], ratings))) == (400, code)
+    assert not Annotation.objects.exists()
+
+
+def test_a_busy_database_asks_to_try_again(project: Project, ann: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    def deadlock(*args: object, **more: object) -> None:
+        raise OperationalError("deadlock detected")
+
+    held = claim(page(ann, project))
+    monkeypatch.setattr(labels, "submit", deadlock)
+    assert refusal(post(ann, "submit", held["assignment"], submission(held["token"], rated(1, 1, 1)))) == (503, "busy")
+
+
+# --- home, overview, guidelines, export ---------------------------------------------------------------------------------
+
+
+def test_home_shows_my_projects_and_my_day(project: Project, ann: Client) -> None:
+    make.project("foreign", name="Not mine")
+    held = claim(page(ann, project))
+    post(ann, "submit", held["assignment"], submission(held["token"], rated(1, 1, 1), active_ms=90_000, total_ms=90_000))
+    html = ann.get(reverse("home")).content.decode()
+    assert "Not mine" not in html
+    figures = dict(re.findall(r"<dt>([^<]*)</dt><dd>([^<]*)<", html))
+    assert figures["today"] == "1" and figures["your pace"] == "1.5"
+    assert "1 solution waiting" in html  # one is done, the next is leased
+    assert reverse("label", args=[project.slug]) in html and f'"{reverse("overview", args=[project.slug])}"' not in html
+
+
+def test_overview_counts_what_the_queue_holds(project: Project, ann: Client) -> None:
+    held = claim(page(ann, project))
+    post(ann, "submit", held["assignment"], submission(held["token"], rated(1, -1)))
+    html = signed_in(make.olga(project)).get(reverse("overview", args=[project.slug])).content.decode()
+    figures = dict(re.findall(r"<dt>([^<]*)</dt><dd>([^<]*)<", html))
+    assert [figures[name] for name in ("waiting", "in work", "done", "solutions loaded", "solutions labeled")] == ["1", "1", "1", "3", "1"]
+    assert figures["wrong answers, mistake found"] == "100 %"
+    assert re.search(r"a mistake was found</td><td class=\"number\">1<", html)
+    assert reverse("loop", args=[project.slug]) in html
+
+
+def test_only_those_who_manage_are_offered_to_label_from_the_overview(project: Project) -> None:
+    address = reverse("overview", args=[project.slug])
+    assert "Label here" in signed_in(make.olga(project)).get(address).content.decode()
+    assert "Label here" not in signed_in(make.rita(project)).get(address).content.decode()
+
+
+def test_guidelines_are_markdown_and_never_html(project: Project, ann: Client) -> None:
+    text = "# Rate\n\n**Each** `step`\n\n- one\n- two\n\n<script>alert(1)</script>\n\n[in](javascript:alert(2)) [out](https://example.org/?a=1&b=2)"
+    Project.objects.filter(pk=project.pk).update(guidelines=text)
+    html = ann.get(reverse("guidelines", args=[project.slug])).content.decode()
+    assert "<h3>Rate</h3>" in html and "<strong>Each</strong> <code>step</code>" in html and html.count("<li>") == 2
+    assert "<script" not in html and "&lt;script&gt;" in html
+    assert 'href="javascript' not in html and 'href="https://example.org/?a=1&amp;b=2"' in html
+
+
+def test_an_export_is_a_download_of_checked_records(project: Project, ann: Client, settings: Any, tmp_path: Path) -> None:
+    settings.STEPMARK_HOME = tmp_path
+    held = claim(page(ann, project))
+    post(ann, "submit", held["assignment"], submission(held["token"], rated(1, -1)))
+    answer = signed_in(make.rita(project)).post(reverse("export", args=[project.slug]))
+    assert answer["Content-Disposition"] == 'attachment; filename="sums-snapshot-1.jsonl"'
+    path = tmp_path / "download.jsonl"
+    path.write_bytes(b"".join(answer.streaming_content))
+    [(_, published)] = export.read_prm800k(path)
+    assert [step["completions"][0]["rating"] for step in published["label"]["steps"]] == [1, -1]
+    export.check_prm800k(path)
+
+
+def test_an_export_that_cannot_be_written_is_said(project: Project, settings: Any, tmp_path: Path) -> None:
+    (tmp_path / "exports").write_text("a file where the folder should be")
+    settings.STEPMARK_HOME = tmp_path
+    answer = signed_in(make.rita(project)).post(reverse("export", args=[project.slug]), follow=True)
+    assert "could not be written" in answer.content.decode()
+    assert str(tmp_path) not in answer.content.decode()
+
+
+# --- cost ---------------------------------------------------------------------------------------------------------------
+
+
+def test_the_way_from_submit_to_the_next_solution_costs_few_statements(
+    project: Project, ann: Client, django_assert_max_num_queries: Any
+) -> None:
+    held = claim(page(ann, project))
+    with django_assert_max_num_queries(16):
+        post(ann, "submit", held["assignment"], submission(held["token"], rated(1, 1, 1)))
+
+
+def test_the_administration_opens_for_every_table(project: Project, ann: Client) -> None:
+    held = claim(page(ann, project))
+    post(ann, "submit", held["assignment"], submission(held["token"], rated(1, 1, 1)))
+    olga = make.olga(project)
+    User.objects.filter(pk=olga.pk).update(is_staff=True, is_superuser=True)
+    client = signed_in(User.objects.get(pk=olga.pk))
+    tables = re.findall(r'href="(/admin/annotation/[a-z]+/)"', client.get(reverse("admin:index")).content.decode())
+    assert len(set(tables)) >= 11
+    for table in set(tables):
+        assert client.get(table, {"q": "1"}).status_code in (200, 302), table
+        assert client.get(table).status_code == 200, table
+    change = reverse("admin:annotation_annotation_change", args=[Annotation.objects.get().pk])
+    assert client.get(change).status_code == 200 and client.post(change, {}).status_code == 403

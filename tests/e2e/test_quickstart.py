@@ -1,0 +1,100 @@
+"""docs/quickstart.md, done: the real GSM8K solutions loaded, three labeled in the browser, a model trained, the next batch, the export."""
+
+import json
+import os
+import shlex
+from collections.abc import Callable
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from playwright.sync_api import Page, expect
+
+from active_learning.models import ModelVersion, Score, Selection
+from annotation import export
+from annotation.models import Annotation, Batch, Solution, StepLabel, Task
+from tests import make
+from tests.test_docs import ROOT, commands
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+class Quickstart:
+    """The commands of docs/quickstart.md, in their order; each is run when the test has come to it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.left = folder, commands(ROOT / "docs" / "quickstart.md")
+
+    def run(self, name: str) -> str:
+        _, script, *words = shlex.split(os.path.expandvars(self.left.pop(0)))
+        assert (script, words[0]) == ("manage.py", name)
+        said = StringIO()
+        call_command(*(str(self.folder / word) if word == "gsm8k.jsonl" else word for word in words), stdout=said)
+        return said.getvalue()
+
+
+def label(page: Page, keys: str) -> None:
+    """Rate one solution and wait until the next one is there."""
+    before = page.locator("[data-problem]").inner_text()
+    for key in keys.split():
+        page.keyboard.press(key)
+    expect(page.locator("[data-problem]")).not_to_have_text(before)
+    expect(page.locator("[data-step='0']")).to_be_focused()
+
+
+def test_the_quickstart_on_the_real_gsm8k_solutions(
+    data: Path, tmp_path: Path, settings: Any, visit: Callable[..., Page], monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    settings.STEPMARK_HOME = tmp_path
+    if not request.config.getoption("--long"):  # the smallest model: what is tested is the path
+        from trainer import config
+
+        shape = config.TinyShape(layers=1, width=32, heads=2, feed_forward=64, merges=100)
+        for name, value in {"shape": shape, "epochs": 1, "language_model_epochs": 1, "language_model_solutions": 200}.items():
+            monkeypatch.setitem(config.TINY_RECIPE, name, value)
+
+    monkeypatch.setenv("STEPMARK_DATA", str(data))
+    quickstart = Quickstart(tmp_path)
+
+    make.olga()
+    quickstart.run("create_project")
+    assert "5,276 in the file" in quickstart.run("load_solutions")
+    assert "Published batch 0: 20 solutions" in quickstart.run("retrain")
+
+    page = visit(make.olga(), "/p/gsm8k/label/")
+    expect(page.locator("[data-step='0']")).to_be_focused()
+    label(page, "1 Enter")  # up to its first mistake
+    n_steps = page.locator("[data-step]").count()
+    label(page, " ".join(["3"] * n_steps) + " Enter")  # to its end
+    n_steps = page.locator("[data-step]").count()
+    label(page, " ".join(["u", "2", *["3"] * (n_steps - 1)]) + " Enter")  # with a neutral and a flag
+    assert [one.finish_reason for one in Annotation.objects.order_by("pk")] == ["found_error", "solution", "solution"]
+    assert StepLabel.objects.filter(flagged=True, rating=0).count() == 1
+
+    said = quickstart.run("retrain")
+    version = ModelVersion.objects.get()
+    assert version.state == "ready" and Path(tmp_path, version.artifact, "model.safetensors").is_file()
+    assert Score.objects.filter(model_version=version).count() == Solution.objects.count() == 5268
+    batch = Batch.objects.get(generation=1)
+    assert f"Published batch 1: {Task.objects.filter(batch=batch).count()} solutions, the most convincing wrong answers" in said
+    assert {one.solution.outcome for one in Selection.objects.filter(round__batch=batch).select_related("solution")} == {"wrong"}
+
+    overview = visit(make.olga(), "/p/gsm8k/")
+    expect(overview.locator("[data-loop]")).to_contain_text("Published")
+    with overview.expect_download() as download:
+        overview.get_by_role("button", name="Download labels").click()
+    downloaded = Path(download.value.path())
+
+    out = tmp_path / "gsm8k.jsonl"
+    quickstart.run("export")
+    quickstart.run("check_export")
+    assert quickstart.left == []
+    assert downloaded.read_bytes() == out.read_bytes()
+    report = export.check_prm800k(out)
+    assert (report.count, report.violations) == (3, [])
+    records = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [record["label"]["finish_reason"] for record in records] == ["found_error", "solution", "solution"]
+    assert records[2]["label"]["steps"][0]["completions"][0] | {"text": ""} == {"text": "", "rating": 0, "flagged": True}
+    assert all(record["question"]["pre_generated_steps"][-1].count("\n\n# Answer\n\n") == 1 for record in records)

@@ -1,0 +1,129 @@
+"""The private PostgreSQL: shared by whoever needs it, gone with the last of them, however they went."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+Ask = Callable[..., "subprocess.Popen[str]"]
+ASK = """
+import os, sys, time
+from labelapp import embedded_postgres
+embedded_postgres.join_if_wanted()
+import psycopg
+with psycopg.connect(embedded_postgres.url()) as connection:
+    print(connection.execute('select current_user, pg_postmaster_start_time()').fetchone(), flush=True)
+time.sleep(float(sys.argv[1]))
+"""
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "a home with spaces"
+    folder.mkdir()
+    os.chmod(tmp_path, 0o755)
+    yield folder
+    until = time.monotonic() + 20
+    while servers(folder) and time.monotonic() < until:
+        time.sleep(0.1)
+
+
+def environment(home: Path) -> dict[str, str]:
+    return {**{name: value for name, value in os.environ.items() if name != "DATABASE_URL"}, "STEPMARK_HOME": str(home)}
+
+
+@pytest.fixture
+def ask(home: Path) -> Iterator[Ask]:
+    """Start a command that uses the database and then stays for some seconds."""
+    with contextlib.ExitStack() as asked:
+
+        def start(seconds: float = 0) -> "subprocess.Popen[str]":
+            command = [sys.executable, "-W", "ignore", "-c", ASK, str(seconds)]
+            return asked.enter_context(subprocess.Popen(command, cwd=ROOT, env=environment(home), stdout=subprocess.PIPE, text=True))
+
+        yield start
+
+
+def servers(home: Path) -> list[str]:
+    listing = subprocess.run(["ps", "-eww", "-o", "pid=,stat=,args="], capture_output=True, text=True, check=True).stdout
+    return [line for line in listing.splitlines() if f"{home}/postgres/data" in line or f"labelapp.embedded_postgres {home}" in line]
+
+
+def gone(home: Path, seconds: float) -> bool:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if not servers(home):
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def test_a_command_owns_the_server_for_its_own_lifetime(home: Path, ask: Ask) -> None:
+    first = ask()
+    assert "stepmark" in first.communicate(timeout=60)[0]
+    assert gone(home, 10)
+
+
+def test_a_second_command_joins_and_the_server_outlives_the_first(home: Path, ask: Ask) -> None:
+    first, second = ask(), ask(3)
+    started = {one.stdout.readline() for one in (first, second)}  # type: ignore[union-attr]
+    assert len(started) == 1
+    first.wait(timeout=30)
+    time.sleep(0.6)
+    assert servers(home)
+    second.wait(timeout=30)
+    assert gone(home, 10)
+
+
+def test_kill_9_of_the_only_user_leaves_no_process(home: Path, ask: Ask) -> None:
+    user = ask(60)
+    assert user.stdout and user.stdout.readline()
+    user.send_signal(signal.SIGKILL)
+    user.wait()
+    assert gone(home, 10)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel tells of a parent's death only on Linux")
+def test_kill_9_of_the_keeper_takes_the_server_with_it_and_the_next_command_starts_again(home: Path, ask: Ask) -> None:
+    user = ask(60)
+    assert user.stdout and user.stdout.readline()
+    keeper = next(line for line in servers(home) if "labelapp.embedded_postgres" in line)
+    os.kill(int(keeper.split()[0]), signal.SIGKILL)
+    user.send_signal(signal.SIGKILL)
+    user.wait()
+    assert gone(home, 10)
+    assert "stepmark" in ask().communicate(timeout=60)[0]
+
+
+def test_data_survive_a_kill_9_of_everything(home: Path) -> None:
+    env = environment(home)
+    run = [sys.executable, "-W", "ignore", "-c"]
+    write = (
+        "import os, signal, psycopg; from labelapp import embedded_postgres as e; e.join_if_wanted();"
+        "c = psycopg.connect(e.url()); c.execute('create table kept (n int)'); c.execute('insert into kept values (42)'); c.commit();"
+        "os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    read = (
+        "import psycopg; from labelapp import embedded_postgres as e; e.join_if_wanted();"
+        "print(psycopg.connect(e.url()).execute('select n from kept').fetchone()[0])"
+    )
+    subprocess.run([*run, write], cwd=ROOT, env=env, check=False)
+    for line in servers(home):
+        os.kill(int(line.split()[0]), signal.SIGKILL)
+    done = subprocess.run([*run, read], cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "42", done.stderr
+
+
+def test_a_home_that_cannot_be_written_is_a_plain_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    env = environment(tmp_path / "file" / "home")
+    done = subprocess.run([sys.executable, "manage.py", "check"], cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "set STEPMARK_HOME to another folder" in done.stderr and "Traceback" not in done.stderr

@@ -1,0 +1,135 @@
+"""script/server: one command starts everything, one Ctrl-C ends it, and nothing outlives it."""
+
+import contextlib
+import http.cookiejar
+import os
+import re
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.labelapp.test_embedded_postgres import ROOT, environment
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for what is left in /proc")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Server:
+    """script/server in a home of its own."""
+
+    def __init__(self, home: Path, port: int, *options: str) -> None:
+        self.home, self.port, self.said = home, port, ""
+        command = ["script/server", "--port", str(port), *options]
+        self.process = subprocess.Popen(command, cwd=ROOT, env=environment(home), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        assert self.process.stdout
+        os.set_blocking(self.process.stdout.fileno(), False)
+
+    def wait_for(self, pattern: str, seconds: float = 90) -> re.Match[str]:
+        assert self.process.stdout
+        with selectors.DefaultSelector() as output:
+            output.register(self.process.stdout, selectors.EVENT_READ)
+            until = time.monotonic() + seconds
+            while not (found := re.search(pattern, self.said)):
+                assert time.monotonic() < until, f"{pattern} was not said:\n{self.said}"
+                if output.select(0.2):
+                    chunk = os.read(self.process.stdout.fileno(), 65536)
+                    assert chunk, f"it ended before it said {pattern}:\n{self.said}"
+                    self.said += chunk.decode()
+        return found
+
+    def left(self) -> list[str]:
+        """The command lines of all processes that live in this home."""
+        mark, found = f"STEPMARK_HOME={self.home}\0".encode(), []
+        for folder in Path("/proc").iterdir():
+            with contextlib.suppress(OSError):
+                if folder.name.isdecimal() and mark in (folder / "environ").read_bytes() + b"\0":
+                    found.append((folder / "cmdline").read_text().replace("\0", " "))
+        return [line for line in found if line]
+
+    def gone(self, seconds: float) -> bool:
+        until = time.monotonic() + seconds
+        while self.left() and time.monotonic() < until:
+            time.sleep(0.1)
+        return not self.left()
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    os.chmod(tmp_path, 0o755)
+    running = Server(tmp_path / "a home", free_port())
+    yield running
+    with contextlib.suppress(ProcessLookupError):
+        running.process.kill()
+    running.process.wait()
+    if running.process.stdout:
+        running.process.stdout.close()
+    running.gone(30)
+
+
+def test_one_command_serves_signs_in_and_one_ctrl_c_ends_it(server: Server) -> None:
+    link = server.wait_for(r"ann +labels solutions +(http\S+)")[1]
+    browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar()))
+    with browser.open(link, timeout=10) as page:
+        assert page.url == f"http://localhost:{server.port}/" and "Word problems" in page.read().decode()
+    stranger = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar()))
+    with contextlib.suppress(urllib.error.HTTPError), stranger.open(link, timeout=10) as page:
+        assert "Word problems" not in page.read().decode(), "a one-time link signed in twice"
+    server.wait_for(r"The project demonstration is ready")
+    server.process.send_signal(signal.SIGINT)
+    server.wait_for(r"Stopped\.")
+    assert server.process.wait(timeout=30) == 0
+    assert server.gone(20), server.left()
+
+
+def test_kill_9_leaves_no_process_behind(server: Server) -> None:
+    server.wait_for(r"Each link signs in once")
+    time.sleep(3)  # the workers are up
+    assert len(server.left()) > 5
+    server.process.kill()
+    assert server.gone(20), server.left()
+
+
+def test_a_process_that_dies_stops_the_rest_and_is_named(server: Server) -> None:
+    server.wait_for(r"Each link signs in once")
+    until = time.monotonic() + 30
+    while not (beats := beat_processes(server)) and time.monotonic() < until:
+        time.sleep(0.1)
+    os.kill(beats[0], signal.SIGKILL)
+    server.wait_for(r"beat ended unexpectedly")
+    assert server.process.wait(timeout=30) == 2
+    assert server.gone(20), server.left()
+
+
+def beat_processes(server: Server) -> list[int]:
+    mark, found = f"STEPMARK_HOME={server.home}\0".encode(), []
+    for folder in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            if folder.name.isdecimal() and b"\0beat\0" in (folder / "cmdline").read_bytes() and mark in (folder / "environ").read_bytes():
+                found.append(int(folder.name))
+    return found
+
+
+def test_a_port_in_use_is_a_plain_sentence_and_starts_nothing(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = subprocess.run(["script/server", "--port", str(port)], cwd=ROOT, env=environment(tmp_path / "home"),
+                              capture_output=True, text=True, check=False)  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"Port {port} is in use") and "Traceback" not in done.stderr
+    assert not (tmp_path / "home").exists()

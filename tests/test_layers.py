@@ -1,0 +1,47 @@
+"""What import-linter cannot see: the edges reach no queries through objects, and the web process loads no torch."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+EDGES = sorted(
+    path
+    for pattern in (
+        "annotation/views/*.py",
+        "annotation/api.py",
+        "annotation/tasks.py",
+        "active_learning/views.py",
+        "active_learning/tasks.py",
+        "*/management/commands/*.py",
+    )
+    for path in ROOT.glob(pattern)
+    if path.parts[len(ROOT.parts)] in ("annotation", "active_learning")
+)
+QUERY_WORDS = {"objects", "filter", "save", "create", "delete", "raw", "execute"}
+
+
+def query_words(source: str) -> set[str]:
+    return {node.attr for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Attribute) and node.attr in QUERY_WORDS}
+
+
+@pytest.mark.parametrize("path", EDGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_an_edge_holds_no_query(path: Path) -> None:
+    assert query_words(path.read_text()) == set()
+
+
+def test_the_check_sees_a_query_in_an_edge() -> None:
+    assert query_words("def view(request):\n    return Task.objects.filter(pk=1)") == {"objects", "filter"}
+
+
+def test_the_web_process_never_loads_torch() -> None:
+    script = (
+        "import os, sys, django; os.environ['DJANGO_SETTINGS_MODULE'] = 'labelapp.settings'; django.setup();"
+        "import labelapp.urls, labelapp.wsgi, labelapp.celery, annotation.tasks, active_learning.tasks;"
+        "print(sorted({'torch', 'transformers', 'tokenizers', 'sympy'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,143 @@
+import numpy as np
+import pytest
+
+from trainer.evaluate import (
+    Judged,
+    auc,
+    base_rates,
+    choose_threshold,
+    cross_fitted_thresholds,
+    evaluate_steps,
+    first_mistake_f1,
+    first_weak_step,
+    log_loss,
+    solution_score,
+    split_problems,
+)
+
+RATES = (0.2, 0.1, 0.7)
+
+
+def probabilities(*negative: float) -> np.ndarray:
+    """Steps with these p(negative); the rest is positive."""
+    return np.array([[p, 0.0, 1 - p] for p in negative], np.float32).reshape(-1, 3)
+
+
+def judged(negative: tuple[float, ...], ratings: tuple[int | None, ...], *, problem: str = "p", n_steps: int | None = None) -> Judged:
+    return Judged(problem, probabilities(*negative), ratings, len(negative) if n_steps is None else n_steps)
+
+
+def test_auc_is_the_share_of_pairs_in_the_right_order_with_ties_halved() -> None:
+    rng = np.random.default_rng(0)
+    scores, positive = rng.integers(0, 6, 80).astype(float), rng.random(80) < 0.3
+    pairs = [(a > b) + 0.5 * (a == b) for a in scores[positive] for b in scores[~positive]]
+    assert auc(scores, positive) == pytest.approx(np.mean(pairs), abs=1e-12)
+
+
+def test_auc_over_one_class_is_undefined() -> None:
+    assert auc(np.array([0.1, 0.2]), np.array([True, True])) is None
+
+
+def test_log_loss_of_a_sure_mistake_is_large_but_finite() -> None:
+    assert log_loss(np.array([[0.5, 0.25, 0.25]]), np.array([1])) == pytest.approx(np.log(4))
+    assert 15 < (log_loss(np.array([[1.0, 0.0, 0.0]]), np.array([2])) or 0) < 20
+
+
+def test_base_rates_count_each_class_once_more_than_seen() -> None:
+    assert base_rates([-1, 1, 1, None, 1]) == pytest.approx((2 / 7, 1 / 7, 4 / 7))
+
+
+def test_score_is_the_product_of_neutral_and_positive() -> None:
+    steps = np.array([[0.5, 0.25, 0.25], [0.2, 0.8, 0.0]], np.float32)
+    assert solution_score(steps) == pytest.approx(0.5 * 0.8)
+
+
+def test_a_solution_not_read_to_its_end_scores_nothing() -> None:
+    assert solution_score(probabilities(0.1), unread_steps=1) == 0.0
+    assert solution_score(probabilities()) == 0.0
+
+
+def test_first_weak_step_is_the_first_above_the_threshold() -> None:
+    steps = probabilities(0.1, 0.2, 0.6, 0.9)
+    assert first_weak_step(steps, threshold=0.3) == 2
+    assert first_weak_step(steps, threshold=0.2) == 2  # float32 0.2 is not above 0.2 by more than rounding
+    assert first_weak_step(steps, threshold=0.95) is None
+
+
+def test_first_mistake_f1_is_the_harmonic_mean_of_both_accuracies() -> None:
+    solutions = [
+        judged((0.1, 0.9), (1, -1)),  # named exactly
+        judged((0.9, 0.9), (1, -1)),  # named too early
+        judged((0.1, 0.1), (1, -1)),  # not named
+        judged((0.1, 0.9), (-1,)),  # named too late
+        judged((0.1, 0.1), (1, 0)),  # right, and not blamed
+        judged((0.1, 0.9), (1, 1)),  # right, but blamed
+    ]
+    figure = first_mistake_f1(solutions, threshold=0.5)
+    assert figure is not None
+    assert (figure.accuracy_wrong, figure.accuracy_right, figure.n_wrong, figure.n_right) == (0.25, 0.5, 4, 2)
+    assert figure.f1 == pytest.approx(2 * 0.25 * 0.5 / 0.75)
+
+
+def test_ratings_that_do_not_tell_the_first_mistake_are_left_out() -> None:
+    told = [judged((0.1, 0.9), (1, -1)), judged((0.1, 0.1), (1, 1))]
+    untold = [judged((0.9, 0.9), (None, -1)), judged((0.9, 0.9), (1,)), judged((0.9, 0.9), (1, None)), judged((), ())]
+    assert first_mistake_f1([*told, *untold], threshold=0.5) == first_mistake_f1(told, threshold=0.5)
+
+
+def test_a_right_solution_with_unread_steps_is_not_counted_as_recognised() -> None:
+    figure = first_mistake_f1([judged((0.1,), (1, 1), n_steps=2), judged((0.9,), (-1,))], threshold=0.5)
+    assert figure is not None and figure.accuracy_right == 0.0
+
+
+def test_first_mistake_f1_without_right_solutions_is_undefined() -> None:
+    assert first_mistake_f1([judged((0.9,), (-1,))], threshold=0.5) is None
+
+
+def test_the_chosen_threshold_separates_what_can_be_separated() -> None:
+    solutions = [judged((0.1, 0.4), (1, -1)), judged((0.1, 0.2), (1, 1)), judged((0.15, 0.6), (1, -1))]
+    assert 0.2 <= choose_threshold(solutions) < 0.4
+
+
+def test_no_problem_is_judged_at_a_threshold_chosen_on_itself() -> None:
+    rng = np.random.default_rng(1)
+    solutions = [judged(tuple(rng.random(2)), (1, -1) if i % 2 else (1, 1), problem=f"p{i // 2}") for i in range(60)]
+    before = cross_fitted_thresholds(solutions)
+    for problem in ("p0", "p1", "p2"):
+        mine = {key for key, value in before.items() if value == before[problem]}
+        turned = [  # turn this half's probabilities around: its own threshold must stay, as it comes from the other half
+            Judged(one.problem_key, 1 - one.probabilities if one.problem_key in mine else one.probabilities, one.ratings, one.n_steps)
+            for one in solutions
+        ]
+        assert cross_fitted_thresholds(turned)[problem] == before[problem]
+
+
+def test_report_ignores_what_follows_the_first_negative() -> None:
+    cut, whole = judged((0.2, 0.7, 0.5), (1, -1)), judged((0.2, 0.7, 0.5), (1, -1, 1))
+    assert evaluate_steps([cut], base_rates=RATES, threshold=0.5) == evaluate_steps([whole], base_rates=RATES, threshold=0.5)
+
+
+def test_report_sets_the_log_loss_beside_the_base_rates() -> None:
+    report = evaluate_steps([judged((0.2, 0.7), (1, -1))], base_rates=RATES, threshold=0.5)
+    assert report.log_loss == pytest.approx(-(np.log(0.8) + np.log(0.7)) / 2)
+    assert report.base_rate_log_loss == pytest.approx(-(np.log(0.7) + np.log(0.2)) / 2)
+    assert (report.step_auc, report.share_negative, report.n_rated_steps) == (1.0, 0.5, 2)
+
+
+def test_report_of_nothing_is_undefined_not_an_error() -> None:
+    report = evaluate_steps([], base_rates=RATES)
+    assert (report.step_auc, report.log_loss, report.first_mistake, report.n_rated_steps) == (None, None, None, 0)
+
+
+def test_a_problem_stays_on_its_side_of_the_split_as_problems_arrive() -> None:
+    few, many = [f"p{i}" for i in range(50)], [f"p{i}" for i in range(2000)]
+    held_out = split_problems(many, held_out=0.2, seed=3)
+    assert split_problems(few, held_out=0.2, seed=3) == held_out & set(few)
+    assert 0.17 < len(held_out) / 2000 < 0.23
+    assert split_problems(many, held_out=0.2, seed=4) != held_out
+
+
+def test_a_split_of_two_problems_holds_one_out() -> None:
+    for share in (0.001, 0.999):
+        assert len(split_problems(["a", "b", "a"], held_out=share)) == 1
+    assert split_problems([]) == frozenset()

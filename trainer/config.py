@@ -1,0 +1,133 @@
+"""What a training run is told: the base, the recipe, the seed. Reads and writes JSON; imports nothing heavy, so the web side may hold one.
+
+`TrainConfig.for_base` is the door: it starts from the recipe that suits the base, the paper's for a pretrained language model and
+a from-scratch recipe for the preset `tiny`, and changes only what the caller names.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any, Self
+
+TINY = "tiny"
+
+
+class BadConfig(ValueError):
+    """A setting that does not exist or cannot be used; the message names it."""
+
+
+@dataclass(frozen=True)
+class TinyShape:
+    """Shape of the Llama that the preset `tiny` trains from scratch."""
+
+    layers: int = 4
+    width: int = 128
+    heads: int = 4
+    feed_forward: int = 384
+    merges: int = 1200  # learned text pieces, on top of 256 bytes and the 1,110 number tokens
+
+    def __post_init__(self) -> None:
+        if min(self.layers, self.width, self.heads, self.feed_forward) < 1 or self.merges < 0:
+            raise BadConfig(f"Every size of the tiny model must be positive: {self}.")
+        if self.width % (2 * self.heads):
+            raise BadConfig(f"width ({self.width}) must be a multiple of twice the number of heads ({self.heads}).")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One training run. The defaults are the paper's recipe for a pretrained base; `for_base("tiny")` gives the other one."""
+
+    base: str  # "tiny", a local folder, or a hub id such as "Qwen/Qwen2.5-0.5B"
+    revision: str | None = None  # commit of a hub id; pinned in the model card
+    epochs: int = 2  # passes over the labeled solutions
+    language_model_epochs: int = 0  # passes over unlabeled and labeled text before that, language-model loss only
+    language_model_weight: float = 0.0  # weight of the language-model loss beside the rating loss
+    learning_rate: float = 1e-5  # peak; linear warm-up, then linear decay to a tenth
+    language_model_learning_rate: float = 1e-5
+    weight_decay: float = 0.1
+    warmup: float = 0.05  # share of a stage's optimizer steps
+    clip_norm: float = 1.0
+    token_budget: int = 8192  # tokens of one forward, padding included
+    batches_per_update: int = 1  # forwards per optimizer step
+    language_model_solutions: int = 20_000  # unlabeled solutions read at most, drawn uniformly
+    context: int = 2048  # longer solutions are cut at a step boundary and counted
+    held_out: float = 0.2  # share of problems never trained on, from which the metrics come
+    autocast: bool | None = None  # bfloat16 in the forward of training (scoring is float32); None: where the device multiplies it itself
+    seed: int = 0
+    checkpoint_minutes: float = 5.0
+    minimum_rated_steps: int = 6
+    minimum_problems: int = 3
+    shape: TinyShape = field(default_factory=TinyShape)
+
+    def __post_init__(self) -> None:
+        for setting in fields(self):
+            value = getattr(self, setting.name)
+            if setting.type in (int, float) and (isinstance(value, bool) or not isinstance(value, (int, float))):
+                raise BadConfig(f"{setting.name} must be a number, not {value!r}.")
+        counts = {
+            "epochs": self.epochs,
+            "token_budget": self.token_budget,
+            "batches_per_update": self.batches_per_update,
+            "context": self.context,
+        }
+        for name, value in counts.items():
+            if value < 1:
+                raise BadConfig(f"{name} must be at least 1, not {value}.")
+        if not self.base:
+            raise BadConfig('base is empty: give "tiny", a model folder or a hub id.')
+        if not 0 < self.held_out < 1:
+            raise BadConfig(f"held_out is a share between 0 and 1, not {self.held_out}.")
+        if self.learning_rate <= 0 or self.language_model_learning_rate <= 0:
+            raise BadConfig("A learning rate must be above 0.")
+        if self.language_model_weight < 0 or self.language_model_epochs < 0:
+            raise BadConfig("language_model_weight and language_model_epochs cannot be negative.")
+        if not 0 <= self.warmup < 1:
+            raise BadConfig(f"warmup is a share of the optimizer steps, from 0 to below 1, not {self.warmup}.")
+
+    @classmethod
+    def for_base(cls, base: str = TINY, **changes: Any) -> Self:
+        """Return the recipe that suits `base`, with `changes` applied. Raises BadConfig for a setting that does not exist."""
+        unknown = sorted(set(changes) - {f.name for f in fields(cls)})
+        if unknown:
+            raise BadConfig(f"There is no setting named {', '.join(unknown)}. Known: {', '.join(f.name for f in fields(cls))}.")
+        return replace(cls(base=base, **(TINY_RECIPE if base == TINY else {})), **changes)
+
+    @property
+    def is_tiny(self) -> bool:
+        return self.base == TINY
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), indent=2)
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read what `to_json` wrote; settings left out keep the recipe of the base. Raises BadConfig."""
+        try:
+            settings = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise BadConfig(f"The configuration is not JSON: {error}.") from error
+        return cls.from_settings(settings)
+
+    @classmethod
+    def from_settings(cls, settings: Mapping[str, Any]) -> Self:
+        """Build from a mapping such as a JSON column holds. Raises BadConfig."""
+        if not isinstance(settings, Mapping):
+            raise BadConfig("The configuration must be a JSON mapping of settings.")
+        changes = dict(settings)
+        try:
+            if "shape" in changes:
+                changes["shape"] = TinyShape(**changes["shape"])
+            return cls.for_base(changes.pop("base", TINY), **changes)
+        except TypeError as error:
+            raise BadConfig(f"A setting cannot be used: {error}.") from error
+
+
+TINY_RECIPE: dict[str, Any] = {
+    "epochs": 4,
+    "language_model_epochs": 2,
+    "language_model_weight": 1.0,
+    "learning_rate": 1e-3,
+    "language_model_learning_rate": 2e-3,
+    "token_budget": 2048,
+    "context": 1024,
+}

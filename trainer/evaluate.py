@@ -1,0 +1,204 @@
+"""Judge step probabilities against human ratings: step AUC, log-loss beside the base rate, first-mistake F1, and the split by problem.
+
+Reads arrays and ratings, gives a Report; numpy only. Step probabilities are (n_steps, 3): negative, neutral, positive.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Probabilities = NDArray[np.float32]  # (n_steps, 3)
+ORACLE_THRESHOLD = 0.2  # p(negative) above which the paper's oracle counts a step as wrong (section 4.1)
+FLOOR = 1e-7  # a probability of 0 would make one confident mistake an infinite log-loss
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One solution as a model and a person saw it: probabilities of the steps read, ratings (None = unrated), how many steps it has."""
+
+    problem_key: str
+    probabilities: Probabilities
+    ratings: tuple[int | None, ...]
+    n_steps: int
+
+    @property
+    def first_mistake(self) -> int | None:
+        return next((i for i, rating in enumerate(self.ratings) if rating == -1), None)
+
+    @property
+    def tells_first_mistake(self) -> bool:
+        """Whether the ratings say where the first mistake is, or that there is none: no gap before it, none at all in a right solution."""
+        mistake = self.first_mistake
+        seen = self.ratings[: self.n_steps if mistake is None else mistake]
+        return None not in seen and (mistake is not None or len(self.ratings) == self.n_steps > 0)
+
+
+@dataclass(frozen=True, slots=True)
+class FirstMistake:
+    """ProcessBench's measure (arXiv 2412.06559): harmonic mean of two accuracies, from 0 to 1, at thresholds chosen elsewhere."""
+
+    f1: float
+    accuracy_wrong: float  # solutions with a mistake whose first one is named exactly
+    accuracy_right: float  # solutions without a mistake of which none is claimed
+    n_wrong: int
+    n_right: int
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What held-out ratings say of a model. None where it is undefined, such as an AUC over one class."""
+
+    n_problems: int
+    n_solutions: int
+    n_rated_steps: int
+    n_unread_steps: int
+    share_negative: float | None
+    step_auc: float | None
+    log_loss: float | None
+    base_rate_log_loss: float | None
+    base_rates: tuple[float, float, float]
+    first_mistake: FirstMistake | None
+    threshold: float
+    threshold_split: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+
+def split_problems(problem_keys: Iterable[str], *, held_out: float = 0.2, seed: int = 0) -> frozenset[str]:
+    """Choose the held-out problems by a hash of (seed, key): each stays on its side of the split as labels arrive.
+
+    At least one problem is held out, and one left, if there are two.
+    """
+    places = {
+        key: int.from_bytes(hashlib.sha256(f"{seed}:{key}".encode("utf-8", "surrogatepass")).digest()[:8], "big") / 2**64
+        for key in problem_keys
+    }
+    chosen = {key for key, place in places.items() if place < held_out}
+    if len(places) > 1 and not chosen:
+        chosen = {min(places, key=places.__getitem__)}
+    elif len(chosen) == len(places) > 1:
+        chosen.remove(max(places, key=places.__getitem__))
+    return frozenset(chosen)
+
+
+def solution_score(probabilities: Probabilities, *, unread_steps: int = 0) -> float:
+    """Return the probability that every step is right: the product of p(neutral) + p(positive) over (n_steps, 3) probabilities.
+
+    Neutral counts as right (arXiv 2305.20050, appendix F.2). A solution that was not read to its end cannot be vouched for: 0.
+    """
+    if unread_steps or not len(probabilities):
+        return 0.0
+    return float(np.prod(probabilities[:, 1:].sum(axis=1, dtype=np.float64)))
+
+
+def first_weak_step(probabilities: Probabilities, *, threshold: float = ORACLE_THRESHOLD) -> int | None:
+    """Return the index of the first step whose p(negative) exceeds `threshold`, None if there is none."""
+    weak = np.flatnonzero(probabilities[:, 0] > threshold)
+    return int(weak[0]) if len(weak) else None
+
+
+def auc(scores: NDArray[np.floating], positive: NDArray[np.bool_]) -> float | None:
+    """Return the probability that a positive outranks a negative, ties counting half (Mann-Whitney); None over one class."""
+    n_positive, n_negative = int(positive.sum()), int((~positive).sum())
+    if not n_positive or not n_negative:
+        return None
+    _, inverse, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(counts) - (counts - 1) / 2)[inverse]  # mean rank of each group of ties, from 1
+    return float((ranks[positive].sum() - n_positive * (n_positive + 1) / 2) / (n_positive * n_negative))
+
+
+def base_rates(ratings: Iterable[int | None]) -> tuple[float, float, float]:
+    """Return the shares of negative, neutral and positive, each class counted once more than seen so that none is impossible."""
+    counts = np.ones(3)
+    for rating in ratings:
+        if rating is not None:
+            counts[rating + 1] += 1
+    negative, neutral, positive = (counts / counts.sum()).tolist()
+    return negative, neutral, positive
+
+
+def log_loss(probabilities: NDArray[np.floating], classes: NDArray[np.integer]) -> float | None:
+    """Return the mean negative log-likelihood in nats of classes (N,) under probabilities (N, 3)."""
+    if not len(classes):
+        return None
+    picked = probabilities[np.arange(len(classes)), classes].astype(np.float64)
+    return float(-np.log(np.maximum(picked, FLOOR)).mean())
+
+
+def first_mistake_f1(judged: Sequence[Judged], *, threshold: float | Mapping[str, float]) -> FirstMistake | None:
+    """Compare the first step above `threshold` (one, or one per problem) with the first mistake; None without both kinds of solution.
+
+    A step that was not read is never named, and a solution with unread steps is not called right.
+    """
+    hits: dict[bool, list[bool]] = {True: [], False: []}
+    for one in judged:
+        if one.tells_first_mistake:
+            named = first_weak_step(one.probabilities, threshold=threshold if isinstance(threshold, float) else threshold[one.problem_key])
+            mistake = one.first_mistake
+            hit = named == mistake and (mistake is not None or len(one.probabilities) == one.n_steps)
+            hits[mistake is not None].append(hit)
+    if not hits[True] or not hits[False]:
+        return None
+    wrong, right = float(np.mean(hits[True])), float(np.mean(hits[False]))
+    return FirstMistake(2 * wrong * right / (wrong + right) if wrong + right else 0.0, wrong, right, len(hits[True]), len(hits[False]))
+
+
+def choose_threshold(judged: Sequence[Judged]) -> float:
+    """Return the p(negative) threshold with the best first-mistake F1 over these solutions; the paper's 0.2 where F1 is undefined."""
+    values = [one.probabilities[:, 0] for one in judged if one.tells_first_mistake and len(one.probabilities)]
+    candidates = np.unique(np.quantile(np.concatenate(values), np.linspace(0, 1, 101))) if values else np.array([])
+    best, chosen = -1.0, ORACLE_THRESHOLD
+    for candidate in candidates.tolist():
+        figure = first_mistake_f1(judged, threshold=candidate)
+        if figure is not None and figure.f1 > best:
+            best, chosen = figure.f1, candidate
+    return chosen
+
+
+def cross_fitted_thresholds(judged: Sequence[Judged]) -> dict[str, float]:
+    """Give each problem the threshold chosen on the other half of the problems, so none is chosen on what it is reported on."""
+    half = split_problems((one.problem_key for one in judged), held_out=0.5, seed=1)
+    first = choose_threshold([one for one in judged if one.problem_key in half])
+    second = choose_threshold([one for one in judged if one.problem_key not in half])
+    return {one.problem_key: second if one.problem_key in half else first for one in judged}
+
+
+def evaluate_steps(
+    judged: Sequence[Judged], *, base_rates: tuple[float, float, float], threshold: float | None = None, threshold_split: str = "given"
+) -> Report:
+    """Report on judged solutions, beside what always answering `base_rates` (those of the training part) would give.
+
+    Ratings after a first negative are ignored. With a `threshold` the first-mistake F1 uses it, and `threshold_split` says where it was
+    chosen; without one, two halves of the problems are each judged at the other's threshold, and the report's `threshold` is that of all.
+    """
+    rows, classes = [], []
+    for one in judged:
+        last = one.n_steps if one.first_mistake is None else one.first_mistake + 1
+        for row, rating in zip(one.probabilities, one.ratings[:last], strict=False):  # both may stop early
+            if rating is not None:
+                rows.append(row)
+                classes.append(rating + 1)
+    stacked, truth = np.array(rows, np.float64).reshape(-1, 3), np.array(classes, np.int64)
+    thresholds: float | dict[str, float] = cross_fitted_thresholds(judged) if threshold is None else float(threshold)
+    return Report(
+        n_problems=len({one.problem_key for one in judged}),
+        n_solutions=len(judged),
+        n_rated_steps=len(truth),
+        n_unread_steps=sum(one.n_steps - len(one.probabilities) for one in judged),
+        share_negative=float((truth == 0).mean()) if len(truth) else None,
+        step_auc=auc(stacked[:, 0], truth == 0),
+        log_loss=log_loss(stacked, truth),
+        base_rate_log_loss=log_loss(np.tile(base_rates, (len(truth), 1)), truth),
+        base_rates=base_rates,
+        first_mistake=first_mistake_f1(judged, threshold=thresholds),
+        threshold=choose_threshold(judged) if threshold is None else float(threshold),
+        threshold_split=threshold_split
+        if threshold is not None
+        else "two halves of these problems, each judged at the threshold chosen on the other",
+    )

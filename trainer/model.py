@@ -1,0 +1,205 @@
+"""The reward model: a causal language model whose next token, after a step, is that step's rating.
+
+Reads a base (the preset `tiny`, a local folder or a hub id) or a folder that `train` wrote; gives a RewardModel to `train` and `score`.
+safetensors only, never remote code, and everything that can be wrong with a folder is said in a sentence.
+"""
+
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
+)
+from transformers.utils import logging as hf_logging
+
+from trainer.checkpoint import FORMAT_VERSION, SETTINGS_FILE, BadBase, BadModelFolder, check_manifest
+from trainer.config import TinyShape
+from trainer.data import PAD, PROBLEM, RATING_TOKENS, SEPARATOR, STEP, StepTokenizer, train_tokenizer
+from trainer.evaluate import ORACLE_THRESHOLD
+
+__all__ = ["BadBase", "BadModelFolder", "RewardModel", "build_tiny", "load_base", "load_prm", "step_tokenizer"]
+
+
+@dataclass(frozen=True, slots=True)
+class RewardModel:
+    """A causal language model with three rating tokens, its tokenizer, and what it was trained with."""
+
+    network: PreTrainedModel
+    tokenizer: StepTokenizer
+    context: int
+    threshold: float = ORACLE_THRESHOLD  # p(negative) above which a step counts as weak
+    sha256: str = ""  # of the manifest of the folder it was read from
+    base_rates: tuple[float, float, float] = (1 / 3, 1 / 3, 1 / 3)  # of the ratings it was trained on
+    settings: dict[str, Any] | None = None  # stepmark.json
+
+    def hidden_states(self, ids: Tensor) -> Tensor:
+        """Run the backbone over right-padded ids (B, T) and return its last states (B, T, D); no mask, no cache."""
+        return self.network.base_model(input_ids=ids, use_cache=False).last_hidden_state
+
+    def rating_log_probabilities(self, states: Tensor) -> Tensor:
+        """Turn step-end states (N, D) into log-probabilities (N, 3) of negative, neutral, positive, in float32.
+
+        Only the three rating rows of the output matrix are multiplied; the rest of the vocabulary takes no part.
+        """
+        head = cast(nn.Linear, self.network.get_output_embeddings())
+        rows = torch.tensor(self.tokenizer.rating_ids, device=states.device)
+        bias = None if head.bias is None else head.bias[rows]
+        return nn.functional.linear(states, head.weight[rows].to(states.dtype), bias).float().log_softmax(-1)  # (N, 3)
+
+    def token_logits(self, states: Tensor) -> Tensor:
+        """Turn states (N, D) into logits (N, V) of the next token, scaled and capped as the base itself does it."""
+        config = self.network.config
+        logits = cast(nn.Linear, self.network.get_output_embeddings())(states)
+        scale = (getattr(config, "logit_scale", None) or 1.0) / (getattr(config, "logits_scaling", None) or 1.0)
+        if scale != 1.0:  # (N, V) is the largest tensor of a tiny model: no pass over it for nothing
+            logits = logits * scale
+        cap = getattr(config, "final_logit_softcapping", None)
+        return logits if cap is None else cap * torch.tanh(logits / cap)
+
+    @property
+    def n_parameters(self) -> int:
+        return sum(p.numel() for p in self.network.parameters())
+
+
+def build_tiny(texts: Iterable[str], *, shape: TinyShape, context: int, seed: int) -> RewardModel:
+    """Make an untrained small Llama with a tokenizer trained on `texts`; the same seed gives the same weights."""
+    trained = PreTrainedTokenizerFast(tokenizer_object=train_tokenizer(texts, merges=shape.merges), pad_token=PAD)
+    tokenizer = step_tokenizer(trained)
+    config = LlamaConfig(
+        vocab_size=len(trained),
+        hidden_size=shape.width,
+        intermediate_size=shape.feed_forward,
+        num_hidden_layers=shape.layers,
+        num_attention_heads=shape.heads,
+        max_position_embeddings=context,
+        tie_word_embeddings=True,
+        pad_token_id=tokenizer.pad_id,
+        bos_token_id=None,
+        eos_token_id=None,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network: PreTrainedModel = LlamaForCausalLM(config)
+    return RewardModel(network, tokenizer, context)
+
+
+def step_tokenizer(tokenizer: PreTrainedTokenizerBase) -> StepTokenizer:
+    """Find the ids that frame a solution: own tokens for `tiny`, a blank line and the beginning-of-text token for any other base."""
+    vocabulary = tokenizer.get_vocab()
+    ratings = cast(tuple[int, int, int], tuple(vocabulary[token] for token in RATING_TOKENS))
+    prefix: tuple[int, ...]
+    if STEP in vocabulary:
+        prefix, step_end = (vocabulary[PROBLEM],), (vocabulary[STEP],)
+    else:
+        prefix = () if tokenizer.bos_token_id is None else (tokenizer.bos_token_id,)
+        step_end = tuple(tokenizer(SEPARATOR, add_special_tokens=False)["input_ids"])
+    pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
+    return StepTokenizer(tokenizer, prefix, step_end, ratings, 0 if pad is None else pad)
+
+
+def load_base(base: str, *, revision: str | None = None, context: int) -> RewardModel:
+    """Load a pretrained causal language model and give it three rating tokens, all equally likely at first.
+
+    `context` is lowered to what the base can attend to. Raises BadBase with a sentence for each way a base can be unusable.
+    """
+    source = {"revision": revision, "trust_remote_code": False}
+    _check_base_folder(base)
+    try:
+        config = AutoConfig.from_pretrained(base, **source)
+        tokenizer = AutoTokenizer.from_pretrained(base, **source)
+        with _without_bars():
+            network = AutoModelForCausalLM.from_pretrained(base, use_safetensors=True, dtype=torch.float32, **source)
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        raise BadBase(_why_not(base, error)) from error
+    tokenizer.add_tokens(list(RATING_TOKENS), special_tokens=True)
+    framing = step_tokenizer(tokenizer)
+    embedding = cast(nn.Embedding, network.get_input_embeddings())
+    if len(tokenizer) > embedding.num_embeddings:  # many bases have spare rows
+        network.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+    head = cast(nn.Linear, network.get_output_embeddings())
+    with torch.no_grad():
+        head.weight[list(framing.rating_ids)] = head.weight.mean(0)
+    longest = getattr(config.get_text_config(), "max_position_embeddings", None) or context
+    return RewardModel(network, framing, min(context, longest))
+
+
+def load_prm(folder: str | Path) -> RewardModel:
+    """Load a reward model from a folder that `train` wrote, after checking it against its manifest. Raises BadModelFolder."""
+    folder = Path(folder)
+    sha256 = check_manifest(folder)
+    settings = json.loads((folder / SETTINGS_FILE).read_text(encoding="utf-8"))
+    if settings.get("format") != FORMAT_VERSION:
+        raise BadModelFolder(
+            f"{folder} has format {settings.get('format')!r}; this version reads format {FORMAT_VERSION}. Train the model again."
+        )
+    tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    with _without_bars():
+        network = AutoModelForCausalLM.from_pretrained(folder, use_safetensors=True, dtype=torch.float32, trust_remote_code=False)
+    framing = StepTokenizer(
+        tokenizer, tuple(settings["prefix"]), tuple(settings["step_end"]), tuple(settings["rating_ids"]), settings["pad_id"]
+    )
+    return RewardModel(
+        network.eval(), framing, settings["context"], settings["threshold"], sha256, tuple(settings["metrics"]["base_rates"]), settings
+    )
+
+
+def save_weights(model: RewardModel, folder: Path) -> None:
+    """Write model.safetensors, the network's and the tokenizer's configuration into an existing folder."""
+    with _without_bars():
+        model.network.save_pretrained(folder)
+    model.tokenizer.tokenizer.save_pretrained(folder)
+
+
+@contextmanager
+def _without_bars() -> Iterator[None]:
+    """Keep transformers' own progress bars out of logs: `progress` tells how far a run is."""
+    shown = hf_logging.is_progress_bar_enabled()
+    hf_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            hf_logging.enable_progress_bar()
+
+
+def _check_base_folder(base: str) -> None:
+    folder = Path(base)
+    if not folder.exists():
+        if folder.is_absolute() or base.startswith((".", "~")) or base.count("/") > 1:
+            raise BadBase(f"There is no model folder {base}. Check the path, or give a hub id such as owner/name.")
+        return
+    if not (folder / "config.json").is_file():
+        raise BadBase(f"{base} is not a model folder: it holds no config.json. Give the folder that save_pretrained wrote.")
+    if not any(folder.glob("tokenizer*")) and not any(folder.glob("vocab*")):
+        raise BadBase(f"{base} holds no tokenizer. Save the base's tokenizer into the same folder (tokenizer.save_pretrained).")
+    if not any(folder.glob("*.safetensors")):
+        if any(folder.glob("*.bin")) or any(folder.glob("*.pt*")):
+            raise BadBase(
+                f"{base} holds its weights only as a pickle, which is never loaded because it can run code. Convert it to safetensors."
+            )
+        raise BadBase(f"{base} holds no weights: model.safetensors is missing.")
+
+
+def _why_not(base: str, error: Exception) -> str:
+    reason = " ".join(str(error).split())
+    if Path(base).exists():
+        return f"The model folder {base} cannot be loaded: {reason[:300]}"
+    if "safetensors" in reason:
+        return f"The hub model {base} has no safetensors weights, and pickles are never loaded. Choose a revision that has them."
+    if "couldn't connect" in reason.lower() or "offline" in reason.lower() or "internet" in reason.lower():
+        return f"The hub cannot be reached and {base} is not in the local cache. Download it and give its folder, or use the preset tiny."
+    return f"The base {base} cannot be loaded from the hub: {reason[:300]}"
