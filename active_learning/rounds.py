@@ -56,13 +56,13 @@ def start(
     """Queue a round and ring the worker's bell once the row is committed.
 
     `size` is how many solutions are published, `per_problem` how many of one problem at most (defaults: the project's), `globally`
-    lifts that limit. Raises RoundRefused while another round of the project is unfinished.
+    lifts that limit. Size 0 trains and scores, and publishes nothing. Raises RoundRefused while another round of the project is unfinished.
     """
     if strategy not in STRATEGIES:
         raise RoundRefused(f"There is no strategy named {strategy}. Known: {', '.join(STRATEGIES)}.")
     size = project.batch_size if size is None else size
-    if not 1 <= size <= queue.MAX_BATCH:
-        raise RoundRefused(f"A batch holds 1 to {queue.MAX_BATCH:,} solutions, not {size:,}.")
+    if not 0 <= size <= queue.MAX_BATCH:
+        raise RoundRefused(f"A batch holds up to {queue.MAX_BATCH:,} solutions, not {size:,}.")
     if per_problem is not None and per_problem < 1:
         raise RoundRefused(f"At least one solution of a problem must be allowed, not {per_problem}.")
     params = {"size": size, "per_problem": None if globally else per_problem or project.per_problem, "base": base or project.base_model}
@@ -260,6 +260,8 @@ def _candidates(this: Round) -> list[tuple[int, int, float | None]]:
 def _select_and_publish(hold: Hold) -> None:
     """Choose, write down why, and open the batch: one transaction, so a batch and its selection never part."""
     this = hold.round
+    if not this.params["size"]:
+        return hold.update(state=RoundState.PUBLISHED, finished_at=Now(), progress={})
     hold.update(state=RoundState.SELECTING)
     candidates = _candidates(this)
     if not candidates:
@@ -291,8 +293,7 @@ def _select_and_publish(hold: Hold) -> None:
             [queue.Chosen(solution, len(picked) - place, score) for place, (solution, _, score) in enumerate(picked)],
             generation=this.generation,
         )
-        hold.update(batch=batch)
-        Round.objects.filter(pk=this.pk, token=this.token).update(state=RoundState.PUBLISHED, finished_at=Now(), progress={})
+        hold.update(state=RoundState.PUBLISHED, batch=batch, finished_at=Now(), progress={})
 
 
 def _why_nothing(project: Project, strategy: str) -> str:
@@ -333,8 +334,9 @@ def describe(ended: Round) -> list[str]:
     if version := ended.model_version:
         lines.append(f"Model {version.number} ({version.base}): {reward_models.metrics_line(version.metrics)}.")
         lines.append(f"Scored {Score.objects.filter(model_version=version).count():,} solutions.")
-    n_tasks = Task.objects.filter(batch=ended.batch_id).count()
-    lines.append(f"Published batch {ended.generation}: {n_tasks:,} solutions, {STRATEGIES[ended.strategy]}.")
+    if ended.batch_id:
+        n_tasks = Task.objects.filter(batch=ended.batch_id).count()
+        lines.append(f"Published batch {ended.generation}: {n_tasks:,} solutions, {STRATEGIES[ended.strategy]}.")
     return lines
 
 

@@ -109,6 +109,14 @@ def test_a_withdrawn_solution_is_not_chosen(world: Project) -> None:
     assert not Selection.objects.filter(round=second, solution=gone).exists()
 
 
+def test_a_round_of_size_0_gives_a_scored_model_and_no_batch(world: Project) -> None:
+    batches = Batch.objects.count()
+    ended = turn(world, size=0)
+    assert ended.state == RoundState.PUBLISHED and ended.batch is None
+    assert Score.objects.filter(model_version=ended.model_version).exists()
+    assert Batch.objects.count() == batches
+
+
 def test_too_little_to_learn_from_fails_with_a_sentence_and_the_next_round_may_start(db, home: Path) -> None:
     project = make.project()
     make.solutions(project, 5)

@@ -229,7 +229,7 @@ def test_a_reload_keeps_the_draft(ann: Page) -> None:
 
 
 def test_a_closed_tab_keeps_what_the_server_never_saw(ann: Page, visit: Visit) -> None:
-    ann.evaluate("window.fetch = () => Promise.reject(new TypeError('no network'))")  # not even the last try of a page that is left
+    ann.evaluate("() => { window.fetch = () => Promise.reject(new TypeError('cut')); }")  # not even the last try of a page that is left
     press(ann, "3 3")
     expect_status(ann, "retrying")
     ann.close()

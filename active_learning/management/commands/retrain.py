@@ -19,7 +19,7 @@ class Command(BaseCommand):
         parser.add_argument("--project", required=True, metavar="SLUG")
         parser.add_argument("--base", metavar="BASE", help="tiny, a model folder or a hub id (default: the project's)")
         parser.add_argument("--strategy", choices=list(rounds.STRATEGIES), default=rounds.CONVINCING)
-        parser.add_argument("--size", type=int, metavar="N", help="solutions in the next batch (default: the project's)")
+        parser.add_argument("--size", type=int, metavar="N", help="solutions in the next batch (default: the project's); 0: none")
         limit = parser.add_mutually_exclusive_group()
         limit.add_argument("--per-problem", type=int, metavar="K", help="at most K solutions of one problem (default: the project's)")
         limit.add_argument("--globally", action="store_true", help="the best of all problems together, however many of one problem")
