@@ -21,6 +21,7 @@ from django.db.models.functions import Now
 from active_learning.models import UNFINISHED, ModelState, ModelVersion
 from annotation import export
 from annotation.models import Annotation, Project, Solution, Split
+from trainer.config import BadBase, BadConfig, TrainConfig
 
 if TYPE_CHECKING:
     from trainer.data import LabeledSolution
@@ -73,9 +74,7 @@ def train(version: ModelVersion, *, say: Say) -> "TrainedModel":
 
     Raises ModelUnusable with a sentence: too little to learn from, a base that is none, a loss that is no number, a full disk.
     """
-    from trainer.config import BadConfig, TrainConfig
     from trainer.data import BadLabels
-    from trainer.model import BadBase
     from trainer.train import DiskFull, LossNotFinite, TooLittleToLearn
     from trainer.train import train as train_model
 
@@ -198,7 +197,6 @@ def step_scores(version: ModelVersion, solution_ids: list[int], *, say: Say) -> 
 
 def load(version: ModelVersion) -> "RewardModel":
     """Load a ready version's model. Raises ModelUnusable if its folder is gone or damaged."""
-    from trainer.model import BadBase
     from trainer.score import load_prm
 
     try:

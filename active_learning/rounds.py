@@ -23,6 +23,7 @@ from active_learning import reward_models, strategies
 from active_learning.models import UNFINISHED, ModelState, ModelVersion, Round, RoundState, Score, Selection, Worker
 from annotation import queue
 from annotation.models import Batch, BatchKind, Outcome, Project, StepLabel, Task
+from trainer.config import BadBase, check_base
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +66,10 @@ def start(
         raise RoundRefused(f"A batch holds up to {queue.MAX_BATCH:,} solutions, not {size:,}.")
     if per_problem is not None and per_problem < 1:
         raise RoundRefused(f"At least one solution of a problem must be allowed, not {per_problem}.")
+    try:
+        check_base(base or project.base_model)
+    except BadBase as error:
+        raise RoundRefused(str(error)) from error
     params = {"size": size, "per_problem": None if globally else per_problem or project.per_problem, "base": base or project.base_model}
     try:
         with transaction.atomic():

@@ -52,9 +52,9 @@ def commands(*, host: str, port: int) -> dict[str, list[str]]:
     web = f"--bind {host}:{port} --preload --worker-class gthread --workers {workers} --threads {threads} --keep-alive 30"
     return {
         "web": [sys.executable, "-m", "gunicorn", "labelapp.wsgi", *web.split(), "--worker-tmp-dir", memory, "--log-level", "warning"],
-        "worker": [*celery, "worker", "-Q", "default", "-c", "1", "-n", f"worker-{os.getpid()}@%h", *quiet],
+        "worker": [*celery, "worker", "-Q", "default", "-c", "1", "-n", "worker@%h", *quiet],
         # One child per task: the memory of a training goes back with it.
-        "trainer": [*celery, "worker", "-Q", "gpu", "-c", "1", "--max-tasks-per-child", "1", "-n", f"trainer-{os.getpid()}@%h", *quiet],
+        "trainer": [*celery, "worker", "-Q", "gpu", "-c", "1", "--max-tasks-per-child", "1", "-n", "trainer@%h", *quiet],
         "beat": [*celery, "beat", "--loglevel", "warning", "--pidfile", ""],
     }
 

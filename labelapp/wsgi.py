@@ -4,8 +4,8 @@ import os
 
 from django.core.wsgi import get_wsgi_application
 
-from labelapp import embedded_postgres
-
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "labelapp.settings")
-embedded_postgres.join_if_wanted()
+
+import labelapp.celery  # noqa: E402, F401 - the pages ring the workers' bell, and join the private PostgreSQL with it
+
 application = get_wsgi_application()

@@ -233,7 +233,7 @@ def main(arguments: list[str] | None = None) -> int:
     except (BadLine, BadLabels, BadConfig, OSError) as error:
         return _say(error)
     except (ValueError, ArithmeticError) as error:
-        from trainer.checkpoint import BadBase
+        from trainer.config import BadBase
         from trainer.train import LossNotFinite, TooLittleToLearn
 
         if isinstance(error, (BadBase, TooLittleToLearn, LossNotFinite)):

@@ -19,14 +19,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from trainer.config import BadBase
+
 FORMAT_VERSION = 1
 SETTINGS_FILE = "stepmark.json"
 MANIFEST_FILE = "manifest.json"
 SPLIT_FILE = "split.json"  # problem keys trained on and held out, so that a later evaluation can tell them apart
-
-
-class BadBase(ValueError):
-    """A model that cannot be loaded; the message says why and what to do."""
 
 
 class BadModelFolder(BadBase):

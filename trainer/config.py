@@ -7,6 +7,7 @@ a from-scratch recipe for the preset `tiny`, and changes only what the caller na
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
 from typing import Any, Self
 
 TINY = "tiny"
@@ -14,6 +15,10 @@ TINY = "tiny"
 
 class BadConfig(ValueError):
     """A setting that does not exist or cannot be used; the message names it."""
+
+
+class BadBase(ValueError):
+    """A base, or a reward model, that cannot be loaded; the message says why and what to do."""
 
 
 @dataclass(frozen=True)
@@ -120,6 +125,27 @@ class TrainConfig:
             return cls.for_base(changes.pop("base", TINY), **changes)
         except TypeError as error:
             raise BadConfig(f"A setting cannot be used: {error}.") from error
+
+
+def check_base(base: str) -> None:
+    """Raise BadBase if `base` is a path and no folder a model can be loaded from. A hub id is only tried when it is loaded."""
+    if base == TINY:
+        return
+    folder = Path(base)
+    if not folder.exists():
+        if folder.is_absolute() or base.startswith((".", "~")) or base.count("/") > 1:
+            raise BadBase(f"There is no model folder {base}. Check the path, or give a hub id such as owner/name.")
+        return
+    if not (folder / "config.json").is_file():
+        raise BadBase(f"{base} is not a model folder: it holds no config.json. Give the folder that save_pretrained wrote.")
+    if not any(folder.glob("tokenizer*")) and not any(folder.glob("vocab*")):
+        raise BadBase(f"{base} holds no tokenizer. Save the base's tokenizer into the same folder (tokenizer.save_pretrained).")
+    if not any(folder.glob("*.safetensors")):
+        if any(folder.glob("*.bin")) or any(folder.glob("*.pt*")):
+            raise BadBase(
+                f"{base} holds its weights only as a pickle, which is never loaded because it can run code. Convert it to safetensors."
+            )
+        raise BadBase(f"{base} holds no weights: model.safetensors is missing.")
 
 
 TINY_RECIPE: dict[str, Any] = {

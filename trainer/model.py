@@ -26,8 +26,8 @@ from transformers import (
 )
 from transformers.utils import logging as hf_logging
 
-from trainer.checkpoint import FORMAT_VERSION, SETTINGS_FILE, BadBase, BadModelFolder, check_manifest
-from trainer.config import TinyShape
+from trainer.checkpoint import FORMAT_VERSION, SETTINGS_FILE, BadModelFolder, check_manifest
+from trainer.config import BadBase, TinyShape, check_base
 from trainer.data import PAD, PROBLEM, RATING_TOKENS, SEPARATOR, STEP, StepTokenizer, train_tokenizer
 from trainer.evaluate import ORACLE_THRESHOLD
 
@@ -117,7 +117,7 @@ def load_base(base: str, *, revision: str | None = None, context: int) -> Reward
     `context` is lowered to what the base can attend to. Raises BadBase with a sentence for each way a base can be unusable.
     """
     source = {"revision": revision, "trust_remote_code": False}
-    _check_base_folder(base)
+    check_base(base)
     try:
         config = AutoConfig.from_pretrained(base, **source)
         tokenizer = AutoTokenizer.from_pretrained(base, **source)
@@ -174,24 +174,6 @@ def _without_bars() -> Iterator[None]:
     finally:
         if shown:
             hf_logging.enable_progress_bar()
-
-
-def _check_base_folder(base: str) -> None:
-    folder = Path(base)
-    if not folder.exists():
-        if folder.is_absolute() or base.startswith((".", "~")) or base.count("/") > 1:
-            raise BadBase(f"There is no model folder {base}. Check the path, or give a hub id such as owner/name.")
-        return
-    if not (folder / "config.json").is_file():
-        raise BadBase(f"{base} is not a model folder: it holds no config.json. Give the folder that save_pretrained wrote.")
-    if not any(folder.glob("tokenizer*")) and not any(folder.glob("vocab*")):
-        raise BadBase(f"{base} holds no tokenizer. Save the base's tokenizer into the same folder (tokenizer.save_pretrained).")
-    if not any(folder.glob("*.safetensors")):
-        if any(folder.glob("*.bin")) or any(folder.glob("*.pt*")):
-            raise BadBase(
-                f"{base} holds its weights only as a pickle, which is never loaded because it can run code. Convert it to safetensors."
-            )
-        raise BadBase(f"{base} holds no weights: model.safetensors is missing.")
 
 
 def _why_not(base: str, error: Exception) -> str:

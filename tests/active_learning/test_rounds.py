@@ -4,6 +4,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from django.core.management import CommandError, call_command
 from django.db import connection
 
 from active_learning import experiment, reward_models, rounds
@@ -115,6 +116,21 @@ def test_a_round_of_size_0_gives_a_scored_model_and_no_batch(world: Project) -> 
     assert ended.state == RoundState.PUBLISHED and ended.batch is None
     assert Score.objects.filter(model_version=ended.model_version).exists()
     assert Batch.objects.count() == batches
+
+
+def test_a_base_folder_that_is_none_is_refused_and_nothing_is_changed(world: Project, tmp_path: Path) -> None:
+    before = Round.objects.count(), ModelVersion.objects.count()
+    for base, reason in ((str(tmp_path / "nowhere"), "There is no model folder"), (str(tmp_path), "holds no config.json")):
+        with pytest.raises(CommandError, match=reason) as refused:
+            call_command("retrain", "--project", world.slug, "--base", base)
+        assert refused.value.returncode == 2
+    assert (Round.objects.count(), ModelVersion.objects.count()) == before
+
+
+def test_retrain_for_a_project_that_does_not_exist_names_those_that_do(world: Project) -> None:
+    with pytest.raises(CommandError, match="There is no project 'nosuch'. There are: demonstration") as refused:
+        call_command("retrain", "--project", "nosuch")
+    assert refused.value.returncode == 2
 
 
 def test_too_little_to_learn_from_fails_with_a_sentence_and_the_next_round_may_start(db, home: Path) -> None:
