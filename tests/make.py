@@ -1,13 +1,15 @@
 """Plain functions that build what a test needs. The people are always the same: ann and ben label, olga owns,
 rita researches, eve is a stranger."""
 
-import hashlib
 import itertools
-import json
+import threading
+from collections.abc import Callable
 
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import User
+from django.db import connection
 
+from annotation.ingest import digest
 from annotation.models import Batch, Membership, Problem, Project, Role, Solution
 
 _numbers = itertools.count(1)
@@ -54,9 +56,8 @@ def problem(of: Project, **fields: object) -> Problem:
 def solution(of: Problem, steps: list[str] | None = None, **fields: object) -> Solution:
     number = next(_numbers)
     steps = steps or [f"We add the numbers, way {number}.", f"The sum is {number}.", f"So it is {number}.\n\n# Answer\n\n{number}"]
-    digest = hashlib.sha256(json.dumps(steps, ensure_ascii=False, separators=(",", ":")).encode()).digest()
     return Solution.objects.create(
-        problem=of, **{"steps": steps, "digest": digest, "final_answer": str(number), "outcome": "wrong", **fields}
+        problem=of, **{"steps": steps, "digest": digest(steps), "final_answer": str(number), "outcome": "wrong", **fields}
     )
 
 
@@ -69,3 +70,24 @@ def batch(of: Project, chosen: list[Solution], **options: object) -> Batch:
     from annotation import queue
 
     return queue.open_batch(of, [queue.Chosen(solution_id=one.pk) for one in chosen], **options)
+
+
+def at_once(acts: list[Callable[[], object]]) -> list[object]:
+    """Do all acts at the same time, each in a thread of its own; return what each returned, or raised."""
+    barrier, outcomes = threading.Barrier(len(acts)), [None] * len(acts)
+
+    def act(place: int) -> None:
+        barrier.wait(60)
+        try:
+            outcomes[place] = acts[place]()
+        except Exception as error:
+            outcomes[place] = error
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=act, args=(place,)) for place in range(len(acts))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return outcomes

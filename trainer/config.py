@@ -149,7 +149,7 @@ def check_base(base: str) -> None:
 
 
 TINY_RECIPE: dict[str, Any] = {
-    "epochs": 4,
+    "epochs": 2,
     "language_model_epochs": 2,
     "language_model_weight": 1.0,
     "learning_rate": 1e-3,

@@ -1,6 +1,5 @@
 """The loop: train, score, select, publish, on a small world labeled by its oracle."""
 
-import threading
 from pathlib import Path
 
 import pytest
@@ -269,20 +268,7 @@ def test_two_workers_at_once_run_a_round_once(home: Path) -> None:
     project = make.project()
     make.solutions(project, 30)
     started = rounds.start(project, strategy=rounds.UNIFORM, size=10, ring=False)
-    barrier = threading.Barrier(4)
-
-    def work() -> None:
-        barrier.wait()
-        try:
-            rounds.run(started.pk)
-        finally:
-            connection.close()
-
-    workers = [threading.Thread(target=work) for _ in range(4)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
+    make.at_once([lambda: rounds.run(started.pk)] * 4)
     started.refresh_from_db()
     assert started.state == RoundState.PUBLISHED and started.attempt == 1
     assert Batch.objects.count() == 1 and Task.objects.count() == 10
@@ -291,20 +277,6 @@ def test_two_workers_at_once_run_a_round_once(home: Path) -> None:
 @pytest.mark.django_db(transaction=True)
 def test_eight_starts_at_once_make_one_round(home: Path) -> None:
     project = make.project()
-    barrier, refused = threading.Barrier(8), []
-
-    def begin() -> None:
-        barrier.wait()
-        try:
-            rounds.start(project, ring=False)
-        except rounds.RoundRefused as error:
-            refused.append(error)
-        finally:
-            connection.close()
-
-    people = [threading.Thread(target=begin) for _ in range(8)]
-    for person in people:
-        person.start()
-    for person in people:
-        person.join()
-    assert Round.objects.count() == 1 and len(refused) == 7
+    outcomes = make.at_once([lambda: rounds.start(project, ring=False)] * 8)
+    assert sorted(type(outcome).__name__ for outcome in outcomes) == ["Round"] + ["RoundRefused"] * 7
+    assert Round.objects.count() == 1

@@ -2,7 +2,6 @@
 
 import io
 import json
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from uuid import uuid4
@@ -208,25 +207,10 @@ def test_a_snapshot_holds_one_project(tmp_path: Path) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_snapshots_taken_at_once_are_numbered_one_by_one(tmp_path: Path) -> None:
-    project, barrier = make.project(), threading.Barrier(8)
+    project = make.project()
     ingest.load_solutions(write(tmp_path / "f.jsonl", record(WALKED)), project=project)
-    failures: list[Exception] = []
-
-    def take() -> None:
-        barrier.wait()
-        try:
-            export.take_snapshot(project)
-        except Exception as error:
-            failures.append(error)
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=take) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert failures == []
+    outcomes = make.at_once([lambda: export.take_snapshot(project)] * 8)
+    assert {type(outcome) for outcome in outcomes} == {Snapshot}
     assert sorted(Snapshot.objects.values_list("number", "count")) == [(number, 1) for number in range(1, 9)]
     assert SnapshotItem.objects.count() == 8
 
