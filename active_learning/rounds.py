@@ -166,7 +166,9 @@ class Hold:
             self.report(stage, done, total, seconds_left)
         if time.monotonic() - self.said_at >= HEARTBEAT_SECONDS:
             left = None if seconds_left is None else round(seconds_left)
-            self.update(progress={"stage": stage, "done": done, "total": total, "seconds_left": left})
+            progress = {"stage": stage, "done": done, "total": total, "seconds_left": left}
+            self.update(progress=progress)
+            ModelVersion.objects.filter(round=self.round, state=ModelState.RUNNING).update(heartbeat_at=Now(), progress=progress)
             self.said_at = time.monotonic()
 
     def update(self, **changes: Any) -> None:

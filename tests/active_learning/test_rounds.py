@@ -155,6 +155,17 @@ def test_a_second_round_is_refused_while_one_is_unfinished(world: Project) -> No
         rounds.start(world, ring=False)
 
 
+def test_a_running_model_beats_and_says_how_far_it_is(world: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rounds, "HEARTBEAT_SECONDS", 0)
+    started, seen = rounds.start(world, ring=False), []
+
+    def look(*_: object) -> None:
+        seen.extend(ModelVersion.objects.filter(project=world, heartbeat_at__isnull=False).values_list("progress", flat=True))
+
+    rounds.run(started.pk, report=look)
+    assert {"language model", "reward model"} <= {progress.get("stage") for progress in seen}
+
+
 def test_a_cancelled_round_publishes_nothing(world: Project) -> None:
     started = rounds.start(world, ring=False)
     batches = Batch.objects.count()
