@@ -105,6 +105,13 @@ class StepLabelAdmin(ReadOnly):
     show_full_result_count = False
 
 
+@admin.register(models.GoldAnswer)
+class GoldAnswerAdmin(admin.ModelAdmin):
+    list_display = ["solution_id", "acceptable_first_errors", "note"]
+    search_fields = ["=solution__id", "note"]
+    raw_id_fields = ["solution"]
+
+
 @admin.register(models.Snapshot)
 class SnapshotAdmin(ReadOnly):
     list_display = ["project", "number", "count", "sha256", "file", "created_at"]

@@ -1,24 +1,41 @@
-"""Stage of quality: who may do what in a project, and what the labels say of the work so far.
+"""Stage of quality: who may do what in a project, who is admitted to it, and what the labels say of the work so far.
 
-Reads memberships, annotations and the queue's counts; writes nothing yet. It stands right of `labels`, so pages, rounds and
-exports may ask it, and it may ask all that lies left of it.
+Reads memberships, annotations, gold answers and the queue's counts; writes GoldAnswer and Membership.qualified_at, which the queue
+reads. It stands right of `labels`, so pages, rounds and exports may ask it, and it may ask all that lies left of it.
 """
 
+import math
+import random
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from django.db.models import Avg, Count, F, Max, Q, Sum
-from django.db.models.functions import TruncDate
+from django.db import transaction
+from django.db.models import Avg, Count, F, Max, Min, Q, QuerySet, Sum
+from django.db.models.functions import Now, TruncDate
 from django.http import Http404
 from django.utils import timezone
 
 from annotation import queue
-from annotation.models import Annotation, FinishReason, Membership, Outcome, Project, Role, Snapshot, Solution
+from annotation.models import (
+    Annotation,
+    Batch,
+    BatchKind,
+    FinishReason,
+    GoldAnswer,
+    Membership,
+    Outcome,
+    Project,
+    Role,
+    Snapshot,
+    Solution,
+    Split,
+    Task,
+)
 
 if TYPE_CHECKING:
-    from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+    from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, User
 
     Person = AbstractBaseUser | AnonymousUser
 
@@ -119,6 +136,113 @@ def project_of_seat(person: "Person", assignment_id: int) -> Project:
 
 def _memberships(person: "Person", roles: Collection[str]):  # noqa: ANN202 - a QuerySet
     return Membership.objects.filter(user=person.pk, role__in=roles)
+
+
+# --- screening ----------------------------------------------------------------------------------------------------------------
+
+
+class BadScreening(ValueError):
+    """A screening that cannot be opened; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Screening:
+    """How a newcomer did on the screening questions."""
+
+    asked: int
+    within: int  # first mistake, or its absence, within gold's set
+    needed: int
+
+    @property
+    def is_passed(self) -> bool:
+        return self.within >= self.needed
+
+
+def open_screening(project: Project, *, by: str, size: int | None = None, seed: int = 0) -> Batch:
+    """Make solutions that a trusted person labeled (`by`, a user name) the screening every newcomer goes through.
+
+    Their first mistake becomes gold's only acceptable one; more may be added to the set afterwards. `size` defaults to the project's.
+    Raises BadScreening: too few labels of that person, or a screening is there already.
+    """
+    size = project.screening_size if size is None else size
+    trusted = _newest(project).filter(
+        labeler__username=by, finish_reason__in=[FinishReason.SOLUTION, FinishReason.FOUND_ERROR],
+        solution__problem__split=Split.TRAIN, solution__withdrawn_at__isnull=True,
+    )  # fmt: skip
+    first_mistakes = dict(trusted.order_by("pk").values_list("solution", "first_mistake"))
+    if not 0 < size <= len(first_mistakes):
+        raise BadScreening(
+            f"{by} has labeled {len(first_mistakes):,} solutions of {project.slug} to a first mistake or to the end, and {size:,} are "
+            "asked for. Choose a smaller --size, or somebody who labeled more."
+        )
+    chosen = random.Random(seed).sample(sorted(first_mistakes), size)
+    try:
+        with transaction.atomic():
+            for solution in chosen:
+                mistake = first_mistakes[solution]
+                # A set made richer by hand is worth more than this one.
+                gold = {"acceptable_first_errors": [] if mistake is None else [mistake], "note": f"labeled by {by}"}
+                GoldAnswer.objects.get_or_create(solution_id=solution, defaults=gold)
+            return queue.open_batch(project, [queue.Chosen(solution) for solution in chosen], kind=BatchKind.SCREENING)
+    except queue.BadBatch as error:
+        raise BadScreening(str(error)) from error
+
+
+def lease_next(labeler: "User", *, project: Project) -> queue.Lease:
+    """Return what `queue.lease_next` gives; a newcomer who has answered the last screening question is judged and goes on to real work.
+
+    Raises NotQualified with the result and with what happens next for one who did not pass; the rest as `queue.lease_next`.
+    """
+    try:
+        return queue.lease_next(labeler, project=project)
+    except queue.NotQualified:
+        result = screening_of(labeler, project=project)
+        if result is None:
+            raise
+        waiting = Membership.objects.filter(project=project, user=labeler, qualified_at__isnull=True, suspended_at__isnull=True)
+        if not result.is_passed:
+            raise queue.NotQualified(
+                f"You have answered all {result.asked} screening questions of {project}. In {result.within} of them you saw the first "
+                f"mistake where it is, or rightly saw none; {result.needed} are needed. Your work is kept. The project's manager decides "
+                "whether you are admitted all the same; there is nothing more for you to do here until then."
+            ) from None
+        if not waiting.update(qualified_at=Now()):
+            raise
+    return queue.lease_next(labeler, project=project)
+
+
+def screening_of(labeler: "User", *, project: Project) -> Screening | None:
+    """Return a newcomer's result once no screening question is left for them; None before that, and where there is no screening."""
+    questions = Task.objects.filter(batch__project=project, batch__kind=BatchKind.SCREENING)
+    asked, ended = questions.count(), questions.filter(assignment__labeler=labeler, assignment__state__in=["done", "skipped"]).count()
+    if not asked or ended < asked:
+        return None
+    answers = _newest(project).filter(labeler=labeler, assignment__batch__kind=BatchKind.SCREENING)
+    rows = answers.values_list("finish_reason", "first_mistake", "solution__goldanswer__acceptable_first_errors")
+    return Screening(
+        asked=asked,
+        within=sum(is_within_gold(reason, mistake, acceptable or []) for reason, mistake, acceptable in rows),
+        needed=math.ceil(project.qualify_rate * asked),
+    )
+
+
+def is_within_gold(finish_reason: str, first_mistake: int | None, acceptable: Collection[int]) -> bool:
+    """Say whether a person's verdict is one of gold's: its set holds the steps that may be called the first mistake; empty: no mistake.
+
+    Giving up, or calling the problem bad, is no verdict. Source: "Let's Verify Step by Step", appendix B.
+    """
+    if finish_reason == FinishReason.FOUND_ERROR:
+        return first_mistake in acceptable
+    return finish_reason == FinishReason.SOLUTION and not acceptable
+
+
+def _newest(project: Project) -> "QuerySet[Annotation]":
+    """Return the newest revision of each annotation, with the index of its first mistake."""
+    first_mistake = Min("steplabel__step_index", filter=Q(steplabel__rating=-1, steplabel__position=0))
+    return Annotation.objects.filter(solution__problem__project=project, superseded_by__isnull=True).annotate(first_mistake=first_mistake)
+
+
+# --- what pages ask -----------------------------------------------------------------------------------------------------------
 
 
 def labeler_record(labeler: "Person", *, project: Project) -> LabelerRecord:

@@ -144,7 +144,7 @@ def _fragment(request: HttpRequest, project: "Project") -> HttpResponse:
 def _next_solution(request: HttpRequest, project: "Project") -> dict[str, Any]:
     """Lease the next solution and return what its fragment needs, or why there is none."""
     try:
-        lease = queue.lease_next(request.user, project=project)
+        lease = quality.lease_next(request.user, project=project)
     except queue.NothingToLabel as error:
         return {"project": project, "nothing": "nothing_to_label", "message": str(error)}
     except queue.NotQualified as error:
