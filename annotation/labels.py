@@ -7,20 +7,24 @@ submit is idempotent and fenced, and work that comes too late is kept as a draft
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import NotRequired, TypedDict
 from uuid import UUID
 
 import orjson
 from django.contrib.auth.models import User
 from django.db import IntegrityError, connection, transaction
-from django.db.models import F, Func, IntegerField, Max
+from django.db.models import F, Func, IntegerField, Max, QuerySet
+from django.db.models.functions import Now
 
 from annotation.ingest.values import BadText, clean_text
-from annotation.models import Annotation, Assignment, Draft, Event, FinishReason, SeatState, StepLabel, Task
-from annotation.queue import LeaseLost, broken_rule, fence
+from annotation.models import Annotation, Assignment, BatchKind, Draft, Event, FinishReason, Project, SeatState, StepLabel, Task
+from annotation.queue import Claim, LeaseLost, broken_rule, fence, lease_reserved
 
 LONGEST_REASON = 2000  # characters
 LONGEST_SKIP_REASON = 150
+REOPEN_LAST = 10  # submissions
+REOPEN_MINUTES = 15  # after the first submission
 MAX_STEPS = 2000
 LARGEST = 2**31 - 1  # the range of a count; as milliseconds 25 days
 SUBMISSION_ONCE = "annotation_annotation_submission_id_key"
@@ -97,11 +101,13 @@ def submit(
     reason: str = "",
     active_ms: int,
     total_ms: int,
+    ahead: Claim | None = None,
 ) -> Annotation:
     """Store the labels of one sitting and close the seat, all or nothing; the same submission again returns what it stored.
 
-    The time alone refuses nothing: after a lapsed lease the work is good as long as nobody took the seat. Raises BadSubmission,
-    SubmissionConflict (this submission_id came with other content), LeaseLost (`kept`: the work is stored as a draft).
+    ahead: the seat rendered ahead, which becomes the lease in the same transaction if it is still reserved. The time alone refuses
+    nothing: after a lapsed lease the work is good as long as nobody took the seat. Raises BadSubmission, SubmissionConflict (this
+    submission_id came with other content), LeaseLost (`kept`: the work is stored as a draft).
     """
     seat = Assignment.objects.filter(pk=assignment_id).values_list("task__solution_id", _n_steps("task__solution__steps")).first()
     if seat is None:
@@ -112,11 +118,19 @@ def submit(
     try:
         with transaction.atomic():
             _close(assignment_id, labeler=labeler, token=token, state=SeatState.DONE)
+            if ahead:
+                lease_reserved(ahead, labeler=labeler)
             annotation = Annotation(assignment_id=assignment_id, labeler=labeler, solution_id=solution_id, submission_id=submission_id)
             _store(annotation, work, body_hash=body_hash)
             Draft.objects.filter(assignment=assignment_id, labeler=labeler).delete()
     except (LeaseLost, IntegrityError) as error:
-        if isinstance(error, IntegrityError) and broken_rule(error) not in ("seat_labeler_once", SUBMISSION_ONCE):
+        rule = broken_rule(error) if isinstance(error, IntegrityError) else None
+        if ahead and rule == "seat_one_lease":  # another tab took a lease this moment: the work counts, the reservation waits
+            return submit(
+                assignment_id, labeler=labeler, token=token, submission_id=submission_id, ratings=ratings, finish_reason=finish_reason,
+                reason=reason, active_ms=active_ms, total_ms=total_ms,
+            )  # fmt: skip
+        if isinstance(error, IntegrityError) and rule not in ("seat_labeler_once", SUBMISSION_ONCE):
             raise
         if stored := _stored(submission_id, body_hash=body_hash):  # a retry, or a double click
             return stored
@@ -125,8 +139,8 @@ def submit(
     return annotation
 
 
-def skip(assignment_id: int, *, labeler: User, token: int, reason: str) -> None:
-    """Close a seat unlabeled and open a fresh one at its task, so that the overlap stays whole.
+def skip(assignment_id: int, *, labeler: User, token: int, reason: str, ahead: Claim | None = None) -> None:
+    """Close a seat unlabeled and open a fresh one at its task, so that the overlap stays whole. `ahead` as in submit.
 
     Raises BadSubmission (a reason too long or unprintable), LeaseLost.
     """
@@ -134,6 +148,8 @@ def skip(assignment_id: int, *, labeler: User, token: int, reason: str) -> None:
     try:
         with transaction.atomic():
             _close(assignment_id, labeler=labeler, token=token, state=SeatState.SKIPPED)
+            if ahead:
+                lease_reserved(ahead, labeler=labeler)
             seat = Assignment.objects.get(pk=assignment_id)
             if seat.slot is not None:  # a seat made for this person alone leaves no gap
                 Task.objects.select_for_update(no_key=True).get(pk=seat.task_id)  # two skips of one task must not pick the same slot
@@ -141,7 +157,10 @@ def skip(assignment_id: int, *, labeler: User, token: int, reason: str) -> None:
                 Assignment.objects.create(task_id=seat.task_id, slot=last + 1, batch_id=seat.batch_id, priority=seat.priority)
             Event.objects.create(actor=labeler, verb="skip", subject=f"assignment {assignment_id}: {reason}")
     except IntegrityError as error:
-        if broken_rule(error) != "seat_labeler_once":
+        rule = broken_rule(error)
+        if ahead and rule == "seat_one_lease":
+            return skip(assignment_id, labeler=labeler, token=token, reason=reason)
+        if rule != "seat_labeler_once":
             raise
         raise LeaseLost from error
 
@@ -186,6 +205,36 @@ def revise(
             return stored
         raise SubmissionConflict("This annotation was corrected in another place meanwhile. Open its newest revision.") from error
     return correction
+
+
+def reopenable(labeler: User, *, project: Project) -> QuerySet[Annotation]:
+    """Return the newest revisions of what this labeler submitted lately, the last first. Screening questions stay as they were answered."""
+    lately = Annotation.objects.filter(
+        labeler=labeler, superseded_by__isnull=True, assignment__batch__project=project, assignment__annotation__revision=1,
+        assignment__annotation__created_at__gt=Now() - timedelta(minutes=REOPEN_MINUTES),
+    )  # fmt: skip
+    newest_first = lately.exclude(assignment__batch__kind=BatchKind.SCREENING).order_by("-assignment__annotation__created_at")
+    return newest_first.select_related("solution__problem")[:REOPEN_LAST]
+
+
+def reopen(annotation_id: int, *, labeler: User, project: Project) -> tuple[Annotation, list[Rating]]:
+    """Return one of the `reopenable` and its ratings. Raises NothingToRevise."""
+    for annotation in reopenable(labeler, project=project):
+        if annotation.pk == annotation_id:
+            rows = StepLabel.objects.filter(annotation=annotation, position=0).order_by("step_index")
+            return annotation, [
+                Rating(step=one.step_index, position=0, rating=one.rating, flagged=bool(one.flagged), ms=one.rated_ms) for one in rows
+            ]
+    raise NothingToRevise(f"That solution cannot be reopened: it is older than {REOPEN_MINUTES} minutes, or was corrected already.")
+
+
+def seat_of(annotation_id: int, *, labeler: User) -> int:
+    """Return the seat of the labeler's own annotation, unless it answers a screening. Raises NothingToRevise."""
+    mine = Annotation.objects.filter(pk=annotation_id, labeler=labeler).exclude(assignment__batch__kind=BatchKind.SCREENING)
+    seat = mine.values_list("assignment_id", flat=True).first()
+    if seat is None:
+        raise NothingToRevise("You have no such annotation.")
+    return seat
 
 
 # --- what a submission may say ------------------------------------------------------------------------------------------

@@ -41,6 +41,8 @@ SELECT u.is_active, m.suspended_at IS NOT NULL, m.qualified_at IS NOT NULL,
        (SELECT s.id FROM annotation_assignment s JOIN annotation_batch b ON b.id = s.batch_id
          WHERE s.labeler_id = u.id AND s.state IN ('leased', 'reserved') AND b.project_id = m.project_id
          ORDER BY s.state LIMIT 1),                 -- a lease before a reservation
+       (SELECT s.id FROM annotation_assignment s JOIN annotation_batch b ON b.id = s.batch_id
+         WHERE s.labeler_id = u.id AND s.state = 'reserved' AND b.project_id = m.project_id),
        EXISTS (SELECT 1 FROM annotation_assignment s JOIN annotation_batch b ON b.id = s.batch_id
                 WHERE s.labeler_id = u.id AND s.state = 'leased' AND b.project_id <> m.project_id),
        ARRAY(SELECT b.id FROM annotation_batch b
@@ -66,8 +68,8 @@ WITH next AS MATERIALIZED (
                       WHERE o.task_id = s.task_id AND o.labeler_id = %(labeler)s OFFSET 0)
    ORDER BY s.priority DESC, s.id LIMIT 1 FOR UPDATE OF s SKIP LOCKED)
 UPDATE annotation_assignment
-   SET state = 'leased', labeler_id = %(labeler)s, lapsed_id = NULL, token = token + 1,
-       leased_at = now(), lease_expires_at = now() + make_interval(mins => %(minutes)s)
+   SET state = %(state)s, labeler_id = %(labeler)s, lapsed_id = NULL, token = token + 1,
+       leased_at = CASE %(state)s WHEN 'leased' THEN now() END, lease_expires_at = now() + make_interval(mins => %(minutes)s)
  WHERE id = (SELECT id FROM next) RETURNING id
 """
 # Asked only when the first finds nothing: what it skipped may be given back, by a second tab whose claim the rules undo.
@@ -87,12 +89,13 @@ WITH next AS MATERIALIZED (
    ORDER BY b.generation, t.priority DESC, t.id LIMIT 1),
 again AS (
   UPDATE annotation_assignment s
-     SET state = 'leased', labeler_id = %(labeler)s, lapsed_id = NULL, token = token + 1,
-         leased_at = now(), lease_expires_at = now() + make_interval(mins => %(minutes)s)
+     SET state = %(state)s, labeler_id = %(labeler)s, lapsed_id = NULL, token = token + 1,
+         leased_at = CASE %(state)s WHEN 'leased' THEN now() END, lease_expires_at = now() + make_interval(mins => %(minutes)s)
     FROM next WHERE s.id = next.seat AND s.state = 'open' RETURNING s.id),
 fresh AS (
   INSERT INTO annotation_assignment (task_id, slot, batch_id, priority, state, labeler_id, token, leased_at, lease_expires_at)
-  SELECT id, NULL, batch_id, priority, 'leased', %(labeler)s, 1, now(), now() + make_interval(mins => %(minutes)s)
+  SELECT id, NULL, batch_id, priority, %(state)s, %(labeler)s, 1,
+         CASE %(state)s WHEN 'leased' THEN now() END, now() + make_interval(mins => %(minutes)s)
     FROM next WHERE seat IS NULL RETURNING id)
 SELECT id FROM again UNION ALL SELECT id FROM fresh
 """
@@ -107,7 +110,19 @@ SELECT s.token, s.lease_expires_at, n.id, p.statement, {answer}, n.steps, d.revi
   JOIN annotation_problem p ON p.id = n.problem_id
   LEFT JOIN LATERAL (SELECT revision, ratings FROM annotation_draft
                       WHERE assignment_id = s.id AND labeler_id = %(labeler)s ORDER BY saved_at DESC, id DESC LIMIT 1) d ON true
- WHERE s.id = %(assignment)s AND s.state = 'leased' AND s.labeler_id = %(labeler)s
+ WHERE s.id = %(assignment)s AND s.state = %(state)s AND s.labeler_id = %(labeler)s
+"""
+
+# Turns what a page rendered ahead into the lease, inside the transaction that ends the seat before it. Who is paused gets no more,
+# and who holds a lease in another tab keeps that one.
+LEASE_RESERVED = """
+UPDATE annotation_assignment s
+   SET state = 'leased', leased_at = now(), lease_expires_at = now() + make_interval(mins => p.lease_minutes)
+  FROM annotation_batch b
+  JOIN annotation_project p ON p.id = b.project_id
+  JOIN annotation_membership m ON m.project_id = p.id AND m.user_id = %(labeler)s AND m.suspended_at IS NULL
+ WHERE s.id = %(assignment)s AND s.token = %(token)s AND s.state = 'reserved' AND s.labeler_id = %(labeler)s AND b.id = s.batch_id
+   AND NOT EXISTS (SELECT 1 FROM annotation_assignment o WHERE o.labeler_id = %(labeler)s AND o.state = 'leased')
 """
 
 # One seat per slot. All first slots before all second ones: within one priority a batch is covered once before anything is
@@ -153,6 +168,14 @@ class Chosen:
 
 
 @dataclass(frozen=True, slots=True)
+class Claim:
+    """One seat as the browser names it."""
+
+    assignment_id: int
+    token: int
+
+
+@dataclass(frozen=True, slots=True)
 class Lease:
     """What one labeler has before them. `draft`: their newest one of this seat, {"revision", "ratings"}."""
 
@@ -176,10 +199,15 @@ class Standing:
     is_suspended: bool
     is_qualified: bool
     has_screening: bool
-    held: int | None
+    held: int | None  # the lease, else the reservation
+    reserved: int | None
     holds_elsewhere: bool
     batches: list[int]  # open ones with an open seat, oldest generation first
     turns: int | None
+
+    @property
+    def is_leasing(self) -> bool:
+        return self.held is not None and self.held != self.reserved
 
     @property
     def is_screened(self) -> bool:
@@ -281,10 +309,12 @@ def _refuse_unfit(project: Project, rows: list[Chosen], *, screening: bool) -> N
 
 
 def close_batch(batch: Batch) -> None:
-    """Hand out no more of a batch. What is leased may still be submitted. Raises BadBatch if it is closed already."""
+    """Hand out no more of a batch, nor what is reserved. What is leased may still be submitted. Raises BadBatch if it is closed already."""
     going = Batch.objects.filter(pk=batch.pk, state__in=[BatchState.DRAFT, BatchState.OPEN])
-    if going.update(state=BatchState.CLOSED, closed_at=Now()) != 1:
-        raise BadBatch(f"The {batch} is closed already.")
+    with transaction.atomic():
+        if going.update(state=BatchState.CLOSED, closed_at=Now()) != 1:
+            raise BadBatch(f"The {batch} is closed already.")
+        _let_go(Assignment.objects.filter(batch=batch, state=SeatState.RESERVED))
 
 
 def has_batch(project: Project) -> bool:
@@ -337,6 +367,52 @@ def lease_next(labeler: User, *, project: Project) -> Lease:
     raise NothingToLabel(f"There is nothing left for you to label in {project} right now. Look again when the next batch is published.")
 
 
+def reserve_next(labeler: User, *, project: Project) -> Lease | None:
+    """Reserve the seat that comes after the one this labeler holds, to be rendered ahead; None when there is none.
+
+    Asking again returns the same reservation, renewed; one in another project is let go. It is chosen as `lease_next` will choose,
+    gold turns and screening included. Raises NotQualified.
+    """
+    for _ in range(ATTEMPTS):
+        standing = _standing(labeler, project=project)
+        try:
+            with transaction.atomic():
+                seat = _take_ahead(labeler, project=project, standing=standing)
+        except IntegrityError as error:
+            match broken_rule(error):
+                case "seat_one_reserved":  # in another project, or in another tab just now
+                    elsewhere = Assignment.objects.filter(labeler=labeler, state=SeatState.RESERVED)
+                    _let_go(elsewhere.exclude(batch__project=project))
+                case "seat_labeler_once":
+                    pass
+                case _:
+                    raise
+            continue
+        if seat is None:
+            return None
+        if lease := _read(seat, labeler=labeler, project=project, state=SeatState.RESERVED):
+            return lease
+    return None
+
+
+def lease_reserved(claim: Claim, *, labeler: User) -> bool:
+    """Turn a reservation into the lease, in the caller's transaction; False: it is no longer theirs, or they hold another lease."""
+    with connection.cursor() as cursor:
+        cursor.execute(LEASE_RESERVED, {"labeler": labeler.pk, "assignment": claim.assignment_id, "token": claim.token})
+        return cursor.rowcount == 1
+
+
+def lease_end(claim: Claim, *, labeler: User) -> datetime | None:
+    """Return when this claim's lease ends by itself; None: it is not leased under this token."""
+    held = Assignment.objects.filter(pk=claim.assignment_id, token=claim.token, labeler=labeler, state=SeatState.LEASED)
+    return held.values_list("lease_expires_at", flat=True).first()
+
+
+def release_reserved(assignment_id: int, *, labeler: User, token: int) -> bool:
+    """Give back a seat rendered ahead and not used; one that has become the lease meanwhile stays."""
+    return _let_go(Assignment.objects.filter(pk=assignment_id, labeler=labeler, token=token, state=SeatState.RESERVED)) == 1
+
+
 def _standing(labeler: User, *, project: Project) -> Standing:
     with connection.cursor() as cursor:
         cursor.execute(STANDING, {"project": project.pk, "labeler": labeler.pk, "gold_percent": project.gold_percent})
@@ -356,7 +432,21 @@ def _take(labeler: User, *, project: Project, standing: Standing) -> int | None:
         _let_go(Assignment.objects.filter(labeler=labeler, state=SeatState.LEASED).exclude(batch__project=project))
     if standing.held and _renew(standing.held, labeler=labeler, project=project):
         return standing.held
-    claim = {"labeler": labeler.pk, "project": project.pk, "minutes": project.lease_minutes}
+    return _claim(labeler, project=project, standing=standing, state=SeatState.LEASED, turn=standing.turns)
+
+
+def _take_ahead(labeler: User, *, project: Project, standing: Standing) -> int | None:
+    if standing.reserved:
+        mine = Assignment.objects.filter(pk=standing.reserved, labeler=labeler, state=SeatState.RESERVED)
+        if mine.update(lease_expires_at=Now() + _minutes(Value(project.lease_minutes))) == 1:
+            return standing.reserved
+    # The turn in hand is not taken yet, so the one rendered ahead is the turn after it.
+    turn = None if standing.turns is None else standing.turns + standing.is_leasing
+    return _claim(labeler, project=project, standing=standing, state=SeatState.RESERVED, turn=turn)
+
+
+def _claim(labeler: User, *, project: Project, standing: Standing, state: str, turn: int | None) -> int | None:
+    claim = {"labeler": labeler.pk, "project": project.pk, "minutes": project.lease_minutes, "state": str(state)}
     with connection.cursor() as cursor:
 
         def first_of(query: str, **more: object) -> int | None:
@@ -365,7 +455,7 @@ def _take(labeler: User, *, project: Project, standing: Standing) -> int | None:
 
         if standing.is_screened:
             return first_of(SEAT_ON_DEMAND, kind=BatchKind.SCREENING)
-        if is_gold_turn(labeler, project=project, turn=standing.turns) and (seat := first_of(SEAT_ON_DEMAND, kind=BatchKind.SELECTED)):
+        if is_gold_turn(labeler, project=project, turn=turn) and (seat := first_of(SEAT_ON_DEMAND, kind=BatchKind.SELECTED)):
             return seat
         tries = ((query, batch) for query in (NEXT_SEAT, NEXT_SEAT_WAITING) for batch in standing.batches)
         return next((seat for query, batch in tries if (seat := first_of(query, batch=batch))), None)
@@ -389,11 +479,11 @@ def _minutes(count: Value | Subquery) -> Func:
     return Func(count, function="make_interval", template="%(function)s(mins => %(expressions)s)", output_field=DurationField())
 
 
-def _read(assignment_id: int, *, labeler: User, project: Project) -> Lease | None:
+def _read(assignment_id: int, *, labeler: User, project: Project, state: str = SeatState.LEASED) -> Lease | None:
     # A hidden answer is not read at all, so that no later mistake can show it.
     query = READ_LEASE.format(answer="p.answer" if project.show_reference_answer else "NULL")
     with connection.cursor() as cursor:
-        row = cursor.execute(query, {"assignment": assignment_id, "labeler": labeler.pk}).fetchone()
+        row = cursor.execute(query, {"assignment": assignment_id, "labeler": labeler.pk, "state": str(state)}).fetchone()
     if row is None:
         return None
     token, expires_at, solution_id, problem, answer, steps, revision, ratings, generation = row
@@ -412,13 +502,17 @@ def _read(assignment_id: int, *, labeler: User, project: Project) -> Lease | Non
 
 
 def extend_lease(assignment_id: int, *, labeler: User, token: int) -> datetime:
-    """Renew a lease and return its new end; one that lapsed comes back as long as nobody took the seat. Raises LeaseLost."""
+    """Renew a lease, and what is reserved behind it, and return its new end. Raises LeaseLost.
+
+    A lease that lapsed comes back as long as nobody took the seat.
+    """
     seats = Assignment.objects.filter(fence(assignment_id, labeler=labeler, token=token))
     minutes = Subquery(Project.objects.filter(batch__assignment=assignment_id).values("lease_minutes")[:1])
     try:
         with transaction.atomic():
             if seats.update(state=SeatState.LEASED, labeler=labeler, lapsed=None, lease_expires_at=Now() + _minutes(minutes)) != 1:
                 raise LeaseLost
+            Assignment.objects.filter(labeler=labeler, state=SeatState.RESERVED).update(lease_expires_at=Now() + _minutes(minutes))
             return Assignment.objects.values_list("lease_expires_at", flat=True).get(pk=assignment_id)
     except IntegrityError as error:
         if broken_rule(error) in ("seat_one_lease", "seat_labeler_once"):  # they went on to another seat meanwhile

@@ -1,9 +1,12 @@
 """What every test stands on: a real PostgreSQL of its own, the public data where it lies, the long form by a flag."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from django.db import connection
 
 ROOT = Path(__file__).resolve().parent.parent
 os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"  # Playwright's event loop runs in the thread of the tests
@@ -31,3 +34,12 @@ def data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no public data at {folder}: set STEPMARK_DATA to the folder that holds gsm8k/, math/ and prm800k/")
     return folder
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
+    """End the sessions that threads of the live server left behind: the test database could not be dropped beside them."""
+    yield
+    with django_db_blocker.unblock(), connection.cursor() as cursor:
+        others = "datname = current_database() AND pid <> pg_backend_pid()"
+        cursor.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {others}")

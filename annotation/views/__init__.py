@@ -41,19 +41,23 @@ def for_roles(roles: Collection[str]) -> Callable[[Callable[..., HttpResponse]],
     return decorate
 
 
-def read_body(request: HttpRequest, fields: Mapping[str, type | range]) -> dict[str, Any]:
-    """Return the fields of a JSON body, typed: every one of them, no other. A range stands for an integer within it. Raises BadBody."""
+def read_body(
+    request: HttpRequest, fields: Mapping[str, type | range], *, optional: Mapping[str, type | range] | None = None
+) -> dict[str, Any]:
+    """Return the fields of a JSON body, typed: every one of `fields`, those of `optional` that are there, no other. A range stands for an
+    integer within it. Raises BadBody."""
+    optional = optional or {}
     try:
         body = orjson.loads(request.body)
     except orjson.JSONDecodeError as error:
         raise BadBody(f"The request is not readable JSON ({error}).") from None
     if not isinstance(body, dict):
         raise BadBody("The request must be a JSON object.")
-    if unknown := sorted(body.keys() - fields.keys()):
+    if unknown := sorted(body.keys() - fields.keys() - optional.keys()):
         raise BadBody(f"The request has a field that is not known here: {unknown[0]}.")
     if missing := sorted(fields.keys() - body.keys()):
         raise BadBody(f"The request lacks the field {missing[0]}.")
-    return {name: _typed(name, body[name], kind) for name, kind in fields.items()}
+    return {name: _typed(name, body[name], kind) for name, kind in {**optional, **fields}.items() if name in body}
 
 
 def _typed(name: str, value: Any, kind: type | range) -> Any:

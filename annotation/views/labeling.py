@@ -5,7 +5,7 @@ JSON {code, message}, a sentence the page shows as it is, so that no work is eve
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -18,6 +18,7 @@ from django.core.exceptions import ObjectDoesNotExist
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.decorators import method_decorator
 from django.views.decorators.cache import never_cache
@@ -66,6 +67,35 @@ def label(request: HttpRequest, project: "Project") -> HttpResponse:
 
 
 @require_GET
+@never_cache
+@for_roles(quality.LABELERS)
+def recent(request: HttpRequest, project: "Project") -> HttpResponse:
+    """List what this person submitted lately and may reopen."""
+    annotations = labels.reopenable(request.user, project=project)
+    return render(request, "annotation/_recent.html", {"project": project, "annotations": annotations, "minutes": labels.REOPEN_MINUTES})
+
+
+@require_GET
+@never_cache
+@for_roles(quality.LABELERS)
+def reopen(request: HttpRequest, project: "Project", annotation_id: int) -> HttpResponse:
+    """Show a submitted solution with its ratings, to be corrected as a new revision."""
+    try:
+        annotation, ratings = labels.reopen(annotation_id, labeler=request.user, project=project)
+    except labels.NothingToRevise as error:
+        messages.error(request, str(error))
+        return redirect("label", slug=project.slug)
+    problem = annotation.solution.problem
+    answer = problem.answer if project.show_reference_answer else None
+    page = {
+        "project": project, "reopened": annotation, "draft": orjson.dumps({"revision": 0, "ratings": ratings}).decode(),
+        "lease": {"problem": problem.statement, "reference_answer": answer, "steps": annotation.solution.steps},
+        "record": quality.labeler_record(request.user, project=project), "csrf_cookie": settings.CSRF_COOKIE_NAME,
+    }  # fmt: skip
+    return render(request, "annotation/label.html", page)
+
+
+@require_GET
 @for_roles(quality.LABELERS | quality.RESEARCHERS)
 def guidelines(request: HttpRequest, project: "Project") -> HttpResponse:
     """Show the guidelines as a tree of nodes: templates write every tag themselves, so no HTML of the text is ever trusted."""
@@ -79,13 +109,13 @@ def background(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]
     @login_not_required  # it answers 401 itself: a redirect to the sign-in page would look like a success to a script
     @require_POST
     @wraps(view)
-    def answered(request: HttpRequest, assignment_id: int) -> HttpResponse:
+    def answered(request: HttpRequest, **place: int) -> HttpResponse:
         if not request.user.is_authenticated:
             return _refuse(401, "signed_out")
         try:
-            if assignment_id not in KEY:
+            if any(key not in KEY for key in place.values()):
                 raise Http404
-            return view(request, assignment_id)
+            return view(request, **place)
         except labels.BadSubmission as error:
             return _refuse(400, error.code, str(error))
         except BadBody as error:
@@ -94,7 +124,7 @@ def background(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]
             return _refuse(409, "submission_conflict", str(error))
         except queue.LeaseLost as error:
             return _refuse(409, "lease_lost", str(error))
-        except (Http404, ObjectDoesNotExist):
+        except (Http404, ObjectDoesNotExist, labels.NothingToRevise):
             return _refuse(404, "not_found")
         except (OperationalError, InterfaceError) as error:  # deadlock, lock timeout, database restarting: the page tries again
             log.warning("%s answered 503: %s", request.path, error)
@@ -111,22 +141,43 @@ def draft(request: HttpRequest, assignment_id: int) -> HttpResponse:
 
 @background
 def submit(request: HttpRequest, assignment_id: int) -> HttpResponse:
-    """Store the ratings; answer with the next solution."""
+    """Store the ratings; answer with the next solution, or only with its lease's end where the page has it already."""
     fields = {
         "token": MILLISECONDS, "submission_id": UUID, "ratings": list, "finish_reason": str, "reason": str,
         "active_ms": MILLISECONDS, "total_ms": MILLISECONDS,
     }  # fmt: skip
     project = quality.project_of_seat(request.user, assignment_id)
-    labels.submit(assignment_id, labeler=request.user, **read_body(request, fields))
-    return _fragment(request, project)
+    body, ahead = _body_and_ahead(request, fields)
+    labels.submit(assignment_id, labeler=request.user, ahead=ahead, **body)
+    return _go_on(request, project, ahead)
 
 
 @background
 def skip(request: HttpRequest, assignment_id: int) -> HttpResponse:
-    """Hand the solution to another labeler; answer with the next one."""
+    """Hand the solution to another labeler; answer as submit does."""
     project = quality.project_of_seat(request.user, assignment_id)
-    labels.skip(assignment_id, labeler=request.user, **read_body(request, {"token": MILLISECONDS, "reason": str}))
-    return _fragment(request, project)
+    body, ahead = _body_and_ahead(request, {"token": MILLISECONDS, "reason": str})
+    labels.skip(assignment_id, labeler=request.user, ahead=ahead, **body)
+    return _go_on(request, project, ahead)
+
+
+@background
+def ahead(request: HttpRequest, assignment_id: int) -> HttpResponse:
+    """Reserve the solution after this one and answer with its fragment, to be prepared out of sight; {} when there is none."""
+    read_body(request, {})
+    project = quality.project_of_seat(request.user, assignment_id)
+    try:
+        lease = queue.reserve_next(request.user, project=project)
+    except queue.NotQualified:
+        lease = None
+    return render(request, "annotation/_work.html", _work(lease)) if lease else JsonResponse({})
+
+
+@background
+def release(request: HttpRequest, assignment_id: int) -> HttpResponse:
+    """Give back a solution that was prepared and not shown."""
+    body = read_body(request, {"token": MILLISECONDS})
+    return JsonResponse({"released": queue.release_reserved(assignment_id, labeler=request.user, **body)})
 
 
 @background
@@ -137,7 +188,26 @@ def extend(request: HttpRequest, assignment_id: int) -> HttpResponse:
     return JsonResponse({"seconds": _seconds_until(expires_at)})
 
 
-def _fragment(request: HttpRequest, project: "Project") -> HttpResponse:
+@background
+def revise(request: HttpRequest, annotation_id: int) -> HttpResponse:
+    """Store corrected ratings as the next revision; answer with the page to go on at."""
+    project = quality.project_of_seat(request.user, labels.seat_of(annotation_id, labeler=request.user))
+    fields = {
+        "submission_id": UUID, "ratings": list, "finish_reason": str, "reason": str, "active_ms": MILLISECONDS, "total_ms": MILLISECONDS,
+    }  # fmt: skip
+    labels.revise(annotation_id, labeler=request.user, **read_body(request, fields))
+    return JsonResponse({"next": reverse("label", args=[project.slug])})
+
+
+def _body_and_ahead(request: HttpRequest, fields: Mapping[str, type | range]) -> tuple[dict[str, Any], queue.Claim | None]:
+    body = read_body(request, fields, optional={"ahead": KEY, "ahead_token": MILLISECONDS})
+    seat, token = body.pop("ahead", None), body.pop("ahead_token", None)
+    return body, None if seat is None or token is None else queue.Claim(seat, token)
+
+
+def _go_on(request: HttpRequest, project: "Project", ahead: queue.Claim | None) -> HttpResponse:
+    if ahead and (expires_at := queue.lease_end(ahead, labeler=request.user)):
+        return JsonResponse({"seconds": _seconds_until(expires_at)})
     return render(request, "annotation/_work.html", _next_solution(request, project))
 
 
@@ -149,8 +219,12 @@ def _next_solution(request: HttpRequest, project: "Project") -> dict[str, Any]:
         return {"project": project, "nothing": "nothing_to_label", "message": str(error)}
     except queue.NotQualified as error:
         return {"project": project, "nothing": "not_qualified", "message": str(error)}
+    return _work(lease)
+
+
+def _work(lease: queue.Lease) -> dict[str, Any]:
     return {
-        "project": project,
+        "project": lease.project,
         "lease": lease,
         "draft": orjson.dumps(lease.draft).decode() if lease.draft else "",
         "lease_seconds": _seconds_until(lease.expires_at),

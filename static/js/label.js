@@ -2,15 +2,14 @@
 // Hooks for tests and people's own scripts: [data-problem], [data-step="N"] (N counts from 0, as in the API), [data-rating], [data-submit], [data-status].
 (() => {
   "use strict";
-  const { store, newId, post, untilAcknowledged, showStatus, DraftKeeper } = Stepmark;
+  const { store, newId, post, untilAcknowledged, showStatus, DraftKeeper, Outbox, Ahead, toWork, paintDots, countToday } = Stepmark;
   const KEYS = {
     1: "negative", "-": "negative", 2: "neutral", 0: "neutral", 3: "positive", "=": "positive", "+": "positive",
-    ArrowUp: "up", ArrowDown: "down", Home: "first", End: "last", Backspace: "undo", u: "unsure", b: "bad_problem", g: "give_up", Enter: "submit", "?": "keys",
+    ArrowUp: "up", ArrowDown: "down", Home: "first", End: "last", Backspace: "undo", u: "unsure", b: "bad_problem", g: "give_up", r: "recent", Enter: "submit", "?": "keys",
   };
   const RATINGS = { negative: -1, neutral: 0, positive: 1 };
   const NAMES = { [-1]: "negative", 0: "neutral", 1: "positive" };
   const IDLE = 60_000; // milliseconds without a sign of life after which the clock of active time stands still
-  const MOST_DOTS = 30;
   const LONGEST_SKIP_REASON = 150;
 
   const $ = (selector, root = document) => root.querySelector(selector);
@@ -18,18 +17,23 @@
   const plural = (count, word) => `${count} ${word}${count === 1 ? "" : "s"}`;
   const announce = (words) => { $("[data-announce]").textContent = words; };
   const { labeler: LABELER } = $("meta[name=csrf]").dataset; // two people may share a browser
-  const OUTBOX = `stepmark.outbox.${LABELER}`;
+  const keyOf = ({ dataset }) => `stepmark.draft.${LABELER}.${dataset.assignment}.${dataset.token}`;
+  const outbox = new Outbox(`stepmark.outbox.${LABELER}`);
+  const ahead = new Ahead();
   let sitting = null; // of the solution on the page; null: nothing to label
+  let left = null; // the sitting before it, while its submit is on the way
 
   // --- a sitting ---------------------------------------------------------------------------------------------------------
 
   class Sitting {
-    constructor(root) {
-      const { assignment, token } = root.dataset;
+    // isAhead: put up before the submit of the sitting before it was acknowledged, hence only reserved.
+    constructor(root, { isAhead = false } = {}) {
       this.root = root;
       this.data = root.dataset;
       this.steps = [...root.querySelectorAll("[data-step]")];
-      this.key = `stepmark.draft.${LABELER}.${assignment}.${token}`;
+      this.key = keyOf(root);
+      this.isAhead = isAhead;
+      this.isReopened = "reopened" in root.dataset;
       this.busy = false; // submitted, not acknowledged: the ratings stand as they were sent
       this.unfolded = false;
       this.focus = 0;
@@ -51,7 +55,8 @@
       // Undo goes back past a reload: what is rated counts as rated in the order of steps.
       this.history = this.ratings.flatMap((one, step) => (this.isAnswered(step) ? [{ step, rating: null, flagged: false }] : []));
       this.draft = new DraftKeeper({
-        key: this.key, url: this.data.draftUrl, token: Number(this.data.token), revision: newest.revision, onRefused: explain,
+        key: this.key, url: this.data.draftUrl, token: Number(this.data.token), revision: newest.revision,
+        onRefused: explain, isHeld: this.isAhead || this.isReopened,
       });
       if (newest === own && isOwn) this.keep();
     }
@@ -198,117 +203,134 @@
       const ratings = this.wire(whole ? this.end : this.missing[0] ?? this.end);
       const total_ms = Math.max(Date.now() - this.opened, Math.ceil(this.active));
       this.hand(this.data.submitUrl, {
-        token: Number(this.data.token), submission_id: newId(), ratings, finish_reason, reason, active_ms: Math.round(this.active), total_ms,
+        ...(!this.isReopened && { token: Number(this.data.token) }), submission_id: newId(), ratings, finish_reason, reason, active_ms: Math.round(this.active), total_ms,
       });
     }
 
     skip(reason) { this.hand(this.data.skipUrl, { token: Number(this.data.token), reason }); }
 
     // From here on the same body is sent until it is acknowledged, over reloads too: the server stores it once.
+    // The solution prepared ahead is put up at once; without one the page waits for the answer.
     hand(url, body) {
       this.draft.stop();
-      store.set(OUTBOX, { url, body, key: this.key });
+      this.busy = true;
+      const next = ahead.take();
+      const claim = next && { ahead: Number(next.dataset.assignment), ahead_token: Number(next.dataset.token) };
+      outbox.add({ url, body: { ...body, ...claim }, key: this.key });
+      if (next) {
+        left = this;
+        showNext(next, { isAhead: true });
+      }
       deliver();
     }
 
     lock() { this.busy = true; this.paintRest(); }
-    edit() { this.busy = false; this.load(); this.paintAll(); }
+    edit() { this.busy = false; this.load(); this.paintAll(); ahead.prepare(this.data); }
+
+    // The lease is this labeler's now: what was rated so far is told to the server.
+    confirm(seconds) {
+      [this.data.leaseSeconds, this.leased, this.isAhead] = [seconds, performance.now(), false];
+      this.draft.release();
+      if (outbox.first) return; // this one is submitted too
+      this.busy = false;
+      this.paintRest();
+      ahead.prepare(this.data);
+    }
   }
 
+  let isDelivering = false;
   const deliver = async () => {
-    const { url, body, key } = store.get(OUTBOX);
-    sitting?.lock();
+    if (!sitting?.isAhead) sitting?.lock();
+    if (isDelivering) return sitting?.lock();
+    isDelivering = true;
+    try {
+      for (let sent; (sent = outbox.first); ) if (!(await deliverOne(sent))) break;
+    } finally {
+      isDelivering = false;
+    }
+  };
+
+  const deliverOne = async (sent) => {
     showStatus("saving");
     try {
-      const html = await untilAcknowledged(() => post(url, body), { onFailure: () => showStatus("retrying") });
-      store.drop(OUTBOX);
-      store.drop(key);
-      showStatus("saved");
-      countToday(body);
-      showNext(html);
+      const answer = await untilAcknowledged(() => post(sent.url, sent.body), { onFailure: () => showStatus("retrying") });
+      outbox.drop(sent);
+      store.drop(sent.key);
+      left = null;
+      countToday(sent.body);
+      goOn(answer, sent);
+      showStatus(sitting?.draft.isWaiting ? "saving" : "saved");
+      return true;
     } catch (error) {
       if (!(error instanceof Stepmark.Refused)) throw error;
-      if (![401, 403].includes(error.status)) store.drop(OUTBOX); // after a sign-in the same work is sent again
+      if (![401, 403].includes(error.status)) outbox.clear(); // after a sign-in the same work is sent again; what came after it is a draft
+      goBack();
       explain(error);
+      return false;
     }
   };
 
   // --- around it ---------------------------------------------------------------------------------------------------------
 
-  const paintDots = (ratings) => {
-    const place = $("[data-dots]");
-    const many = ratings.length > MOST_DOTS;
-    if (place.classList.toggle("bar", many) !== !!place.firstChild?.style.inlineSize) place.replaceChildren();
-    if (many) {
-      const done = ratings.filter((one) => one.rating !== null || one.flagged).length;
-      place.replaceChildren(document.createElement("i"));
-      place.firstChild.style.inlineSize = `${(100 * done) / ratings.length}%`;
-      return;
-    }
-    while (place.children.length > ratings.length) place.lastChild.remove();
-    while (place.children.length < ratings.length) place.append(document.createElement("i"));
-    ratings.forEach((one, step) => { place.children[step].dataset.rated = one.rating ?? (one.flagged ? "unsure" : ""); });
-  };
-
-  const paintToday = () => {
-    const { today, todayMs } = $("[data-today]").dataset;
-    const each = (Number(todayMs) / Math.max(1, Number(today)) / 60_000).toFixed(1);
-    $("[data-today-text]").textContent = Number(today) ? `today ${today} · ${each} min each` : "first one today";
-  };
-  const countToday = ({ submission_id, active_ms }) => {
-    if (!submission_id) return;
-    const place = $("[data-today]").dataset;
-    place.today = Number(place.today) + 1;
-    place.todayMs = Number(place.todayMs) + active_ms;
-    paintToday();
-  };
-
-  const begin = () => {
+  const begin = (options) => {
     const root = $("#work");
     sitting?.draft.stop();
-    sitting = "work" in root.dataset ? new Sitting(root) : null;
+    sitting = "work" in root.dataset ? new Sitting(root, options) : null;
     shown($("[data-progress]"), !!sitting);
     globalThis.htmx?.process(root);
-    Stepmark.show(root);
     if (!sitting) return $("[data-first]", root).focus();
+    shown($("#give_up [value=skip]"), !sitting.isReopened);
     sitting.paintAll();
+    if (!sitting.isAhead && !outbox.first) ahead.prepare(sitting.data);
   };
 
-  const showNext = (html) => {
-    const fresh = new DOMParser().parseFromString(html, "text/html").getElementById("work");
-    const guidelines = $("[data-guidelines]"); // open or closed, scrolled to where they were
-    $("#work").replaceWith(document.adoptNode(fresh));
-    if (guidelines) $("[data-guidelines]")?.replaceWith(guidelines);
-    begin();
+  // Guidelines stay open or closed, and scrolled to where they were.
+  const swap = (root) => {
+    const mine = $("[data-guidelines]"), theirs = $("[data-guidelines]", root);
+    if (mine && theirs) {
+      const place = new Comment();
+      mine.replaceWith(place);
+      theirs.replaceWith(mine);
+      place.replaceWith(theirs);
+    }
+    $("#work").replaceWith(root);
+  };
+
+  const showNext = (root, options) => {
+    swap(root);
+    begin(options);
     scrollTo(0, 0);
     if (sitting) announce(`Next solution, ${plural(sitting.steps.length, "step")}.`);
   };
 
-  // --- trouble, in plain words -------------------------------------------------------------------------------------------
-
-  const reload = () => location.reload();
-  const TROUBLE = {
-    lease_lost: ["This solution is no longer yours", "Nothing else is lost: all you submitted before is stored.", "Take the next solution", reload],
-    submission_conflict: ["This was submitted before, with other ratings", "The ratings that arrived first are stored and stay as they are.", "Take the next solution", reload],
-    signed_out: ["You are signed out", "Your ratings stay in this browser and are sent after you sign in here again.", "Sign in", reload],
-    csrf: ["This page is too old", "Your ratings stay in this browser and are there again after the reload.", "Reload the page", reload],
-    not_found: ["This solution is not open to you", "What you submitted before is stored.", "Take the next solution", reload],
+  // A submit is stored. Its answer confirms the solution put up ahead, or brings another one where that was given on.
+  const goOn = (answer, sent) => {
+    if (answer.next) return location.assign(answer.next);
+    if (typeof answer !== "string") {
+      if (sitting && Number(sitting.data.assignment) === sent.body.ahead) return sitting.confirm(answer.seconds);
+      if (!outbox.first) location.reload(); // the solution it confirms was on the page before a reload
+      return;
+    }
+    const root = toWork(answer);
+    if (sitting?.isAhead) {
+      sitting.draft.isHeld = false;
+      sitting.draft.flush(); // the server keeps it, for the case that the solution comes back
+      if (root.dataset.assignment === sitting.data.assignment) store.set(keyOf(root), store.get(sitting.key));
+    }
+    showNext(root);
   };
 
-  const explain = (error) => {
-    const [title, work, on, act] = TROUBLE[error.code] || ["These ratings were not taken", "They are still on this page: mend them and submit again.", "Back to the ratings", () => sitting?.edit()];
-    const dialog = $("#trouble");
-    $("[data-trouble-title]").textContent = title;
-    $("[data-trouble-text]").textContent = error.message || (error.code === "csrf" ? "You signed in or out since it was opened, so the server does not trust it any more." : "");
-    $("[data-trouble-work]").textContent = work;
-    shown($("[data-trouble-back]"), false);
-    const button = $("[data-trouble-on]");
-    button.textContent = on;
-    button.onclick = () => { dialog.close(); act(); };
-    dialog.oncancel = (event) => event.preventDefault(); // there is one way on, and it is the button
-    if (!dialog.open) dialog.showModal();
-    button.focus();
+  // A submit was refused after the next solution had been put up: bring its work back, and keep what was rated since.
+  const goBack = () => {
+    if (!left) return;
+    sitting.draft.stop();
+    ahead.putBack(sitting.root);
+    swap(left.root);
+    [sitting, left] = [left, null];
+    sitting.paintAll();
   };
+
+  const explain = (error) => Stepmark.explain(error, { edit: () => sitting?.edit() });
 
   // --- keys, clicks, dialogs ---------------------------------------------------------------------------------------------
 
@@ -329,6 +351,7 @@
     submit: () => sitting.submit(),
     bad_problem: () => openReason("bad_problem"),
     give_up: () => openReason("give_up"),
+    recent: () => { if (!sitting.busy && !sitting.isAhead && !sitting.isReopened) Stepmark.openRecent(); },
     unfold: () => { sitting.unfolded = !sitting.unfolded; sitting.paintRest(); },
   };
   const act = (name) => {
@@ -389,7 +412,8 @@
     sitting.tick();
     sitting.draft.flush();
   });
-  addEventListener("pagehide", () => sitting?.draft.flush());
+  addEventListener("pagehide", () => { sitting?.draft.flush(); ahead.leave(); });
+  addEventListener("pageshow", (event) => { if (event.persisted && sitting && !sitting.busy) ahead.prepare(sitting.data); });
 
   // A second tab works on the same solution: take over what it rated, and go on when it has submitted.
   addEventListener("storage", (event) => {
@@ -401,20 +425,20 @@
       sitting.load({ isOwn: false }); // the other tab tells the server
       sitting.paintAll();
     }
-    if (event.key === OUTBOX && !event.newValue) location.reload();
+    if (event.key === outbox.key && !event.newValue) location.reload();
   });
 
   // Somebody at work keeps the solution: the lease is renewed before it runs out, and left to run out after they are gone.
   setInterval(() => {
-    if (!sitting || sitting.busy || performance.now() - sitting.seen > IDLE) return;
+    if (!sitting || sitting.busy || sitting.isAhead || sitting.isReopened || performance.now() - sitting.seen > IDLE) return;
     const lasts = Number(sitting.data.leaseSeconds) * 1000, held = sitting;
     if (performance.now() - sitting.leased < lasts / 2) return;
     sitting.leased = performance.now();
     post(sitting.data.extendUrl, { token: Number(sitting.data.token) }).then(({ seconds }) => { held.data.leaseSeconds = seconds; }).catch(() => {});
   }, 15_000);
 
-  paintToday();
   store.forgetOld();
+  Stepmark.show($("#work"));
   begin();
-  if (store.get(OUTBOX)) deliver(); // a reload came between a submit and its answer
+  if (outbox.first) deliver(); // a reload came between a submit and its answer
 })();

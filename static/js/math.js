@@ -7,34 +7,37 @@
 
   const ENVIRONMENTS = "(?:align|gather|equation|alignat|split|CD)\\*?";
   const FENCED = [
-    // [what opens, how the whole looks from there (sticky), kind, are the delimiters part of the source?]
-    ["\\[", /\\\[([\s\S]+?)\\\]/y, "display", false],
-    ["\\(", /\\\(([\s\S]+?)\\\)/y, "inline", false],
-    ["$$", /\$\$((?:[^$\\]|\\[\s\S])+?)\$\$/y, "display", false],
-    ["\\begin{", new RegExp(`(\\\\begin\\{(${ENVIRONMENTS})\\}[\\s\\S]+?\\\\end\\{\\2\\})`, "y"), "display", true],
-    ["[asy]", /(\[asy\][\s\S]*?\[\/asy\])/y, "code", true],
+    // [what opens, what closes, how the whole looks from there (sticky), kind]
+    ["\\[", "\\]", /\\\[([\s\S]+?)\\\]/y, "display"],
+    ["\\(", "\\)", /\\\(([\s\S]+?)\\\)/y, "inline"],
+    ["$$", "$$", /\$\$((?:[^$\\]|\\[\s\S])+?)\$\$/y, "display"],
+    ["\\begin{", "\\end{", new RegExp(`(\\\\begin\\{(${ENVIRONMENTS})\\}[\\s\\S]+?\\\\end\\{\\2\\})`, "y"), "display"],
+    ["[asy]", "[/asy]", /(\[asy\][\s\S]*?\[\/asy\])/y, "code"],
   ];
   const DOLLARS = /\$((?:[^$\\\n]|\\[^\n]|\n(?!\s*\n))+)\$/y;
+  // Collections cut solutions into steps at line ends, through displayed formulas too: one may open here and close in the next step.
+  const UNCLOSED = [[/\$\$([^$]*[\\=^_][^$]*)$/y, "display"], [/\$(\\[A-Za-z][^$\n]*)$/y, "inline"]];
   const SHORT_WORDS = new Set("an and are as at but by day for if in is it of on or per so the to up was we".split(" "));
 
   const hasWords = (inside) => {
     const bare = inside.replace(/\\(?:text|mbox|textrm|textbf|mathrm|operatorname)\s*\{[^{}]*\}/g, " ").replace(/\\[A-Za-z]+/g, " ");
-    return (bare.match(/(?<![^\s])[a-z]+(?=[\s,.;:!?]|$)/g) || []).some((word) => word.length > 3 || SHORT_WORDS.has(word));
+    return (bare.match(/(?<![^\s])[A-Za-z][a-z]*(?=[\s,.;:!?]|$)/g) || []).some((word) => word.length > 3 || SHORT_WORDS.has(word.toLowerCase()));
   };
 
   // Two dollars fence a formula, as in TeX, unless they are money: an amount right after the second one ("$5-$6"), the first one
   // behind an amount ("20$, or"), an amount that words follow ("$5 for each$"), or a sum cut short ("$3=$-2").
   const isMoney = (before, inside, after) => {
     if (inside.startsWith("\\")) return false;
+    if (/<<|>>/.test(inside)) return true; // GSM8K's calculator marks stand behind amounts: "$<<9*2=18>>18 and $5"
     if (/\d/.test(after) || (/\d/.test(before) && /^[\s/,.;:)]/.test(inside))) return true;
-    if (/^\s*-?[\d.,]+\s*$/.test(inside)) return /^\s|\s$/.test(inside);
-    if (/^\d/.test(inside) && /[-+=*/]\s*$/.test(inside)) return true;
+    if (/^\s*-?[\d.,]+\s*$/.test(inside)) return !/^\s/.test(inside) && /\s$/.test(inside);
+    if (/^\.?\d/.test(inside) && /(?<!\^)[-+=*/(]\s*$|^[\d.,]+\.\s/.test(inside)) return true;
     return /^[\s\d.,/]|\s$/.test(inside) && hasWords(inside);
   };
 
-  const fencedAt = (text, at) => {
-    for (const [opening, whole, kind] of FENCED) {
-      if (!text.startsWith(opening, at)) continue;
+  const fencedAt = (text, at, lastOf) => {
+    for (const [opening, closing, whole, kind] of FENCED) {
+      if (!text.startsWith(opening, at) || lastOf[closing] <= at) continue;
       whole.lastIndex = at;
       const match = whole.exec(text);
       if (match && match[1].trim()) return { kind, body: match[1], source: match[0] };
@@ -44,16 +47,21 @@
       const match = DOLLARS.exec(text);
       if (match && !isMoney(text[at - 1] || "", match[1], text[DOLLARS.lastIndex] || "")) return { kind: "inline", body: match[1], source: match[0] };
     }
+    for (const [whole, kind] of text[at] === "$" ? UNCLOSED : []) {
+      whole.lastIndex = at;
+      const match = whole.exec(text);
+      if (match && (kind === "display" || !hasWords(match[1]))) return { kind, body: match[1], source: match[0] };
+    }
     return null;
   };
 
   // -> [{kind: "text" | "inline" | "display" | "code", body, source}]; the sources joined are the text itself.
   const split = (text) => {
-    const parts = [];
+    const parts = [], lastOf = Object.fromEntries(FENCED.map(([, closing]) => [closing, text.lastIndexOf(closing)])); // or ten thousand "\\[" look ahead each
     let prose = "", source = "";
     const close = () => { if (source) parts.push({ kind: "text", body: prose, source }); prose = source = ""; };
     for (let at = 0; at < text.length;) {
-      const found = "$\\[".includes(text[at]) ? fencedAt(text, at) : null;
+      const found = "$\\[".includes(text[at]) ? fencedAt(text, at, lastOf) : null;
       if (found) {
         close();
         parts.push(found);
@@ -71,18 +79,52 @@
     return parts;
   };
 
+  // LaTeX that KaTeX does not know, said in what it knows. Gaps between columns and the length of a rule may differ; no sign does.
+  const BRACED = "\\{(?:[^{}]|\\{(?:[^{}]|\\{[^{}]*\\})*\\})*\\}";
+  const MENDED = [
+    [new RegExp(`(\\\\begin\\{array\\})(${BRACED})`, "g"), (_, begin, columns) => begin + columns.replace(new RegExp(`[@!]${BRACED}`, "g"), "")],
+    [/\\multicolumn\{([1-9])\}\{[^{}]*\}/g, (_, count) => "&".repeat(count - 1)],
+    [/\\cline\{[^{}]*\}/g, "\\hline"],
+    [/\\vspace\*?\{[^{}]*\}/g, ""],
+    [/\\root\s*(\{[^{}]*\}|[^\s\\{}])\s*\\of/g, "\\sqrt[$1]"],
+    [/([_^])(\\(?:vec|overline|bar|hat|widehat|tilde|sqrt)\{[^{}]*\})/g, "$1{$2}"],
+    [/\\text\{[^{}$]*\}/g, (text) => text.replace(/\\?_/g, "\\_")],
+  ];
+  const MACROS = {
+    "\\mbox": "\\text{#1}", "\\indent": "\\quad", "\\overarc": "\\overgroup{#1}", "\\cancelto": "\\cancel{#2}^{#1}", "\\arraystretch": "1",
+  };
+  // What a formula may not do: grow without end. Definitions are how TeX doubles and doubles again; nobody needs one inside a formula.
+  const MOST_CHARACTERS = 2000, DEEPEST = 60, MOST_CELLS = 400;
+  const STRETCH = /\\renewcommand\s*\{?\\arraystretch\}?\s*\{[0-4](?:\.\d+)?\}/g;
+  const DEFINES = /\\(?:[gex]?def|let|futurelet|(?:re)?newcommand|providecommand|global|long)(?![A-Za-z])/;
+  const OPENS = /\\(?:begin|left)(?![A-Za-z])|(?<!\\)\{/, NESTS = /\\(?:begin|left|end|right)(?![A-Za-z])|(?<!\\)[{}]/g;
+  const depthOf = (body) => {
+    let depth = 0, deepest = 0;
+    for (const [sign] of body.matchAll(NESTS)) deepest = Math.max(deepest, (depth += OPENS.test(sign) ? 1 : -1));
+    return deepest;
+  };
+  const refuse = (body) => {
+    if (body.length > MOST_CHARACTERS) throw new Error(`it is longer than ${MOST_CHARACTERS} characters`);
+    if (depthOf(body) > DEEPEST) throw new Error(`it is nested deeper than ${DEEPEST} levels`);
+    if ((body.match(/&|\\\\/g) || []).length > MOST_CELLS) throw new Error(`it has more than ${MOST_CELLS} cells`);
+    if (DEFINES.test(body.replace(STRETCH, ""))) throw new Error("it defines commands");
+  };
+  const mend = (body) => MENDED.reduce((text, [pattern, words]) => text.replace(pattern, words), body);
+
   // "...\n\n# Answer\n\n18" -> what comes before, the mark itself, the answer; null where there is no such end.
   const ANSWER = /^([\s\S]*?)((?:^|\n\n)# Answer\n\n)([\s\S]*)$/;
   const splitAnswer = (text) => { const match = ANSWER.exec(text); return match && { before: match[1], mark: match[2], answer: match[3] }; };
 
   const Stepmark = (globalThis.Stepmark ||= {});
-  Object.assign(Stepmark, { split, splitAnswer });
+  const LIMITS = { trust: false, maxExpand: 200, maxSize: 20, throwOnError: true, strict: "ignore" };
+  // Set one formula: KaTeX's own render, or its renderToString, is handed in as the way to do it. Throws where the source must do.
+  const setFormula = (part, set) => (refuse(part.body), set(mend(part.body), { ...LIMITS, macros: { ...MACROS }, displayMode: part.kind === "display" }));
+  Object.assign(Stepmark, { split, splitAnswer, setFormula });
   if (typeof document === "undefined") return;
 
   // --- showing -----------------------------------------------------------------------------------------------------------
 
   const script = document.currentScript;
-  const LIMITS = { trust: false, maxExpand: 200, maxSize: 20, throwOnError: true, strict: "ignore", macros: { "\\mbox": "\\text" } };
   const UNSEEN = /[\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff]/;
   let katex = null;
 
@@ -105,6 +147,38 @@
     });
   };
 
+  // A displayed formula too wide for its place scrolls; then, and only then, the keyboard can reach it.
+  const widths = new ResizeObserver((changed) => {
+    for (const { target } of changed) {
+      const isWide = target.scrollWidth > target.clientWidth;
+      for (const [name, value] of [["tabindex", "0"], ["role", "group"], ["aria-label", "Wide formula"]]) {
+        if (isWide) target.setAttribute(name, value); else target.removeAttribute(name);
+      }
+    }
+  });
+
+  const set = (engine, place, part) => {
+    const made = document.createElement("span");
+    try {
+      setFormula(part, (body, options) => engine.render(body, made, options));
+      place.replaceChildren(made);
+      place.title = part.source;
+      if (part.kind === "display") widths.observe(place);
+    } catch (error) {
+      place.classList.add("broken");
+      place.title = `This formula cannot be shown: ${error.message}`;
+    }
+  };
+
+  // A usual solution is set in one go, before it is painted; of thousands of formulas some, and after the next frame more.
+  const SLICE = 40; // milliseconds
+  const waiting = [];
+  const setWaiting = () => {
+    const until = performance.now() + SLICE;
+    while (waiting.length && performance.now() < until) set(...waiting.shift());
+    if (waiting.length) setTimeout(setWaiting);
+  };
+
   const formula = (part) => {
     const place = document.createElement("span");
     place.className = part.kind;
@@ -112,15 +186,7 @@
     if (part.kind === "code") return place;
     fetchKatex().then((engine) => {
       if (!engine) return;
-      const made = document.createElement("span");
-      try {
-        engine.render(part.body, made, { ...LIMITS, macros: { ...LIMITS.macros }, displayMode: part.kind === "display" });
-        place.replaceChildren(made);
-        place.title = part.source;
-      } catch (error) {
-        place.classList.add("broken");
-        place.title = `This formula cannot be shown: ${error.message}`;
-      }
+      if (waiting.push([engine, place, part]) === 1) queueMicrotask(setWaiting);
     });
     return place;
   };

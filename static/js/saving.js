@@ -101,12 +101,28 @@
     else say();
   };
 
+  // --- what is submitted and not acknowledged -----------------------------------------------------------------------------
+
+  // Submissions in the order they were made, over reloads too. Each waits for the one before it, whose answer makes its lease good.
+  class Outbox {
+    constructor(key) { this.key = key; }
+    get all() { return [store.get(this.key) || []].flat(); }
+    get first() { return this.all[0]; }
+    add(sent) { store.set(this.key, [...this.all, { ...sent, id: newId() }]); }
+    drop({ id }) {
+      const left = this.all.filter((one) => one.id !== id);
+      if (left.length) store.set(this.key, left); else store.drop(this.key);
+    }
+    clear() { store.drop(this.key); }
+  }
+
   // --- the draft of one sitting ------------------------------------------------------------------------------------------
 
   // Keeps {ratings, ...} of one claim. `onRefused` is told when the server wants no more of it.
   class DraftKeeper {
-    constructor({ key, url, token, revision, onRefused }) {
-      Object.assign(this, { key, url, token, revision, onRefused, stopped: new AbortController(), sending: false, timer: 0 });
+    // isHeld: kept in the browser alone until release(), since the seat is only reserved.
+    constructor({ key, url, token, revision, onRefused, isHeld = false }) {
+      Object.assign(this, { key, url, token, revision, onRefused, isHeld, stopped: new AbortController(), sending: false, timer: 0 });
     }
 
     // Write the copy now, tell the server soon.
@@ -114,13 +130,14 @@
       this.revision += 1;
       store.set(this.key, { ...state, revision: this.revision, at: Date.now() });
       this.unsent = state.ratings;
+      if (!this.url) return; // a correction is kept in this browser alone until it is submitted
       showStatus(document.querySelector("[data-status]").dataset.status === "retrying" ? "retrying" : "saving");
       clearTimeout(this.timer);
       this.timer = setTimeout(() => this.send(), DRAFT_DELAY);
     }
 
     async send() {
-      if (this.sending || !this.unsent || this.stopped.signal.aborted) return;
+      if (this.isHeld || this.sending || !this.unsent || this.stopped.signal.aborted) return;
       this.sending = true;
       let sent = 0;
       try {
@@ -139,16 +156,19 @@
       if (this.unsent) this.send();
     }
 
+    get isWaiting() { return !!this.unsent && !this.stopped.signal.aborted; }
+    release() { this.isHeld = false; this.send(); }
+
     // The page goes away: one last try that outlives it. The copy in the browser stays, whatever becomes of it.
     flush() {
-      if (!this.unsent || this.stopped.signal.aborted) return;
+      if (this.isHeld || !this.unsent || this.stopped.signal.aborted) return;
       post(this.url, { token: this.token, revision: this.revision, ratings: this.unsent }, { keepalive: true }).catch(() => {});
     }
 
     stop() { clearTimeout(this.timer); this.stopped.abort(); }
   }
 
-  Object.assign(Stepmark, { store, newId, post, untilAcknowledged, showStatus, DraftKeeper, Refused });
+  Object.assign(Stepmark, { store, newId, post, untilAcknowledged, showStatus, DraftKeeper, Outbox, Refused });
 
   addEventListener("beforeunload", (event) => { if (store.isClosed) event.preventDefault(); });
 })();

@@ -28,6 +28,23 @@
     menu.querySelector("summary").focus();
   });
 
+  // htmx is as heavy as the rest of the labeling page: it is fetched for what needs it at once, else when the first fold that it fills is opened.
+  const engine = document.querySelector("meta[data-htmx]");
+  let asked = null;
+  const loaded = new Promise((resolve) => { if (document.readyState === "complete") resolve(); else addEventListener("load", resolve); });
+  const fetchHtmx = () => (asked ||= loaded.then(() => new Promise((resolve) => { // before the page is complete htmx waits for an event that is over
+    const script = Object.assign(document.createElement("script"), { src: engine.dataset.htmx });
+    script.onload = resolve;
+    script.onerror = () => { asked = null; script.remove(); }; // the next opening tries again
+    document.head.append(script);
+  })));
+  const FILLED = "[hx-get], [hx-post]";
+  if (engine && [...document.querySelectorAll(FILLED)].some((one) => !one.getAttribute("hx-trigger")?.startsWith("toggle"))) fetchHtmx();
+  document.addEventListener("toggle", ({ target }) => {
+    if (!engine || globalThis.htmx || !target.open || !target.querySelector(FILLED)) return;
+    fetchHtmx().then(() => target.dispatchEvent(new Event("toggle"))); // the opening came before htmx could hear it
+  }, { capture: true });
+
   // A poll after the session ended is led to the sign-in page: show that page whole, not inside the fragment.
   document.addEventListener("htmx:beforeSwap", (event) => {
     if (!event.detail.xhr.responseURL.includes("/sign-in/")) return;

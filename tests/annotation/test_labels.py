@@ -540,3 +540,56 @@ def test_work_in_hand_may_be_finished_after_a_suspension() -> None:
     submit(lease, make.ann())
     with pytest.raises(queue.NotQualified):
         queue.lease_next(make.ann(), project=project)
+
+
+# --- reopening ----------------------------------------------------------------------------------------------------------
+
+
+def work_through(project: Project, labeler: User) -> list[Annotation]:
+    made = []
+    while True:
+        try:
+            made.append(submit(queue.lease_next(labeler, project=project), labeler))
+        except queue.NothingToLabel:
+            return made
+
+
+def test_the_last_ten_submissions_can_be_reopened_the_newest_first() -> None:
+    project = sums(count=labels.REOPEN_LAST + 2)
+    made = work_through(project, make.ann(project))
+    assert list(labels.reopenable(make.ann(), project=project)) == made[:1:-1]
+    assert list(labels.reopenable(make.ben(project), project=project)) == []
+
+
+def test_a_corrected_submission_is_reopened_at_its_newest_revision() -> None:
+    project = sums()
+    [first] = work_through(project, make.ann(project))
+    body = {"ratings": rated(-1, flagged=(0,)), "finish_reason": "found_error", "active_ms": 1, "total_ms": 1}
+    second = labels.revise(first.pk, labeler=make.ann(), submission_id=uuid.uuid4(), **body)
+    assert list(labels.reopenable(make.ann(), project=project)) == [second]
+    assert labels.reopen(second.pk, labeler=make.ann(), project=project) == (second, rated(-1, flagged=(0,)))
+    with pytest.raises(labels.NothingToRevise):
+        labels.reopen(first.pk, labeler=make.ann(), project=project)
+
+
+def test_a_submission_of_long_ago_is_not_reopened() -> None:
+    project = sums()
+    lease = queue.lease_next(make.ann(project), project=project)
+    old = Now() - timedelta(minutes=labels.REOPEN_MINUTES, seconds=1)
+    seats = Assignment.objects.filter(pk=lease.assignment_id)
+    seats.update(state="done")
+    Annotation.objects.create(
+        assignment=seats.get(), labeler=make.ann(), solution_id=lease.solution_id, finish_reason="give_up", reason="x",
+        submission_id=uuid.uuid4(), body_hash=b"", created_at=old,
+    )  # fmt: skip
+    assert Annotation.objects.count() == 1
+    assert list(labels.reopenable(make.ann(), project=project)) == []
+
+
+def test_an_answer_to_a_screening_question_stays_as_it_was_given() -> None:
+    project = make.project()
+    make.batch(project, make.solutions(project, 1), kind="screening")
+    answer = submit(queue.lease_next(make.ann(project), project=project), make.ann())
+    assert list(labels.reopenable(make.ann(), project=project)) == []
+    with pytest.raises(labels.NothingToRevise):
+        labels.seat_of(answer.pk, labeler=make.ann())

@@ -1,5 +1,6 @@
 """Stage queue: what is published, who gets what next, and whose claim still counts."""
 
+import uuid
 from collections import Counter
 from datetime import timedelta
 
@@ -296,6 +297,185 @@ def test_a_reserved_seat_becomes_the_lease() -> None:
     assert seat(lease).leased_at is not None
 
 
+# --- rendered ahead -----------------------------------------------------------------------------------------------------
+
+
+def hand_in(lease: queue.Lease, labeler: User, ahead: queue.Lease | None = None) -> None:
+    labels.submit(
+        lease.assignment_id, labeler=labeler, token=lease.token, submission_id=uuid.uuid4(), active_ms=1, total_ms=1,
+        ratings=[{"step": 0, "rating": -1}], finish_reason="found_error", ahead=ahead and queue.Claim(ahead.assignment_id, ahead.token),
+    )  # fmt: skip
+
+
+def test_a_reserved_seat_is_nobody_elses() -> None:
+    project = make.project()
+    published(project, 2)
+    lease = queue.lease_next(make.ann(project), project=project)
+    ahead = queue.reserve_next(make.ann(), project=project)
+    assert ahead and (seat(ahead).state, seat(ahead).labeler, seat(ahead).leased_at) == ("reserved", make.ann(), None)
+    assert ahead.assignment_id != lease.assignment_id and ahead.steps
+    with pytest.raises(queue.NothingToLabel):
+        queue.lease_next(make.ben(project), project=project)
+
+
+def test_asking_ahead_again_gives_the_same_seat_renewed() -> None:
+    project = make.project()
+    published(project, 3)
+    queue.lease_next(make.ann(project), project=project)
+    first = queue.reserve_next(make.ann(), project=project)
+    expire(first)
+    again = queue.reserve_next(make.ann(), project=project)
+    assert (again.assignment_id, again.token) == (first.assignment_id, first.token)
+    assert again.expires_at >= first.expires_at
+
+
+def test_nothing_is_reserved_where_nothing_is_left() -> None:
+    project = make.project()
+    published(project, 1)
+    queue.lease_next(make.ann(project), project=project)
+    assert queue.reserve_next(make.ann(), project=project) is None
+
+
+def test_a_submit_turns_the_reservation_into_the_lease() -> None:
+    project = make.project()
+    published(project, 3)
+    lease = queue.lease_next(make.ann(project), project=project)
+    ahead = queue.reserve_next(make.ann(), project=project)
+    hand_in(lease, make.ann(), ahead)
+    assert (seat(lease).state, seat(ahead).state, seat(ahead).token) == ("done", "leased", ahead.token)
+    assert seat(ahead).leased_at is not None
+    assert queue.lease_end(queue.Claim(ahead.assignment_id, ahead.token), labeler=make.ann()) == seat(ahead).lease_expires_at
+
+
+def test_a_refused_submit_leaves_the_reservation_as_it_was() -> None:
+    project = make.project()
+    published(project, 2)
+    lease = queue.lease_next(make.ann(project), project=project)
+    ahead = queue.reserve_next(make.ann(), project=project)
+    Assignment.objects.filter(pk=lease.assignment_id).update(token=9)
+    with pytest.raises(queue.LeaseLost):
+        hand_in(lease, make.ann(), ahead)
+    assert seat(ahead).state == "reserved"
+
+
+@pytest.mark.parametrize("change", [{"token": 9}, {"state": "open", "labeler": None}], ids=["claimed anew", "given back"])
+def test_a_reservation_that_is_gone_costs_the_submit_nothing(change: dict) -> None:
+    project = make.project()
+    published(project, 2)
+    lease = queue.lease_next(make.ann(project), project=project)
+    ahead = queue.reserve_next(make.ann(), project=project)
+    Assignment.objects.filter(pk=ahead.assignment_id).update(**change)
+    hand_in(lease, make.ann(), ahead)
+    assert seat(lease).state == "done"
+    assert queue.lease_end(queue.Claim(ahead.assignment_id, ahead.token), labeler=make.ann()) is None
+
+
+def test_who_is_paused_gets_no_reserved_seat_either() -> None:
+    project = make.project()
+    published(project, 2)
+    lease = queue.lease_next(make.ann(project), project=project)
+    ahead = queue.reserve_next(make.ann(), project=project)
+    Membership.objects.update(suspended_at=Now())
+    hand_in(lease, make.ann(), ahead)
+    assert (seat(lease).state, seat(ahead).state) == ("done", "reserved")
+
+
+def test_a_late_submit_takes_no_second_lease() -> None:
+    project = make.project()
+    published(project, 3)
+    late = queue.lease_next(make.ann(project), project=project)
+    ahead = queue.reserve_next(make.ann(), project=project)
+    expire(late)
+    queue.release_expired()
+    Assignment.objects.filter(pk=ahead.assignment_id).update(state="open", labeler=None)
+    Assignment.objects.filter(pk=late.assignment_id).update(priority=-1)
+    queue.lease_next(make.ann(), project=project)
+    Assignment.objects.filter(state="open").exclude(pk=late.assignment_id).update(state="reserved", labeler=make.ann(), token=7)
+    waiting = Assignment.objects.get(state="reserved")
+    assert not queue.lease_reserved(queue.Claim(waiting.pk, 7), labeler=make.ann())
+    assert Assignment.objects.filter(state="leased").count() == 1
+
+
+def test_a_skip_turns_the_reservation_into_the_lease_too() -> None:
+    project = make.project()
+    published(project, 2)
+    lease = queue.lease_next(make.ann(project), project=project)
+    ahead = queue.reserve_next(make.ann(), project=project)
+    claim = queue.Claim(ahead.assignment_id, ahead.token)
+    labels.skip(lease.assignment_id, labeler=make.ann(), token=lease.token, reason="not mine", ahead=claim)
+    assert (seat(lease).state, seat(ahead).state) == ("skipped", "leased")
+
+
+def test_only_an_unused_reservation_is_given_back() -> None:
+    project = make.project()
+    published(project, 2)
+    lease = queue.lease_next(make.ann(project), project=project)
+    ahead = queue.reserve_next(make.ann(), project=project)
+    assert not queue.release_reserved(lease.assignment_id, labeler=make.ann(), token=lease.token)
+    assert not queue.release_reserved(ahead.assignment_id, labeler=make.ben(project), token=ahead.token)
+    assert queue.release_reserved(ahead.assignment_id, labeler=make.ann(), token=ahead.token)
+    assert (seat(lease).state, seat(ahead).state) == ("leased", "open")
+
+
+def test_extending_the_lease_extends_the_reservation_behind_it() -> None:
+    project = make.project()
+    published(project, 2)
+    lease = queue.lease_next(make.ann(project), project=project)
+    ahead = queue.reserve_next(make.ann(), project=project)
+    expire(ahead)
+    queue.extend_lease(lease.assignment_id, labeler=make.ann(), token=lease.token)
+    assert queue.release_expired() == 0 and seat(ahead).state == "reserved"
+
+
+def test_closing_a_batch_gives_its_reservations_back() -> None:
+    project = make.project()
+    published(project, 2)
+    lease = queue.lease_next(make.ann(project), project=project)
+    ahead = queue.reserve_next(make.ann(), project=project)
+    queue.close_batch(Batch.objects.get())
+    assert (seat(lease).state, seat(ahead).state) == ("leased", "open")
+
+
+def test_a_reservation_in_another_project_is_let_go() -> None:
+    here, there = make.project("here"), make.project("there")
+    published(here, 2), published(there, 2)
+    ann = make.ann(here)
+    make.ann(there)
+    queue.lease_next(ann, project=there)
+    old = queue.reserve_next(ann, project=there)
+    queue.lease_next(ann, project=here)
+    assert queue.reserve_next(ann, project=here).project == here
+    assert seat(old).state == "open"
+
+
+def test_the_seat_rendered_ahead_is_the_one_of_the_next_turn() -> None:
+    project = make.project(gold_percent=50)
+    ann = make.ann(project)
+    golden = {one.pk for one in make.solutions(project, 12)}
+    kinds = [queue.Chosen(key, kind=TaskKind.GOLD) for key in golden]
+    queue.open_batch(project, kinds + [queue.Chosen(one.pk) for one in make.solutions(project, 12)])
+    lease = queue.lease_next(ann, project=project)
+    shown = [lease.solution_id in golden]
+    for _ in range(9):
+        ahead = queue.reserve_next(ann, project=project)
+        hand_in(lease, ann, ahead)
+        lease = ahead
+        shown.append(lease.solution_id in golden)
+    assert shown == [queue.is_gold_turn(ann, project=project, turn=turn) for turn in range(10)]
+    assert len(set(shown)) == 2
+
+
+def test_a_screening_question_is_reserved_and_behind_the_last_nothing() -> None:
+    project = make.project()
+    make.batch(project, make.solutions(project, 2), kind=BatchKind.SCREENING)
+    published(project, 2)
+    lease = queue.lease_next(make.ann(project), project=project)
+    ahead = queue.reserve_next(make.ann(), project=project)
+    assert ahead.generation == -1
+    hand_in(lease, make.ann(), ahead)
+    assert queue.reserve_next(make.ann(), project=project) is None
+
+
 def test_a_lease_in_another_project_is_let_go_with_its_draft_kept() -> None:
     here, there = make.project("here"), make.project("there")
     published(here, 1), published(there, 1)
@@ -563,7 +743,7 @@ def test_stale_statistics_leave_the_hand_out_an_index_probe_per_row() -> None:
         cursor.execute("ANALYZE annotation_assignment")
         # Work the planner has not heard of: it believes that ann holds no seat at all.
         Assignment.objects.filter(slot=0, pk__in=Assignment.objects.order_by("pk")[:2000]).update(state="done", labeler=ann)
-        cursor.execute(f"EXPLAIN (FORMAT JSON) {queue.NEXT_SEAT}", {"batch": batch.pk, "labeler": ann.pk, "minutes": 30})
+        cursor.execute(f"EXPLAIN (FORMAT JSON) {queue.NEXT_SEAT}", {"batch": batch.pk, "labeler": ann.pk, "minutes": 30, "state": "leased"})
         [[[explained]]] = cursor.fetchall()
     nodes = scans(explained["Plan"])
     assert ("Index Only Scan", "o", "seat_labeler_once") in nodes or ("Index Scan", "o", "seat_labeler_once") in nodes

@@ -128,6 +128,39 @@ def test_eight_tabs_of_one_labeler_get_one_seat_made_on_demand(task: str, kind: 
     assert Counter(Assignment.objects.values_list("slot", "state")) == {(None, "done"): 20}
 
 
+def test_two_tabs_that_submit_and_prepare_at_once_leave_one_lease_one_reservation_and_the_overlap_whole() -> None:
+    project = make.project(overlap=2)
+    ann = make.ann(project)
+    make.batch(project, make.solutions(project, 45))
+    held: list[tuple[queue.Lease, queue.Claim]] = []
+
+    def prepare(_: int) -> None:
+        lease = queue.lease_next(ann, project=project)
+        ahead = queue.reserve_next(ann, project=project)
+        held.append((lease, queue.Claim(ahead.assignment_id, ahead.token)))
+
+    def hand_in(number: int) -> Annotation:
+        lease, ahead = held[number]
+        return labels.submit(
+            lease.assignment_id, labeler=ann, token=lease.token, submission_id=uuid.UUID(int=number), active_ms=1, total_ms=1,
+            ratings=[{"step": 0, "rating": -1}], finish_reason="found_error", ahead=ahead,
+        )  # fmt: skip
+
+    def check(number: int, outcomes: list) -> None:
+        assert [one for one in outcomes if isinstance(one, Exception)] == []
+        assert outcomes[0] == outcomes[1]
+        states = Counter(Assignment.objects.filter(labeler=ann).exclude(state="done").values_list("state", flat=True))
+        assert states["leased"] <= 1 and states["reserved"] <= 1
+        no_rule_is_broken(project)
+
+    acts = [
+        hand_in, hand_in, lambda _: queue.reserve_next(ann, project=project), lambda _: queue.lease_next(ann, project=project),
+        lambda _: queue.reserve_next(ann, project=project),
+    ]  # fmt: skip
+    rounds(40, acts, before=prepare, after=check)
+    assert Annotation.objects.count() == 40
+
+
 def test_a_doubled_submit_is_one_annotation() -> None:
     project = make.project()
     ann = make.ann(project)

@@ -395,6 +395,79 @@ def test_an_export_that_cannot_be_written_is_said(project: Project, settings: An
     assert str(tmp_path) not in answer.content.decode()
 
 
+# --- the next solution, ahead -------------------------------------------------------------------------------------------
+
+
+def test_a_submit_that_names_what_was_prepared_answers_with_its_lease_alone(project: Project, ann: Client) -> None:
+    held = claim(page(ann, project))
+    answer = post(ann, "ahead", held["assignment"], {})
+    next_one = claim(answer.content.decode())
+    assert next_one["assignment"] != held["assignment"]
+    body = submission(held["token"], rated(1, -1), ahead=next_one["assignment"], ahead_token=next_one["token"])
+    for _ in range(2):  # a retry, as the browser sends it when the first answer was lost
+        assert 0 < post(ann, "submit", held["assignment"], body).json()["seconds"] <= 30 * 60
+    assert claim(page(ann, project)) == next_one
+
+
+def test_a_submit_that_names_what_was_given_on_answers_with_another_solution(project: Project, ann: Client) -> None:
+    held = claim(page(ann, project))
+    next_one = claim(post(ann, "ahead", held["assignment"], {}).content.decode())
+    assert post(ann, "release", next_one["assignment"], {"token": next_one["token"]}).json() == {"released": True}
+    claim(page(signed_in(make.ben(project)), project))
+    body = submission(held["token"], rated(1, -1), ahead=next_one["assignment"], ahead_token=next_one["token"])
+    assert claim(post(ann, "submit", held["assignment"], body).content.decode())["assignment"] != next_one["assignment"]
+
+
+def test_ahead_of_the_last_solution_there_is_nothing(ann: Client) -> None:
+    project = make.project("one")
+    make.batch(project, make.solutions(project, 1))
+    make.ann(project)
+    assert post(ann, "ahead", claim(page(ann, project))["assignment"], {}).json() == {}
+
+
+def test_a_prepared_gold_question_looks_like_any_other(ann: Client) -> None:
+    shapes = set()
+    for slug, kind in (("plain", "normal"), ("golden", "gold")):
+        project = make.project(slug, gold_percent=100, lease_minutes=10)
+        make.ann(project)
+        chosen = [make.solution(make.problem(project, statement="How many?", answer="3"), [f"{kind[0]} one", "two"]) for kind in "ab"]
+        queue.open_batch(project, [queue.Chosen(one.pk, kind=kind) for one in chosen])
+        html = post(ann, "ahead", claim(page(ann, project))["assignment"], {}).content.decode()
+        shapes.add(re.sub(r"\d+", "N", html).replace(slug, "slug").replace("b one", "a one"))
+    assert len(shapes) == 1
+
+
+# --- reopening ----------------------------------------------------------------------------------------------------------
+
+
+def corrected(*ratings: int) -> dict[str, Any]:
+    return {name: value for name, value in submission(1, rated(*ratings)).items() if name != "token"}
+
+
+def test_a_reopened_page_shows_the_ratings_and_a_correction_is_a_new_revision(project: Project, ann: Client) -> None:
+    held = claim(page(ann, project))
+    post(ann, "submit", held["assignment"], submission(held["token"], rated(1, -1)))
+    first = Annotation.objects.get()
+    assert reverse("reopen", args=[project.slug, first.pk]) in ann.get(reverse("recent", args=[project.slug])).content.decode()
+    html = ann.get(reverse("reopen", args=[project.slug, first.pk])).content.decode()
+    assert "data-reopened" in html and "&quot;rating&quot;:-1" in html
+    answer = post(ann, "revise", first.pk, corrected(1, 0, -1))
+    assert answer.json() == {"next": reverse("label", args=[project.slug])}
+    assert Annotation.objects.get(revision=2).supersedes == first
+    assert refusal(post(ann, "revise", first.pk, corrected(-1)))[0] == 409  # only the newest can be corrected
+
+
+def test_what_cannot_be_reopened_leads_back_with_a_sentence(project: Project, ann: Client) -> None:
+    held = claim(page(ann, project))
+    post(ann, "submit", held["assignment"], submission(held["token"], rated(-1)))
+    key = Annotation.objects.get().pk
+    make.ben(project)
+    for client, annotation in ((signed_in(make.ben()), key), (ann, key + 1)):
+        answer = client.get(reverse("reopen", args=[project.slug, annotation]), follow=True)
+        assert "cannot be reopened" in answer.content.decode() and "data-reopened" not in answer.content.decode()
+    assert refusal(post(signed_in(make.ben()), "revise", key, corrected(-1))) == (404, "not_found")
+
+
 # --- cost ---------------------------------------------------------------------------------------------------------------
 
 

@@ -47,8 +47,33 @@ def steps(page: Page) -> list[str | None]:
     return [step.get_attribute("data-rated") for step in page.locator("[data-step]").all()]
 
 
-def expect_solution(page: Page, number: int) -> None:
+def expect_shown(page: Page, number: int) -> None:
     expect(page.locator("[data-problem]")).to_contain_text(f"{number}. Janet")
+
+
+def expect_solution(page: Page, number: int) -> None:
+    """Wait for a solution, and for the server to have stored what came before it."""
+    expect_shown(page, number)
+    expect_status(page, "saved")
+
+
+def expect_ahead(page: Page) -> None:
+    expect(page.locator("[data-ahead-ready]")).to_be_attached()
+
+
+def hold(page: Page, address: str) -> list[Route]:
+    """Keep the next request to an address back; it goes on when the test lets it."""
+    held: list[Route] = []
+    page.context.route(address, lambda route: held.append(route), times=1)
+    return held
+
+
+def wait_for(page: Page, what: Callable[[], bool]) -> None:
+    for _ in range(500):
+        if what():
+            return
+        page.wait_for_timeout(20)
+    raise AssertionError("It did not come to pass within ten seconds.")
 
 
 def expect_status(page: Page, status: str) -> None:
@@ -171,6 +196,127 @@ def test_a_thumb_does_it_too(project: Project, visit: Visit) -> None:
     phone.locator("[data-submit]").tap()
     expect_solution(phone, 2)
     assert ratings(Annotation.objects.get()) == [1, -1]
+
+
+# --- the next solution is there already ---------------------------------------------------------------------------------
+
+
+def test_after_enter_the_next_solution_does_not_wait_for_the_server(ann: Page) -> None:
+    expect_ahead(ann)
+    held = hold(ann, "**/submit/")
+    press(ann, "1 Enter")
+    expect_shown(ann, 2)
+    expect(ann.locator("[data-step='0']")).to_be_focused()
+    expect(ann.locator("[data-step='0'] .katex")).to_be_visible()
+    assert not Annotation.objects.exists()
+    press(ann, "3 0")  # rated while the submit before it is still on its way
+    wait_for(ann, lambda: len(held) == 1)
+    held[0].continue_()
+    expect_status(ann, "saved")
+    assert steps(ann) == ["1", "0", "", ""]
+    assert [one["rating"] for one in Draft.objects.get(labeler=make.ann(), token=1, assignment__state="leased").ratings] == [1, 0]
+    press(ann, "1 Enter")
+    expect_solution(ann, 3)
+    assert [ratings(one) for one in Annotation.objects.order_by("pk")] == [[-1], [1, 0, -1]]
+
+
+def test_two_submits_on_their_way_arrive_in_their_order(ann: Page) -> None:
+    expect_ahead(ann)
+    held = hold(ann, "**/submit/")
+    press(ann, "1 Enter")
+    expect_shown(ann, 2)
+    press(ann, "3 1 Enter")  # nothing is prepared behind it: it waits, its ratings as they were sent
+    expect(ann.locator("[data-next]")).to_have_text("Sending…")
+    wait_for(ann, lambda: len(held) == 1)
+    held[0].continue_()
+    expect_solution(ann, 3)
+    assert [ratings(one) for one in Annotation.objects.order_by("pk")] == [[-1], [1, -1]]
+
+
+def test_a_refused_submit_brings_its_work_back_and_keeps_what_was_rated_since(ann: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: object, **more: object) -> None:
+        raise labels.BadSubmission("too_long", "The reason is too long.")
+
+    expect_ahead(ann)
+    held = hold(ann, "**/submit/")
+    press(ann, "3 1 Enter")
+    expect_shown(ann, 2)
+    press(ann, "0")
+    with monkeypatch.context() as patched:
+        patched.setattr(labels, "submit", refuse)
+        wait_for(ann, lambda: len(held) == 1)
+        held[0].continue_()
+        expect(ann.locator("#trouble")).to_contain_text("The reason is too long.")
+    expect_shown(ann, 1)
+    press(ann, "Enter")  # back to the ratings
+    assert steps(ann)[:2] == ["1", "-1"]
+    press(ann, "Enter")
+    expect_solution(ann, 2)
+    assert steps(ann) == ["0", "", "", ""]
+    assert [ratings(one) for one in Annotation.objects.all()] == [[1, -1]]
+
+
+def test_what_was_rated_ahead_survives_a_reload_in_mid_submit(ann: Page) -> None:
+    expect_ahead(ann)
+    ann.context.route("**/submit/", server_gone)
+    press(ann, "1 Enter")
+    expect_shown(ann, 2)
+    press(ann, "3 0")
+    expect_status(ann, "retrying")
+    ann.context.unroute("**/submit/")
+    ann.reload()
+    expect_solution(ann, 2)
+    expect(ann.locator("[data-step='1']")).to_have_attribute("data-rated", "0")
+    assert [ratings(one) for one in Annotation.objects.all()] == [[-1]]
+
+
+def test_a_prepared_solution_that_was_given_on_is_replaced(project: Project, ann: Page) -> None:
+    expect_ahead(ann)
+    Assignment.objects.filter(state="reserved").update(state="leased", labeler=make.ben(project), token=9)
+    press(ann, "1 Enter")
+    expect_solution(ann, 3)
+    assert steps(ann) == ["", "", "", ""]
+    assert Annotation.objects.count() == 1
+
+
+def test_leaving_the_page_gives_the_prepared_solution_back(ann: Page) -> None:
+    expect_ahead(ann)
+    assert Assignment.objects.filter(state="reserved").count() == 1
+    ann.goto(ann.url.split("/p/")[0] + "/")
+    wait_for(ann, lambda: not Assignment.objects.filter(state="reserved").exists())
+    assert sorted(Assignment.objects.values_list("state", flat=True)) == ["leased", "open", "open"]
+
+
+# --- reopening ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_last_submission_is_reopened_by_keyboard_and_corrected_as_a_new_revision(ann: Page) -> None:
+    press(ann, "3 1 Enter")
+    expect_solution(ann, 2)
+    press(ann, "0")
+    expect_status(ann, "saved")
+    press(ann, "r")
+    expect(ann.locator("#recent a")).to_be_focused()
+    press(ann, "Enter")
+    expect(ann.locator("[data-reopened]")).to_be_attached()
+    expect_shown(ann, 1)
+    expect(ann.locator("[data-step='1']")).to_have_attribute("data-rated", "-1")
+    press(ann, "ArrowUp 1 Enter")
+    expect_solution(ann, 2)
+    assert steps(ann) == ["0", "", "", ""]  # the solution in hand is as it was left
+    first, second = Annotation.objects.order_by("revision")
+    assert (ratings(first), ratings(second), second.supersedes) == ([1, -1], [-1], first)
+
+
+def test_a_reopened_solution_left_alone_changes_nothing(ann: Page) -> None:
+    press(ann, "1 Enter")
+    expect_solution(ann, 2)
+    press(ann, "r")
+    ann.locator("#recent a").click()
+    expect_shown(ann, 1)
+    ann.get_by_role("link", name="Back without a change").click()
+    expect_solution(ann, 2)
+    assert Annotation.objects.count() == 1
 
 
 # --- other ends ---------------------------------------------------------------------------------------------------------
@@ -319,7 +465,7 @@ def test_a_second_tab_goes_on_where_the_first_is(ann: Page, visit: Visit) -> Non
 def test_a_lost_lease_is_explained_and_the_next_solution_is_one_key_away(project: Project, ann: Page) -> None:
     press(ann, "3")
     expect_status(ann, "saved")
-    Assignment.objects.filter(labeler=make.ann()).update(labeler=make.ben(project), token=9)
+    Assignment.objects.filter(labeler=make.ann(), state="leased").update(labeler=make.ben(project), token=9)
     press(ann, "1 Enter")
     expect(ann.locator("#trouble")).to_contain_text("This solution is no longer yours")
     expect(ann.locator("#trouble")).to_contain_text("kept as a draft")

@@ -1,16 +1,11 @@
-"""All pages in a real browser: what they show, how text and formulas look, and that no page breaks its security policy."""
+"""All pages in a real browser: what they show, what they weigh, and that no page breaks its security policy."""
 
-import json
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
-from itertools import pairwise
-from pathlib import Path
 
 import pytest
-from django.conf import settings
 from django.db.models.functions import Now
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from active_learning.models import ModelVersion, Round, Worker
 from tests import make
@@ -26,127 +21,6 @@ def labeling_page(visit: Visit, *, statement: str = "What is it?", steps: list[s
     page = visit(make.ann(project), "/p/maths/label/")
     expect(page.locator("[data-step='0']")).to_be_focused()
     return page
-
-
-# --- text and formulas --------------------------------------------------------------------------------------------------
-
-
-def test_formulas_are_set_and_prose_dollars_are_left_alone(visit: Visit) -> None:
-    page = labeling_page(visit, statement=r"At $5 and $6, is \(a = b\)? \[c\] $$d$$", steps=["So $x^2$ costs $3.", r"A \$5 note", "3"])
-    expect(page.locator("[data-problem] .katex")).to_have_count(3)
-    expect(page.locator("[data-problem]")).to_contain_text("At $5 and $6, is")
-    expect(page.locator("[data-step='0'] .katex")).to_have_count(1)
-    expect(page.locator("[data-step='0']")).to_contain_text("costs $3.")
-    expect(page.locator("[data-step='1'] .text")).to_have_text("A $5 note")
-
-
-FORMULAS_OF = "texts.flatMap((text) => Stepmark.split(text)).filter((part) => part.kind !== 'text').map((part) => part.source)"
-
-
-@pytest.fixture(scope="module")
-def splitter(browser: Browser) -> Iterator[Page]:
-    """The pure half of math.js, in an empty page."""
-    page = browser.new_page()
-    page.add_script_tag(path=settings.BASE_DIR / "static" / "js" / "math.js")
-    yield page
-    page.close()
-
-
-def strings(value: object) -> list[str]:
-    if isinstance(value, dict):
-        return [text for one in value.values() for text in strings(one)]
-    return [value] if isinstance(value, str) else []
-
-
-@pytest.mark.parametrize(
-    ("text", "formulas"),
-    [
-        ("$5 and $6", []),
-        ("$5-$6 = $-1", []),
-        ("$2*$3=$6", []),
-        ("20$, and then 30$", []),
-        ("$5 for each$ of them", []),
-        ("it costs $ 5 or $ 6", []),
-        ("$16 - 3 - 4 = 9$ eggs at $2", ["16 - 3 - 4 = 9"]),
-        (r"$3 \text{ cm and more}$", [r"3 \text{ cm and more}"]),
-        ("$ a > 0,$ so", [" a > 0,"]),
-        (r"\$5 and $x$", ["x"]),
-        (r"\begin{align*}a&=b\end{align*}", [r"\begin{align*}a&=b\end{align*}"]),
-        (r"costs $\$$1500", [r"\$"]),
-        ("[asy] label(\"$A$\"); [/asy]", ["[asy] label(\"$A$\"); [/asy]"]),
-        ("one $a\nb$ two", ["a\nb"]),
-        ("one $a\n\nb$ two", []),
-        ("$", []),
-        ("$$", []),
-    ],
-)
-def test_the_splitter_tells_formulas_from_money_and_loses_nothing(splitter: Page, text: str, formulas: list[str]) -> None:
-    parts = splitter.evaluate("(text) => Stepmark.split(text)", text)
-    assert [part["body"] for part in parts if part["kind"] != "text"] == formulas
-    assert "".join(part["source"] for part in parts) == text
-
-
-def test_no_amount_of_money_in_gsm8k_is_taken_for_a_formula(splitter: Page, data: Path) -> None:
-    lines = (data / "gsm8k" / "example_model_solutions.jsonl").read_text().splitlines()
-    texts = [text for line in lines for text in strings(json.loads(line)) if "$" in text]
-    calculator = re.compile("<<.*?>>")
-    taken = splitter.evaluate(f"(texts) => {FORMULAS_OF}", [calculator.sub("", text) for text in texts])
-    assert len(texts) > 2000 and taken == []
-
-
-def test_no_formula_of_math_500_is_left_as_prose(splitter: Page, data: Path) -> None:
-    lines = (data / "math" / "math500.jsonl").read_text().splitlines()
-    texts = [text for line in lines for text in strings(json.loads(line))]
-    left = r"texts.flatMap((text) => Stepmark.split(text)).filter(({kind, source}) => kind === 'text' && /(^|[^\\])\$/.test(source))"
-    assert len(splitter.evaluate(f"(texts) => {FORMULAS_OF}", texts)) > 5000
-    assert splitter.evaluate(f"(texts) => {left}", texts) == []
-
-
-def test_a_broken_formula_shows_its_source(visit: Visit) -> None:
-    page = labeling_page(visit, steps=[r"So $\frac{1$ it is, and $y$."])
-    expect(page.locator("[data-step='0'] .broken")).to_have_text(r"$\frac{1$")
-    expect(page.locator("[data-step='0'] .katex")).to_have_count(1)
-
-
-def test_a_hostile_formula_neither_runs_nor_freezes_the_page(visit: Visit) -> None:
-    doubled = "".join(rf"\def\{after}{{\{before}\{before}}}" for before, after in pairwise("abcdefghijklmnopqrstu"))
-    bomb = rf"\def\a{{xx}}{doubled}\u"
-    link = r"\href{javascript:document.title='run'}{x}"
-    html = "<img src=x onerror=\"document.title='run'\">"
-    page = labeling_page(visit, steps=[f"${bomb}$", f"${link}$", r"$\rule{9999em}{9999em}$", html])
-    expect(page.locator("[data-step='0'] .broken")).to_have_count(1)
-    expect(page.locator("[data-step='1'] a")).to_have_count(0)
-    assert page.locator("[data-step='2']").bounding_box()["height"] < 1000
-    expect(page.locator("[data-step='3'] .text")).to_have_text(html)
-    assert "Labeling" in page.title()
-
-
-def test_invisible_characters_are_shown(visit: Visit) -> None:
-    page = labeling_page(visit, steps=["a\u200bb\u202ec"])
-    assert page.locator("[data-step='0'] .unseen").evaluate_all("(all) => all.map((one) => one.dataset.code)") == ["U+200B", "U+202E"]
-    assert page.locator("[data-step='0'] .text").text_content() == "a\u200bb\u202ec"
-
-
-def test_the_answer_at_the_end_is_a_badge_and_stays_the_text_it_is(visit: Visit) -> None:
-    page = labeling_page(visit, steps=["First.", "So it is.\n\n# Answer\n\n18"], answer=r"\frac{1}{2}")
-    expect(page.locator("[data-step='1'] .answer .answer-text")).to_have_text("18")
-    assert page.locator("[data-step='1'] .text").text_content() == "So it is.\n\n# Answer\n\n18"
-    expect(page.locator(".reference .katex")).to_have_count(1)
-
-
-def test_a_solution_of_two_thousand_steps_stays_quick(visit: Visit) -> None:
-    page = labeling_page(visit, steps=[f"Step {number}: $a_{{{number}}} = {number}$." for number in range(2000)])
-    expect(page.locator("[data-step='0'] .katex")).to_have_count(1)
-    expect(page.locator("[data-step='1999'] .katex")).to_have_count(0)  # far away: not set yet
-    spent = page.evaluate(
-        """() => { const start = performance.now();
-        for (let n = 0; n < 20; n += 1) document.activeElement.dispatchEvent(new KeyboardEvent("keydown", {key: "3", bubbles: true}));
-        return (performance.now() - start) / 20; }"""
-    )
-    assert spent < 50
-
-
-# --- pages --------------------------------------------------------------------------------------------------------------
 
 
 def test_a_person_signs_in_with_name_and_password(visit: Visit) -> None:
@@ -247,3 +121,39 @@ def test_a_broken_security_policy_would_be_noticed(visit: Visit) -> None:
     page.wait_for_timeout(100)
     assert page.evaluate("window.ran") is None
     assert len(visit.faults) == 1 and "script-src" in visit.faults.pop()
+
+
+def weight(visit: Visit, statement: str) -> dict[str, int]:
+    """Bytes, uncompressed, of each script, style sheet and font that a labeling page fetches."""
+    project = make.project("sums")
+    make.batch(project, [make.solution(make.problem(project, statement=statement), ["So it is."])])
+    page = visit(make.ann(project), "/")
+    fetched = []
+    page.on("response", lambda answer: answer.request.resource_type in ("script", "stylesheet", "font") and fetched.append(answer))
+    page.goto(page.url + "p/sums/label/")
+    page.wait_for_load_state("networkidle")
+    page.evaluate("document.fonts.ready")
+    return {answer.url.rsplit("/", 1)[1]: len(answer.body()) for answer in fetched}
+
+
+def test_the_labeling_page_weighs_at_most_120_kb_without_formulas(visit: Visit) -> None:
+    found = weight(visit, "At $5 each?")
+    assert "label.js" in found and sum(found.values()) <= 120_000
+
+
+def test_the_labeling_page_weighs_at_most_450_kb_with_formulas_and_their_fonts(visit: Visit) -> None:
+    found = weight(visit, r"Is $\sqrt{x^2} = \mathbf{1} \in \left\{ \frac{1}{2} \right\}$?")
+    assert {"katex.min.js", "KaTeX_Main-Regular.woff2", "KaTeX_Math-Italic.woff2"} <= found.keys() and sum(found.values()) <= 450_000
+
+
+def test_guidelines_that_could_not_be_fetched_are_fetched_at_the_next_opening(visit: Visit) -> None:
+    project = make.project("sums", guidelines="## How to rate")
+    make.batch(project, make.solutions(project, 1))
+    page = visit(make.ann(project), "/p/sums/label/")
+    page.route("**/htmx*", lambda route: route.abort())
+    with page.expect_event("requestfailed"):
+        page.locator("[data-guidelines] summary").click()
+    page.unroute("**/htmx*")
+    for _ in range(2):
+        page.locator("[data-guidelines] summary").click()
+    expect(page.get_by_role("heading", name="How to rate")).to_be_visible()

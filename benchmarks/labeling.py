@@ -1,0 +1,316 @@
+"""Figure: N people label over HTTP, with sessions, CSRF and two drafts a solution, as the page does it.
+
+Reads GSM8K's example solutions under $STEPMARK_DATA (default ../shared/data) and starts a site of its own; with --url it drives one that
+runs, on this machine. Two forms: 8 people who never think (`--seconds`), and 64 who think 5 s about each solution (`--work-seconds`).
+Prints the raw figures, checks the database, and prints one JSON object on its last line; ends with 1 if a request failed or the check did.
+
+next: the request that brings the following solution (asked for ahead where the page offers it, else the answer to the submit).
+CPU: of web processes and PostgreSQL, all of it, over the solutions submitted meanwhile; the simulated people are not in it.
+`ratio`: what a bare Django view costs for the same requests and answer sizes through the same gunicorn, in the same run, over what ours
+cost; 1 would mean that labeling costs no more than HTTP.
+"""
+
+import argparse
+import json
+import logging
+import os
+import random
+import re
+import statistics
+import sys
+import threading
+import time
+import urllib.parse
+import uuid
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+import httpx  # noqa: E402
+
+from benchmarks import site  # noqa: E402
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+MOST_SECONDS, MOST_PEOPLE, MOST_SOLUTIONS = 600, 256, 50_000
+CPU_GOAL = 8  # milliseconds per labeled solution
+WORK = re.compile(r'<div id="work"[^>]*>')
+FIELD = re.compile(r'data-([a-z-]+)="([^"]*)"')
+CSRF = re.compile(r'<meta name="csrf" content="([^"]+)"')
+
+
+class Failed(Exception):
+    """The server did not do what a labeler needs; the message says what it answered."""
+
+
+class Tally:
+    """What one form saw: seconds by kind of request, ratings sent and solutions acknowledged, and what was exchanged."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, list[float]] = defaultdict(list)
+        self.counts: Counter[str] = Counter()
+        self.faults: list[str] = []
+        self.exchanged: deque[list[tuple[bytes, int]]] = deque(maxlen=400)  # of whole solutions: body sent, bytes answered
+
+    def milliseconds(self, kind: str, percent: int) -> float | None:
+        values = sorted(self.seconds[kind])
+        return round(1000 * values[min(len(values) - 1, len(values) * percent // 100)], 1) if values else None
+
+
+class Labeler:
+    """One person with a browser's connection, cookies and token. Ratings are drawn by chance: half the solutions have a mistake."""
+
+    def __init__(self, address: str, *, project: str, seed: int) -> None:
+        self.client = httpx.Client(base_url=address, timeout=30, trust_env=False)
+        self.page = f"/p/{project}/label/"
+        self.rng = random.Random(seed)
+        self.exchange: list[tuple[bytes, int]] = []
+
+    def sign_in(self, how: str) -> None:
+        """Sign in by a one-time link, or by "name password" through the form."""
+        if "sesame=" in how:
+            self.client.get(how, follow_redirects=True)
+        else:
+            name, _, password = how.partition(" ")
+            token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', self.client.get("/sign-in/").text)
+            form = {"username": name, "password": password, "csrfmiddlewaretoken": token[1] if token else ""}
+            self.client.post("/sign-in/", data=form, follow_redirects=True)
+        answer = self.client.get(self.page)
+        if answer.status_code != 200:
+            raise Failed(f"{self.page} answered {answer.status_code} after signing in. Is the link new, the person a labeler?")
+
+    def open(self, tally: Tally) -> None:
+        """Open the page."""
+        started = time.perf_counter()
+        answer = self.client.get(self.page)
+        tally.seconds["page"].append(time.perf_counter() - started)
+        if not (csrf := CSRF.search(answer.text)):
+            raise Failed(f"{self.page} answered {answer.status_code} without a labeling page")
+        self.client.headers["X-CSRFToken"] = csrf[1]
+        self.read(answer.text)
+
+    def read(self, html: str) -> None:
+        """Take over the solution a page or a fragment shows; none left: `work` is None."""
+        found = WORK.search(html)
+        self.work = dict(FIELD.findall(found[0])) if found else None
+        self.n_steps = html.count('data-step="')
+
+    def post(self, kind: str, url: str, body: dict[str, Any], tally: Tally) -> httpx.Response:
+        content = json.dumps(body).encode()
+        started = time.perf_counter()
+        answer = self.client.post(url, content=content, headers={"Content-Type": "application/json"})
+        tally.seconds[kind].append(time.perf_counter() - started)
+        if answer.status_code != 200:
+            raise Failed(f"{kind} answered {answer.status_code}: {answer.text[:200]}")
+        self.exchange.append((content, len(answer.content)))
+        return answer
+
+    def label(self, tally: Tally, *, think: float) -> None:
+        """Ask for the following solution, rate this one with two drafts on the way, submit, go on."""
+        assert self.work is not None
+        work, self.exchange, seconds = self.work, [], think * self.rng.uniform(0.5, 1.5)
+        ahead = None
+        if "ahead-url" in work:
+            answer = self.post("next", work["ahead-url"], {}, tally)
+            ahead = answer.text if answer.headers["content-type"].startswith("text/html") else None
+        end = self.rng.randrange(self.n_steps) if self.rng.random() < 0.5 else None  # the first mistake
+        rated = [{"step": step, "position": 0, "rating": -1 if step == end else 1, "flagged": False, "ms": 900}
+                 for step in range(self.n_steps if end is None else end + 1)]  # fmt: skip
+        token = int(work["token"])
+        for revision, part in enumerate((rated[: (len(rated) + 1) // 2], rated), 1):
+            time.sleep(seconds / 2)
+            self.post("draft", work["draft-url"], {"token": token, "revision": revision, "ratings": part}, tally)
+        spent = 900 * len(rated)
+        body = {
+            "token": token, "submission_id": str(uuid.UUID(int=self.rng.getrandbits(128), version=4)), "ratings": rated,
+            "finish_reason": "solution" if end is None else "found_error", "reason": "", "active_ms": spent, "total_ms": spent + 500,
+        }  # fmt: skip
+        if ahead:
+            self.read(ahead)
+            body |= {"ahead": int(self.work["assignment"]), "ahead_token": int(self.work["token"])}
+        answer = self.post("submit", work["submit-url"], body, tally)
+        tally.counts.update(acknowledged=1, ratings=len(rated))
+        if answer.headers["content-type"].startswith("text/html"):
+            self.read(answer.text)
+            tally.seconds["next"].append(tally.seconds["submit"][-1])
+        tally.exchanged.append(self.exchange)
+
+
+def at_work(labelers: Sequence[Labeler], *, seconds: float, think: float, most: int) -> tuple[Tally, float]:
+    """Let everybody label until the time is over or `most` solutions are done; return the tally and the seconds it took."""
+    tally, barrier, until = Tally(), threading.Barrier(len(labelers) + 1), [0.0]
+
+    def day(labeler: Labeler) -> None:
+        barrier.wait(60)
+        try:
+            time.sleep(think * labeler.rng.random())  # people do not begin in step
+            labeler.open(tally)
+            while labeler.work and time.perf_counter() < until[0] and tally.counts["acknowledged"] < most:
+                labeler.label(tally, think=think)
+        except (Failed, httpx.HTTPError) as fault:
+            tally.faults.append(f"{type(fault).__name__}: {fault}")
+
+    return tally, _together([lambda one=one: day(one) for one in labelers], barrier, until, seconds)
+
+
+def replay(address: str, exchanged: Sequence[list[tuple[bytes, int]]], *, people: int, seconds: float, most: int) -> tuple[int, float]:
+    """Send what was sent before to the bare view, which answers as many bytes; return solutions and seconds."""
+    done, barrier, until = Counter[str](), threading.Barrier(people + 1), [0.0]
+
+    def day(number: int) -> None:
+        with httpx.Client(base_url=address, timeout=30, trust_env=False, headers={"Content-Type": "application/json"}) as client:
+            barrier.wait(60)
+            place = number
+            while time.perf_counter() < until[0] and done["solutions"] < most:
+                for content, size in exchanged[place % len(exchanged)]:
+                    client.post(f"/bare/{size}/", content=content).raise_for_status()
+                done["solutions"] += 1
+                place += people
+
+    spent = _together([lambda number=number: day(number) for number in range(people)], barrier, until, seconds)
+    return done["solutions"], spent
+
+
+def _together(days: Sequence[Callable[[], None]], barrier: threading.Barrier, until: list[float], seconds: float) -> float:
+    threads = [threading.Thread(target=day, daemon=True) for day in days]
+    for thread in threads:
+        thread.start()
+    started = time.perf_counter()
+    until[0] = started + seconds
+    barrier.wait(60)
+    for thread in threads:
+        thread.join()
+    return time.perf_counter() - started
+
+
+def measure(
+    labelers: Sequence[Labeler], of_site: site.Site | None, *, seconds: float, think: float, most: int
+) -> tuple[dict[str, Any], Tally]:
+    """Run one form; return its figures and its tally."""
+    before, own = of_site.cpu_seconds() if of_site else {}, time.process_time()
+    tally, spent = at_work(labelers, seconds=seconds, think=think, most=most)
+    after, own = of_site.cpu_seconds() if of_site else {}, time.process_time() - own
+    done = tally.counts["acknowledged"]
+    cpu = {part: 1000 * (after[part] - before[part]) / max(1, done) for part in after}
+    figures: dict[str, Any] = {
+        "people": len(labelers), "think_s": think, "seconds": round(spent, 1), "solutions": done, "solutions_per_s": round(done / spent, 1),
+        "cpu_ms_per_solution": round(sum(cpu.values()), 2) if cpu else None,
+        **{f"{part}_cpu_ms_per_solution": round(ms, 2) for part, ms in cpu.items()},
+        "client_cpu_ms_per_solution": round(1000 * own / max(1, done), 2),
+        **{f"{kind}_p{part}_ms": tally.milliseconds(kind, part) for kind in ("next", "submit", "draft", "page") for part in (50, 95)},
+    }  # fmt: skip
+    print(f"{len(labelers)} people, {think:g} s of thinking, load {os.getloadavg()[0]:.1f}: {json.dumps(figures)}", flush=True)
+    for fault, times in Counter(tally.faults).items():
+        print(f"  {times} x {fault}")
+    return figures, tally
+
+
+def check_database() -> dict[str, int]:
+    """Count what was stored, and what must never be."""
+    from django.db import connection
+
+    questions = {
+        "annotations": "SELECT count(*) FROM annotation_annotation",
+        "ratings": "SELECT count(*) FROM annotation_steplabel",
+        "duplicates": "SELECT count(*) FROM (SELECT 1 FROM annotation_annotation WHERE revision = 1 "
+        "GROUP BY labeler_id, solution_id HAVING count(*) > 1) d",
+        "over_overlap": "SELECT count(*) FROM (SELECT 1 FROM annotation_task t JOIN annotation_assignment s ON s.task_id = t.id "
+        "AND s.state IN ('leased', 'reserved', 'done') GROUP BY t.id, t.overlap HAVING count(*) > t.overlap) o",
+    }
+    with connection.cursor() as cursor:
+        return {name: cursor.execute(query).fetchone()[0] for name, query in questions.items()}
+
+
+def median_of(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    return {key: None if None in (found := [run[key] for run in runs]) else round(statistics.median(found), 2) for key in runs[0]}
+
+
+def drive(
+    sign_in: Sequence[str], address: str, options: argparse.Namespace, of_site: site.Site | None
+) -> tuple[dict[str, Any], list[Tally]]:
+    """Sign everybody in, run both forms, return the figures of the first with the second under `at_work`."""
+    labelers = [Labeler(address, project=options.project, seed=seed) for seed in range(len(sign_in))]
+    for labeler, how in zip(labelers, sign_in, strict=True):
+        labeler.sign_in(how)
+    bounds = {"most": options.solutions}
+    # The first requests pay for imports, plans and caches; they are checked with the rest.
+    first, tallies = [], [at_work(labelers[: options.people], seconds=min(2, options.seconds), think=0, **bounds)[0]]
+    for _ in range(options.repeat):
+        figures, tally = measure(labelers[: options.people], of_site, seconds=options.seconds, think=0, **bounds)
+        first.append(figures)
+        tallies.append(tally)
+    second, tally = measure(labelers, of_site, seconds=options.work_seconds, think=options.think, **bounds)
+    return {**median_of(first), "at_work": second}, [*tallies, tally]
+
+
+def main() -> None:
+    options = arguments()
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # else a line for each request
+    if options.url:
+        sign_in = [line.strip() for line in Path(options.sign_in).read_text().splitlines() if line.strip()][: options.work_people]
+        figures, tallies = drive(sign_in, options.url.rstrip("/"), options, None)
+        verdict, broken = {"ratio": None}, False
+    else:
+        with site.running_home() as home:
+            path = site.DATA / "gsm8k" / "example_model_solutions.jsonl"
+            project = site.publish(options.project, path=path, lines=options.lines, overlap=2)
+            sign_in = site.invite([project], max(options.people, options.work_people))
+            with site.serving(home) as ours:
+                figures, tallies = drive(sign_in, ours.address, options, ours)
+            stored, sent = check_database(), sum((tally.counts for tally in tallies), Counter[str]())
+            with site.serving(home, site.BARE) as peer:
+                exchanged = list(tallies[-2].exchanged)
+                replay(peer.address, exchanged, people=options.people, seconds=min(1, options.seconds), most=options.solutions)
+                before = peer.cpu_seconds()["web"]
+                done, spent = replay(peer.address, exchanged, people=options.people, seconds=options.seconds, most=options.solutions)
+                bare = 1000 * (peer.cpu_seconds()["web"] - before) / done
+            print(f"the bare view, the same requests: {bare:.2f} ms of CPU a solution, {done / spent:.0f} solutions/s")
+        print(f"acknowledged: {dict(sent)}; the database: {stored}")
+        broken = stored != {"annotations": sent["acknowledged"], "ratings": sent["ratings"], "duplicates": 0, "over_overlap": 0}
+        verdict = {
+            "peer_cpu_ms_per_solution": round(bare, 2), "ratio": round(bare / figures["cpu_ms_per_solution"], 3),
+            "acknowledged": sent["acknowledged"], **stored,
+        }  # fmt: skip
+    faults = sum(len(tally.faults) for tally in tallies)
+    figures |= {"cpu_goal_ms": CPU_GOAL, "cores": os.cpu_count(), "load": round(os.getloadavg()[0], 1), "faults": faults, **verdict}
+    print(json.dumps(figures))
+    sys.exit(broken or faults > 0)
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="script/bench labeling", description="Label over HTTP as many people at once.")
+    parser.add_argument("--url", help="drive the site at this address of this machine instead of one of its own")
+    parser.add_argument("--sign-in", metavar="FILE", help="with --url: a line for each person, a one-time link or NAME PASSWORD")
+    parser.add_argument("--project", default="gsm8k", metavar="SLUG", help="with --url: the project to label in")
+    parser.add_argument("--people", type=int, default=8, help="who never think")
+    parser.add_argument("--seconds", type=float, default=15, help="of each round of these")
+    parser.add_argument("--repeat", type=int, default=3, help="rounds, of which the medians count")
+    parser.add_argument("--work-people", type=int, default=64, help="who think")
+    parser.add_argument("--work-seconds", type=float, default=40)
+    parser.add_argument("--think", type=float, default=5, help="seconds per solution")
+    parser.add_argument("--solutions", type=int, default=5000, help="the most in one round")
+    parser.add_argument("--lines", type=int, help="of GSM8K's file to load; four solutions each")
+    parser.add_argument("--smoke", action="store_true", help="the smallest form: it says that the benchmark runs, nothing about speed")
+    options = parser.parse_args()
+    if options.smoke:
+        vars(options).update(people=2, seconds=1, repeat=1, work_people=4, work_seconds=1, think=0.2, lines=100)
+    if options.url:
+        if urllib.parse.urlsplit(options.url).hostname not in LOOPBACK:
+            parser.error("--url must name this machine (127.0.0.1 or localhost): nobody else's server is to be loaded like this.")
+        if not options.sign_in:
+            parser.error("--url needs --sign-in FILE: one line for each person, a one-time link or NAME PASSWORD.")
+    longest = max(options.seconds * options.repeat, options.work_seconds)
+    most = max(options.people, options.work_people)
+    if not (0 < longest <= MOST_SECONDS and 0 < most <= MOST_PEOPLE and 0 < options.solutions <= MOST_SOLUTIONS):
+        parser.error(f"At most {MOST_SECONDS} seconds, {MOST_PEOPLE} people and {MOST_SOLUTIONS:,} solutions.")
+    return options
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (Failed, OSError) as failure:
+        sys.exit(f"{type(failure).__name__}: {failure}")

@@ -1,0 +1,210 @@
+"""Figure: the labeling page in Chromium: its weight, how soon it can be used, how soon a key is seen, how soon the next solution is there.
+
+Reads GSM8K's example solutions under $STEPMARK_DATA (default ../shared/data), starts a site of its own and labels in it by keyboard, half
+the solutions to their end and half to a mistake. Prints the raw figures and one JSON object on its last line.
+
+keystroke: duration of the keydown in the Event Timing API, from the key to the frame that shows its rating, in steps of 8 ms; below 16 ms
+the browser reports nothing, and 16 is counted. keystroke_frame: from the keydown to the second frame after it, which starts once the first
+is drawn. next_solution: from the keydown of Enter to the frame after the one in which another problem is visible.
+`ratio`: two frames of a 60 Hz screen, 32 ms, over keystroke_p95_ms.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from playwright.sync_api import Browser, Page, Response, sync_playwright  # noqa: E402
+
+from benchmarks import site  # noqa: E402
+
+KEYSTROKE_LIMIT = 32  # milliseconds
+LONG_STEPS = 2000
+FIRST_PAINT = "() => performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? bench.clickable"
+PACE = 90  # milliseconds between two keys: a fast reader
+ARGUMENTS = ["--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run"]
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+WATCH = """
+(() => {
+  const seen = (globalThis.bench = { keys: [], enters: [], frames: [], next: [], clickable: null });
+  const isVisible = (element) => !!element?.getClientRects().length;
+  const work = () => [...document.querySelectorAll("[data-work]")].find((one) => isVisible(one.querySelector("[data-problem]")));
+  globalThis.benchSteps = () => work().querySelectorAll("[data-step]").length;
+  new PerformanceObserver((list) => {
+    for (const one of list.getEntries()) if (one.name === "keydown") seen.keys.push([one.startTime, one.duration]);
+  }).observe({ type: "event", durationThreshold: 16, buffered: true });
+  addEventListener("keydown", (event) => {
+    const start = event.timeStamp;
+    if (event.key !== "Enter") return requestAnimationFrame(() => requestAnimationFrame(() => seen.frames.push(performance.now() - start)));
+    seen.enters.push(start);
+    const before = work()?.dataset.assignment;
+    const look = () => {
+      const now = work();
+      if (now && now.dataset.assignment !== before) requestAnimationFrame(() => seen.next.push(performance.now() - start));
+      else if (performance.now() - start < 20_000) requestAnimationFrame(look);
+    };
+    requestAnimationFrame(look);
+  }, { capture: true });
+  const wait = () => {
+    if (document.querySelector("[data-step='0'][data-focused]")) seen.clickable = performance.now();
+    else requestAnimationFrame(wait);
+  };
+  requestAnimationFrame(wait);
+})();
+"""  # label.js marks the first step as focused once its keys and clicks are heard
+
+
+def percentile(values: Sequence[float], percent: int) -> float:
+    ranked = sorted(values)
+    return round(ranked[min(len(ranked) - 1, len(ranked) * percent // 100)], 1)
+
+
+class Visitor:
+    """One signed-in person who opens each page in a browser with an empty cache."""
+
+    def __init__(self, browser: Browser, address: str, link: str) -> None:
+        self.browser, self.options = browser, {"base_url": address, "viewport": {"width": 1400, "height": 900}}
+        context = browser.new_context(**self.options)
+        context.request.get(link)
+        self.options["storage_state"] = context.storage_state()
+        context.close()
+
+    def open(self, slug: str, hear: Callable[[Response], None] | None = None) -> Page:
+        """Open a labeling page and wait until its first step can be clicked."""
+        page = self.browser.new_context(**self.options).new_page()
+        page.add_init_script(WATCH)
+        if hear:
+            page.on("response", lambda answer: hear(answer))
+        page.goto(f"/p/{slug}/label/")
+        page.wait_for_function("() => bench.clickable")
+        return page
+
+
+def kilobytes(visitor: Visitor, slug: str) -> float:
+    """Return kB (1,000 bytes) of the scripts, styles and fonts a page loads, as the browser reads them."""
+    answers: list[Response] = []
+    page = visitor.open(slug, answers.append)
+    page.wait_for_load_state("networkidle")
+    page.evaluate("async () => { await document.fonts.ready; }")
+    page.wait_for_timeout(500)
+    weight = dict.fromkeys(("script", "stylesheet", "font"), 0)
+    for answer in answers:
+        if answer.request.resource_type in weight:
+            weight[answer.request.resource_type] += len(answer.body())
+    page.context.close()
+    print(f"{slug}: bytes by kind {weight}", flush=True)
+    return round(sum(weight.values()) / 1000, 1)
+
+
+def label_many(page: Page, keystrokes: int) -> dict[str, list[float]]:
+    """Rate until so many keys were pressed, solution after solution; return milliseconds by what was waited for."""
+    pressed = number = 0
+    while pressed < keystrokes:
+        n_steps = page.evaluate("() => benchSteps()")
+        keys = ["3"] * n_steps if number % 2 else ["3"] * (n_steps // 2) + ["1"]
+        for key in keys:
+            page.keyboard.press(key)
+            page.wait_for_timeout(PACE)
+        page.keyboard.press("Enter")
+        number, pressed = number + 1, pressed + len(keys)
+        page.wait_for_function("count => bench.next.length === count", arg=number)
+        page.wait_for_timeout(PACE)
+    return heard(page, pressed)
+
+
+def rate_long(page: Page, keystrokes: int) -> dict[str, list[float]]:
+    """Rate the first steps of one long solution."""
+    for _ in range(keystrokes):
+        page.keyboard.press("3")
+        page.wait_for_timeout(PACE)
+    return heard(page, keystrokes)
+
+
+def heard(page: Page, pressed: int) -> dict[str, list[float]]:
+    page.wait_for_timeout(300)  # the observer is told a little later
+    seen: dict[str, Any] = page.evaluate("() => bench")
+    keys = [duration for start, duration in seen["keys"] if start not in seen["enters"]]
+    return {"keystroke": keys + [16.0] * (pressed - len(keys)), "keystroke_frame": seen["frames"], "next_solution": seen["next"]}
+
+
+def publish_all(lines: int) -> list[Any]:
+    """Publish real solutions without formulas, one with them, and a very long one."""
+    from annotation.ingest import NewProblem, NewSolution
+
+    formulas = (
+        r"We write $\frac{1}{2} x^2 + \sqrt{y} = \sum_{i=1}^{n} a_i$.",
+        r"Then \[x = \left(\frac{a}{b}\right)^{2} \le \mathbb{R}\]",
+        "So it is $2$.\n\n# Answer\n\n2",
+    )
+    math = NewSolution(problem=NewProblem(statement=r"Solve $x^2 - 4x + 4 = 0$ for $x \in \mathbb{R}$.", answer="2"), steps=formulas)
+    steps = tuple(f"Step {number}: we add {number} and get {number * (number + 1) // 2}." for number in range(1, LONG_STEPS + 1))
+    long = NewSolution(problem=NewProblem(statement=f"Add the numbers from 1 to {LONG_STEPS}.", answer="0"), steps=steps)
+    return [
+        site.publish("gsm8k", path=site.DATA / "gsm8k" / "example_model_solutions.jsonl", lines=lines, overlap=9),
+        site.publish("math", rows=[math], overlap=9),
+        site.publish("long", rows=[long], overlap=9),
+    ]
+
+
+def measure(visitor: Visitor, *, keystrokes: int, repeat: int) -> dict[str, Any]:
+    """Take all figures, in milliseconds and kB."""
+    figures: dict[str, Any] = {"kb_without_math": kilobytes(visitor, "gsm8k"), "kb_with_math": kilobytes(visitor, "math")}
+
+    page = visitor.open("gsm8k")
+    for kind, values in label_many(page, keystrokes).items():
+        figures[f"{kind}_p95_ms"] = percentile(values, 95)
+        p50, p95 = percentile(values, 50), percentile(values, 95)
+        print(f"{kind}: {len(values)} times, p50 {p50}, p95 {p95}, most {max(values):.1f} ms", flush=True)
+    page.context.close()
+
+    for slug, name in (("gsm8k", "cold"), ("long", "long")):
+        clickable, painted = [], []
+        for _ in range(repeat):
+            page = visitor.open(slug)
+            clickable.append(page.evaluate("() => bench.clickable"))
+            painted.append(page.evaluate(FIRST_PAINT))
+            if slug == "gsm8k" or len(painted) < repeat:
+                page.context.close()
+        print(f"{name}: clickable {[round(one) for one in clickable]} ms, first paint {[round(one) for one in painted]} ms", flush=True)
+        figures[f"{name}_clickable_ms"] = round(statistics.median(clickable))
+        figures[f"{name}_first_paint_ms"] = round(statistics.median(painted))
+    values = rate_long(page, min(100, keystrokes))
+    figures["long_keystroke_p95_ms"] = percentile(values["keystroke"], 95)
+    figures["long_keystroke_frame_p95_ms"] = percentile(values["keystroke_frame"], 95)
+    page.context.close()
+    return figures
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="script/bench page", description="Measure the labeling page in Chromium.")
+    parser.add_argument("--keystrokes", type=int, default=500)
+    parser.add_argument("--repeat", type=int, default=5, help="times a page is opened cold; the medians count")
+    parser.add_argument("--smoke", action="store_true", help="the smallest form: it says that the benchmark runs, nothing about speed")
+    options = parser.parse_args()
+    if options.smoke:
+        options.keystrokes, options.repeat = 4, 1
+    if not (0 < options.keystrokes <= 5000 and 0 < options.repeat <= 50):
+        parser.error("At most 5,000 keystrokes and 50 repetitions.")
+    executable = os.environ.get("STEPMARK_CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
+    sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []  # Chromium refuses root otherwise
+    with site.running_home() as home:
+        (link,) = site.invite(publish_all(50 if options.smoke else 300), 1)
+        with site.serving(home) as ours, sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=executable, args=ARGUMENTS + sandbox)
+            visitor = Visitor(browser, ours.address, ours.address + link)
+            figures = measure(visitor, keystrokes=options.keystrokes, repeat=options.repeat)
+            browser.close()
+    ratio = round(KEYSTROKE_LIMIT / figures["keystroke_p95_ms"], 2)
+    print(json.dumps({**figures, "long_steps": LONG_STEPS, "ratio": ratio, "load": round(os.getloadavg()[0], 1)}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,132 @@
+"""A site of its own for a benchmark: temporary home, private PostgreSQL, gunicorn on a free port of loopback, as script/server starts it.
+
+Reads nothing of the checkout's own home and leaves nothing behind; after a kill -9 only the folder (the supervisor's guard ends the web
+processes, the kernel's lock the database). Django runs in the benchmark's own process too, to load and to check.
+"""
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+
+from labelapp import embedded_postgres, supervisor
+
+if TYPE_CHECKING:
+    from annotation.ingest import NewSolution
+    from annotation.models import Project
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+DATA = Path(os.environ.get("STEPMARK_DATA") or ROOT.parent / "shared" / "data")
+OURS = "labelapp.wsgi"
+BARE = "benchmarks.site.bare"
+
+
+@dataclass(frozen=True)
+class Site:
+    """One running site. `address` ends without a slash."""
+
+    home: Path
+    address: str
+    web: psutil.Process
+
+    def cpu_seconds(self) -> dict[str, float]:
+        """Return the CPU time spent so far by the web processes and by PostgreSQL, each with its children, ended ones too."""
+        postmaster = (self.home / "postgres" / "data" / "postmaster.pid").read_text().split(maxsplit=1)[0]
+        return {"web": _cpu_seconds(self.web), "database": _cpu_seconds(psutil.Process(int(postmaster)))}
+
+
+def _cpu_seconds(master: psutil.Process) -> float:
+    times = (one.cpu_times() for one in (master, *master.children(recursive=True)))
+    return sum(one.user + one.system + one.children_user + one.children_system for one in times)
+
+
+@contextlib.contextmanager
+def running_home() -> Iterator[Path]:
+    """Make a home, migrate its database, set Django up in this process; at the end stop the database and remove it all."""
+    home = Path(tempfile.mkdtemp(prefix="stepmark-bench-"))
+    home.chmod(0o755)  # PostgreSQL runs as another account when we are root
+    for name in ("DATABASE_URL", "PRODUCTION", "DEBUG"):
+        os.environ.pop(name, None)
+    os.environ.update(STEPMARK_HOME=str(home), DJANGO_ALLOW_ASYNC_UNSAFE="true")  # Playwright's event loop runs in this thread
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        supervisor.prepare(demonstration=False)
+        yield home
+    finally:
+        _leave(home)
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def _leave(home: Path) -> None:
+    """Let go of the database before the process ends, so that its folder can be removed."""
+    if "django" in sys.modules:
+        from django.db import connections
+
+        connections.close_all()
+    if descriptor := embedded_postgres._held.pop(home, None):
+        os.close(descriptor)
+    for keeper in embedded_postgres._keepers:
+        keeper.wait(30)
+
+
+@contextlib.contextmanager
+def serving(home: Path, application: str = OURS) -> Iterator[Site]:
+    """Serve an application through gunicorn as the supervisor does, for as long as the block runs."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = supervisor.commands(host="127.0.0.1", port=port)["web"]
+    processes = supervisor.Supervisor()
+    try:
+        processes.start("web", [application if word == OURS else word for word in command])
+        supervisor.wait_for_page(processes, f"http://127.0.0.1:{port}")
+        yield Site(home, f"http://127.0.0.1:{port}", psutil.Process(processes.children["web"].pid))
+    finally:
+        processes.stop()
+
+
+def publish(
+    slug: str, *, path: Path | None = None, lines: int | None = None, rows: "Sequence[NewSolution]" = (), overlap: int = 1
+) -> "Project":
+    """Make a project of the first lines of a file, or of solutions given as values, and publish all of them in one batch."""
+    from annotation import ingest, queue
+    from annotation.models import Solution
+
+    project = ingest.create_project(slug, name=slug)
+    if path:
+        with tempfile.NamedTemporaryFile("wb", suffix=path.suffix) as head:
+            try:
+                with path.open("rb") as source:
+                    head.writelines(islice(source, lines))
+            except FileNotFoundError as missing:
+                sys.exit(f"{missing.filename} is absent: set STEPMARK_DATA to the folder that holds gsm8k/.")
+            head.flush()
+            ingest.load_solutions(head.name, project=project)
+    else:
+        ingest.add_solutions(project, rows)
+    chosen = Solution.objects.filter(problem__project=project).order_by("pk").values_list("pk", flat=True)
+    queue.open_batch(project, [queue.Chosen(one) for one in chosen], overlap=overlap)
+    return project
+
+
+def invite(projects: "Sequence[Project]", count: int, *, name: str = "labeler") -> list[str]:
+    """Make people who label in the projects; return the path of a one-time sign-in link for each."""
+    from django.contrib.auth.models import User
+    from django.urls import reverse
+    from sesame.utils import get_query_string
+
+    from annotation.models import Membership, Role
+
+    people = User.objects.bulk_create(User(username=f"{name}{number}", password="!") for number in range(count))
+    Membership.objects.bulk_create(Membership(project=project, user=one, role=Role.LABELER) for project in projects for one in people)
+    return [reverse("sign-in-link") + get_query_string(one) for one in people]

@@ -1,0 +1,121 @@
+"""axe-core finds nothing on any page, in any of its states: wide and narrow, light and dark."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from django.db.models.functions import Now
+from django.template.loader import render_to_string
+from playwright.sync_api import Page, expect
+
+from active_learning.models import ModelVersion, Round, Worker
+from annotation.models import Project
+from tests import make
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+Visit = Callable[..., Page]
+AXE = Path(__file__).parent / "vendor" / "axe" / "axe.min.js"
+WIDE = "A \\[\\sum_{k=1}^{n} k = " + "a + " * 60 + "b\\]"
+STEPS = [r"So $x^2 = \frac{1}{2}$ costs $3.", "Zero\u200bwidth.", WIDE, "So it is.\n\n# Answer\n\n18"]
+GUIDELINES = "## How to rate\n\nStep *by* step, `so`:\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n- one\n- [two](https://example.org/)\n\n> said"
+
+
+def violations(page: Page) -> list[str]:
+    """What axe-core says of the page as it stands, all of its rules: "rule: selector: what is wrong"."""
+    if page.evaluate("typeof axe") == "undefined":
+        page.evaluate(AXE.read_text())
+    found = page.evaluate("async () => (await axe.run(document, {resultTypes: ['violations']})).violations")
+    return [f"{one['id']}: {node['target']}: {node['failureSummary']}" for one in found for node in one["nodes"]]
+
+
+@pytest.fixture(params=[(1400, "light"), (1400, "dark"), (375, "light"), (375, "dark")], ids=lambda look: f"{look[0]}-{look[1]}")
+def look(request: pytest.FixtureRequest) -> dict:
+    width, scheme = request.param
+    return {"viewport": {"width": width, "height": 800}, "color_scheme": scheme}
+
+
+def busy_project() -> Project:
+    """Rounds in several states, a model in service, a worker that is alive and one that is not, labels of two people."""
+    project = make.project("sums", name="Sums", guidelines=GUIDELINES)
+    make.batch(project, [make.solution(make.problem(project), STEPS) for _ in range(3)])
+    metrics = {"step_auc": 0.8125, "log_loss": 0.41, "base_rate_log_loss": 0.53, "first_mistake": {"f1": 0.433}}
+    version = ModelVersion.objects.create(
+        project=project, number=1, base="tiny", state="ready", sha256="ab" * 32, champion=True, ready_at=Now(), metrics=metrics
+    )
+    Round.objects.create(project=project, generation=0, strategy="convincing", state="failed", failure="Too little.", model_version=version)
+    Round.objects.create(project=project, generation=1, strategy="random", state="published", params={"size": 40})
+    running = {"stage": "scoring", "done": 3, "total": 9, "seconds_left": 7}
+    Round.objects.create(project=project, generation=2, strategy="convincing", state="scoring", params={"size": 40}, progress=running)
+    Worker.objects.create(name="asleep", queues="celery", heartbeat_at=Now() - timedelta(hours=1))
+    Worker.objects.create(name="awake", queues="celery", heartbeat_at=Now())
+    return project
+
+
+def test_axe_notices_what_is_wrong(visit: Visit) -> None:
+    page = visit(None, "/sign-in/")
+    page.evaluate("document.querySelector('label').remove(); document.querySelector('h1').style.color = '#ddd'")
+    assert {one.split(":")[0] for one in violations(page)} >= {"label", "color-contrast"}
+
+
+def test_signing_in_has_no_violation(visit: Visit, look: dict) -> None:
+    page = visit(None, "/p/sums/", **look)
+    assert violations(page) == []
+    page.get_by_label("Name").fill("ann")
+    page.get_by_label("Password").fill("wrong")
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("alert")).to_be_visible()
+    assert violations(page) == []
+
+
+def test_the_home_page_has_no_violation(visit: Visit, look: dict) -> None:
+    page = visit(make.ann(), "/", **look)
+    assert violations(page) == []
+    make.ann(busy_project())
+    make.ann(make.project("more"))
+    page.reload()
+    page.locator("[data-menu] summary").click()
+    assert violations(page) == []
+
+
+def test_the_overview_has_no_violation(visit: Visit, look: dict) -> None:
+    page = visit(make.olga(make.project("empty")), "/p/empty/", **look)
+    expect(page.locator("[data-loop]")).to_contain_text("No worker runs")
+    assert violations(page) == []
+    project = busy_project()
+    make.olga(project)
+    page.goto(page.url.replace("empty", "sums"))
+    expect(page.locator("[data-loop]")).to_contain_text("3 of 9")
+    page.locator("figcaption summary").click()
+    assert violations(page) == []
+    Round.objects.filter(state="scoring").update(state="published")
+    page.reload()
+    expect(page.get_by_role("button", name="Start a round")).to_be_visible()
+    assert violations(page) == []
+
+
+def test_the_dialogs_of_labeling_have_no_violation(visit: Visit, look: dict) -> None:
+    page = visit(make.ann(busy_project()), "/p/sums/label/", **look)
+    expect(page.locator("[data-step='0'] .katex")).to_have_count(1)
+    for key in ("?", "b", "g"):
+        page.keyboard.press(key)
+        expect(page.locator("dialog[open]")).to_be_visible()
+        assert violations(page) == [], key
+        page.keyboard.press("Escape")
+
+
+def test_a_page_without_work_has_no_violation(visit: Visit, look: dict) -> None:
+    page = visit(make.ann(make.project("sums")), "/p/sums/label/", **look)
+    expect(page.locator("[data-nothing]")).to_be_visible()
+    assert violations(page) == []
+
+
+@pytest.mark.parametrize("name", ["400", "403", "403_csrf", "404", "500"])
+def test_an_error_page_has_no_violation(visit: Visit, look: dict, name: str) -> None:
+    page = visit(None, "/sign-in/", **look)
+    html = render_to_string(f"{name}.html")
+    page.route("**/broken/", lambda route: route.fulfill(status=int(name[:3]), content_type="text/html", body=html))
+    page.goto(page.url.replace("sign-in", "broken"))
+    expect(page.locator("h1")).to_be_visible()
+    assert violations(page) == []
