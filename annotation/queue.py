@@ -368,7 +368,7 @@ def lease_next(labeler: User, *, project: Project) -> Lease:
 
 
 def reserve_next(labeler: User, *, project: Project) -> Lease | None:
-    """Reserve the seat that comes after the one this labeler holds, to be rendered ahead; None when there is none.
+    """Reserve the seat that comes after the one this labeler holds, to be rendered ahead; None when there is none, or nothing in hand.
 
     Asking again returns the same reservation, renewed; one in another project is let go. It is chosen as `lease_next` will choose,
     gold turns and screening included. Raises NotQualified.
@@ -404,8 +404,7 @@ def lease_reserved(claim: Claim, *, labeler: User) -> bool:
 
 def lease_end(claim: Claim, *, labeler: User) -> datetime | None:
     """Return when this claim's lease ends by itself; None: it is not leased under this token."""
-    held = Assignment.objects.filter(pk=claim.assignment_id, token=claim.token, labeler=labeler, state=SeatState.LEASED)
-    return held.values_list("lease_expires_at", flat=True).first()
+    return _leased(claim.assignment_id, labeler=labeler).filter(token=claim.token).values_list("lease_expires_at", flat=True).first()
 
 
 def release_reserved(assignment_id: int, *, labeler: User, token: int) -> bool:
@@ -436,6 +435,9 @@ def _take(labeler: User, *, project: Project, standing: Standing) -> int | None:
 
 
 def _take_ahead(labeler: User, *, project: Project, standing: Standing) -> int | None:
+    # Takes turns with a submit of the seat in hand: else that one, not seeing the reservation, would lease a solution further on.
+    if not standing.is_leasing or not _leased(standing.held, labeler=labeler).select_for_update().exists():
+        return None
     if standing.reserved:
         mine = Assignment.objects.filter(pk=standing.reserved, labeler=labeler, state=SeatState.RESERVED)
         if mine.update(lease_expires_at=Now() + _minutes(Value(project.lease_minutes))) == 1:
@@ -473,6 +475,10 @@ def _renew(assignment_id: int, *, labeler: User, project: Project) -> bool:
     mine = Assignment.objects.filter(pk=assignment_id, labeler=labeler, state__in=[SeatState.LEASED, SeatState.RESERVED])
     end = Now() + _minutes(Value(project.lease_minutes))
     return mine.update(state=SeatState.LEASED, leased_at=Coalesce(F("leased_at"), Now()), lease_expires_at=end) == 1
+
+
+def _leased(assignment_id: int | None, *, labeler: User) -> QuerySet[Assignment]:
+    return Assignment.objects.filter(pk=assignment_id, labeler=labeler, state=SeatState.LEASED)
 
 
 def _minutes(count: Value | Subquery) -> Func:
@@ -522,7 +528,7 @@ def extend_lease(assignment_id: int, *, labeler: User, token: int) -> datetime:
 
 def release(assignment_id: int, *, labeler: User, token: int) -> None:
     """Give a seat back, for somebody else or for later. Raises LeaseLost."""
-    if _let_go(Assignment.objects.filter(pk=assignment_id, labeler=labeler, token=token, state=SeatState.LEASED)) != 1:
+    if _let_go(_leased(assignment_id, labeler=labeler).filter(token=token)) != 1:
         raise LeaseLost
 
 

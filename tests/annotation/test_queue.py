@@ -336,6 +336,15 @@ def test_nothing_is_reserved_where_nothing_is_left() -> None:
     assert queue.reserve_next(make.ann(), project=project) is None
 
 
+def test_nothing_is_reserved_behind_a_seat_that_was_submitted_meanwhile() -> None:
+    project = make.project()
+    published(project, 3)
+    lease = queue.lease_next(make.ann(project), project=project)
+    hand_in(lease, make.ann())
+    assert queue.reserve_next(make.ann(), project=project) is None
+    assert not Assignment.objects.filter(state="reserved").exists()
+
+
 def test_a_submit_turns_the_reservation_into_the_lease() -> None:
     project = make.project()
     published(project, 3)

@@ -1,6 +1,7 @@
 """Races on the queue: real threads, a barrier, an assertion on the whole table."""
 
 import threading
+import time
 import uuid
 from collections import Counter
 from collections.abc import Callable
@@ -159,6 +160,29 @@ def test_two_tabs_that_submit_and_prepare_at_once_leave_one_lease_one_reservatio
     ]  # fmt: skip
     rounds(40, acts, before=prepare, after=check)
     assert Annotation.objects.count() == 40
+
+
+def test_a_submit_and_a_preparation_at_once_step_over_no_solution() -> None:
+    project = make.project()
+    ann = make.ann(project)
+    make.batch(project, make.solutions(project, 61))
+    order = list(Assignment.objects.order_by("pk").values_list("pk", flat=True))
+    held: list[queue.Lease] = []
+
+    def hand_in(number: int) -> queue.Lease:
+        submit(held[number], ann, uuid.UUID(int=number), 1, -1)
+        return queue.lease_next(ann, project=project)
+
+    def check(number: int, outcomes: list) -> None:
+        assert [one for one in outcomes if isinstance(one, Exception)] == []
+        assert outcomes[0].assignment_id == order[number + 1]
+
+    def prepare(number: int) -> None:
+        time.sleep(number % 12 / 2000)  # each round at another moment of the submit
+        queue.reserve_next(ann, project=project)
+
+    acts = [hand_in, prepare]
+    rounds(60, acts, before=lambda _: held.append(queue.lease_next(ann, project=project)), after=check)
 
 
 def test_a_doubled_submit_is_one_annotation() -> None:

@@ -1,6 +1,7 @@
 """Labeling in a real browser: by keyboard, through lost networks, in two tabs, on a phone."""
 
 import re
+import threading
 from collections.abc import Callable
 
 import pytest
@@ -61,11 +62,18 @@ def expect_ahead(page: Page) -> None:
     expect(page.locator("[data-ahead-ready]")).to_be_attached()
 
 
-def hold(page: Page, address: str) -> list[Route]:
-    """Keep the next request to an address back; it goes on when the test lets it."""
-    held: list[Route] = []
-    page.context.route(address, lambda route: held.append(route), times=1)
-    return held
+class Gate:
+    """Before the storing of a submit: what arrives waits until it is opened."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, store: Callable[..., Annotation] = labels.submit) -> None:
+        self.opened, self.arrived = threading.Event(), 0
+
+        def wait(*args: object, **more: object) -> Annotation:
+            self.arrived += 1
+            assert self.opened.wait(20)
+            return store(*args, **more)
+
+        monkeypatch.setattr(labels, "submit", wait)
 
 
 def wait_for(page: Page, what: Callable[[], bool]) -> None:
@@ -201,17 +209,17 @@ def test_a_thumb_does_it_too(project: Project, visit: Visit) -> None:
 # --- the next solution is there already ---------------------------------------------------------------------------------
 
 
-def test_after_enter_the_next_solution_does_not_wait_for_the_server(ann: Page) -> None:
+def test_after_enter_the_next_solution_does_not_wait_for_the_server(ann: Page, monkeypatch: pytest.MonkeyPatch) -> None:
     expect_ahead(ann)
-    held = hold(ann, "**/submit/")
+    gate = Gate(monkeypatch)
     press(ann, "1 Enter")
     expect_shown(ann, 2)
     expect(ann.locator("[data-step='0']")).to_be_focused()
     expect(ann.locator("[data-step='0'] .katex")).to_be_visible()
     assert not Annotation.objects.exists()
     press(ann, "3 0")  # rated while the submit before it is still on its way
-    wait_for(ann, lambda: len(held) == 1)
-    held[0].continue_()
+    wait_for(ann, lambda: gate.arrived == 1)
+    gate.opened.set()
     expect_status(ann, "saved")
     assert steps(ann) == ["1", "0", "", ""]
     assert [one["rating"] for one in Draft.objects.get(labeler=make.ann(), token=1, assignment__state="leased").ratings] == [1, 0]
@@ -220,15 +228,15 @@ def test_after_enter_the_next_solution_does_not_wait_for_the_server(ann: Page) -
     assert [ratings(one) for one in Annotation.objects.order_by("pk")] == [[-1], [1, 0, -1]]
 
 
-def test_two_submits_on_their_way_arrive_in_their_order(ann: Page) -> None:
+def test_two_submits_on_their_way_arrive_in_their_order(ann: Page, monkeypatch: pytest.MonkeyPatch) -> None:
     expect_ahead(ann)
-    held = hold(ann, "**/submit/")
+    gate = Gate(monkeypatch)
     press(ann, "1 Enter")
     expect_shown(ann, 2)
     press(ann, "3 1 Enter")  # nothing is prepared behind it: it waits, its ratings as they were sent
     expect(ann.locator("[data-next]")).to_have_text("Sending…")
-    wait_for(ann, lambda: len(held) == 1)
-    held[0].continue_()
+    wait_for(ann, lambda: gate.arrived == 1)
+    gate.opened.set()
     expect_solution(ann, 3)
     assert [ratings(one) for one in Annotation.objects.order_by("pk")] == [[-1], [1, -1]]
 
@@ -238,14 +246,13 @@ def test_a_refused_submit_brings_its_work_back_and_keeps_what_was_rated_since(an
         raise labels.BadSubmission("too_long", "The reason is too long.")
 
     expect_ahead(ann)
-    held = hold(ann, "**/submit/")
-    press(ann, "3 1 Enter")
-    expect_shown(ann, 2)
-    press(ann, "0")
     with monkeypatch.context() as patched:
-        patched.setattr(labels, "submit", refuse)
-        wait_for(ann, lambda: len(held) == 1)
-        held[0].continue_()
+        gate = Gate(patched, store=refuse)
+        press(ann, "3 1 Enter")
+        expect_shown(ann, 2)
+        press(ann, "0")
+        wait_for(ann, lambda: gate.arrived == 1)
+        gate.opened.set()
         expect(ann.locator("#trouble")).to_contain_text("The reason is too long.")
     expect_shown(ann, 1)
     press(ann, "Enter")  # back to the ratings
