@@ -6,20 +6,20 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_POST
 
 from active_learning import rounds
-from annotation import quality
+from annotation import people
 
 
 @require_GET
 def loop(request: HttpRequest, slug: str) -> HttpResponse:
     """The fragment the overview asks for every few seconds: rounds, model versions, workers."""
-    project = quality.require_role(request.user, slug, quality.RESEARCHERS)
-    may_start = quality.has_role(request.user, project, quality.MANAGERS)
+    project = people.require_role(request.user, slug, people.RESEARCHERS)
+    may_start = people.has_role(request.user, project, people.MANAGERS)
     return render(request, "active_learning/_loop.html", {"project": project, "may_start": may_start, **rounds.loop(project)})
 
 
 @require_POST
 def start_round(request: HttpRequest, slug: str) -> HttpResponse:
-    project = quality.require_role(request.user, slug, quality.MANAGERS)
+    project = people.require_role(request.user, slug, people.MANAGERS)
     size = request.POST.get("size", "")
     try:
         if size and not size.isdecimal():
@@ -33,7 +33,7 @@ def start_round(request: HttpRequest, slug: str) -> HttpResponse:
 
 @require_POST
 def cancel_round(request: HttpRequest, slug: str, generation: int) -> HttpResponse:
-    project = quality.require_role(request.user, slug, quality.MANAGERS)
+    project = people.require_role(request.user, slug, people.MANAGERS)
     try:
         rounds.cancel(project, generation)
         messages.success(request, f"Round {generation} is cancelled.")

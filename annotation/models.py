@@ -58,6 +58,7 @@ class Split(models.TextChoices):
 
 class BatchKind(models.TextChoices):
     SELECTED = "selected"  # by a round, or picked at random before the first model
+    PRACTICE = "practice"  # with feedback, before the screening; never published
     SCREENING = "screening"
     IMPORTED = "imported"  # labels that came from a file
     IMPORTED_GOLD = "imported_gold"  # quality-control labels that came from a file
@@ -92,6 +93,7 @@ class Project(models.Model):
     show_reference_answer = models.BooleanField(default=True)
     alternatives_after_error = models.BooleanField(default=False)
     step_source = models.CharField(max_length=16, choices=StepSource, default=StepSource.SOLUTION)
+    completions_per_step = models.PositiveSmallIntegerField(default=4)  # asked of the generator in an interactive project
     # Retrain policy: whichever comes first; null switches that clause off.
     retrain_every_labels = models.PositiveIntegerField(null=True, blank=True)
     retrain_every_hours = models.PositiveIntegerField(null=True, blank=True)
@@ -109,6 +111,7 @@ class Project(models.Model):
             models.CheckConstraint(name="project_qualify_rate", condition=Q(qualify_rate__gte=0, qualify_rate__lte=1)),
             models.CheckConstraint(name="project_batch_size", condition=Q(batch_size__gte=1, batch_size__lte=10_000)),
             models.CheckConstraint(name="project_per_problem", condition=Q(per_problem__gte=1)),
+            models.CheckConstraint(name="project_completions", condition=Q(completions_per_step__gte=1, completions_per_step__lte=16)),
             one_of("project_step_source", "step_source", StepSource),
         ]
 
@@ -198,6 +201,7 @@ class StepAlternative(models.Model):
     position = models.PositiveSmallIntegerField()  # >= 1; position 0 is the solution's own step
     text = models.TextField()
     author = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT)
+    prefix = models.BinaryField(max_length=32, null=True)  # sha256 of the steps a generated completion goes on from; null: loaded ahead
 
     class Meta:
         constraints = [
@@ -400,6 +404,27 @@ class SnapshotItem(models.Model):
     pk = models.CompositePrimaryKey("snapshot", "annotation")
     snapshot = models.ForeignKey(Snapshot, on_delete=models.CASCADE, db_index=False)
     annotation = models.ForeignKey(Annotation, on_delete=models.PROTECT)
+
+
+class Keys(models.Model):
+    """The keys of one person who wants other ones than the usual: {what a key does: the key}."""
+
+    person = models.OneToOneField(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, primary_key=True, related_name="keys")
+    chosen = models.JSONField(default=dict)
+
+
+class Message(models.Model):
+    """What a manager or reviewer writes to one labeler of a project."""
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE)
+    recipient = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="messages", db_index=False)
+    sender = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+", db_index=False)
+    text = models.TextField()
+    created_at = models.DateTimeField(db_default=Now())
+    read_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        indexes = [models.Index(name="message_by_recipient", fields=["recipient", "-created_at"])]
 
 
 class Event(models.Model):

@@ -1,4 +1,4 @@
-"""Stage of quality: who may do what in a project, who is admitted to it, and what the labels say of the work so far.
+"""Stage of quality: who is admitted to a project, and what the labels say of the work so far.
 
 Reads memberships, annotations, gold answers and the queue's counts; writes GoldAnswer and Membership.qualified_at, which the queue
 reads. It stands right of `labels`, so pages, rounds and exports may ask it, and it may ask all that lies left of it.
@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING
 from django.db import transaction
 from django.db.models import Avg, Count, F, Max, Min, Q, QuerySet, Sum
 from django.db.models.functions import Now, TruncDate
-from django.http import Http404
 from django.utils import timezone
 
-from annotation import queue
+from annotation import people, queue
 from annotation.models import (
     Annotation,
     Batch,
@@ -27,7 +26,6 @@ from annotation.models import (
     Membership,
     Outcome,
     Project,
-    Role,
     Snapshot,
     Solution,
     Split,
@@ -35,18 +33,11 @@ from annotation.models import (
 )
 
 if TYPE_CHECKING:
-    from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, User
+    from django.contrib.auth.models import User
 
-    Person = AbstractBaseUser | AnonymousUser
+    from annotation.people import Person
 
-MANAGERS = frozenset({Role.OWNER, Role.MANAGER})  # publish, start rounds, see people
-RESEARCHERS = MANAGERS | {Role.RESEARCHER}  # see the whole project, download its labels
-LABELERS = MANAGERS | {Role.LABELER, Role.REVIEWER}  # rate solutions
 DAYS = 14  # of the overview's chart
-
-
-class NotMember(Http404):
-    """This person has no such role in such a project. A page shows it as a missing one: a stranger learns nothing."""
 
 
 @dataclass(frozen=True)
@@ -112,30 +103,6 @@ class Overview:
     @property
     def solutions(self) -> int:
         return sum(self.outcomes.values())
-
-
-def require_role(person: "Person", slug: str, roles: Collection[str]) -> Project:
-    """Return the project, if the person holds one of the roles in it; else raise NotMember."""
-    if person.is_authenticated and (project := Project.objects.filter(slug=slug, membership__in=_memberships(person, roles)).first()):
-        return project
-    raise NotMember("There is no such project, or it is not open to you.")
-
-
-def has_role(person: "Person", project: Project, roles: Collection[str]) -> bool:
-    """Say whether the person holds one of the roles in the project."""
-    return person.is_authenticated and _memberships(person, roles).filter(project=project).exists()
-
-
-def project_of_seat(person: "Person", assignment_id: int) -> Project:
-    """Return the project of a seat the person may label in; else raise NotMember."""
-    memberships = _memberships(person, LABELERS)
-    if project := Project.objects.filter(batch__assignment=assignment_id, membership__in=memberships).first():
-        return project
-    raise NotMember("There is no such solution to label, or it is not open to you.")
-
-
-def _memberships(person: "Person", roles: Collection[str]):  # noqa: ANN202 - a QuerySet
-    return Membership.objects.filter(user=person.pk, role__in=roles)
 
 
 # --- screening ----------------------------------------------------------------------------------------------------------------
@@ -265,8 +232,8 @@ def projects_of(person: "Person") -> list[ProjectOfPerson]:
         ProjectOfPerson(
             project=membership.project,
             role=membership.get_role_display(),
-            labels=membership.role in LABELERS,
-            reads=membership.role in RESEARCHERS,
+            labels=membership.role in people.LABELERS,
+            reads=membership.role in people.RESEARCHERS,
             suspended=membership.suspended_at is not None,
             waiting=queue.counts(membership.project)["open"],
             record=labeler_record(person, project=membership.project),

@@ -13,7 +13,7 @@ import orjson
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 
-from annotation import quality
+from annotation import people
 
 if TYPE_CHECKING:
     from annotation.models import Project
@@ -33,7 +33,7 @@ def for_roles(roles: Collection[str]) -> Callable[[Callable[..., HttpResponse]],
         @login_required
         @wraps(view)
         def guarded(request: HttpRequest, slug: str, **more: Any) -> HttpResponse:
-            project: Project = quality.require_role(request.user, slug, roles)
+            project: Project = people.require_role(request.user, slug, roles)
             return view(request, project, **more)
 
         return guarded

@@ -27,7 +27,7 @@ from markdown_it import MarkdownIt
 from markdown_it.tree import SyntaxTreeNode
 from sesame.views import LoginView
 
-from annotation import labels, quality, queue
+from annotation import labels, people, quality, queue
 from annotation.views import KEY, MILLISECONDS, BadBody, for_roles, read_body
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def home(request: HttpRequest) -> HttpResponse:
 
 @require_GET
 @never_cache
-@for_roles(quality.LABELERS)
+@for_roles(people.LABELERS)
 def label(request: HttpRequest, project: "Project") -> HttpResponse:
     """Hand out the next solution, or the one this person already holds, as a whole page."""
     page = {"record": quality.labeler_record(request.user, project=project), "csrf_cookie": settings.CSRF_COOKIE_NAME}
@@ -68,7 +68,7 @@ def label(request: HttpRequest, project: "Project") -> HttpResponse:
 
 @require_GET
 @never_cache
-@for_roles(quality.LABELERS)
+@for_roles(people.LABELERS)
 def recent(request: HttpRequest, project: "Project") -> HttpResponse:
     """List what this person submitted lately and may reopen."""
     annotations = labels.reopenable(request.user, project=project)
@@ -77,7 +77,7 @@ def recent(request: HttpRequest, project: "Project") -> HttpResponse:
 
 @require_GET
 @never_cache
-@for_roles(quality.LABELERS)
+@for_roles(people.LABELERS)
 def reopen(request: HttpRequest, project: "Project", annotation_id: int) -> HttpResponse:
     """Show a submitted solution with its ratings, to be corrected as a new revision."""
     try:
@@ -96,7 +96,7 @@ def reopen(request: HttpRequest, project: "Project", annotation_id: int) -> Http
 
 
 @require_GET
-@for_roles(quality.LABELERS | quality.RESEARCHERS)
+@for_roles(people.LABELERS | people.RESEARCHERS)
 def guidelines(request: HttpRequest, project: "Project") -> HttpResponse:
     """Show the guidelines as a tree of nodes: templates write every tag themselves, so no HTML of the text is ever trusted."""
     text = MarkdownIt("js-default", {"html": False}).parse(project.guidelines)
@@ -146,7 +146,7 @@ def submit(request: HttpRequest, assignment_id: int) -> HttpResponse:
         "token": MILLISECONDS, "submission_id": UUID, "ratings": list, "finish_reason": str, "reason": str,
         "active_ms": MILLISECONDS, "total_ms": MILLISECONDS,
     }  # fmt: skip
-    project = quality.project_of_seat(request.user, assignment_id)
+    project = people.project_of_seat(request.user, assignment_id)
     body, ahead = _body_and_ahead(request, fields)
     labels.submit(assignment_id, labeler=request.user, ahead=ahead, **body)
     return _go_on(request, project, ahead)
@@ -155,7 +155,7 @@ def submit(request: HttpRequest, assignment_id: int) -> HttpResponse:
 @background
 def skip(request: HttpRequest, assignment_id: int) -> HttpResponse:
     """Hand the solution to another labeler; answer as submit does."""
-    project = quality.project_of_seat(request.user, assignment_id)
+    project = people.project_of_seat(request.user, assignment_id)
     body, ahead = _body_and_ahead(request, {"token": MILLISECONDS, "reason": str})
     labels.skip(assignment_id, labeler=request.user, ahead=ahead, **body)
     return _go_on(request, project, ahead)
@@ -165,7 +165,7 @@ def skip(request: HttpRequest, assignment_id: int) -> HttpResponse:
 def ahead(request: HttpRequest, assignment_id: int) -> HttpResponse:
     """Reserve the solution after this one and answer with its fragment, to be prepared out of sight; {} when there is none."""
     read_body(request, {})
-    project = quality.project_of_seat(request.user, assignment_id)
+    project = people.project_of_seat(request.user, assignment_id)
     try:
         lease = queue.reserve_next(request.user, project=project)
     except queue.NotQualified:
@@ -191,7 +191,7 @@ def extend(request: HttpRequest, assignment_id: int) -> HttpResponse:
 @background
 def revise(request: HttpRequest, annotation_id: int) -> HttpResponse:
     """Store corrected ratings as the next revision; answer with the page to go on at."""
-    project = quality.project_of_seat(request.user, labels.seat_of(annotation_id, labeler=request.user))
+    project = people.project_of_seat(request.user, labels.seat_of(annotation_id, labeler=request.user))
     fields = {
         "submission_id": UUID, "ratings": list, "finish_reason": str, "reason": str, "active_ms": MILLISECONDS, "total_ms": MILLISECONDS,
     }  # fmt: skip

@@ -6,7 +6,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_GET
 
-from annotation import quality
+from annotation import people, quality
 from annotation.views import for_roles
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ BAR_STRIDE = 40
 
 
 @require_GET
-@for_roles(quality.RESEARCHERS)
+@for_roles(people.RESEARCHERS)
 def overview(request: HttpRequest, project: "Project") -> HttpResponse:
     seen = quality.overview(project)
     most = max(count for _, count in seen.days) or 1
@@ -27,5 +27,5 @@ def overview(request: HttpRequest, project: "Project") -> HttpResponse:
     ]
     for bar in bars:
         bar["y"] = CHART_HEIGHT - bar["height"]
-    page = {"project": project, "seen": seen, "bars": bars, "may_manage": quality.has_role(request.user, project, quality.MANAGERS)}
-    return render(request, "annotation/overview.html", {**page, "may_label": quality.has_role(request.user, project, quality.LABELERS)})
+    page = {"project": project, "seen": seen, "bars": bars, "may_manage": people.has_role(request.user, project, people.MANAGERS)}
+    return render(request, "annotation/overview.html", {**page, "may_label": people.has_role(request.user, project, people.LABELERS)})

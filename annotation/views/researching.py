@@ -11,7 +11,7 @@ from django.http import FileResponse, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.views.decorators.http import require_POST
 
-from annotation import export, ingest, quality
+from annotation import export, ingest, people
 from annotation.views import for_roles
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 @require_POST
-@for_roles(quality.RESEARCHERS)
+@for_roles(people.RESEARCHERS)
 def download_export(request: HttpRequest, project: "Project") -> HttpResponse:
     """Take a snapshot, write it as PRM800K records and send the file. What was published stays on disk, as its row says."""
     moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
