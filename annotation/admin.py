@@ -1,9 +1,10 @@
 """The stock administration of the labeling flow: look anything up, mend projects and memberships, never rewrite history."""
 
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from annotation import models
+from annotation import export, models, queue
 
 
 class ReadOnly(admin.ModelAdmin):
@@ -28,10 +29,14 @@ class MembershipInline(admin.TabularInline):
 
 @admin.register(models.Project)
 class ProjectAdmin(admin.ModelAdmin):
+    """A project's policies. How solutions are collected stays as it is once there are labels, whose form in the export it decides."""
+
     list_display = ["name", "slug", "overlap", "lease_minutes", "show_reference_answer", "base_model", "created_at"]
     search_fields = ["name", "slug"]
-    readonly_fields = ["created_at"]
     inlines = [MembershipInline]
+
+    def get_readonly_fields(self, request: HttpRequest, project: models.Project | None = None) -> list[str]:
+        return ["created_at", *["step_source"] * (project is not None and export.has_labels(project))]
 
 
 @admin.register(models.Membership)
@@ -44,17 +49,37 @@ class MembershipAdmin(admin.ModelAdmin):
     readonly_fields = ["export_uuid"]
 
 
+class Withdrawing(ReadOnly):
+    """Rows whose solutions can be taken out of labeling."""
+
+    actions = ["withdraw"]
+
+    def has_withdraw_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("annotation.change_solution")
+
+    @admin.action(description="Withdraw from labeling, for good", permissions=["withdraw"])
+    def withdraw(self, request: HttpRequest, rows: QuerySet) -> None:
+        count = queue.withdraw(self.solutions_of(rows), actor=request.user)
+        messages.success(request, f"{count:,} solutions were withdrawn. What was labeled of them stays.")
+
+    def solutions_of(self, rows: QuerySet) -> QuerySet[models.Solution]:
+        return rows
+
+
 @admin.register(models.Problem)
-class ProblemAdmin(ReadOnly):
+class ProblemAdmin(Withdrawing):
     list_display = ["external_id", "project", "split", "subject", "level", "answer"]
     list_filter = ["split"]
     list_select_related = ["project"]
     search_fields = ["=external_id", "statement"]
     show_full_result_count = False  # a count of millions on every page
 
+    def solutions_of(self, rows: QuerySet) -> QuerySet[models.Solution]:
+        return models.Solution.objects.filter(problem__in=rows)
+
 
 @admin.register(models.Solution)
-class SolutionAdmin(ReadOnly):
+class SolutionAdmin(Withdrawing):
     list_display = ["id", "problem", "final_answer", "outcome", "source", "withdrawn_at"]
     list_filter = ["outcome"]
     list_select_related = ["problem"]

@@ -29,6 +29,7 @@ class SeatState(models.TextChoices):
     LEASED = "leased"
     DONE = "done"
     SKIPPED = "skipped"
+    CLOSED = "closed"  # its solution was withdrawn before anybody had labeled it here
 
 
 class FinishReason(models.TextChoices):
@@ -289,7 +290,8 @@ class Assignment(models.Model):
             models.UniqueConstraint(name="seat_one_reserved", fields=["labeler"], condition=Q(state="reserved")),
             models.CheckConstraint(
                 name="seat_open_is_unowned",
-                condition=Q(state="open", labeler__isnull=True) | (~Q(state="open") & Q(labeler__isnull=False)),
+                condition=Q(state__in=["open", "closed"], labeler__isnull=True)
+                | (~Q(state__in=["open", "closed"]) & Q(labeler__isnull=False)),
             ),
             one_of("seat_state", "state", SeatState),
         ]
@@ -407,7 +409,7 @@ class SnapshotItem(models.Model):
 
 
 class Keys(models.Model):
-    """The keys of one person who wants other ones than the usual: {what a key does: the key}."""
+    """The keys of one person who wants other ones than the usual: {what is done: its keys}."""
 
     person = models.OneToOneField(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, primary_key=True, related_name="keys")
     chosen = models.JSONField(default=dict)

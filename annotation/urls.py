@@ -2,21 +2,27 @@
 
 from django.urls import path
 
-from annotation.views import labeling, managing, researching
+from annotation.views import labeling, managing, person, researching
 
 urlpatterns = [
-    path("", labeling.home, name="home"),
+    path("", person.home, name="home"),
+    path("keys/", person.choose_keys, name="keys"),
+    path("messages/<int:message_id>/read/", person.mark_read, name="mark-read"),
     path("p/<slug:slug>/", managing.overview, name="overview"),
+    path("p/<slug:slug>/messages/", managing.write_message, name="messages"),
     path("p/<slug:slug>/label/", labeling.label, name="label"),
     path("p/<slug:slug>/recent/", labeling.recent, name="recent"),
     path("p/<slug:slug>/reopen/<int:annotation_id>/", labeling.reopen, name="reopen"),
     path("annotations/<int:annotation_id>/revise/", labeling.revise, name="revise"),
-    path("p/<slug:slug>/guidelines/", labeling.guidelines, name="guidelines"),
+    path("p/<slug:slug>/guidelines/", person.guidelines, name="guidelines"),
+    path("p/<slug:slug>/labels/", researching.annotations, name="annotations"),
+    path("p/<slug:slug>/labels/<int:annotation_id>/", researching.annotation, name="annotation"),
     path("p/<slug:slug>/export/", researching.download_export, name="export"),
     path("assignments/<int:assignment_id>/draft/", labeling.draft, name="draft"),
     path("assignments/<int:assignment_id>/submit/", labeling.submit, name="submit"),
     path("assignments/<int:assignment_id>/skip/", labeling.skip, name="skip"),
     path("assignments/<int:assignment_id>/ahead/", labeling.ahead, name="ahead"),
     path("assignments/<int:assignment_id>/release/", labeling.release, name="release"),
+    path("assignments/<int:assignment_id>/completions/", labeling.show_completions, name="completions"),
     path("assignments/<int:assignment_id>/extend/", labeling.extend, name="extend"),
 ]

@@ -4,7 +4,7 @@ Reads GSM8K's example solutions under $STEPMARK_DATA (default ../shared/data) an
 runs, on this machine. Two forms: 8 people who never think (`--seconds`), and 64 who think 5 s about each solution (`--work-seconds`).
 Prints the raw figures, checks the database, and prints one JSON object on its last line; ends with 1 if a request failed or the check did.
 
-next: the request that brings the following solution (asked for ahead where the page offers it, else the answer to the submit).
+next: the request that brings the following solution (the answer to the submit; at first, the one that asks for it ahead).
 CPU: of web processes and PostgreSQL, all of it, over the solutions submitted meanwhile; the simulated people are not in it.
 `ratio`: what a bare Django view costs for the same requests and answer sizes through the same gunicorn, in the same run, over what ours
 cost; 1 would mean that labeling costs no more than HTTP.
@@ -68,6 +68,7 @@ class Labeler:
         self.page = f"/p/{project}/label/"
         self.rng = random.Random(seed)
         self.exchange: list[tuple[bytes, int]] = []
+        self.ahead: str | None = None  # the following solution, as the answer to a submit brought it
 
     def sign_in(self, how: str) -> None:
         """Sign in by a one-time link, or by "name password" through the form."""
@@ -109,11 +110,11 @@ class Labeler:
         return answer
 
     def label(self, tally: Tally, *, think: float) -> None:
-        """Ask for the following solution, rate this one with two drafts on the way, submit, go on."""
+        """Rate this solution with two drafts on the way, submit, go on; ask for the following one where no answer has brought it."""
         assert self.work is not None
         work, self.exchange, seconds = self.work, [], think * self.rng.uniform(0.5, 1.5)
-        ahead = None
-        if "ahead-url" in work:
+        ahead, self.ahead = self.ahead, None
+        if not ahead and "ahead-url" in work:
             answer = self.post("next", work["ahead-url"], {}, tally)
             ahead = answer.text if answer.headers["content-type"].startswith("text/html") else None
         end = self.rng.randrange(self.n_steps) if self.rng.random() < 0.5 else None  # the first mistake
@@ -135,6 +136,9 @@ class Labeler:
         tally.counts.update(acknowledged=1, ratings=len(rated))
         if answer.headers["content-type"].startswith("text/html"):
             self.read(answer.text)
+        else:
+            self.ahead = answer.json().get("ahead")
+        if self.ahead or not ahead:
             tally.seconds["next"].append(tally.seconds["submit"][-1])
         tally.exchanged.append(self.exchange)
 

@@ -2,16 +2,21 @@
 
 from annotation.export.checker import Report, check_prm800k, read_prm800k
 from annotation.export.prm800k import export_prm800k, write_prm800k
+from annotation.export.reading import NoSuchAnnotation, annotations_of, has_labels, shown
 from annotation.export.snapshots import Alternative, LabeledSteps, labeled_solutions, take_snapshot
 
 __all__ = [
     "Alternative",
     "LabeledSteps",
+    "NoSuchAnnotation",
     "Report",
+    "annotations_of",
     "check_prm800k",
     "export_prm800k",
+    "has_labels",
     "labeled_solutions",
     "read_prm800k",
+    "shown",
     "take_snapshot",
     "write_prm800k",
 ]

@@ -33,8 +33,8 @@ _FINISH_REASONS = ("solution", "found_error", "bad_problem", "give_up")
 
 @dataclass(slots=True)
 class Report:
-    """What a file holds: violations (line, reason) break the format; gaps are values that the published records always have, but that
-    a source may have lost or never known, counted by kind."""
+    """What a file holds: violations (line, reason) break the format; gaps are where it keeps to the format and differs from all published
+    records, because a source lost a value or the project asks for more, counted by kind."""
 
     count: int = 0
     violations: list[tuple[int, str]] = field(default_factory=list)
@@ -173,7 +173,11 @@ def _check_steps(steps: list[Any], pre_generated: list[str] | None, finish_reaso
                 f"{name}.human_completion is bent",
             )
             _must(isinstance(human["flagged"], bool | None), f"{name}.human_completion.flagged is bent")
-            _must(pre_generated is None, f"{name} has a human completion, which a pre-generated solution never has")
+            _must(
+                pre_generated is None or is_last,
+                f"{name} has a human completion; in a pre-generated solution only the first mistake may have one",
+            )
+            gaps["a human completion at the first mistake"] += pre_generated is not None
         _must(
             chosen is None or _is_int(chosen) and 0 <= chosen < len(completions or ()),
             f"{name}.chosen_completion is no place in completions",

@@ -16,10 +16,13 @@ from django.db import connection, transaction
 
 from annotation.export.snapshots import take_snapshot
 from annotation.ingest import BadFile, Progress
-from annotation.models import BatchKind, Project, Snapshot, Split, TaskKind
+from annotation.models import Annotation, BatchKind, Project, Snapshot, Split, TaskKind
 
-_ANNOTATIONS = """
-SELECT m.export_uuid::text, a.created_at AT TIME ZONE 'UTC', a.finish_reason, a.total_ms, b.generation, b.kind, t.kind, t.verifier_score,
+_RECORD = """
+SELECT m.export_uuid::text, a.created_at AT TIME ZONE 'UTC', a.finish_reason, a.total_ms,
+       -- Phase 1 knows no generations. A file's records keep their own phase in whatever project they were loaded into.
+       CASE WHEN project.step_source = 'solution' OR b.kind IN ('imported', 'imported_gold') THEN b.generation END, b.kind, t.kind,
+       t.verifier_score,
        t.imported_question::text, p.statement, p.reference_solution, p.answer, s.steps::text, s.final_answer,
        (SELECT json_agg(json_build_array(l.step_index, l.position, l.rating, l.flagged, l.chosen, l.shown_at, alt.text,
                                          alt.author_id IS NOT NULL)
@@ -28,15 +31,15 @@ SELECT m.export_uuid::text, a.created_at AT TIME ZONE 'UTC', a.finish_reason, a.
           LEFT JOIN annotation_stepalternative alt
             ON l.position > 0 AND alt.solution_id = s.id AND alt.step_index = l.step_index AND alt.position = l.position
          WHERE l.annotation_id = a.id)::text
-  FROM annotation_snapshotitem i
-  JOIN annotation_annotation a ON a.id = i.annotation_id
+  FROM annotation_annotation a
   JOIN annotation_assignment seat ON seat.id = a.assignment_id
   JOIN annotation_task t ON t.id = seat.task_id JOIN annotation_batch b ON b.id = t.batch_id
+  JOIN annotation_project project ON project.id = b.project_id
   JOIN annotation_solution s ON s.id = a.solution_id JOIN annotation_problem p ON p.id = s.problem_id
   LEFT JOIN annotation_membership m ON m.project_id = p.project_id AND m.user_id = a.labeler_id
- WHERE i.snapshot_id = %s
- ORDER BY a.id
 """
+_OF_SNAPSHOT = f"{_RECORD} JOIN annotation_snapshotitem i ON i.annotation_id = a.id WHERE i.snapshot_id = %s ORDER BY a.id"
+_OF_ONE = f"{_RECORD} WHERE a.id = %s"
 
 
 def write_prm800k(snapshot: Snapshot, out: BinaryIO, progress: Progress | None = None) -> int:
@@ -47,7 +50,7 @@ def write_prm800k(snapshot: Snapshot, out: BinaryIO, progress: Progress | None =
     count = 0
     with transaction.atomic(), connection.chunked_cursor() as cursor:
         cursor.itersize = 500
-        cursor.execute(_ANNOTATIONS, [snapshot.pk])
+        cursor.execute(_OF_SNAPSHOT, [snapshot.pk])
         for row in cursor:
             out.write(orjson.dumps(_line(*row), option=orjson.OPT_APPEND_NEWLINE))
             count += 1
@@ -56,6 +59,12 @@ def write_prm800k(snapshot: Snapshot, out: BinaryIO, progress: Progress | None =
     if progress:
         progress("exporting", count, snapshot.count)
     return count
+
+
+def prm800k_record(annotation: Annotation) -> dict[str, Any]:
+    """Return one annotation as the record the file would have."""
+    with connection.cursor() as cursor:
+        return _line(*cursor.execute(_OF_ONE, [annotation.pk]).fetchone())
 
 
 def export_prm800k(

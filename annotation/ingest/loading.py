@@ -132,9 +132,11 @@ class _Staging:
         self.labelers: set[UUID] = set()
         self.sequence = 0
         self.cursor = connection.cursor()
-        # Grading may take longer than the time a transaction is allowed to idle; the loads of one project go one after another.
+        # Grading may take longer than the time a transaction is allowed to idle; the loads of one project go one after another; and
+        # a plan that the connection kept from small files does not suit a large one.
         self.cursor.execute(
-            "SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL lock_timeout = 0; SET LOCAL client_min_messages = warning"
+            "SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL lock_timeout = 0; SET LOCAL client_min_messages = warning;"
+            "SET LOCAL plan_cache_mode = force_custom_plan"
         )
         self.cursor.execute(sql.STAGE)
         self.cursor.execute("SELECT pg_advisory_xact_lock(hashtext('annotation.ingest'), %s)", [project.pk % 2**31])
@@ -179,6 +181,9 @@ class _Staging:
             "incoming_solution",
             (self.sequence, self.line, key, digest(solution.steps), steps.decode(), answer, solution.source or self.source),
         )
+        self.report.alternatives += len(solution.alternatives)
+        for place, alternative in enumerate(solution.alternatives):
+            self._copy("incoming_alternative", (self.sequence, alternative.step_index, place, alternative.text))
         if solution.annotation:
             self._add_annotation(solution.annotation)
 
@@ -241,15 +246,21 @@ class _Staging:
         """Move everything from the temporary tables to the real ones."""
         for table in self.waiting:
             self._flush(table)
-        self._run("ANALYZE incoming_problem, incoming_solution, incoming_annotation, incoming_label")
+        self._run("ANALYZE incoming_problem, incoming_solution, incoming_alternative, incoming_annotation, incoming_label")
         self._store_problems()
         if self.report.solutions:
             self._store_solutions()
+        if self.report.alternatives:
+            self._run(sql.GATHER_WANTED_ALTERNATIVES)
+            self._run(sql.HOLD_POSITIONS.format("wanted_alternative"))
+            self.report.new_alternatives = self._run(sql.INSERT_WANTED_ALTERNATIVES)
         if self.report.annotations:
             self._store_annotations()
 
-    def _run(self, statement: str, **more: object) -> int:
-        self.cursor.execute(statement, {"project": self.project.pk, **more})
+    def _run(self, commands: str, **more: object) -> int:
+        """Run one command or several, and return the rows of the last: the server binds the parameters of one command at a time."""
+        for command in commands.split(";\n"):
+            self.cursor.execute(command, {"project": self.project.pk, **more})
         return self.cursor.rowcount
 
     def _store_problems(self) -> None:
@@ -312,6 +323,7 @@ class _Staging:
         self._run(sql.WIDEN_OVERLAP)
         self.report.new_annotations = self._run(sql.INSERT_ANNOTATIONS)
         self._run(sql.GATHER_ALTERNATIVES)
+        self._run(sql.HOLD_POSITIONS.format("used_alternative"))
         self._run(sql.INSERT_ALTERNATIVES)
         self._run(sql.INSERT_LABELS)
 

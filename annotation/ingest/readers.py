@@ -15,7 +15,17 @@ import orjson
 
 from annotation.answers import extract_answer
 from annotation.ingest.lines import Fields, read_lines
-from annotation.ingest.values import FILE_MEGABYTES, BadFile, BadLine, NewAnnotation, NewLabel, NewProblem, NewSolution
+from annotation.ingest.values import (
+    FILE_MEGABYTES,
+    STEPS,
+    BadFile,
+    BadLine,
+    NewAlternative,
+    NewAnnotation,
+    NewLabel,
+    NewProblem,
+    NewSolution,
+)
 from annotation.models import BatchKind, FinishReason
 
 _CALCULATION = re.compile(r"<<[^<>\n]*>>|<<[^\n]*$", re.MULTILINE)  # GSM8K's <<16-3=13>>; one that a cut-off line never closes goes too
@@ -107,20 +117,37 @@ def generic_problem(of: Fields) -> NewProblem:
 
 
 def generic_solutions(of: Fields) -> list[NewSolution]:
-    problem, source = generic_problem(of), _optional(of, "source") or ""
+    problem, source, alternatives = generic_problem(of), _optional(of, "source") or "", _alternatives(of)
     if "steps" not in of:
-        return [NewSolution(problem, tuple(steps_of(_text(of, "solution"))), source=source)]
+        return [NewSolution(problem, tuple(steps_of(_text(of, "solution"))), source=source, alternatives=alternatives)]
     steps = _list(of, "steps")
     if all(isinstance(step, str) for step in steps):
-        return [NewSolution(problem, tuple(steps), source=source)]
+        return [NewSolution(problem, tuple(steps), source=source, alternatives=alternatives)]
     rated = [_object(step, f"step {number}") for number, step in enumerate(steps, 1)]
     texts, ratings = tuple(_text(step, "text") for step in rated), [_rating(step) for step in rated]
     if blank := next((number for number, text in enumerate(texts, 1) if not text.strip()), None):
         raise BadLine(f"step {blank} is empty", "Every step needs text")
     flags = [True if _flag(step) else None for step in rated]
     if all(rating is None for rating in ratings) and not any(flags):
-        return [NewSolution(problem, texts, source=source)]
-    return [NewSolution(problem, texts, source=source, annotation=_rated_path(of, ratings, flags))]
+        return [NewSolution(problem, texts, source=source, alternatives=alternatives)]
+    return [NewSolution(problem, texts, source=source, annotation=_rated_path(of, ratings, flags), alternatives=alternatives)]
+
+
+def _alternatives(of: Fields) -> tuple[NewAlternative, ...]:
+    """Return the other texts for steps: {"3": [texts]}, numbered from 1, or a list with a list for each step."""
+    given = of.get("alternatives")
+    if given is None:
+        return ()
+    if isinstance(given, list):
+        given = {str(number): texts for number, texts in enumerate(given, 1)}
+    found = []
+    for number, texts in _object(given, "'alternatives'").items():
+        if not (number.isascii() and number.isdecimal() and 1 <= int(number[:9]) <= STEPS):
+            raise BadLine(f"'alternatives' has the key {number!r}", "Its keys are the numbers of steps, from 1")
+        if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+            raise BadLine(f"the alternatives of step {number} are no list of texts", "Give each step a list of texts")
+        found += [NewAlternative(int(number) - 1, text) for text in texts]
+    return tuple(found)
 
 
 def _rated_path(of: Fields, ratings: list[int | None], flags: list[bool | None]) -> NewAnnotation:

@@ -5,6 +5,7 @@ came from a file, Task, Assignment, Annotation and StepLabel. Every statement wo
 COLUMNS = {
     "incoming_problem": "line, key, given_id, external_id, statement, reference_solution, answer, subject, level, split",
     "incoming_solution": "seq, line, key, digest, steps, final_answer, source",
+    "incoming_alternative": "seq, step_index, place, text",
     "incoming_annotation": "seq, submission_id, body_hash, labeler, generation, kind, finish_reason, reason, total_ms, verifier_score, "
     "created_at, question",
     "incoming_label": "seq, step_index, text, by_labeler, nth, rating, flagged, chosen, shown_at",
@@ -12,12 +13,13 @@ COLUMNS = {
 
 # Dropped and made again, so that one transaction may load twice.
 STAGE = """
-DROP TABLE IF EXISTS pg_temp.incoming_problem, pg_temp.incoming_solution, pg_temp.incoming_annotation, pg_temp.incoming_label,
-    pg_temp.gathered_problem, pg_temp.resolved_problem, pg_temp.new_solution, pg_temp.new_grade, pg_temp.new_annotation,
-    pg_temp.used_alternative;
+DROP TABLE IF EXISTS pg_temp.incoming_problem, pg_temp.incoming_solution, pg_temp.incoming_alternative, pg_temp.incoming_annotation,
+    pg_temp.incoming_label, pg_temp.gathered_problem, pg_temp.resolved_problem, pg_temp.new_solution, pg_temp.new_grade,
+    pg_temp.wanted_alternative, pg_temp.new_annotation, pg_temp.used_alternative;
 CREATE TEMP TABLE incoming_problem (line int, key text, given_id text, external_id text, statement text, reference_solution text,
     answer text, subject text, level text, split text) ON COMMIT DROP;
 CREATE TEMP TABLE incoming_solution (seq int, line int, key text, digest bytea, steps jsonb, final_answer text, source text) ON COMMIT DROP;
+CREATE TEMP TABLE incoming_alternative (seq int, step_index int, place int, text text) ON COMMIT DROP;
 CREATE TEMP TABLE incoming_annotation (seq int, submission_id uuid, body_hash bytea, labeler uuid, generation smallint, kind text,
     finish_reason text, reason text, total_ms int, verifier_score float8, created_at timestamptz, question jsonb) ON COMMIT DROP;
 CREATE TEMP TABLE incoming_label (seq int, step_index int, text text, by_labeler bool, nth int, rating smallint, flagged bool, chosen bool,
@@ -118,6 +120,31 @@ SELECT g.outcome, g.reason, count(*)
   JOIN new_grade g ON COALESCE(g.final_answer, chr(1)) = COALESCE(n.final_answer, chr(1))
                   AND COALESCE(g.answer, chr(1)) = COALESCE(n.answer, chr(1))
  GROUP BY 1, 2 ORDER BY 1, 3 DESC
+"""
+
+GATHER_WANTED_ALTERNATIVES = """
+CREATE TEMP TABLE wanted_alternative ON COMMIT DROP AS
+SELECT s.id AS solution_id, a.step_index, a.text, min((a.seq::bigint << 32) + a.place) AS first_shown
+  FROM incoming_alternative a JOIN incoming_solution i USING (seq) JOIN resolved_problem r USING (key)
+  JOIN annotation_solution s ON s.problem_id = r.problem_id AND s.digest = i.digest
+ WHERE a.text <> s.steps ->> a.step_index GROUP BY 1, 2, 3;
+ANALYZE wanted_alternative
+"""
+
+# Whoever writes a step by hand at this moment numbers alternatives too. In order of id, so that two loads cannot deadlock.
+HOLD_POSITIONS = "SELECT FROM annotation_solution WHERE id IN (SELECT solution_id FROM {}) ORDER BY id FOR NO KEY UPDATE"
+
+INSERT_WANTED_ALTERNATIVES = """
+INSERT INTO annotation_stepalternative (solution_id, step_index, position, text)
+SELECT w.solution_id, w.step_index,
+       COALESCE((SELECT max(position) FROM annotation_stepalternative a
+                  WHERE a.solution_id = w.solution_id AND a.step_index = w.step_index), 0)
+       + row_number() OVER (PARTITION BY w.solution_id, w.step_index ORDER BY w.first_shown), w.text
+  FROM wanted_alternative w
+ WHERE NOT EXISTS (SELECT FROM annotation_stepalternative a
+                    WHERE (a.solution_id, a.step_index, a.text) = (w.solution_id, w.step_index, w.text)
+                      AND a.author_id IS NULL AND a.prefix IS NULL)
+ ORDER BY w.first_shown
 """
 
 NEW_ANNOTATIONS = """

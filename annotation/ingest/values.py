@@ -3,10 +3,12 @@ the checks every text passes before it is stored, and the limits.
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple
 from uuid import UUID
 
 import orjson
@@ -16,6 +18,7 @@ from annotation.models import BatchKind
 STEP_CHARACTERS = 20_000
 SOLUTION_CHARACTERS = 500_000
 STEPS = 2_000
+ALTERNATIVES = 16  # of one step
 LINE_BYTES = 5_000_000
 FILE_MEGABYTES = 200
 JSON_DEPTH = 32
@@ -88,15 +91,23 @@ class NewAnnotation:
     question: dict[str, str | None] = field(default_factory=dict)  # the ground truth as the file gives it
 
 
+class NewAlternative(NamedTuple):
+    """Another text for one step, to be shown beside the solution's own."""
+
+    step_index: int
+    text: str
+
+
 @dataclass(frozen=True, slots=True)
 class NewSolution:
-    """A solution to load, with its problem and, where the file has them, its labels."""
+    """A solution to load, with its problem and, where the file has them, its labels and other texts for its steps."""
 
     problem: NewProblem
     steps: tuple[str, ...]
     final_answer: str | None = None
     source: str = ""
     annotation: NewAnnotation | None = None
+    alternatives: tuple[NewAlternative, ...] = ()
 
 
 @dataclass(slots=True)
@@ -109,6 +120,8 @@ class LoadReport:
     new_problems: int = 0
     solutions: int = 0
     new_solutions: int = 0
+    alternatives: int = 0
+    new_alternatives: int = 0
     annotations: int = 0
     new_annotations: int = 0
     outcomes: dict[str, int] = field(default_factory=dict)  # of the new solutions
@@ -120,6 +133,8 @@ class LoadReport:
         if self.solutions:
             graded = ", ".join(f"{count:,} {outcome}" for outcome, count in self.outcomes.items())
             parts.append(f"{self.new_solutions:,} new solutions ({self.solutions:,} in the file{'; ' + graded if graded else ''})")
+        if self.alternatives:
+            parts.append(f"{self.new_alternatives:,} new alternatives ({self.alternatives:,} in the file)")
         if self.annotations:
             parts.append(f"{self.new_annotations:,} new annotations ({self.annotations:,} in the file)")
         reasons = [f"{count:,} not graded: {reason}" for reason, count in self.ungraded.items()]
@@ -162,7 +177,23 @@ def check_solution(solution: NewSolution) -> None:
     _check_text("the final answer", solution.final_answer or "", STEP_CHARACTERS)
     for label in solution.annotation.labels if solution.annotation else ():
         _check_text(f"a completion of step {label.step_index + 1}", label.text or "", STEP_CHARACTERS)
+    _check_alternatives(solution)
     check_problem(problem)
+
+
+def _check_alternatives(solution: NewSolution) -> None:
+    for index, text in solution.alternatives:
+        if not 0 <= index < len(solution.steps):
+            raise BadLine(
+                f"step {index + 1} has alternatives, but the solution has {len(solution.steps)} steps",
+                "Number the steps from 1, and give alternatives only for steps that the solution has",
+            )
+        if not text.strip():
+            raise BadLine(f"an alternative of step {index + 1} is empty", "Every alternative needs text")
+        _check_text(f"an alternative of step {index + 1}", text, STEP_CHARACTERS)
+    for index, count in Counter(one.step_index for one in solution.alternatives).items():
+        if count > ALTERNATIVES:
+            raise BadLine(f"step {index + 1} has {count} alternatives, the limit is {ALTERNATIVES}", "Leave some out")
 
 
 def check_problem(problem: NewProblem) -> None:

@@ -75,4 +75,25 @@ class Migration(migrations.Migration):
             model_name='message',
             index=models.Index(fields=['recipient', '-created_at'], name='message_by_recipient'),
         ),
+        migrations.RemoveConstraint(
+            model_name='assignment',
+            name='seat_open_is_unowned',
+        ),
+        migrations.RemoveConstraint(
+            model_name='assignment',
+            name='seat_state',
+        ),
+        migrations.AlterField(
+            model_name='assignment',
+            name='state',
+            field=models.CharField(choices=[('open', 'Open'), ('reserved', 'Reserved'), ('leased', 'Leased'), ('done', 'Done'), ('skipped', 'Skipped'), ('closed', 'Closed')], default='open', max_length=8),
+        ),
+        migrations.AddConstraint(
+            model_name='assignment',
+            constraint=models.CheckConstraint(condition=models.Q(models.Q(('labeler__isnull', True), ('state__in', ['open', 'closed'])), models.Q(models.Q(('state__in', ['open', 'closed']), _negated=True), ('labeler__isnull', False)), _connector='OR'), name='seat_open_is_unowned'),
+        ),
+        migrations.AddConstraint(
+            model_name='assignment',
+            constraint=models.CheckConstraint(condition=models.Q(('state__in', ['open', 'reserved', 'leased', 'done', 'skipped', 'closed'])), name='seat_state'),
+        ),
     ]

@@ -1,11 +1,12 @@
-"""What a labeler sees and sends: home, the labeling page, drafts, submits, skips.
+"""What a labeler sees and sends: the labeling page, drafts, submits, skips.
 
 The page is rendered once; each submit answers with the next solution as a fragment. Every refusal of a background request is
 JSON {code, message}, a sentence the page shows as it is, so that no work is ever lost silently.
 """
 
+import itertools
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -13,21 +14,20 @@ from uuid import UUID
 import orjson
 from django.conf import settings
 from django.contrib import messages
-from django.contrib.auth.decorators import login_not_required, login_required
+from django.contrib.auth.decorators import login_not_required
 from django.core.exceptions import ObjectDoesNotExist
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
+from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.decorators import method_decorator
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
-from markdown_it import MarkdownIt
-from markdown_it.tree import SyntaxTreeNode
 from sesame.views import LoginView
 
-from annotation import labels, people, quality, queue
+from annotation import completions, keys, labels, people, quality, queue
 from annotation.views import KEY, MILLISECONDS, BadBody, for_roles, read_body
 
 if TYPE_CHECKING:
@@ -52,18 +52,11 @@ class SignInByLink(LoginView):
 
 
 @require_GET
-@login_required
-def home(request: HttpRequest) -> HttpResponse:
-    return render(request, "annotation/home.html", {"cards": quality.projects_of(request.user)})
-
-
-@require_GET
 @never_cache
 @for_roles(people.LABELERS)
 def label(request: HttpRequest, project: "Project") -> HttpResponse:
     """Hand out the next solution, or the one this person already holds, as a whole page."""
-    page = {"record": quality.labeler_record(request.user, project=project), "csrf_cookie": settings.CSRF_COOKIE_NAME}
-    return render(request, "annotation/label.html", {**page, **_next_solution(request, project)})
+    return _page(request, project, _next_solution(request, project))
 
 
 @require_GET
@@ -87,20 +80,10 @@ def reopen(request: HttpRequest, project: "Project", annotation_id: int) -> Http
         return redirect("label", slug=project.slug)
     problem = annotation.solution.problem
     answer = problem.answer if project.show_reference_answer else None
-    page = {
-        "project": project, "reopened": annotation, "draft": orjson.dumps({"revision": 0, "ratings": ratings}).decode(),
-        "lease": {"problem": problem.statement, "reference_answer": answer, "steps": annotation.solution.steps},
-        "record": quality.labeler_record(request.user, project=project), "csrf_cookie": settings.CSRF_COOKIE_NAME,
-    }  # fmt: skip
-    return render(request, "annotation/label.html", page)
-
-
-@require_GET
-@for_roles(people.LABELERS | people.RESEARCHERS)
-def guidelines(request: HttpRequest, project: "Project") -> HttpResponse:
-    """Show the guidelines as a tree of nodes: templates write every tag themselves, so no HTML of the text is ever trusted."""
-    text = MarkdownIt("js-default", {"html": False}).parse(project.guidelines)
-    return render(request, "annotation/_guidelines.html", {"project": project, "tree": SyntaxTreeNode(text)})
+    said = {"revision": 0, "ratings": ratings, "reason": annotation.reason if annotation.finish_reason == "found_error" else ""}
+    shown = {"problem": problem.statement, "reference_answer": answer, "steps": annotation.solution.steps}
+    work = {"project": project, "reopened": annotation, "draft": orjson.dumps(said).decode(), "lease": shown}
+    return _page(request, project, work | _completions(project, annotation.solution_id, ratings))
 
 
 def background(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
@@ -122,8 +105,10 @@ def background(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]
             return _refuse(400, "bad_request", str(error))
         except labels.SubmissionConflict as error:
             return _refuse(409, "submission_conflict", str(error))
+        except completions.GeneratorFailed as error:
+            return _refuse(422, "generator_failed", str(error))
         except queue.LeaseLost as error:
-            return _refuse(409, "lease_lost", str(error))
+            return _refuse(409, error.code, str(error))
         except (Http404, ObjectDoesNotExist, labels.NothingToRevise):
             return _refuse(404, "not_found")
         except (OperationalError, InterfaceError) as error:  # deadlock, lock timeout, database restarting: the page tries again
@@ -141,14 +126,19 @@ def draft(request: HttpRequest, assignment_id: int) -> HttpResponse:
 
 @background
 def submit(request: HttpRequest, assignment_id: int) -> HttpResponse:
-    """Store the ratings; answer with the next solution, or only with its lease's end where the page has it already."""
+    """Store the ratings; answer with the next solution, or where the page has it already, with its lease's end and the one behind it.
+
+    Practice is answered with feedback.
+    """
     fields = {
         "token": MILLISECONDS, "submission_id": UUID, "ratings": list, "finish_reason": str, "reason": str,
         "active_ms": MILLISECONDS, "total_ms": MILLISECONDS,
     }  # fmt: skip
     project = people.project_of_seat(request.user, assignment_id)
     body, ahead = _body_and_ahead(request, fields)
-    labels.submit(assignment_id, labeler=request.user, ahead=ahead, **body)
+    annotation = labels.submit(assignment_id, labeler=request.user, ahead=ahead, **body)
+    if ahead is None and (feedback := quality.feedback_on(annotation)):  # nothing is ever reserved behind practice
+        return render(request, "annotation/_feedback.html", {"project": project, "feedback": feedback})
     return _go_on(request, project, ahead)
 
 
@@ -189,6 +179,15 @@ def extend(request: HttpRequest, assignment_id: int) -> HttpResponse:
 
 
 @background
+def show_completions(request: HttpRequest, assignment_id: int) -> HttpResponse:
+    """Answer with what may come after a path of an interactive project; takes as long as the generator does."""
+    body = read_body(request, {"token": MILLISECONDS, "path": list})
+    people.project_of_seat(request.user, assignment_id)
+    shown = completions.next_completions(assignment_id, labeler=request.user, **body)
+    return HttpResponse(orjson.dumps({"completions": shown}), content_type="application/json")
+
+
+@background
 def revise(request: HttpRequest, annotation_id: int) -> HttpResponse:
     """Store corrected ratings as the next revision; answer with the page to go on at."""
     project = people.project_of_seat(request.user, labels.seat_of(annotation_id, labeler=request.user))
@@ -199,6 +198,15 @@ def revise(request: HttpRequest, annotation_id: int) -> HttpResponse:
     return JsonResponse({"next": reverse("label", args=[project.slug])})
 
 
+def _page(request: HttpRequest, project: "Project", work: dict[str, Any]) -> HttpResponse:
+    page = {
+        "record": quality.labeler_record(request.user, project=project),
+        "keys": orjson.dumps(keys.key_map(request.user)).decode(),
+        "csrf_cookie": settings.CSRF_COOKIE_NAME,
+    }
+    return render(request, "annotation/label.html", page | work)
+
+
 def _body_and_ahead(request: HttpRequest, fields: Mapping[str, type | range]) -> tuple[dict[str, Any], queue.Claim | None]:
     body = read_body(request, fields, optional={"ahead": KEY, "ahead_token": MILLISECONDS})
     seat, token = body.pop("ahead", None), body.pop("ahead_token", None)
@@ -206,8 +214,11 @@ def _body_and_ahead(request: HttpRequest, fields: Mapping[str, type | range]) ->
 
 
 def _go_on(request: HttpRequest, project: "Project", ahead: queue.Claim | None) -> HttpResponse:
-    if ahead and (expires_at := queue.lease_end(ahead, labeler=request.user)):
-        return JsonResponse({"seconds": _seconds_until(expires_at)})
+    if ahead and (gone_on := queue.go_on(ahead, labeler=request.user, project=project)):
+        expires_at, following = gone_on
+        fragment = render_to_string("annotation/_work.html", _work(following), request) if following else None
+        answer = {"seconds": _seconds_until(expires_at), "ahead": fragment}
+        return HttpResponse(orjson.dumps(answer), content_type="application/json")
     return render(request, "annotation/_work.html", _next_solution(request, project))
 
 
@@ -228,7 +239,30 @@ def _work(lease: queue.Lease) -> dict[str, Any]:
         "lease": lease,
         "draft": orjson.dumps(lease.draft).decode() if lease.draft else "",
         "lease_seconds": _seconds_until(lease.expires_at),
+        **_completions(lease.project, lease.solution_id, lease.draft["ratings"] if lease.draft else ()),
     }
+
+
+def _completions(project: "Project", solution_id: int, ratings: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return what the page shows beside the solution's own steps: nothing, without a query, in most projects."""
+    if project.step_source != "interactive":
+        return {"beside": completions.alternatives_at_error(solution_id)} if project.alternatives_after_error else {}
+    tree = completions.tree_of(solution_id)
+    if by_path := tree.is_generated or any(prefix for rows in tree.alternatives.values() for *_, prefix in rows):
+        try:
+            shown = completions.completions_along(solution_id, _path(ratings))
+        except completions.BadSubmission:  # a draft of another time: the page asks for what it needs
+            shown = completions.completions_along(solution_id, [])
+    else:  # the same whatever is chosen: all of it at once
+        shown = [tree.after([""] * step) for step in range(max(len(tree.steps), *(step + 1 for step in tree.alternatives), 0))]
+    return {"shown": orjson.dumps(shown).decode(), "by_path": by_path}
+
+
+def _path(ratings: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the way a draft goes: what was gone on from at each step, as far as there is something."""
+    gone = {one["step"]: one for one in ratings if one.get("chosen") or "text" in one}
+    steps = itertools.takewhile(gone.__contains__, itertools.count())
+    return [{"text": gone[step]["text"]} if "text" in gone[step] else {"position": gone[step]["position"]} for step in steps]
 
 
 def _seconds_until(moment: Any) -> int:

@@ -1,15 +1,16 @@
-"""What a researcher takes away: a snapshot of the labels as a file."""
+"""What a researcher reads and takes away: the labels one by one, and a snapshot of them as a file."""
 
 import logging
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import orjson
 from django.conf import settings
 from django.contrib import messages
-from django.http import FileResponse, HttpRequest, HttpResponse
-from django.shortcuts import redirect
-from django.views.decorators.http import require_POST
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_GET, require_POST
 
 from annotation import export, ingest, people
 from annotation.views import for_roles
@@ -19,6 +20,51 @@ if TYPE_CHECKING:
 
 
 log = logging.getLogger(__name__)
+
+ENDS = {"": "all", "found_error": "a mistake was found", "solution": "no mistake", "give_up": "given up", "bad_problem": "bad problem"}
+WORDS = {-1: "negative", 0: "neutral", 1: "positive", None: "not rated"}
+
+
+@require_GET
+@for_roles(people.RESEARCHERS)
+def annotations(request: HttpRequest, project: "Project") -> HttpResponse:
+    """List what was labeled, the newest first."""
+    finish_reason, before = request.GET.get("finish", ""), request.GET.get("before", "")
+    found, older = export.annotations_of(project, finish_reason=finish_reason, before=int(before) if before.isdecimal() else None)
+    page = {"project": project, "annotations": found, "before": older, "ends": ENDS.items(), "finish_reason": finish_reason}
+    return render(request, "annotation/annotations.html", page)
+
+
+@require_GET
+@for_roles(people.RESEARCHERS)
+def annotation(request: HttpRequest, project: "Project", annotation_id: int) -> HttpResponse:
+    """Show one annotation with every completion that was seen, and its line in the file."""
+    try:
+        shown, record = export.shown(project, annotation_id)
+    except export.NoSuchAnnotation as error:
+        raise Http404(str(error)) from None
+    texts = record["question"].get("pre_generated_steps", [])
+    labeled = record["label"]["steps"]
+    page = {
+        "project": project, "annotation": shown, "record": record, "steps": [_seen(place, step) for place, step in enumerate(labeled)],
+        "unlabeled": [{"number": place + 1, "text": text} for place, text in enumerate(texts) if place >= len(labeled)],
+        "line": orjson.dumps(record, option=orjson.OPT_INDENT_2).decode(),
+    }  # fmt: skip
+    return render(request, "annotation/annotation.html", page)
+
+
+def _seen(place: int, step: dict[str, Any]) -> dict[str, Any]:
+    """Return one step with what was said of each of its completions; those the solution did not go on from stand aside."""
+    completions = [dict(one) for one in step["completions"] or []]
+    for position, one in enumerate(completions):
+        is_chosen = step["chosen_completion"] == position
+        one["aside"] = position > 0 and not is_chosen
+        one["said"] = ", ".join(
+            [WORDS[one["rating"]], *["unsure"] * bool(one["flagged"]), *["gone on from here"] * (is_chosen and len(completions) > 1)]
+        )
+    if human := step["human_completion"]:
+        completions.append({**human, "aside": False, "said": "written by the labeler"})
+    return {"index": place, "number": place + 1, "completions": completions}
 
 
 @require_POST

@@ -16,12 +16,12 @@
     isShown = false;
     timer = 0;
 
-    // Without an answer, or with none left, the submit brings the next solution.
-    prepare({ aheadUrl }) {
+    // Without an answer, or with none left, the submit brings the next solution. `html`: what the answer to a submit brought along.
+    prepare({ aheadUrl }, html = null) {
       clearTimeout(this.timer);
       if (this.root || !aheadUrl) return;
       const timer = this.timer = setTimeout(async () => {
-        const html = await post(aheadUrl, {}).catch(() => null);
+        html ??= await post(aheadUrl, {}).catch(() => null);
         // Too late: the page went on without it. It is the same one that is reserved or leased next.
         if (typeof html !== "string" || timer !== this.timer || this.root) return;
         [this.root, this.isShown] = [toWork(html), false];

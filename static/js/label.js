@@ -1,245 +1,35 @@
-// The labeling page: keys, focus and marks of one sitting after the other. Painting is optimistic; saving.js keeps the work.
+// The labeling page around its sittings: the delivery of what is submitted, the solution after it, keys and clicks.
 // Hooks for tests and people's own scripts: [data-problem], [data-step="N"] (N counts from 0, as in the API), [data-rating], [data-submit], [data-status].
 (() => {
   "use strict";
-  const { store, newId, post, untilAcknowledged, showStatus, DraftKeeper, Outbox, Ahead, toWork, paintDots, countToday } = Stepmark;
-  const KEYS = {
-    1: "negative", "-": "negative", 2: "neutral", 0: "neutral", 3: "positive", "=": "positive", "+": "positive",
-    ArrowUp: "up", ArrowDown: "down", Home: "first", End: "last", Backspace: "undo", u: "unsure", b: "bad_problem", g: "give_up", r: "recent", Enter: "submit", "?": "keys",
-  };
+  const { store, post, untilAcknowledged, showStatus, Outbox, Ahead, toWork, countToday, IDLE, $, shown, announce, keyOf, LABELER } = Stepmark;
   const RATINGS = { negative: -1, neutral: 0, positive: 1 };
-  const NAMES = { [-1]: "negative", 0: "neutral", 1: "positive" };
-  const IDLE = 60_000; // milliseconds without a sign of life after which the clock of active time stands still
-  const LONGEST_SKIP_REASON = 150;
 
-  const $ = (selector, root = document) => root.querySelector(selector);
-  const shown = (element, visible) => { element.hidden = !visible; };
-  const plural = (count, word) => `${count} ${word}${count === 1 ? "" : "s"}`;
-  const announce = (words) => { $("[data-announce]").textContent = words; };
-  const { labeler: LABELER } = $("meta[name=csrf]").dataset; // two people may share a browser
-  const keyOf = ({ dataset }) => `stepmark.draft.${LABELER}.${dataset.assignment}.${dataset.token}`;
-  const outbox = new Outbox(`stepmark.outbox.${LABELER}`);
+  const outbox = new Outbox(LABELER);
   const ahead = new Ahead();
   let sitting = null; // of the solution on the page; null: nothing to label
   let left = null; // the sitting before it, while its submit is on the way
 
-  // --- a sitting ---------------------------------------------------------------------------------------------------------
+  // --- delivery ---
 
-  class Sitting {
-    // isAhead: put up before the submit of the sitting before it was acknowledged, hence only reserved.
-    constructor(root, { isAhead = false } = {}) {
-      this.root = root;
-      this.data = root.dataset;
-      this.steps = [...root.querySelectorAll("[data-step]")];
-      this.key = keyOf(root);
-      this.isAhead = isAhead;
-      this.isReopened = "reopened" in root.dataset;
-      this.busy = false; // submitted, not acknowledged: the ratings stand as they were sent
-      this.unfolded = false;
-      this.focus = 0;
-      this.seen = this.leased = performance.now();
-      this.load();
+  // From here on the same body is sent until it is acknowledged, over reloads too: the server stores it once.
+  // The solution prepared ahead is put up at once; without one the page waits for the answer.
+  Stepmark.hand = (sent, url, body) => {
+    sent.draft.stop();
+    sent.busy = true;
+    const next = ahead.take();
+    const claim = next && { ahead: Number(next.dataset.assignment), ahead_token: Number(next.dataset.token) };
+    outbox.add({ url, body: { ...body, ...claim }, key: sent.key });
+    if (next) {
+      left = sent;
+      showNext(next, { isAhead: true });
     }
-
-    // The newer of the server's draft and the browser's own; the server's may be of an earlier claim of the same seat.
-    load({ isOwn = true } = {}) {
-      const server = this.data.draft ? JSON.parse(this.data.draft) : { revision: 0, ratings: [] };
-      const own = store.get(this.key);
-      const newest = own && own.revision > server.revision ? own : server;
-      this.ratings = this.steps.map(() => ({ rating: null, flagged: false, ms: 0 }));
-      for (const one of newest.ratings) {
-        if (this.ratings[one.step]) this.ratings[one.step] = { rating: one.rating, flagged: !!one.flagged, ms: one.ms || 0 };
-      }
-      this.opened = own?.opened || Date.now();
-      this.active = own?.active ?? this.ratings.reduce((sum, one) => sum + one.ms, 0);
-      // Undo goes back past a reload: what is rated counts as rated in the order of steps.
-      this.history = this.ratings.flatMap((one, step) => (this.isAnswered(step) ? [{ step, rating: null, flagged: false }] : []));
-      this.draft = new DraftKeeper({
-        key: this.key, url: this.data.draftUrl, token: Number(this.data.token), revision: newest.revision,
-        onRefused: explain, isHeld: this.isAhead || this.isReopened,
-      });
-      if (newest === own && isOwn) this.keep();
-    }
-
-    isAnswered(step) { return this.ratings[step].rating !== null || this.ratings[step].flagged; }
-    get end() { const mistake = this.ratings.findIndex((one) => one.rating === -1); return mistake < 0 ? this.steps.length : mistake + 1; }
-    get missing() { return this.ratings.slice(0, this.end).flatMap((_, step) => (this.isAnswered(step) ? [] : [step])); }
-    get isMistakeFound() { return this.end > 0 && this.ratings[this.end - 1].rating === -1; }
-    wire(end) { return this.ratings.slice(0, end).map(({ rating, flagged, ms }, step) => ({ step, position: 0, rating, flagged, ms: Math.round(ms) })); }
-
-    // Ratings after the first negative one stay in this page, for undo; they are never sent.
-    get rated() { return this.wire(this.end).filter(({ step }) => this.isAnswered(step)); }
-    keep() { this.draft.keep({ ratings: this.rated, active: this.active, opened: this.opened }); }
-
-    // --- the clock -------------------------------------------------------------------------------------------------------
-
-    // Count the time since the last sign of life, up to IDLE, for the sitting and for the step in focus.
-    tick() {
-      const now = performance.now();
-      const spent = Math.min(now - this.seen, IDLE);
-      this.seen = now;
-      this.active += spent;
-      this.ratings[this.focus].ms += spent;
-    }
-
-    // --- what a labeler does ---------------------------------------------------------------------------------------------
-
-    change(step, values) {
-      if (this.busy) return false;
-      const { rating, flagged } = this.ratings[step];
-      this.history.push({ step, rating, flagged });
-      Object.assign(this.ratings[step], values);
-      this.paint(step);
-      this.keep();
-      return true;
-    }
-
-    rate(step, rating) {
-      if (!this.change(step, { rating })) return;
-      const next = this.missing.find((one) => one > step) ?? this.missing[0] ?? (rating === -1 ? step : Math.min(step + 1, this.steps.length - 1));
-      announce(`Step ${step + 1} ${NAMES[rating]}.${this.missing.length ? "" : " Enter submits."}`);
-      this.goTo(next);
-    }
-
-    flag(step) {
-      const flagged = !this.ratings[step].flagged;
-      if (this.change(step, { flagged })) announce(`Step ${step + 1} ${flagged ? "marked as unsure" : "not unsure any more"}.`);
-    }
-
-    undo() {
-      if (this.busy) return;
-      const last = this.history.pop();
-      if (!last) return announce("There is nothing to undo.");
-      Object.assign(this.ratings[last.step], { rating: last.rating, flagged: last.flagged });
-      this.paint(last.step);
-      this.keep();
-      this.goTo(last.step);
-      announce(`Undone at step ${last.step + 1}.`);
-    }
-
-    goTo(step, { scroll = true } = {}) {
-      this.tick();
-      const previous = this.steps[this.focus];
-      this.focus = Math.max(0, Math.min(step, this.steps.length - 1));
-      const element = this.steps[this.focus];
-      for (const [one, index] of [[previous, -1], [element, 0]]) {
-        one.tabIndex = index;
-        one.toggleAttribute("data-focused", index === 0);
-        for (const button of one.querySelectorAll("[data-rating]")) button.tabIndex = index;
-      }
-      element.focus({ preventScroll: true });
-      if (scroll) element.scrollIntoView({ block: "nearest" });
-    }
-
-    // Steps after the first mistake can be read when unfolded, not rated, so the arrows stop at the mistake.
-    move(by) { this.goTo(Math.min(this.focus + by, this.end - 1)); }
-
-    // --- painting --------------------------------------------------------------------------------------------------------
-
-    paint(step) { this.paintStep(step); this.paintRest(); }
-
-    paintStep(step) {
-      const element = this.steps[step], { rating, flagged } = this.ratings[step];
-      element.dataset.rated = rating ?? "";
-      element.toggleAttribute("data-flagged", flagged);
-      shown($(".flag", element), flagged);
-      for (const button of element.querySelectorAll("[data-rating]")) button.setAttribute("aria-pressed", String(Number(button.dataset.rating) === rating));
-    }
-
-    paintAll() {
-      this.folded = undefined;
-      this.steps.forEach((_, step) => this.paintStep(step));
-      this.paintRest();
-      this.goTo(this.missing[0] ?? this.end - 1);
-    }
-
-    // What depends on all steps: the fold behind a mistake, the progress, the word on what comes next.
-    paintRest() {
-      const { end, missing } = this, later = this.steps.length - end;
-      if (this.folded !== end || this.foldedOpen !== this.unfolded) {
-        for (let step = Math.min(this.folded ?? 0, end); step < this.steps.length; step += 1) {
-          this.steps[step].toggleAttribute("data-beyond", step >= end);
-          shown(this.steps[step], step < end || this.unfolded);
-        }
-        [this.folded, this.foldedOpen] = [end, this.unfolded];
-      }
-      shown($("[data-folded]", this.root), later > 0);
-      $("[data-folded-text]", this.root).textContent = `${plural(later, "later step")} after the first mistake: not labeled.`;
-      const unfold = $("[data-act=unfold]", this.root);
-      unfold.textContent = this.unfolded ? "Hide" : "Show";
-      unfold.setAttribute("aria-expanded", String(this.unfolded));
-
-      const answered = end - missing.length;
-      $("[data-progress-text]").textContent = `${answered} of ${plural(end, "step")}`;
-      shown($("[data-progress]"), true);
-      paintDots(this.ratings.slice(0, end));
-      const ready = missing.length === 0;
-      $("[data-submit]", this.root).toggleAttribute("data-ready", ready && !this.busy);
-      $("[data-submit]", this.root).toggleAttribute("disabled", this.busy);
-      $("[data-act=undo]", this.root).disabled = this.busy || this.history.length === 0;
-      this.root.toggleAttribute("data-busy", this.busy);
-      $("[data-next]", this.root).textContent = this.busy
-        ? "Sending…"
-        : ready ? (this.isMistakeFound ? `First mistake: step ${end}. Ready to submit.` : "No mistake to the end. Ready to submit.") : `${plural(missing.length, "step")} to rate.`;
-    }
-
-    // --- ending ----------------------------------------------------------------------------------------------------------
-
-    submit() {
-      if (this.busy) return;
-      const [missing] = this.missing;
-      if (missing !== undefined) {
-        this.goTo(missing);
-        announce(`Step ${missing + 1} is not rated yet.`);
-        return this.steps[missing].animate?.([{ outlineOffset: "0px" }, { outlineOffset: "6px" }, { outlineOffset: "0px" }], 200);
-      }
-      this.finish(this.isMistakeFound ? "found_error" : "solution", "");
-    }
-
-    // Bad problem and give up keep what is rated from the first step on, without a gap.
-    finish(finish_reason, reason) {
-      this.tick();
-      const whole = finish_reason === "solution" || finish_reason === "found_error";
-      const ratings = this.wire(whole ? this.end : this.missing[0] ?? this.end);
-      const total_ms = Math.max(Date.now() - this.opened, Math.ceil(this.active));
-      this.hand(this.data.submitUrl, {
-        ...(!this.isReopened && { token: Number(this.data.token) }), submission_id: newId(), ratings, finish_reason, reason, active_ms: Math.round(this.active), total_ms,
-      });
-    }
-
-    skip(reason) { this.hand(this.data.skipUrl, { token: Number(this.data.token), reason }); }
-
-    // From here on the same body is sent until it is acknowledged, over reloads too: the server stores it once.
-    // The solution prepared ahead is put up at once; without one the page waits for the answer.
-    hand(url, body) {
-      this.draft.stop();
-      this.busy = true;
-      const next = ahead.take();
-      const claim = next && { ahead: Number(next.dataset.assignment), ahead_token: Number(next.dataset.token) };
-      outbox.add({ url, body: { ...body, ...claim }, key: this.key });
-      if (next) {
-        left = this;
-        showNext(next, { isAhead: true });
-      }
-      deliver();
-    }
-
-    lock() { this.busy = true; this.paintRest(); }
-    edit() { this.busy = false; this.load(); this.paintAll(); ahead.prepare(this.data); }
-
-    // The lease is this labeler's now: what was rated so far is told to the server.
-    confirm(seconds) {
-      [this.data.leaseSeconds, this.leased, this.isAhead] = [seconds, performance.now(), false];
-      this.draft.release();
-      if (outbox.first) return; // this one is submitted too
-      this.busy = false;
-      this.paintRest();
-      ahead.prepare(this.data);
-    }
-  }
+    deliver();
+  };
 
   let isDelivering = false;
   const deliver = async () => {
+    if (sitting && outbox.holds(sitting.key)) sitting.draft.stop(); // the submit says it all, and a draft after it would be refused
     if (!sitting?.isAhead) sitting?.lock();
     if (isDelivering) return sitting?.lock();
     isDelivering = true;
@@ -270,18 +60,22 @@
     }
   };
 
-  // --- around it ---------------------------------------------------------------------------------------------------------
+  // --- around it ---
 
   const begin = (options) => {
     const root = $("#work");
     sitting?.draft.stop();
-    sitting = "work" in root.dataset ? new Sitting(root, options) : null;
-    shown($("[data-progress]"), !!sitting);
+    sitting = null;
+    if (outbox.hasDelivered(keyOf(root), { since: performance.timeOrigin })) return location.reload(); // asked for before another tab's submit arrived
+    shown($("[data-progress]"), "work" in root.dataset);
+    Stepmark.showKeys(root);
     globalThis.htmx?.process(root);
+    sitting = "work" in root.dataset ? new (Stepmark[root.dataset.kind])(root, options) : null;
     if (!sitting) return $("[data-first]", root).focus();
     shown($("#give_up [value=skip]"), !sitting.isReopened);
+    sitting.load();
     sitting.paintAll();
-    if (!sitting.isAhead && !outbox.first) ahead.prepare(sitting.data);
+    prepare();
   };
 
   // Guidelines stay open or closed, and scrolled to where they were.
@@ -300,14 +94,18 @@
     swap(root);
     begin(options);
     scrollTo(0, 0);
-    if (sitting) announce(`Next solution, ${plural(sitting.steps.length, "step")}.`);
+    if (sitting) announce(sitting.greeting);
   };
 
   // A submit is stored. Its answer confirms the solution put up ahead, or brings another one where that was given on.
   const goOn = (answer, sent) => {
     if (answer.next) return location.assign(answer.next);
     if (typeof answer !== "string") {
-      if (sitting && Number(sitting.data.assignment) === sent.body.ahead) return sitting.confirm(answer.seconds);
+      if (sitting && Number(sitting.data.assignment) === sent.body.ahead) {
+        sitting.confirm(answer.seconds);
+        if (!outbox.first) sitting.unlock(); // else this one is submitted too
+        return prepare(answer.ahead);
+      }
       if (!outbox.first) location.reload(); // the solution it confirms was on the page before a reload
       return;
     }
@@ -330,9 +128,10 @@
     sitting.paintAll();
   };
 
-  const explain = (error) => Stepmark.explain(error, { edit: () => sitting?.edit() });
+  const prepare = (html) => { if (!sitting.isAhead && !outbox.first) ahead.prepare(sitting.data, html); };
+  const explain = Stepmark.explainHere = (error) => Stepmark.explain(error, { edit: () => { sitting?.edit(); prepare(); } });
 
-  // --- keys, clicks, dialogs ---------------------------------------------------------------------------------------------
+  // --- keys, clicks, dialogs ---
 
   const openReason = (id) => {
     if (sitting?.busy) return;
@@ -344,14 +143,17 @@
   const ACTS = {
     up: () => sitting.move(-1),
     down: () => sitting.move(1),
-    first: () => sitting.goTo(0),
-    last: () => sitting.goTo(sitting.end - 1),
+    first: () => sitting.goTo(sitting.places[0]),
+    last: () => sitting.goTo(sitting.places.at(-1)),
     undo: () => sitting.undo(),
     unsure: () => sitting.flag(sitting.focus),
     submit: () => sitting.submit(),
+    write: () => Stepmark.openWriting?.(sitting),
+    remove: () => { if (sitting.writing?.text !== undefined) sitting.write(undefined); },
     bad_problem: () => openReason("bad_problem"),
     give_up: () => openReason("give_up"),
     recent: () => { if (!sitting.busy && !sitting.isAhead && !sitting.isReopened) Stepmark.openRecent(); },
+    retry: () => sitting.retry(),
     unfold: () => { sitting.unfolded = !sitting.unfolded; sitting.paintRest(); },
   };
   const act = (name) => {
@@ -366,7 +168,8 @@
     if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || $("dialog[open]")) return;
     const typing = event.target.closest("input, textarea, select, [contenteditable]");
     const pressing = ["Enter", " "].includes(event.key) && event.target.closest("a, button, summary");
-    const name = KEYS[event.key.length === 1 ? event.key.toLowerCase() : event.key];
+    if (typing?.matches("[data-wrong]") && ["Enter", "Escape"].includes(event.key)) return sitting.goTo(sitting.focus); // done: the keys rate again
+    const name = Stepmark.actOf(event);
     if (typing || pressing || !name) return;
     event.preventDefault();
     if (event.repeat && !["up", "down"].includes(name)) return; // a key held down must not rate a whole solution
@@ -374,35 +177,38 @@
   });
 
   document.addEventListener("click", (event) => {
-    const rating = event.target.closest("[data-rating]"), step = event.target.closest("[data-step]");
-    if (rating && sitting) return sitting.rate(Number(step.dataset.step), Number(rating.dataset.rating));
-    const button = event.target.closest("[data-act], [data-submit]");
+    const rating = event.target.closest("[data-rating]"), button = event.target.closest("[data-act], [data-submit]"), text = sitting?.textAt(event.target);
+    if (rating) return sitting?.rate(text, Number(rating.dataset.rating));
     if (button?.dataset.act === "close") return button.closest("dialog").close();
     if (button) {
+      if (text && sitting.places.includes(text)) sitting.goTo(text, { scroll: false }); // what is meant is where the button is
       act(button.dataset.act || "submit");
-      // After a click of the mouse the keys go on at the step, not at the button; who pressed it by key stays there.
+      // After a click of the mouse the keys go on at the text, not at the button; who pressed it by key stays there.
       if (event.detail && sitting && ["undo", "unsure", "unfold"].includes(button.dataset.act)) sitting.goTo(sitting.focus, { scroll: false });
       return;
     }
-    if (step && sitting && !getSelection().toString() && Number(step.dataset.step) < sitting.end) sitting.goTo(Number(step.dataset.step), { scroll: false });
+    if (text && !getSelection().toString() && sitting.places.includes(text)) sitting.goTo(text, { scroll: false });
   });
 
-  for (const form of document.querySelectorAll("[data-reason-form]")) {
-    const text = $("textarea", form);
+  const LONGEST_SKIP_REASON = 150; // characters
+  for (const form of document.querySelectorAll("[data-words-form]")) {
+    const { text } = form.elements;
     form.addEventListener("keydown", (event) => {
       if (event.key !== "Enter" || event.shiftKey || event.isComposing || event.target !== text) return;
       event.preventDefault();
       form.requestSubmit($("button.primary", form));
     });
-    form.addEventListener("submit", (event) => {
+    form.addEventListener("input", () => text.setCustomValidity(""));
+    if (text.required) form.addEventListener("submit", (event) => { // a reason
       const how = event.submitter.value, reason = text.value.trim();
       const long = how === "skip" && reason.length > LONGEST_SKIP_REASON;
+      event.preventDefault();
       text.setCustomValidity(!reason ? "Say in a few words why." : long ? `At most ${LONGEST_SKIP_REASON} characters when you hand it on.` : "");
-      if (!form.reportValidity()) return event.preventDefault();
+      if (!form.reportValidity()) return;
+      form.closest("dialog").close(); // first: it gives the focus back to where it was
       if (how === "skip") sitting.skip(reason);
       else sitting.finish(how, reason);
     });
-    text.addEventListener("input", () => text.setCustomValidity(""));
   }
 
   for (const sign of ["pointermove", "pointerdown", "wheel", "touchmove"]) addEventListener(sign, () => sitting?.tick(), { passive: true });
@@ -413,19 +219,19 @@
     sitting.draft.flush();
   });
   addEventListener("pagehide", () => { sitting?.draft.flush(); ahead.leave(); });
-  addEventListener("pageshow", (event) => { if (event.persisted && sitting && !sitting.busy) ahead.prepare(sitting.data); });
+  addEventListener("pageshow", (event) => { if (event.persisted && sitting && !sitting.busy) prepare(); });
 
   // A second tab works on the same solution: take over what it rated, and go on when it has submitted.
-  addEventListener("storage", (event) => {
+  addEventListener("storage", ({ key, newValue }) => {
     if (!sitting || sitting.busy) return;
-    if (event.key === sitting.key && event.newValue) {
-      const other = JSON.parse(event.newValue);
-      if (other.revision <= sitting.draft.revision) return;
-      sitting.draft.stop();
-      sitting.load({ isOwn: false }); // the other tab tells the server
+    if (key === sitting.key && newValue) {
+      if (JSON.parse(newValue).revision <= sitting.draft.revision) return;
+      sitting.load();
       sitting.paintAll();
     }
-    if (event.key === outbox.key && !event.newValue) location.reload();
+    if (!key?.startsWith(outbox.prefix)) return;
+    if (!newValue && !outbox.first) location.reload();
+    if (newValue && outbox.holds(sitting.key)) deliver(); // that tab may be closed before its submit arrives; delivered twice is stored once
   });
 
   // Somebody at work keeps the solution: the lease is renewed before it runs out, and left to run out after they are gone.
@@ -437,7 +243,15 @@
     post(sitting.data.extendUrl, { token: Number(sitting.data.token) }).then(({ seconds }) => { held.data.leaseSeconds = seconds; }).catch(() => {});
   }, 15_000);
 
+  // The search in the guidelines comes with their first opening.
+  document.addEventListener("toggle", ({ target }) => {
+    const { script } = target.dataset;
+    if (!script || !target.open || $(`script[src="${script}"]`)) return;
+    document.head.append(Object.assign(document.createElement("script"), { src: script }));
+  }, { capture: true });
+
   store.forgetOld();
+  Stepmark.showKeys(document);
   Stepmark.show($("#work"));
   begin();
   if (outbox.first) deliver(); // a reload came between a submit and its answer

@@ -3,7 +3,7 @@
 (() => {
   "use strict";
 
-  // --- splitting ---------------------------------------------------------------------------------------------------------
+  // --- splitting ---
 
   const ENVIRONMENTS = "(?:align|gather|equation|alignat|split|CD)\\*?";
   const FENCED = [
@@ -122,7 +122,7 @@
   Object.assign(Stepmark, { split, splitAnswer, setFormula });
   if (typeof document === "undefined") return;
 
-  // --- showing -----------------------------------------------------------------------------------------------------------
+  // --- showing ---
 
   const script = document.currentScript;
   const UNSEEN = /[\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff]/;

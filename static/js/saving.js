@@ -4,25 +4,27 @@
   "use strict";
   const Stepmark = (globalThis.Stepmark ||= {});
   const DRAFT_DELAY = 300, SAVING_WORD_DELAY = 800, RETRY_FIRST = 1000, RETRY_MOST = 20_000, TIMEOUT = 20_000; // milliseconds
-  const KEEP_DAYS = 14;
+  const KEEP_DAYS = 14, KEEP_DELIVERED = 20;
   const WORDS = { saved: "Saved", saving: "Saving…", retrying: "Not saved yet, retrying" };
 
-  // --- the browser's own copy --------------------------------------------------------------------------------------------
+  // --- the browser's own copy ---
 
   const memory = new Map(); // where storage is closed or full, the copy lives as long as the page
   const store = {
-    get(key) { try { const text = localStorage.getItem(key); return JSON.parse(text ?? memory.get(key) ?? "null"); } catch { return null; } },
+    get(key) { try { return JSON.parse(memory.get(key) ?? localStorage.getItem(key)); } catch { return null; } },
     set(key, value) {
       const text = JSON.stringify(value);
       try { localStorage.setItem(key, text); memory.delete(key); } catch { memory.set(key, text); }
     },
+    share(key, value) { try { localStorage.setItem(key, JSON.stringify(value)); } catch { /* closed: no other tab would see it */ } },
     drop(key) { memory.delete(key); try { localStorage.removeItem(key); } catch { /* closed */ } },
+    keys(prefix) {
+      let names = [];
+      try { names = Object.keys(localStorage); } catch { /* closed */ }
+      return [...names, ...memory.keys()].filter((name) => name.startsWith(prefix));
+    },
     forgetOld() {
-      try {
-        for (const key of Object.keys(localStorage).filter((name) => name.startsWith("stepmark.draft."))) {
-          if (Date.now() - (this.get(key)?.at || 0) > KEEP_DAYS * 86_400_000) this.drop(key);
-        }
-      } catch { /* closed */ }
+      for (const key of this.keys("stepmark.draft.")) if (Date.now() - (this.get(key)?.at || 0) > KEEP_DAYS * 86_400_000) this.drop(key);
     },
     get isClosed() { return memory.size > 0; },
   };
@@ -35,7 +37,7 @@
     return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join("-");
   };
 
-  // --- the server --------------------------------------------------------------------------------------------------------
+  // --- the server ---
 
   // What the server refused for good: code and message are its own words.
   class Refused extends Error {
@@ -87,7 +89,7 @@
     }
   };
 
-  // --- what the page shows of it -----------------------------------------------------------------------------------------
+  // --- what the page shows of it ---
 
   let wordTimer = 0;
   const showStatus = (status) => {
@@ -101,22 +103,29 @@
     else say();
   };
 
-  // --- what is submitted and not acknowledged -----------------------------------------------------------------------------
+  // --- what is submitted and not acknowledged ---
 
-  // Submissions in the order they were made, over reloads too. Each waits for the one before it, whose answer makes its lease good.
+  // Submissions in the order they were made, over reloads too. Each waits for the one before it, whose answer makes its lease good. Each has a key
+  // of its own: two tabs add and drop at the same time.
   class Outbox {
-    constructor(key) { this.key = key; }
-    get all() { return [store.get(this.key) || []].flat(); }
+    constructor(labeler) { [this.prefix, this.deliveredKey] = [`stepmark.outbox.${labeler}.`, `stepmark.delivered.${labeler}`]; }
+    get all() { return store.keys(this.prefix).sort().map((place) => ({ ...store.get(place), place })); }
     get first() { return this.all[0]; }
-    add(sent) { store.set(this.key, [...this.all, { ...sent, id: newId() }]); }
-    drop({ id }) {
-      const left = this.all.filter((one) => one.id !== id);
-      if (left.length) store.set(this.key, left); else store.drop(this.key);
+    add(sent) { store.set(`${this.prefix}${Date.now()}.${newId()}`, sent); }
+    holds(key) { return this.all.some((sent) => sent.key === key); }
+
+    // A page that another tab asked for before the answer came would offer the same work anew: it is remembered for a while.
+    drop({ place, key }) {
+      const last = Object.entries(store.get(this.deliveredKey) || {}).slice(1 - KEEP_DELIVERED);
+      store.share(this.deliveredKey, Object.fromEntries([...last.filter(([one]) => one !== key), [key, Date.now()]]));
+      store.drop(place);
     }
-    clear() { store.drop(this.key); }
+    hasDelivered(key, { since }) { return store.get(this.deliveredKey)?.[key] > since; }
+
+    clear() { for (const { place } of this.all) store.drop(place); }
   }
 
-  // --- the draft of one sitting ------------------------------------------------------------------------------------------
+  // --- the draft of one sitting ---
 
   // Keeps {ratings, ...} of one claim. `onRefused` is told when the server wants no more of it.
   class DraftKeeper {
@@ -125,11 +134,16 @@
       Object.assign(this, { key, url, token, revision, onRefused, isHeld, stopped: new AbortController(), sending: false, timer: 0 });
     }
 
-    // Write the copy now, tell the server soon.
+    // Write the copy now, under a revision of its own.
     keep(state) {
       this.revision += 1;
       store.set(this.key, { ...state, revision: this.revision, at: Date.now() });
-      this.unsent = state.ratings;
+      this.owe(state.ratings);
+    }
+
+    // Tell the server soon, under the revision they have. Also what another tab of this browser rated: it may be closed before it could tell.
+    owe(ratings) {
+      this.unsent = ratings;
       if (!this.url) return; // a correction is kept in this browser alone until it is submitted
       showStatus(document.querySelector("[data-status]").dataset.status === "retrying" ? "retrying" : "saving");
       clearTimeout(this.timer);

@@ -6,6 +6,7 @@
   const reload = () => location.reload();
   const TROUBLE = {
     lease_lost: ["This solution is no longer yours", "Nothing else is lost: all you submitted before is stored.", "Take the next solution", reload],
+    withdrawn: ["This solution was withdrawn", "Nothing else is lost: all you submitted before is stored.", "Take the next solution", reload],
     submission_conflict: ["This was submitted before, with other ratings", "The ratings that arrived first are stored and stay as they are.", "Take the next solution", reload],
     signed_out: ["You are signed out", "Your ratings stay in this browser and are sent after you sign in here again.", "Sign in", reload],
     csrf: ["This page is too old", "Your ratings stay in this browser and are there again after the reload.", "Reload the page", reload],

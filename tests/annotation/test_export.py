@@ -14,7 +14,7 @@ from django.db import connection
 from annotation import export, ingest, labels, queue
 from annotation.export.prm800k import write_prm800k
 from annotation.ingest import BadFile
-from annotation.models import Annotation, Problem, Project, Snapshot, SnapshotItem, Solution
+from annotation.models import Annotation, Batch, Problem, Project, Snapshot, SnapshotItem, Solution, StepAlternative
 from tests import make
 from tests.annotation.test_formats import completion, step, write
 from tests.annotation.test_ingest import KIM, LEE, WALKED, record
@@ -31,12 +31,14 @@ def written(project: Project, **options: tuple[str, ...]) -> list[bytes]:
     return out.getvalue().splitlines()
 
 
-def label(project: Project, *ratings: int, finish_reason: str, reason: str = "") -> Annotation:
+def label(project: Project, *ratings: int | labels.Rating, finish_reason: str, reason: str = "") -> Annotation:
+    """Label the next solution: a rating for each step, then whatever else is said, as the browser sends it."""
     ann = make.ann(project)
     lease = queue.lease_next(ann, project=project)
     return labels.submit(
         lease.assignment_id, labeler=ann, token=lease.token, submission_id=uuid4(), finish_reason=finish_reason, reason=reason,
-        ratings=[{"step": index, "rating": rating} for index, rating in enumerate(ratings)], active_ms=4_000, total_ms=5_000,
+        ratings=[{"step": index, "rating": one} if isinstance(one, int) else one for index, one in enumerate(ratings)],
+        active_ms=4_000, total_ms=5_000,
     )  # fmt: skip
 
 
@@ -175,7 +177,99 @@ def test_giving_up_before_the_first_rating_leaves_a_step_without_completions(tmp
     assert export.check_prm800k(write(tmp_path / "own.jsonl", line)).violations == []
 
 
+SUM = ["Add.", "It is 6.", "So 6.\n\n# Answer\n\n6"]
+SLIP = (1, -1, {"step": 1, "position": 2, "rating": 1}, {"step": 1, "position": 1, "rating": 0, "flagged": True})
+MINE = {"step": 1, "rating": None, "text": "It is 5."}
+WALKING = (
+    {"step": 0, "rating": -1}, {"step": 0, "position": 1, "rating": 1, "chosen": True},
+    {"step": 1, "rating": -1}, {"step": 1, "position": 1, "rating": 0}, {"step": 1, "position": 2, "rating": -1, "flagged": True}, MINE,
+    {"step": 2, "rating": -1}, {"step": 2, "text": "So 5.\n\n# Answer\n\n5"},
+)  # fmt: skip
+
+
+def with_alternatives(**fields: object) -> Project:
+    """A project with one solution of three steps, which has an alternative at its first step and two at its second."""
+    project = make.project(**fields)
+    solution = make.solution(make.problem(project), SUM, final_answer="6")
+    for index, position, text in ((0, 1, "Count."), (1, 1, "Hm."), (1, 2, "It is five.")):
+        StepAlternative.objects.create(solution=solution, step_index=index, position=position, text=text)
+    make.batch(project, [solution])
+    return project
+
+
+@pytest.mark.parametrize("mine", [(), (MINE,)], ids=["", "and one written by hand"])
+def test_alternatives_at_the_first_mistake_leave_as_in_phase_2(tmp_path: Path, mine: tuple) -> None:
+    project = with_alternatives(alternatives_after_error=True)
+    label(project, *SLIP, *mine, finish_reason="found_error")
+    (line,) = written(project)
+    assert json.loads(line)["label"]["steps"] == [
+        step([completion("Add.", 1, None)], chosen=0),
+        step(
+            [completion("It is 6.", -1, None), completion("Hm.", 0, True), completion("It is five.", 1, False)],
+            human="It is 5." if mine else None,
+        ),
+    ]
+    report = export.check_prm800k(write(tmp_path / "own.jsonl", line))
+    assert (report.violations, report.gaps["a human completion at the first mistake"]) == ([], len(mine))
+
+
+def test_a_walk_leaves_as_a_record_of_phase_1(tmp_path: Path) -> None:
+    project = with_alternatives(step_source="interactive")
+    label(project, *WALKING, finish_reason="solution")
+    (line,) = written(project)
+    left = json.loads(line)
+    assert (left["generation"], left["is_initial_screening_question"]) == (None, False)
+    assert left["question"] == {"problem": Problem.objects.get().statement, "ground_truth_answer": Problem.objects.get().answer}
+    assert left["label"]["steps"] == [
+        step([completion("Add.", -1), completion("Count.", 1)], chosen=1),
+        step([completion("It is 6.", -1), completion("Hm.", 0), completion("It is five.", -1, True)], human="It is 5."),
+        step([completion(SUM[2], -1)], human="So 5.\n\n# Answer\n\n5"),
+    ]
+    report = export.check_prm800k(write(tmp_path / "own.jsonl", line))
+    assert (report.violations, dict(report.gaps)) == ([], {})
+
+
+@pytest.mark.parametrize("sent", [(), WALKING[:2], WALKING[:3]], ids=["at once", "after a choice", "amid a step"])
+def test_a_walk_broken_off_leaves_its_last_step_as_phase_1_does(tmp_path: Path, sent: tuple) -> None:
+    project = with_alternatives(step_source="interactive")
+    label(project, *sent, finish_reason="give_up", reason="hard")
+    (line,) = written(project)
+    last = json.loads(line)["label"]["steps"][-1]
+    assert (last["chosen_completion"], last["human_completion"], last["completions"][-1]["rating"]) == (None, None, None)
+    assert export.check_prm800k(write(tmp_path / "own.jsonl", line)).violations == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "sent", "finish_reason"),
+    [
+        ({"alternatives_after_error": True}, SLIP, "found_error"),
+        ({"alternatives_after_error": True}, (*SLIP, MINE), "found_error"),
+        ({"alternatives_after_error": True}, (), "give_up"),
+        ({"step_source": "interactive"}, WALKING, "solution"),
+        ({"step_source": "interactive"}, WALKING[:3], "give_up"),
+        ({"step_source": "interactive"}, (), "bad_problem"),
+    ],
+    ids=["phase 2", "phase 2 by hand", "phase 2 given up", "phase 1", "phase 1 given up", "phase 1 at once"],
+)
+@pytest.mark.parametrize("into", ["solution", "interactive"])
+def test_what_people_labeled_here_comes_back_from_a_file(tmp_path: Path, fields: dict, sent: tuple, finish_reason: str, into: str) -> None:
+    project, other = with_alternatives(**fields), make.project("other", step_source=into)
+    label(project, *sent, finish_reason=finish_reason, reason="because")
+    (line,) = written(project)
+    ingest.load_solutions(write(tmp_path / "own.jsonl", line), project=other)
+    assert written(other) == [line]
+
+
 # --- snapshots -----------------------------------------------------------------------------------------------------------
+
+
+def test_practice_is_in_no_snapshot() -> None:
+    project = make.project()
+    make.batch(project, make.solutions(project, 1))
+    label(project, 1, -1, finish_reason="found_error")
+    assert export.take_snapshot(project).count == 1
+    Batch.objects.update(kind="practice")
+    assert export.take_snapshot(project).count == 0
 
 
 def test_a_snapshot_never_changes(tmp_path: Path) -> None:
@@ -250,6 +344,27 @@ def test_labeled_solutions_have_a_rating_per_step_and_the_alternatives(tmp_path:
     assert (second.steps, second.ratings) == (("Add.", "So 6.\n\n# Answer\n\n6"), (1, -1))
     assert second.alternatives == ((1, "So 5.", 1),)
     assert second.solution_id == Solution.objects.get(steps=list(second.steps)).pk
+
+
+def test_a_walk_is_trained_on_along_what_was_gone_on_from(tmp_path: Path) -> None:
+    project = with_alternatives(step_source="interactive")
+    label(project, *WALKING, finish_reason="solution")
+    (walk,) = labeled(project)
+    assert (walk.steps, walk.ratings) == (("Count.", "It is 5.", "So 5.\n\n# Answer\n\n5"), (1, None, None))
+    assert walk.alternatives == ((0, "Add.", -1), (1, "It is 6.", -1), (1, "Hm.", 0), (1, "It is five.", -1), (2, SUM[2], -1))
+
+
+def test_a_walk_broken_off_is_trained_on_up_to_the_last_rating() -> None:
+    project = with_alternatives(step_source="interactive")
+    label(project, *WALKING[:4], finish_reason="give_up", reason="hard")
+    (walk,) = labeled(project)
+    assert (walk.steps, walk.ratings, walk.alternatives) == (("Count.", "It is 6."), (1, -1), ((0, "Add.", -1), (1, "Hm.", 0)))
+
+
+def test_a_walk_without_a_rating_is_not_trained_on() -> None:
+    project = with_alternatives(step_source="interactive")
+    label(project, finish_reason="give_up", reason="hard")
+    assert (labeled(project), len(written(project))) == ([], 1)
 
 
 @pytest.mark.django_db(transaction=True)
@@ -360,7 +475,7 @@ BENT: list[tuple[int, str, Callable[[dict], object]]] = [
     (ERROR, "nothing was chosen", lambda r: at(r, "label", "steps", 0).update(chosen_completion=None)),
     (ERROR, "chosen_completion is no place", lambda r: at(r, "label", "steps", 0).update(chosen_completion=1)),
     (ERROR, "found_error, but", lambda r: at(r, *LAST, "completions", 0).update(rating=0)),
-    (ERROR, "a human completion", lambda r: at(r, *LAST).update(step(None, human="a") | {"completions": at(r, *LAST, "completions")})),
+    (ERROR, "a human completion", lambda r: at(r, "label", "steps", 0).update(human_completion=step(None, human="a")["human_completion"])),
     (WALK, "rated 0; in phase 1 only", lambda r: at(r, "label", "steps", 0, "completions", 0).update(rating=0)),
     (WALK, "human_completion has the keys", lambda r: at(r, "label", "steps", 1, "human_completion").pop("source")),
     (WALK, "human_completion is bent", lambda r: at(r, "label", "steps", 1, "human_completion").update(rating=1)),

@@ -61,6 +61,17 @@ def test_a_generic_line_carries_its_problem() -> None:
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("given", [{"2": ["So 6.", "So 7."], "1": ["Count."]}, [["Count."], ["So 6.", "So 7."]]], ids=["by number", "list"])
+def test_a_generic_line_may_bring_other_texts_for_its_steps(given: object) -> None:
+    (solution,) = read("generic", {**GENERIC, "alternatives": given})
+    assert sorted(solution.alternatives) == [(0, "Count."), (1, "So 6."), (1, "So 7.")]
+
+
+def test_rated_steps_may_have_alternatives_too() -> None:
+    (solution,) = read("generic", {**GENERIC, "steps": [{"text": "Add.", "rating": -1}], "alternatives": [["Count."]]})
+    assert (solution.alternatives, annotation(solution).finish_reason) == (((0, "Count."),), "found_error")
+
+
 def test_gsm8k_solutions_lose_their_calculations_and_keep_their_answer() -> None:
     line = {
         "question": "q",
@@ -201,6 +212,11 @@ BAD_VALUES = [
     ("generic", {"problem": "p", "steps": [{"text": "a", "rating": 1}], "finish_reason": "tired"}, "finish_reason is 'tired'"),
     ("generic", {"problem": "p", "steps": [{"text": "a", "rating": 1, "flagged": "no"}]}, "'flagged' is 'no'"),
     ("generic", {"problem": "p", "answer": ["5"], "steps": ["a"]}, "'answer' is a list"),
+    ("generic", {**GENERIC, "alternatives": {"0": ["a"]}}, "'alternatives' has the key '0'"),
+    ("generic", {**GENERIC, "alternatives": {"two": ["a"]}}, "'alternatives' has the key 'two'"),
+    ("generic", {**GENERIC, "alternatives": ["a"]}, "the alternatives of step 1 are no list of texts"),
+    ("generic", {**GENERIC, "alternatives": {"1": [5]}}, "the alternatives of step 1 are no list of texts"),
+    ("generic", {**GENERIC, "alternatives": "a"}, "'alternatives' is no object"),
     ("gsm8k_solutions", {"question": "q", "ground_truth": "no answer here", "6b": {"solution": "a"}}, "states no answer"),
     ("prm800k", bad_prm800k(labeler="bob"), "the labeler is 'bob'"),
     ("prm800k", bad_prm800k(timestamp="yesterday"), "the timestamp is 'yesterday'"),
@@ -226,6 +242,10 @@ def with_steps(*steps: str) -> NewSolution:
     return read("generic", {**GENERIC, "steps": list(steps)})[0]
 
 
+def beside(alternatives: dict) -> NewSolution:
+    return read("generic", {**GENERIC, "alternatives": alternatives})[0]
+
+
 @pytest.mark.parametrize(
     ("solution", "reason"),
     [
@@ -241,6 +261,10 @@ def with_steps(*steps: str) -> NewSolution:
         (read("generic", {**GENERIC, "answer": "\0"})[0], "the answer holds a NUL"),
         (read("generic", {**GENERIC, "split": "valid"})[0], "the split is 'valid'"),
         (read("prm800k", phase1(step([completion("a"), completion("\0")], chosen=0)))[0], "a completion of step 1 holds a NUL"),
+        (beside({"3": ["a"]}), "step 3 has alternatives, but the solution has 2 steps"),
+        (beside({"2": [" "]}), "an alternative of step 2 is empty"),
+        (beside({"2": ["a\0b"]}), "an alternative of step 2 holds a NUL"),
+        (beside({"1": [str(number) for number in range(17)]}), "step 1 has 17 alternatives, the limit is 16"),
     ],
 )  # fmt: skip
 def test_a_text_beyond_the_limits_is_named(solution: NewSolution, reason: str) -> None:

@@ -160,6 +160,29 @@ def test_the_source_is_that_of_the_file_or_else_the_one_given(tmp_path: Path) ->
     assert list(Solution.objects.order_by("pk").values_list("source", flat=True)) == ["ours", "gpt"]
 
 
+def shown() -> list[tuple[int, int, str]]:
+    return list(StepAlternative.objects.order_by("step_index", "position").values_list("step_index", "position", "text"))
+
+
+def test_alternatives_load_once_in_the_order_of_the_file(tmp_path: Path) -> None:
+    project = make.project()
+    path = write(tmp_path / "f.jsonl", {**GENERIC, "alternatives": {"1": ["So 6.", "Count.", GENERIC["steps"][0], "So 6."]}})
+    first, again = (ingest.load_solutions(path, project=project) for _ in range(2))
+    assert shown() == [(0, 1, "So 6."), (0, 2, "Count.")]
+    assert (first.alternatives, first.new_alternatives, again.new_alternatives) == (4, 2, 0)
+    assert "2 new alternatives (4 in the file)" in str(first)
+
+
+def test_later_alternatives_stand_behind_those_there_whoever_wrote_them(tmp_path: Path) -> None:
+    project = make.project()
+    ingest.load_solutions(write(tmp_path / "f.jsonl", GENERIC), project=project)
+    mine = {"solution": Solution.objects.get(), "step_index": 0, "position": 1, "text": "Count.", "author": make.ann(project)}
+    StepAlternative.objects.create(**mine)
+    report = ingest.load_solutions(write(tmp_path / "g.jsonl", {**GENERIC, "alternatives": [["Count.", "So 6."]]}), project=project)
+    assert (report.new_solutions, report.new_alternatives) == (0, 2)
+    assert shown() == [(0, 1, "Count."), (0, 2, "Count."), (0, 3, "So 6.")]
+
+
 def test_values_load_as_files_do() -> None:
     project, problem = make.project(), NewProblem("What is 2 + 3?", "5", external_id="sum-1", subject="Sums", level="1")
     rows = [NewSolution(problem, (f"way {way}\n\n# Answer\n\n{way}",), str(way), "us") for way in range(5, 8)]

@@ -15,7 +15,7 @@ from django.urls import reverse
 from sesame.utils import get_query_string
 
 from annotation import export, labels, queue
-from annotation.models import Annotation, Draft, Membership, Project, Role, SeatState
+from annotation.models import Annotation, Assignment, Draft, Membership, Project, Role, SeatState
 from tests import make
 
 pytestmark = pytest.mark.django_db
@@ -249,7 +249,7 @@ def test_work_at_a_lease_keeps_it(project: Project, ann: Client) -> None:
 
 def test_a_lost_lease_is_said_and_the_work_is_kept(project: Project, ann: Client) -> None:
     held = claim(page(ann, project))
-    taken = queue.Assignment.objects.filter(pk=held["assignment"])
+    taken = Assignment.objects.filter(pk=held["assignment"])
     taken.update(labeler=make.ben(project), token=held["token"] + 1)
     answer = post(ann, "submit", held["assignment"], submission(held["token"], rated(1, 1, 1)))
     assert refusal(answer) == (409, "lease_lost")
@@ -262,7 +262,7 @@ def test_somebody_elses_seat_takes_nothing(project: Project, ann: Client) -> Non
     ben = signed_in(make.ben(project))
     body = submission(held["token"], rated(1, 1, 1))
     assert refusal(post(ben, "submit", held["assignment"], body)) == (409, "lease_lost")
-    assert queue.Assignment.objects.get(pk=held["assignment"]).state == SeatState.LEASED
+    assert Assignment.objects.get(pk=held["assignment"]).state == SeatState.LEASED
     stranger = signed_in(make.eve())
     assert refusal(post(stranger, "submit", held["assignment"], body)) == (404, "not_found")
     assert refusal(post(stranger, "submit", 10**30, body)) == (404, "not_found")

@@ -57,11 +57,11 @@ class Visitors:
     def leave(self) -> None:
         """Close all pages once the server has answered: a request still running would meet the emptying of the database."""
         for context in self.contexts:
+            context.route("**/*", lambda route: route.abort())
             for page in context.pages:
                 until = time.monotonic() + 5
                 while self.in_flight and time.monotonic() < until:
                     page.wait_for_timeout(20)
-                context.route("**/*", lambda route: route.abort())
                 page.goto("about:blank")  # a page that is left sends its last draft
             context.close()
 

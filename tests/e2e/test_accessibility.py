@@ -1,5 +1,6 @@
 """axe-core finds nothing on any page, in any of its states: wide and narrow, light and dark."""
 
+import uuid
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -7,10 +8,11 @@ from pathlib import Path
 import pytest
 from django.db.models.functions import Now
 from django.template.loader import render_to_string
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from active_learning.models import ModelVersion, Round, Worker
-from annotation.models import Project
+from annotation import labels, queue
+from annotation.models import Assignment, Project
 from tests import make
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -51,6 +53,16 @@ def busy_project() -> Project:
     Worker.objects.create(name="asleep", queues="celery", heartbeat_at=Now() - timedelta(hours=1))
     Worker.objects.create(name="awake", queues="celery", heartbeat_at=Now())
     return project
+
+
+def reviewed(project: Project) -> str:
+    """Label one solution and return the path at which the label is shown."""
+    lease = queue.lease_next(make.ann(project), project=project)
+    stored = labels.submit(
+        lease.assignment_id, labeler=make.ann(), token=lease.token, submission_id=uuid.uuid4(), active_ms=1, total_ms=1,
+        ratings=[{"step": 0, "rating": 1}, {"step": 1, "rating": -1}], finish_reason="found_error",
+    )  # fmt: skip
+    return f"/p/{project.slug}/labels/{stored.pk}/"
 
 
 def test_axe_notices_what_is_wrong(visit: Visit) -> None:
@@ -105,6 +117,63 @@ def test_the_dialogs_of_labeling_have_no_violation(visit: Visit, look: dict) -> 
         page.keyboard.press("Escape")
 
 
+def test_the_labeling_page_has_no_violation_at_any_point_of_a_sitting(visit: Visit, look: dict) -> None:
+    page = visit(make.ann(busy_project()), "/p/sums/label/", **look)
+    expect(page.locator("[data-step='0'] .katex")).to_have_count(1)
+    expect(page.locator("[data-ahead-ready]")).to_be_attached()
+    assert violations(page) == [], "fresh"
+    page.keyboard.press("3")
+    page.keyboard.press("u")
+    assert violations(page) == [], "half rated"
+    page.keyboard.press("1")
+    page.get_by_role("button", name="Show").click()
+    expect(page.locator("[data-beyond]").first).to_be_visible()
+    assert violations(page) == [], "unfolded behind the mistake"
+
+    held: list[Route] = []
+    is_held = True
+    page.route("**/submit/", lambda route: held.append(route) if is_held else route.continue_())
+    page.keyboard.press("Enter")
+    expect(page.locator("[data-progress-text]")).to_have_text("0 of 4 steps")
+    assert violations(page) == [], "the next one, put up ahead"
+    page.keyboard.press("1")
+    page.keyboard.press("Enter")
+    expect(page.locator("[data-busy]")).to_be_attached()
+    assert violations(page) == [], "submitted"
+    is_held = False
+    held[0].continue_()
+    expect(page.locator("[data-busy]")).to_have_count(0)
+    expect(page.locator("[data-status]")).to_have_text("Saved")
+
+
+def test_the_labeling_page_has_no_violation_in_trouble_nor_when_reopened(visit: Visit, look: dict) -> None:
+    project = busy_project()
+    page = visit(make.ann(project), "/p/sums/label/", **look)
+    expect(page.locator("[data-ahead-ready]")).to_be_attached()
+    page.keyboard.press("1")
+    page.keyboard.press("Enter")
+    expect(page.locator("[data-today]")).to_contain_text("today 1")
+    page.keyboard.press("r")
+    expect(page.locator("#recent a")).to_be_focused()
+    assert violations(page) == [], "the last submissions"
+    page.keyboard.press("Enter")
+    expect(page.locator("[data-reopened]")).to_be_attached()
+    assert violations(page) == [], "reopened"
+    page.get_by_role("link", name="Back without a change").click()
+    expect(page.locator("[data-reopened]")).to_have_count(0)
+    expect(page.locator("[data-step='0']")).to_be_focused()
+    page.route("**/draft/", lambda route: route.abort())
+    page.keyboard.press("3")
+    expect(page.locator("[data-status]")).to_have_text("Not saved yet, retrying")
+    assert violations(page) == [], "retrying"
+    page.unroute("**/draft/")
+    Assignment.objects.filter(state="leased").update(labeler=make.ben(project), token=9)
+    page.keyboard.press("1")
+    page.keyboard.press("Enter")
+    expect(page.locator("#trouble")).to_contain_text("no longer yours")
+    assert violations(page) == [], "no longer yours"
+
+
 def test_a_page_without_work_has_no_violation(visit: Visit, look: dict) -> None:
     page = visit(make.ann(make.project("sums")), "/p/sums/label/", **look)
     expect(page.locator("[data-nothing]")).to_be_visible()
@@ -119,3 +188,15 @@ def test_an_error_page_has_no_violation(visit: Visit, look: dict, name: str) -> 
     page.goto(page.url.replace("sign-in", "broken"))
     expect(page.locator("h1")).to_be_visible()
     assert violations(page) == []
+
+
+def test_the_labels_that_are_looked_through_are_open_to_everybody(visit: Visit, look: dict) -> None:
+    project = busy_project()
+    path = reviewed(project)
+    page = visit(make.rita(project), "/p/sums/labels/", **look)
+    assert violations(page) == [], "list"
+    page.goto(page.url.replace("/p/sums/labels/", path))
+    expect(page.locator(".katex").first).to_be_visible()
+    assert violations(page) == [], "one of them"
+    page.get_by_text("As exported").click()
+    assert violations(page) == [], "as exported"

@@ -228,6 +228,19 @@ def test_after_enter_the_next_solution_does_not_wait_for_the_server(ann: Page, m
     assert [ratings(one) for one in Annotation.objects.order_by("pk")] == [[-1], [1, 0, -1]]
 
 
+def test_the_answer_to_a_submit_brings_the_solution_after_the_next_one(ann: Page) -> None:
+    expect_ahead(ann)
+    asked: list[str] = []
+    ann.on("request", lambda request: asked.append(request.url) if request.url.endswith("/ahead/") else None)
+    press(ann, "1 Enter")
+    expect_solution(ann, 2)
+    expect_ahead(ann)
+    assert asked == []
+    press(ann, "1 Enter")
+    expect_solution(ann, 3)
+    assert Annotation.objects.count() == 2
+
+
 def test_two_submits_on_their_way_arrive_in_their_order(ann: Page, monkeypatch: pytest.MonkeyPatch) -> None:
     expect_ahead(ann)
     gate = Gate(monkeypatch)
@@ -500,7 +513,7 @@ def test_signing_in_anew_in_another_tab_stops_nothing(project: Project, ann: Pag
     second.get_by_label("Name").fill("ann")
     second.get_by_label("Password").fill("a good long one")
     second.get_by_role("button", name="Sign in").click()
-    expect(second.get_by_role("link", name="Start labeling")).to_be_visible()
+    expect(second.get_by_role("link", name="Go on labeling")).to_be_visible()
     press(ann, "1 Enter")  # with the new cookie, not with the token the page came with
     expect_solution(ann, 2)
 

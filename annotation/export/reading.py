@@ -1,0 +1,47 @@
+"""Stage: export, one annotation at a time: what a researcher looks through before taking a file away, shown as the file would have it."""
+
+from typing import Any
+
+from django.db.models import F, Min, Q
+
+from annotation.export.prm800k import prm800k_record
+from annotation.models import Annotation, FinishReason, Project
+
+PAGE = 50  # annotations listed at a time
+
+
+class NoSuchAnnotation(LookupError):
+    """This project has no such annotation."""
+
+
+def annotations_of(project: Project, *, finish_reason: str = "", before: int | None = None) -> tuple[list[Annotation], int | None]:
+    """Return the newest annotations of a project, the last first, and where to go on.
+
+    Each has the index of its `first_mistake` and the active `minutes`. `finish_reason` keeps those that ended so, `before` those older
+    than that one. A superseded revision is not listed. The second value is the next `before`, None at the end.
+    """
+    figures = {
+        "first_mistake": Min("steplabel__step_index", filter=Q(steplabel__rating=-1, steplabel__position=0)),
+        "minutes": F("active_ms") / 60_000.0,
+    }
+    kept = Annotation.objects.filter(solution__problem__project=project, superseded_by__isnull=True)
+    if finish_reason in FinishReason.values:
+        kept = kept.filter(finish_reason=finish_reason)
+    if before is not None:
+        kept = kept.filter(pk__lt=before)
+    found = list(kept.annotate(**figures).select_related("labeler", "solution__problem").order_by("-pk")[: PAGE + 1])
+    return found[:PAGE], found[PAGE - 1].pk if len(found) > PAGE else None
+
+
+def shown(project: Project, annotation_id: int) -> tuple[Annotation, dict[str, Any]]:
+    """Return an annotation and its PRM800K record, as the file would have it. Raises NoSuchAnnotation."""
+    kept = Annotation.objects.filter(solution__problem__project=project, pk=annotation_id).select_related("labeler", "superseded_by")
+    annotation = kept.first()
+    if annotation is None:
+        raise NoSuchAnnotation(f"{project} has no annotation {annotation_id}.")
+    return annotation, prm800k_record(annotation)
+
+
+def has_labels(project: Project) -> bool:
+    """Tell whether anything was labeled in a project."""
+    return Annotation.objects.filter(solution__problem__project=project).exists()

@@ -1,0 +1,253 @@
+"""Stage: labels, the sittings. Reads the seat a labeler holds and what was shown to them; writes Draft, Annotation, StepLabel, the
+steps written by hand and the seat's end. A submit is idempotent and fenced, and work that comes too late is kept as a draft.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+from uuid import UUID
+
+import orjson
+from django.contrib.auth.models import User
+from django.db import IntegrityError, connection, transaction
+from django.db.models import Max
+
+from annotation.completions import alternatives_at_error, free_position, hold_positions, tree_of
+from annotation.labels.rules import (
+    LARGEST,
+    LONGEST_SKIP_REASON,
+    MAX_STEPS,
+    Rating,
+    Work,
+    clean_reason,
+    ending,
+    rated_to_first_mistake,
+    refuse_unless,
+    walked,
+    well_formed,
+)
+from annotation.labels.statements import ANNOTATION, KEEP_DRAFT, REVISE, SUBJECT_OF_ANNOTATION, SUBJECT_OF_SEAT, SUBMIT
+from annotation.models import Annotation, Assignment, Draft, Event, SeatState, StepAlternative, StepSource, Task
+from annotation.queue import Claim, LeaseLost, broken_rule, fence, lease_reserved, lost, one_statement
+
+SUBMISSION_ONCE = "annotation_annotation_submission_id_key"
+SUPERSEDED_ONCE = "annotation_annotation_supersedes_id_key"
+
+
+class SubmissionConflict(Exception):
+    """This submission, or this revision, was made before with other content. What was stored first stands."""
+
+
+class NothingToRevise(LookupError):
+    """This person has no such annotation."""
+
+
+def save_draft(assignment_id: int, *, labeler: User, token: int, revision: int, ratings: Sequence[Rating]) -> int:
+    """Keep unfinished ratings and return the revision now stored; an older revision never overwrites a newer one.
+
+    Raises BadSubmission (malformed), LeaseLost (no longer this labeler's seat; `kept` tells whether the ratings are stored anyway).
+    """
+    refuse_unless(type(revision) is int and 0 <= revision <= LARGEST, "bad_revision", "A draft's revision counts up from 0.")
+    held, stored = _keep(assignment_id, labeler=labeler, token=token, revision=revision, ratings=well_formed(ratings, n_steps=MAX_STEPS))
+    if not held:
+        raise lost(assignment_id, labeler=labeler, kept=stored is not None)
+    if stored is None:
+        return Draft.objects.values_list("revision", flat=True).get(assignment=assignment_id, labeler=labeler, token=token)
+    return stored
+
+
+def submit(
+    assignment_id: int,
+    *,
+    labeler: User,
+    token: int,
+    submission_id: UUID,
+    ratings: Sequence[Rating],
+    finish_reason: str,
+    reason: str = "",
+    active_ms: int,
+    total_ms: int,
+    ahead: Claim | None = None,
+) -> Annotation:
+    """Store the labels of one sitting and close the seat, all or nothing; the same submission again returns what it stored.
+
+    ahead: the seat rendered ahead, which becomes the lease in the same transaction if it is still reserved. The time alone refuses
+    nothing: after a lapsed lease the work is good as long as nobody took the seat. Raises BadSubmission, SubmissionConflict (this
+    submission_id came with other content), LeaseLost (`kept`: the work is stored as a draft).
+    """
+    if (subject := _subject(SUBJECT_OF_SEAT, assignment=assignment_id)) is None:
+        raise LeaseLost
+    work = _checked(subject, ratings, finish_reason=finish_reason, reason=reason, active_ms=active_ms, total_ms=total_ms)
+    body_hash = _hash(assignment_id, labeler, work)
+    reserved = {"ahead": ahead.assignment_id, "ahead_token": ahead.token} if ahead else {"ahead": None, "ahead_token": None}
+    try:
+        return _store(SUBMIT, subject, work, labeler=labeler, submission_id=submission_id, body_hash=body_hash, token=token, **reserved)
+    except (LeaseLost, IntegrityError) as error:
+        rule = broken_rule(error) if isinstance(error, IntegrityError) else None
+        if ahead and rule == "seat_one_lease":  # another tab took a lease this moment: the work counts, the reservation waits
+            return submit(
+                assignment_id, labeler=labeler, token=token, submission_id=submission_id, ratings=ratings, finish_reason=finish_reason,
+                reason=reason, active_ms=active_ms, total_ms=total_ms,
+            )  # fmt: skip
+        if isinstance(error, IntegrityError) and rule not in ("seat_labeler_once", SUBMISSION_ONCE):
+            raise
+        if stored := _stored(submission_id, body_hash=body_hash):  # a retry, or a double click
+            return stored
+        _, kept = _keep(assignment_id, labeler=labeler, token=token, revision=None, ratings=work.ratings)
+        raise lost(assignment_id, labeler=labeler, kept=kept is not None) from error
+
+
+def skip(assignment_id: int, *, labeler: User, token: int, reason: str, ahead: Claim | None = None) -> None:
+    """Close a seat unlabeled and open a fresh one at its task, so that the overlap stays whole. `ahead` as in submit.
+
+    Raises BadSubmission (a reason too long or unprintable), LeaseLost.
+    """
+    reason = clean_reason(reason, limit=LONGEST_SKIP_REASON)
+    try:
+        with transaction.atomic():
+            _close(assignment_id, labeler=labeler, token=token, state=SeatState.SKIPPED)
+            if ahead:
+                lease_reserved(ahead, labeler=labeler, after=assignment_id)
+            seat = Assignment.objects.get(pk=assignment_id)
+            if seat.slot is not None:  # a seat made for this person alone leaves no gap
+                Task.objects.select_for_update(no_key=True).get(pk=seat.task_id)  # two skips of one task must not pick the same slot
+                last = Assignment.objects.filter(task=seat.task_id).aggregate(last=Max("slot"))["last"]
+                Assignment.objects.create(task_id=seat.task_id, slot=last + 1, batch_id=seat.batch_id, priority=seat.priority)
+            Event.objects.create(actor=labeler, verb="skip", subject=f"assignment {assignment_id}: {reason}")
+    except IntegrityError as error:
+        rule = broken_rule(error)
+        if ahead and rule == "seat_one_lease":
+            return skip(assignment_id, labeler=labeler, token=token, reason=reason)
+        if rule != "seat_labeler_once":
+            raise
+        raise LeaseLost from error
+
+
+def revise(
+    annotation_id: int,
+    *,
+    labeler: User,
+    submission_id: UUID,
+    ratings: Sequence[Rating],
+    finish_reason: str,
+    reason: str = "",
+    active_ms: int,
+    total_ms: int,
+) -> Annotation:
+    """Store a correction of the labeler's own newest annotation as its next revision; what it supersedes stays as it is.
+
+    Idempotent as submit. Raises NothingToRevise, BadSubmission, SubmissionConflict (also when a newer revision exists).
+    """
+    if (subject := _subject(SUBJECT_OF_ANNOTATION, annotation=annotation_id, labeler=labeler.pk)) is None:
+        raise NothingToRevise("You have no such annotation.")
+    work = _checked(subject, ratings, finish_reason=finish_reason, reason=reason, active_ms=active_ms, total_ms=total_ms)
+    body_hash = _hash(subject.assignment_id, labeler, work)
+    try:
+        return _store(REVISE, subject, work, labeler=labeler, submission_id=submission_id, body_hash=body_hash, supersedes=annotation_id)
+    except IntegrityError as error:
+        if broken_rule(error) not in (SUBMISSION_ONCE, SUPERSEDED_ONCE, "annotation_revision_once"):
+            raise
+        if stored := _stored(submission_id, body_hash=body_hash):
+            return stored
+        raise SubmissionConflict("This annotation was corrected in another place meanwhile. Open its newest revision.") from error
+
+
+# --- what is judged -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What a sitting is about, and what its project asks for."""
+
+    solution_id: int
+    n_steps: int
+    step_source: str
+    has_alternatives: bool
+    assignment_id: int
+    revision: int  # of the annotation that is corrected; 0: none
+
+
+def _subject(statement: str, **of: int) -> Subject | None:
+    with connection.cursor() as cursor:
+        row = cursor.execute(statement, of).fetchone()
+    return None if row is None else Subject(*row)
+
+
+def _checked(subject: Subject, ratings: Sequence[Rating], **how: Any) -> Work:
+    """Return the work of one sitting by the rules of its project, or raise BadSubmission with the first rule it breaks."""
+    if subject.step_source == StepSource.INTERACTIVE:
+        return walked(well_formed(ratings, n_steps=MAX_STEPS), ending(**how), tree=tree_of(subject.solution_id))
+    ordered, shown = well_formed(ratings, n_steps=subject.n_steps), None
+    if subject.has_alternatives:  # read only where one was rated
+        shown = alternatives_at_error(subject.solution_id) if any(one.get("position") for one in ordered) else {}
+    return rated_to_first_mistake(ordered, ending(**how), n_steps=subject.n_steps, shown=shown)
+
+
+# --- how it is stored ---------------------------------------------------------------------------------------------------
+
+
+def _hash(assignment_id: int, labeler: User, work: Work) -> bytes:
+    return hashlib.sha256(orjson.dumps([assignment_id, labeler.pk, {"ratings": work.ratings, **asdict(work.ending)}])).digest()
+
+
+def _close(assignment_id: int, *, labeler: User, token: int, state: str) -> None:
+    seats = Assignment.objects.filter(fence(assignment_id, labeler=labeler, token=token))
+    if seats.update(state=state, labeler=labeler, lapsed=None, lease_expires_at=None) != 1:
+        raise lost(assignment_id, labeler=labeler)
+
+
+def _store(
+    statement: str, subject: Subject, work: Work, *, labeler: User, submission_id: UUID, body_hash: bytes, **more: int | None
+) -> Annotation:
+    """Store an annotation with its labels, however many: one statement, and a transaction with more where a step was written by hand.
+
+    Raises LeaseLost: the claim does not count any more, and nothing was stored.
+    """
+    is_written = any(one.position is None for one in work.labels)
+    with transaction.atomic() if is_written else one_statement(), connection.cursor() as cursor:
+        positions = _positions_of_written(subject.solution_id, labeler, work) if is_written else {}
+        rows = [replace(one, position=positions[one.step], text=None) if one.position is None else one for one in work.labels]
+        values = {
+            "assignment": subject.assignment_id, "labeler": labeler.pk, "solution": subject.solution_id, "revision": subject.revision + 1,
+            "submission_id": submission_id, "body_hash": body_hash, "labels": orjson.dumps(rows).decode(), **asdict(work.ending),
+        }  # fmt: skip
+        if (row := cursor.execute(statement, values | more).fetchone()) is None:
+            raise LeaseLost
+    return Annotation.from_db(connection.alias, ANNOTATION, row)
+
+
+def _positions_of_written(solution_id: int, author: User, work: Work) -> dict[int, int]:
+    """Store the steps that the labeler wrote and return each one's position; a text they wrote there before keeps its own."""
+    texts = {one.step: one.text for one in work.labels if one.position is None}
+    hold_positions(solution_id)
+    theirs = StepAlternative.objects.filter(solution=solution_id, author=author, step_index__in=texts)
+    known = {(step, text): position for step, text, position in theirs.values_list("step_index", "text", "position")}
+    new = [
+        StepAlternative(solution_id=solution_id, step_index=step, position=free_position(solution_id, step=step), text=text, author=author)
+        for step, text in texts.items()
+        if (step, text) not in known
+    ]
+    StepAlternative.objects.bulk_create(new)
+    known |= {(one.step_index, one.text): one.position for one in new}
+    return {step: known[step, text] for step, text in texts.items()}
+
+
+def _stored(submission_id: UUID, *, body_hash: bytes) -> Annotation | None:
+    stored = Annotation.objects.filter(submission_id=submission_id).first()
+    if stored and bytes(stored.body_hash) != body_hash:
+        raise SubmissionConflict("This submission was stored before with other ratings. The first ones stand; reopen it to correct them.")
+    return stored
+
+
+def _keep(assignment_id: int, *, labeler: User, token: int, revision: int | None, ratings: list[Rating]) -> tuple[bool, int | None]:
+    """Store a draft; return whether the claim still counts, and the revision stored now (None: not this one)."""
+    draft = {
+        "assignment": assignment_id,
+        "labeler": labeler.pk,
+        "token": token,
+        "revision": revision,
+        "ratings": orjson.dumps(ratings).decode(),
+    }
+    with connection.cursor() as cursor:
+        return cursor.execute(KEEP_DRAFT, draft).fetchone() or (False, None)

@@ -1,0 +1,66 @@
+"""Stage: labels, its SQL. Each statement is a transaction of its own: what stands together in it happens together, or not at all."""
+
+from annotation.models import Annotation
+from annotation.queue.statements import LEASE_RESERVED
+
+ANNOTATION = [field.attname for field in Annotation._meta.concrete_fields]
+
+# Stores a draft unless a newer one is there, and tells whether the claim still counts. Raw: the ORM's upsert knows no WHERE, and
+# reading first would race with the next save, which the browser sends without waiting. A token below the seat's is an
+# earlier claim: late work is kept too. Without a revision the draft follows whatever is stored.
+KEEP_DRAFT = """
+WITH seat AS (
+  SELECT s.id, s.token = %(token)s AND m.user_id = CASE s.state WHEN 'leased' THEN s.labeler_id WHEN 'open' THEN s.lapsed_id END AS held
+    FROM annotation_assignment s JOIN annotation_batch b ON b.id = s.batch_id
+    JOIN annotation_membership m ON m.project_id = b.project_id AND m.user_id = %(labeler)s
+   WHERE s.id = %(assignment)s AND %(token)s BETWEEN 1 AND s.token AND NOT (s.state = 'done' AND s.labeler_id = m.user_id)),
+kept AS (
+  INSERT INTO annotation_draft AS d (assignment_id, labeler_id, token, revision, ratings, saved_at)
+  SELECT seat.id, %(labeler)s, %(token)s, COALESCE(%(revision)s::int, 1), %(ratings)s::jsonb, now() FROM seat
+      ON CONFLICT (assignment_id, labeler_id, token)
+      DO UPDATE SET revision = COALESCE(%(revision)s::int, d.revision + 1), ratings = EXCLUDED.ratings, saved_at = now()
+       WHERE %(revision)s::int IS NULL OR d.revision < %(revision)s::int
+  RETURNING revision)
+SELECT COALESCE(seat.held, false), kept.revision FROM seat LEFT JOIN kept ON true
+"""
+
+# What a sitting is about, and what its project asks for. The steps are counted where they lie: the text of a long solution need not
+# travel to be measured.
+_SUBJECT = """
+SELECT n.id, jsonb_array_length(n.steps), p.step_source, p.alternatives_after_error, {more}
+  FROM annotation_assignment s JOIN annotation_task t ON t.id = s.task_id JOIN annotation_solution n ON n.id = t.solution_id
+  JOIN annotation_batch b ON b.id = s.batch_id JOIN annotation_project p ON p.id = b.project_id
+"""
+SUBJECT_OF_SEAT = _SUBJECT.format(more="s.id, 0") + " WHERE s.id = %(assignment)s"
+SUBJECT_OF_ANNOTATION = _SUBJECT.format(more="s.id, a.revision") + (
+    "  JOIN annotation_annotation a ON a.assignment_id = s.id WHERE a.id = %(annotation)s AND a.labeler_id = %(labeler)s"
+)
+
+_STORE = f"""
+stored AS (
+  INSERT INTO annotation_annotation (assignment_id, labeler_id, solution_id, revision, supersedes_id, finish_reason, reason,
+                                     active_ms, total_ms, submission_id, body_hash)
+  SELECT %(assignment)s, %(labeler)s, %(solution)s, %(revision)s, {{supersedes}}, %(finish_reason)s, %(reason)s,
+         %(active_ms)s, %(total_ms)s, %(submission_id)s, %(body_hash)s
+    FROM ended
+  RETURNING {", ".join(ANNOTATION)}),
+labels AS (
+  INSERT INTO annotation_steplabel (annotation_id, step_index, position, rating, flagged, rated_ms, chosen, shown_at)
+  SELECT stored.id, l.step, l.position, l.rating, l.flagged, l.ms, l.chosen, l.shown_at
+    FROM stored CROSS JOIN jsonb_to_recordset(%(labels)s::jsonb)
+                           AS l(step int, position int, rating int, flagged bool, ms int, chosen bool, shown_at int))
+SELECT * FROM stored
+"""
+
+# Ends the seat if this claim still counts (the condition of queue.fence), stores the labels, drops the drafts and turns what was
+# rendered ahead into the lease. All of it hangs on `ended`: without that row nothing is written and nothing comes back.
+SUBMIT = f"""
+WITH ended AS (
+  UPDATE annotation_assignment s SET state = 'done', labeler_id = %(labeler)s, lapsed_id = NULL, lease_expires_at = NULL
+   WHERE s.id = %(assignment)s AND s.token = %(token)s
+     AND (s.state = 'leased' AND s.labeler_id = %(labeler)s OR s.state = 'open' AND s.lapsed_id = %(labeler)s)
+  RETURNING s.id),
+leased AS ({LEASE_RESERVED} AND EXISTS (SELECT 1 FROM ended)),
+dropped AS (DELETE FROM annotation_draft d USING ended WHERE d.assignment_id = ended.id AND d.labeler_id = %(labeler)s),
+{_STORE.format(supersedes="NULL")}"""
+REVISE = f"WITH ended AS (SELECT 1), {_STORE.format(supersedes='%(supersedes)s')}"

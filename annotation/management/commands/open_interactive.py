@@ -1,0 +1,30 @@
+"""Command: publish problems that have no solution yet, each begun by the generator."""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from annotation import completions, ingest, queue
+from annotation.management.progress import drawn_progress
+
+
+class Command(BaseCommand):
+    help = (
+        "Ask the generator (STEPMARK_GENERATOR) for first steps of problems that have no solution, and publish these to be walked through. "
+        "A run that was stopped goes on where it was. docs/interactive.md."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--project", required=True, metavar="SLUG")
+        parser.add_argument("--size", type=int, metavar="N", help="problems to publish (default: the project's batch size)")
+
+    def handle(self, *args: Any, project: str, size: int | None, **options: Any) -> None:
+        if size is not None and not 1 <= size <= queue.MAX_BATCH:
+            raise CommandError(f"--size is {size}. Publish 1 to {queue.MAX_BATCH:,} problems.", returncode=2)
+        try:
+            with drawn_progress() as progress:
+                batch, failed = completions.open_interactive(ingest.find_project(project), size=size, progress=progress)
+        except queue.BadBatch as bad:
+            raise CommandError(str(bad), returncode=2) from None
+        left = f" The generator failed on {failed:,} problems, which wait for the next run." if failed else ""
+        self.stdout.write(f"Opened the {batch} of {project}.{left}")

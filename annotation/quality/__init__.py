@@ -1,0 +1,40 @@
+"""Stage: quality. Who is admitted to a project, and what the labels say of the work and of those who do it.
+
+Reads memberships, annotations, gold answers and the queue's counts; writes GoldAnswer and Membership.qualified_at, which the queue
+reads, and Message. It stands right of `labels`, so pages, rounds and exports may ask it, and it may ask all that lies left of it.
+"""
+
+from annotation.quality.admission import Screening, lease_next, open_screening, screening_of
+from annotation.quality.gold import BadScreening, is_within_gold
+from annotation.quality.messages import WRITERS, BadMessage, mark_read, messages_of, messages_to, recipients, send_message
+from annotation.quality.overviews import Overview, PersonAtWork, overview
+from annotation.quality.practice import Feedback, feedback_on, open_practice
+from annotation.quality.records import GoldRecord, LabelerRecord, ProjectOfPerson, gold_records, labeler_record, projects_of
+
+__all__ = [
+    "WRITERS",
+    "BadMessage",
+    "BadScreening",
+    "Feedback",
+    "GoldRecord",
+    "LabelerRecord",
+    "Overview",
+    "PersonAtWork",
+    "ProjectOfPerson",
+    "Screening",
+    "feedback_on",
+    "gold_records",
+    "is_within_gold",
+    "labeler_record",
+    "lease_next",
+    "mark_read",
+    "messages_of",
+    "messages_to",
+    "open_practice",
+    "open_screening",
+    "overview",
+    "projects_of",
+    "recipients",
+    "screening_of",
+    "send_message",
+]

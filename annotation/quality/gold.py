@@ -1,0 +1,91 @@
+"""Gold: where it is reasonable to see the first mistake, made of what a trusted person labeled, and how verdicts compare with it.
+
+Reads annotations; writes GoldAnswer and the batches that newcomers go through, practice and screening.
+"""
+
+import random
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from django.db import transaction
+from django.db.models import Count, Min, Q, QuerySet
+
+from annotation import queue
+from annotation.models import Annotation, Assignment, Batch, BatchKind, FinishReason, GoldAnswer, Project, Split, StepSource, Task
+
+GOLD = "solution__goldanswer__acceptable_first_errors"  # as an annotation reaches it
+
+
+class BadScreening(ValueError):
+    """A screening or practice that cannot be opened; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a newcomer is with the solutions that every newcomer gets."""
+
+    asked: int
+    ended: int  # answered or skipped
+    within: int  # first mistake, or its absence, within gold's set
+
+
+def is_within_gold(finish_reason: str, first_mistake: int | None, acceptable: Collection[int] | None) -> bool:
+    """Say whether a person's verdict is one of gold's: its set holds the steps that may be called the first mistake; empty: no mistake.
+
+    Giving up, or calling the problem bad, is no verdict. Source: "Let's Verify Step by Step", appendix B.
+    """
+    if finish_reason == FinishReason.FOUND_ERROR:
+        return first_mistake in (acceptable or [])
+    return finish_reason == FinishReason.SOLUTION and not acceptable
+
+
+def newest(**where: object) -> "QuerySet[Annotation]":
+    """Return the newest revision of each annotation that fits, with the index of its first mistake."""
+    first_mistake = Min("steplabel__step_index", filter=Q(steplabel__rating=-1, steplabel__position=0))
+    return Annotation.objects.filter(**where, superseded_by__isnull=True).annotate(first_mistake=first_mistake)
+
+
+def progress_of(labeler_id: int, *, project_id: int, kind: str) -> Progress:
+    """Count what a newcomer was asked in the practice or screening of a project, what they answered, and how often rightly.
+
+    A question that was withdrawn counts for nobody, whoever answered it before.
+    """
+    tasks = Task.objects.filter(batch__project=project_id, batch__kind=kind, solution__withdrawn_at=None)
+    seats = Assignment.objects.filter(task__in=tasks, labeler=labeler_id, state__in=["done", "skipped"])
+    answers = newest(labeler=labeler_id, assignment__task__in=tasks)
+    return Progress(
+        asked=tasks.count(),
+        ended=seats.aggregate(count=Count("task", distinct=True))["count"],
+        within=sum(is_within_gold(*verdict) for verdict in answers.values_list("finish_reason", "first_mistake", GOLD)),
+    )
+
+
+def publish_trusted(project: Project, *, by: str, size: int, seed: int, kind: str) -> Batch:
+    """Publish solutions that a trusted person (`by`, a user name) labeled, for every newcomer to label again; raise BadScreening.
+
+    Their first mistake becomes gold's only acceptable one, what they wrote on it gold's note; a set made richer by hand stays as it is.
+    """
+    if project.step_source == StepSource.INTERACTIVE:
+        raise BadScreening(f"{project.slug} is an interactive project: everybody's path is their own there, so no first mistake is known.")
+    # Who has practiced a solution knows its gold, and nobody gets a solution twice: so no solution is in both, nor in two practices.
+    elsewhere = [BatchKind.PRACTICE] if kind == BatchKind.SCREENING else [BatchKind.PRACTICE, BatchKind.SCREENING]
+    trusted = newest(
+        labeler__username=by, finish_reason__in=[FinishReason.SOLUTION, FinishReason.FOUND_ERROR],
+        solution__problem__project=project, solution__problem__split=Split.TRAIN, solution__withdrawn_at__isnull=True,
+    ).exclude(solution__in=Task.objects.filter(batch__kind__in=elsewhere, batch__project=project).values("solution"))  # fmt: skip
+    verdicts = {solution: verdict for solution, *verdict in trusted.order_by("pk").values_list("solution", "first_mistake", "reason")}
+    if not 0 < size <= len(verdicts):
+        raise BadScreening(
+            f"{by} has labeled {len(verdicts):,} solutions of {project.slug} to a first mistake or to the end that newcomers do not get "
+            f"already, and {size:,} are asked for. Choose a smaller --size, or somebody who labeled more."
+        )
+    chosen = random.Random(seed).sample(sorted(verdicts), size)
+    try:
+        with transaction.atomic():
+            for solution in chosen:
+                mistake, said = verdicts[solution]
+                gold = {"acceptable_first_errors": [] if mistake is None else [mistake], "note": said}
+                GoldAnswer.objects.get_or_create(solution_id=solution, defaults=gold)
+            return queue.open_batch(project, [queue.Chosen(solution) for solution in chosen], kind=kind)
+    except queue.BadBatch as error:
+        raise BadScreening(str(error)) from error

@@ -1,0 +1,71 @@
+"""Practice: what newcomers label first, with feedback after each solution. It counts nowhere else.
+
+Reads gold and the newcomer's own annotations; writes the practice batch.
+"""
+
+from dataclasses import dataclass
+
+from annotation.models import Annotation, Assignment, Batch, BatchKind, GoldAnswer, Project, StepLabel
+from annotation.quality.gold import Progress, is_within_gold, progress_of, publish_trusted
+
+PRACTICE_SIZE = 5
+
+
+@dataclass(frozen=True)
+class StepSeen:
+    """One step as the newcomer rated it and as gold sees it. Numbers are as people count, from 1."""
+
+    number: int
+    text: str
+    rating: int | None  # None: not rated
+    is_gold: bool  # one of the steps that may be called the first mistake
+
+
+@dataclass(frozen=True)
+class Feedback:
+    """What a newcomer learns after one practice solution."""
+
+    problem: str
+    steps: list[StepSeen]
+    finish_reason: str
+    first_mistake: int | None  # this and the next: indices, from 0
+    acceptable: list[int]
+    note: str  # gold's
+    progress: Progress  # this solution among them
+
+    @property
+    def is_within(self) -> bool:
+        return is_within_gold(self.finish_reason, self.first_mistake, self.acceptable)
+
+    @property
+    def is_last(self) -> bool:
+        return self.progress.ended >= self.progress.asked
+
+
+def open_practice(project: Project, *, by: str, size: int | None = None, seed: int = 0) -> Batch:
+    """Make solutions that a trusted person labeled (`by`, a user name) the practice of newcomers; once more adds to it.
+
+    Gold as in `open_screening`; what that person wrote on the mistake is shown with it. Raises BadScreening.
+    """
+    return publish_trusted(project, by=by, size=PRACTICE_SIZE if size is None else size, seed=seed, kind=BatchKind.PRACTICE)
+
+
+def feedback_on(annotation: Annotation) -> Feedback | None:
+    """Return what to tell a newcomer about an answer they just gave; None: it was no practice, which takes one query to know."""
+    seats = Assignment.objects.filter(pk=annotation.assignment_id, batch__kind=BatchKind.PRACTICE)
+    seat = seats.select_related("batch", "task__solution__problem").first()
+    if seat is None:
+        return None
+    solution = seat.task.solution
+    gold = GoldAnswer.objects.filter(pk=solution.pk).first() or GoldAnswer(solution=solution)
+    acceptable = sorted(gold.acceptable_first_errors)
+    ratings = dict(StepLabel.objects.filter(annotation=annotation, position=0).values_list("step_index", "rating"))
+    return Feedback(
+        problem=solution.problem.statement,
+        steps=[StepSeen(step + 1, text, ratings.get(step), step in acceptable) for step, text in enumerate(solution.steps)],
+        finish_reason=annotation.finish_reason,
+        first_mistake=min((step for step, rating in ratings.items() if rating == -1), default=None),
+        acceptable=acceptable,
+        note=gold.note,
+        progress=progress_of(annotation.labeler_id, project_id=seat.batch.project_id, kind=BatchKind.PRACTICE),
+    )

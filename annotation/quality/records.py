@@ -1,0 +1,184 @@
+"""What a person sees of their own work: the day, the week, the record on gold. As many queries for ten projects as for one; no writes."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from django.db.models import Count, Exists, F, OuterRef, Q, Sum
+from django.utils import timezone
+
+from annotation import people
+from annotation.models import Annotation, Assignment, BatchKind, BatchState, Membership, Project, SeatState, Task, TaskKind
+from annotation.quality.gold import GOLD, is_within_gold, newest
+from annotation.quality.messages import WRITERS
+
+if TYPE_CHECKING:
+    from annotation.people import Person
+
+WEEK = 7  # days, today among them
+LEAST_GOLD = 10  # answers before a share is told: of fewer it says nothing, and one could guess which were gold
+
+
+@dataclass(frozen=True)
+class Work:
+    """What was labeled in some time."""
+
+    count: int = 0
+    active_ms: int = 0
+
+    @property
+    def minutes_each(self) -> float | None:
+        """Active minutes per solution; None before the first."""
+        return self.active_ms / self.count / 60_000 if self.count else None
+
+    @property
+    def hours(self) -> float:
+        return self.active_ms / 3_600_000
+
+
+@dataclass(frozen=True)
+class LabelerRecord:
+    """What one person has done in one project: today and in the last seven days (UTC), and in all."""
+
+    today: int = 0
+    today_ms: int = 0  # active time, milliseconds
+    week: int = 0
+    week_ms: int = 0
+    total: int = 0
+
+    @property
+    def this_day(self) -> Work:
+        return Work(self.today, self.today_ms)
+
+    @property
+    def this_week(self) -> Work:
+        return Work(self.week, self.week_ms)
+
+
+@dataclass(frozen=True)
+class GoldRecord:
+    """How often a person's verdicts were within gold, of those old enough to be told."""
+
+    answers: int
+    within: int
+
+    @property
+    def share(self) -> float | None:
+        """None: too few answers yet."""
+        return self.within / self.answers if self.answers >= LEAST_GOLD else None
+
+    @property
+    def percent(self) -> int | None:
+        return None if self.share is None else round(100 * self.share)
+
+
+@dataclass(frozen=True)
+class ProjectOfPerson:
+    """One card of a person's home."""
+
+    project: Project
+    role: str
+    labels: bool  # may rate here
+    reads: bool  # may open the overview
+    writes: bool  # may write messages to labelers
+    suspended: bool
+    waiting: int  # solutions this person could have next
+    practice: int  # solutions a newcomer is to practice with,
+    screening: int  # and questions they are to answer, before real work
+    in_hand: bool  # one is leased already
+    record: LabelerRecord
+    gold: GoldRecord
+
+    @property
+    def has_work(self) -> bool:
+        return bool(self.in_hand or self.practice or self.screening or self.waiting)
+
+    @property
+    def is_checked(self) -> bool:
+        """Gold is handed out among the real work here, so a record will come."""
+        return self.project.gold_percent > 0
+
+
+def labeler_record(labeler: "Person", *, project: Project) -> LabelerRecord:
+    """Count what a person has labeled: today and in the last seven days (UTC), and in all. A revision counts once."""
+    return _records(labeler, [project.pk]).get(project.pk, LabelerRecord())
+
+
+def projects_of(person: "Person") -> list[ProjectOfPerson]:
+    """Return the person's projects with role, record and waiting work: first those where there is something to label now."""
+    memberships = list(Membership.objects.filter(user=person.pk).select_related("project").order_by("project__name"))
+    projects = [membership.project_id for membership in memberships]
+    records, gold, waiting = _records(person, projects), gold_records(person, projects), _waiting(person, projects)
+    first = _before_work(person, [one.project_id for one in memberships if one.qualified_at is None])
+    in_hand = set(Assignment.objects.filter(labeler=person.pk, state=SeatState.LEASED).values_list("batch__project", flat=True))
+    cards = [
+        ProjectOfPerson(
+            project=membership.project,
+            role=membership.get_role_display(),
+            labels=membership.role in people.LABELERS,
+            reads=membership.role in people.RESEARCHERS,
+            writes=membership.role in WRITERS,
+            suspended=membership.suspended_at is not None,
+            waiting=waiting.get(membership.project_id, 0),
+            practice=first.get((membership.project_id, BatchKind.PRACTICE), 0),
+            screening=first.get((membership.project_id, BatchKind.SCREENING), 0),
+            in_hand=membership.project_id in in_hand,
+            record=records.get(membership.project_id, LabelerRecord()),
+            gold=gold.get(membership.project_id, GoldRecord(0, 0)),
+        )
+        for membership in memberships
+    ]
+    return sorted(cards, key=lambda card: (not card.labels, card.suspended, not card.has_work))
+
+
+def gold_records(labeler: "Person", projects: list[int]) -> dict[int, GoldRecord]:
+    """Return a person's record on gold and screening questions by project, as of the midnight (UTC) before the last one.
+
+    It changes once a day and never with an answer of today or yesterday: a figure that moved with a submit would tell which solution
+    was gold.
+    """
+    asked = Q(assignment__task__kind=TaskKind.GOLD) | Q(assignment__batch__kind=BatchKind.SCREENING)
+    old = newest(
+        labeler=labeler.pk, created_at__lt=_midnight() - timedelta(days=1), assignment__batch__project__in=projects,
+        solution__goldanswer__isnull=False,
+    )  # fmt: skip
+    verdicts: dict[int, list[bool]] = {}
+    for project, *verdict in old.filter(asked).values_list("assignment__batch__project", "finish_reason", "first_mistake", GOLD):
+        verdicts.setdefault(project, []).append(is_within_gold(*verdict))
+    return {project: GoldRecord(len(within), sum(within)) for project, within in verdicts.items()}
+
+
+def _records(labeler: "Person", projects: list[int]) -> dict[int, LabelerRecord]:
+    today, week = Q(created_at__gte=_midnight()), Q(created_at__gte=_midnight() - timedelta(days=WEEK - 1))
+    mine = Annotation.objects.filter(labeler=labeler.pk, revision=1, solution__problem__project__in=projects)
+    sums = mine.values(project=F("solution__problem__project")).annotate(
+        total=Count("pk"),
+        week=Count("pk", filter=week),
+        week_ms=Sum("active_ms", filter=week, default=0),
+        today=Count("pk", filter=today),
+        today_ms=Sum("active_ms", filter=today, default=0),
+    )
+    return {row.pop("project"): LabelerRecord(**row) for row in sums}
+
+
+def _waiting(person: "Person", projects: list[int]) -> dict[int, int]:
+    """Count the open solutions of selected batches by project, but for those this person has or had a seat at."""
+    had = Assignment.objects.filter(task=OuterRef("task"), labeler=person.pk)
+    seats = Assignment.objects.filter(
+        ~Exists(had), state=SeatState.OPEN, slot__isnull=False,
+        batch__project__in=projects, batch__kind=BatchKind.SELECTED, batch__state=BatchState.OPEN,
+    )  # fmt: skip
+    return dict(seats.values_list("batch__project").annotate(count=Count("task", distinct=True)).order_by())
+
+
+def _before_work(person: "Person", projects: list[int]) -> dict[tuple[int, str], int]:
+    """Count what a newcomer is still to get before real work, by project and kind: nobody gets a solution twice."""
+    had = Assignment.objects.filter(task__solution=OuterRef("solution"), labeler=person.pk)
+    kinds = [BatchKind.PRACTICE, BatchKind.SCREENING]
+    left = Task.objects.filter(~Exists(had), batch__project__in=projects, batch__kind__in=kinds, batch__state=BatchState.OPEN)
+    counted = left.values_list("batch__project", "batch__kind").annotate(count=Count("pk")).order_by()
+    return {(project, kind): count for project, kind, count in counted}
+
+
+def _midnight() -> datetime:
+    return timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)

@@ -1,0 +1,135 @@
+"""Stage: queue, its SQL. Raw, since on the labeler's path building the like of it in the ORM costs more than running it; each one is
+a transaction of its own, so that none needs a BEGIN and a COMMIT around it, and the server plans it once per connection.
+"""
+
+# Where a labeler stands: one row, or none for a stranger. At most one lease and one reservation: seat_one_lease, seat_one_reserved.
+STANDING = """
+SELECT u.is_active, m.suspended_at IS NOT NULL, m.qualified_at IS NOT NULL,
+       EXISTS (SELECT 1 FROM annotation_batch b WHERE b.project_id = m.project_id AND b.kind = 'screening' AND b.state <> 'draft'),
+       m.qualified_at IS NULL AND EXISTS (SELECT 1 FROM annotation_task t JOIN annotation_batch b ON b.id = t.batch_id
+         WHERE b.project_id = m.project_id AND b.kind = 'practice' AND b.state = 'open'
+           AND NOT EXISTS (SELECT 1 FROM annotation_assignment s WHERE s.task_id = t.id AND s.labeler_id = u.id)),
+       here.kind = 'practice',
+       CASE WHEN here.project_id = m.project_id THEN leased.id END, leased.token, leased.lease_expires_at,
+       CASE WHEN ahead.project_id = m.project_id THEN reserved.id END,
+       here.project_id <> m.project_id, ahead.project_id <> m.project_id,
+       ARRAY(SELECT b.id FROM annotation_batch b
+              WHERE b.project_id = m.project_id AND b.state = 'open' AND b.kind = 'selected'
+                AND EXISTS (SELECT 1 FROM annotation_assignment s WHERE s.batch_id = b.id AND s.state = 'open')
+              ORDER BY b.generation, b.id),
+       CASE WHEN %(gold_percent)s > 0 THEN          -- turns taken; not counted where nothing depends on it
+            (SELECT count(*) FROM annotation_assignment s JOIN annotation_batch b ON b.id = s.batch_id
+              WHERE s.labeler_id = u.id AND s.state IN ('done', 'skipped') AND b.project_id = m.project_id) END
+  FROM annotation_membership m JOIN auth_user u ON u.id = m.user_id
+  LEFT JOIN annotation_assignment leased ON leased.labeler_id = u.id AND leased.state = 'leased'
+  LEFT JOIN annotation_batch here ON here.id = leased.batch_id
+  LEFT JOIN annotation_assignment reserved ON reserved.labeler_id = u.id AND reserved.state = 'reserved'
+  LEFT JOIN annotation_batch ahead ON ahead.id = reserved.batch_id
+ WHERE m.project_id = %(project)s AND m.user_id = %(labeler)s
+"""
+
+# What the labeler sees: the seat `s` with its texts and their newest draft of it. A hidden answer is not read at all, so that no
+# later mistake can show it.
+_LEASE = """s.id, s.token, s.lease_expires_at, n.id, p.statement, CASE WHEN r.show_reference_answer THEN p.answer END, n.steps,
+       d.revision, d.ratings, b.generation, b.kind"""
+_TEXTS = """
+  JOIN annotation_batch b ON b.id = s.batch_id JOIN annotation_project r ON r.id = b.project_id
+  JOIN annotation_task t ON t.id = s.task_id JOIN annotation_solution n ON n.id = t.solution_id
+  JOIN annotation_problem p ON p.id = n.problem_id
+  LEFT JOIN LATERAL (SELECT revision, ratings FROM annotation_draft
+                      WHERE assignment_id = s.id AND labeler_id = %(labeler)s ORDER BY saved_at DESC, id DESC LIMIT 1) d ON true"""
+
+# What a reservation stands behind. The lock takes turns with a submit of the seat in hand: else that one, not seeing the
+# reservation, would lease a solution further on. It is asked before anything is chosen; NULL: nothing need be in hand.
+_IN_HAND = """hand AS MATERIALIZED (
+  SELECT id FROM annotation_assignment WHERE id = %(hand)s::bigint AND labeler_id = %(labeler)s AND state = 'leased' FOR NO KEY UPDATE)"""
+_IS_IN_HAND = "(%(hand)s::bigint IS NULL OR EXISTS (SELECT 1 FROM hand))"
+
+# Hands out one seat. MATERIALIZED: the choice runs once and locks one row, where `IN (SELECT .. LIMIT 1 .. SKIP LOCKED)` may
+# run again and claim several. SKIP LOCKED: labelers never wait for each other. OFFSET 0 keeps the NOT EXISTS one index probe
+# per row: without it, statistics older than the labeler's own work turn it into a sequential scan of all seats, hundreds of
+# times slower (a test EXPLAINs this). A seat without a slot was made for one person and is never handed to another.
+NEXT_SEAT = f"""
+WITH {_IN_HAND},
+next AS MATERIALIZED (
+  SELECT s.id FROM annotation_assignment s
+   WHERE {_IS_IN_HAND} AND s.batch_id = %(batch)s AND s.state = 'open' AND s.slot IS NOT NULL
+     AND NOT EXISTS (SELECT 1 FROM annotation_assignment o
+                      WHERE o.task_id = s.task_id AND o.labeler_id = %(labeler)s OFFSET 0)
+   ORDER BY s.priority DESC, s.id LIMIT 1 FOR UPDATE OF s SKIP LOCKED),
+taken AS (
+  UPDATE annotation_assignment
+     SET state = %(state)s::text, labeler_id = %(labeler)s, lapsed_id = NULL, token = token + 1,
+         leased_at = CASE %(state)s::text WHEN 'leased' THEN now() END, lease_expires_at = now() + make_interval(mins => %(minutes)s)
+   WHERE id = (SELECT id FROM next) RETURNING *)
+SELECT {_LEASE} FROM taken s {_TEXTS}
+"""
+# Asked only when the first finds nothing: what it skipped may be given back, by a second tab whose claim the rules undo.
+NEXT_SEAT_WAITING = NEXT_SEAT.replace(" SKIP LOCKED", "")
+
+# Gives a labeler a seat of their own (slot NULL) at a gold, practice or screening task whose solution they never had in any
+# batch; one they let go before is taken up again, its drafts with it. Two tabs at once meet in seat_one_lease.
+SEAT_ON_DEMAND = f"""
+WITH {_IN_HAND},
+next AS MATERIALIZED (
+  SELECT t.id, t.batch_id, t.priority,
+         (SELECT s.id FROM annotation_assignment s
+           WHERE s.task_id = t.id AND s.slot IS NULL AND s.state = 'open' AND s.lapsed_id = %(labeler)s LIMIT 1) AS seat
+    FROM annotation_task t JOIN annotation_batch b ON b.id = t.batch_id
+   WHERE {_IS_IN_HAND}
+     AND b.project_id = %(project)s AND b.state = 'open' AND b.kind = %(kind)s::text AND (t.kind = 'gold' OR b.kind <> 'selected')
+     AND NOT EXISTS (SELECT 1 FROM annotation_task p JOIN annotation_assignment o ON o.task_id = p.id
+                      WHERE p.solution_id = t.solution_id AND o.labeler_id = %(labeler)s OFFSET 0)
+     AND NOT EXISTS (SELECT 1 FROM annotation_solution n WHERE n.id = t.solution_id AND n.withdrawn_at IS NOT NULL OFFSET 0)
+   ORDER BY b.generation, t.priority DESC, t.id LIMIT 1),
+again AS (
+  UPDATE annotation_assignment s
+     SET state = %(state)s::text, labeler_id = %(labeler)s, lapsed_id = NULL, token = token + 1,
+         leased_at = CASE %(state)s::text WHEN 'leased' THEN now() END, lease_expires_at = now() + make_interval(mins => %(minutes)s)
+    FROM next WHERE s.id = next.seat AND s.state = 'open' RETURNING s.*),
+fresh AS (
+  INSERT INTO annotation_assignment (task_id, slot, batch_id, priority, state, labeler_id, token, leased_at, lease_expires_at)
+  SELECT id, NULL, batch_id, priority, %(state)s::text, %(labeler)s, 1,
+         CASE %(state)s::text WHEN 'leased' THEN now() END, now() + make_interval(mins => %(minutes)s)
+    FROM next WHERE seat IS NULL RETURNING *),
+taken AS (SELECT * FROM again UNION ALL SELECT * FROM fresh)
+SELECT {_LEASE} FROM taken s {_TEXTS}
+"""
+
+# Takes up again what this labeler holds already: a lease stays one, a reservation becomes one, or stays one behind the seat in hand.
+RENEW = f"""
+WITH taken AS (
+  UPDATE annotation_assignment
+     SET state = 'leased', leased_at = COALESCE(leased_at, now()), lease_expires_at = now() + make_interval(mins => %(minutes)s)
+   WHERE id = %(assignment)s AND labeler_id = %(labeler)s AND state IN ('leased', 'reserved') RETURNING *)
+SELECT {_LEASE} FROM taken s {_TEXTS}
+"""
+RENEW_RESERVED = f"""
+WITH {_IN_HAND},
+taken AS (
+  UPDATE annotation_assignment SET lease_expires_at = now() + make_interval(mins => %(minutes)s)
+   WHERE id = %(assignment)s AND labeler_id = %(labeler)s AND state = 'reserved' AND {_IS_IN_HAND} RETURNING *)
+SELECT {_LEASE} FROM taken s {_TEXTS}
+"""
+
+# Turns what a page rendered ahead into the lease, in the transaction that ends the seat before it, or in its very statement, to which
+# that seat (`assignment`) still looks leased. Who is paused gets no more, and who holds a lease in another tab keeps that one.
+LEASE_RESERVED = """
+UPDATE annotation_assignment s
+   SET state = 'leased', leased_at = now(), lease_expires_at = now() + make_interval(mins => p.lease_minutes)
+  FROM annotation_batch b
+  JOIN annotation_project p ON p.id = b.project_id
+  JOIN annotation_membership m ON m.project_id = p.id AND m.user_id = %(labeler)s AND m.suspended_at IS NULL
+ WHERE s.id = %(ahead)s::bigint AND s.token = %(ahead_token)s::bigint AND s.state = 'reserved' AND s.labeler_id = %(labeler)s
+   AND b.id = s.batch_id
+   AND NOT EXISTS (SELECT 1 FROM annotation_assignment o
+                    WHERE o.labeler_id = %(labeler)s AND o.state = 'leased' AND o.id <> %(assignment)s)"""
+
+# One seat per slot. All first slots before all second ones: within one priority a batch is covered once before anything is
+# labeled twice, and a labeler alone never has to step over the second seats of tasks already done.
+MAKE_SEATS = """
+INSERT INTO annotation_assignment (task_id, slot, batch_id, priority, state, token)
+SELECT t.id, slot, t.batch_id, t.priority, 'open', 0
+  FROM annotation_task t CROSS JOIN LATERAL generate_series(0, t.overlap - 1) AS slot
+ WHERE t.batch_id = %(batch)s AND t.kind = 'normal' ORDER BY slot, t.priority DESC, t.id
+"""

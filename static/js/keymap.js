@@ -1,0 +1,27 @@
+// Which key does what for this person, as the page says it (meta[name=csrf] data-keys: act -> keys), and the hints that name the keys.
+(() => {
+  "use strict";
+  const Stepmark = (globalThis.Stepmark ||= {});
+  const keys = JSON.parse(document.querySelector("meta[name=csrf]").dataset.keys);
+  const acts = new Map(Object.entries(keys).flatMap(([act, its]) => its.map((key) => [key, act])));
+  const SIGNS = { ArrowUp: "↑", ArrowDown: "↓", ArrowLeft: "←", ArrowRight: "→", Backspace: "⌫", Enter: "⏎", Delete: "Del", PageUp: "PgUp", PageDown: "PgDn", " ": "Space" };
+  const sign = (key) => SIGNS[key] ?? (key.length === 1 ? key.toUpperCase() : key);
+
+  const actOf = ({ key }) => acts.get(key.length === 1 ? key.toLowerCase() : key);
+  const keyName = (act) => (keys[act]?.[0] === " " ? "Space" : keys[act]?.[0] ?? "The button");
+  const cap = (key) => Object.assign(document.createElement("kbd"), { textContent: sign(key) });
+
+  // [data-key="ACT"] shows an act's first key, [data-keys-of="ACT ACT"] all keys of some acts.
+  const showKeys = (root) => {
+    for (const hint of root.querySelectorAll("[data-key]")) {
+      const [first] = keys[hint.dataset.key] ?? [];
+      hint.textContent = first === undefined ? "" : sign(first);
+      hint.hidden = first === undefined;
+    }
+    for (const place of root.querySelectorAll("[data-keys-of]")) {
+      place.replaceChildren(...place.dataset.keysOf.split(" ").flatMap((act) => keys[act] ?? []).flatMap((key) => [cap(key), " "]));
+    }
+  };
+
+  Object.assign(Stepmark, { actOf, keyName, showKeys });
+})();

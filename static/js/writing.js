@@ -1,0 +1,33 @@
+// The dialog in which a labeler writes a step. What was typed and not kept is there again when the same step is opened.
+(() => {
+  "use strict";
+  const { $, announce, splitAnswer } = Stepmark;
+  const LONGEST = 10_000; // characters
+  const dialog = $("#write"), form = $("form", dialog), { text, answer } = form.elements; // a final answer only where a step may end the solution
+  let sitting = null;
+
+  const typed = () => [text.value.trim(), answer?.value.trim() && `# Answer\n\n${answer.value.trim()}`].filter(Boolean).join("\n\n");
+
+  Stepmark.openWriting = (at) => {
+    const { writing } = (sitting = at);
+    if (!writing) return announce("A step is written where a mistake is found.");
+    const place = JSON.stringify([sitting.key, writing]), end = splitAnswer(writing.text ?? "");
+    if (dialog.dataset.place !== place) {
+      text.value = (answer && end ? end.before : writing.text) ?? "";
+      if (answer) answer.value = end?.answer ?? "";
+    }
+    dialog.dataset.place = place;
+    $("[data-write-step]", dialog).textContent = `step ${writing.step + 1}`;
+    dialog.showModal();
+  };
+
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    const written = typed(), { length } = written;
+    text.setCustomValidity(!length ? "Write the step." : length > LONGEST ? `At most ${LONGEST} characters; these are ${length}.` : "");
+    if (!form.reportValidity()) return;
+    delete dialog.dataset.place;
+    dialog.close(); // first: it gives the focus back to where it was
+    sitting.write(written);
+  });
+})();

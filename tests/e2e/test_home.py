@@ -1,0 +1,79 @@
+"""A labeler's home and the messages on it, and the small form a manager writes them in."""
+
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from annotation import quality
+from annotation.models import Message, Role
+from tests import make
+from tests.e2e.test_accessibility import violations
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+Visit = Callable[..., Page]
+
+
+def test_a_manager_writes_from_the_overview_and_the_labeler_puts_it_away(visit: Visit) -> None:
+    project = make.project("sums", name="Sums")
+    ann = make.ann(project)
+    manager = visit(make.olga(project), "/p/sums/")
+    manager.locator("summary", has_text="Write to ann").click()
+    manager.get_by_label("Message to ann").fill("Look at the units,\nplease.")
+    manager.get_by_role("button", name="Send").click()
+    expect(manager.get_by_role("status")).to_contain_text("Your message waits for ann")
+    expect(manager.get_by_role("article", name="Message to ann")).to_contain_text("not read yet")
+
+    page = visit(ann, "/")
+    expect(page.get_by_role("heading", name="1 new message")).to_be_visible()
+    expect(page.get_by_role("article")).to_contain_text("Look at the units,\nplease.")
+    page.get_by_role("button", name="I have read it").click()
+    expect(page.get_by_role("heading", name="1 new message")).to_have_count(0)
+    page.get_by_text("Messages you have read").click()
+    expect(page.get_by_role("article")).to_contain_text("Look at the units")
+    assert Message.objects.get().read_at
+
+
+def test_a_reviewer_writes_from_the_page_of_messages(visit: Visit) -> None:
+    project = make.project("sums", name="Sums")
+    make.ann(project)
+    page = visit(make.person("rob", project, Role.REVIEWER), "/")
+    page.get_by_role("link", name="Messages").click()
+    page.get_by_label("To").select_option("ann")
+    page.get_by_label("Message").fill("Well done.")
+    page.get_by_role("button", name="Send").click()
+    expect(page.get_by_role("article", name="Message to ann")).to_contain_text("Well done.")
+
+
+def test_from_home_to_the_first_step_takes_one_press_of_enter(visit: Visit) -> None:
+    project = make.project("sums", name="Sums")
+    make.batch(project, make.solutions(project, 2))
+    page = visit(make.ann(project), "/")
+    page.get_by_role("link", name="Start labeling").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("[data-step='0']")).to_be_focused()
+    page.get_by_role("link", name="Stepmark").click()
+    expect(page.get_by_role("link", name="Go on labeling")).to_be_visible()
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1400, "light"), (1400, "dark"), (375, "light"), (375, "dark")])
+def test_home_and_messages_have_no_violation(visit: Visit, width: int, scheme: str) -> None:
+    project = make.project("sums", name="Sums", gold_percent=10)
+    make.batch(project, make.solutions(project, 2))
+    ann, olga = make.ann(project), make.olga(project)
+    for text in ("Look at the units, please. " * 9, "Well done:\n\n" + "x" * 200):
+        letter = quality.send_message(project, sender=olga, recipient="ann", text=text)
+    quality.mark_read(letter.pk, recipient=ann)
+    page = visit(ann, "/", viewport={"width": width, "height": 800}, color_scheme=scheme)
+    page.get_by_text("Messages you have read").click()
+    assert violations(page) == []
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    manager = visit(olga, "/p/sums/", viewport={"width": width, "height": 800}, color_scheme=scheme)
+    manager.locator("summary", has_text="Write to ann").click()
+    expect(manager.locator("[data-loop]")).not_to_contain_text("Loading")
+    assert violations(manager) == []
+    manager.get_by_role("link", name="Messages written here").click()
+    expect(manager.get_by_role("article").first).to_be_visible()
+    assert violations(manager) == []
+    assert manager.evaluate("document.documentElement.scrollWidth") == width

@@ -1,0 +1,115 @@
+"""Keys of one's own: chosen by pressing them or by name, used by the labeling page at once."""
+
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from annotation import keys
+from annotation.models import Keys
+from tests import make
+from tests.e2e.test_accessibility import violations
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+Visit = Callable[..., Page]
+
+
+def press_for(page: Page, act: str, *pressed: str) -> None:
+    """Choose a key for an act by keyboard: Enter in its field, then the key."""
+    field = page.locator(f"#key-{act}")
+    field.focus()
+    page.keyboard.press("Enter")
+    expect(field).to_have_attribute("readonly", "")
+    for key in pressed:
+        page.keyboard.press(key)
+
+
+def test_a_key_is_chosen_by_pressing_it(visit: Visit) -> None:
+    ann = make.ann()
+    page = visit(ann, "/keys/")
+    press_for(page, "negative", "a")
+    expect(page.locator("#key-negative")).to_have_value("a")
+    page.get_by_role("button", name="Press a key for: Undo").click()
+    page.keyboard.press("Delete")
+    expect(page.locator("#key-undo")).to_have_value("Delete")
+    press_for(page, "submit", "Space")
+    page.locator("[data-store]").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("status").first).to_contain_text("Your keys are stored.")
+    chosen = keys.key_map(ann)
+    assert (chosen["negative"], chosen["undo"], chosen["submit"]) == (["a"], ["Delete"], [" "])
+
+
+def test_a_key_wanted_twice_is_named_at_once(visit: Visit) -> None:
+    page = visit(make.ann(), "/keys/")
+    press_for(page, "undo", "u")
+    expect(page.locator("#fault-unsure")).to_contain_text("u is the key of “Undo” already.")
+    expect(page.locator("#key-unsure")).to_have_attribute("aria-invalid", "true")
+    page.locator("#key-unsure").fill("n")
+    expect(page.locator("#fault-unsure")).to_be_empty()
+
+
+def test_escape_keeps_the_key_and_keys_of_the_browser_are_not_taken(visit: Visit) -> None:
+    page = visit(make.ann(), "/keys/")
+    press_for(page, "undo", "Shift", "F9")
+    expect(page.locator("#fault-undo")).to_contain_text("F9 is needed by the browser")
+    page.keyboard.press("Escape")
+    expect(page.locator("#key-undo")).to_have_value("Backspace")
+    press_for(page, "undo", "Tab")
+    expect(page.locator("#key-undo")).to_have_value("Backspace")
+    expect(page.get_by_role("button", name="Press a key for: Undo")).to_be_focused()
+
+
+def test_keys_are_chosen_without_script_too(visit: Visit) -> None:
+    ann = make.ann()
+    page = visit(ann, "/keys/", java_script_enabled=False)
+    expect(page.get_by_role("button", name="Press a key for: Undo")).to_have_count(0)
+    page.get_by_label("Undo").fill("z")
+    page.get_by_role("button", name="Store these keys").click()
+    expect(page.get_by_role("status").first).to_contain_text("Your keys are stored.")
+    assert keys.key_map(ann)["undo"] == ["z"]
+    page.get_by_role("button", name="Back to the usual keys").click()
+    expect(page.get_by_label("Undo")).to_have_value("Backspace")
+    assert not Keys.objects.exists()
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1400, "light"), (1400, "dark"), (375, "light"), (375, "dark")])
+def test_the_page_of_keys_has_no_violation(visit: Visit, width: int, scheme: str) -> None:
+    page = visit(make.ann(), "/keys/", viewport={"width": width, "height": 800}, color_scheme=scheme)
+    assert violations(page) == []
+    press_for(page, "undo", "u")
+    press_for(page, "negative", "F9")
+    assert violations(page) == []
+    page.keyboard.press("Escape")
+    page.locator("[data-store]").click()
+    expect(page.get_by_role("alert")).to_be_visible()
+    assert violations(page) == []
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+
+
+def test_a_chosen_key_rates_at_once_and_only_for_who_chose_it(visit: Visit) -> None:
+    project = make.project("sums")
+    make.batch(project, make.solutions(project, 3))
+    ann, ben = make.ann(project), make.ben(project)
+    page = visit(ann, "/keys/")
+    press_for(page, "negative", "a")
+    page.locator("[data-store]").click()
+    expect(page.get_by_role("status").first).to_contain_text("Your keys are stored.")
+    page.goto(page.url.replace("keys/", "p/sums/label/"))
+    step = page.locator("[data-step='0']")
+    expect(step).to_be_focused()
+    expect(page.locator(".hint [data-key='negative']")).to_have_text("A")
+    page.keyboard.press("1")
+    expect(step).to_have_attribute("data-rated", "")
+    page.keyboard.press("A")
+    expect(step).to_have_attribute("data-rated", "-1")
+
+    other = visit(ben, "/p/sums/label/")
+    step = other.locator("[data-step='0']")
+    expect(step).to_be_focused()
+    expect(other.locator(".hint [data-key='negative']")).to_have_text("1")
+    other.keyboard.press("a")
+    expect(step).to_have_attribute("data-rated", "")
+    other.keyboard.press("1")
+    expect(step).to_have_attribute("data-rated", "-1")
