@@ -34,7 +34,7 @@ class Visitors:
         self.browser, self.url, self.settings = browser, url, settings
         self.contexts: list[BrowserContext] = []
         self.faults: list[str] = []
-        self.in_flight: set[Request] = set()
+        self.in_flight: dict[Page, set[Request]] = {}
 
     def __call__(self, person: User | None = None, path: str = "/", **options: Any) -> Page:
         """Open a page in a browser of its own, signed in."""
@@ -48,9 +48,11 @@ class Visitors:
         page = context.new_page()
         page.on("pageerror", lambda error: self.faults.append(f"{page.url} threw {error}"))
         page.on("console", lambda said: "Content Security Policy" in said.text and self.faults.append(f"{page.url}: {said.text}"))
-        page.on("request", lambda request: self.in_flight.add(request))
-        page.on("requestfinished", lambda request: self.in_flight.discard(request))
-        page.on("requestfailed", lambda request: self.in_flight.discard(request))
+        asked = self.in_flight[page] = set()
+        page.on("request", lambda request: asked.add(request))
+        page.on("requestfinished", lambda request: asked.discard(request))
+        page.on("requestfailed", lambda request: asked.discard(request))
+        page.on("close", lambda closed: self.in_flight.pop(closed, None))  # what it asked is answered to nobody
         page.goto(self.url + path)
         return page
 
@@ -60,7 +62,7 @@ class Visitors:
             context.route("**/*", lambda route: route.abort())
             for page in context.pages:
                 until = time.monotonic() + 5
-                while self.in_flight and time.monotonic() < until:
+                while self.in_flight.get(page) and time.monotonic() < until:
                     page.wait_for_timeout(20)
                 page.goto("about:blank")  # a page that is left sends its last draft
             context.close()

@@ -55,7 +55,8 @@ def test_twenty_real_solutions_take_one_key_a_step_and_one_a_solution(project: P
     page = visit(None, "/sign-in/")
     page.context.add_init_script(COUNT)
     page.reload()
-    page.keyboard.type("ann")  # the name has the focus already
+    expect(page.get_by_label("Name")).to_be_focused()
+    page.keyboard.type("ann")
     page.keyboard.press("Tab")
     page.keyboard.type(PASSWORD)
     page.keyboard.press("Enter")
