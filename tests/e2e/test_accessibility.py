@@ -14,6 +14,7 @@ from active_learning.models import ModelVersion, Round, Worker
 from annotation import labels, queue
 from annotation.models import Assignment, Project
 from tests import make
+from tests.routes import intercept
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -127,12 +128,14 @@ def test_the_labeling_page_has_no_violation_at_any_point_of_a_sitting(visit: Vis
     assert violations(page) == [], "half rated"
     page.keyboard.press("1")
     page.get_by_role("button", name="Show").click()
-    expect(page.locator("[data-beyond]").first).to_be_visible()
+    wide = page.locator("[data-beyond] .display")
+    wide.scroll_into_view_if_needed()  # out of sight it is not laid out, and nobody knows yet that it is too wide
+    expect(wide).to_have_attribute("tabindex", "0")
     assert violations(page) == [], "unfolded behind the mistake"
 
     held: list[Route] = []
     is_held = True
-    page.route("**/submit/", lambda route: held.append(route) if is_held else route.continue_())
+    intercept(page, "**/submit/", lambda route: held.append(route) if is_held else route.continue_())
     page.keyboard.press("Enter")
     expect(page.locator("[data-progress-text]")).to_have_text("0 of 4 steps")
     assert violations(page) == [], "the next one, put up ahead"
@@ -162,11 +165,11 @@ def test_the_labeling_page_has_no_violation_in_trouble_nor_when_reopened(visit: 
     page.get_by_role("link", name="Back without a change").click()
     expect(page.locator("[data-reopened]")).to_have_count(0)
     expect(page.locator("[data-step='0']")).to_be_focused()
-    page.route("**/draft/", lambda route: route.abort())
+    intercept(page, "**/draft/", lambda route: route.abort())
     page.keyboard.press("3")
     expect(page.locator("[data-status]")).to_have_text("Not saved yet, retrying")
     assert violations(page) == [], "retrying"
-    page.unroute("**/draft/")
+    page.context.unroute("**/draft/")
     Assignment.objects.filter(state="leased").update(labeler=make.ben(project), token=9)
     page.keyboard.press("1")
     page.keyboard.press("Enter")

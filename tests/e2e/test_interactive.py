@@ -9,6 +9,7 @@ from playwright.sync_api import Locator, Page, Route, expect
 from annotation.models import Annotation, Draft, Project, Solution, StepAlternative, StepLabel
 from tests import make
 from tests.e2e.test_accessibility import violations
+from tests.routes import intercept
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -327,7 +328,7 @@ def test_a_reload_and_another_way_ask_the_generator_for_nothing_twice(ben: Page,
 
 def test_while_the_generator_works_the_page_says_so(ben: Page, generating: Asked) -> None:
     held: list[Route] = []
-    ben.context.route("**/completions/", lambda route: held.append(route))
+    intercept(ben, "**/completions/", lambda route: held.append(route))
     press(ben, "3 1 Enter")
     expect(ben.locator("[data-step='1']")).to_contain_text("Waiting for the next step…")
     expect_next(ben, "The next step is on its way.")
@@ -353,7 +354,7 @@ def test_a_generator_that_fails_is_said_tried_again_or_done_without(ben: Page, g
 
 
 def test_a_lost_network_is_waited_for(ben: Page, generating: Asked) -> None:
-    ben.context.route("**/completions/", lambda route: route.abort("connectionrefused"))
+    intercept(ben, "**/completions/", lambda route: route.abort("connectionrefused"))
     press(ben, "3 1 Enter")
     expect(ben.locator("[data-step='1']")).to_contain_text("It is tried again by itself.")
     ben.context.unroute("**/completions/")

@@ -12,6 +12,7 @@ from playwright.sync_api import Page, Route, expect
 from annotation import labels
 from annotation.models import Annotation, Assignment, Draft, Event, Project, StepLabel
 from tests import make
+from tests.routes import intercept
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -53,8 +54,9 @@ def expect_shown(page: Page, number: int) -> None:
 
 
 def expect_solution(page: Page, number: int) -> None:
-    """Wait for a solution, and for the server to have stored what came before it."""
+    """Wait for a solution to be ready for keys, and for the server to have stored what came before it."""
     expect_shown(page, number)
+    expect(page.locator("[data-step][data-focused]")).to_have_count(1)
     expect_status(page, "saved")
 
 
@@ -278,7 +280,7 @@ def test_a_refused_submit_brings_its_work_back_and_keeps_what_was_rated_since(an
 
 def test_what_was_rated_ahead_survives_a_reload_in_mid_submit(ann: Page) -> None:
     expect_ahead(ann)
-    ann.context.route("**/submit/", server_gone)
+    intercept(ann, "**/submit/", server_gone)
     press(ann, "1 Enter")
     expect_shown(ann, 2)
     press(ann, "3 0")
@@ -408,7 +410,7 @@ def test_a_closed_tab_keeps_what_the_server_never_saw(ann: Page, visit: Visit) -
 
 
 def test_ratings_given_while_the_server_is_gone_are_saved_after_its_return(ann: Page) -> None:
-    ann.context.route("**/draft/", server_gone)
+    intercept(ann, "**/draft/", server_gone)
     press(ann, "3")
     expect_status(ann, "retrying")
     expect(ann.locator("[data-status]")).to_have_text("Not saved yet, retrying")
@@ -429,7 +431,7 @@ def test_a_submit_whose_answer_is_lost_is_one_annotation(ann: Page) -> None:
         answers.append(route.fetch().status)
         route.abort("connectionreset")
 
-    ann.context.route("**/submit/", lose_the_first_answer)
+    intercept(ann, "**/submit/", lose_the_first_answer)
     press(ann, "1 Enter")
     expect_solution(ann, 2)
     expect_status(ann, "saved")
@@ -438,7 +440,7 @@ def test_a_submit_whose_answer_is_lost_is_one_annotation(ann: Page) -> None:
 
 
 def test_a_submit_survives_a_reload(ann: Page) -> None:
-    ann.context.route("**/submit/", server_gone)
+    intercept(ann, "**/submit/", server_gone)
     press(ann, "3 1 Enter")
     expect_status(ann, "retrying")
     press(ann, "Backspace 3")  # sent is sent: no key changes it any more
@@ -454,7 +456,7 @@ def test_a_submit_that_arrived_before_the_reload_is_not_made_again(ann: Page) ->
         route.fetch()
         route.abort("connectionreset")
 
-    ann.context.route("**/submit/", lose_the_answer)
+    intercept(ann, "**/submit/", lose_the_answer)
     press(ann, "1 Enter")
     expect_status(ann, "retrying")
     ann.context.unroute("**/submit/")

@@ -11,6 +11,7 @@ from annotation import labels, quality, queue
 from annotation.models import Annotation, GoldAnswer, Membership, Project
 from tests import make
 from tests.e2e.test_accessibility import violations
+from tests.routes import intercept
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -98,7 +99,7 @@ def test_a_practice_submit_whose_answer_was_lost_is_answered_with_the_same_feedb
         lost.append(response.status)
         route.abort()
 
-    page.route("**/submit/", lose_the_first)
+    intercept(page, "**/submit/", lose_the_first)
     answer(page, "3", "1")
     expect(page.locator("#verdict")).to_contain_text("Right")
     assert lost == [200] and Annotation.objects.filter(labeler__username="ann").count() == 1

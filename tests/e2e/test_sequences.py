@@ -14,6 +14,7 @@ from playwright.sync_api import Error, Page, Route, expect
 
 from annotation.models import Annotation, Draft, Project, StepLabel
 from tests import make
+from tests.routes import intercept
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -69,7 +70,7 @@ class Person:
         self.trails: dict[Page, list[tuple[str, list[Step]]]] = {}  # of each tab: what undo leads back to, since it was opened
         self.tabs = [visit(make.ann(project), self.path)]
         self.context = self.tabs[0].context
-        self.context.route("**/assignments/**", self.answer)
+        intercept(self.tabs[0], "**/assignments/**", self.answer)
         self.context.on("response", lambda said: "/assignments/" in said.url and print("  ", said.status, said.url, said.request.post_data))
 
     @property
@@ -294,7 +295,7 @@ def test_a_draft_never_follows_a_submit_whose_answer_was_lost(person: Person) ->
 
     for act in ("gone", "key 3", "key 1", "key Enter", "reload", "pause 350"):
         person.do(act)
-    person.context.route("**/submit/", lose_the_answer)
+    intercept(person.tab, "**/submit/", lose_the_answer)
     for act in ("online", "pause 700", "back", "online", "pause 700"):
         person.do(act)
     person.context.unroute("**/submit/")
