@@ -113,7 +113,8 @@
     if (sitting?.isAhead) {
       sitting.draft.isHeld = false;
       sitting.draft.flush(); // the server keeps it, for the case that the solution comes back
-      if (root.dataset.assignment === sitting.data.assignment) store.set(keyOf(root), store.get(sitting.key));
+      const said = store.get(sitting.key); // null: nothing was said of it yet
+      if (said && root.dataset.assignment === sitting.data.assignment) store.set(keyOf(root), said);
     }
     showNext(root);
   };
