@@ -9,11 +9,12 @@ from trainer.config import TrainConfig
 def model_card(*, config: TrainConfig, metrics: Mapping[str, Any], provenance: Mapping[str, str]) -> str:
     """Write the README.md of a model folder from the run's own figures (the metrics that `train` returns)."""
     training, first = metrics["training"], metrics["first_mistake"]
-    base = (
-        "the preset `tiny`, trained from scratch"
-        if config.is_tiny
-        else f"`{config.base}`" + (f" at revision `{config.revision}`" if config.revision else "")
-    )
+    if config.from_shipped_base:
+        base = "the preset `tiny`, from the base in `trainer/bases/tiny`, which has read text of the simulated world and no label"
+    elif config.is_tiny:
+        base = "the preset `tiny`, trained from scratch"
+    else:
+        base = f"`{config.base}`" + (f" at revision `{config.revision}`" if config.revision else "")
     origin = "".join(f"- {name}: {value}\n" for name, value in provenance.items())
     cut = (
         f"{training['n_cut_solutions']} solutions were longer than {config.context} tokens and were cut at a step boundary "

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 
 TINY = "tiny"
+TINY_BASE = Path(__file__).parent / "bases" / "tiny"  # made by script/tiny_base.py
 
 
 class BadConfig(ValueError):
@@ -63,6 +64,7 @@ class TrainConfig:
     minimum_rated_steps: int = 6
     minimum_problems: int = 3
     shape: TinyShape = field(default_factory=TinyShape)
+    from_shipped_base: bool | None = None  # `tiny` only: whether to start from trainer/bases/tiny; None: the text decides
 
     def __post_init__(self) -> None:
         for setting in fields(self):
@@ -86,6 +88,8 @@ class TrainConfig:
             raise BadConfig("A learning rate must be above 0.")
         if self.language_model_weight < 0 or self.language_model_epochs < 0:
             raise BadConfig("language_model_weight and language_model_epochs cannot be negative.")
+        if self.from_shipped_base and (not self.is_tiny or self.shape != TinyShape()):
+            raise BadConfig("from_shipped_base is for the preset tiny in its own shape: leave it out, or leave out base and shape.")
         if not 0 <= self.warmup < 1:
             raise BadConfig(f"warmup is a share of the optimizer steps, from 0 to below 1, not {self.warmup}.")
 
@@ -100,6 +104,14 @@ class TrainConfig:
     @property
     def is_tiny(self) -> bool:
         return self.base == TINY
+
+    def settled(self, *, text_suits: bool) -> Self:
+        """Decide where `tiny` starts, if nobody has, and take the shipped base's recipe for what the caller left as it was."""
+        if not self.is_tiny:
+            return self
+        shipped = text_suits and self.shape == TinyShape() if self.from_shipped_base is None else self.from_shipped_base
+        recipe = {name: value for name, value in SHIPPED_BASE_RECIPE.items() if shipped and getattr(self, name) == TINY_RECIPE[name]}
+        return replace(self, from_shipped_base=shipped, **recipe)
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), indent=2)
@@ -156,4 +168,10 @@ TINY_RECIPE: dict[str, Any] = {
     "language_model_learning_rate": 2e-3,
     "token_budget": 2048,
     "context": 1024,
+}
+SHIPPED_BASE_RECIPE: dict[str, Any] = {  # it has learned to compare numbers: no language-model stage, and a small learning rate
+    "epochs": 4,
+    "language_model_epochs": 0,
+    "language_model_weight": 0.0,
+    "learning_rate": 5e-4,
 }

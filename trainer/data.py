@@ -264,6 +264,16 @@ def uniform_draw(solutions: Iterable[Solution], *, size: int, rng: np.random.Gen
     return [solution for _, solution in sorted(kept, key=lambda pair: pair[0])]
 
 
+def broken_words(texts: Iterable[str], *, tokenizer: "Tokenizer") -> float:
+    """Return the share of the words, numbers and signs of `texts` that take more than one token: how strange the texts are."""
+    n_words = n_broken = 0
+    for text in texts:
+        words = [word for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(text)]
+        n_words += len(words)
+        n_broken += sum(len(tokenizer.model.tokenize(word)) > 1 for word in words)
+    return n_broken / max(1, n_words)
+
+
 def train_tokenizer(texts: Iterable[str], *, merges: int) -> "Tokenizer":
     """Train a byte-level BPE on `texts` in which every group of one to three digits is ONE token (longer numbers are cut from the left).
 

@@ -46,7 +46,7 @@ from trainer.data import (
     uniform_draw,
 )
 from trainer.evaluate import Judged, Report, base_rates, evaluate_steps, split_problems
-from trainer.model import RewardModel, build_tiny, load_base, save_weights
+from trainer.model import RewardModel, build_tiny, load_base, load_tiny, save_weights, suits_shipped_base
 from trainer.progress import Clock, Progress
 from trainer.score import score_solutions
 
@@ -107,6 +107,7 @@ def train(
     held_out = hold_out(labels, config=config)
     training = [one for one in labels if one.solution.problem_key not in held_out]
     judged_on = [one for one in labels if one.solution.problem_key in held_out]
+    config = config.settled(text_suits=config.is_tiny and suits_shipped_base(some_texts(training)))
     known = {one.solution.key for one in labels}
     texts = uniform_draw(
         (s for s in unlabeled if s.problem_key not in held_out and s.key not in known),
@@ -184,10 +185,17 @@ def hold_out(labels: Sequence[LabeledSolution], *, config: TrainConfig) -> froze
     return frozenset(chosen)
 
 
+def some_texts(labeled: Sequence[LabeledSolution], *, size: int = 300) -> list[str]:
+    """Take `size` solutions from all over the labels, each as one text."""
+    return ["\n".join((one.solution.problem, *one.solution.steps)) for one in labeled[:: max(1, len(labeled) // size)]]
+
+
 def starting_model(config: TrainConfig, *, solutions: Sequence[Solution]) -> RewardModel:
-    """Build `tiny` with a tokenizer trained on these solutions, or load the pretrained base."""
+    """Load the pretrained base, the shipped base of `tiny`, or build `tiny` with a tokenizer trained on these solutions."""
     if not config.is_tiny:
         return load_base(config.base, revision=config.revision, context=config.context)
+    if config.from_shipped_base:
+        return load_tiny(context=config.context)
     texts = [*dict.fromkeys(s.problem for s in solutions), *(step for s in solutions for step in s.steps)]
     return build_tiny(texts, shape=config.shape, context=config.context, seed=config.seed)
 

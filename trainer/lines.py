@@ -1,0 +1,110 @@
+"""JSON lines in and out of the command line: a labeled solution per line, progress on standard error.
+
+Reads one solution per line: {"problem": .., "steps": [..], "ratings": [..], "problem_key": .., "key": .., "alternatives": [..]}.
+A wrong line is a sentence that names it and the remedy. docs/trainer.md describes the formats.
+"""
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TextIO
+
+from tqdm import tqdm
+
+from trainer.data import Alternative, LabeledSolution, Solution
+from trainer.progress import Progress
+
+
+class BadLine(ValueError):
+    """A line of an input file that cannot be used; the message names the file, the line and the remedy."""
+
+
+def read_solutions(path: Path) -> Iterator[LabeledSolution]:
+    """Yield each line as a labeled solution (with no ratings if it has none). Raises BadLine."""
+    keys: dict[str, int] = {}
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            if not line.strip():
+                continue
+            try:
+                one = _solution(line, number)
+            except (ValueError, TypeError, KeyError) as error:
+                reason = f"the key {error} is missing" if isinstance(error, KeyError) else str(error)
+                raise BadLine(f"{path}, line {number}: {reason}") from error
+            if (first := keys.setdefault(one.solution.key, number)) != number:
+                raise BadLine(
+                    f"{path}, line {number}: the key {one.solution.key!r} was already used in line {first}. Give each solution its own key."
+                )
+            yield one
+
+
+def _solution(line: bytes, number: int) -> LabeledSolution:
+    try:
+        text = line.decode()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"not UTF-8 at byte {error.start + 1}. Save the file as UTF-8.") from error
+    try:
+        fields = json.loads(text, object_pairs_hook=_unique)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"not JSON ({error.msg} at column {error.colno}). Each line holds one JSON mapping.") from error
+    if not isinstance(fields, dict):
+        raise ValueError("a line must hold a JSON mapping with at least problem and steps.")
+    problem, steps, ratings = fields["problem"], fields["steps"], fields.get("ratings", [])
+    if not isinstance(steps, list) or not steps or not all(isinstance(step, str) and step.strip() for step in steps):
+        raise ValueError("steps must be a list of at least one non-empty text.")
+    if not isinstance(problem, str) or not problem.strip():
+        raise ValueError("problem must be a non-empty text.")
+    if not isinstance(ratings, list):
+        raise ValueError("ratings must be a list of -1, 0, 1 or null, one for each step, from the first step on.")
+    for name in (problem, *steps):
+        try:
+            name.encode()
+        except UnicodeEncodeError as error:
+            raise ValueError("the text holds half a surrogate pair, which is no character. Repair the text.") from error
+    alternatives = tuple(Alternative(one["step_index"], one["text"], one["rating"]) for one in fields.get("alternatives") or [])
+    solution = Solution(str(fields.get("key", f"line {number}")), str(fields.get("problem_key", problem)), problem, tuple(steps))
+    return LabeledSolution(solution, tuple(ratings), alternatives)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        twice = next(name for name, _ in pairs if [n for n, _ in pairs].count(name) > 1)
+        raise ValueError(f"the key {twice!r} stands twice in one mapping. Keep one of them.")
+    return fields
+
+
+@contextmanager
+def progress_bar() -> Iterator[Callable[[Progress], None]]:
+    """Give a listener that draws one tqdm bar per stage on standard error."""
+    bar: tqdm[Any] | None = None
+    stage = ""
+
+    def listen(now: Progress) -> None:
+        nonlocal bar, stage
+        if bar is None or stage != now.stage:
+            if bar is not None:
+                bar.close()
+            stage = now.stage
+            bar = tqdm(desc=stage, total=now.total, file=sys.stderr)
+        if now.loss is not None:
+            bar.set_postfix(loss=f"{now.loss:.3f}", refresh=False)
+        bar.update(now.done - bar.n)
+
+    try:
+        yield listen
+    finally:
+        if bar is not None:
+            bar.close()
+
+
+@contextmanager
+def output(path: Path | None) -> Iterator[TextIO]:
+    """Give the file to write to, or standard output for None."""
+    if path is None:
+        yield sys.stdout
+    else:
+        with path.open("w", encoding="utf-8") as file:
+            yield file
