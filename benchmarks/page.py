@@ -1,6 +1,6 @@
 """Figure: the labeling page in Chromium: its weight, how soon it can be used, how soon a key is seen, how soon the next solution is there.
 
-Reads GSM8K's example solutions under $STEPMARK_DATA (default ../shared/data), starts a site of its own and labels in it by keyboard, half
+Reads GSM8K's example solutions and MATH-500 under $STEPMARK_DATA (default ../shared/data), starts a site of its own and labels in it by keyboard, half
 the solutions to their end and half to a mistake. Prints the raw figures and one JSON object on its last line.
 
 keystroke: duration of the keydown in the Event Timing API, from the key to the frame that shows its rating, in steps of 8 ms; below 16 ms
@@ -135,28 +135,33 @@ def heard(page: Page, pressed: int) -> dict[str, list[float]]:
     return {"keystroke": keys + [16.0] * (pressed - len(keys)), "keystroke_frame": seen["frames"], "next_solution": seen["next"]}
 
 
-def publish_all(lines: int) -> list[Any]:
-    """Publish real solutions without formulas, one with them, and a very long one."""
+def publish_all(lines: int, formulas: int) -> list[Any]:
+    """Publish real solutions without formulas, as many with them, each in a project of its own, and a very long one."""
     from annotation.ingest import NewProblem, NewSolution
 
-    formulas = (
-        r"We write $\frac{1}{2} x^2 + \sqrt{y} = \sum_{i=1}^{n} a_i$.",
-        r"Then \[x = \left(\frac{a}{b}\right)^{2} \le \mathbb{R}\]",
-        "So it is $2$.\n\n# Answer\n\n2",
-    )
-    math = NewSolution(problem=NewProblem(statement=r"Solve $x^2 - 4x + 4 = 0$ for $x \in \mathbb{R}$.", answer="2"), steps=formulas)
+    told = [json.loads(line) for line in (site.DATA / "math" / "math500.jsonl").read_text().splitlines()]
+    math = [
+        NewSolution(
+            problem=NewProblem(statement=one["problem"], answer=one["answer"]),
+            steps=tuple(step for step in one["solution"].split("\n\n") if step.strip()),
+        )
+        for one in told[:: len(told) // formulas][:formulas]
+    ]
     steps = tuple(f"Step {number}: we add {number} and get {number * (number + 1) // 2}." for number in range(1, LONG_STEPS + 1))
     long = NewSolution(problem=NewProblem(statement=f"Add the numbers from 1 to {LONG_STEPS}.", answer="0"), steps=steps)
     return [
         site.publish("gsm8k", path=site.DATA / "gsm8k" / "example_model_solutions.jsonl", lines=lines, overlap=9),
-        site.publish("math", rows=[math], overlap=9),
+        *(site.publish(f"math{number}", rows=[one], overlap=9) for number, one in enumerate(math)),
         site.publish("long", rows=[long], overlap=9),
     ]
 
 
-def measure(visitor: Visitor, *, keystrokes: int, repeat: int) -> dict[str, Any]:
+def measure(visitor: Visitor, *, keystrokes: int, repeat: int, formulas: int) -> dict[str, Any]:
     """Take all figures, in milliseconds and kB."""
-    figures: dict[str, Any] = {"kb_without_math": kilobytes(visitor, "gsm8k"), "kb_with_math": kilobytes(visitor, "math")}
+    weights = [kilobytes(visitor, f"math{number}") for number in range(formulas)]
+    figures: dict[str, Any] = {
+        "kb_without_math": kilobytes(visitor, "gsm8k"), "kb_with_math": statistics.median(weights), "kb_with_math_most": max(weights),
+    }  # fmt: skip
 
     page = visitor.open("gsm8k")
     for kind, values in label_many(page, keystrokes).items():
@@ -187,20 +192,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="script/bench page", description="Measure the labeling page in Chromium.")
     parser.add_argument("--keystrokes", type=int, default=500)
     parser.add_argument("--repeat", type=int, default=5, help="times a page is opened cold; the medians count")
+    parser.add_argument("--formulas", type=int, default=20, help="solutions of MATH-500 whose pages are weighed; the median counts")
     parser.add_argument("--smoke", action="store_true", help="the smallest form: it says that the benchmark runs, nothing about speed")
     options = parser.parse_args()
     if options.smoke:
-        options.keystrokes, options.repeat = 4, 1
-    if not (0 < options.keystrokes <= 5000 and 0 < options.repeat <= 50):
-        parser.error("At most 5,000 keystrokes and 50 repetitions.")
+        options.keystrokes, options.repeat, options.formulas = 4, 1, 1
+    if not (0 < options.keystrokes <= 5000 and 0 < options.repeat <= 50 and 0 < options.formulas <= 500):
+        parser.error("At most 5,000 keystrokes, 50 repetitions and 500 solutions with formulas.")
     executable = os.environ.get("STEPMARK_CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
     sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []  # Chromium refuses root otherwise
     with site.running_home() as home:
-        (link,) = site.invite(publish_all(50 if options.smoke else 300), 1)
+        (link,) = site.invite(publish_all(50 if options.smoke else 300, options.formulas), 1)
         with site.serving(home) as ours, sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=executable, args=ARGUMENTS + sandbox)
             visitor = Visitor(browser, ours.address, ours.address + link)
-            figures = measure(visitor, keystrokes=options.keystrokes, repeat=options.repeat)
+            figures = measure(visitor, keystrokes=options.keystrokes, repeat=options.repeat, formulas=options.formulas)
             browser.close()
     ratio = round(KEYSTROKE_LIMIT / figures["keystroke_p95_ms"], 2)
     print(json.dumps({**figures, "long_steps": LONG_STEPS, "ratio": ratio, "load": round(os.getloadavg()[0], 1)}))

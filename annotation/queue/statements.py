@@ -48,7 +48,8 @@ _IS_IN_HAND = "(%(hand)s::bigint IS NULL OR EXISTS (SELECT 1 FROM hand))"
 # Hands out one seat. MATERIALIZED: the choice runs once and locks one row, where `IN (SELECT .. LIMIT 1 .. SKIP LOCKED)` may
 # run again and claim several. SKIP LOCKED: labelers never wait for each other. OFFSET 0 keeps the NOT EXISTS one index probe
 # per row: without it, statistics older than the labeler's own work turn it into a sequential scan of all seats, hundreds of
-# times slower (a test EXPLAINs this). A seat without a slot was made for one person and is never handed to another.
+# times slower (a test EXPLAINs this). A seat without a slot was made for one person and is never handed to another. Who takes up
+# again what they let go keeps their token: nobody was there in between, and another tab of theirs may still show it.
 NEXT_SEAT = f"""
 WITH {_IN_HAND},
 next AS MATERIALIZED (
@@ -59,7 +60,8 @@ next AS MATERIALIZED (
    ORDER BY s.priority DESC, s.id LIMIT 1 FOR UPDATE OF s SKIP LOCKED),
 taken AS (
   UPDATE annotation_assignment
-     SET state = %(state)s::text, labeler_id = %(labeler)s, lapsed_id = NULL, token = token + 1,
+     SET state = %(state)s::text, labeler_id = %(labeler)s, lapsed_id = NULL,
+         token = token + CASE WHEN lapsed_id = %(labeler)s THEN 0 ELSE 1 END,
          leased_at = CASE %(state)s::text WHEN 'leased' THEN now() END, lease_expires_at = now() + make_interval(mins => %(minutes)s)
    WHERE id = (SELECT id FROM next) RETURNING *)
 SELECT {_LEASE} FROM taken s {_TEXTS}
@@ -84,7 +86,7 @@ next AS MATERIALIZED (
    ORDER BY b.generation, t.priority DESC, t.id LIMIT 1),
 again AS (
   UPDATE annotation_assignment s
-     SET state = %(state)s::text, labeler_id = %(labeler)s, lapsed_id = NULL, token = token + 1,
+     SET state = %(state)s::text, labeler_id = %(labeler)s, lapsed_id = NULL,
          leased_at = CASE %(state)s::text WHEN 'leased' THEN now() END, lease_expires_at = now() + make_interval(mins => %(minutes)s)
     FROM next WHERE s.id = next.seat AND s.state = 'open' RETURNING s.*),
 fresh AS (
@@ -113,14 +115,16 @@ SELECT {_LEASE} FROM taken s {_TEXTS}
 """
 
 # Turns what a page rendered ahead into the lease, in the transaction that ends the seat before it, or in its very statement, to which
-# that seat (`assignment`) still looks leased. Who is paused gets no more, and who holds a lease in another tab keeps that one.
+# that seat (`assignment`) still looks leased. One that another tab of theirs gave back, and nobody took, is theirs yet. Who is paused
+# gets no more, and who holds a lease in another tab keeps that one.
 LEASE_RESERVED = """
 UPDATE annotation_assignment s
-   SET state = 'leased', leased_at = now(), lease_expires_at = now() + make_interval(mins => p.lease_minutes)
+   SET state = 'leased', labeler_id = %(labeler)s, lapsed_id = NULL, leased_at = now(), lease_expires_at = now() + make_interval(mins => p.lease_minutes)
   FROM annotation_batch b
   JOIN annotation_project p ON p.id = b.project_id
   JOIN annotation_membership m ON m.project_id = p.id AND m.user_id = %(labeler)s AND m.suspended_at IS NULL
- WHERE s.id = %(ahead)s::bigint AND s.token = %(ahead_token)s::bigint AND s.state = 'reserved' AND s.labeler_id = %(labeler)s
+ WHERE s.id = %(ahead)s::bigint AND s.token = %(ahead_token)s::bigint
+   AND (s.state = 'reserved' AND s.labeler_id = %(labeler)s OR s.state = 'open' AND s.lapsed_id = %(labeler)s)
    AND b.id = s.batch_id
    AND NOT EXISTS (SELECT 1 FROM annotation_assignment o
                     WHERE o.labeler_id = %(labeler)s AND o.state = 'leased' AND o.id <> %(assignment)s)"""

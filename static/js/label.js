@@ -66,6 +66,7 @@
     const root = $("#work");
     sitting?.draft.stop();
     sitting = null;
+    if (!options?.isAhead) ahead.take(); // it may be this very one, which another tab's submit made the lease
     if (outbox.hasDelivered(keyOf(root), { since: performance.timeOrigin })) return location.reload(); // asked for before another tab's submit arrived
     shown($("[data-progress]"), "work" in root.dataset);
     Stepmark.showKeys(root);

@@ -1,50 +1,19 @@
-"""Stage labels: drafts, submits, skips, revisions; what is refused, and what becomes of work that comes late."""
+"""Stage labels: submits and skips; what is refused, and what becomes of work that comes late."""
 
 import uuid
 from datetime import datetime, timedelta
 
 import pytest
-from django.contrib.auth.models import User
 from django.db import IntegrityError, connection, transaction
 from django.db.models.functions import Now
 from django.test.utils import CaptureQueriesContext
 
 from annotation import labels, queue
-from annotation.models import Annotation, Assignment, Draft, Event, Membership, Project, StepAlternative, StepLabel, TaskKind
+from annotation.models import Annotation, Assignment, Draft, Event, Membership, StepLabel, TaskKind
 from tests import make
+from tests.seats import lapse, rated, seat, submit, sums
 
 pytestmark = pytest.mark.django_db
-
-
-def rated(*ratings: int | None, flagged: tuple[int, ...] = ()) -> list[labels.Rating]:
-    return [
-        {"step": step, "position": 0, "rating": rating, "flagged": step in flagged, "ms": 1000 + step}
-        for step, rating in enumerate(ratings)
-    ]
-
-
-def sums(overlap: int = 1, count: int = 1, **fields: object) -> Project:
-    """A project with solutions of three steps in its queue."""
-    project = make.project(overlap=overlap, **fields)
-    make.batch(project, make.solutions(project, count))
-    return project
-
-
-def submit(lease: queue.Lease, labeler: User, ratings: list[labels.Rating] | None = None, **other: object) -> Annotation:
-    body = {
-        "token": lease.token, "submission_id": uuid.uuid4(), "ratings": rated(1, 0, -1) if ratings is None else ratings,
-        "finish_reason": "found_error", "active_ms": 5000, "total_ms": 9000,
-    }  # fmt: skip
-    return labels.submit(lease.assignment_id, labeler=labeler, **{**body, **other})
-
-
-def lapse(lease: queue.Lease) -> None:
-    Assignment.objects.filter(pk=lease.assignment_id).update(lease_expires_at=Now() - timedelta(seconds=1))
-    assert queue.release_expired() == 1
-
-
-def seat(lease: queue.Lease) -> Assignment:
-    return Assignment.objects.get(pk=lease.assignment_id)
 
 
 # --- submitting ---------------------------------------------------------------------------------------------------------
@@ -170,136 +139,6 @@ def test_a_bad_submission_is_refused_with_its_code_and_changes_nothing(code: str
     assert caught.value.code == code
     assert str(caught.value).endswith((".", "give_up"))
     assert (seat(lease).state, Annotation.objects.count(), StepLabel.objects.count()) == ("leased", 0, 0)
-
-
-# --- alternatives at the first mistake ----------------------------------------------------------------------------------
-
-
-def with_alternatives(*texts: str, step: int = 1, **fields: object) -> Project:
-    """A project that asks for alternatives, with one solution that has these at a step."""
-    project = make.project(alternatives_after_error=True, **fields)
-    [solution] = make.solutions(project, 1)
-    for position, text in enumerate(texts, 1):
-        StepAlternative.objects.create(solution=solution, step_index=step, position=position, text=text)
-    make.batch(project, [solution])
-    return project
-
-
-def other(position: int, rating: int | None, *, step: int = 1, **more: object) -> labels.Rating:
-    return {"step": step, "position": position, "rating": rating, "flagged": False, "ms": None, **more}
-
-
-def by_hand(text: str = "So it is 5.", *, step: int = 1) -> labels.Rating:
-    return {"step": step, "rating": None, "flagged": False, "ms": 700, "text": text}
-
-
-def test_alternatives_at_the_first_mistake_are_stored_beside_it() -> None:
-    project = with_alternatives("a", "b", "c")
-    lease = queue.lease_next(make.ann(project), project=project)
-    annotation = submit(lease, make.ann(), [*rated(1, -1), other(3, 1), other(1, None, flagged=True)])
-    stored = StepLabel.objects.filter(annotation=annotation, step_index=1).order_by("position")
-    assert list(stored.values_list("position", "rating", "flagged", "chosen", "shown_at")) == [
-        (0, -1, None, False, 0),
-        (1, None, True, False, 1),
-        (3, 1, False, False, 3),
-    ]
-
-
-def test_a_step_written_at_the_mistake_becomes_the_labelers_alternative() -> None:
-    project = with_alternatives("a")
-    lease = queue.lease_next(make.ann(project), project=project)
-    annotation = submit(lease, make.ann(), [*rated(1, -1), by_hand(" So it is 5.\n")], reason="The sum is off.")
-    mine = StepAlternative.objects.get(author=make.ann())
-    assert (mine.solution_id, mine.step_index, mine.position, mine.text) == (lease.solution_id, 1, 2, "So it is 5.")
-    stored = StepLabel.objects.values_list("rating", "flagged", "rated_ms", "chosen", "shown_at").get(annotation=annotation, position=2)
-    assert (stored, annotation.reason) == ((None, False, 700, False, None), "The sum is off.")
-
-
-def test_a_step_written_again_in_a_correction_is_one_alternative() -> None:
-    project = with_alternatives()
-    first = submit(queue.lease_next(make.ann(project), project=project), make.ann(), [*rated(1, -1), by_hand()])
-    second = revise(first, make.ann(), [*rated(1, -1, flagged=(0,)), by_hand()])
-    assert StepAlternative.objects.count() == 1
-    assert StepLabel.objects.values_list("position", "shown_at").get(annotation=second, rating=None) == (1, None)
-
-
-def test_what_one_labeler_wrote_is_not_shown_to_the_next() -> None:
-    project = with_alternatives("a", overlap=2)
-    submit(queue.lease_next(make.ann(project), project=project), make.ann(), [*rated(1, -1), by_hand()])
-    lease = queue.lease_next(make.ben(project), project=project)
-    with pytest.raises(labels.BadSubmission) as caught:
-        submit(lease, make.ben(), [*rated(1, -1), other(2, 1)])
-    assert caught.value.code == "unknown_step"
-
-
-def test_a_reopened_submission_is_what_was_sent() -> None:
-    project = with_alternatives("a", "b")
-    sent = [*rated(1, -1), other(1, 0), other(2, -1, flagged=True), by_hand()]
-    annotation = submit(queue.lease_next(make.ann(project), project=project), make.ann(), sent)
-    assert labels.reopen(annotation.pk, labeler=make.ann(), project=project) == (annotation, sent)
-
-
-def test_a_draft_keeps_alternatives_texts_and_choices() -> None:
-    project = with_alternatives("a")
-    lease = queue.lease_next(make.ann(project), project=project)
-    sent = [*rated(1, -1), other(1, 1, chosen=True), by_hand()]
-    labels.save_draft(lease.assignment_id, labeler=make.ann(), token=lease.token, revision=1, ratings=sent[::-1])
-    assert queue.lease_next(make.ann(), project=project).draft == {"revision": 1, "ratings": sent}
-
-
-def test_the_same_submission_with_another_text_is_a_conflict() -> None:
-    project = with_alternatives("a")
-    lease = queue.lease_next(make.ann(project), project=project)
-    submit(lease, make.ann(), [*rated(1, -1), by_hand("So 5.")], submission_id=uuid.UUID(int=7))
-    with pytest.raises(labels.SubmissionConflict):
-        submit(lease, make.ann(), [*rated(1, -1), by_hand("So 6.")], submission_id=uuid.UUID(int=7))
-    assert StepAlternative.objects.filter(author=make.ann()).count() == 1
-
-
-@pytest.mark.parametrize(
-    ("code", "ratings"),
-    [
-        ("unknown_step", [*rated(1, -1), other(2, 1)]),
-        ("unknown_step", [*rated(1, -1), other(2**15, 1)]),
-        ("not_at_mistake", [*rated(1, 1), other(1, 1)]),
-        ("not_at_mistake", [*rated(1, -1), other(1, 1, step=0)]),
-        ("not_at_mistake", [*rated(-1), by_hand()]),
-        ("unrated_step", [*rated(1, -1), other(1, None)]),
-        ("not_asked", [*rated(1, -1), other(1, 1, chosen=True)]),
-        ("bad_rating", [*rated(1, -1), other(1, 1), other(1, 1)]),
-        ("bad_rating", [*rated(1, -1), by_hand(), by_hand("twice")]),
-        ("bad_rating", [*rated(1, -1), {**by_hand(), "position": 1}]),
-        ("bad_rating", [*rated(1, -1), {**by_hand(), "rating": 1}]),
-        ("bad_rating", [*rated(1, -1), other(1, 1, chosen="yes")]),
-        ("bad_text", [*rated(1, -1), by_hand(" \n")]),
-        ("bad_text", [*rated(1, -1), by_hand("a\0b")]),
-        ("bad_text", [*rated(1, -1), {**by_hand(), "text": 5}]),
-        ("too_long", [*rated(1, -1), by_hand("x" * (labels.LONGEST_WRITTEN + 1))]),
-    ],
-)
-def test_a_bad_alternative_is_refused_with_its_code_and_changes_nothing(code: str, ratings: list) -> None:
-    project = with_alternatives("a")
-    lease = queue.lease_next(make.ann(project), project=project)
-    with pytest.raises(labels.BadSubmission) as caught:
-        submit(lease, make.ann(), ratings, finish_reason="give_up", reason="hard")
-    assert caught.value.code == code
-    assert (seat(lease).state, Annotation.objects.count(), StepAlternative.objects.count()) == ("leased", 0, 1)
-
-
-def test_a_step_of_ones_own_is_refused_where_nobody_asked_for_it() -> None:
-    project = sums()
-    lease = queue.lease_next(make.ann(project), project=project)
-    with pytest.raises(labels.BadSubmission) as caught:
-        submit(lease, make.ann(), [*rated(1, -1), by_hand()])
-    assert (caught.value.code, StepAlternative.objects.count()) == ("not_asked", 0)
-
-
-def test_a_project_with_alternatives_reads_none_where_none_was_rated(django_assert_num_queries) -> None:
-    project = with_alternatives("a")
-    ann = make.ann(project)
-    lease = queue.lease_next(ann, project=project)
-    with django_assert_num_queries(2 + 2):
-        submit(lease, ann, rated(1, -1))
 
 
 # --- retries ------------------------------------------------------------------------------------------------------------
@@ -453,83 +292,6 @@ def test_a_seat_that_does_not_exist_is_lost() -> None:
         )
 
 
-# --- drafts -------------------------------------------------------------------------------------------------------------
-
-
-def test_older_draft_revision_never_overwrites() -> None:
-    project = sums()
-    lease = queue.lease_next(make.ann(project), project=project)
-
-    def save(revision: int, *ratings: int) -> int:
-        return labels.save_draft(lease.assignment_id, labeler=make.ann(), token=lease.token, revision=revision, ratings=rated(*ratings))
-
-    assert [save(1, 1), save(3, 1, 1, -1), save(2, 1, 1), save(3, 0)] == [1, 3, 3, 3]
-    draft = queue.lease_next(make.ann(), project=project).draft
-    assert (draft["revision"], [one["rating"] for one in draft["ratings"]]) == (3, [1, 1, -1])
-
-
-def test_a_draft_costs_one_statement(django_assert_num_queries) -> None:
-    project = sums()
-    ann = make.ann(project)
-    lease = queue.lease_next(ann, project=project)
-    for revision in (1, 2):
-        with django_assert_num_queries(1):
-            labels.save_draft(lease.assignment_id, labeler=ann, token=lease.token, revision=revision, ratings=rated(1))
-
-
-def test_a_draft_may_have_gaps() -> None:
-    project = sums()
-    lease = queue.lease_next(make.ann(project), project=project)
-    ratings = [{"step": 2, "position": 0, "rating": None, "flagged": False, "ms": 0}]
-    labels.save_draft(lease.assignment_id, labeler=make.ann(), token=lease.token, revision=1, ratings=ratings)
-    assert queue.lease_next(make.ann(), project=project).draft == {"revision": 1, "ratings": ratings}
-
-
-def test_a_draft_of_a_lost_seat_is_kept_and_says_so() -> None:
-    project = sums()
-    lease = queue.lease_next(make.ann(project), project=project)
-    lapse(lease)
-    queue.lease_next(make.ben(project), project=project)
-    with pytest.raises(queue.LeaseLost) as caught:
-        labels.save_draft(lease.assignment_id, labeler=make.ann(), token=lease.token, revision=1, ratings=rated(1))
-    assert caught.value.kept and Draft.objects.get().labeler == make.ann()
-
-
-def test_a_draft_that_arrives_after_the_submit_leaves_nothing() -> None:
-    project = sums()
-    lease = queue.lease_next(make.ann(project), project=project)
-    submit(lease, make.ann())
-    with pytest.raises(queue.LeaseLost):
-        labels.save_draft(lease.assignment_id, labeler=make.ann(), token=lease.token, revision=9, ratings=rated(1))
-    assert not Draft.objects.exists()
-
-
-@pytest.mark.parametrize("token", [0, 2])
-def test_a_token_never_given_out_keeps_no_draft(token: int) -> None:
-    project = sums()
-    lease = queue.lease_next(make.ann(project), project=project)
-    with pytest.raises(queue.LeaseLost):
-        labels.save_draft(lease.assignment_id, labeler=make.ann(), token=token, revision=1, ratings=rated(1))
-    assert not Draft.objects.exists()
-
-
-@pytest.mark.parametrize(
-    ("code", "revision", "ratings"),
-    [
-        ("bad_revision", -1, []),
-        ("bad_revision", 2**31, []),
-        ("bad_rating", 1, rated(5)),
-        ("unknown_step", 1, [{"step": 2000, "rating": 1}]),
-    ],
-)
-def test_a_malformed_draft_is_refused(code: str, revision: int, ratings: list) -> None:
-    project = sums()
-    lease = queue.lease_next(make.ann(project), project=project)
-    with pytest.raises(labels.BadSubmission) as caught:
-        labels.save_draft(lease.assignment_id, labeler=make.ann(), token=lease.token, revision=revision, ratings=ratings)
-    assert (caught.value.code, Draft.objects.exists()) == (code, False)
-
-
 # --- skipping -----------------------------------------------------------------------------------------------------------
 
 
@@ -594,62 +356,6 @@ def test_a_bad_reason_skips_nothing(code: str, reason: str) -> None:
     assert (caught.value.code, seat(lease).state) == (code, "leased")
 
 
-# --- revising -----------------------------------------------------------------------------------------------------------
-
-
-def revise(annotation: Annotation, labeler: User, ratings: list[labels.Rating], **other: object) -> Annotation:
-    body = {"submission_id": uuid.uuid4(), "ratings": ratings, "finish_reason": "found_error", "active_ms": 1, "total_ms": 2}
-    return labels.revise(annotation.pk, labeler=labeler, **{**body, **other})
-
-
-def test_a_correction_is_a_new_revision_and_the_first_one_stays() -> None:
-    project = sums()
-    first = submit(queue.lease_next(make.ann(project), project=project), make.ann(), rated(1, 0, -1))
-    second = revise(first, make.ann(), rated(-1))
-    assert (second.revision, second.supersedes, second.assignment_id, second.solution_id) == (
-        2,
-        first,
-        first.assignment_id,
-        first.solution_id,
-    )
-    assert list(first.steplabel_set.order_by("step_index").values_list("rating", flat=True)) == [1, 0, -1]
-    assert list(second.steplabel_set.values_list("rating", flat=True)) == [-1]
-
-
-def test_a_correction_sent_twice_is_one_revision() -> None:
-    project = sums()
-    first = submit(queue.lease_next(make.ann(project), project=project), make.ann())
-    one, two = (revise(first, make.ann(), rated(-1), submission_id=uuid.UUID(int=8)) for _ in range(2))
-    assert one == two
-    with pytest.raises(labels.SubmissionConflict):
-        revise(first, make.ann(), rated(1, -1), submission_id=uuid.UUID(int=8))
-
-
-def test_only_the_newest_revision_is_corrected() -> None:
-    project = sums()
-    first = submit(queue.lease_next(make.ann(project), project=project), make.ann())
-    second = revise(first, make.ann(), rated(-1))
-    with pytest.raises(labels.SubmissionConflict, match="newest revision"):
-        revise(first, make.ann(), rated(1, -1))
-    assert revise(second, make.ann(), rated(1, -1)).revision == 3
-
-
-def test_nobody_corrects_somebody_elses_work() -> None:
-    project = sums()
-    first = submit(queue.lease_next(make.ann(project), project=project), make.ann())
-    with pytest.raises(labels.NothingToRevise):
-        revise(first, make.ben(project), rated(-1))
-    assert Annotation.objects.count() == 1
-
-
-def test_a_bad_correction_is_refused() -> None:
-    project = sums()
-    first = submit(queue.lease_next(make.ann(project), project=project), make.ann())
-    with pytest.raises(labels.BadSubmission) as caught:
-        revise(first, make.ann(), rated(1, 1, 1, 1))
-    assert (caught.value.code, Annotation.objects.count()) == ("unknown_step", 1)
-
-
 # --- what is written stays ----------------------------------------------------------------------------------------------
 
 
@@ -670,56 +376,3 @@ def test_work_in_hand_may_be_finished_after_a_suspension() -> None:
     submit(lease, make.ann())
     with pytest.raises(queue.NotQualified):
         queue.lease_next(make.ann(), project=project)
-
-
-# --- reopening ----------------------------------------------------------------------------------------------------------
-
-
-def work_through(project: Project, labeler: User) -> list[Annotation]:
-    made = []
-    while True:
-        try:
-            made.append(submit(queue.lease_next(labeler, project=project), labeler))
-        except queue.NothingToLabel:
-            return made
-
-
-def test_the_last_ten_submissions_can_be_reopened_the_newest_first() -> None:
-    project = sums(count=labels.REOPEN_LAST + 2)
-    made = work_through(project, make.ann(project))
-    assert list(labels.reopenable(make.ann(), project=project)) == made[:1:-1]
-    assert list(labels.reopenable(make.ben(project), project=project)) == []
-
-
-def test_a_corrected_submission_is_reopened_at_its_newest_revision() -> None:
-    project = sums()
-    [first] = work_through(project, make.ann(project))
-    body = {"ratings": rated(-1, flagged=(0,)), "finish_reason": "found_error", "active_ms": 1, "total_ms": 1}
-    second = labels.revise(first.pk, labeler=make.ann(), submission_id=uuid.uuid4(), **body)
-    assert list(labels.reopenable(make.ann(), project=project)) == [second]
-    assert labels.reopen(second.pk, labeler=make.ann(), project=project) == (second, rated(-1, flagged=(0,)))
-    with pytest.raises(labels.NothingToRevise):
-        labels.reopen(first.pk, labeler=make.ann(), project=project)
-
-
-def test_a_submission_of_long_ago_is_not_reopened() -> None:
-    project = sums()
-    lease = queue.lease_next(make.ann(project), project=project)
-    old = Now() - timedelta(minutes=labels.REOPEN_MINUTES, seconds=1)
-    seats = Assignment.objects.filter(pk=lease.assignment_id)
-    seats.update(state="done")
-    Annotation.objects.create(
-        assignment=seats.get(), labeler=make.ann(), solution_id=lease.solution_id, finish_reason="give_up", reason="x",
-        submission_id=uuid.uuid4(), body_hash=b"", created_at=old,
-    )  # fmt: skip
-    assert Annotation.objects.count() == 1
-    assert list(labels.reopenable(make.ann(), project=project)) == []
-
-
-def test_an_answer_to_a_screening_question_stays_as_it_was_given() -> None:
-    project = make.project()
-    make.batch(project, make.solutions(project, 1), kind="screening")
-    answer = submit(queue.lease_next(make.ann(project), project=project), make.ann())
-    assert list(labels.reopenable(make.ann(), project=project)) == []
-    with pytest.raises(labels.NothingToRevise):
-        labels.seat_of(answer.pk, labeler=make.ann())

@@ -322,6 +322,20 @@ def test_a_page_that_was_asked_for_before_a_submit_arrived_does_not_offer_its_so
     play(person, ["key 2"])
 
 
+def test_what_was_prepared_ahead_is_forgotten_once_another_tab_has_made_it_the_one_in_hand(person: Person) -> None:
+    person.tab.locator("[data-ahead-ready]").wait_for(state="attached")
+    for act in ("other tab", "gone", "key 1", "key Enter", "back", "online", "pause 700"):
+        person.do(act)
+    play(person, ["other tab", "deaf", "key 1", "key Enter", "key 3"])
+
+
+def test_what_one_tab_gave_back_the_other_one_still_submits(person: Person) -> None:
+    person.tab.locator("[data-ahead-ready]").wait_for(state="attached")
+    person.do("other tab")
+    person.tab.locator("[data-ahead-ready]").wait_for(state="attached")
+    play(person, ["other tab", "gone", "key 1", "key Enter", "other tab", "close", "key 1", "key Enter", "pause 700"])
+
+
 def test_where_the_browser_stores_nothing_labeling_goes_on(visit: Visit, person: Person) -> None:
     page = visit(None, "/sign-in/")
     visit.sign_in(page.context, make.ann())
