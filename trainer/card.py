@@ -5,10 +5,24 @@ from typing import Any
 
 from trainer.config import TrainConfig
 
+PROCESS = (
+    "Process reward model",
+    "Predicts, after each step of a solution, whether a person would rate it negative, neutral or positive (Lightman et al.,\n"
+    "arXiv 2305.20050).",
+    "{n_rated_steps:,} rated steps of {n_solutions:,} solutions of {n_problems:,} problems; nothing after a first negative step",
+)
+OUTCOME = (
+    "Outcome reward model",
+    "Predicts, at every token of a solution, whether its final answer will be right; the score is read at the last one (Lightman\n"
+    "et al., arXiv 2305.20050). It was told outcomes only: a right answer reached by a wrong way counts as right.",
+    "{n_solutions:,} solutions of {n_problems:,} problems, graded by their final answer",
+)
+LIMITS = ("A score is the model's guess at a person's rating, not a proof;", "A score is the model's guess at the outcome, not a proof;")
+
 
 def model_card(*, config: TrainConfig, metrics: Mapping[str, Any], provenance: Mapping[str, str]) -> str:
     """Write the README.md of a model folder from the run's own figures (the metrics that `train` returns)."""
-    training, first = metrics["training"], metrics["first_mistake"]
+    training, is_orm = metrics["training"], config.kind == "orm"
     if config.from_shipped_base:
         base = "the preset `tiny`, from the base in `trainer/bases/tiny`, which has read text of the simulated world and no label"
     elif config.is_tiny:
@@ -22,35 +36,46 @@ def model_card(*, config: TrainConfig, metrics: Mapping[str, Any], provenance: M
         if training["n_cut_solutions"]
         else ""
     )
-    small = (
-        ""
-        if metrics["n_rated_steps"] >= 500
-        else f"**The held-out figures rest on {metrics['n_rated_steps']} rated steps: treat them as an indication only.**\n\n"
-    )
+    kind, does, labels = OUTCOME if is_orm else PROCESS
+    n_judged, what = (metrics["n_solutions"], "graded solutions") if is_orm else (metrics["n_rated_steps"], "rated steps")
+    small = "" if n_judged >= 500 else f"**The held-out figures rest on {n_judged} {what}: treat them as an indication only.**\n\n"
     token_rate, rating_rate = f"{config.language_model_learning_rate:g}", f"{config.learning_rate:g}"
-    wrong, right = (first["n_wrong"], first["n_right"]) if first else (0, 0)
-    rates = ", ".join(f"{rate:.3f}" for rate in metrics["base_rates"])
+    trained = f"LoRA of rank {config.lora_rank} on every linear layer, merged" if config.lora_rank else "every weight trained"
+    heads = f"; {config.uncertainty_heads} uncertainty heads on the detached states" if config.uncertainty_heads else ""
     return f"""---
 library_name: transformers
-tags: [process-reward-model, step-ratings]
+tags: [{kind.lower().replace(" ", "-")}, step-ratings]
 ---
-# Process reward model
+# {kind}
 
-Predicts, after each step of a solution, whether a person would rate it negative, neutral or positive (Lightman et al., arXiv 2305.20050).
+{does}
 Made by Stepmark from {base}; {training["n_parameters"]:,} parameters.
 
 ## Data
-- {training["n_rated_steps"]:,} rated steps of {training["n_solutions"]:,} solutions of {training["n_problems"]:,} problems; \
-nothing after a first negative step
+- {labels.format(**training)}
 - {training["n_unlabeled_solutions"]:,} unlabeled solutions, text only
 {origin}{cut}
 ## Recipe
 {config.language_model_epochs} passes over the text with the language-model loss (learning rate {token_rate}), then
 {config.epochs} passes over the labeled solutions with the rating loss (learning rate {rating_rate}) plus {config.language_model_weight:g}
-times the language-model loss; AdamW, seed {config.seed}, {training["seconds"]:g} seconds. Every setting is in `stepmark.json`.
+times the language-model loss; {trained}{heads}; AdamW, seed {config.seed}, {training["seconds"]:g} seconds. Every setting is in
+`stepmark.json`.
 
-## On {metrics["n_problems"]:,} held-out problems ({metrics["n_solutions"]:,} solutions, {metrics["n_rated_steps"]:,} rated steps)
-{small}| figure | this model | always the base rate |
+## On {metrics["n_problems"]:,} held-out problems ({metrics["n_solutions"]:,} solutions{"" if is_orm else f", {n_judged:,} rated steps"})
+{small}{_outcome_figures(metrics) if is_orm else _step_figures(metrics)}
+The held-out problems are named in `split.json`.
+
+## Limits
+It has seen only solutions of the kind above and says nothing reliable about others. {LIMITS[is_orm]} a solution that was not read to its
+end scores 0.
+"""
+
+
+def _step_figures(metrics: Mapping[str, Any]) -> str:
+    first = metrics["first_mistake"]
+    wrong, right = (first["n_wrong"], first["n_right"]) if first else (0, 0)
+    rates = ", ".join(f"{rate:.3f}" for rate in metrics["base_rates"])
+    return f"""| figure | this model | always the base rate |
 |---|---|---|
 | step AUC, negative against the rest | {_figure(metrics["step_auc"])} | 0.500 |
 | log-loss, three classes, nats | {_figure(metrics["log_loss"])} | {_figure(metrics["base_rate_log_loss"])} |
@@ -59,13 +84,16 @@ times the language-model loss; AdamW, seed {config.seed}, {training["seconds"]:g
 | no mistake claimed, {right} solutions without one | {_figure(first and first["accuracy_right"])} | 1.000 |
 
 Base rates of the training part (negative, neutral, positive): {rates}.
-Threshold of the first mistake, p(negative) > {metrics["threshold"]:.3f}: {metrics["threshold_split"]}.
-The held-out problems are named in `split.json`.
+Threshold of the first mistake, p(negative) > {metrics["threshold"]:.3f}: {metrics["threshold_split"]}."""
 
-## Limits
-It has seen only solutions of the kind above and says nothing reliable about others. A score is the model's guess at a person's rating,
-not a proof; a solution that was not read to its end scores 0.
-"""
+
+def _outcome_figures(metrics: Mapping[str, Any]) -> str:
+    return f"""| figure | this model | always the base rate |
+|---|---|---|
+| solution AUC, right against wrong | {_figure(metrics["solution_auc"])} | 0.500 |
+| log-loss, two outcomes, nats | {_figure(metrics["log_loss"])} | {_figure(metrics["base_rate_log_loss"])} |
+
+Share of right solutions in the training part: {metrics["base_rates"][2]:.3f}."""
 
 
 def _figure(value: float | None) -> str:

@@ -1,16 +1,19 @@
 """Model folders and training checkpoints on disk: atomic, hashed, safetensors and JSON only.
 
-`published` writes a folder beside its place, fsyncs it and renames it, manifest last; `check_manifest` is what a reader trusts.
+`published` writes a folder beside its place, fsyncs it and renames it, manifest last; `check_manifest` is what a reader trusts. A run
+keeps its last two checkpoints.
 """
 
 import errno
 import hashlib
 import json
+import logging
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,9 +24,14 @@ from torch import Tensor
 
 from trainer.config import BadBase
 
+log = logging.getLogger(__name__)
 FORMAT_VERSION = 1
+CHECKPOINT_FORMAT = 2  # checkpoints of another one are of another run
 SETTINGS_FILE = "stepmark.json"
 MANIFEST_FILE = "manifest.json"
+STATE_FILE = "state.safetensors"
+KEPT = 2  # checkpoints of a run: the newest, and the one before it in case the newest is damaged
+LOST_AFTER = 3600  # seconds
 SPLIT_FILE = "split.json"  # problem keys trained on and held out, so that a later evaluation can tell them apart
 
 
@@ -43,58 +51,75 @@ def file_sha256(path: Path) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """Where a run stood: `done` optimizer steps of stage number `stage`, the sums of its running epoch, weights and optimizer state."""
+    """Where a run stood: `done` optimizer steps of stage number `stage`, the sums of its running epoch, weights and optimizer state.
+
+    No random state: every optimizer step seeds its own from its place in the run.
+    """
 
     stage: int
     done: int
     sums: list[float]
     losses: dict[str, float]
+    curve: dict[str, Any]
     weights: dict[str, Tensor]
     optimizer: dict[str, Any]
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint, *, fingerprint: str) -> None:
-    """Replace the checkpoint in `folder` atomically. Raises DiskFull; the earlier checkpoint then still stands."""
+    """Write a checkpoint beside the last one in `folder`, and then remove older ones. Raises DiskFull; the earlier ones then stay."""
     state = checkpoint.optimizer["state"]
-    tensors = {f"optimizer.{number}.{name}": value for number, values in state.items() for name, value in values.items()}
+    tensors = {f"optimizer.{name}.{part}": value for name, values in state.items() for part, value in values.items()}
     place = {
         "fingerprint": fingerprint,
         "stage": checkpoint.stage,
         "done": checkpoint.done,
         "sums": checkpoint.sums,
         "losses": checkpoint.losses,
+        "curve": checkpoint.curve,
         "param_groups": checkpoint.optimizer["param_groups"],
     }
-    with published(folder) as draft:
-        # clone: tied weights share storage, which safetensors refuses
-        save_file(
-            {f"weights.{name}": value.detach().clone().contiguous() for name, value in checkpoint.weights.items()} | tensors,
-            draft / "state.safetensors",
-        )
+    newest = folder / f"{checkpoint.stage:02d}-{checkpoint.done:09d}"
+    with published(newest) as draft:
+        save_file({f"weights.{name}": value.contiguous() for name, value in checkpoint.weights.items()} | tensors, draft / STATE_FILE)
         (draft / SETTINGS_FILE).write_text(json.dumps(place) + "\n", encoding="utf-8")
+    for path in _newest_first(folder)[KEPT:]:
+        shutil.rmtree(path, ignore_errors=True)
+    for path in folder.glob(".*"):  # drafts that killed processes left; a young one may be of a run that is not lost after all
+        with suppress(OSError):
+            if time.time() - path.stat().st_mtime > LOST_AFTER:
+                shutil.rmtree(path, ignore_errors=True)
 
 
 def load_checkpoint(folder: Path, *, fingerprint: str) -> Checkpoint | None:
-    """Read the checkpoint of the run that `fingerprint` names; None if there is none, if it is another run's, or if it is damaged."""
-    try:
-        check_manifest(folder)
-        place = json.loads((folder / SETTINGS_FILE).read_text(encoding="utf-8"))
+    """Read the newest undamaged checkpoint of the run that `fingerprint` names; None if there is none. Those of another run are removed."""
+    for path in _newest_first(folder):
+        try:
+            check_manifest(path)
+            place = json.loads((path / SETTINGS_FILE).read_text(encoding="utf-8"))
+            tensors = load_file(path / STATE_FILE)
+        except (BadModelFolder, SafetensorError, OSError) as error:
+            log.warning("The checkpoint %s is damaged and is left out: %s", path, error)
+            shutil.rmtree(path, ignore_errors=True)
+            continue
         if place.pop("fingerprint") != fingerprint:
-            return None
-        tensors = load_file(folder / "state.safetensors")
-    except (BadModelFolder, SafetensorError, OSError):
-        return None
-    weights = {name.removeprefix("weights."): value for name, value in tensors.items() if name.startswith("weights.")}
-    state: dict[int, dict[str, Tensor]] = {}
-    for name, value in tensors.items():
-        if name.startswith("optimizer."):
-            _, number, part = name.split(".", 2)
-            state.setdefault(int(number), {})[part] = value
-    return Checkpoint(weights=weights, optimizer={"state": state, "param_groups": place.pop("param_groups")}, **place)
+            shutil.rmtree(path, ignore_errors=True)  # a later one would else be taken for newer than this run's
+            continue
+        weights = {name.removeprefix("weights."): value for name, value in tensors.items() if name.startswith("weights.")}
+        state: dict[int | str, dict[str, Tensor]] = {}
+        for name, value in tensors.items():
+            if name.startswith("optimizer."):
+                owner, _, part = name.removeprefix("optimizer.").rpartition(".")
+                state.setdefault(int(owner) if owner.isdigit() else owner, {})[part] = value
+        return Checkpoint(weights=weights, optimizer={"state": state, "param_groups": place.pop("param_groups")}, **place)
+    return None
+
+
+def _newest_first(folder: Path) -> list[Path]:
+    return sorted((path for path in folder.glob("[0-9]*-*") if path.is_dir()), reverse=True)
 
 
 def forget_checkpoint(folder: Path) -> None:
-    """Remove a checkpoint whose run is finished."""
+    """Remove the checkpoints of a run that is finished."""
     shutil.rmtree(folder, ignore_errors=True)
 
 

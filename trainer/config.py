@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 TINY = "tiny"
 TINY_BASE = Path(__file__).parent / "bases" / "tiny"  # made by script/tiny_base.py
@@ -44,7 +44,8 @@ class TrainConfig:
     """One training run. The defaults are the paper's recipe for a pretrained base; `for_base("tiny")` gives the other one."""
 
     base: str  # "tiny", a local folder, or a hub id such as "Qwen/Qwen2.5-0.5B"
-    revision: str | None = None  # commit of a hub id; pinned in the model card
+    kind: Literal["prm", "orm"] = "prm"  # learns from rated steps, or from solutions graded by their final answer
+    revision: str | None = None  # commit of a hub id; without one, the commit found is pinned in the model card
     epochs: int = 2  # passes over the labeled solutions
     language_model_epochs: int = 0  # passes over unlabeled and labeled text before that, language-model loss only
     language_model_weight: float = 0.0  # weight of the language-model loss beside the rating loss
@@ -54,12 +55,16 @@ class TrainConfig:
     warmup: float = 0.05  # share of a stage's optimizer steps
     clip_norm: float = 1.0
     token_budget: int = 8192  # tokens of one forward, padding included
-    batches_per_update: int = 1  # forwards per optimizer step
+    batches_per_update: int = 1  # forwards per optimizer step, of all processes together, and at least one of each
+    lora_rank: int = 0  # 0: every weight is trained; above: low-rank adapters of this rank, merged into the saved weights
+    gradient_checkpointing: bool = False  # forget the activations inside a layer and compute them again: less memory, a third more time
+    uncertainty_heads: int = 0  # small heads whose disagreement tells how sure the model is; 32 in ActPRM
     language_model_solutions: int = 20_000  # unlabeled solutions read at most, drawn uniformly
     context: int = 2048  # longer solutions are cut at a step boundary and counted
     held_out: float = 0.2  # share of problems never trained on, from which the metrics come
     autocast: bool | None = None  # bfloat16 in the forward of training (scoring is float32); None: where the device multiplies it itself
-    seed: int = 0
+    seed: int = 0  # of weights, order and dropout
+    split_seed: int = 0  # of the held-out problems: not `seed`, so that all versions of a project hold out the same ones
     checkpoint_minutes: float = 5.0
     minimum_rated_steps: int = 6
     minimum_problems: int = 3
@@ -71,6 +76,10 @@ class TrainConfig:
             value = getattr(self, setting.name)
             if setting.type in (int, float) and (isinstance(value, bool) or not isinstance(value, (int, float))):
                 raise BadConfig(f"{setting.name} must be a number, not {value!r}.")
+            if setting.type is int and not float(value).is_integer():
+                raise BadConfig(f"{setting.name} must be a whole number, not {value!r}.")
+            if setting.type is bool and not isinstance(value, bool):
+                raise BadConfig(f"{setting.name} must be true or false, not {value!r}.")
         counts = {
             "epochs": self.epochs,
             "token_budget": self.token_budget,
@@ -80,6 +89,12 @@ class TrainConfig:
         for name, value in counts.items():
             if value < 1:
                 raise BadConfig(f"{name} must be at least 1, not {value}.")
+        if self.kind not in ("prm", "orm"):
+            raise BadConfig(f'kind must be "prm" (rated steps) or "orm" (graded solutions), not {self.kind!r}.')
+        if self.lora_rank < 0 or self.uncertainty_heads < 0:
+            raise BadConfig("lora_rank and uncertainty_heads cannot be negative; 0 means none.")
+        if self.lora_rank and self.is_tiny:
+            raise BadConfig("lora_rank is for a pretrained base: the preset tiny is small enough to train every weight. Leave it out.")
         if not self.base:
             raise BadConfig('base is empty: give "tiny", a model folder or a hub id.')
         if not 0 < self.held_out < 1:
@@ -99,7 +114,10 @@ class TrainConfig:
         unknown = sorted(set(changes) - {f.name for f in fields(cls)})
         if unknown:
             raise BadConfig(f"There is no setting named {', '.join(unknown)}. Known: {', '.join(f.name for f in fields(cls))}.")
-        return replace(cls(base=base, **(TINY_RECIPE if base == TINY else {})), **changes)
+        recipe = (TINY_RECIPE if base == TINY else LORA_RECIPE if changes.get("lora_rank") else {}) | (
+            ORM_RECIPE if changes.get("kind") == "orm" else {}
+        )
+        return replace(cls(base=base, **recipe), **changes)
 
     @property
     def is_tiny(self) -> bool:
@@ -175,3 +193,5 @@ SHIPPED_BASE_RECIPE: dict[str, Any] = {  # it has learned to compare numbers: no
     "language_model_weight": 0.0,
     "learning_rate": 5e-4,
 }
+LORA_RECIPE: dict[str, Any] = {"learning_rate": 1e-4}  # adapters start from nothing and need larger steps than trained weights
+ORM_RECIPE: dict[str, Any] = {"epochs": 1}  # as the paper: a second pass learns the outcomes by heart

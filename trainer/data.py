@@ -7,7 +7,7 @@ model is trained at are the positions it is read at. Imports no torch.
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -49,12 +49,29 @@ class Alternative:
 
 
 @dataclass(frozen=True, slots=True)
+class GradedSolution:
+    """A solution and whether its final answer is right: what an outcome reward model learns from."""
+
+    solution: Solution
+    right: bool
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.right, bool):
+            raise BadLabels(f"Solution {self.solution.key} has right = {self.right!r}: a grade is true or false. Leave ungraded ones out.")
+
+
+@dataclass(frozen=True, slots=True)
 class LabeledSolution:
-    """A solution and its ratings (-1, 0, +1, None = unrated), which may stop early. What follows the first negative is never used."""
+    """A solution and its ratings (-1, 0, +1, None = unrated), which may stop early. What follows the first negative is never used.
+
+    `soft`, if given, is what training aims at instead of the ratings of the steps: for each step the consensus posterior (negative,
+    neutral, positive), None where every labeler had stopped. Ratings still judge a model, and alternatives keep theirs.
+    """
 
     solution: Solution
     ratings: tuple[int | None, ...]
     alternatives: tuple[Alternative, ...] = ()
+    soft: tuple[tuple[float, float, float] | None, ...] | None = None
 
     def __post_init__(self) -> None:
         key, n_steps = self.solution.key, len(self.solution.steps)
@@ -65,6 +82,14 @@ class LabeledSolution:
         for rating in (*self.ratings, *(a.rating for a in self.alternatives)):
             if rating not in (-1, 0, 1, None) or isinstance(rating, bool):
                 raise BadLabels(f"Solution {key} has the rating {rating!r}: a rating is -1, 0, 1 or nothing.")
+        for step_index, posterior in enumerate(self.soft or ()):
+            if step_index >= n_steps:
+                raise BadLabels(f"Solution {key} has {n_steps} steps but {len(self.soft or ())} soft labels: one belongs to no step.")
+            if posterior is not None and not (len(posterior) == 3 and min(posterior) >= 0 and abs(sum(posterior) - 1) < 1e-3):
+                raise BadLabels(
+                    f"Solution {key} has the soft label {posterior!r} at step index {step_index}: it takes three probabilities "
+                    "(negative, neutral, positive) that add up to 1, or nothing."
+                )
         for alternative in self.alternatives:
             if not 0 <= alternative.step_index < n_steps or alternative.rating is None:
                 raise BadLabels(
@@ -79,7 +104,9 @@ class LabeledSolution:
 
     @property
     def supervised(self) -> tuple[int | None, ...]:
-        """The ratings up to and including the first negative."""
+        """The ratings up to and including the first negative; of soft labels, the likeliest ones."""
+        if self.soft is not None:
+            return tuple(None if p is None else p.index(max(p)) - 1 for p in self.soft)
         return self.ratings if self.first_mistake is None else self.ratings[: self.first_mistake + 1]
 
     @property
@@ -130,14 +157,23 @@ class EncodedSolution:
 
 @dataclass(frozen=True, slots=True)
 class TrainingSequence:
-    """An encoded solution with a class per step end; the language-model loss covers positions from `text_from` on."""
+    """An encoded solution, a class per place (its step ends by default); the language-model loss covers positions from `text_from` on."""
 
     encoded: EncodedSolution
-    classes: NDArray[np.int64]  # (steps read,) 0, 1, 2 or UNRATED
+    classes: NDArray[np.int64]  # (places,) 0, 1, 2 or UNRATED
     text_from: int = 0
+    soft: NDArray[np.float32] | None = None  # (places, 3): probabilities to aim at instead of the classes
+    at: NDArray[np.int32] | None = None  # positions of the places; an outcome is aimed at from every token
+    problem_key: str = ""
+    family: str = ""  # shared by a solution and its alternatives, which begin alike
 
     def __len__(self) -> int:
         return len(self.encoded.ids)
+
+    @property
+    def places(self) -> NDArray[np.int32]:
+        """The positions at which there is a class, (places,)."""
+        return self.encoded.step_ends if self.at is None else self.at
 
     @property
     def n_rated(self) -> int:
@@ -174,16 +210,59 @@ def encode_labeled(labeled: Sequence[LabeledSolution], *, tokenizer: StepTokeniz
     again: it has both in the solution's own sequence.
     """
     sequences = []
-    for one, encoded in zip(labeled, encode([one.solution for one in labeled], tokenizer=tokenizer, context=context), strict=True):
-        sequences.append(TrainingSequence(encoded, _classes(one.supervised, len(encoded.step_ends))))
-    branches = [(one.solution, a) for one in labeled for a in one.supervised_alternatives]
-    texts = [Solution(s.key, s.problem_key, s.problem, (*s.steps[: a.step_index], a.text)) for s, a in branches]
-    for (_, alternative), encoded in zip(branches, encode(texts, tokenizer=tokenizer, context=context), strict=True):
+    encodings = encode([one.solution for one in labeled], tokenizer=tokenizer, context=context)
+    for number, (one, encoded) in enumerate(zip(labeled, encodings, strict=True)):
+        n_read, soft = len(encoded.step_ends), None
+        if one.soft is not None:
+            soft = np.zeros((n_read, 3), np.float32)
+            for row, posterior in zip(soft, one.soft, strict=False):  # both may stop early
+                row[:] = posterior or 0.0
+        family = str(number) if one.supervised_alternatives else ""
+        classes = _classes(one.supervised, n_read)
+        sequences.append(TrainingSequence(encoded, classes, soft=soft, problem_key=one.solution.problem_key, family=family))
+    branches = [(str(number), one.solution, a) for number, one in enumerate(labeled) for a in one.supervised_alternatives]
+    texts = [Solution(s.key, s.problem_key, s.problem, (*s.steps[: a.step_index], a.text)) for _, s, a in branches]
+    for (family, solution, alternative), encoded in zip(branches, encode(texts, tokenizer=tokenizer, context=context), strict=True):
         if not encoded.unread_steps:
             ratings = (None,) * alternative.step_index + (alternative.rating,)
             text_from = int(encoded.step_ends[-2]) if alternative.step_index else 0
-            sequences.append(TrainingSequence(encoded, _classes(ratings, len(encoded.step_ends)), text_from))
+            classes = _classes(ratings, len(encoded.step_ends))
+            sequences.append(TrainingSequence(encoded, classes, text_from, problem_key=solution.problem_key, family=family))
     return sequences
+
+
+def encode_graded(graded: Sequence[GradedSolution], *, tokenizer: StepTokenizer, context: int) -> list[TrainingSequence]:
+    """Encode each solution with one class, right (2) or wrong (0), at every token that is read of its steps (arXiv 2305.20050).
+
+    A solution of which no step fits has no place, and so no part in the loss.
+    """
+    sequences = []
+    problems = list(dict.fromkeys(one.solution.problem for one in graded))
+    n_tokens = {problem: len(ids) for problem, ids in zip(problems, tokenizer.token_ids(problems), strict=True)}
+    for one, encoded in zip(graded, encode([one.solution for one in graded], tokenizer=tokenizer, context=context), strict=True):
+        first = len(tokenizer.prefix) + n_tokens[one.solution.problem] + len(tokenizer.step_end)
+        at = np.arange(first, encoded.step_ends[-1] + 1 if len(encoded.step_ends) else first, dtype=np.int32)
+        classes = np.full(len(at), 2 if one.right else 0, np.int64)
+        sequences.append(TrainingSequence(encoded, classes, at=at, problem_key=one.solution.problem_key))
+    return sequences
+
+
+def cut_after_ratings(sequences: Iterable[TrainingSequence]) -> list[TrainingSequence]:
+    """Drop the text after each sequence's last rated place, and sequences without one: attention is causal, so no rating loss changes.
+
+    For training without a language-model loss. Labels that stop at the first mistake leave much of a wrong solution unread.
+    """
+    cut = []
+    for one in sequences:
+        rated = np.flatnonzero(one.classes != UNRATED)
+        if len(rated):
+            n_places = int(rated[-1]) + 1
+            encoded = one.encoded
+            last = int(one.places[n_places - 1])
+            shorter = EncodedSolution(encoded.ids[: last + 1], encoded.step_ends[encoded.step_ends <= last], encoded.n_steps)
+            soft, at = None if one.soft is None else one.soft[:n_places], None if one.at is None else one.at[:n_places]
+            cut.append(replace(one, encoded=shorter, classes=one.classes[:n_places], soft=soft, at=at))
+    return cut
 
 
 def encode_unlabeled(solutions: Sequence[Solution], *, tokenizer: StepTokenizer, context: int) -> list[TrainingSequence]:

@@ -1,6 +1,6 @@
 """JSON lines in and out of the command line: a labeled solution per line, progress on standard error.
 
-Reads one solution per line: {"problem": .., "steps": [..], "ratings": [..], "problem_key": .., "key": .., "alternatives": [..]}.
+Reads one solution per line: {"problem": .., "steps": [..], "ratings": [..], "problem_key": .., "key": .., "alternatives": [..], ..}.
 A wrong line is a sentence that names it and the remedy. docs/trainer.md describes the formats.
 """
 
@@ -65,7 +65,11 @@ def _solution(line: bytes, number: int) -> LabeledSolution:
             raise ValueError("the text holds half a surrogate pair, which is no character. Repair the text.") from error
     alternatives = tuple(Alternative(one["step_index"], one["text"], one["rating"]) for one in fields.get("alternatives") or [])
     solution = Solution(str(fields.get("key", f"line {number}")), str(fields.get("problem_key", problem)), problem, tuple(steps))
-    return LabeledSolution(solution, tuple(ratings), alternatives)
+    soft = fields.get("soft")
+    if soft is not None and not (isinstance(soft, list) and all(one is None or isinstance(one, list) for one in soft)):
+        raise ValueError("soft must be a list of three probabilities or null, one for each step, from the first step on.")
+    posterior = None if soft is None else tuple(None if one is None else tuple(one) for one in soft)
+    return LabeledSolution(solution, tuple(ratings), alternatives, posterior)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

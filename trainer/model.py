@@ -6,6 +6,7 @@ safetensors only, never remote code, and everything that can be wrong with a fol
 
 import json
 import logging
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 from transformers import (
@@ -26,6 +28,7 @@ from transformers import (
     PreTrainedTokenizerBase,
     PreTrainedTokenizerFast,
 )
+from transformers.pytorch_utils import Conv1D
 from transformers.utils import logging as hf_logging
 
 from trainer.checkpoint import FORMAT_VERSION, SETTINGS_FILE, BadModelFolder, check_manifest
@@ -36,6 +39,7 @@ from trainer.evaluate import ORACLE_THRESHOLD
 __all__ = ["BadBase", "BadModelFolder", "RewardModel", "build_tiny", "load_base", "load_prm", "step_tokenizer"]
 
 
+HEADS_FILE = "heads.safetensors"
 STRANGE = 0.05  # share of broken words up to which the shipped base reads a text: 0.01 in the simulated world, 0.34 in GSM8K
 
 
@@ -50,20 +54,38 @@ class RewardModel:
     sha256: str = ""  # of the manifest of the folder it was read from
     base_rates: tuple[float, float, float] = (1 / 3, 1 / 3, 1 / 3)  # of the ratings it was trained on
     settings: dict[str, Any] | None = None  # stepmark.json
+    kind: str = "prm"  # or "orm": one outcome, aimed at from every token; no step of its is neutral
+    heads: nn.Linear | None = None  # uncertainty heads: (D) -> H logits of p(negative)
 
-    def hidden_states(self, ids: Tensor) -> Tensor:
-        """Run the backbone over right-padded ids (B, T) and return its last states (B, T, D); no mask, no cache."""
-        return self.network.base_model(input_ids=ids, use_cache=False).last_hidden_state
+    def hidden_states(self, ids: Tensor, *, positions: Tensor | None = None, seen: Tensor | None = None) -> Tensor:
+        """Run the backbone over right-padded ids (B, T) and return its last states (B, T, D); no cache.
 
-    def rating_log_probabilities(self, states: Tensor) -> Tensor:
-        """Turn step-end states (N, D) into log-probabilities (N, 3) of negative, neutral, positive, in float32.
-
-        Only the three rating rows of the output matrix are multiplied; the rest of the vocabulary takes no part.
+        No mask either, but for trees: `positions` (B, T) and `seen` (B, 1, T, T), see `trees.masked`.
         """
-        head = cast(nn.Linear, self.network.get_output_embeddings())
-        rows = torch.tensor(self.tokenizer.rating_ids, device=states.device)
-        bias = None if head.bias is None else head.bias[rows]
-        return nn.functional.linear(states, head.weight[rows].to(states.dtype), bias).float().log_softmax(-1)  # (N, 3)
+        if seen is None:
+            return self.network.base_model(input_ids=ids, use_cache=False).last_hidden_state
+        return self.network.base_model(input_ids=ids, position_ids=positions, attention_mask=seen, use_cache=False).last_hidden_state
+
+    def rating_log_probabilities(self, states: Tensor, *, rows: Tensor | None = None) -> Tensor:
+        """Turn step-end states (N, D) into log-probabilities (N, 3) of negative, neutral, positive, in float32; -inf for an ORM's neutral.
+
+        Only the three rating rows of the output matrix are multiplied (or `rows` (3, D), where training holds them apart); the rest of
+        the vocabulary takes no part.
+        """
+        head, ids = cast(nn.Linear, self.network.get_output_embeddings()), list(self.tokenizer.rating_ids)
+        bias = None if head.bias is None else head.bias[ids]
+        logits = nn.functional.linear(states, (head.weight[ids] if rows is None else rows).to(states.dtype), bias).float()
+        if self.kind == "orm":
+            logits = logits.masked_fill(torch.tensor([False, True, False], device=logits.device), -torch.inf)
+        return logits.log_softmax(-1)  # (N, 3)
+
+    @torch.no_grad()
+    def uncertainty(self, states: Tensor) -> Tensor:
+        """Return mean and standard deviation over the heads of p(negative) at states (N, D): (N, 2) float32. Raises without heads."""
+        if self.heads is None:
+            raise ValueError("The model has no uncertainty heads. Train it with uncertainty_heads = 32.")
+        negative = self.heads(states.to(self.heads.weight.dtype)).float().sigmoid()  # (N, H)
+        return torch.stack((negative.mean(-1), negative.std(-1, correction=0)), -1)
 
     def token_logits(self, states: Tensor) -> Tensor:
         """Turn states (N, D) into logits (N, V) of the next token, scaled and capped as the base itself does it."""
@@ -102,6 +124,51 @@ def build_tiny(texts: Iterable[str], *, shape: TinyShape, context: int, seed: in
     return RewardModel(network, tokenizer, context)
 
 
+def new_heads(n_heads: int, *, width: int, seed: int) -> nn.Linear:
+    """Make uncertainty heads (arXiv 2504.10559), each a line of its own through the states; the same seed gives the same ones.
+
+    They begin about one logit apart, and stay apart where no training state pulls them together.
+    """
+    heads = nn.Linear(width, n_heads)
+    with torch.no_grad():
+        heads.weight.normal_(0, 1 / math.sqrt(width), generator=torch.Generator().manual_seed(seed))
+        heads.bias.zero_()
+    return heads
+
+
+def add_adapters(network: PreTrainedModel, *, rank: int, seed: int) -> None:
+    """Put low-rank adapters (LoRA, arXiv 2106.09685) beside every linear layer but the output, and freeze all the rest, in place."""
+    from peft import LoraConfig, inject_adapter_in_model  # a second to import: only who asks for adapters pays
+
+    turned = any(isinstance(layer, Conv1D) for layer in network.modules())  # GPT-2 keeps its matrices the other way round
+    config = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear", fan_in_fan_out=turned)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        inject_adapter_in_model(config, network)
+
+
+def merge_adapters(network: PreTrainedModel) -> None:
+    """Add the adapters to the weights they stand beside, and remove them, in place: scoring knows nothing of them."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    for name, layer in list(network.named_modules()):
+        if isinstance(layer, BaseTunerLayer):
+            layer.merge()
+            owner, _, own = name.rpartition(".")
+            setattr(network.get_submodule(owner), own, layer.get_base_layer())
+    network.requires_grad_(True)
+
+
+def without_dropout(network: nn.Module) -> None:
+    """Set every dropout of a network to 0, for good: modules of their own and the shares that attention keeps as numbers."""
+    for module in network.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+        for name, value in vars(module).items():
+            if "dropout" in name and isinstance(value, float):
+                setattr(module, name, 0.0)
+
+
 def suits_shipped_base(texts: Sequence[str]) -> bool:
     """Tell whether the shipped base has read text like this: hardly a word of it is strange to its vocabulary."""
     file = TINY_BASE / "tokenizer.json"
@@ -114,10 +181,10 @@ def load_tiny(*, context: int) -> RewardModel:
     hush_convolutions()
     try:
         tokenizer = AutoTokenizer.from_pretrained(TINY_BASE, trust_remote_code=False)
-        with _without_bars():
+        with without_bars():
             network = AutoModelForCausalLM.from_pretrained(TINY_BASE, use_safetensors=True, dtype=torch.float32, trust_remote_code=False)
     except (OSError, ValueError, KeyError, SafetensorError) as error:
-        raise BadBase(_why_not(str(TINY_BASE), error)) from error
+        raise BadBase(why_unusable(str(TINY_BASE), error)) from error
     return RewardModel(network, step_tokenizer(tokenizer), min(context, network.config.max_position_embeddings))
 
 
@@ -140,15 +207,16 @@ def load_base(base: str, *, revision: str | None = None, context: int) -> Reward
 
     `context` is lowered to what the base can attend to. Raises BadBase with a sentence for each way a base can be unusable.
     """
-    source = {"revision": revision, "trust_remote_code": False}
     check_base(base)
     try:
-        config = AutoConfig.from_pretrained(base, **source)
+        config = AutoConfig.from_pretrained(base, revision=revision, trust_remote_code=False)
+        # The commit that a branch stands for now: tokenizer and weights must not be of a later one.
+        source = {"revision": getattr(config, "_commit_hash", None) or revision, "trust_remote_code": False}
         tokenizer = AutoTokenizer.from_pretrained(base, **source)
-        with _without_bars():
-            network = AutoModelForCausalLM.from_pretrained(base, use_safetensors=True, dtype=torch.float32, **source)
+        with without_bars():
+            network = AutoModelForCausalLM.from_pretrained(base, config=config, use_safetensors=True, dtype=torch.float32, **source)
     except (OSError, ValueError, KeyError, SafetensorError) as error:
-        raise BadBase(_why_not(base, error)) from error
+        raise BadBase(why_unusable(base, error)) from error
     tokenizer.add_tokens(list(RATING_TOKENS), special_tokens=True)
     framing = step_tokenizer(tokenizer)
     embedding = cast(nn.Embedding, network.get_input_embeddings())
@@ -172,25 +240,34 @@ def load_prm(folder: str | Path) -> RewardModel:
             f"{folder} has format {settings.get('format')!r}; this version reads format {FORMAT_VERSION}. Train the model again."
         )
     tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-    with _without_bars():
+    with without_bars():
         network = AutoModelForCausalLM.from_pretrained(folder, use_safetensors=True, dtype=torch.float32, trust_remote_code=False)
     framing = StepTokenizer(
         tokenizer, tuple(settings["prefix"]), tuple(settings["step_end"]), tuple(settings["rating_ids"]), settings["pad_id"]
     )
+    heads = None
+    if (folder / HEADS_FILE).is_file():
+        weights = load_file(folder / HEADS_FILE)
+        n_heads, width = weights["weight"].shape
+        heads = nn.Linear(width, n_heads).eval()
+        heads.load_state_dict(weights)
     return RewardModel(
-        network.eval(), framing, settings["context"], settings["threshold"], sha256, tuple(settings["metrics"]["base_rates"]), settings
-    )
+        network.eval(), framing, settings["context"], settings["threshold"], sha256, tuple(settings["metrics"]["base_rates"]), settings,
+        settings["kind"], heads,
+    )  # fmt: skip
 
 
 def save_weights(model: RewardModel, folder: Path) -> None:
-    """Write model.safetensors, the network's and the tokenizer's configuration into an existing folder."""
-    with _without_bars():
+    """Write model.safetensors, the uncertainty heads, the network's and the tokenizer's configuration into an existing folder."""
+    with without_bars():
         model.network.save_pretrained(folder)
+    if model.heads is not None:
+        save_file({name: value.contiguous() for name, value in model.heads.state_dict().items()}, folder / HEADS_FILE)
     model.tokenizer.tokenizer.save_pretrained(folder)
 
 
 @contextmanager
-def _without_bars() -> Iterator[None]:
+def without_bars() -> Iterator[None]:
     """Keep transformers' own progress bars out of logs: `progress` tells how far a run is."""
     shown = hf_logging.is_progress_bar_enabled()
     hf_logging.disable_progress_bar()
@@ -206,7 +283,7 @@ def hush_convolutions() -> None:
     logging.getLogger("transformers.integrations.hub_kernels").setLevel(logging.ERROR)
 
 
-def _why_not(base: str, error: Exception) -> str:
+def why_unusable(base: str, error: Exception) -> str:
     reason = " ".join(str(error).split())
     if Path(base).exists():
         return f"The model folder {base} cannot be loaded: {reason[:300]}"

@@ -1,22 +1,17 @@
-"""Train a process reward model, top to bottom: split, tokenise, language model, joint loss, judge, publish.
+"""Train a reward model, top to bottom: split, tokenise, language model, rating loss, judge, publish.
 
-Reads labeled and unlabeled solutions; writes a model folder (weights, tokenizer, stepmark.json, model card, manifest) and, on the way, a
-checkpoint from which the same call goes on. The order of an epoch comes from hash(seed, stage, epoch), so a resumed run is the same run.
+Reads labeled (or graded) and unlabeled solutions; writes a model folder (weights, tokenizer, stepmark.json, model card, manifest) and,
+on the way, checkpoints from which the same call goes on. The loop itself stands in `stages`, what it minimises in `losses`.
 """
 
-import hashlib
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, nll_loss
+from torch import nn
 
 from trainer.card import model_card
 from trainer.checkpoint import (
@@ -24,43 +19,45 @@ from trainer.checkpoint import (
     MANIFEST_FILE,
     SETTINGS_FILE,
     SPLIT_FILE,
-    Checkpoint,
     DiskFull,
     file_sha256,
     forget_checkpoint,
-    load_checkpoint,
     published,
-    save_checkpoint,
 )
-from trainer.config import TrainConfig
+from trainer.config import BadConfig, TrainConfig
 from trainer.data import (
-    UNRATED,
+    BadLabels,
+    GradedSolution,
     LabeledSolution,
     Solution,
-    TrainingSequence,
+    cut_after_ratings,
+    encode_graded,
     encode_labeled,
     encode_unlabeled,
-    padded,
     seeded,
-    shuffled_buckets,
     uniform_draw,
 )
-from trainer.evaluate import Judged, Report, base_rates, evaluate_steps, split_problems
-from trainer.model import RewardModel, build_tiny, load_base, load_tiny, save_weights, suits_shipped_base
-from trainer.progress import Clock, Progress
+from trainer.evaluate import Judged, Report, base_rates, evaluate_steps
+from trainer.losses import Trained
+from trainer.model import (
+    RewardModel,
+    add_adapters,
+    build_tiny,
+    load_base,
+    load_tiny,
+    merge_adapters,
+    new_heads,
+    save_weights,
+    suits_shipped_base,
+    without_dropout,
+)
+from trainer.outcome import OutcomeReport, outcome_rates, report_outcomes
+from trainer.processes import Processes
 from trainer.score import score_solutions
+from trainer.split import TooLittleToLearn, hold_out
+from trainer.stages import Listener, LossNotFinite, MemoryFull, Stage, run, take_step, trained_parts
 
-__all__ = ["DiskFull", "LossNotFinite", "TooLittleToLearn", "TrainedModel", "train"]
-
-Listener = Callable[[Progress], None]
-
-
-class TooLittleToLearn(ValueError):
-    """Not enough labels to train and judge on; the message says how many there are and how many are needed."""
-
-
-class LossNotFinite(ArithmeticError):
-    """The loss became infinite or not a number; the message says in which stage and what to change."""
+__all__ = ["DiskFull", "LossNotFinite", "MemoryFull", "Stage", "TooLittleToLearn", "TrainedModel", "hold_out", "take_step", "train"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,20 +71,8 @@ class TrainedModel:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """One part of the schedule: which sequences, how often, and how much the language-model loss weighs."""
-
-    name: str
-    sequences: Sequence[TrainingSequence]
-    epochs: int
-    learning_rate: float
-    language_model_weight: float
-    rating_weight: float
-
-
 def train(
-    labeled: Iterable[LabeledSolution],
+    labeled: Iterable[LabeledSolution | GradedSolution],
     *,
     config: TrainConfig,
     folder: str | Path,
@@ -98,16 +83,19 @@ def train(
 ) -> TrainedModel:
     """Train on `labeled` (and on the text of `unlabeled`), judge on held-out problems and publish the model in `folder`.
 
-    `progress` hears of it twice a second and may raise to abort. `checkpoint` names a folder for resuming: the same call with the same data
-    and config goes on where the last one stopped, and removes it when done. `provenance` (such as snapshot and code version) goes into the
-    model card. Raises TooLittleToLearn, LossNotFinite, DiskFull, and BadBase for a base that cannot be used.
+    A PRM (config.kind) learns from LabeledSolution, an ORM from GradedSolution. `progress` hears of it twice a second and may raise to
+    abort. `checkpoint` names a folder for resuming: the same call with the same data and config goes on where the last one stopped, and
+    removes it when done. `provenance` (such as snapshot and code version) goes into the model card. Under `accelerate launch` every process
+    makes this same call, and the first one writes. Raises TooLittleToLearn, LossNotFinite, MemoryFull, DiskFull, and BadBase for a base
+    that cannot be used.
     """
-    began, folder = time.monotonic(), Path(folder)
-    labels = [one for one in labeled if one.n_rated]
+    began, folder, processes = time.monotonic(), Path(folder), Processes()
+    labels = [one for one in labeled if isinstance(one, GradedSolution) or one.n_rated]
+    if any(isinstance(one, GradedSolution) != (config.kind == "orm") for one in labels):
+        raise BadLabels("A prm learns from solutions with rated steps, an orm from graded ones. Give the other labels, or the other kind.")
     held_out = hold_out(labels, config=config)
     training = [one for one in labels if one.solution.problem_key not in held_out]
-    judged_on = [one for one in labels if one.solution.problem_key in held_out]
-    config = config.settled(text_suits=config.is_tiny and suits_shipped_base(some_texts(training)))
+    config = config.settled(text_suits=config.is_tiny and suits_shipped_base(some_texts([one.solution for one in training])))
     known = {one.solution.key for one in labels}
     texts = uniform_draw(
         (s for s in unlabeled if s.problem_key not in held_out and s.key not in known),
@@ -115,79 +103,80 @@ def train(
         rng=seeded(config.seed, "unlabeled"),
     )
 
-    model = starting_model(config, solutions=[*(one.solution for one in training), *texts])
-    nn.Module.to(model.network, "cuda" if torch.cuda.is_available() else "cpu")
-    rated = encode_labeled(training, tokenizer=model.tokenizer, context=model.context)
+    model = prepared_model(config, solutions=[*(one.solution for one in training), *texts])
+    config = replace(config, revision=getattr(model.network.config, "_commit_hash", None) or config.revision)
+    if config.kind == "orm":
+        rated = encode_graded(cast(list[GradedSolution], training), tokenizer=model.tokenizer, context=model.context)
+    else:
+        rated = encode_labeled(cast(list[LabeledSolution], training), tokenizer=model.tokenizer, context=model.context)
+    if not any(one.n_rated for one in rated):
+        raise TooLittleToLearn(f"No label lies within {model.context} tokens of its text: raise context, or give shorter solutions.")
+    read = rated if config.language_model_weight else cut_after_ratings(rated)
     plain = encode_unlabeled(texts, tokenizer=model.tokenizer, context=model.context)
     stages = [
         Stage("language model", [*plain, *rated], config.language_model_epochs, config.language_model_learning_rate, 1.0, 0.0),
-        Stage("reward model", rated, config.epochs, config.learning_rate, config.language_model_weight, 1.0),
+        Stage("reward model", read, config.epochs, config.learning_rate, config.language_model_weight, 1.0),
     ]
-    losses = run(model, stages, config=config, checkpoint=Path(checkpoint) if checkpoint else None, progress=progress)
-
-    report = judge(model, judged_on, rates=base_rates(rating for one in training for rating in one.supervised), progress=progress)
-    metrics = report.as_dict() | {
-        "training": {
-            "n_problems": len({one.solution.problem_key for one in training}),
-            "n_solutions": len(training),
-            "n_rated_steps": sum(int(one.n_rated) for one in rated),
-            "n_unlabeled_solutions": len(texts),
-            "n_unread_steps": sum(one.encoded.unread_steps for one in rated),
-            "n_cut_solutions": sum(one.encoded.unread_steps > 0 for one in rated),
-            "n_parameters": model.n_parameters,
-            "losses": losses,
-            "seconds": round(time.monotonic() - began, 1),
-        },
-    }
-    split = {"training": sorted({one.solution.problem_key for one in training}), "held_out": sorted(held_out)}
-    sha256 = publish(
-        model, folder=folder, config=config, metrics=metrics, threshold=report.threshold, split=split, provenance=dict(provenance or {})
-    )
-    if checkpoint:
-        forget_checkpoint(Path(checkpoint))
-    return TrainedModel(folder, sha256, metrics, config, time.monotonic() - began)
-
-
-def hold_out(labels: Sequence[LabeledSolution], *, config: TrainConfig) -> frozenset[str]:
-    """Choose the held-out problems, or raise TooLittleToLearn.
-
-    A problem whose loss would leave training without a negative step, or without any other, stays in training: with a handful of
-    labels there may be a single one.
-    """
-    problems = {one.solution.problem_key for one in labels}
-    ratings = [
-        rating for one in labels for rating in (*one.supervised, *(a.rating for a in one.supervised_alternatives)) if rating is not None
-    ]
-    n_negative = ratings.count(-1)
-    if len(ratings) < config.minimum_rated_steps:
-        raise TooLittleToLearn(
-            f"There are {len(ratings)} rated steps and at least {config.minimum_rated_steps} are needed. Label more solutions first."
-        )
-    if not 0 < n_negative < len(ratings):
-        raise TooLittleToLearn(
-            f"Of {len(ratings)} rated steps {n_negative} are negative: a model can only be trained if at least one step is rated negative "
-            "and at least one is not. Label more solutions first."
-        )
-    if len(problems) < config.minimum_problems:
-        raise TooLittleToLearn(
-            f"The labels cover {len(problems)} problems and at least {config.minimum_problems} are needed, so that some can be held out "
-            "to judge the model. Label solutions of other problems first."
-        )
-    chosen = set(split_problems(problems, held_out=config.held_out, seed=config.seed))
-    for negative in (True, False):
-        having = {
-            one.solution.problem_key
-            for one in labels
-            if any(r is not None and (r == -1) == negative for r in (*one.supervised, *(a.rating for a in one.supervised_alternatives)))
+    trained = trained_parts(model, config)
+    resumable = Path(checkpoint) if checkpoint else None
+    outcome = run(trained, stages, config=config, checkpoint=resumable, progress=progress, processes=processes)
+    finished = cast(Trained, processes.whole(trained))
+    result: TrainedModel | None = None
+    if processes.is_first:
+        finished.write_rows()
+        model = finished.model
+        if config.lora_rank:
+            merge_adapters(model.network)
+        nn.Module.to(finished, processes.device)
+        report = _judged(model, training, [one for one in labels if one.solution.problem_key in held_out], progress=progress)
+        metrics = report.as_dict() | {
+            "training": {
+                "n_problems": len({one.solution.problem_key for one in training}),
+                "n_solutions": len(training),
+                "n_rated_steps": sum(one.n_rated for one in rated) if config.kind == "prm" else 0,
+                "n_unlabeled_solutions": len(texts),
+                "n_unread_steps": sum(one.encoded.unread_steps for one in rated),
+                "n_cut_solutions": sum(one.encoded.unread_steps > 0 for one in rated),
+                "n_parameters": model.n_parameters,
+                "n_processes": processes.count,
+                "losses": outcome.losses,
+                "curve": outcome.curve,
+                "halvings": outcome.halvings,
+                "seconds": round(time.monotonic() - began, 1),
+            },
         }
-        if having <= chosen:
-            chosen.remove(min(having))
-    return frozenset(chosen)
+        split = {"training": sorted({one.solution.problem_key for one in training}), "held_out": sorted(held_out)}
+        sha256 = publish(
+            model, folder=folder, config=config, metrics=metrics, threshold=report.threshold, split=split, provenance=dict(provenance or {})
+        )
+        if resumable:
+            forget_checkpoint(resumable)
+        result = TrainedModel(folder, sha256, metrics, config, time.monotonic() - began)
+    return cast(TrainedModel, processes.tell(result))
 
 
-def some_texts(labeled: Sequence[LabeledSolution], *, size: int = 300) -> list[str]:
+def some_texts(solutions: Sequence[Solution], *, size: int = 300) -> list[str]:
     """Take `size` solutions from all over the labels, each as one text."""
-    return ["\n".join((one.solution.problem, *one.solution.steps)) for one in labeled[:: max(1, len(labeled) // size)]]
+    return ["\n".join((one.problem, *one.steps)) for one in solutions[:: max(1, len(solutions) // size)]]
+
+
+def prepared_model(config: TrainConfig, *, solutions: Sequence[Solution]) -> RewardModel:
+    """Make the model of this kind that training starts from, with what the configuration adds to its base."""
+    model = starting_model(config, solutions=solutions)
+    heads = None
+    if config.uncertainty_heads:
+        output = cast(nn.Linear, model.network.get_output_embeddings())
+        heads = new_heads(config.uncertainty_heads, width=output.in_features, seed=config.seed)
+    if config.kind == "orm":
+        without_dropout(model.network)
+    if config.lora_rank:
+        add_adapters(model.network, rank=config.lora_rank, seed=config.seed)
+    if config.gradient_checkpointing:
+        try:
+            model.network.activation_checkpointing_enable()
+        except ValueError as error:
+            raise BadConfig(f"gradient_checkpointing cannot be used with {config.base}: {error} Leave it out.") from error
+    return replace(model, kind=config.kind, heads=heads)
 
 
 def starting_model(config: TrainConfig, *, solutions: Sequence[Solution]) -> RewardModel:
@@ -200,131 +189,13 @@ def starting_model(config: TrainConfig, *, solutions: Sequence[Solution]) -> Rew
     return build_tiny(texts, shape=config.shape, context=config.context, seed=config.seed)
 
 
-def run(
-    model: RewardModel, stages: Sequence[Stage], *, config: TrainConfig, checkpoint: Path | None, progress: Listener | None
-) -> dict[str, float]:
-    """Run the stages over the model in place, from the checkpoint if there is one; return the mean losses of each one's last epoch."""
-    fingerprint = _fingerprint(config, stages)
-    resumed = load_checkpoint(checkpoint, fingerprint=fingerprint) if checkpoint else None
-    losses: dict[str, float] = dict(resumed.losses) if resumed else {}
-    if resumed:
-        model.network.load_state_dict(resumed.weights)
-    saved = time.monotonic()
-    for number, stage in enumerate(stages):
-        if not stage.epochs or not stage.sequences or (resumed and number < resumed.stage):
-            continue
-        here = resumed if resumed and number == resumed.stage else None
-        optimizer = _optimizer(model.network, learning_rate=stage.learning_rate, weight_decay=config.weight_decay)
-        if here:
-            optimizer.load_state_dict(here.optimizer)
-        schedule = [(epoch, update) for epoch in range(stage.epochs) for update in _updates(stage, epoch, config)]
-        done, sums = (here.done, np.array(here.sums)) if here else (0, np.zeros(4))
-        clock = Clock(stage.name, len(schedule), progress)
-        model.network.train()
-        for epoch, update in schedule[done:]:
-            if done and schedule[done - 1][0] != epoch:
-                sums = np.zeros(4)  # rating loss, rated steps, language-model loss, tokens: of this epoch
-            done += 1
-            optimizer.param_groups[0]["lr"] = optimizer.param_groups[1]["lr"] = stage.learning_rate * learning_rate_factor(
-                done, len(schedule), warmup=config.warmup
-            )
-            sums += take_step(
-                model, [[stage.sequences[i] for i in batch] for batch in update], stage=stage, optimizer=optimizer, config=config
-            )
-            clock.tick(done, loss=_mean(sums[0], sums[1]) if stage.rating_weight else _mean(sums[2], sums[3]))
-            if checkpoint and time.monotonic() - saved > 60 * config.checkpoint_minutes:
-                save_checkpoint(
-                    checkpoint,
-                    Checkpoint(number, done, sums.tolist(), losses, model.network.state_dict(), optimizer.state_dict()),
-                    fingerprint=fingerprint,
-                )
-                saved = time.monotonic()
-        losses |= {
-            f"{stage.name}, {part}": mean
-            for part, mean in (("rating", _mean(sums[0], sums[1])), ("token", _mean(sums[2], sums[3])))
-            if mean is not None
-        }
-    return losses
-
-
-def take_step(
-    model: RewardModel,
-    batches: Sequence[Sequence[TrainingSequence]],
-    *,
-    stage: Stage,
-    optimizer: torch.optim.Optimizer,
-    config: TrainConfig,
-) -> NDArray[np.float64]:
-    """Take one optimizer step over all `batches` and return (rating loss, rated steps, token loss, tokens), the losses summed.
-
-    Each loss is its sum over the whole step divided by its count over the whole step, so the gradient is that of one big batch however
-    the sequences are cut into batches. Raises LossNotFinite before the weights are touched.
-    """
-    n_rated = sum(one.n_rated for batch in batches for one in batch)
-    n_tokens = sum(len(one) - 1 - one.text_from for batch in batches for one in batch)
-    sums = np.array([0.0, n_rated, 0.0, n_tokens])
-    device = model.network.device
-    optimizer.zero_grad(set_to_none=True)
-    for batch in batches:
-        with torch.autocast(
-            device.type, dtype=torch.bfloat16, enabled=multiplies_bfloat16(device) if config.autocast is None else config.autocast
-        ):
-            rating, token = summed_losses(
-                model, batch, device=device, language_model=stage.language_model_weight > 0, ratings=stage.rating_weight > 0
-            )
-        loss = stage.rating_weight * rating / max(1, n_rated) + stage.language_model_weight * token / max(1, n_tokens)
-        if not torch.isfinite(loss):
-            raise LossNotFinite(
-                f"The loss became {loss.item()} in the stage {stage.name!r}. Lower its learning rate ({stage.learning_rate:g}) and train."
-            )
-        if loss.requires_grad:
-            loss.backward()
-        sums[0] += rating.item()
-        sums[2] += token.item()
-    nn.utils.clip_grad_norm_(model.network.parameters(), config.clip_norm)
-    optimizer.step()
-    return sums
-
-
-def summed_losses(
-    model: RewardModel, batch: Sequence[TrainingSequence], *, device: torch.device, language_model: bool = True, ratings: bool = True
-) -> tuple[Tensor, Tensor]:
-    """Return the rating loss over the rated steps of a batch and the next-token loss over its text, both summed, in nats."""
-    ids = torch.from_numpy(padded([one.encoded for one in batch], pad_id=model.tokenizer.pad_id)).to(device)  # (B, T)
-    states = model.hidden_states(ids)  # (B, T, D)
-    rating = token = torch.zeros((), device=device)
-    places = [
-        (row, end, label)
-        for row, one in enumerate(batch)
-        for end, label in zip(one.encoded.step_ends, one.classes, strict=True)
-        if label != UNRATED
+def judge_solutions(model: RewardModel, labeled: Sequence[LabeledSolution], *, progress: Listener | None = None) -> list[Judged]:
+    """Score labeled solutions and return each beside its ratings."""
+    scores = score_solutions(model, [one.solution for one in labeled], total=len(labeled), progress=progress)
+    return [
+        Judged(one.solution.problem_key, s.probabilities, one.ratings, len(one.solution.steps))
+        for one, s in zip(labeled, scores, strict=True)
     ]
-    if ratings and places:
-        rows, ends, classes = torch.tensor(np.array(places, np.int64), device=device).T  # (N,) each
-        rating = nll_loss(model.rating_log_probabilities(states[rows, ends]), classes, reduction="sum")
-    if language_model:
-        positions = torch.arange(ids.shape[1], device=device)  # (T,)
-        starts = torch.tensor([one.text_from for one in batch], device=device)[:, None]
-        stops = torch.tensor([len(one) - 1 for one in batch], device=device)[:, None]
-        rows, columns = ((positions >= starts) & (positions < stops)).nonzero(
-            as_tuple=True
-        )  # (M,): positions with a next token in the text
-        token = cross_entropy(model.token_logits(states[rows, columns]).float(), ids[rows, columns + 1], reduction="sum")
-    return rating, token
-
-
-def multiplies_bfloat16(device: torch.device) -> bool:
-    """Tell whether the device has bfloat16 arithmetic of its own; emulated, autocast would be slower than float32."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    able = torch.cpu.get_capabilities()
-    return device.type == "cpu" and bool(able.get("avx512_bf16") or able.get("amx_bf16"))
-
-
-def learning_rate_factor(done: int, total: int, *, warmup: float) -> float:
-    """Rise linearly over the first `warmup` share of the steps, then fall linearly to a tenth."""
-    rising = max(1, round(warmup * total))
-    return done / rising if done <= rising else 1 - 0.9 * (done - rising) / max(1, total - rising)
 
 
 def judge(
@@ -337,12 +208,22 @@ def judge(
     threshold_split: str = "given",
 ) -> Report:
     """Score labeled solutions and report on them beside the base rates."""
-    scores = score_solutions(model, [one.solution for one in labeled], total=len(labeled), progress=progress)
-    judged = [
-        Judged(one.solution.problem_key, s.probabilities, one.ratings, len(one.solution.steps))
-        for one, s in zip(labeled, scores, strict=True)
-    ]
+    judged = judge_solutions(model, labeled, progress=progress)
     return evaluate_steps(judged, base_rates=rates, threshold=threshold, threshold_split=threshold_split)
+
+
+def judge_graded(
+    model: RewardModel, graded: Sequence[GradedSolution], *, rates: tuple[float, float, float], progress: Listener | None = None
+) -> OutcomeReport:
+    """Score graded solutions with an ORM and report on them beside the base rate."""
+    scores = score_solutions(model, [one.solution for one in graded], total=len(graded), progress=progress)
+    return report_outcomes(graded, [s.probabilities for s in scores], base_rates=rates)
+
+
+def _judged(model: RewardModel, training: Sequence[Any], held_out: Sequence[Any], *, progress: Listener | None) -> Report | OutcomeReport:
+    if model.kind == "orm":
+        return judge_graded(model, held_out, rates=outcome_rates(training), progress=progress)
+    return judge(model, held_out, rates=base_rates(rating for one in training for rating in one.supervised), progress=progress)
 
 
 def publish(
@@ -359,7 +240,7 @@ def publish(
     framing = model.tokenizer
     settings = {
         "format": FORMAT_VERSION,
-        "kind": "prm",
+        "kind": config.kind,
         "context": model.context,
         "threshold": threshold,
         "prefix": framing.prefix,
@@ -376,33 +257,3 @@ def publish(
         (draft / SPLIT_FILE).write_text(json.dumps(split) + "\n", encoding="utf-8")
         (draft / "README.md").write_text(model_card(config=config, metrics=metrics, provenance=provenance), encoding="utf-8")
     return file_sha256(folder / MANIFEST_FILE)
-
-
-def _updates(stage: Stage, epoch: int, config: TrainConfig) -> list[list[NDArray[np.int64]]]:
-    """Order one epoch: batches of sequence indices, grouped into optimizer steps."""
-    batches = shuffled_buckets(
-        [len(one) for one in stage.sequences], token_budget=config.token_budget, rng=seeded(config.seed, stage.name, epoch)
-    )
-    return [batches[i : i + config.batches_per_update] for i in range(0, len(batches), config.batches_per_update)]
-
-
-def _optimizer(network: nn.Module, *, learning_rate: float, weight_decay: float) -> torch.optim.AdamW:
-    matrices = [p for p in network.parameters() if p.requires_grad and p.ndim >= 2]
-    vectors = [p for p in network.parameters() if p.requires_grad and p.ndim < 2]  # norms and biases do not decay
-    return torch.optim.AdamW(
-        [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}], lr=learning_rate, betas=(0.9, 0.95)
-    )
-
-
-def _fingerprint(config: TrainConfig, stages: Sequence[Stage]) -> str:
-    """Identify a run: a checkpoint of another recipe or of other data must not be continued."""
-    digest = hashlib.sha256(config.to_json().encode())
-    for stage in stages:
-        digest.update(f"{stage.name} {len(stage.sequences)}".encode())
-        for one in stage.sequences:
-            digest.update(one.encoded.ids.tobytes() + one.classes.tobytes())
-    return digest.hexdigest()
-
-
-def _mean(total: float, count: float) -> float | None:
-    return float(total / count) if count else None

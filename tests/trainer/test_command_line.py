@@ -7,6 +7,7 @@ from tests.trainer.sums import SHAPE, sums
 from trainer.__main__ import main
 from trainer.config import TrainConfig
 from trainer.data import LabeledSolution
+from trainer.lines import read_solutions
 from trainer.score import load_prm, score_solutions
 
 GOOD = '{"problem": "Add.", "steps": ["1 + 1 = 2."], "ratings": [1]}'
@@ -49,6 +50,12 @@ def test_train_then_evaluate_then_score_from_files(tmp_path: Path, capsys: pytes
         assert written["key"] == one.key and written["score"] == pytest.approx(one.score) and len(written["probabilities"]) == 3
 
 
+def test_soft_labels_are_read_from_a_line(tmp_path: Path) -> None:
+    told = '{"problem": "Add.", "steps": ["a", "b"], "ratings": [1, -1], "soft": [[0.1, 0.1, 0.8], null]}'
+    [one] = read_solutions(write(tmp_path / "labeled.jsonl", told))
+    assert (one.ratings, one.soft) == ((1, -1), ((0.1, 0.1, 0.8), None))
+
+
 @pytest.mark.parametrize(
     ("bad", "named"),
     [
@@ -62,6 +69,8 @@ def test_train_then_evaluate_then_score_from_files(tmp_path: Path, capsys: pytes
         ('{"problem": "Add.", "steps": ["a"], "ratings": [1, 1]}', "line 2: .*1 steps but 2 ratings"),
         ('{"problem": "Add.", "steps": ["a"], "ratings": ["good"]}', "line 2: .*the rating 'good'"),
         ('{"problem": "Add.", "steps": ["a"], "ratings": 1}', "line 2: ratings must be a list"),
+        ('{"problem": "Add.", "steps": ["a"], "soft": 0.5}', "line 2: soft must be a list"),
+        ('{"problem": "Add.", "steps": ["a"], "soft": [[0.5, 0.1]]}', "line 2: Solution line 2 has the soft label"),
         ('{"problem": "Add.", "steps": ["a"], "alternatives": [{"text": "b"}]}', "line 2: the key 'step_index' is missing"),
         ('{"problem": "Add.", "problem": "Add.", "steps": ["a"]}', "line 2: the key 'problem' stands twice"),
         ('{"problem": "Add.", "steps": ["\\ud800"]}', "line 2: .*surrogate"),

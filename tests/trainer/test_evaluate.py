@@ -2,7 +2,10 @@ import numpy as np
 import pytest
 
 from trainer.evaluate import (
+    AGGREGATES,
     Judged,
+    ProblemStraddles,
+    aggregate,
     auc,
     base_rates,
     choose_threshold,
@@ -52,8 +55,24 @@ def test_score_is_the_product_of_neutral_and_positive() -> None:
     assert solution_score(steps) == pytest.approx(0.5 * 0.8)
 
 
+def test_eight_aggregates_reduce_the_steps_by_product_min_last_or_mean() -> None:
+    steps = np.array([[0.5, 0.25, 0.25], [0.2, 0.7, 0.1]], np.float32)
+    assert {name: round(reduce(steps), 6) for name, reduce in AGGREGATES.items()} == {
+        "product, neutral as positive": 0.4,
+        "min, neutral as positive": 0.5,
+        "last, neutral as positive": 0.8,
+        "mean, neutral as positive": 0.65,
+        "product, neutral as negative": 0.025,
+        "min, neutral as negative": 0.1,
+        "last, neutral as negative": 0.1,
+        "mean, neutral as negative": 0.175,
+    }
+    assert solution_score(steps) == next(iter(AGGREGATES.values()))(steps) == aggregate(steps)
+
+
 def test_a_solution_not_read_to_its_end_scores_nothing() -> None:
     assert solution_score(probabilities(0.1), unread_steps=1) == 0.0
+    assert {reduce(probabilities(0.1), unread_steps=1) for reduce in AGGREGATES.values()} == {0.0}
     assert solution_score(probabilities()) == 0.0
 
 
@@ -99,6 +118,28 @@ def test_the_chosen_threshold_separates_what_can_be_separated() -> None:
     assert 0.2 <= choose_threshold(solutions) < 0.4
 
 
+def test_no_other_candidate_has_a_better_f1_than_the_chosen_threshold() -> None:
+    rng = np.random.default_rng(2)
+    solutions = [
+        judged(tuple(rng.random(n)), ((1,) * (n - 1) + (-1,)) if rng.random() < 0.5 else (1,) * n, n_steps=n + (rng.random() < 0.1))
+        for n in rng.integers(1, 5, 80).tolist()
+    ]
+    chosen = first_mistake_f1(solutions, threshold=choose_threshold(solutions))
+    values = np.quantile(np.concatenate([one.probabilities[:, 0] for one in solutions if one.tells_first_mistake]), np.linspace(0, 1, 101))
+    others = [first_mistake_f1(solutions, threshold=float(value)) for value in values]
+    assert chosen is not None and chosen.f1 == max(one.f1 for one in others if one is not None) > 0
+
+
+def test_a_mistake_is_recognised_exactly_where_it_is_the_first_weak_step() -> None:
+    rng = np.random.default_rng(3)
+    for _ in range(300):
+        steps = np.round(rng.random(4), 1).astype(np.float32)
+        mistake = int(rng.integers(0, 5))
+        one = judged(tuple(steps), (1,) * mistake + (-1,) if mistake < 4 else (1,) * 4)
+        for threshold in (0.2, 0.5, float(steps[0])):
+            assert one.is_recognised(threshold=threshold) == (first_weak_step(one.probabilities, threshold=threshold) == one.first_mistake)
+
+
 def test_no_problem_is_judged_at_a_threshold_chosen_on_itself() -> None:
     rng = np.random.default_rng(1)
     solutions = [judged(tuple(rng.random(2)), (1, -1) if i % 2 else (1, 1), problem=f"p{i // 2}") for i in range(60)]
@@ -122,6 +163,19 @@ def test_report_sets_the_log_loss_beside_the_base_rates() -> None:
     assert report.log_loss == pytest.approx(-(np.log(0.8) + np.log(0.7)) / 2)
     assert report.base_rate_log_loss == pytest.approx(-(np.log(0.7) + np.log(0.2)) / 2)
     assert (report.step_auc, report.share_negative, report.n_rated_steps) == (1.0, 0.5, 2)
+
+
+def test_report_sets_the_step_auc_beside_that_of_the_position_alone() -> None:
+    solutions = [judged((0.9, 0.1, 0.2), (1, 1, -1)), judged((0.9, 0.3), (1, 1)), judged((0.1, 0.2), (None, -1))]
+    report = evaluate_steps(solutions, base_rates=RATES, threshold=0.5)
+    assert report.position_auc == pytest.approx((4 + 2 + 2 * 0.5) / 8)  # positions 2 and 1 are negative; 0, 1, 0, 1 are not
+    assert report.step_auc is not None and report.step_auc < report.position_auc
+
+
+def test_a_problem_that_was_trained_on_is_not_judged() -> None:
+    with pytest.raises(ProblemStraddles, match="trained on 1 of the problems .* 'p'"):
+        evaluate_steps([judged((0.2,), (1,)), judged((0.2,), (1,), problem="q")], base_rates=RATES, trained_on={"p", "r"})
+    assert evaluate_steps([judged((0.2,), (1,), problem="q")], base_rates=RATES, trained_on={"p", "r"}).n_problems == 1
 
 
 def test_report_of_nothing_is_undefined_not_an_error() -> None:

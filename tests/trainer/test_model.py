@@ -1,13 +1,14 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
+from tests.trainer.bases import make_base
 from tests.trainer.sums import SHAPE, small, sums
+from trainer import model as model_module
 from trainer.data import encode
 from trainer.model import BadBase, RewardModel, build_tiny, load_base, load_prm
 from trainer.score import score_solutions
@@ -19,14 +20,7 @@ TEXTS = ["Problem 1: add the numbers.", "We add: 1 + 2 = 3."]
 @pytest.fixture
 def base_folder(tmp_path: Path) -> Path:
     """A pretrained base of another family: GPT-2 with its own tokenizer, random weights."""
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    tokenizer = Tokenizer(models.BPE(vocab={piece: i for i, piece in enumerate([*sorted(alphabet), "<|endoftext|>"])}, merges=[]))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    folder = tmp_path / "a base"
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<|endoftext|>", eos_token="<|endoftext|>").save_pretrained(folder)
-    torch.manual_seed(0)
-    GPT2LMHeadModel(GPT2Config(vocab_size=257, n_positions=200, n_embd=32, n_layer=2, n_head=2)).save_pretrained(folder)
-    return folder
+    return make_base(tmp_path / "a base")
 
 
 def tiny(seed: int = 0) -> RewardModel:
@@ -135,6 +129,25 @@ def test_an_unreachable_hub_is_said_in_a_sentence(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(BadBase, match="hub.*preset tiny"):
         load_base("nobody/no-such-model", context=100)
+
+
+def test_a_hub_id_is_pinned_to_the_commit_that_was_found(base_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    for loader in (model_module.AutoConfig, model_module.AutoTokenizer, model_module.AutoModelForCausalLM):
+        original = loader.from_pretrained
+
+        def from_pretrained(base: str, *, original: Any = original, **options: Any) -> Any:
+            asked.append(options["revision"])
+            found = original(base, **options)
+            if len(asked) == 1:  # the configuration, read first; a folder, standing in for the hub, has no commit of its own
+                found._commit_hash = "c0ffee"
+            return found
+
+        monkeypatch.setattr(loader, "from_pretrained", from_pretrained)
+    config = small(base=str(base_folder), epochs=1, language_model_epochs=0, context=200)
+    trained = train(sums(5), config=config, folder=tmp_path / "model")
+    assert asked[:3] == [None, "c0ffee", "c0ffee"]  # nothing of a later commit beside the configuration of this one
+    assert "at revision `c0ffee`" in (trained.folder / "README.md").read_text() and trained.config.revision == "c0ffee"
 
 
 def test_a_model_folder_comes_back_as_it_was(trained: TrainedModel) -> None:

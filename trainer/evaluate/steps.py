@@ -1,19 +1,22 @@
 """Judge step probabilities against human ratings: step AUC, log-loss beside the base rate, first-mistake F1, and the split by problem.
 
-Reads arrays and ratings, gives a Report; numpy only. Step probabilities are (n_steps, 3): negative, neutral, positive.
+Reads arrays and ratings, gives a Report. Step probabilities are (n_steps, 3): negative, neutral, positive.
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Probabilities = NDArray[np.float32]  # (n_steps, 3)
-ORACLE_THRESHOLD = 0.2  # p(negative) above which the paper's oracle counts a step as wrong (section 4.1)
-FLOOR = 1e-7  # a probability of 0 would make one confident mistake an infinite log-loss
+from trainer.evaluate.scores import ORACLE_THRESHOLD, Probabilities
+from trainer.evaluate.temperature import Calibration, calibration, log_loss
+
+
+class ProblemStraddles(ValueError):
+    """A problem that a model was trained on is to be judged too; the message names it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +33,34 @@ class Judged:
         return next((i for i, rating in enumerate(self.ratings) if rating == -1), None)
 
     @property
+    def supervised(self) -> tuple[int | None, ...]:
+        """The ratings up to and including the first negative."""
+        return self.ratings if self.first_mistake is None else self.ratings[: self.first_mistake + 1]
+
+    @property
     def tells_first_mistake(self) -> bool:
         """Whether the ratings say where the first mistake is, or that there is none: no gap before it, none at all in a right solution."""
         mistake = self.first_mistake
         seen = self.ratings[: self.n_steps if mistake is None else mistake]
         return None not in seen and (mistake is not None or len(self.ratings) == self.n_steps > 0)
+
+    @property
+    def recognised(self) -> tuple[np.float32, np.float32]:
+        """The thresholds on p(negative), from the first to below the second, at which the first step above is the first mistake.
+
+        Without a mistake no step may be above. A step that was not read is never above, and a solution with unread steps is not
+        called right.
+        """
+        mistake, n_read = self.first_mistake, len(self.probabilities)
+        negative = self.probabilities[:, 0].astype(np.float32)
+        if mistake is None:
+            return negative.max(initial=-1.0), np.float32(np.inf if n_read == self.n_steps else -np.inf)
+        return negative[:mistake].max(initial=-1.0), negative[mistake] if mistake < n_read else np.float32(-np.inf)
+
+    def is_recognised(self, *, threshold: float) -> bool:
+        """Whether the first step whose p(negative) exceeds `threshold` is the first mistake, or none does and there is none."""
+        low, high = self.recognised
+        return bool(low <= np.float32(threshold) < high)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,16 +84,18 @@ class Report:
     n_unread_steps: int
     share_negative: float | None
     step_auc: float | None
+    position_auc: float | None  # the same by the step's index alone: labels stop at the first mistake, so mistakes stand late
     log_loss: float | None
     base_rate_log_loss: float | None
     base_rates: tuple[float, float, float]
     first_mistake: FirstMistake | None
     threshold: float
     threshold_split: str
+    calibration: Calibration | None  # None where all ratings are of one class
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return asdict(self)
+        return asdict(self) | {"calibration": self.calibration and self.calibration.as_dict()}
 
 
 def split_problems(problem_keys: Iterable[str], *, held_out: float = 0.2, seed: int = 0) -> frozenset[str]:
@@ -87,20 +115,14 @@ def split_problems(problem_keys: Iterable[str], *, held_out: float = 0.2, seed: 
     return frozenset(chosen)
 
 
-def solution_score(probabilities: Probabilities, *, unread_steps: int = 0) -> float:
-    """Return the probability that every step is right: the product of p(neutral) + p(positive) over (n_steps, 3) probabilities.
-
-    Neutral counts as right (arXiv 2305.20050, appendix F.2). A solution that was not read to its end cannot be vouched for: 0.
-    """
-    if unread_steps or not len(probabilities):
-        return 0.0
-    return float(np.prod(probabilities[:, 1:].sum(axis=1, dtype=np.float64)))
-
-
-def first_weak_step(probabilities: Probabilities, *, threshold: float = ORACLE_THRESHOLD) -> int | None:
-    """Return the index of the first step whose p(negative) exceeds `threshold`, None if there is none."""
-    weak = np.flatnonzero(probabilities[:, 0] > threshold)
-    return int(weak[0]) if len(weak) else None
+def check_apart(problem_keys: Iterable[str], *, trained_on: Collection[str]) -> None:
+    """Raise ProblemStraddles if one of `problem_keys` was trained on: its figures would praise what the model remembers."""
+    both = sorted(set(problem_keys) & set(trained_on))
+    if both:
+        raise ProblemStraddles(
+            f"The model was trained on {len(both)} of the problems to be judged, such as {both[0]!r}. Leave them out: a problem is on one "
+            "side of the split with all its solutions."
+        )
 
 
 def auc(scores: NDArray[np.floating], positive: NDArray[np.bool_]) -> float | None:
@@ -123,26 +145,13 @@ def base_rates(ratings: Iterable[int | None]) -> tuple[float, float, float]:
     return negative, neutral, positive
 
 
-def log_loss(probabilities: NDArray[np.floating], classes: NDArray[np.integer]) -> float | None:
-    """Return the mean negative log-likelihood in nats of classes (N,) under probabilities (N, 3)."""
-    if not len(classes):
-        return None
-    picked = probabilities[np.arange(len(classes)), classes].astype(np.float64)
-    return float(-np.log(np.maximum(picked, FLOOR)).mean())
-
-
 def first_mistake_f1(judged: Sequence[Judged], *, threshold: float | Mapping[str, float]) -> FirstMistake | None:
-    """Compare the first step above `threshold` (one, or one per problem) with the first mistake; None without both kinds of solution.
-
-    A step that was not read is never named, and a solution with unread steps is not called right.
-    """
+    """Compare the first step above `threshold` (one, or one per problem) with the first mistake; None without both kinds of solution."""
     hits: dict[bool, list[bool]] = {True: [], False: []}
     for one in judged:
         if one.tells_first_mistake:
-            named = first_weak_step(one.probabilities, threshold=threshold if isinstance(threshold, float) else threshold[one.problem_key])
-            mistake = one.first_mistake
-            hit = named == mistake and (mistake is not None or len(one.probabilities) == one.n_steps)
-            hits[mistake is not None].append(hit)
+            chosen = threshold if isinstance(threshold, float) else threshold[one.problem_key]
+            hits[one.first_mistake is not None].append(one.is_recognised(threshold=chosen))
     if not hits[True] or not hits[False]:
         return None
     wrong, right = float(np.mean(hits[True])), float(np.mean(hits[False]))
@@ -151,14 +160,18 @@ def first_mistake_f1(judged: Sequence[Judged], *, threshold: float | Mapping[str
 
 def choose_threshold(judged: Sequence[Judged]) -> float:
     """Return the p(negative) threshold with the best first-mistake F1 over these solutions; the paper's 0.2 where F1 is undefined."""
-    values = [one.probabilities[:, 0] for one in judged if one.tells_first_mistake and len(one.probabilities)]
-    candidates = np.unique(np.quantile(np.concatenate(values), np.linspace(0, 1, 101))) if values else np.array([])
-    best, chosen = -1.0, ORACLE_THRESHOLD
-    for candidate in candidates.tolist():
-        figure = first_mistake_f1(judged, threshold=candidate)
-        if figure is not None and figure.f1 > best:
-            best, chosen = figure.f1, candidate
-    return chosen
+    told = [one for one in judged if one.tells_first_mistake]
+    wrong = np.array([one.first_mistake is not None for one in told], bool)
+    if not wrong.any() or wrong.all() or not any(len(one.probabilities) for one in told):
+        return ORACLE_THRESHOLD
+    candidates = np.unique(
+        np.quantile(np.concatenate([one.probabilities[:, 0] for one in told]), np.linspace(0, 1, 101)).astype(np.float32)
+    )
+    low, high = np.array([one.recognised for one in told]).T[..., None]  # (solutions, 1) each
+    hits = (low <= candidates) & (candidates < high)
+    named, unblamed = hits[wrong].mean(axis=0), hits[~wrong].mean(axis=0)
+    f1 = 2 * named * unblamed / np.maximum(named + unblamed, 1e-9)
+    return float(candidates[f1.argmax()])
 
 
 def cross_fitted_thresholds(judged: Sequence[Judged]) -> dict[str, float]:
@@ -170,20 +183,27 @@ def cross_fitted_thresholds(judged: Sequence[Judged]) -> dict[str, float]:
 
 
 def evaluate_steps(
-    judged: Sequence[Judged], *, base_rates: tuple[float, float, float], threshold: float | None = None, threshold_split: str = "given"
+    judged: Sequence[Judged],
+    *,
+    base_rates: tuple[float, float, float],
+    threshold: float | None = None,
+    threshold_split: str = "given",
+    trained_on: Collection[str] = (),
 ) -> Report:
     """Report on judged solutions, beside what always answering `base_rates` (those of the training part) would give.
 
     Ratings after a first negative are ignored. With a `threshold` the first-mistake F1 uses it, and `threshold_split` says where it was
     chosen; without one, two halves of the problems are each judged at the other's threshold, and the report's `threshold` is that of all.
+    Raises ProblemStraddles for a problem that is among the keys `trained_on`.
     """
-    rows, classes = [], []
-    for one in judged:
-        last = one.n_steps if one.first_mistake is None else one.first_mistake + 1
-        for row, rating in zip(one.probabilities, one.ratings[:last], strict=False):  # both may stop early
-            if rating is not None:
-                rows.append(row)
-                classes.append(rating + 1)
+    check_apart((one.problem_key for one in judged), trained_on=trained_on)
+    rated = [
+        (place, row, rating + 1)
+        for one in judged
+        for place, (row, rating) in enumerate(zip(one.probabilities, one.supervised, strict=False))  # both may stop early
+        if rating is not None
+    ]
+    places, rows, classes = zip(*rated, strict=True) if rated else ((), (), ())
     stacked, truth = np.array(rows, np.float64).reshape(-1, 3), np.array(classes, np.int64)
     thresholds: float | dict[str, float] = cross_fitted_thresholds(judged) if threshold is None else float(threshold)
     return Report(
@@ -193,6 +213,7 @@ def evaluate_steps(
         n_unread_steps=sum(one.n_steps - len(one.probabilities) for one in judged),
         share_negative=float((truth == 0).mean()) if len(truth) else None,
         step_auc=auc(stacked[:, 0], truth == 0),
+        position_auc=auc(np.array(places, np.float64), truth == 0),
         log_loss=log_loss(stacked, truth),
         base_rate_log_loss=log_loss(np.tile(base_rates, (len(truth), 1)), truth),
         base_rates=base_rates,
@@ -201,4 +222,5 @@ def evaluate_steps(
         threshold_split=threshold_split
         if threshold is not None
         else "two halves of these problems, each judged at the threshold chosen on the other",
+        calibration=calibration(stacked, truth) if len(set(classes)) > 1 else None,
     )

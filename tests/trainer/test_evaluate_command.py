@@ -1,0 +1,184 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.trainer.sums import small, sums
+from trainer.__main__ import main
+from trainer.data import GradedSolution, LabeledSolution
+from trainer.evaluate import AGGREGATES, Samples, best_of_n
+from trainer.score import load_prm, score_solutions
+from trainer.train import train
+
+
+def line(one: LabeledSolution, **more: object) -> dict[str, Any]:
+    s = one.solution
+    return {"key": s.key, "problem_key": s.problem_key, "problem": s.problem, "steps": s.steps} | more
+
+
+def labeled_lines(n_problems: int, *, seed: int = 0, **more: object) -> list[dict[str, Any]]:
+    return [line(one, ratings=one.ratings, **more) for one in sums(n_problems, seed=seed)]
+
+
+def sample_lines(n_problems: int, *, seed: int, copies: int = 4) -> list[dict[str, Any]]:
+    """Samples of one problem: the sums of several problems, put together; right if no sum is wrong, the answer is the last step."""
+    pool = sums(n_problems * copies // 2, seed=seed)
+    return [
+        line(one, key=f"s{i}", problem_key=f"b{i // copies}", right=-1 not in one.ratings, answer=one.solution.steps[-1])
+        for i, one in enumerate(pool)
+    ]
+
+
+def write(path: Path, lines: list[dict[str, Any]]) -> Path:
+    path.write_text("".join(json.dumps(one) + "\n" for one in lines))
+    return path
+
+
+def evaluate(capsys: pytest.CaptureFixture[str], *words: object) -> dict[str, Any]:
+    assert main(["evaluate", *map(str, words)]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def refused(capsys: pytest.CaptureFixture[str], *words: object) -> str:
+    assert main(["evaluate", *map(str, words)]) == 2
+    said = capsys.readouterr().err
+    assert said.strip().endswith("."), said
+    return said
+
+
+def test_samples_give_best_of_n_of_the_models_scores(model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = sample_lines(12, seed=7)
+    report = evaluate(capsys, "--model", model_folder, "--samples", write(tmp_path / "samples.jsonl", lines))
+    scores = [one.score for one in score_solutions(load_prm(model_folder), [one.solution for one in sums(24, seed=7)])]
+    answers = [one["answer"] for one in lines]
+    problems = [
+        Samples(
+            f"b{b}",
+            np.array([one["right"] for one in lines[4 * b : 4 * b + 4]]),
+            np.array([answers.index(answer) for answer in answers[4 * b : 4 * b + 4]]),
+            {"PRM": np.array(scores[4 * b : 4 * b + 4])},
+        )
+        for b in range(12)
+    ]
+    expected = best_of_n(problems)
+    assert report["best_of_n"]["n"] == [1, 2, 3, 4]
+    assert set(report["best_of_n"]["curves"]) == {"PRM", "majority", "PRM-weighted voting", "oracle", "mean"}
+    for name, curve in expected.curves.items():
+        assert report["best_of_n"]["curves"][name]["mean"] == pytest.approx(curve.mean, abs=1e-6), name
+    assert set(report["aggregates"]) == {"n", *AGGREGATES} and report["aggregates"]["n"] == 4
+    assert report["aggregates"]["product, neutral as positive"]["mean"] == pytest.approx(expected.curves["PRM"].mean[-1])
+    assert sum(row["n_problems"] for row in report["by_difficulty"].values()) == 12
+
+
+def test_an_outcome_reward_model_stands_beside_and_both_leave_out_what_either_was_trained_on(
+    model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    graded = [GradedSolution(one.solution, -1 not in one.ratings) for one in sums(30, seed=3)]
+    orm = train(graded, config=small(kind="orm", epochs=1, language_model_epochs=0), folder=tmp_path / "orm").folder
+    seen = [line(one, right=True, answer="1") for one in sums(30, seed=3)]
+    held_out = set(json.loads((orm / "split.json").read_text())["held_out"])
+    samples = write(tmp_path / "samples.jsonl", sample_lines(6, seed=7) + seen)
+    report = evaluate(capsys, "--model", model_folder, "--samples", samples, "--orm", orm)
+    assert "ORM" in report["best_of_n"]["curves"]
+    assert report["samples_left_out_as_trained_on"] == 60 - 2 * len(held_out)
+    assert report["best_of_n"]["n_problems"] == 6 + len(held_out)
+    assert "kind orm, but --model takes" in refused(capsys, "--model", orm, "--samples", samples)
+    assert "kind prm, but --orm takes" in refused(capsys, "--model", model_folder, "--samples", samples, "--orm", model_folder)
+
+
+def test_the_largest_n_leaves_out_problems_with_fewer_samples(
+    model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    samples = write(tmp_path / "samples.jsonl", sample_lines(5, seed=7)[:-2])
+    few = evaluate(capsys, "--model", model_folder, "--samples", samples)
+    many = evaluate(capsys, "--model", model_folder, "--samples", samples, "--best-of", 4)
+    assert (few["best_of_n"]["n"][-1], few["best_of_n"]["n_problems"], few["problems_left_out_with_too_few_samples"]) == (2, 5, 0)
+    assert (many["best_of_n"]["n"][-1], many["best_of_n"]["n_problems"], many["problems_left_out_with_too_few_samples"]) == (4, 4, 1)
+    assert "at least 9 samples" in refused(capsys, "--model", model_folder, "--samples", samples, "--best-of", 9)
+
+
+def test_a_threshold_is_not_judged_on_the_problems_it_was_chosen_on(
+    model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own, other = write(tmp_path / "own.jsonl", labeled_lines(200)), write(tmp_path / "other.jsonl", labeled_lines(20, seed=5))
+    settings = json.loads((model_folder / "stepmark.json").read_text())
+    held_out = evaluate(capsys, "--model", model_folder, "--labeled", own)
+    assert held_out["first_mistake"] == settings["metrics"]["first_mistake"] and "two halves" in held_out["threshold_split"]
+    fresh = evaluate(capsys, "--model", model_folder, "--labeled", other)
+    assert fresh["threshold"] == settings["threshold"] and "held-out" in fresh["threshold_split"]
+
+
+def test_a_table_by_subject_reports_each_subject_and_what_has_none(
+    model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = labeled_lines(10, seed=5, subject="sums") + labeled_lines(6, seed=6, subject="sums again") + labeled_lines(4, seed=8)
+    report = evaluate(capsys, "--model", model_folder, "--labeled", write(tmp_path / "a.jsonl", lines), "--by-subject")
+    assert {name: row["n_solutions"] for name, row in report["by_subject"].items()} == {"(none)": 8, "sums": 20, "sums again": 12}
+    only = evaluate(capsys, "--model", model_folder, "--labeled", write(tmp_path / "b.jsonl", labeled_lines(6, seed=6)))
+    again = report["by_subject"]["sums again"]
+    assert (again["log_loss"], again["step_auc"]) == pytest.approx((only["log_loss"], only["step_auc"]), abs=1e-6)
+
+
+def test_samples_and_labeled_solutions_share_one_table_by_source(
+    model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    labeled = write(tmp_path / "a.jsonl", labeled_lines(5, seed=5, source="people"))
+    samples = write(tmp_path / "b.jsonl", [one | {"source": "generator"} for one in sample_lines(5, seed=7)])
+    report = evaluate(capsys, "--model", model_folder, "--labeled", labeled, "--samples", samples, "--by-source")
+    assert set(report["by_source"]) == {"people", "generator"}
+    assert "best_of_n" not in report["by_source"]["people"] and report["by_source"]["generator"]["n"] == 4
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"right": "yes"}, "line 2: right must be true or false"),
+        ({"right": None}, "line 2: right must be true or false"),
+        ({"answer": 7}, "line 2: answer must be the text"),
+        ({"answer": ...}, "line 2: answer must be the text"),
+        ({"steps": []}, "line 2: steps must be"),
+        ({"subject": "other"}, "line 2: the problem 'b0' has the subject 'other' here and 'sums' before"),
+    ],
+)
+def test_a_sample_that_cannot_be_used_is_named(
+    change: dict[str, Any], named: str, model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = [one | {"subject": "sums"} for one in sample_lines(2, seed=7)]
+    lines[1] = {name: value for name, value in (lines[1] | change).items() if value is not ...}
+    said = refused(capsys, "--model", model_folder, "--samples", write(tmp_path / "bad.jsonl", lines), "--by-subject")
+    assert named in said and "bad.jsonl" in said
+
+
+def test_a_missing_answer_is_null_and_has_no_vote_and_blanks_make_no_other_answer(
+    model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = [one | {"answer": None, "right": False} for one in sample_lines(2, seed=7)]
+    lines[0] |= {"answer": " 7 ", "right": True}
+    lines[1] |= {"answer": "8"}
+    lines[3] |= {"answer": "7", "right": True}
+    report = evaluate(capsys, "--model", model_folder, "--samples", write(tmp_path / "samples.jsonl", lines))
+    assert report["best_of_n"]["curves"]["majority"]["mean"][-1] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        ((), "nothing to judge by"),
+        (("--labeled", "a.jsonl", "--orm", "orm"), "--samples with --orm"),
+        (("--samples", "a.jsonl", "--best-of", 0), "at least 1"),
+        (("--labeled", "a.jsonl", "--by-source"), "No line has a source"),
+    ],
+)
+def test_options_that_do_not_fit_together_are_named(
+    words: tuple[object, ...],
+    named: str,
+    model_folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "a.jsonl", labeled_lines(5, seed=5))
+    assert named in refused(capsys, "--model", model_folder, *words)

@@ -1,0 +1,32 @@
+"""Stage: judge reward models against people. Pure: numpy, no model is loaded here.
+
+Reads step probabilities with ratings (`Judged`) and graded samples with scores (`Samples`); gives reports as plain values.
+docs/evaluation.md says what each figure means.
+"""
+
+from trainer.evaluate.comparison import Comparison, Difference, compare
+from trainer.evaluate.groups import GroupReport, difficulty_quintiles, evaluate_groups
+from trainer.evaluate.samples import BestOfN, Curve, Samples, best_of_n, counts_to
+from trainer.evaluate.scores import AGGREGATES, ORACLE_THRESHOLD, Probabilities, aggregate, first_weak_step, solution_score
+from trainer.evaluate.steps import (
+    FirstMistake,
+    Judged,
+    ProblemStraddles,
+    Report,
+    auc,
+    base_rates,
+    check_apart,
+    choose_threshold,
+    cross_fitted_thresholds,
+    evaluate_steps,
+    first_mistake_f1,
+    split_problems,
+)
+from trainer.evaluate.temperature import FLOOR, Bin, Calibration, calibration, log_loss
+
+__all__ = [
+    "AGGREGATES", "FLOOR", "ORACLE_THRESHOLD", "BestOfN", "Bin", "Calibration", "Comparison", "Curve", "Difference", "FirstMistake",
+    "GroupReport", "Judged", "Probabilities", "ProblemStraddles", "Report", "Samples", "aggregate", "auc", "base_rates", "best_of_n",
+    "calibration", "check_apart", "choose_threshold", "compare", "counts_to", "cross_fitted_thresholds", "difficulty_quintiles",
+    "evaluate_groups", "evaluate_steps", "first_mistake_f1", "first_weak_step", "log_loss", "solution_score", "split_problems",
+]  # fmt: skip

@@ -1,0 +1,159 @@
+"""The losses of a batch: of ratings, of the next token, and of the uncertainty heads, each summed in nats so that batches add up.
+
+Reads training sequences and a reward model; gives tensors to `stages`. `Trained` is everything with a gradient as one module, so that
+copies and shards (DDP, FSDP) see every use of a weight.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, nll_loss
+
+from trainer.data import UNRATED, EncodedSolution, TrainingSequence, padded, seeded
+from trainer.model import RewardModel
+from trainer.trees import families, masked, plant
+
+
+class Trained(nn.Module):
+    """The network, its uncertainty heads, and the three rating rows where they are trained apart from the output matrix.
+
+    Apart they spare the gradient, the optimizer's state and the decay of the other rows, of which a rating loss alone knows nothing; and
+    beside frozen weights (LoRA) they are the only ones that can tell the ratings from each other.
+    """
+
+    def __init__(self, model: RewardModel, *, rows_apart: bool = False) -> None:
+        super().__init__()
+        self.model, self.network, self.heads = model, model.network, model.heads
+        self.rating_rows: nn.Parameter | None = None
+        if rows_apart:
+            output = cast(nn.Linear, model.network.get_output_embeddings())
+            self.rating_rows = nn.Parameter(output.weight.detach()[list(model.tokenizer.rating_ids)].clone())
+
+    def forward(
+        self, batch: Sequence[TrainingSequence], *, language_model: bool, ratings: bool, seed: int = 0
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the summed losses of a batch; see `summed_losses`."""
+        rows = self.rating_rows
+        return summed_losses(self.model, batch, language_model=language_model, ratings=ratings, rows=rows, seed=seed)
+
+    def only(self, *, language_model: bool, ratings: bool, adapters: bool) -> None:
+        """Let only that have a gradient what these losses use; with adapters, nothing else of the network."""
+        output = cast(nn.Linear, self.network.get_output_embeddings())
+        tied = output.weight is cast(nn.Embedding, self.network.get_input_embeddings()).weight
+        if not adapters and not tied:
+            output.requires_grad_(language_model or self.rating_rows is None)
+        if self.rating_rows is not None:
+            self.rating_rows.requires_grad_(ratings)
+        if self.heads is not None:
+            self.heads.requires_grad_(ratings)
+
+    def write_rows(self) -> None:
+        """Put the rating rows back into the output matrix of the network."""
+        if self.rating_rows is not None:
+            output = cast(nn.Linear, self.network.get_output_embeddings())
+            with torch.no_grad():
+                output.weight[list(self.model.tokenizer.rating_ids)] = self.rating_rows.to(output.weight)
+
+
+def summed_losses(
+    model: RewardModel,
+    batch: Sequence[TrainingSequence],
+    *,
+    language_model: bool = True,
+    ratings: bool = True,
+    rows: Tensor | None = None,
+    seed: int = 0,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the rating loss over the rated places, the next-token loss over the text and the heads' mean loss, all summed, in nats.
+
+    A soft label is aimed at by its cross-entropy, of which the negative log-likelihood of a rating is the case of certainty.
+    """
+    device = model.network.device
+    flat_states, place = _states(model, batch, device=device)
+    rating = token = heads = torch.zeros((), device=device)
+    if ratings:
+        rated = [one.classes != UNRATED for one in batch]
+        flat = np.concatenate([place(i, one.places[r]) for i, (one, r) in enumerate(zip(batch, rated, strict=True))])
+        judged = flat_states[torch.from_numpy(flat).to(device)]  # (N, D)
+        log_probabilities = model.rating_log_probabilities(judged, rows=rows)
+        if any(one.soft is not None for one in batch):
+            aims = torch.from_numpy(np.concatenate([_aims(one)[r] for one, r in zip(batch, rated, strict=True)])).to(device)  # (N, 3)
+            rating = -(aims * log_probabilities).sum()
+            negative = aims[:, 0]
+        else:
+            classes = torch.from_numpy(np.concatenate([one.classes[r] for one, r in zip(batch, rated, strict=True)])).to(device)  # (N,)
+            rating = nll_loss(log_probabilities, classes, reduction="sum")
+            negative = (classes == 0).float()
+        if model.heads is not None:
+            weights = np.repeat(
+                [bootstrap(one.problem_key, n_heads=model.heads.out_features, seed=seed) for one in batch], [r.sum() for r in rated], axis=0
+            )
+            logits = model.heads(judged.detach().to(model.heads.weight.dtype)).float()  # (N, H): one product for all heads
+            aim = negative[:, None].expand_as(logits)
+            heads = binary_cross_entropy_with_logits(logits, aim, torch.from_numpy(weights).to(device), reduction="sum") / logits.shape[1]
+    if language_model:
+        flat = np.concatenate([place(i, np.arange(one.text_from, len(one) - 1)) for i, one in enumerate(batch)])  # those with a next token
+        following = np.concatenate([one.encoded.ids[one.text_from + 1 :] for one in batch]).astype(np.int64)  # (M,)
+        logits = model.token_logits(flat_states[torch.from_numpy(flat).to(device)]).float()  # (M, V)
+        token = cross_entropy(logits, torch.from_numpy(following).to(device), reduction="sum")
+    return rating, token, heads
+
+
+def _states(
+    model: RewardModel, batch: Sequence[TrainingSequence], *, device: torch.device
+) -> tuple[Tensor, Callable[[int, NDArray[np.integer]], NDArray[np.int64]]]:
+    """Run the batch and return its states (B x T, D), and where among them positions of a sequence lie."""
+    groups = families(batch)
+    if len(groups) == len(batch):  # nothing to share: attention stays causal, without a mask
+        ids = torch.from_numpy(padded([one.encoded for one in batch], pad_id=model.tokenizer.pad_id)).to(device)  # (B, T)
+        width = ids.shape[1]
+        return model.hidden_states(ids).flatten(0, 1), lambda i, positions: i * width + positions.astype(np.int64)
+    trees = [plant([batch[i] for i in group]) for group in groups]
+    rows = {i: (row, number) for row, group in enumerate(groups) for number, i in enumerate(group)}
+    laid_out = masked(trees, pad_id=model.tokenizer.pad_id)
+    ids, positions, seen = (torch.from_numpy(array).to(device) for array in laid_out)
+    width = ids.shape[1]
+
+    def place(i: int, at: NDArray[np.integer]) -> NDArray[np.int64]:
+        row, number = rows[i]
+        return row * width + trees[row].at(number, at)
+
+    return model.hidden_states(ids, positions=positions, seen=seen).flatten(0, 1), place
+
+
+@torch.no_grad()
+def shares_beginnings(model: RewardModel) -> bool:
+    """Try whether the network computes for the sequences of a tree what it computes for each alone; convolutions, for one, do not."""
+    config = model.network.config.get_text_config()
+    if getattr(config, "sliding_window", None) or set(getattr(config, "layer_types", None) or ()) - {"full_attention"}:
+        return False  # a mask of ours would take the place of theirs
+    stem: list[int] = [5, 9, 2, 7, 3]
+    tails: tuple[list[int], ...] = ([], [8, 4, 6], [1, 2, 8, 7])
+    texts = [np.array(stem[: 5 - 2 * bool(tail)] + tail, np.int32) for tail in tails]
+    batch = [TrainingSequence(EncodedSolution(ids, ids[:0], 0), np.empty(0, np.int64), family="tried") for ids in texts]
+    was_training, device = model.network.training, model.network.device
+    model.network.eval()
+    try:
+        states, place = _states(model, batch, device=device)
+        alone = [_states(model, [one], device=device)[0] for one in batch]
+        ours = [states[torch.from_numpy(place(i, np.arange(len(one))))] for i, one in enumerate(batch)]
+        return all(torch.allclose(a, b, atol=1e-3 * float(b.abs().max())) for a, b in zip(ours, alone, strict=True))
+    except (TypeError, ValueError, RuntimeError, AttributeError):  # how networks refuse a mask of four dimensions, or positions
+        return False
+    finally:
+        model.network.train(was_training)
+
+
+@cache
+def bootstrap(problem_key: str, *, n_heads: int, seed: int) -> NDArray[np.float32]:
+    """Return how often each head's bootstrap sample of the problems holds this one: (H,) from Poisson(1), which needs no list of all."""
+    return seeded(seed, "uncertainty heads", problem_key).poisson(1.0, n_heads).astype(np.float32)
+
+
+def _aims(one: TrainingSequence) -> NDArray[np.float32]:
+    return one.soft if one.soft is not None else np.eye(3, dtype=np.float32)[np.maximum(one.classes, 0)]
