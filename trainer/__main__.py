@@ -1,4 +1,4 @@
-"""The command line: `python -m trainer train | score | evaluate`, on JSON lines, for a researcher without the web site.
+"""The command line: `python -m trainer train | score | evaluate | sample`, on JSON lines, for a researcher without the web site.
 
 A wrong input is a sentence that names the line, with exit code 2. The commands stand in `trainer.commands`.
 """
@@ -6,12 +6,13 @@ A wrong input is a sentence that names the line, with exit code 2. The commands 
 import argparse
 import sys
 
-from trainer.commands import evaluate, score, train
+from trainer.commands import evaluate, sample, score, train
 from trainer.config import BadConfig
 from trainer.data import BadLabels
+from trainer.generators import GeneratorFailed
 from trainer.lines import BadLine
 
-COMMANDS = (train, score, evaluate)
+COMMANDS = (train, score, evaluate, sample)
 BAD_INPUT = 2
 
 
@@ -34,7 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
 
             torch.set_num_threads(options.threads)
         options.command(options)
-    except (BadLine, BadLabels, BadConfig, OSError) as error:
+    except (BadLine, BadLabels, BadConfig, GeneratorFailed, OSError) as error:
         return _say(error)
     except (ValueError, ArithmeticError) as error:
         from trainer.config import BadBase

@@ -1,0 +1,288 @@
+"""Sample solutions: N texts for each problem from a generator, split into steps, as lines that `train`, `score` and the site read.
+
+Reads problems and what the output file holds already; appends one JSON line for each new solution. A second call goes on where the
+first one stopped, for whatever reason it did. docs/sampling.md describes the file and the prompt.
+"""
+
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Sized
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from trainer.config import BadConfig
+from trainer.data import seeded
+from trainer.generators import ANSWER, Draw, Drawn, EndpointGenerator, Generator, GeneratorFailed, LocalGenerator, Problem
+from trainer.progress import Clock, Progress
+from trainer.sample_files import SolutionFile, read_problems
+
+__all__ = ["Budget", "EndpointGenerator", "GeneratorFailed", "LocalGenerator", "Problem", "next_steps", "read_problems", "sample"]
+
+PLACE = "{problem}"  # where a prompt takes the problem's text
+PROMPT = """\
+Solve the last problem as the others are solved: one step of reasoning a line, without numbering and without headings. After the last step \
+come a blank line, the heading "# Answer", a blank line and the final answer alone.
+
+# Problem
+
+A shop sells pencils in packs of $12$. Mia buys $4$ packs and gives $7$ pencils away. How many does she keep?
+
+# Solution
+
+Mia buys $4 \\cdot 12 = 48$ pencils.
+She gives $7$ away, so $48 - 7 = 41$ pencils are left.
+
+# Answer
+
+41
+
+# Problem
+
+Solve $2x^2 - 8 = 0$ for the larger value of $x$.
+
+# Solution
+
+Dividing by $2$ gives $x^2 - 4 = 0$.
+The left side factors as $(x - 2)(x + 2)$.
+So $x = 2$ or $x = -2$, and the larger one is $2$.
+
+# Answer
+
+2
+
+# Problem
+
+{problem}
+
+# Solution
+
+"""
+ROUNDS = 4  # times that what gave no new solution is drawn again
+UNUSABLE, REFUSED = 64, 8  # that many and nothing else: the prompt, or the settings, do not suit the generator
+STEP_CHARACTERS, SOLUTION_CHARACTERS, STEPS = 20_000, 500_000, 2_000  # what the site loads
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """The most tokens (prompts included) and requests that one call may use; None: any number."""
+
+    tokens: int | None = None
+    requests: int | None = None
+
+
+@dataclass(slots=True)
+class SampleReport:
+    """What a call did; `stopped` says why it ended before every problem had its solutions."""
+
+    written: int = 0
+    found: int = 0  # solutions of these problems that stood in the file before
+    equal: int = 0  # drawn again, word for word
+    unusable: int = 0  # without an answer, cut off, or beyond what the site loads
+    refused: int = 0
+    requests: int = 0
+    tokens: int = 0
+    problems: int = 0
+    short: int = 0  # problems that have fewer solutions than were wanted
+    stopped: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def sample(
+    problems: Iterable[Problem],
+    *,
+    generator: Generator,
+    per_problem: int,
+    out: str | Path,
+    budget: Budget | None = None,
+    seed: int = 0,
+    prompt: str = PROMPT,
+    source: str = "",
+    keep_equal: bool = False,
+    progress: Callable[[Progress], None] | None = None,
+) -> SampleReport:
+    """Draw solutions until each problem has `per_problem` different ones from this source in the file `out`, and append them there.
+
+    Solutions of the same source that the file holds already count. With `keep_equal`, equal ones count too: then the file is a uniform
+    sample, as best-of-N needs it. `source` is by default the generator's name. Raises GeneratorFailed, BadLine for a file that holds
+    something else, BadConfig and OSError; what was drawn until then stands in the file.
+    """
+    if per_problem < 1:
+        raise BadConfig(f"The number of solutions of a problem must be at least 1, not {per_problem}.")
+    if PLACE not in prompt:
+        raise BadConfig(f"The prompt has no place for the problem. Write {PLACE} where its text belongs.")
+    with SolutionFile(Path(out), source or generator.name) as file:
+        total = len(problems) * per_problem if isinstance(problems, Sized) else None
+        run = _Sampling(generator, per_problem, file, budget or Budget(), seed, prompt, keep_equal, Clock("sampling", total, progress))
+        try:
+            return run.over(problems)
+        except GeneratorFailed as error:
+            raise GeneratorFailed(f"{error} {run.report.written} new solutions are kept in {out}; the same call goes on.") from error
+
+
+def next_steps(problem: str, steps: list[str], count: int) -> list[str]:
+    """Return up to `count` texts for the step after `steps`: what STEPMARK_GENERATOR may name.
+
+    Asks the endpoint STEPMARK_GENERATOR_ENDPOINT (default: OpenAI's) for STEPMARK_GENERATOR_MODEL. Raises GeneratorFailed.
+    """
+    generator = _site_generator(
+        os.environ.get("STEPMARK_GENERATOR_MODEL", ""), os.environ.get("STEPMARK_GENERATOR_ENDPOINT", "") or EndpointGenerator.endpoint
+    )
+    begun = PROMPT.replace(PLACE, problem) + "".join(f"{step}\n" for step in steps)
+    asked = Problem("", problem)
+    texts = []
+    for drawn in generator.draw(Draw(asked, number, begun, _seed(time.time_ns(), problem, number)) for number in range(count)):
+        lines = drawn.text.strip("\n").split("\n")
+        while steps and lines and lines[0].strip() in {step.strip() for step in steps}:  # a chat model that begins at the beginning
+            lines.pop(0)
+        text = "\n".join(lines)
+        found = solution_steps(text, cut=drawn.cut) or tuple(line.rstrip() for line in lines if line.strip())
+        if found:
+            texts.append(found[0])
+        elif drawn.refused:
+            raise GeneratorFailed(f"{generator.model} refuses to go on from here: {drawn.refused}")
+    return texts
+
+
+@cache
+def _site_generator(model: str, endpoint: str) -> EndpointGenerator:
+    if not model:
+        raise GeneratorFailed("STEPMARK_GENERATOR_MODEL is not set: name the model that the endpoint should ask.")
+    return EndpointGenerator(model, endpoint=endpoint, max_tokens=1024, timeout=30, retries=1)
+
+
+def solution_steps(text: str, *, cut: bool = False) -> tuple[str, ...] | None:
+    """Split a text at its line breaks, the final answer joined to the last step; None if it has no answer, or cannot be stored.
+
+    What stands after the answer is left away. Of a text that was cut off, the answer counts only if something follows it.
+    """
+    told = ANSWER.search(text)
+    if told is None or (cut and not told["end"]):
+        return None
+    lines = [line.rstrip() for line in text[: told.start()].split("\n") if line.strip() and line.strip() != "# Solution"]
+    answer = f"# Answer\n\n{told['answer']}"
+    steps = (*lines[:-1], f"{lines[-1]}\n\n{answer}") if lines else (answer,)
+    if len(steps) > STEPS or max(map(len, steps)) > STEP_CHARACTERS or sum(map(len, steps)) > SOLUTION_CHARACTERS:
+        return None
+    if any(character == "\0" or "\ud800" <= character <= "\udfff" for character in text):
+        return None
+    return steps
+
+
+class _Sampling:
+    """One call of `sample`: which draws are still to be made, what they may cost, what became of them."""
+
+    def __init__(
+        self,
+        generator: Generator,
+        per_problem: int,
+        file: "SolutionFile",
+        budget: Budget,
+        seed: int,
+        prompt: str,
+        keep_equal: bool,
+        clock: Clock,
+    ) -> None:
+        self.generator, self.per_problem, self.file, self.budget = generator, per_problem, file, budget
+        self.seed, self.prompt, self.keep_equal, self.clock = seed, prompt, keep_equal, clock
+        self.report = SampleReport()
+        self.reserved = 0  # tokens that the requests under way may cost at most
+        self.lacking: dict[str, Problem] = {}
+        self.hopeless: dict[str, str] = {}  # problems whose prompt was refused, and why: no use in asking again
+        self.next: Draw | None = None
+
+    def over(self, problems: Iterable[Problem]) -> SampleReport:
+        """Draw what every problem lacks, then up to ROUNDS times again what gave no new solution."""
+        draws = self._first(problems)
+        for _ in range(1 + ROUNDS):
+            self._exhaust(draws)
+            again = [one for key, one in self.lacking.items() if key not in self.hopeless]
+            if self.report.stopped or not again:
+                break
+            draws = (draw for one in again for draw in self._draws(one))
+        for _ in draws:  # the budget ended the round: the problems never begun are counted all the same
+            pass
+        self._doubt(last=True)
+        self.report.short = len(self.lacking)
+        return self.report
+
+    def _first(self, problems: Iterable[Problem]) -> Iterator[Draw]:
+        for one in problems:
+            self.report.problems += 1
+            self.report.found += (there := min(self.file.counts[one.key], self.per_problem))
+            if there < self.per_problem:
+                self.lacking[one.key] = one
+                yield from self._draws(one)
+
+    def _draws(self, one: Problem) -> Iterator[Draw]:
+        begun = self.prompt.replace(PLACE, one.text.strip())
+        for _ in range(self.per_problem - self.file.counts[one.key]):
+            number = self.file.next_number(one.key)
+            yield Draw(one, number, begun, _seed(self.seed, one.key, number))
+
+    def _exhaust(self, draws: Iterator[Draw]) -> None:
+        """Make the draws. Where the reserve of those under way stood in the way of the next one, it is tried again after them."""
+        self.next = next(draws, None)
+        while self.next is not None:
+            before = self.report.requests
+            for drawn in self.generator.draw(self._affordable(draws)):
+                self._take(drawn)
+            if self.report.requests == before:
+                spent = f"{self.report.tokens:,} tokens and {self.report.requests:,} requests"
+                self.report.stopped = f"The budget has no room for another text: {spent} are used."
+                return
+
+    def _affordable(self, draws: Iterator[Draw]) -> Iterator[Draw]:
+        """Let draws through as long as the budget covers the most that they and those under way may cost."""
+        while self.next is not None:
+            most = self.generator.most_tokens(self.next.prompt)
+            if self.budget.requests is not None and self.report.requests >= self.budget.requests:
+                return
+            if self.budget.tokens is not None and self.report.tokens + self.reserved + most > self.budget.tokens:
+                return
+            self.report.requests += 1
+            self.reserved += most
+            draw, self.next = self.next, next(draws, None)
+            yield draw
+
+    def _take(self, drawn: Drawn) -> None:
+        one, report = drawn.draw.problem, self.report
+        self.reserved -= self.generator.most_tokens(drawn.draw.prompt)
+        report.tokens += drawn.n_tokens
+        steps = None if drawn.refused else solution_steps(drawn.text, cut=drawn.cut)
+        if drawn.refused:
+            report.refused += 1
+            self.hopeless[one.key] = drawn.refused
+        elif steps is None:
+            report.unusable += 1
+        elif self.file.append(drawn.draw, steps, keep_equal=self.keep_equal):
+            report.written += 1
+            if self.file.counts[one.key] >= self.per_problem:
+                self.lacking.pop(one.key, None)
+        else:
+            report.equal += 1
+        self._doubt()
+        self.clock.tick(report.found + report.written)
+
+    def _doubt(self, *, last: bool = False) -> None:
+        """Raise GeneratorFailed when nothing has come of the call that looks as if more of it would help."""
+        report = self.report
+        if report.written or report.equal:
+            return
+        if report.refused >= (1 if last else REFUSED) and not report.unusable:
+            raise GeneratorFailed(
+                f"The generator refuses the prompt: {next(iter(self.hopeless.values()))} Mend the prompt or the settings."
+            )
+        if report.unusable >= UNUSABLE:
+            raise GeneratorFailed(
+                f"None of the first {report.unusable} texts ended with '# Answer' and an answer. Raise --max-tokens, or give "
+                "a prompt of your own with --prompt."
+            )
+
+
+def _seed(*parts: object) -> int:
+    """Return a seed that every endpoint takes: a whole number below 2^31."""
+    return int(seeded("sample", *parts).integers(1 << 31))
