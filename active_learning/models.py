@@ -1,4 +1,4 @@
-"""The schema of the loop: ModelVersion -> Score -> Selection, driven by Round.
+"""The schema of the loop: ModelVersion -> Score, StepScores -> Selection, driven by Round.
 
 A run (training, scoring, selecting) is a row with state, heartbeat, attempt and token; Celery only rings the bell.
 """
@@ -57,6 +57,8 @@ class ModelVersion(models.Model):
     attempt = models.PositiveSmallIntegerField(default=0)
     token = models.PositiveIntegerField(default=0)
     champion = models.BooleanField(default=False)
+    # Who put it into service or kept it out, and why: registry.decide and registry.promote write it. Empty: not judged yet.
+    decision = models.JSONField(default=dict)
     created_at = models.DateTimeField(db_default=Now())
     ready_at = models.DateTimeField(null=True)
 
@@ -96,6 +98,19 @@ class Score(models.Model):
             # The selection: the most convincing wrong answers of a problem.
             models.Index(F("problem"), F("score").desc(), name="score_wrong", condition=Q(outcome="wrong")),
         ]
+
+
+class StepScores(models.Model):
+    """What one model version says of every step of one solution: of some held-out ones, and of those somebody asked for."""
+
+    model_version = models.ForeignKey(ModelVersion, on_delete=models.CASCADE, db_index=False)
+    solution = models.ForeignKey(Solution, on_delete=models.CASCADE)
+    probabilities = models.JSONField()  # [[negative, neutral, positive]] of each step read
+    held_out = models.BooleanField(default=False)  # its problem was not trained on, and it is labeled
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        constraints = [models.UniqueConstraint(name="step_scores_once", fields=["model_version", "solution"])]
 
 
 class Round(models.Model):

@@ -1,16 +1,18 @@
-"""A project's reward models: train a version on a snapshot, score every solution with it, keep its scores in a partition.
+"""A project's reward models: train a version, score every solution with it, keep its scores in a partition.
 
-Reads snapshots and solutions; writes ModelVersion, Score and the folders under STEPMARK_HOME/models. The only place of the site that
-calls `trainer`, and it imports it inside functions: the web process must never load torch. Knows no rounds: whoever runs a
-version passes `say`, which hears of progress and may raise to stop, and `fence`, which must hold whenever something is written.
+Reads snapshots and solutions; writes ModelVersion, Score and the folders under STEPMARK_HOME/models. Imports `trainer` inside functions:
+the web process must never load torch. Knows no rounds: whoever runs a version passes `say`, which hears of progress and may raise
+to stop, and `fence`, which must hold whenever something is written. Which version serves is decided in `registry`.
 """
 
 import os
 import shutil
 import subprocess
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
 from django.conf import settings
@@ -18,13 +20,13 @@ from django.db import connection, transaction
 from django.db.models import Exists, F, Max, OuterRef, QuerySet
 from django.db.models.functions import Now
 
-from active_learning.models import UNFINISHED, ModelState, ModelVersion
+from active_learning.models import UNFINISHED, ModelKind, ModelState, ModelVersion, Score
 from annotation import export
-from annotation.models import Annotation, Project, Solution, Split
-from trainer.config import BadBase, BadConfig, TrainConfig
+from annotation.models import Annotation, Outcome, Project, Snapshot, Solution, Split
+from trainer.config import TINY, BadBase, BadConfig, TrainConfig, check_base
 
 if TYPE_CHECKING:
-    from trainer.data import LabeledSolution
+    from trainer.data import GradedSolution, LabeledSolution
     from trainer.data import Solution as TrainerSolution
     from trainer.progress import Progress
     from trainer.score import RewardModel
@@ -32,9 +34,20 @@ if TYPE_CHECKING:
 
 SCORE_CHUNK = 4096  # solutions scored and copied per transaction: what a killed run loses at most
 UNLABELED = 20_000  # unlabeled solutions offered to the language-model stage
+GRADED = 100_000  # graded solutions an ORM learns from at most; the paper's had 100 a problem
+PRESETS: dict[str, dict[str, Any]] = {
+    "tiny": {},  # the small model of the project itself: `TrainConfig.for_base` knows its recipe
+    "lora": {"lora_rank": 16, "gradient_checkpointing": True},  # adapters beside a pretrained base that is too large to train whole
+    "full": {},  # every weight of a pretrained base, by the paper's recipe
+}
 
-Say = Callable[[str, int, int | None, float | None], None]  # stage, done, total, seconds left
 Fence = Callable[[], None]  # raises unless the caller still holds the run
+
+
+class Say(Protocol):
+    """Hears how far a run is, and may raise to stop it."""
+
+    def __call__(self, stage: str, done: int, total: int | None, seconds_left: float | None = None, loss: float | None = None) -> None: ...
 
 
 class ModelUnusable(ValueError):
@@ -49,15 +62,32 @@ def readable_solutions(project: Project, **where: Any) -> QuerySet[Solution]:
 # --- training -----------------------------------------------------------------------------------------------------------------
 
 
-def new_version(project: Project, *, base: str, seed: int) -> ModelVersion:
-    """Take a snapshot of all labels and make the running version that will learn from it."""
+def recipe(
+    project: Project, *, kind: str = ModelKind.PRM, preset: str | None = None, base: str | None = None, seed: int = 0
+) -> TrainConfig:
+    """Return what a version would be told: the project's base, or `base`, with what the preset changes. Raises BadConfig and BadBase."""
+    if preset is not None and preset not in PRESETS:
+        raise BadConfig(f"There is no preset named {preset}. Known: {', '.join(PRESETS)}.")
+    if preset == TINY and base not in (None, TINY):
+        raise BadConfig(f"The preset {TINY} brings its own base: leave out {base}, or choose another preset.")
+    chosen = TINY if preset == TINY else base or project.base_model
+    if preset not in (None, TINY) and chosen == TINY:
+        raise BadConfig(f"The preset {preset} needs a pretrained base: name a model folder or a hub id with --base.")
+    check_base(chosen)
+    changes = {"kind": kind} if kind != ModelKind.PRM else {}
+    return TrainConfig.for_base(chosen, seed=seed, **PRESETS.get(preset or "", {}), **changes)
+
+
+def new_version(project: Project, *, config: TrainConfig, kind: str = ModelKind.PRM) -> ModelVersion:
+    """Make the running version that will learn from all labels (a snapshot of them), or, an ORM, from all graded solutions."""
     # A version left running by a round that has ended meanwhile must not block this one for ever.
     ModelVersion.objects.filter(project=project, state=ModelState.RUNNING).exclude(round__state__in=UNFINISHED).update(
         state=ModelState.FAILED, failure="Its round ended.", token=F("token") + 1
     )
     newest = ModelVersion.objects.filter(project=project).aggregate(newest=Max("number"))["newest"] or 0
     return ModelVersion.objects.create(
-        project=project, number=newest + 1, base=base, seed=seed, snapshot=export.take_snapshot(project), code_version=code_version(),
+        project=project, number=newest + 1, kind=kind, base=config.base, seed=config.seed, config=orjson.loads(config.to_json()),
+        snapshot=export.take_snapshot(project) if kind == ModelKind.PRM else None, code_version=code_version(),
         state=ModelState.RUNNING, token=1, attempt=1,
     )  # fmt: skip
 
@@ -69,23 +99,37 @@ def take_over(version: ModelVersion) -> bool:
     return bool(taken)
 
 
+def resumable(project: Project, *, kind: str = ModelKind.PRM) -> ModelVersion | None:
+    """Return the newest version whose training broke off and left a checkpoint."""
+    failed = ModelVersion.objects.filter(project=project, kind=kind, state=ModelState.FAILED).order_by("-number")
+    return next((version for version in failed if _checkpoint(version).is_dir()), None)
+
+
+def resume(project: Project, *, number: int) -> ModelVersion | None:
+    """Let a failed version run again on its own snapshot and recipe, under a new token. None: it is not failed any more."""
+    ModelVersion.objects.filter(project=project, number=number, state=ModelState.FAILED).update(
+        state=ModelState.RUNNING, failure="", token=F("token") + 1, attempt=F("attempt") + 1
+    )
+    return ModelVersion.objects.filter(project=project, number=number, state=ModelState.RUNNING).first()
+
+
 def train(version: ModelVersion, *, say: Say) -> "TrainedModel":
     """Train the version in a folder of this attempt; a second attempt goes on from the first one's checkpoint.
 
     Raises ModelUnusable with a sentence: too little to learn from, a base that is none, a loss that is no number, a full disk.
     """
     from trainer.data import BadLabels
-    from trainer.train import DiskFull, LossNotFinite, TooLittleToLearn
+    from trainer.train import DiskFull, LossNotFinite, MemoryFull, TooLittleToLearn
     from trainer.train import train as train_model
 
-    attempt = _attempt_folder(version)
+    attempt, snapshot = _attempt_folder(version), version.snapshot
+    told_of = {"snapshot": str(snapshot.number)} if snapshot else {"graded solutions until": f"{version.created_at:%Y-%m-%d %H:%M} UTC"}
     try:
         return train_model(
-            _labeled(version), unlabeled=_unlabeled(version.project), config=TrainConfig.for_base(version.base, seed=version.seed),
-            folder=attempt, checkpoint=_folder(version).with_name(f"{version.number}.checkpoint"), progress=_listener(say),
-            provenance={"project": version.project.slug, "snapshot": str(version.snapshot.number), "code": version.code_version},
+            learned_from(version), unlabeled=_unlabeled(version), config=_config(version), folder=attempt, checkpoint=_checkpoint(version),
+            progress=listener(say), provenance={"project": version.project.slug, **told_of, "code": version.code_version},
         )  # fmt: skip
-    except (TooLittleToLearn, LossNotFinite, DiskFull, BadBase, BadConfig, BadLabels) as error:
+    except (TooLittleToLearn, LossNotFinite, MemoryFull, DiskFull, BadBase, BadConfig, BadLabels) as error:
         raise ModelUnusable(str(error)) from error
     finally:
         if not (attempt / "manifest.json").exists():  # written last: without it the folder is half a model
@@ -93,57 +137,130 @@ def train(version: ModelVersion, *, say: Say) -> "TrainedModel":
 
 
 def publish(version: ModelVersion, trained: "TrainedModel") -> bool:
-    """Make a trained version ready, and the champion. False, and nothing changed: somebody else runs it by now.
+    """Make a trained version ready; it does not serve yet. False, and nothing changed: somebody else runs it by now.
 
     Call it inside the transaction that holds the fence.
     """
-    ModelVersion.objects.filter(project=version.project, kind=version.kind, champion=True).update(champion=False)
     published = ModelVersion.objects.filter(pk=version.pk, token=version.token, state=ModelState.RUNNING).update(
-        state=ModelState.READY, champion=True, artifact=str(_folder(version).relative_to(settings.STEPMARK_HOME)), sha256=trained.sha256,
+        state=ModelState.READY, artifact=str(folder(version).relative_to(settings.STEPMARK_HOME)), sha256=trained.sha256,
         metrics=trained.metrics, config=orjson.loads(trained.config.to_json()), ready_at=Now(), progress={},
     )  # fmt: skip
     if published:
-        shutil.rmtree(_folder(version), ignore_errors=True)  # of an attempt that was lost between here and its commit
-        trained.folder.rename(_folder(version))
+        shutil.rmtree(folder(version), ignore_errors=True)  # of an attempt that was lost between here and its commit
+        trained.folder.rename(folder(version))
         version.refresh_from_db()
+        for older in ModelVersion.objects.filter(project=version.project, kind=version.kind, number__lt=version.number):
+            shutil.rmtree(_checkpoint(older), ignore_errors=True)  # nobody will take up what is outdone
     return bool(published)
 
 
-def _folder(version: ModelVersion) -> Path:
+def preview(project: Project, *, config: TrainConfig, kind: str) -> list[str]:
+    """Say what a training now would learn from, in lines for a terminal. Changes nothing. Raises ModelUnusable: why it would fail."""
+    from trainer.model import suits_shipped_base
+    from trainer.split import TooLittleToLearn, hold_out
+    from trainer.train import some_texts
+
+    with transaction.atomic():
+        snapshot = export.take_snapshot(project) if kind == ModelKind.PRM else None
+        version = ModelVersion(project=project, kind=kind, snapshot=snapshot, created_at=Now())  # never saved
+        learned = list(learned_from(version))
+        n_unlabeled = _unlabeled_rows(version).count()
+        transaction.set_rollback(True)
+    try:
+        held_out = hold_out(learned, config=config)
+    except TooLittleToLearn as error:
+        raise ModelUnusable(str(error)) from error
+    problems = {one.solution.problem_key for one in learned}
+    trained_on = [one.solution for one in learned if one.solution.problem_key not in held_out]
+    config = config.settled(text_suits=config.is_tiny and suits_shipped_base(some_texts(trained_on)))
+    usual = TrainConfig.for_base(config.base)
+    said = {name: value for name, value in asdict(config).items() if name in ("epochs", "learning_rate") or value != getattr(usual, name)}
+    return [
+        f"data: {_counted(learned, kind)}",
+        f"problems: {len(problems):,}, of which {len(held_out):,} held out to judge it",
+        f"text without labels: {n_unlabeled:,} solutions" if config.language_model_epochs else "text without labels: none is read",
+        f"base: {config.base}",
+        "recipe: " + ", ".join(f"{name} {value}" for name, value in said.items() if name not in ("base", "kind", "shape")),
+    ]
+
+
+def _counted(learned: list[Any], kind: str) -> str:
+    if kind == ModelKind.ORM:
+        n_right = sum(one.right for one in learned)
+        return f"{len(learned):,} graded solutions, {n_right:,} right and {len(learned) - n_right:,} wrong"
+    counts = Counter(rating for one in learned for rating in (*one.supervised, *(a.rating for a in one.supervised_alternatives)))
+    rated = f"{counts[-1]:,} negative, {counts[0]:,} neutral, {counts[1]:,} positive"
+    return f"{len(learned):,} labeled solutions, {counts[-1] + counts[0] + counts[1]:,} rated steps ({rated})"
+
+
+def folder(version: ModelVersion) -> Path:
+    """Return where a version's files are, or will be."""
     return Path(settings.STEPMARK_HOME) / "models" / version.project.slug / str(version.number)
 
 
+def _checkpoint(version: ModelVersion) -> Path:
+    return folder(version).with_name(f"{version.number}.checkpoint")
+
+
+def _config(version: ModelVersion) -> TrainConfig:
+    return TrainConfig.from_settings({"base": version.base, "seed": version.seed} | version.config)
+
+
 def _attempt_folder(version: ModelVersion) -> Path:
-    return _folder(version).with_name(f"{version.number}.attempt-{version.token}")
+    return folder(version).with_name(f"{version.number}.attempt-{version.token}")
 
 
-def _labeled(version: ModelVersion) -> Iterator["LabeledSolution"]:
+def learned_from(version: ModelVersion) -> Iterator["LabeledSolution | GradedSolution"]:
+    """Yield what a version learns from and is judged on: labeled solutions of its snapshot; for an ORM, graded ones."""
+    return graded(version) if version.kind == ModelKind.ORM else labeled(version.snapshot)
+
+
+def labeled(snapshot: Snapshot) -> Iterator["LabeledSolution"]:
+    """Yield the labels of a snapshot as the trainer reads them."""
     from trainer.data import Alternative, LabeledSolution
 
-    for one in export.labeled_solutions(version.snapshot):
+    for one in export.labeled_solutions(snapshot):
         yield LabeledSolution(
-            _trainer_solution((one.solution_id, one.problem_id, one.problem, one.steps)),
+            trainer_solution((one.solution_id, one.problem_id, one.problem, one.steps)),
             tuple(one.ratings),
             tuple(Alternative(step_index, text, rating) for step_index, text, rating in one.alternatives if rating is not None),
         )
 
 
-def _unlabeled(project: Project) -> Iterator["TrainerSolution"]:
-    """Yield solutions without labels, at most UNLABELED, for the language-model stage; the order of digests is as good as a draw."""
-    labeled = Annotation.objects.filter(solution=OuterRef("pk"))
-    rows = readable_solutions(project).filter(~Exists(labeled)).order_by("digest")[:UNLABELED]
-    yield from map(_trainer_solution, rows.values_list("pk", "problem_id", "problem__statement", "steps").iterator())
+def graded(version: ModelVersion) -> Iterator["GradedSolution"]:
+    """Yield the graded solutions there were when the version was made, at most GRADED; the order of digests is as good as a draw."""
+    from trainer.data import GradedSolution
+
+    kept = readable_solutions(version.project, outcome__in=[Outcome.CORRECT, Outcome.WRONG], created_at__lte=version.created_at)
+    rows = kept.order_by("digest")[:GRADED].values_list("outcome", "pk", "problem_id", "problem__statement", "steps")
+    for outcome, *row in rows.iterator():
+        yield GradedSolution(trainer_solution(row), outcome == Outcome.CORRECT)
 
 
-def _trainer_solution(row: tuple[int, int, str, Iterable[str]]) -> "TrainerSolution":
+def _unlabeled(version: ModelVersion) -> Iterator["TrainerSolution"]:
+    """Yield the text of the language-model stage."""
+    rows = _unlabeled_rows(version).values_list("pk", "problem_id", "problem__statement", "steps")
+    yield from map(trainer_solution, rows.iterator())
+
+
+def _unlabeled_rows(version: ModelVersion) -> QuerySet[Solution]:
+    """Find solutions that had no label when the version was made, at most UNLABELED: the same ones when a training is taken up later."""
+    had_labels = Annotation.objects.filter(solution=OuterRef("pk"), created_at__lte=version.created_at)
+    kept = readable_solutions(version.project, created_at__lte=version.created_at).filter(~Exists(had_labels))
+    return kept.order_by("digest")[:UNLABELED]
+
+
+def trainer_solution(row: Iterable[Any]) -> "TrainerSolution":
+    """Turn (solution, problem, statement, steps) into the trainer's value."""
     from trainer.data import Solution as TrainerSolution
 
     key, problem, statement, steps = row
     return TrainerSolution(str(key), str(problem), statement, tuple(steps))
 
 
-def _listener(say: Say) -> Callable[["Progress"], None]:
-    return lambda progress: say(progress.stage, progress.done, progress.total, progress.seconds_left)
+def listener(say: Say, *, stage: str | None = None) -> Callable[["Progress"], None]:
+    """Pass the trainer's progress on, under the name `stage` if given."""
+    return lambda now: say(stage or now.stage, now.done, now.total, now.seconds_left, now.loss)
 
 
 # --- scoring ------------------------------------------------------------------------------------------------------------------
@@ -152,20 +269,25 @@ def _listener(say: Say) -> Callable[["Progress"], None]:
 def score(version: ModelVersion, *, say: Say, fence: Fence) -> None:
     """Score every readable solution into the version's partition, from where a killed run stopped.
 
-    Rows are copied into a table of their own, indexed, and attached when complete: readers never see half of it, nor wait.
+    Rows are copied into a table of their own, indexed, and attached when complete: readers never see half of it, nor wait. A version that
+    was scored before gets the solutions loaded since.
     """
     project, table = version.project, partition(version)
     with connection.cursor() as cursor:
         cursor.execute("SELECT inhrelid FROM pg_inherits WHERE inhrelid = to_regclass(%s)", [table])
-        if cursor.fetchone():
-            return  # only a whole table is attached
-        cursor.execute(f"CREATE TABLE IF NOT EXISTS {table} (LIKE active_learning_score)")
-        cursor.execute(f"SELECT coalesce(max(solution_id), 0) FROM {table}")
-        last = cursor.fetchone()[0]
-    total = readable_solutions(project).count()
-    done = readable_solutions(project, pk__lte=last).count()
+        if is_attached := bool(cursor.fetchone()):  # only a whole table is attached
+            last, scored_before = 0, Score.objects.filter(model_version=version, solution=OuterRef("pk"))
+            left = readable_solutions(project).filter(~Exists(scored_before))
+        else:
+            cursor.execute(f"CREATE TABLE IF NOT EXISTS {table} (LIKE active_learning_score)")
+            cursor.execute(f"SELECT coalesce(max(solution_id), 0) FROM {table}")
+            last, left = cursor.fetchone()[0], readable_solutions(project)
+    total = left.count()
+    if is_attached and not total:
+        return
+    done = left.filter(pk__lte=last).count()
     model = load(version)
-    while rows := _chunk(project, after=last):
+    while rows := _chunk(left, after=last):
         scored = list(_score_chunk(model, rows, say=say, done=done, total=total))
         with transaction.atomic(), connection.cursor() as cursor:
             fence()  # takes the row lock, so that nobody else copies the same chunk before this commit
@@ -174,6 +296,8 @@ def score(version: ModelVersion, *, say: Say, fence: Fence) -> None:
                 for row in scored:
                     copy.write_row((version.pk, *row))
         last, done = rows[-1][0], done + len(rows)
+    if is_attached:
+        return
     with transaction.atomic(), connection.cursor() as cursor:
         fence()
         cursor.execute(f"ALTER TABLE {table} ADD PRIMARY KEY (model_version_id, solution_id)")
@@ -191,16 +315,16 @@ def step_scores(version: ModelVersion, solution_ids: list[int], *, say: Say) -> 
     from trainer.score import score_solutions
 
     rows = readable_solutions(version.project, pk__in=solution_ids).values_list("pk", "problem_id", "problem__statement", "steps")
-    scores = score_solutions(load(version), map(_trainer_solution, rows), progress=_listener(say))
+    scores = score_solutions(load(version), map(trainer_solution, rows), progress=listener(say))
     return {int(one.key): (1.0 - one.probabilities[:, 0]).astype(float).round(6).tolist() for one in scores}
 
 
 def load(version: ModelVersion) -> "RewardModel":
     """Load a ready version's model. Raises ModelUnusable if its folder is gone or damaged."""
-    from trainer.score import load_prm
+    from trainer.score import load_prm, on_fastest_device
 
     try:
-        return load_prm(Path(settings.STEPMARK_HOME) / version.artifact)
+        return on_fastest_device(load_prm(Path(settings.STEPMARK_HOME) / version.artifact))
     except (BadBase, OSError, ValueError) as error:
         raise ModelUnusable(f"Model {version.number} cannot be loaded: {error}") from error
 
@@ -210,8 +334,8 @@ def partition(version: ModelVersion) -> str:
     return f"active_learning_score_{version.pk}"
 
 
-def _chunk(project: Project, *, after: int) -> list[tuple[int, int, str, str, list[str]]]:
-    rows = readable_solutions(project, pk__gt=after).order_by("pk")
+def _chunk(left: QuerySet[Solution], *, after: int) -> list[tuple[int, int, str, str, list[str]]]:
+    rows = left.filter(pk__gt=after).order_by("pk")
     return list(rows.values_list("pk", "problem_id", "outcome", "problem__statement", "steps")[:SCORE_CHUNK])
 
 
@@ -220,7 +344,7 @@ def _score_chunk(
 ) -> Iterator[tuple[int, int, float, int | None, str]]:
     from trainer.score import first_weak_step, score_solutions
 
-    solutions = [_trainer_solution((key, problem, statement, steps)) for key, problem, _, statement, steps in rows]
+    solutions = [trainer_solution((key, problem, statement, steps)) for key, problem, _, statement, steps in rows]
     scores = score_solutions(model, solutions, progress=lambda progress: say("scoring", done + progress.done, total, None))
     for (key, problem, outcome, *_), one in zip(rows, scores, strict=True):
         yield key, problem, float(one.score), first_weak_step(one.probabilities, threshold=model.threshold), outcome
@@ -234,6 +358,7 @@ def metrics_line(metrics: dict[str, Any]) -> str:
     mistake = metrics.get("first_mistake") or {}
     figures = [
         ("step AUC", metrics.get("step_auc"), ".3f"),
+        ("solution AUC", metrics.get("solution_auc"), ".3f"),
         ("first-error F1", mistake.get("f1") and 100 * mistake["f1"], ".1f"),
         ("log-loss", metrics.get("log_loss"), ".3f"),
         ("base rate's", metrics.get("base_rate_log_loss"), ".3f"),

@@ -1,29 +1,31 @@
-"""The loop around the labeling, and its only state machine: train -> score -> select -> publish.
+"""The loop around the labeling, and its only state machine: train -> judge -> score -> select -> publish.
 
-Reads scores and the queue; writes Round and Selection and, through the queue, the next batch. A round is a row: whoever runs it
-raises its token first, and every later write names that token and must hit one row, so a worker that was given up for dead
-publishes nothing. Celery only rings the bell; `sweep` rings it again.
+Reads scores and the queue; writes Round and Selection and, through the queue, the next batch. A round chooses with the model in service,
+which is the one it trained unless the registry kept that one out. A round is a row: whoever runs it raises its token first, and every
+later write names that token and must hit one row, so a worker that was given up for dead publishes nothing. Celery only rings the
+bell; `sweep` rings it again.
 """
 
 import contextlib
 import logging
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
 import numpy as np
 from celery import current_app
-from django.db import IntegrityError, connection, transaction
-from django.db.models import Count, Exists, F, Max, OuterRef, Q
+from django.db import IntegrityError, transaction
+from django.db.models import F, Max, Q
 from django.db.models.functions import Now
 from kombu.exceptions import OperationalError as BrokerUnreachable
 
-from active_learning import reward_models, strategies
-from active_learning.models import UNFINISHED, ModelState, ModelVersion, Round, RoundState, Score, Selection, Worker
+from active_learning import judging, pool, registry, reward_models, strategies
+from active_learning.models import UNFINISHED, ModelKind, ModelState, ModelVersion, Round, RoundState, Score, Selection, Worker
 from annotation import queue
-from annotation.models import Batch, BatchKind, Outcome, Project, StepLabel, Task
-from trainer.config import BadBase, check_base
+from annotation.models import Batch, BatchKind, Project, StepLabel, Task
+from trainer.config import BadBase, BadConfig, TrainConfig
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +35,7 @@ ATTEMPTS = 3
 STALE = timedelta(minutes=3)  # a run without a heartbeat for this long is given to another worker
 HEARTBEAT_SECONDS = 2
 WORKER_SILENT = timedelta(minutes=1)
+CURVE = 200  # points kept of a running training's losses
 
 
 class RoundRefused(ValueError):
@@ -52,25 +55,30 @@ class RunLost(Exception):
 
 def start(
     project: Project, *, strategy: str = CONVINCING, size: int | None = None, per_problem: int | None = None, globally: bool = False,
-    base: str | None = None, seed: int = 0, ring: bool = True,
+    kind: str = ModelKind.PRM, preset: str | None = None, base: str | None = None, seed: int = 0, resume: bool = False, ring: bool = True,
 ) -> Round:  # fmt: skip
     """Queue a round and ring the worker's bell once the row is committed.
 
     `size` is how many solutions are published, `per_problem` how many of one problem at most (defaults: the project's), `globally`
-    lifts that limit. Size 0 trains and scores, and publishes nothing. Raises RoundRefused while another round of the project is unfinished.
+    lifts that limit. Size 0 trains and scores, and publishes nothing; an ORM chooses nothing yet. `resume` goes on with the newest
+    training that broke off, on its own labels and recipe. Raises RoundRefused while another round of the project is unfinished.
     """
     if strategy not in STRATEGIES:
         raise RoundRefused(f"There is no strategy named {strategy}. Known: {', '.join(STRATEGIES)}.")
-    size = project.batch_size if size is None else size
+    if kind == ModelKind.ORM and (size or strategy == UNIFORM):
+        raise RoundRefused("An ORM is trained to be compared with and chooses no solutions: leave out the size and the strategy.")
+    size = 0 if kind == ModelKind.ORM else project.batch_size if size is None else size
     if not 0 <= size <= queue.MAX_BATCH:
         raise RoundRefused(f"A batch holds up to {queue.MAX_BATCH:,} solutions, not {size:,}.")
     if per_problem is not None and per_problem < 1:
         raise RoundRefused(f"At least one solution of a problem must be allowed, not {per_problem}.")
-    try:
-        check_base(base or project.base_model)
-    except BadBase as error:
-        raise RoundRefused(str(error)) from error
-    params = {"size": size, "per_problem": None if globally else per_problem or project.per_problem, "base": base or project.base_model}
+    config = _recipe(project, kind=kind, preset=preset, base=base, seed=seed)
+    params = {
+        "size": size, "per_problem": None if globally else per_problem or project.per_problem, "kind": kind, "preset": preset,
+        "base": config.base,
+    }  # fmt: skip
+    if resume:
+        params["resume"] = _resumable(project, kind=kind, is_told=bool(preset or base or seed))
     try:
         with transaction.atomic():
             newest = Batch.objects.filter(project=project, kind=BatchKind.SELECTED).aggregate(newest=Max("generation"))["newest"]
@@ -86,6 +94,32 @@ def start(
         raise RoundRefused(
             f"Round {other.generation} of {project.slug} is still {other.state}. Wait until it has published its batch, or cancel it."
         ) from None
+
+
+def _recipe(project: Project, **told: Any) -> TrainConfig:
+    try:
+        return reward_models.recipe(project, **told)
+    except (BadBase, BadConfig) as error:
+        raise RoundRefused(str(error)) from error
+
+
+def _resumable(project: Project, *, kind: str, is_told: bool) -> int:
+    if is_told:
+        raise RoundRefused("A training that is resumed keeps its base, recipe and seed: leave out preset, base and seed.")
+    if broken_off := reward_models.resumable(project, kind=kind):
+        return broken_off.number
+    raise RoundRefused(f"{project.slug} has no {kind.upper()} training that broke off with a checkpoint. Start one without resuming.")
+
+
+def preview(project: Project, *, kind: str = ModelKind.PRM, preset: str | None = None, base: str | None = None, seed: int = 0) -> list[str]:
+    """Say in lines what a round now would train on. Changes nothing. Raises RoundRefused."""
+    config = _recipe(project, kind=kind, preset=preset, base=base, seed=seed)
+    try:
+        lines = reward_models.preview(project, config=config, kind=kind)
+    except reward_models.ModelUnusable as error:
+        raise RoundRefused(str(error)) from error
+    champion = judging.serving(project, kind)
+    return [*lines, f"in service: model {champion.number}" if champion else "in service: none, so the new one would be"]
 
 
 def ring_bell(round_id: int) -> None:
@@ -157,18 +191,25 @@ class Hold:
     """One worker's hold on a round: every write goes through the token it claimed."""
 
     round: Round
-    report: reward_models.Say | None
+    report: Callable[[str, int, int | None], None] | None
     said_at: float = 0.0
+    curve: list[dict[str, Any]] = field(default_factory=list)  # losses of the training so far: what its page draws
 
-    def say(self, stage: str, done: int, total: int | None, seconds_left: float | None = None) -> None:
+    def say(self, stage: str, done: int, total: int | None, seconds_left: float | None = None, loss: float | None = None) -> None:
         """Pass progress on, and beat, at most every HEARTBEAT_SECONDS. Raises RunLost once the token is no longer ours."""
         if self.report:
-            self.report(stage, done, total, seconds_left)
+            self.report(stage, done, total)
         if time.monotonic() - self.said_at >= HEARTBEAT_SECONDS:
             left = None if seconds_left is None else round(seconds_left)
             progress = {"stage": stage, "done": done, "total": total, "seconds_left": left}
             self.update(progress=progress)
-            ModelVersion.objects.filter(round=self.round, state=ModelState.RUNNING).update(heartbeat_at=Now(), progress=progress)
+            if loss is not None:
+                part = "token_loss" if stage == "language model" else "rating_loss"
+                self.curve.append({"stage": stage, "done": done, "total": total, part: loss})
+                if len(self.curve) > CURVE:
+                    del self.curve[-2::-2]  # every other point, never the newest
+            running = ModelVersion.objects.filter(round=self.round, state=ModelState.RUNNING)
+            running.update(heartbeat_at=Now(), progress=progress | {"curve": self.curve})
             self.said_at = time.monotonic()
 
     def update(self, **changes: Any) -> None:
@@ -179,7 +220,7 @@ class Hold:
             setattr(self.round, name, value)
 
 
-def run(round_id: int, *, report: reward_models.Say | None = None) -> Round:
+def run(round_id: int, *, report: Callable[[str, int, int | None], None] | None = None) -> Round:
     """Carry a round from wherever it stands to its published batch, and return it as it then is: published, or failed with the reason.
 
     Running it twice changes nothing. `report` hears of progress; with it the caller is a person at a terminal, who is told of an
@@ -191,16 +232,20 @@ def run(round_id: int, *, report: reward_models.Say | None = None) -> Round:
     this = Round.objects.select_related("project", "model_version__project", "model_version__snapshot").get(pk=round_id)
     if not claimed:
         return this
-    hold = Hold(this, report)
+    hold, chooser = Hold(this, report), None
     try:
         if this.strategy != UNIFORM:
             version = _train(hold)
             hold.update(state=RoundState.SCORING)
-            reward_models.score(version, say=hold.say, fence=hold.update)
-        _select_and_publish(hold)
+            if not version.decision:
+                registry.decide(version, judging.judge(version, say=hold.say), fence=hold.update)
+            if version.kind == ModelKind.PRM:
+                chooser = _chooser(hold)
+                reward_models.score(chooser, say=hold.say, fence=hold.update)
+        _select_and_publish(hold, chooser)
     except RunLost:
         log.warning("Round %s is not ours any more; nothing is published.", round_id)
-    except (RoundFailed, reward_models.ModelUnusable) as failure:
+    except (RoundFailed, RoundRefused, reward_models.ModelUnusable) as failure:
         log.warning("Round %s failed: %s", round_id, failure)
         _end(this, RoundState.FAILED, str(failure))
     except BaseException as error:
@@ -217,15 +262,16 @@ def run(round_id: int, *, report: reward_models.Say | None = None) -> Round:
 
 
 def _train(hold: Hold) -> ModelVersion:
-    """Return this round's model version, trained and published."""
+    """Return this round's model version, trained and ready."""
     this = hold.round
     version = this.model_version
     if version and version.state == ModelState.READY:
         return version
     if not version or not reward_models.take_over(version):
         with transaction.atomic():
-            version = reward_models.new_version(this.project, base=this.params["base"], seed=this.seed)
+            version = _begun(this)
             hold.update(state=RoundState.TRAINING, model_version=version)
+    hold.curve = version.progress.get("curve", [])
     trained = reward_models.train(version, say=hold.say)
     with transaction.atomic():
         hold.update(state=RoundState.SCORING)  # the row lock: nobody else publishes beside us
@@ -234,56 +280,53 @@ def _train(hold: Hold) -> ModelVersion:
     return version
 
 
+def _begun(this: Round) -> ModelVersion:
+    """Make the version this round trains, or take up the one whose training broke off."""
+    if number := this.params.get("resume"):
+        if resumed := reward_models.resume(this.project, number=number):
+            return resumed
+        raise RoundFailed(f"Model {number} has been taken up by another round meanwhile.")
+    kind = this.params.get("kind", ModelKind.PRM)
+    config = _recipe(this.project, kind=kind, preset=this.params.get("preset"), base=this.params["base"], seed=this.seed)
+    return reward_models.new_version(this.project, config=config, kind=kind)
+
+
+def _chooser(hold: Hold) -> ModelVersion:
+    """Return the model the round chooses with: the champion. Written down, and said in the log, when it is not the one just trained."""
+    this = hold.round
+    champion = judging.serving(this.project)
+    if champion and champion.pk != this.model_version_id and this.params.get("chosen_with") != champion.number:
+        log.info(
+            "Round %s of %s chooses with model %s, which stays in service. Of model %s: %s",
+            this.generation, this.project.slug, champion.number, this.model_version.number, this.model_version.decision["reason"],
+        )  # fmt: skip
+        hold.update(params=this.params | {"chosen_with": champion.number})
+    return champion or this.model_version
+
+
 # --- selecting and publishing -------------------------------------------------------------------------------------------------
 
-# The most convincing wrong answers of each problem. The LATERAL walks the partial index (problem, score DESC) and stops after k rows a
-# problem: 36,000 candidates out of 12M rows in 0.7 s; a window function over the partition takes 5.6 s.
-CANDIDATES = """
-SELECT c.solution_id, p.id, c.score
-  FROM annotation_problem p
- CROSS JOIN LATERAL (
-       SELECT s.solution_id, s.score FROM active_learning_score s
-        WHERE s.model_version_id = %(version)s AND s.problem_id = p.id AND s.outcome = 'wrong'
-          AND NOT EXISTS (SELECT 1 FROM annotation_task t WHERE t.solution_id = s.solution_id)
-          AND NOT EXISTS (SELECT 1 FROM annotation_solution x WHERE x.id = s.solution_id AND x.withdrawn_at IS NOT NULL)
-        ORDER BY s.score DESC LIMIT %(limit)s) c
- WHERE p.project_id = %(project)s AND p.split = 'train'
- ORDER BY c.score DESC, c.solution_id
-"""
 
-
-def _candidates(this: Round) -> list[tuple[int, int, float | None]]:
-    """Return (solution, problem, score) of all that may be published now: train split, not withdrawn, not queued yet."""
-    if this.strategy == UNIFORM:
-        queued = Task.objects.filter(solution=OuterRef("pk"))
-        rows = reward_models.readable_solutions(this.project).filter(~Exists(queued)).order_by("pk")
-        return [(solution, problem, None) for solution, problem in rows.values_list("pk", "problem_id")]
-    limit = this.params["per_problem"] or this.params["size"]
-    with connection.cursor() as cursor:
-        cursor.execute(CANDIDATES, {"version": this.model_version_id, "project": this.project_id, "limit": limit})
-        return cursor.fetchall()
-
-
-def _select_and_publish(hold: Hold) -> None:
+def _select_and_publish(hold: Hold, chooser: ModelVersion | None) -> None:
     """Choose, write down why, and open the batch: one transaction, so a batch and its selection never part."""
     this = hold.round
     if not this.params["size"]:
         return hold.update(state=RoundState.PUBLISHED, finished_at=Now(), progress={})
     hold.update(state=RoundState.SELECTING)
-    candidates = _candidates(this)
+    candidates = pool.candidates(this.project, chooser, per_problem=this.params["per_problem"] or this.params["size"])
     if not candidates:
-        raise RoundFailed(_why_nothing(this.project, this.strategy))
+        raise RoundFailed(pool.why_empty(this.project, chooser))
     problems = np.array([problem for _, problem, _ in candidates], np.int64)
     size, per_problem = this.params["size"], this.params["per_problem"]
-    if this.strategy == UNIFORM:
+    if chooser is None:
         chosen = strategies.random_pick(problems, size=size, per_problem=per_problem, rng=np.random.default_rng(this.seed))
     else:
         scores = np.array([score for _, _, score in candidates], np.float64)
         chosen = strategies.most_convincing_wrong(scores, problems, size=size, per_problem=per_problem)
     picked = [candidates[i] for i in chosen]
     steps: dict[int, list[float]] = {}
-    if this.model_version:
-        steps = reward_models.step_scores(this.model_version, [solution for solution, _, _ in picked], say=hold.say)
+    if chooser:
+        steps = reward_models.step_scores(chooser, [solution for solution, _, _ in picked], say=hold.say)
     with transaction.atomic():
         hold.update(state=RoundState.SELECTING)  # takes the row lock: a second worker waits here, then finds its token gone
         Selection.objects.bulk_create(
@@ -301,18 +344,6 @@ def _select_and_publish(hold: Hold) -> None:
             generation=this.generation,
         )
         hold.update(state=RoundState.PUBLISHED, batch=batch, finished_at=Now(), progress={})
-
-
-def _why_nothing(project: Project, strategy: str) -> str:
-    counts = dict(reward_models.readable_solutions(project).order_by().values_list("outcome").annotate(n=Count("pk")))
-    if not counts:
-        return f"{project.slug} has no solutions to serve. Load some with `manage.py load_solutions`."
-    if strategy == UNIFORM:
-        return f"Every solution of {project.slug} has been queued already. Load more solutions."
-    if not counts.get(Outcome.WRONG):
-        n_solutions = sum(counts.values())
-        return f"None of the {n_solutions:,} solutions of {project.slug} has a wrong answer. Load problems with answers, or more solutions."
-    return f"Every solution of {project.slug} with a wrong answer has been queued already. Load more solutions."
 
 
 # --- what pages and terminals ask ---------------------------------------------------------------------------------------------
@@ -339,8 +370,13 @@ def describe(ended: Round) -> list[str]:
     """Return in a few lines what a published round brought."""
     lines = []
     if version := ended.model_version:
-        lines.append(f"Model {version.number} ({version.base}): {reward_models.metrics_line(version.metrics)}.")
-        lines.append(f"Scored {Score.objects.filter(model_version=version).count():,} solutions.")
+        lines.append(f"{version.kind.upper()} model {version.number} ({version.base}): {reward_models.metrics_line(version.metrics)}.")
+        serves = "It is in service." if version.champion else "It waits for a person."
+        lines.append(f"{version.decision.get('reason', '')} {serves}".strip())
+        if n_scored := Score.objects.filter(model_version=version).count():
+            lines.append(f"Scored {n_scored:,} solutions.")
+        if number := ended.params.get("chosen_with"):
+            lines.append(f"Chose with model {number}, which stays in service.")
     if ended.batch_id:
         n_tasks = Task.objects.filter(batch=ended.batch_id).count()
         lines.append(f"Published batch {ended.generation}: {n_tasks:,} solutions, {STRATEGIES[ended.strategy]}.")

@@ -6,7 +6,7 @@ from celery import shared_task
 from celery.signals import worker_ready
 from django.db import connection
 
-from active_learning import rounds
+from active_learning import judging, registry, rounds
 
 
 @shared_task
@@ -22,6 +22,12 @@ def sweep() -> list[int]:
 @shared_task
 def start_due_rounds() -> list[int]:
     return [started.pk for started in rounds.start_due_rounds()]
+
+
+@shared_task
+def score_steps(version_id: int, solution_id: int) -> None:
+    """Score a solution that somebody looks at. A bell that is lost is rung again by the next click."""
+    judging.score_steps(registry.by_id(version_id), solution_id)
 
 
 @worker_ready.connect

@@ -1,12 +1,24 @@
-"""What a manager sees and does of the loop. Reads the request, calls one function of `rounds`, renders."""
+"""What managers see and do of the loop, and researchers of its models. Reads the request, calls one function of a stage, renders."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import TYPE_CHECKING, Any
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import redirect, render
-from django.views.decorators.http import require_GET, require_POST
+from django.urls import reverse
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django_htmx.http import HttpResponseClientRefresh
 
-from active_learning import rounds
+from active_learning import model_pages, registry, rounds
 from annotation import people
+from annotation.views import for_roles
+
+if TYPE_CHECKING:
+    from annotation.models import Project
+
+MISSING = (registry.NoSuchVersion, model_pages.NoSuchSolution)
 
 
 @require_GET
@@ -40,3 +52,118 @@ def cancel_round(request: HttpRequest, slug: str, generation: int) -> HttpRespon
     except rounds.RoundRefused as refused:
         messages.error(request, str(refused))
     return redirect("overview", slug=slug)
+
+
+# --- models -------------------------------------------------------------------------------------------------------------------
+
+
+def of_models(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """Decorate a view of the models: researchers may see it, and what does not exist is a missing page."""
+
+    @for_roles(people.RESEARCHERS)
+    @wraps(view)
+    def guarded(request: HttpRequest, project: "Project", **more: Any) -> HttpResponse:
+        try:
+            return view(request, project, **more)
+        except MISSING as error:
+            raise Http404(str(error)) from None
+
+    return guarded
+
+
+@require_GET
+@of_models
+def models(request: HttpRequest, project: "Project") -> HttpResponse:
+    """List the versions of each kind; the fragment of them is asked for every few seconds."""
+    page = {"project": project, "kinds": model_pages.versions(project)}
+    return render(request, "active_learning/_versions.html" if request.htmx else "active_learning/models.html", page)
+
+
+@require_GET
+@of_models
+def model(request: HttpRequest, project: "Project", number: int) -> HttpResponse:
+    """Show one version; while it is trained, its progress and losses are a fragment that is asked for every few seconds."""
+    page = {"project": project, "may_decide": people.has_role(request.user, project, people.MANAGERS)}
+    page |= model_pages.version(project, number)
+    if request.htmx and page["version"].state != "running":
+        return HttpResponseClientRefresh()  # the training ended: the whole page has something to say now
+    return render(request, "active_learning/_training.html" if request.htmx else "active_learning/model.html", page)
+
+
+@require_GET
+@of_models
+def compare_models(request: HttpRequest, project: "Project") -> HttpResponse:
+    """Show two versions beside each other."""
+    first, second = request.GET.get("a", ""), request.GET.get("b", "")
+    if not (first.isdecimal() and second.isdecimal()):
+        messages.error(request, "Name two versions by their numbers to compare them.")
+        return redirect("models", slug=project.slug)
+    return render(request, "active_learning/compare.html", {"project": project, **model_pages.compared(project, int(first), int(second))})
+
+
+@require_POST
+@of_models
+def promote(request: HttpRequest, project: "Project", number: int) -> HttpResponse:
+    people.require_role(request.user, project.slug, people.MANAGERS)
+    try:
+        registry.promote(project, number, actor=request.user)
+        messages.success(request, f"Model {number} is in service.")
+    except registry.Refused as refused:
+        messages.error(request, str(refused))
+    return redirect("model", slug=project.slug, number=number)
+
+
+@require_POST
+@of_models
+def roll_back(request: HttpRequest, project: "Project") -> HttpResponse:
+    people.require_role(request.user, project.slug, people.MANAGERS)
+    try:
+        before = registry.roll_back(project, request.POST.get("kind", ""), actor=request.user)
+    except registry.Refused as refused:
+        messages.error(request, str(refused))
+        return redirect("models", slug=project.slug)
+    messages.success(request, f"Model {before.number} is in service again.")
+    return redirect("model", slug=project.slug, number=before.number)
+
+
+@require_GET
+@of_models
+def download_model(request: HttpRequest, project: "Project", number: int) -> HttpResponse:
+    """Send a version as a zip, a piece at a time."""
+    version = registry.find(project, number)
+    try:
+        packed = registry.archive(version)
+    except registry.Refused as refused:
+        messages.error(request, str(refused))
+        return redirect("model", slug=project.slug, number=number)
+    name = f"{project.slug}-{version.kind}-{number}.zip"
+    return StreamingHttpResponse(packed, content_type="application/zip", headers={"Content-Disposition": f'attachment; filename="{name}"'})
+
+
+@require_GET
+@of_models
+def find_solution(request: HttpRequest, project: "Project", number: int) -> HttpResponse:
+    """Lead to the solution whose number was typed."""
+    typed = request.GET.get("id", "").strip()
+    if not typed.isdecimal() or len(typed) > 18:
+        messages.error(request, "A solution is found by its number, as the held-out list shows it.")
+        return redirect("model", slug=project.slug, number=number)
+    return redirect("solution", slug=project.slug, number=number, solution_id=int(typed))
+
+
+@require_http_methods(["GET", "POST"])
+@of_models
+def solution(request: HttpRequest, project: "Project", number: int, solution_id: int) -> HttpResponse:
+    """Show a solution's steps as the version and people saw them; a POST asks a worker to score it."""
+    seen = model_pages.solution(project, number, solution_id)
+    if request.method == "POST":
+        here = reverse("solution", kwargs={"slug": project.slug, "number": number, "solution_id": solution_id})
+        try:
+            registry.ask_for_steps(seen["version"], solution_id)
+        except registry.Refused as refused:
+            messages.error(request, str(refused))
+            return redirect(here)
+        return redirect(f"{here}?asked")
+    if request.htmx:  # the page that waits for a worker
+        return HttpResponseClientRefresh() if seen["is_scored"] else HttpResponse(status=204)
+    return render(request, "active_learning/solution.html", {"project": project, "is_asked": "asked" in request.GET, **seen})

@@ -13,32 +13,6 @@ from annotation.models import Batch, Outcome, Problem, Project, Solution, Task
 from tests import make
 
 
-@pytest.fixture
-def home(settings, tmp_path: Path) -> Path:
-    settings.STEPMARK_HOME = tmp_path
-    return tmp_path
-
-
-@pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A model of the smallest shape: what is tested here is the loop."""
-    from trainer import config
-
-    shape = config.TinyShape(layers=1, width=32, heads=2, feed_forward=64, merges=50)
-    monkeypatch.setitem(config.TINY_RECIPE, "shape", shape)
-    monkeypatch.setitem(config.TINY_RECIPE, "epochs", 1)
-    monkeypatch.setitem(config.TINY_RECIPE, "language_model_epochs", 1)
-
-
-@pytest.fixture
-def world(db, home: Path, quick: None, monkeypatch: pytest.MonkeyPatch) -> Project:
-    monkeypatch.setattr(experiment, "N_PROBLEMS", 12)
-    monkeypatch.setattr(experiment, "N_SOLUTIONS", 4)
-    monkeypatch.setattr(experiment, "N_LABELED", 20)
-    monkeypatch.setattr(experiment, "N_BATCH", 5)
-    return experiment.make_demonstration()
-
-
 def turn(project: Project, **options: object) -> Round:
     started = rounds.start(project, ring=False, **options)
     return rounds.run(started.pk, report=lambda *_: None)

@@ -4,20 +4,26 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from active_learning import rounds
+from active_learning import reward_models, rounds
 from annotation import ingest
 from annotation.management.progress import drawn_progress
 
 
 class Command(BaseCommand):
     help = (
-        "Turn the loop once: train a reward model on all labels, score all solutions with it, and publish the most convincing wrong "
-        "answers as the next batch. With --strategy uniform: publish a batch drawn at random, without a model."
+        "Turn the loop once: train a reward model on all labels, put it into service unless it is worse than the one that serves, score "
+        "all solutions with that one, and publish the most convincing wrong answers as the next batch. With --strategy uniform: publish "
+        "a batch drawn at random, without a model. With --kind orm: train an outcome reward model on the graded solutions, publish nothing."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--project", required=True, metavar="SLUG")
+        parser.add_argument("--kind", choices=["prm", "orm"], default="prm", help="process or outcome reward model")
+        parser.add_argument("--preset", choices=list(reward_models.PRESETS), help="tiny, LoRA adapters or all weights of a pretrained base")
         parser.add_argument("--base", metavar="BASE", help="tiny, a model folder or a hub id (default: the project's)")
+        what = parser.add_mutually_exclusive_group()
+        what.add_argument("--resume", action="store_true", help="go on with the newest training that broke off, on its labels and recipe")
+        what.add_argument("--dry-run", action="store_true", help="say what would be trained on; change nothing")
         parser.add_argument("--strategy", choices=list(rounds.STRATEGIES), default=rounds.CONVINCING)
         parser.add_argument("--size", type=int, metavar="N", help="solutions in the next batch (default: the project's); 0: none")
         limit = parser.add_mutually_exclusive_group()
@@ -25,15 +31,22 @@ class Command(BaseCommand):
         limit.add_argument("--globally", action="store_true", help="the best of all problems together, however many of one problem")
         parser.add_argument("--seed", type=int, default=0)
 
-    def handle(self, *args: Any, project: str, base: str | None, strategy: str, size: int | None, per_problem: int | None, globally: bool,
-               seed: int, **options: Any) -> None:  # fmt: skip
+    def handle(self, *args: Any, project: str, kind: str, preset: str | None, base: str | None, resume: bool, dry_run: bool, strategy: str,
+               size: int | None, per_problem: int | None, globally: bool, seed: int, **options: Any) -> None:  # fmt: skip
         try:
-            started = rounds.start(ingest.find_project(project), strategy=strategy, size=size, per_problem=per_problem, globally=globally,
-                                   base=base, seed=seed, ring=False)  # fmt: skip
+            found = ingest.find_project(project)
+            if dry_run:
+                for line in rounds.preview(found, kind=kind, preset=preset, base=base, seed=seed):
+                    self.stdout.write(line)
+                return
+            started = rounds.start(
+                found, strategy=strategy, size=size, per_problem=per_problem, globally=globally, kind=kind, preset=preset, base=base,
+                seed=seed, resume=resume, ring=False,
+            )  # fmt: skip
         except (rounds.RoundRefused, ingest.BadProject) as refused:
             raise CommandError(str(refused), returncode=2) from refused
         with drawn_progress() as progress:
-            ended = rounds.run(started.pk, report=lambda stage, done, total, _: progress(stage, done, total))
+            ended = rounds.run(started.pk, report=progress)
         if ended.failure:
             raise CommandError(ended.failure, returncode=2)
         for line in rounds.describe(ended):

@@ -1,0 +1,220 @@
+"""Stage: the registry. Which model version serves, who decided it and why; one click puts another into service; a version as a file.
+
+Reads Judgements and the folders of models; writes ModelVersion.champion, ModelVersion.decision and Events. One champion per project and
+kind, at all times after the first: nothing here takes a champion out of service without putting another one in.
+"""
+
+import io
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from celery import current_app
+from django.conf import settings
+from django.db import transaction
+from kombu.exceptions import OperationalError as BrokerUnreachable
+
+from active_learning.judging import Judgement, serving
+from active_learning.models import ModelState, ModelVersion
+from active_learning.reward_models import Fence
+from annotation.models import Event, Project
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+
+__all__ = ["NoSuchVersion", "Refused", "archive", "ask_for_steps", "by_id", "card", "decide", "find", "promote", "roll_back", "serving"]
+
+CHUNK = 1 << 20  # bytes of a model file read, and sent, at a time
+
+
+class NoSuchVersion(LookupError):
+    """This project has no such model version."""
+
+
+class Refused(ValueError):
+    """A version that cannot be put into service, or sent; the message says why and what to do."""
+
+
+def find(project: Project, number: int) -> ModelVersion:
+    """Return a version by its number. Raises NoSuchVersion."""
+    version = ModelVersion.objects.select_related("project", "snapshot").filter(project=project, number=number).first()
+    if version is None:
+        raise NoSuchVersion(f"{project} has no model {number}.")
+    return version
+
+
+def by_id(version_id: int) -> ModelVersion:
+    """Return a version by its key, for a worker that was sent it."""
+    return ModelVersion.objects.select_related("project").get(pk=version_id)
+
+
+def ask_for_steps(version: ModelVersion, solution_id: int) -> None:
+    """Ask a worker to score the steps of one solution. Raises Refused."""
+    if version.state != ModelState.READY:
+        raise Refused(f"Model {version.number} is {version.state}: only a ready version can score.")
+    try:
+        current_app.send_task("active_learning.tasks.score_steps", [version.pk, solution_id], queue="gpu", ignore_result=True)
+    except (BrokerUnreachable, OSError) as error:
+        raise Refused(f"No worker could be asked ({error}). Start the server's workers and try again.") from error
+
+
+# --- champion and challenger --------------------------------------------------------------------------------------------------
+
+
+def decide(version: ModelVersion, judgement: Judgement, *, fence: Fence) -> bool:
+    """Put a judged version into service unless it is worse than the champion beyond noise; else it waits for a person.
+
+    Writes the judgement's metrics and the decision with its reason. Returns whether the version serves now.
+    """
+    with transaction.atomic():
+        _take_turn(version.project)
+        fence()
+        champion = serving(version.project, version.kind)
+        is_promoted, reason = _verdict(champion, judgement)
+        event = _note(version, actor=None, verb="promote" if is_promoted else "keep back")
+        if is_promoted:
+            _put_into_service(version)
+        version.metrics |= judgement.metrics
+        version.decision = {
+            "promoted": is_promoted, "by": None, "at": event.at.isoformat(), "reason": reason, "champion": judgement.champion,
+            "comparison": judgement.comparison, "before": champion and champion.number,
+        }  # fmt: skip
+        version.save(update_fields=["metrics", "decision"])
+    return is_promoted
+
+
+def _verdict(champion: ModelVersion | None, judgement: Judgement) -> tuple[bool, str]:
+    if champion is None:
+        return True, "It is the first of its kind."
+    if champion.number != judgement.champion:
+        return False, f"Model {champion.number} was put into service while this one was judged, so they were never compared."
+    if judgement.champion_is_gone:
+        return True, f"Model {champion.number}, in service until then, cannot be read any more: {judgement.obstacle}"
+    if judgement.comparison is None:
+        return False, f"It could not be compared with model {champion.number}: {judgement.obstacle}"
+    if judgement.comparison["worse"]:
+        return False, f"It is worse than model {champion.number} beyond noise."
+    return True, f"It is not worse than model {champion.number} beyond noise."
+
+
+def promote(project: Project, number: int, *, actor: "User") -> ModelVersion:
+    """Put a ready version into service, whatever the comparison said. Raises Refused and NoSuchVersion."""
+    with transaction.atomic():
+        _take_turn(project)
+        version = find(project, number)
+        champion = serving(project, version.kind)
+        _check_servable(version)
+        event = _note(version, actor=actor, verb="promote")
+        _put_into_service(version)
+        version.decision |= {
+            "promoted": True, "by": actor.get_username(), "at": event.at.isoformat(), "before": champion and champion.number
+        }  # fmt: skip
+        version.save(update_fields=["decision"])
+    return version
+
+
+def roll_back(project: Project, kind: str, *, actor: "User") -> ModelVersion:
+    """Put the version back into service that the champion replaced. A second call goes one further back. Raises Refused."""
+    with transaction.atomic():
+        _take_turn(project)
+        champion = serving(project, kind)
+        before = champion and champion.decision.get("before")
+        if not before:
+            raise Refused("No version served before this one: there is nothing to go back to.")
+        version = find(project, before)
+        _check_servable(version)
+        _note(version, actor=actor, verb="roll back to")
+        _put_into_service(version)
+    return version
+
+
+def _take_turn(project: Project) -> None:
+    """Make two people, or a person and a worker, decide one after the other."""
+    Project.objects.select_for_update(no_key=True).get(pk=project.pk)
+
+
+def _check_servable(version: ModelVersion) -> None:
+    if version.state != ModelState.READY:
+        raise Refused(f"Model {version.number} is {version.state}: only a ready version can serve.")
+    if version.champion:
+        raise Refused(f"Model {version.number} is in service already.")
+    _files(version)
+
+
+def _put_into_service(version: ModelVersion) -> None:
+    ModelVersion.objects.filter(project=version.project, kind=version.kind, champion=True).update(champion=False)
+    ModelVersion.objects.filter(pk=version.pk).update(champion=True)
+    version.champion = True
+
+
+def _note(version: ModelVersion, *, actor: "User | None", verb: str) -> Event:
+    return Event.objects.create(actor=actor, verb=verb, subject=f"{version.kind.upper()} model {version.number} of {version.project.slug}")
+
+
+# --- a version as a file ------------------------------------------------------------------------------------------------------
+
+
+def card(version: ModelVersion) -> str:
+    """Return the model card; nothing where the folder is gone."""
+    try:
+        return (_folder(version) / "README.md").read_text(encoding="utf-8")
+    except OSError:
+        return ""
+
+
+def archive(version: ModelVersion) -> Iterator[bytes]:
+    """Return a zip of the model folder as a stream: weights, tokenizer, settings, split, card and manifest. Raises Refused.
+
+    Stored, not compressed: weights hardly shrink, and a gigabyte then costs one read and no memory.
+    """
+    if version.state != ModelState.READY:
+        raise Refused(f"Model {version.number} is {version.state}: there is nothing to download yet.")
+    return _zipped(_folder(version), _files(version), within=f"{version.project.slug}-{version.kind}-{version.number}")
+
+
+def _folder(version: ModelVersion) -> Path:
+    return Path(settings.STEPMARK_HOME) / version.artifact
+
+
+def _files(version: ModelVersion) -> list[str]:
+    """Name the files of a version's manifest, and that. Raises Refused if one is not there."""
+    folder = _folder(version)
+    try:
+        names = [*orjson.loads((folder / "manifest.json").read_bytes()), "manifest.json"]
+    except (OSError, orjson.JSONDecodeError):
+        names = []
+    if not names or not all((folder / name).is_file() for name in names):
+        raise Refused(f"The files of model {version.number} are gone or damaged on the server. Restore {version.artifact}, or train again.")
+    return names
+
+
+class _Outbox(io.RawIOBase):
+    """What zipfile writes to: it keeps the bytes until they are taken away to be sent."""
+
+    def __init__(self) -> None:
+        self.kept = bytearray()
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self.kept += data
+        return len(data)
+
+    def take(self) -> bytes:
+        taken, self.kept = bytes(self.kept), bytearray()
+        return taken
+
+
+def _zipped(folder: Path, names: list[str], *, within: str) -> Iterator[bytes]:
+    out = _Outbox()
+    with zipfile.ZipFile(out, "w") as packed:
+        for name in names:
+            header = zipfile.ZipInfo.from_file(folder / name, f"{within}/{name}")
+            with (folder / name).open("rb") as file, packed.open(header, "w") as place:
+                while piece := file.read(CHUNK):
+                    place.write(piece)
+                    yield out.take()
+    yield out.take()

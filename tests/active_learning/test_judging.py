@@ -1,0 +1,240 @@
+"""What happens between a training and a choice: judged against the champion, at best-of-N, and who chooses then."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import pytest
+from django.core.management import CommandError, call_command
+
+from active_learning import judging, registry, reward_models, rounds, tasks
+from active_learning.models import ModelState, ModelVersion, Round, RoundState, Score, Selection, StepScores
+from annotation.models import Outcome, Project, Snapshot, Solution
+from tests import make
+from trainer import config, evaluate
+from trainer.evaluate import Comparison, Difference
+
+WORSE = Comparison(3, 5, {"log_loss": Difference(0.4, 0.5, 0.1, 0.05, 0.2), "step_auc": Difference(0.8, 0.7, -0.1, -0.2, 0.1)})
+
+
+def turn(project: Project, **options: Any) -> Round:
+    return rounds.run(rounds.start(project, ring=False, **options).pk, report=lambda *_: None)
+
+
+def found_worse(*_: Any, **__: Any) -> Comparison:
+    return WORSE
+
+
+def split(home: Path, version: ModelVersion) -> dict[str, set[str]]:
+    return {side: set(keys) for side, keys in orjson.loads((home / version.artifact / "split.json").read_bytes()).items()}
+
+
+def test_the_first_version_serves_and_says_why(world: Project) -> None:
+    version = turn(world, size=0).model_version
+    assert version.champion and version.decision["reason"] == "It is the first of its kind."
+
+
+def test_step_scores_are_kept_of_solutions_it_was_not_trained_on(world: Project, home: Path) -> None:
+    version = turn(world, size=0).model_version
+    kept = StepScores.objects.filter(model_version=version).select_related("solution")
+    trained_on = split(home, version)["training"]
+    assert kept and not trained_on & {str(one.solution.problem_id) for one in kept}
+    for one in kept:
+        assert one.held_out and len(one.probabilities) == len(one.solution.steps)
+        assert all(sum(row) == pytest.approx(1, abs=1e-4) for row in one.probabilities)
+
+
+def test_best_of_n_counts_test_problems_which_no_round_may_choose(world: Project) -> None:
+    planted = [make.problem(world, split="test") for _ in range(3)]
+    for problem in planted:
+        make.solution(problem, outcome="correct")
+        make.solution(problem, outcome="wrong")
+    ended = turn(world, size=100, globally=True)
+    found = ended.model_version.metrics["best_of_n"]
+    assert set(found["curves"]) == {"PRM", "majority", "PRM-weighted voting", "oracle", "mean"} and found["models"] == {"PRM": 1}
+    kept = StepScores.objects.filter(model_version=ended.model_version).select_related("solution")
+    assert 3 < found["n_problems"] <= 3 + len({one.solution.problem_id for one in kept})
+    for table in (Score, Selection, StepScores):
+        assert not table.objects.filter(solution__problem__in=planted).exists(), table
+
+
+def test_a_challenger_is_compared_on_labels_that_neither_model_has_seen(
+    world: Project, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = turn(world, size=0).model_version
+    seen: list[Any] = []
+    whole = evaluate.compare
+    monkeypatch.setattr(evaluate, "compare", lambda *judged: seen.append(judged) or whole(*judged))
+    second = turn(world, size=0, seed=1).model_version
+    ((champion, challenger),) = seen
+    assert champion and [one.problem_key for one in champion] == [one.problem_key for one in challenger]
+    for version in (first, second):
+        assert not split(home, version)["training"] & {one.problem_key for one in challenger}
+    assert second.decision["comparison"]["n_solutions"] == len(champion) and second.decision["champion"] == first.number
+
+
+def test_a_worse_version_waits_and_the_round_chooses_with_the_champion(world: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = turn(world, size=1).model_version
+    monkeypatch.setattr(evaluate, "compare", found_worse)
+    ended = turn(world, size=3, seed=1)
+    assert ended.state == RoundState.PUBLISHED and ended.params["chosen_with"] == 1
+    assert ended.model_version.decision["promoted"] is False and judging.serving(world) == first
+    chosen = Selection.objects.filter(round=ended)
+    assert chosen.count() == 3
+    for one in chosen:
+        assert one.score == Score.objects.get(model_version=first, solution=one.solution_id).score
+    assert not Score.objects.filter(model_version=ended.model_version).exists()
+    assert "Chose with model 1, which stays in service." in rounds.describe(ended)
+
+
+def test_the_champion_scores_what_was_loaded_since(world: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = turn(world, size=0).model_version
+    before = Score.objects.filter(model_version=first).count()
+    late = make.solution(make.problem(world), outcome="wrong")
+    monkeypatch.setattr(evaluate, "compare", found_worse)
+    ended = turn(world, size=100, globally=True, seed=1)
+    assert Score.objects.filter(model_version=first).count() == before + 1
+    assert Selection.objects.filter(round=ended, solution=late).exists()
+
+
+def test_a_champion_without_its_files_gives_way(world: Project, home: Path) -> None:
+    first = turn(world, size=0).model_version
+    (home / first.artifact / "model.safetensors").unlink()
+    second = turn(world, size=0, seed=1).model_version
+    assert second.champion and "cannot be read any more" in second.decision["reason"]
+
+
+def test_the_champion_stays_when_the_judging_of_its_challenger_breaks(world: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = turn(world, size=0).model_version
+
+    def broken(*_: Any) -> None:
+        raise ValueError("broken")
+
+    monkeypatch.setattr(evaluate, "compare", broken)
+    ended = turn(world, size=2, seed=1)
+    assert ended.state == RoundState.FAILED and "broken" in ended.failure
+    assert judging.serving(world) == first and ended.model_version.decision == {}
+
+
+def test_a_round_taken_over_after_the_training_is_judged_and_not_trained_again(world: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    turn(world, size=0)
+    started = rounds.start(world, size=2, seed=1, ring=False)
+    whole, broken = evaluate.compare, [False, True]
+
+    def killed_once(*judged: Any) -> Comparison:
+        if broken.pop():
+            raise RuntimeError("the worker died")
+        return whole(*judged)
+
+    monkeypatch.setattr(evaluate, "compare", killed_once)
+    assert rounds.run(started.pk).state == RoundState.SCORING
+    monkeypatch.setattr(reward_models, "train", lambda *_, **__: pytest.fail("trained again"))
+    ended = rounds.run(started.pk)
+    assert ended.state == RoundState.PUBLISHED and ended.model_version.decision["comparison"]
+
+
+def test_a_worker_scores_the_steps_of_a_solution_once_however_often_it_is_asked(world: Project) -> None:
+    version = turn(world, size=0).model_version
+    asked_for = Solution.objects.filter(problem__project=world).exclude(stepscores__model_version=version).first()
+    for _ in range(2):
+        tasks.score_steps(version.pk, asked_for.pk)
+    kept = StepScores.objects.get(model_version=version, solution=asked_for)
+    assert not kept.held_out and len(kept.probabilities) == len(asked_for.steps)
+    product = np.prod([1 - row[0] for row in kept.probabilities])
+    assert product == pytest.approx(Score.objects.get(model_version=version, solution=asked_for).score, abs=1e-3)
+
+
+def test_an_orm_learns_from_grades_serves_beside_the_prm_and_chooses_nothing(world: Project) -> None:
+    prm = turn(world, size=0).model_version
+    ended = turn(world, kind="orm")
+    orm = ended.model_version
+    assert ended.failure == "" and ended.batch is None
+    assert orm.kind == "orm" and orm.champion and orm.snapshot is None
+    assert judging.serving(world) == prm and judging.serving(world, "orm") == orm
+    assert set(orm.metrics["best_of_n"]["curves"]) == {"PRM", "ORM", "majority", "PRM-weighted voting", "oracle", "mean"}
+    assert not Score.objects.filter(model_version=orm).exists()
+    second = turn(world, kind="orm", seed=1).model_version
+    assert second.decision["comparison"]["figures"]["log_loss"]["challenger"] is not None
+
+
+def test_an_orm_is_refused_a_size(world: Project) -> None:
+    with pytest.raises(rounds.RoundRefused, match="chooses no solutions"):
+        rounds.start(world, kind="orm", size=5, ring=False)
+
+
+def test_a_training_that_broke_off_is_resumed_from_its_checkpoint(world: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(config.TINY_RECIPE, "checkpoint_minutes", 0.0)
+    started, stages = rounds.start(world, size=0, ring=False), []
+
+    def interrupt(stage: str, *_: Any) -> None:
+        if stage == "reward model":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        rounds.run(started.pk, report=interrupt)
+    broken_off = ModelVersion.objects.get(project=world)
+    assert broken_off.state == ModelState.FAILED
+    again = rounds.start(world, size=0, resume=True, ring=False)
+    ended = rounds.run(again.pk, report=lambda stage, *_: stages.append(stage))
+    assert ended.state == RoundState.PUBLISHED and ended.model_version == broken_off
+    assert "reward model" in stages and "language model" not in stages  # that stage was behind it
+    assert Snapshot.objects.filter(project=world).count() == 1
+    with pytest.raises(rounds.RoundRefused, match="no PRM training that broke off"):
+        rounds.start(world, size=0, resume=True, ring=False)
+
+
+def test_resuming_takes_no_other_recipe(world: Project) -> None:
+    with pytest.raises(rounds.RoundRefused, match="keeps its base, recipe and seed"):
+        rounds.start(world, resume=True, seed=4, ring=False)
+
+
+def test_a_dry_run_says_what_would_be_trained_on_and_changes_nothing(world: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    before = [table.objects.count() for table in (Snapshot, Round, ModelVersion)]
+    call_command("retrain", "--project", world.slug, "--dry-run")
+    said = capsys.readouterr().out
+    labels = sum(1 for _ in world.batch_set.get(kind="imported").task_set.all())
+    assert f"data: {labels} labeled solutions, " in said and "held out to judge it" in said and "in service: none" in said
+    call_command("retrain", "--project", world.slug, "--dry-run", "--kind", "orm")
+    n_right = sum(one.outcome == Outcome.CORRECT for problem in world.problem_set.all() for one in problem.solution_set.all())
+    assert f"48 graded solutions, {n_right} right and {48 - n_right} wrong" in capsys.readouterr().out
+    assert [table.objects.count() for table in (Snapshot, Round, ModelVersion)] == before
+
+
+def test_a_dry_run_says_what_is_missing(db: None, home: Path) -> None:
+    with pytest.raises(CommandError, match="0 rated steps"):
+        call_command("retrain", "--project", make.project().slug, "--dry-run")
+
+
+@pytest.mark.parametrize(
+    ("told", "reason"),
+    [
+        ({"preset": "lora"}, "needs a pretrained base"),
+        ({"preset": "full"}, "needs a pretrained base"),
+        ({"preset": "tiny", "base": "owner/name"}, "brings its own base"),
+        ({"preset": "huge"}, "no preset named huge"),
+    ],
+)
+def test_a_preset_that_does_not_fit_its_base_is_refused(db: None, told: dict[str, str], reason: str) -> None:
+    with pytest.raises(rounds.RoundRefused, match=reason):
+        rounds.start(make.project(), ring=False, **told)
+
+
+def test_the_preset_lora_trains_adapters_of_the_named_base(db: None) -> None:
+    recipe = reward_models.recipe(make.project(), preset="lora", base="owner/name", seed=3)
+    assert (recipe.base, recipe.lora_rank, recipe.seed) == ("owner/name", 16, 3)
+
+
+def test_the_recipe_of_a_running_version_is_written_down_before_it_trains(world: Project) -> None:
+    told = reward_models.recipe(world, preset="tiny", seed=5)
+    version = reward_models.new_version(world, config=told)
+    assert version.config == orjson.loads(told.to_json()) and version.config["seed"] == 5
+
+
+def test_what_a_person_put_into_service_chooses_in_the_next_round(world: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    turn(world, size=0)
+    monkeypatch.setattr(evaluate, "compare", found_worse)
+    turn(world, size=0, seed=1)
+    registry.promote(world, 2, actor=make.olga(world))
+    ended = turn(world, size=2, seed=2)
+    assert ended.params["chosen_with"] == 2
