@@ -1,7 +1,7 @@
 """Figure: the labeling page in Chromium: its weight, how soon it can be used, how soon a key is seen, how soon the next solution is there.
 
-Reads GSM8K's example solutions and MATH-500 under $STEPMARK_DATA (default ../shared/data), starts a site of its own and labels in it by keyboard, half
-the solutions to their end and half to a mistake. Prints the raw figures and one JSON object on its last line.
+Reads GSM8K's example solutions and MATH-500 under $STEPMARK_DATA (default ../shared/data), starts a site of its own and labels in it by
+keyboard, half the solutions to their end and half to a mistake. Prints the raw figures and one JSON object on its last line.
 
 keystroke: duration of the keydown in the Event Timing API, from the key to the frame that shows its rating, in steps of 8 ms; below 16 ms
 the browser reports nothing, and 16 is counted. keystroke_frame: from the keydown to the second frame after it, which starts once the first

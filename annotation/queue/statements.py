@@ -119,7 +119,8 @@ SELECT {_LEASE} FROM taken s {_TEXTS}
 # gets no more, and who holds a lease in another tab keeps that one.
 LEASE_RESERVED = """
 UPDATE annotation_assignment s
-   SET state = 'leased', labeler_id = %(labeler)s, lapsed_id = NULL, leased_at = now(), lease_expires_at = now() + make_interval(mins => p.lease_minutes)
+   SET state = 'leased', labeler_id = %(labeler)s, lapsed_id = NULL, leased_at = now(),
+       lease_expires_at = now() + make_interval(mins => p.lease_minutes)
   FROM annotation_batch b
   JOIN annotation_project p ON p.id = b.project_id
   JOIN annotation_membership m ON m.project_id = p.id AND m.user_id = %(labeler)s AND m.suspended_at IS NULL
