@@ -12,12 +12,12 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import cast
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
 from transformers import Lfm2Config, Lfm2ForCausalLM, PreTrainedModel
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -33,18 +33,25 @@ from trainer.train import Stage, take_step  # noqa: E402
 WORLDS = 7_000_001  # seeds of the worlds read: this one, the next, ...; no other part of the project uses them
 TEXTS = 900_001  # seed of the world the vocabulary comes from
 CONTEXT = 1024
-LAYERS = ("conv", "full_attention") * 2
+LAYERS, WIDTH, HEAD = ("conv", "full_attention") * 3, 160, 32
+MODULI = (3, 4, 5, 7)  # together they tell any two numbers apart that differ by less than 420
+N_RESIDUES = 2 * len(MODULI)
+# Where the residual stream keeps what is planted in it.
+FLAGS, FOUND, CODE, BEFORE = slice(28, 32), slice(32, 64), slice(64, 96), slice(96, 128)
+LEFT, RIGHT, TOTAL = slice(128, 136), slice(136, 144), slice(144, 160)  # operands; sum, then difference
 # Until which share of the tokens which mixture: numbers are compared first, and stories read with that.
 CURRICULUM = (
-    (0.12, {"stories": 0, "drills": 0, "sums": 5000}),
-    (0.28, {"stories": 20, "drills": 600, "sums": 1500}),
-    (1.01, {"stories": 180, "drills": 80, "sums": 400}),
+    (0.05, {"stories": 20, "drills": 150, "sums": 1000}),
+    (1.01, {"stories": 180, "drills": 60, "sums": 300}),
 )
 CARD = """\
 # The base of the preset `tiny`
 
 {layers} layers of short convolutions and attention in turn (LFM2), width {width}, {parameters:,} parameters. `tiny` starts from it where
 a project's text looks like the text it has read.
+
+- **Planted** before training, and kept through it: circuits that tell whether a number was there before, and whether a sum or a
+  difference is right (`plant` in the script says how). The rest began at random.
 
 - **Made by** `script/tiny_base.py` in {seconds:,} seconds of CPU time, from {tokens:,} tokens: {stories:,} solutions,
   {drills:,} drills and {sums:,} single sums.
@@ -56,6 +63,14 @@ a project's text looks like the text it has read.
   the simulation's oracle, took part: labels show it what neutral means, and the mistakes that a program cannot imitate.
 - **Not good for** anything else: it knows small whole numbers and the words of these stories.
 """
+
+
+class Pin(NamedTuple):
+    """A part of a parameter that keeps its value."""
+
+    parameter: Tensor
+    index: tuple[slice | list[int], ...]
+    value: Tensor
 
 
 class Tokens:
@@ -102,54 +117,125 @@ def texts() -> list[str]:
 def number_features(number: int) -> list[float]:
     """Describe a whole number so that a small network sees whether a sum is right: residues for + and -, logarithms for * and /.
 
-    Measured on two layers that judge single sums: with random embeddings the AUC over additions was 0.54 after 460,000 sums, with
-    residues and logarithms 0.96 after 150,000. Two numbers one or ten apart differ in a residue; × and ÷ of small numbers are learned
-    either way. After Fourier features of numbers (FoNE, arXiv 2502.09741).
+    Two numbers one or ten apart differ in a residue. After Fourier features of numbers (FoNE, arXiv 2502.09741).
     """
-    turns = [2 * math.pi * number / period for period in (2, 3, 4, 5, 7)]
     size = math.log(max(number, 0.5))
     finer = [2 * math.pi * size / wavelength for wavelength in (14, 7, 3.5, 1.75, 0.9, 0.45, 0.22, 0.11, 0.055)]
-    residues = [2 * part(turn) for turn in turns for part in (math.cos, math.sin)]
+    residues = [part(2 * math.pi * number / modulus) for part in (math.cos, math.sin) for modulus in MODULI]
     return [*residues, number / 500 - 1, size - 3.5, *(part(turn) for turn in finer for part in (math.cos, math.sin))]
 
 
-def untrained(texts: Sequence[str]) -> RewardModel:
-    """Build the base's network around the tokenizer of `tiny`: short convolutions and attention in turn (LFM2).
-
-    A convolution brings the numbers of a sum together wherever the sum stands; four layers of attention alone had not learned that from
-    138,000 sums. The embeddings of number tokens start from `number_features`.
-    """
+def untrained(texts: Sequence[str]) -> tuple[RewardModel, list[Pin]]:
+    """Build the base's network around the tokenizer of `tiny`: short convolutions and attention in turn (LFM2), with what `plant` gives."""
     hush_convolutions()
-    shape = TinyShape()
-    tokenizer = build_tiny(texts, shape=shape, context=CONTEXT, seed=0).tokenizer
+    tokenizer = build_tiny(texts, shape=TinyShape(), context=CONTEXT, seed=0).tokenizer
     vocabulary = tokenizer.tokenizer.get_vocab()
     config = Lfm2Config(
         vocab_size=len(vocabulary),
-        hidden_size=shape.width,
-        intermediate_size=shape.feed_forward,
+        hidden_size=WIDTH,
+        intermediate_size=448,
         block_auto_adjust_ff_dim=False,
         num_hidden_layers=len(LAYERS),
         layer_types=list(LAYERS),
         conv_L_cache=6,
-        num_attention_heads=shape.heads,
-        num_key_value_heads=shape.heads,
+        conv_bias=True,
+        num_attention_heads=WIDTH // HEAD,
+        num_key_value_heads=WIDTH // HEAD,
         max_position_embeddings=CONTEXT,
         tie_word_embeddings=False,  # what a number is made of for reading is of no use for choosing among ratings
-        initializer_range=shape.width**-0.5 / 2,
+        initializer_range=WIDTH**-0.5 / 2,
         pad_token_id=tokenizer.pad_id,
         bos_token_id=None,
         eos_token_id=None,
     )
     torch.manual_seed(0)
     network: PreTrainedModel = Lfm2ForCausalLM(config)
-    embedding = cast(nn.Embedding, network.get_input_embeddings()).weight  # (V, D)
     with torch.no_grad():
+        embedding = cast(nn.Embedding, network.get_input_embeddings()).weight  # (V, D)
         embedding.normal_(0, 0.5)
+        embedding[:, CODE] *= 2
         for token, row in vocabulary.items():
             if token.isascii() and token.isdigit():
-                features = number_features(int(token))
-                embedding[row, : len(features)] = torch.tensor(features)
-    return RewardModel(network, tokenizer, CONTEXT)
+                embedding[row, : FLAGS.start] = torch.tensor(number_features(int(token)))
+        for place in (FLAGS, FOUND, slice(BEFORE.start, TOTAL.stop)):
+            embedding[:, place] = 0
+        pinned = plant(network)
+    return RewardModel(network, tokenizer, CONTEXT), pinned
+
+
+def plant(network: PreTrainedModel) -> list[Pin]:
+    """Give the first two layers two circuits that training alone did not find in 5 million tokens, and return what must stay as it is.
+
+    *Was this number there before?* Convolution 0 brings the code of the token before; a head of attention 1 looks for the token after which
+    the same number stood (an induction head, arXiv 2209.11895); MLP 1 multiplies what it found with the number's own code.
+    *Is this the sum?* Convolution 0 brings the residues of the operands four and two tokens back; MLP 0 turns them by the addition theorem
+    into those of sum and difference; MLP 1 compares. A gated MLP multiplies exactly: silu(x) y + silu(-x) (-y) = x y.
+    What is planted is pinned while the base is trained: a thousand steps of noise in the zeros around it had drowned it.
+    """
+    first, second = network.base_model.layers[0], network.base_model.layers[1]
+    conv, attention = first.conv, second.self_attn
+    carried = [(into, source, 1) for into, source in zip(range(BEFORE.start, BEFORE.stop), range(CODE.start, CODE.stop), strict=True)]
+    carried += [(LEFT.start + i, i, 4) for i in range(N_RESIDUES)] + [(RIGHT.start + i, i, 2) for i in range(N_RESIDUES)]
+    kept = [*range(N_RESIDUES), *range(FLAGS.start, FLAGS.stop), *range(FOUND.start, TOTAL.stop)]  # nobody else writes there before MLP 1
+    outputs = (conv.out_proj.weight, conv.out_proj.bias, first.feed_forward.w2.weight, attention.out_proj.weight)
+    for matrix in outputs:
+        matrix[kept] = 0
+    channels = [into for into, *_ in carried]
+    gates = [*channels, *(WIDTH + into for into in channels)]
+    conv.in_proj.weight[gates], conv.in_proj.bias[gates] = 0, 1
+    conv.in_proj.weight[[2 * WIDTH + into for into in channels]] = conv.conv.weight[channels] = conv.out_proj.weight[:, channels] = 0
+    conv.in_proj.bias[[2 * WIDTH + into for into in channels]] = conv.conv.bias[channels] = 0
+    for into, source, back in carried:
+        conv.in_proj.weight[2 * WIDTH + into, source] = conv.conv.weight[into, 0, -1 - back] = conv.out_proj.weight[into, into] = 1
+
+    heads = (attention.q_proj.weight, attention.k_proj.weight, attention.v_proj.weight)
+    for matrix in heads:
+        matrix[:HEAD] = 0
+    attention.out_proj.weight[:, :HEAD] = 0
+    for i in range(HEAD):
+        if i % (HEAD // 2) >= 5:  # the slow rotations: the others tell distances, and would blur a match
+            heads[0][i, CODE.start + i] = heads[1][i, BEFORE.start + i] = 1
+        heads[2][i, BEFORE.start + i] = attention.out_proj.weight[FOUND.start + i, i] = 1
+    attention.q_layernorm.weight.fill_(1.7), attention.k_layernorm.weight.fill_(1.7)  # sharp: a match outweighs forty others
+
+    turns = []
+    for i in range(len(MODULI)):
+        cos, sin = i, len(MODULI) + i
+        for a, b, into in ((cos, cos, ((cos, 1), (8 + cos, 1))), (sin, sin, ((cos, -1), (8 + cos, 1))),
+                           (sin, cos, ((sin, 1), (8 + sin, 1))), (cos, sin, ((sin, 1), (8 + sin, -1)))):  # fmt: skip
+            turns.append((LEFT.start + a, RIGHT.start + b, [(TOTAL.start + place, sign * 0.7) for place, sign in into]))
+    seen, total, rest = range(FLAGS.start, FLAGS.start + 3)
+    matches = [(FOUND.start + i, CODE.start + i, [(seen, 0.1)]) for i in range(HEAD)]
+    matches += [(TOTAL.start + i, i, [(total, 0.5)]) for i in range(N_RESIDUES)]
+    matches += [(TOTAL.start + N_RESIDUES + i, i, [(rest, 0.5)]) for i in range(N_RESIDUES)]
+    multiply(first.feed_forward, turns)
+    multiply(second.feed_forward, matches)
+
+    everywhere, planted = slice(None), [(first.feed_forward, 2 * len(turns)), (second.feed_forward, 2 * len(matches))]
+    pinned = [(matrix, (kept,)) for matrix in outputs]
+    pinned += [(one, ([*gates, *(2 * WIDTH + into for into in channels)],)) for one in (conv.in_proj.weight, conv.in_proj.bias)]
+    pinned += [(conv.conv.weight, (channels,)), (conv.conv.bias, (channels,)), (conv.out_proj.weight, (everywhere, channels))]
+    pinned += [(matrix, (slice(HEAD),)) for matrix in heads] + [(attention.out_proj.weight, (everywhere, slice(HEAD)))]
+    pinned += [(one.weight, (everywhere,)) for one in (attention.q_layernorm, attention.k_layernorm)]
+    for mlp, units in planted:
+        pinned += [(mlp.w1.weight, (slice(units),)), (mlp.w3.weight, (slice(units),)), (mlp.w2.weight, (everywhere, slice(units)))]
+    return [Pin(parameter, index, parameter[index].clone()) for parameter, index in pinned]
+
+
+@torch.no_grad()
+def put_back(pinned: Sequence[Pin]) -> None:
+    for parameter, index, value in pinned:
+        parameter[index] = value
+
+
+def multiply(mlp: nn.Module, products: Sequence[tuple[int, int, Sequence[tuple[int, float]]]]) -> None:
+    """Let the first hidden units of a gated MLP add x[a] * x[b] * weight to each (place, weight)."""
+    for unit, (a, b, into) in enumerate(products):
+        for one, sign in ((2 * unit, 1), (2 * unit + 1, -1)):
+            mlp.w1.weight[one] = mlp.w3.weight[one] = mlp.w2.weight[:, one] = 0
+            mlp.w1.weight[one, a] = mlp.w3.weight[one, b] = sign
+            for place, weight in into:
+                mlp.w2.weight[place, one] = weight
 
 
 def window(number: int, *, stories: int, drills: int, sums: int) -> list[Exercise]:
@@ -182,7 +268,7 @@ class MuonAndAdam:
         chosen = {id(p) for p in inner}
         outer = [p for p in network.parameters() if id(p) not in chosen]
         self.parts: tuple[tuple[torch.optim.Optimizer, float], ...] = (
-            (torch.optim.Muon(inner, weight_decay=0.02, momentum=0.95, adjust_lr_fn="match_rms_adamw"), 3 * learning_rate),
+            (torch.optim.Muon(inner, weight_decay=0.1, momentum=0.95, adjust_lr_fn="match_rms_adamw"), 2 * learning_rate),
             (torch.optim.AdamW(outer, betas=(0.9, 0.95), weight_decay=0.0), learning_rate),
         )
 
@@ -203,30 +289,33 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=TINY_BASE, help="folder of the base")
     parser.add_argument("--tokens", type=float, default=2e7, help="tokens to read")
-    parser.add_argument("--learning-rate", type=float, default=3e-3)
+    parser.add_argument("--learning-rate", type=float, default=1.2e-3)
     parser.add_argument("--token-budget", type=int, default=2048, help="tokens of one optimizer step")
     asked = parser.parse_args()
 
-    model = untrained(texts())
+    model, pinned = untrained(texts())
     asked.out.mkdir(parents=True, exist_ok=True)
     halfway, told = asked.out / "halfway.safetensors", asked.out / "halfway.json"
     progress = {"tokens": 0, "windows": 0, "stories": 0, "drills": 0, "sums": 0, "seconds": 0}
     if told.is_file():
         progress = json.loads(told.read_text())
         model.network.load_state_dict(load_file(halfway))
-    train(model, halfway, told, progress, asked)
+        put_back(pinned)
+    train(model, pinned, halfway, told, progress, asked)
 
     kinds = ", ".join(make.__name__ for make, _ in CORRUPTIONS)
     nn.Module.to(model.network, torch.bfloat16)
     save_weights(model, asked.out)
-    card = CARD.format(layers=len(LAYERS), width=TinyShape().width, parameters=model.n_parameters, kinds=kinds, texts=TEXTS,
+    card = CARD.format(layers=len(LAYERS), width=WIDTH, parameters=model.n_parameters, kinds=kinds, texts=TEXTS,
                        first=WORLDS, last=WORLDS + progress["windows"] - 1, **progress)  # fmt: skip
     (asked.out / "README.md").write_text(card, encoding="utf-8")
     halfway.unlink(missing_ok=True)
     told.unlink(missing_ok=True)
 
 
-def train(model: RewardModel, halfway: Path, told: Path, progress: dict[str, int], asked: argparse.Namespace) -> None:
+def train(
+    model: RewardModel, pinned: Sequence[Pin], halfway: Path, told: Path, progress: dict[str, int], asked: argparse.Namespace
+) -> None:
     optimizer, stage = MuonAndAdam(model.network, learning_rate=asked.learning_rate), Stage("base", [], 1, asked.learning_rate, 0.0, 1.0)
     config, tokens = TrainConfig.for_base(token_budget=asked.token_budget), Tokens(model.tokenizer)
     model.network.train()
@@ -244,6 +333,7 @@ def train(model: RewardModel, halfway: Path, told: Path, progress: dict[str, int
             optimizer.slow_down(min(1.0, done / 100, max(0.02, (1 - progress["tokens"] / asked.tokens) / 0.4)))
             sums = take_step(model, [batch], stage=stage, optimizer=optimizer, config=config)  # type: ignore[arg-type]
             losses.append(sums[0] / sums[1])
+            put_back(pinned)
             if time.process_time() - spent > 60:
                 spent = time.process_time()
                 keep()

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, nll_loss
 
 from trainer.data import UNRATED, EncodedSolution, TrainingSequence, padded, seeded
+from trainer.last_layer import reads_only
 from trainer.model import RewardModel
 from trainer.trees import families, masked, plant
 
@@ -29,6 +30,7 @@ class Trained(nn.Module):
     def __init__(self, model: RewardModel, *, rows_apart: bool = False) -> None:
         super().__init__()
         self.model, self.network, self.heads = model, model.network, model.heads
+        self.spared: tuple[nn.Module, ...] = ()  # in a tuple: its weights are the network's, and not to be counted twice
         self.rating_rows: nn.Parameter | None = None
         if rows_apart:
             output = cast(nn.Linear, model.network.get_output_embeddings())
@@ -38,8 +40,10 @@ class Trained(nn.Module):
         self, batch: Sequence[TrainingSequence], *, language_model: bool, ratings: bool, seed: int = 0
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Return the summed losses of a batch; see `summed_losses`."""
-        rows = self.rating_rows
-        return summed_losses(self.model, batch, language_model=language_model, ratings=ratings, rows=rows, seed=seed)
+        spared = None if language_model else next(iter(self.spared), None)
+        return summed_losses(
+            self.model, batch, language_model=language_model, ratings=ratings, rows=self.rating_rows, seed=seed, spared=spared
+        )
 
     def only(self, *, language_model: bool, ratings: bool, adapters: bool) -> None:
         """Let only that have a gradient what these losses use; with adapters, nothing else of the network."""
@@ -68,17 +72,23 @@ def summed_losses(
     ratings: bool = True,
     rows: Tensor | None = None,
     seed: int = 0,
+    spared: nn.Module | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return the rating loss over the rated places, the next-token loss over the text and the heads' mean loss, all summed, in nats.
 
-    A soft label is aimed at by its cross-entropy, of which the negative log-likelihood of a rating is the case of certainty.
+    A soft label is aimed at by its cross-entropy, of which the negative log-likelihood of a rating is the case of certainty. `spared` is
+    a part of the network that need read the rated places alone, where there is no language-model loss.
     """
     device = model.network.device
-    flat_states, place = _states(model, batch, device=device)
+    run, place, width = _laid_out(model, batch, device=device)
     rating = token = heads = torch.zeros((), device=device)
+    rated = [one.classes != UNRATED for one in batch]
+    flat = np.concatenate([place(i, one.places[r]) for i, (one, r) in enumerate(zip(batch, rated, strict=True))])
+    few = 4 * len(flat) < len(batch) * width  # an outcome model rates nearly every place: there gathering costs more than it spares
+    row, column = (torch.from_numpy(one).to(device) for one in np.divmod(flat, width))
+    with reads_only(spared if few else None, (row, column)):
+        flat_states = run().flatten(0, 1)  # (B x T, D)
     if ratings:
-        rated = [one.classes != UNRATED for one in batch]
-        flat = np.concatenate([place(i, one.places[r]) for i, (one, r) in enumerate(zip(batch, rated, strict=True))])
         judged = flat_states[torch.from_numpy(flat).to(device)]  # (N, D)
         log_probabilities = model.rating_log_probabilities(judged, rows=rows)
         if any(one.soft is not None for one in batch):
@@ -104,15 +114,15 @@ def summed_losses(
     return rating, token, heads
 
 
-def _states(
+def _laid_out(
     model: RewardModel, batch: Sequence[TrainingSequence], *, device: torch.device
-) -> tuple[Tensor, Callable[[int, NDArray[np.integer]], NDArray[np.int64]]]:
-    """Run the batch and return its states (B x T, D), and where among them positions of a sequence lie."""
+) -> tuple[Callable[[], Tensor], Callable[[int, NDArray[np.integer]], NDArray[np.int64]], int]:
+    """Lay the batch out in rows; return what runs it (B, T, D), where in B x T positions of a sequence lie, and T."""
     groups = families(batch)
     if len(groups) == len(batch):  # nothing to share: attention stays causal, without a mask
         ids = torch.from_numpy(padded([one.encoded for one in batch], pad_id=model.tokenizer.pad_id)).to(device)  # (B, T)
         width = ids.shape[1]
-        return model.hidden_states(ids).flatten(0, 1), lambda i, positions: i * width + positions.astype(np.int64)
+        return lambda: model.hidden_states(ids), lambda i, positions: i * width + positions.astype(np.int64), width
     trees = [plant([batch[i] for i in group]) for group in groups]
     rows = {i: (row, number) for row, group in enumerate(groups) for number, i in enumerate(group)}
     laid_out = masked(trees, pad_id=model.tokenizer.pad_id)
@@ -123,7 +133,7 @@ def _states(
         row, number = rows[i]
         return row * width + trees[row].at(number, at)
 
-    return model.hidden_states(ids, positions=positions, seen=seen).flatten(0, 1), place
+    return lambda: model.hidden_states(ids, positions=positions, seen=seen), place, width
 
 
 @torch.no_grad()
@@ -139,8 +149,9 @@ def shares_beginnings(model: RewardModel) -> bool:
     was_training, device = model.network.training, model.network.device
     model.network.eval()
     try:
-        states, place = _states(model, batch, device=device)
-        alone = [_states(model, [one], device=device)[0] for one in batch]
+        run, place, _ = _laid_out(model, batch, device=device)
+        states = run().flatten(0, 1)
+        alone = [_laid_out(model, [one], device=device)[0]().flatten(0, 1) for one in batch]
         ours = [states[torch.from_numpy(place(i, np.arange(len(one))))] for i, one in enumerate(batch)]
         return all(torch.allclose(a, b, atol=1e-3 * float(b.abs().max())) for a, b in zip(ours, alone, strict=True))
     except (TypeError, ValueError, RuntimeError, AttributeError):  # how networks refuse a mask of four dimensions, or positions

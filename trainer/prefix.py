@@ -8,7 +8,6 @@ A network whose states a short cut changes is read without it.
 import copy
 import logging
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import cast
 
@@ -19,6 +18,7 @@ from torch import Tensor, nn
 from transformers import DynamicCache
 
 from trainer.data import EncodedSolution, buckets, padded
+from trainer.last_layer import last_feed_forward, reads_only
 from trainer.model import RewardModel
 from trainer.packing import attends_within_borders, check_packing, packed, packs
 
@@ -170,44 +170,6 @@ class Reader:
             self.shares = _same(plain.view(2, 2, -1)[torch.from_numpy(order)], states.view(2, 2, -1))
         except REFUSALS as error:
             log.debug("%s cannot go on from a copied cache: %s", type(self.model.network).__name__, error)
-
-
-def last_feed_forward(network: nn.Module) -> nn.Module | None:
-    """Find the feed-forward part of the last layer if all its weights are plain matrices, which read every position by itself."""
-    layers = getattr(network.base_model, "layers", None)
-    if not isinstance(layers, nn.ModuleList) or not len(layers):
-        return None
-    part = getattr(layers[-1], "mlp", None) or getattr(layers[-1], "feed_forward", None)
-    weighted = [one for one in part.modules() if next(one.parameters(recurse=False), None) is not None] if part is not None else []
-    return part if weighted and all(isinstance(one, nn.Linear) for one in weighted) else None
-
-
-@contextmanager
-def reads_only(part: nn.Module | None, at: tuple[Tensor, Tensor]) -> Iterator[None]:
-    """Let `part` see the positions `at` (rows, columns) of its input (B, T, D) alone; elsewhere its output is 0 and must not be read.
-
-    After the last feed-forward part no position hears of another. In a network of four layers this saves a sixth of the work.
-    """
-    if part is None:
-        yield
-        return
-    shape: list[int] = []
-
-    def narrow(_: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        shape[:] = inputs[0].shape[:2]
-        return (inputs[0][at], *inputs[1:])
-
-    def widen(_: nn.Module, __: tuple[Tensor, ...], output: Tensor) -> Tensor:
-        whole = output.new_zeros(*shape, output.shape[-1])
-        whole[at] = output
-        return whole
-
-    hooks = part.register_forward_pre_hook(narrow), part.register_forward_hook(widen)
-    try:
-        yield
-    finally:
-        for hook in hooks:
-            hook.remove()
 
 
 def _same(states: Tensor, others: Tensor) -> bool:

