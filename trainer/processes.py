@@ -4,6 +4,7 @@ Reads their environment; writes nothing. Every process orders the same batches a
 another what to do: only gradients, losses and the decision to save go between them.
 """
 
+import atexit
 import copy
 import os
 from collections.abc import Sequence
@@ -33,6 +34,7 @@ class Processes:
 
             state = PartialState(cpu=not torch.cuda.is_available(), timeout=WAIT)
             self.rank, self.device = state.process_index, state.device
+            atexit.register(state.destroy_process_group)  # else its threads, still waiting when Python ends, now and then abort the process
             self.sharded = os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true"
 
     @property

@@ -10,7 +10,7 @@ from django.core.management import CommandError, call_command
 
 from active_learning import judging, registry, reward_models, rounds, tasks
 from active_learning.models import ModelState, ModelVersion, Round, RoundState, Score, Selection, StepScores
-from annotation.models import Outcome, Project, Snapshot, Solution
+from annotation.models import Outcome, Problem, Project, Snapshot, Solution
 from tests import make
 from trainer import config, evaluate
 from trainer.evaluate import Comparison, Difference
@@ -45,11 +45,17 @@ def test_step_scores_are_kept_of_solutions_it_was_not_trained_on(world: Project,
         assert all(sum(row) == pytest.approx(1, abs=1e-4) for row in one.probabilities)
 
 
-def test_best_of_n_counts_test_problems_which_no_round_may_choose(world: Project) -> None:
-    planted = [make.problem(world, split="test") for _ in range(3)]
+def with_test_problems(project: Project) -> list[Problem]:
+    """Add three problems of the test split, each with a right and a wrong solution."""
+    planted = [make.problem(project, split="test") for _ in range(3)]
     for problem in planted:
         make.solution(problem, outcome="correct")
         make.solution(problem, outcome="wrong")
+    return planted
+
+
+def test_best_of_n_counts_test_problems_which_no_round_may_choose(world: Project) -> None:
+    planted = with_test_problems(world)
     ended = turn(world, size=100, globally=True)
     found = ended.model_version.metrics["best_of_n"]
     assert set(found["curves"]) == {"PRM", "majority", "PRM-weighted voting", "oracle", "mean"} and found["models"] == {"PRM": 1}
@@ -146,6 +152,7 @@ def test_a_worker_scores_the_steps_of_a_solution_once_however_often_it_is_asked(
 
 
 def test_an_orm_learns_from_grades_serves_beside_the_prm_and_chooses_nothing(world: Project) -> None:
+    with_test_problems(world)  # the two kinds may hold out different problems: these are apart from both
     prm = turn(world, size=0).model_version
     ended = turn(world, kind="orm")
     orm = ended.model_version
