@@ -2,14 +2,14 @@
 
 import os
 import shutil
-import time
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
-from playwright.sync_api import Browser, BrowserContext, Page, Request, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 ARGUMENTS = ["--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run"]
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -27,6 +27,37 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
+class Door:
+    """Stands before the live server: lets requests in, and once shut turns them away and knows when the last one has left."""
+
+    def __init__(self, app: Callable[..., Any]) -> None:
+        self.app, self.inside, self.is_open, self.left = app, 0, True, threading.Condition()
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterator[bytes]:
+        with self.left:
+            self.inside += self.is_open
+            is_let_in = self.is_open
+        if not is_let_in:
+            start_response("503 Service Unavailable", [("Content-Length", "0")])
+            return
+        try:
+            response = self.app(environ, start_response)
+            try:
+                yield from response
+            finally:
+                response.close()
+        finally:
+            with self.left:
+                self.inside -= 1
+                self.left.notify_all()
+
+    def shut(self) -> None:
+        """Wait for whoever is inside. A request that runs while the database is emptied would deadlock with it."""
+        with self.left:
+            self.is_open = False
+            assert self.left.wait_for(lambda: self.inside == 0, timeout=30), f"{self.inside} requests never ended"
+
+
 class Visitors:
     """Opens pages as one person or another, and notes what goes wrong in them."""
 
@@ -34,7 +65,6 @@ class Visitors:
         self.browser, self.url, self.settings = browser, url, settings
         self.contexts: list[BrowserContext] = []
         self.faults: list[str] = []
-        self.in_flight: dict[Page, set[Request]] = {}
 
     def __call__(self, person: User | None = None, path: str = "/", **options: Any) -> Page:
         """Open a page in a browser of its own, signed in."""
@@ -48,23 +78,11 @@ class Visitors:
         page = context.new_page()
         page.on("pageerror", lambda error: self.faults.append(f"{page.url} threw {error}"))
         page.on("console", lambda said: "Content Security Policy" in said.text and self.faults.append(f"{page.url}: {said.text}"))
-        asked = self.in_flight[page] = set()
-        page.on("request", lambda request: asked.add(request))
-        page.on("requestfinished", lambda request: asked.discard(request))
-        page.on("requestfailed", lambda request: asked.discard(request))
-        page.on("close", lambda closed: self.in_flight.pop(closed, None))  # what it asked is answered to nobody
         page.goto(self.url + path)
         return page
 
     def leave(self) -> None:
-        """Close all pages once the server has answered: a request still running would meet the emptying of the database."""
         for context in self.contexts:
-            context.route("**/*", lambda route: route.abort())
-            for page in context.pages:
-                until = time.monotonic() + 5
-                while self.in_flight.get(page) and time.monotonic() < until:
-                    page.wait_for_timeout(20)
-                page.goto("about:blank")  # a page that is left sends its last draft
             context.close()
 
     def sign_in(self, context: BrowserContext, person: User) -> None:
@@ -75,8 +93,19 @@ class Visitors:
 
 
 @pytest.fixture
-def visit(browser: Browser, live_server: Any, settings: Any) -> Iterator[Callable[..., Page]]:
+def door(live_server: Any) -> Iterator[Door]:
+    httpd = live_server.thread.httpd
+    door = Door(httpd.get_app())
+    httpd.set_app(door)
+    yield door
+    door.shut()
+    httpd.set_app(door.app)
+
+
+@pytest.fixture
+def visit(browser: Browser, live_server: Any, door: Door, settings: Any) -> Iterator[Callable[..., Page]]:
     visitors = Visitors(browser, live_server.url, settings)
     yield visitors
+    door.shut()
     visitors.leave()
     assert visitors.faults == []
