@@ -1,4 +1,4 @@
-"""The schema of the loop: ModelVersion -> Score, StepScores -> Selection, driven by Round.
+"""The schema of the loop: ModelVersion -> ScoreShard -> Score -> Selection, driven by Round, started by Schedule.
 
 A run (training, scoring, selecting) is a row with state, heartbeat, attempt and token; Celery only rings the bell.
 """
@@ -26,14 +26,31 @@ class ModelState(models.TextChoices):
 class RoundState(models.TextChoices):
     QUEUED = "queued"
     TRAINING = "training"
+    GENERATING = "generating"
     SCORING = "scoring"
     SELECTING = "selecting"
+    PROPOSED = "proposed"  # selected; a person looks it through and publishes it
     PUBLISHED = "published"
     FAILED = "failed"
     CANCELLED = "cancelled"
 
 
-UNFINISHED = ["queued", "training", "scoring", "selecting"]
+UNFINISHED = ["queued", "training", "generating", "scoring", "selecting", "proposed"]
+
+
+class StageName(models.TextChoices):
+    TRAIN = "train"
+    JUDGE = "judge"
+    GENERATE = "generate"
+    SCORE = "score"
+    SELECT = "select"
+    PUBLISH = "publish"
+
+
+class ShardState(models.TextChoices):
+    OPEN = "open"
+    RUNNING = "running"
+    DONE = "done"
 
 
 class ModelVersion(models.Model):
@@ -59,6 +76,9 @@ class ModelVersion(models.Model):
     champion = models.BooleanField(default=False)
     # Who put it into service or kept it out, and why: registry.decide and registry.promote write it. Empty: not judged yet.
     decision = models.JSONField(default=dict)
+    # Where its scores lie once their partition was dropped: a file relative to STEPMARK_HOME and its hash.
+    scores_file = models.CharField(max_length=500, blank=True)
+    scores_sha256 = models.CharField(max_length=64, blank=True)
     created_at = models.DateTimeField(db_default=Now())
     ready_at = models.DateTimeField(null=True)
 
@@ -92,12 +112,44 @@ class Score(models.Model):
     score = models.FloatField()  # product over steps of p(neutral) + p(positive)
     first_weak_step = models.SmallIntegerField(null=True)
     outcome = models.CharField(max_length=8)
+    entropy = models.FloatField(null=True)  # nats, of where the first mistake is
+    # With uncertainty heads: of the steps up to the first predicted mistake, the least max(mean, 1 - mean) and the greatest deviation.
+    confidence = models.FloatField(null=True)
+    deviation = models.FloatField(null=True)
+    prefix = models.BigIntegerField(null=True)  # hash of the steps up to the first doubtful one: solutions that share it teach the same
 
     class Meta:
         indexes = [
             # The selection: the most convincing wrong answers of a problem.
             models.Index(F("problem"), F("score").desc(), name="score_wrong", condition=Q(outcome="wrong")),
         ]
+
+
+class ScoreShard(models.Model):
+    """A range of solutions that one worker scores with one model version: copied and marked done in one transaction, under its token."""
+
+    model_version = models.ForeignKey(ModelVersion, on_delete=models.CASCADE, db_index=False)
+    number = models.PositiveIntegerField()
+    first_solution = models.BigIntegerField()
+    last_solution = models.BigIntegerField()
+    n_solutions = models.PositiveIntegerField()
+    state = models.CharField(max_length=8, choices=ShardState, default=ShardState.OPEN)
+    attempt = models.PositiveSmallIntegerField(default=0)
+    token = models.PositiveIntegerField(default=0)
+    worker = models.CharField(max_length=200, blank=True)
+    failure = models.TextField(blank=True)
+    heartbeat_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(name="shard_number", fields=["model_version", "number"]),
+            models.CheckConstraint(name="shard_range", condition=Q(first_solution__lte=F("last_solution"))),
+            one_of("shard_state", "state", ShardState),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.model_version} shard {self.number}"
 
 
 class StepScores(models.Model):
@@ -114,21 +166,24 @@ class StepScores(models.Model):
 
 
 class Round(models.Model):
-    """One turn of the loop: train -> score -> select -> publish."""
+    """One turn of the loop: train -> judge -> generate -> score -> select -> publish."""
 
     project = models.ForeignKey(Project, on_delete=models.PROTECT)
     generation = models.PositiveSmallIntegerField()
     model_version = models.ForeignKey(ModelVersion, null=True, on_delete=models.PROTECT)
     batch = models.ForeignKey(Batch, null=True, on_delete=models.PROTECT)
-    strategy = models.CharField(max_length=40)
+    strategy = models.CharField(max_length=40)  # the name of params["recipe"], which strategies.Recipe reads
     params = models.JSONField(default=dict)
     seed = models.BigIntegerField(default=0)
     state = models.CharField(max_length=10, choices=RoundState, default=RoundState.QUEUED)
     failure = models.TextField(blank=True)
     progress = models.JSONField(default=dict)
     heartbeat_at = models.DateTimeField(null=True)
-    attempt = models.PositiveSmallIntegerField(default=0)
+    attempt = models.PositiveSmallIntegerField(default=0)  # at the present stage; RoundStage keeps those that are over
     token = models.PositiveIntegerField(default=0)
+    # What the selection was made from, as a file relative to STEPMARK_HOME: with the recipe and the seed it gives the same selection again.
+    candidates_file = models.CharField(max_length=500, blank=True)
+    candidates_sha256 = models.CharField(max_length=64, blank=True)
     created_at = models.DateTimeField(db_default=Now())
     finished_at = models.DateTimeField(null=True)
 
@@ -142,21 +197,51 @@ class Round(models.Model):
         return f"{self.project.slug} round {self.generation}"
 
 
+class RoundStage(models.Model):
+    """One attempt at one stage of a round: how long it took, what it said, how it ended."""
+
+    round = models.ForeignKey(Round, on_delete=models.CASCADE, related_name="stages")
+    name = models.CharField(max_length=8, choices=StageName)
+    attempt = models.PositiveSmallIntegerField()
+    began_at = models.DateTimeField(db_default=Now())
+    ended_at = models.DateTimeField(null=True)
+    failure = models.TextField(blank=True)
+    log = models.JSONField(default=list)  # [ISO time, what was said]
+
+    class Meta:
+        constraints = [one_of("round_stage_name", "name", StageName)]
+        ordering = ["pk"]
+
+
 class Selection(models.Model):
-    """One solution a round chose, and why."""
+    """One solution a round chose, and why. What a manager takes out of a proposal stays here: the choice can be replayed."""
 
     round = models.ForeignKey(Round, on_delete=models.CASCADE)
     solution = models.ForeignKey(Solution, on_delete=models.PROTECT)
     rank = models.PositiveIntegerField()
+    part = models.CharField(max_length=40, blank=True)  # the strategy of the recipe that took it
     score = models.FloatField(null=True)  # null: chosen without a model
     step_scores = ArrayField(models.FloatField(), default=list)  # p(neutral) + p(positive) of each step
     reason = models.CharField(max_length=200)
+    is_dropped = models.BooleanField(default=False)
 
     class Meta:
         constraints = [
             models.UniqueConstraint(name="selection_once", fields=["round", "solution"]),
             models.UniqueConstraint(name="selection_rank", fields=["round", "rank"]),
         ]
+
+
+class Schedule(models.Model):
+    """When a project's rounds start by themselves and what they choose; the clauses by labels and hours stand on the project."""
+
+    project = models.OneToOneField(Project, on_delete=models.CASCADE)
+    is_on = models.BooleanField(default=True)
+    daily_at = models.TimeField(null=True, blank=True)  # UTC; null: not by the time of day
+    recipe = models.JSONField(default=dict)  # strategies.Recipe; empty: the project's size, convincing wrong answers
+    generate = models.JSONField(default=dict)  # generation's settings; empty: no new solutions are sampled
+    note = models.CharField(max_length=300, blank=True)  # what stood in the way of the last round that was due
+    noted_at = models.DateTimeField(null=True)
 
 
 class Worker(models.Model):

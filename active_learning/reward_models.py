@@ -1,8 +1,8 @@
-"""A project's reward models: train a version, score every solution with it, keep its scores in a partition.
+"""A project's reward models: train a version on a snapshot of the labels, keep its folder, load it again.
 
-Reads snapshots and solutions; writes ModelVersion, Score and the folders under STEPMARK_HOME/models. Imports `trainer` inside functions:
-the web process must never load torch. Knows no rounds: whoever runs a version passes `say`, which hears of progress and may raise
-to stop, and `fence`, which must hold whenever something is written. Which version serves is decided in `registry`.
+Reads snapshots and solutions; writes ModelVersion and the folders under STEPMARK_HOME/models. Imports `trainer` inside functions: the web
+process must never load torch. Knows no rounds: whoever runs a version passes `say`, which hears of progress and may raise to stop, and
+`fence`, which must hold whenever something is written. What it says of solutions is work for `scoring`, which one serves for `registry`.
 """
 
 import os
@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import Exists, F, Max, OuterRef, QuerySet
 from django.db.models.functions import Now
 
-from active_learning.models import UNFINISHED, ModelKind, ModelState, ModelVersion, Score
+from active_learning.models import UNFINISHED, ModelKind, ModelState, ModelVersion
 from annotation import export
 from annotation.models import Annotation, Outcome, Project, Snapshot, Solution, Split
 from trainer.config import TINY, BadBase, BadConfig, TrainConfig, check_base
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from trainer.score import RewardModel
     from trainer.train import TrainedModel
 
-SCORE_CHUNK = 4096  # solutions scored and copied per transaction: what a killed run loses at most
 UNLABELED = 20_000  # unlabeled solutions offered to the language-model stage
 GRADED = 100_000  # graded solutions an ORM learns from at most; the paper's had 100 a problem
 PRESETS: dict[str, dict[str, Any]] = {
@@ -263,62 +262,6 @@ def listener(say: Say, *, stage: str | None = None) -> Callable[["Progress"], No
     return lambda now: say(stage or now.stage, now.done, now.total, now.seconds_left, now.loss)
 
 
-# --- scoring ------------------------------------------------------------------------------------------------------------------
-
-
-def score(version: ModelVersion, *, say: Say, fence: Fence) -> None:
-    """Score every readable solution into the version's partition, from where a killed run stopped.
-
-    Rows are copied into a table of their own, indexed, and attached when complete: readers never see half of it, nor wait. A version that
-    was scored before gets the solutions loaded since.
-    """
-    project, table = version.project, partition(version)
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT inhrelid FROM pg_inherits WHERE inhrelid = to_regclass(%s)", [table])
-        if is_attached := bool(cursor.fetchone()):  # only a whole table is attached
-            last, scored_before = 0, Score.objects.filter(model_version=version, solution=OuterRef("pk"))
-            left = readable_solutions(project).filter(~Exists(scored_before))
-        else:
-            cursor.execute(f"CREATE TABLE IF NOT EXISTS {table} (LIKE active_learning_score)")
-            cursor.execute(f"SELECT coalesce(max(solution_id), 0) FROM {table}")
-            last, left = cursor.fetchone()[0], readable_solutions(project)
-    total = left.count()
-    if is_attached and not total:
-        return
-    done = left.filter(pk__lte=last).count()
-    model = load(version)
-    while rows := _chunk(left, after=last):
-        scored = list(_score_chunk(model, rows, say=say, done=done, total=total))
-        with transaction.atomic(), connection.cursor() as cursor:
-            fence()  # takes the row lock, so that nobody else copies the same chunk before this commit
-            columns = "model_version_id, solution_id, problem_id, score, first_weak_step, outcome"
-            with cursor.copy(f"COPY {table} ({columns}) FROM STDIN") as copy:
-                for row in scored:
-                    copy.write_row((version.pk, *row))
-        last, done = rows[-1][0], done + len(rows)
-    if is_attached:
-        return
-    with transaction.atomic(), connection.cursor() as cursor:
-        fence()
-        cursor.execute(f"ALTER TABLE {table} ADD PRIMARY KEY (model_version_id, solution_id)")
-        cursor.execute(f"CREATE INDEX ON {table} (problem_id, score DESC) WHERE outcome = 'wrong'")
-        # The check spares ATTACH its search for rows of other versions.
-        cursor.execute(f"ALTER TABLE {table} ADD CONSTRAINT {table}_version CHECK (model_version_id = {version.pk})")
-        cursor.execute(f"ALTER TABLE active_learning_score ATTACH PARTITION {table} FOR VALUES IN ({version.pk})")
-        cursor.execute(f"ALTER TABLE {table} DROP CONSTRAINT {table}_version")
-    with connection.cursor() as cursor:
-        cursor.execute(f"ANALYZE {table}")
-
-
-def step_scores(version: ModelVersion, solution_ids: list[int], *, say: Say) -> dict[int, list[float]]:
-    """Return p(neutral) + p(positive) of each step of some solutions."""
-    from trainer.score import score_solutions
-
-    rows = readable_solutions(version.project, pk__in=solution_ids).values_list("pk", "problem_id", "problem__statement", "steps")
-    scores = score_solutions(load(version), map(trainer_solution, rows), progress=listener(say))
-    return {int(one.key): (1.0 - one.probabilities[:, 0]).astype(float).round(6).tolist() for one in scores}
-
-
 def load(version: ModelVersion) -> "RewardModel":
     """Load a ready version's model. Raises ModelUnusable if its folder is gone or damaged."""
     from trainer.score import load_prm, on_fastest_device
@@ -327,27 +270,6 @@ def load(version: ModelVersion) -> "RewardModel":
         return on_fastest_device(load_prm(Path(settings.STEPMARK_HOME) / version.artifact))
     except (BadBase, OSError, ValueError) as error:
         raise ModelUnusable(f"Model {version.number} cannot be loaded: {error}") from error
-
-
-def partition(version: ModelVersion) -> str:
-    """Return the table that holds this version's scores."""
-    return f"active_learning_score_{version.pk}"
-
-
-def _chunk(left: QuerySet[Solution], *, after: int) -> list[tuple[int, int, str, str, list[str]]]:
-    rows = left.filter(pk__gt=after).order_by("pk")
-    return list(rows.values_list("pk", "problem_id", "outcome", "problem__statement", "steps")[:SCORE_CHUNK])
-
-
-def _score_chunk(
-    model: "RewardModel", rows: list[Any], *, say: Say, done: int, total: int
-) -> Iterator[tuple[int, int, float, int | None, str]]:
-    from trainer.score import first_weak_step, score_solutions
-
-    solutions = [trainer_solution((key, problem, statement, steps)) for key, problem, _, statement, steps in rows]
-    scores = score_solutions(model, solutions, progress=lambda progress: say("scoring", done + progress.done, total, None))
-    for (key, problem, outcome, *_), one in zip(rows, scores, strict=True):
-        yield key, problem, float(one.score), first_weak_step(one.probabilities, threshold=model.threshold), outcome
 
 
 # --- what is said of a version ------------------------------------------------------------------------------------------------

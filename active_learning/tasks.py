@@ -6,7 +6,7 @@ from celery import shared_task
 from celery.signals import worker_ready
 from django.db import connection
 
-from active_learning import judging, registry, rounds
+from active_learning import judging, registry, rounds, schedules, scoring
 
 
 @shared_task
@@ -21,7 +21,13 @@ def sweep() -> list[int]:
 
 @shared_task
 def start_due_rounds() -> list[int]:
-    return [started.pk for started in rounds.start_due_rounds()]
+    return [started.pk for started in schedules.start_due_rounds()]
+
+
+@shared_task
+def score_shards(version_id: int) -> int:
+    """Take part in a scoring that a round waits for."""
+    return scoring.help_score(registry.by_id(version_id))
 
 
 @shared_task

@@ -2,20 +2,27 @@
 
 from django.urls import path
 
-from active_learning import views
+from active_learning.views import models as model_views
+from active_learning.views import rounds as round_views
 
 urlpatterns = [
-    path("", views.loop, name="loop"),
-    path("start/", views.start_round, name="start-round"),
-    path("<int:generation>/cancel/", views.cancel_round, name="cancel-round"),
+    path("", round_views.loop, name="loop"),
+    path("all/", round_views.all_rounds, name="rounds"),
+    path("start/", round_views.start_round, name="start-round"),
+    path("compose/", round_views.compose, name="compose"),
+    path("schedule/", round_views.schedule, name="schedule"),
+    path("<int:round_id>/", round_views.one_round, name="round"),
+    path("<int:round_id>/publish/", round_views.publish_round, name="publish-round"),
+    path("<int:round_id>/cancel/", round_views.cancel_round, name="cancel-round"),
+    path("<int:round_id>/replay/", round_views.replay_round, name="replay-round"),
 ]
 models = [
-    path("", views.models, name="models"),
-    path("compare/", views.compare_models, name="compare-models"),
-    path("roll-back/", views.roll_back, name="roll-back"),
-    path("<int:number>/", views.model, name="model"),
-    path("<int:number>/promote/", views.promote, name="promote"),
-    path("<int:number>/download/", views.download_model, name="download-model"),
-    path("<int:number>/solutions/", views.find_solution, name="find-solution"),
-    path("<int:number>/solutions/<int:solution_id>/", views.solution, name="solution"),
+    path("", model_views.models, name="models"),
+    path("compare/", model_views.compare_models, name="compare-models"),
+    path("roll-back/", model_views.roll_back, name="roll-back"),
+    path("<int:number>/", model_views.model, name="model"),
+    path("<int:number>/promote/", model_views.promote, name="promote"),
+    path("<int:number>/download/", model_views.download_model, name="download-model"),
+    path("<int:number>/solutions/", model_views.find_solution, name="find-solution"),
+    path("<int:number>/solutions/<int:solution_id>/", model_views.solution, name="solution"),
 ]

@@ -32,7 +32,7 @@ app.conf.update(
     broker_connection_retry_on_startup=True,
     task_ignore_result=True,
     task_default_queue="default",
-    task_routes={"active_learning.tasks.run_round": {"queue": "gpu"}},
+    task_routes={f"active_learning.tasks.{name}": {"queue": "gpu"} for name in ("run_round", "score_shards")},
     worker_prefetch_multiplier=1,
     worker_hijack_root_logger=False,
     worker_redirect_stdouts=False,

@@ -149,16 +149,16 @@ def prepare(*, demonstration: bool) -> bool:
     embedded_postgres.join_if_wanted()
     django.setup()
     call_command("migrate", verbosity=0)
-    from active_learning import experiment
+    from active_learning.demonstration import found_demonstration
 
-    return demonstration and experiment.found_demonstration()
+    return demonstration and found_demonstration()
 
 
 def announce(address: str) -> None:
-    from active_learning import experiment
+    from active_learning import demonstration
 
     print(f"\nStepmark is at {address}\n")
-    for person, what, link in experiment.sign_in_links(address):
+    for person, what, link in demonstration.sign_in_links(address):
         print(f"  {person:5} {what:20} {link}")
     print("\nEach link signs in once. Ctrl-C stops everything; the data stays.\n", flush=True)
 

@@ -8,7 +8,9 @@ from collections.abc import Callable
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import User
 from django.db import connection
+from django.db.models.functions import Now
 
+from active_learning.models import ModelVersion, Round, Selection
 from annotation.ingest import digest
 from annotation.models import Batch, Membership, Problem, Project, Role, Solution
 
@@ -70,6 +72,31 @@ def batch(of: Project, chosen: list[Solution], **options: object) -> Batch:
     from annotation import queue
 
     return queue.open_batch(of, [queue.Chosen(solution_id=one.pk) for one in chosen], **options)
+
+
+def version(of: Project, number: int, **fields: object) -> ModelVersion:
+    """Put a trained reward model into the table; no files belong to it."""
+    metrics = {"step_auc": 0.8, "log_loss": 0.4, "base_rate_log_loss": 0.5, "first_mistake": {"f1": 0.3}, "threshold": 0.5}
+    told = {"base": "tiny", "state": "ready", "sha256": "ab" * 32, "ready_at": Now(), "metrics": metrics}
+    return ModelVersion.objects.create(project=of, number=number, **(told | fields))
+
+
+def round_of(of: Project, chosen: dict[str, list[Solution]], *, generation: int = 0, state: str = "published", **fields: object) -> Round:
+    """Make a round that chose solutions, by part, each step of them right with 0.9, 0.4, 0.9; a published one opens their batch."""
+    parts = [[name, len(those) / sum(map(len, chosen.values()))] for name, those in chosen.items()]
+    size = sum(map(len, chosen.values()))
+    params = {"recipe": {"parts": parts, "size": size, "per_problem": 2, "is_diverse": False, "is_stratified": False}, "size": size,
+              "kind": "prm", "train": True}  # fmt: skip
+    params |= fields.pop("params", {})
+    solutions = [(one, part) for part, those in chosen.items() for one in those]
+    opened = batch(of, [one for one, _ in solutions], generation=generation) if state == "published" else None
+    strategy = parts[0][0] if len(parts) == 1 else "mix"
+    made = Round.objects.create(project=of, generation=generation, strategy=strategy, params=params, state=state, batch=opened, **fields)
+    Selection.objects.bulk_create(
+        Selection(round=made, solution=one, rank=rank, part=part, score=0.324, step_scores=[0.9, 0.4, 0.9], reason=f"taken by {part}")
+        for rank, (one, part) in enumerate(solutions, start=1)
+    )
+    return made
 
 
 def at_once(acts: list[Callable[[], object]]) -> list[object]:

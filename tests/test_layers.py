@@ -14,7 +14,7 @@ EDGES = sorted(
         "annotation/views/*.py",
         "annotation/api.py",
         "annotation/tasks.py",
-        "active_learning/views.py",
+        "active_learning/views/*.py",
         "active_learning/tasks.py",
         "*/management/commands/*.py",
     )

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from active_learning import experiment
+from active_learning import demonstration
 from annotation.models import Project
 
 
@@ -27,8 +27,8 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def world(db, home: Path, quick: None, monkeypatch: pytest.MonkeyPatch) -> Project:
-    monkeypatch.setattr(experiment, "N_PROBLEMS", 12)
-    monkeypatch.setattr(experiment, "N_SOLUTIONS", 4)
-    monkeypatch.setattr(experiment, "N_LABELED", 20)
-    monkeypatch.setattr(experiment, "N_BATCH", 5)
-    return experiment.make_demonstration()
+    monkeypatch.setattr(demonstration, "N_PROBLEMS", 12)
+    monkeypatch.setattr(demonstration, "N_SOLUTIONS", 4)
+    monkeypatch.setattr(demonstration, "N_LABELED", 20)
+    monkeypatch.setattr(demonstration, "N_BATCH", 5)
+    return demonstration.make_demonstration()

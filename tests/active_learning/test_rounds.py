@@ -6,8 +6,9 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
 
-from active_learning import experiment, reward_models, rounds
-from active_learning.models import ModelState, ModelVersion, Round, RoundState, Score, Selection
+from active_learning import demonstration, reward_models, rounds
+from active_learning.models import ModelState, ModelVersion, Round, RoundStage, RoundState, Score, Selection
+from active_learning.rounds import running, starting, states
 from annotation import ingest
 from annotation.models import Batch, Outcome, Problem, Project, Solution, Task
 from tests import make
@@ -27,7 +28,7 @@ def test_the_demonstration_has_problems_labels_and_a_first_batch(world: Project)
 
 def test_making_the_demonstration_twice_changes_nothing(world: Project) -> None:
     before = Solution.objects.count(), Task.objects.count(), Batch.objects.count()
-    experiment.make_demonstration()
+    demonstration.make_demonstration()
     assert (Solution.objects.count(), Task.objects.count(), Batch.objects.count()) == before
 
 
@@ -121,6 +122,7 @@ def test_no_wrong_answers_left_is_said(world: Project) -> None:
     ended = turn(world)
     assert ended.state == RoundState.FAILED
     assert "has a wrong answer" in ended.failure
+    assert RoundStage.objects.get(round=ended, name="select").failure == ended.failure
 
 
 def test_a_second_round_is_refused_while_one_is_unfinished(world: Project) -> None:
@@ -130,7 +132,7 @@ def test_a_second_round_is_refused_while_one_is_unfinished(world: Project) -> No
 
 
 def test_a_running_model_beats_and_says_how_far_it_is(world: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rounds, "HEARTBEAT_SECONDS", 0)
+    monkeypatch.setattr(running, "HEARTBEAT_SECONDS", 0)
     started, seen = rounds.start(world, ring=False), []
 
     def look(*_: object) -> None:
@@ -169,69 +171,23 @@ def test_a_worker_given_up_for_dead_publishes_nothing(world: Project) -> None:
     assert ModelVersion.objects.filter(project=world).count() == 1
 
 
-def test_a_killed_scoring_goes_on_where_it_stopped(world: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reward_models, "SCORE_CHUNK", 10)
-    started = rounds.start(world, size=3, ring=False)
-    copied = []
-
-    class Killed(Exception):
-        pass
-
-    whole = reward_models._score_chunk
-
-    def killed_on_the_third(model, rows, **options):
-        if len(copied) == 2:
-            raise Killed
-        copied.append(rows)
-        return whole(model, rows, **options)
-
-    monkeypatch.setattr(reward_models, "_score_chunk", killed_on_the_third)
-    assert rounds.run(started.pk).state == RoundState.SCORING
-    again = []
-    monkeypatch.setattr(reward_models, "_score_chunk", lambda model, rows, **options: again.append(rows) or whole(model, rows, **options))
-    ended = rounds.run(started.pk)
-    assert ended.state == RoundState.PUBLISHED
-    assert again[0][0][0] > copied[-1][-1][0]
-    assert Score.objects.filter(model_version=ended.model_version).count() == Solution.objects.filter(problem__project=world).count()
-
-
 def test_the_sweeper_rings_again_and_gives_up_after_three_attempts(world: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     rung: list[int] = []
-    monkeypatch.setattr(rounds, "ring_bell", rung.append)
+    monkeypatch.setattr(starting, "ring_bell", rung.append)
     started = rounds.start(world, ring=False)
     assert rounds.sweep() == rung == [started.pk]
-    Round.objects.filter(pk=started.pk).update(attempt=rounds.ATTEMPTS)
+    Round.objects.filter(pk=started.pk).update(attempt=states.ATTEMPTS)
     assert rounds.sweep() == []
     started.refresh_from_db()
     assert started.state == RoundState.FAILED and "lost 3 times" in started.failure
 
 
 def test_a_round_in_hand_is_left_alone_by_the_sweeper(world: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rounds, "ring_bell", lambda _: pytest.fail("rang for a round in hand"))
+    monkeypatch.setattr(starting, "ring_bell", lambda _: pytest.fail("rang for a round in hand"))
     started = rounds.start(world, ring=False)
     with connection.cursor() as cursor:
         cursor.execute("UPDATE active_learning_round SET heartbeat_at = now(), attempt = 1 WHERE id = %s", [started.pk])
     assert rounds.sweep() == []
-
-
-def test_enough_new_labels_start_a_round(world: Project) -> None:
-    Project.objects.update(retrain_every_labels=10_000)
-    assert rounds.start_due_rounds() == []
-    Project.objects.update(retrain_every_labels=10)
-    assert [one.project for one in rounds.start_due_rounds()] == [world]
-    assert rounds.start_due_rounds() == []
-
-
-def test_the_clock_starts_a_round_only_if_there_is_a_new_label(world: Project) -> None:
-    Project.objects.update(retrain_every_labels=None, retrain_every_hours=2)
-    first = rounds.start_due_rounds()
-    assert len(first) == 1
-    rounds.cancel(world, first[0].generation)
-    Round.objects.filter(pk=first[0].pk).update(created_at="2020-01-01T00:00Z")
-    assert len(rounds.start_due_rounds()) == 1  # the labels are newer than that
-    last = Round.objects.latest("pk")
-    rounds.cancel(world, last.generation)
-    assert rounds.start_due_rounds() == []
 
 
 def test_the_same_seed_draws_the_same_first_batch(db, home: Path) -> None:
@@ -246,6 +202,162 @@ def test_the_same_seed_draws_the_same_first_batch(db, home: Path) -> None:
         ended = turn(project, strategy=rounds.UNIFORM, size=8, seed=7)
         chosen.append([one.solution.final_answer for one in Selection.objects.filter(round=ended).order_by("rank")])
     assert chosen[0] == chosen[1] and len(chosen[0]) == 8
+
+
+def stages(ended: Round) -> list[tuple[str, int, str]]:
+    return list(ended.stages.values_list("name", "attempt", "failure"))
+
+
+def test_every_stage_leaves_its_duration_and_what_it_said(world: Project) -> None:
+    ended = turn(world, size=4)
+    assert stages(ended) == [(name, 1, "") for name in ("train", "judge", "score", "select", "publish")]
+    assert all(one.ended_at >= one.began_at for one in ended.stages.all())
+    said = [text for one in ended.stages.all() for _, text in one.log]
+    assert "PRM model 1 is ready" in said[0] and "It is the first of its kind." in said[1]
+    assert "Model 1 has scored 48 solutions." in said and said[-1].startswith("4 of ")
+
+
+def test_a_stage_that_broke_off_is_tried_again_and_those_before_it_are_not(world: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    started, whole = rounds.start(world, size=4, ring=False), running.selecting.select
+
+    def breaks(*args: object, **options: object) -> None:
+        raise OSError("the disk was gone")
+
+    monkeypatch.setattr(running.selecting, "select", breaks)
+    assert rounds.run(started.pk).state == RoundState.SELECTING
+    monkeypatch.setattr(running.selecting, "select", whole)
+    ended = rounds.run(started.pk)
+    assert ended.state == RoundState.PUBLISHED
+    assert stages(ended) == [
+        ("train", 1, ""), ("judge", 1, ""), ("score", 1, ""), ("select", 1, "the disk was gone"), ("select", 2, ""), ("publish", 1, ""),
+    ]  # fmt: skip
+    assert ModelVersion.objects.filter(project=world).count() == 1
+
+
+def test_a_stage_is_tried_three_times_however_often_those_before_it_were(world: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    started = rounds.start(world, size=4, ring=False)
+    trained, tries = reward_models.train, []
+
+    def breaks(*args: object, **options: object) -> None:
+        tries.append(args)
+        raise OSError("the disk was gone")
+
+    monkeypatch.setattr(reward_models, "train", lambda *args, **options: breaks() if len(tries) < 2 else trained(*args, **options))
+    monkeypatch.setattr(running.selecting, "select", breaks)
+    for _ in range(5):
+        assert rounds.run(started.pk).state in (RoundState.TRAINING, RoundState.SELECTING, RoundState.FAILED)
+    ended = Round.objects.get(pk=started.pk)
+    assert ended.state == RoundState.FAILED and "the disk was gone" in ended.failure
+    assert [name for name, _, failure in stages(ended) if failure] == ["train"] * 2 + ["select"] * 3
+
+
+def test_a_worker_lost_in_the_middle_of_a_stage_is_written_into_its_log(world: Project) -> None:
+    started = rounds.start(world, strategy=rounds.UNIFORM, size=2, ring=False)
+    RoundStage.objects.create(round=started, name="select", attempt=1)
+    rounds.run(started.pk)
+    assert stages(started)[0] == ("select", 1, "Its worker was lost.")
+
+
+def test_any_round_is_replayed_to_the_same_selection_byte_for_byte(world: Project) -> None:
+    for strategy in ("explore", "entropy:0.5,convincing_rest:0.5", "uniform"):
+        ended = turn(world, strategy=strategy, size=5, seed=3)
+        assert ended.failure == ""
+        Score.objects.all().delete()  # neither the scores nor the pool as it is now are asked
+        Solution.objects.filter(selection__round=ended).update(withdrawn_at="2026-01-01T00:00Z")
+        replayed = rounds.replay(world, ended.pk)
+        assert replayed.same and "the same 5 solutions" in replayed.said, replayed.said
+
+
+def test_a_selection_that_was_tampered_with_is_not_replayed_as_the_same(world: Project, home: Path) -> None:
+    ended = turn(world, strategy=rounds.UNIFORM, size=5)
+    Selection.objects.filter(round=ended, rank=2).update(reason="because")
+    assert "another selection" in rounds.replay(world, ended.pk).said
+    (home / ended.candidates_file).write_bytes(b"something else")
+    assert "restore it from a backup" in rounds.replay(world, ended.pk).said
+    (home / ended.candidates_file).unlink()
+    assert "cannot be read" in rounds.replay(world, ended.pk).said
+
+
+def test_the_replay_command_goes_through_every_batch(world: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    turn(world, strategy=rounds.UNIFORM, size=3)
+    call_command("replay", "--project", world.slug)
+    assert [line.split(" the same ")[0] for line in capsys.readouterr().out.splitlines()] == [
+        f"Round {n}: Choosing again gives" for n in (0, 1)
+    ]
+    with pytest.raises(CommandError, match="No round of generation 9"):
+        call_command("replay", "--project", world.slug, "--generation", "9")
+
+
+def test_a_reviewed_round_waits_and_publishes_what_a_person_left(world: Project) -> None:
+    olga = make.olga(world)
+    make.solutions(world, 6)
+    proposed = turn(world, size=6, review=True)
+    assert proposed.state == RoundState.PROPOSED and proposed.batch is None
+    assert rounds.sweep() == [], "nobody is to run what waits for a person"
+    assert rounds.run(proposed.pk).state == RoundState.PROPOSED
+    with pytest.raises(rounds.RoundRefused, match="waits to be looked through"):
+        rounds.start(world, ring=False)
+    leave_out = Selection.objects.get(round=proposed, rank=1).solution_id
+    ended = rounds.publish(world, proposed.pk, dropped=[leave_out], actor=olga)
+    assert ended.state == RoundState.PUBLISHED
+    assert Task.objects.filter(batch=ended.batch).count() == 5
+    assert not Task.objects.filter(batch=ended.batch, solution=leave_out).exists()
+    assert Selection.objects.filter(round=ended).count() == 6, "what was chosen stays written down"
+    assert rounds.replay(world, ended.pk).same
+    with pytest.raises(rounds.RoundRefused, match="is published: only a proposal"):
+        rounds.publish(world, proposed.pk, actor=olga)
+
+
+def test_a_proposal_leaves_out_what_was_withdrawn_meanwhile_and_is_refused_when_nothing_is_left(world: Project) -> None:
+    olga = make.olga(world)
+    proposed = turn(world, strategy=rounds.UNIFORM, size=3, review=True)
+    chosen = list(Selection.objects.filter(round=proposed).order_by("rank").values_list("solution_id", flat=True))
+    with pytest.raises(rounds.RoundRefused, match="Nothing is left to publish"):
+        rounds.publish(world, proposed.pk, dropped=chosen, actor=olga)
+    assert not Selection.objects.filter(round=proposed, is_dropped=True).exists(), "a refused publishing changes nothing"
+    Solution.objects.filter(pk=chosen[0]).update(withdrawn_at="2026-01-01T00:00Z")
+    ended = rounds.publish(world, proposed.pk, actor=olga)
+    assert set(Task.objects.filter(batch=ended.batch).values_list("solution_id", flat=True)) == set(chosen[1:])
+
+
+def test_a_discarded_proposal_queues_nothing_and_frees_the_way(world: Project) -> None:
+    proposed = turn(world, strategy=rounds.UNIFORM, size=3, review=True)
+    rounds.cancel(world, proposed.generation)
+    assert rounds.start(world, ring=False).generation == proposed.generation
+
+
+def test_less_than_was_asked_for_is_said(world: Project) -> None:
+    ended = turn(world, strategy=rounds.UNIFORM, size=5000, globally=True)
+    n_left = Selection.objects.filter(round=ended).count()
+    assert ended.params["short"] == f"Asked for 5,000, only {n_left} fit the recipe."
+    assert ended.params["short"] in rounds.describe(ended)
+
+
+def test_the_first_selector_stays_as_the_frozen_control_of_later_rounds(world: Project) -> None:
+    make.solutions(world, 12)
+    turn(world, size=3)
+    second = turn(world, strategy="convincing:0.5,uniform:0.25,control:0.25", size=4, globally=True)
+    assert second.params["control"] == 1
+    parts = set(Selection.objects.filter(round=second).values_list("part", flat=True))
+    assert parts == {"convincing", "uniform", "control"}
+    assert second.params["mix"]["chosen"]["n_solutions"] == second.params["mix"]["uniform"]["n_solutions"] == 4
+
+
+def test_a_recipe_that_cannot_be_followed_is_refused_before_a_round_is_queued(world: Project) -> None:
+    before = Round.objects.count()
+    for options, reason in (
+        ({"strategy": "magic"}, "magic"),
+        ({"strategy": "convincing:0"}, "weight"),
+        ({"size": -1}, "size"),
+        ({"size": 20_000}, "A batch holds up to 10,000"),
+        ({"train": False}, "no model in service"),
+        ({"size": 0, "review": True}, "Nothing would be chosen"),
+        ({"generate": {"colour": "red"}}, "colour"),
+        ({"kind": "orm", "size": 5}, "chooses no solutions"),
+    ):
+        with pytest.raises(rounds.RoundRefused, match=reason):
+            rounds.start(world, ring=False, **options)
+    assert Round.objects.count() == before
 
 
 @pytest.mark.django_db(transaction=True)

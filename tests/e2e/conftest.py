@@ -11,6 +11,13 @@ from django.contrib.auth.models import User
 from django.test import Client
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
+# Windows and colours a page is looked at in: each width and each scheme once in the short form, both with both in the long one.
+LOOKS = [
+    pytest.param((1400, "light"), id="1400-light"),
+    pytest.param((375, "dark"), id="375-dark"),
+    pytest.param((1400, "dark"), id="1400-dark", marks=pytest.mark.long),
+    pytest.param((375, "light"), id="375-light", marks=pytest.mark.long),
+]
 ARGUMENTS = ["--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run"]
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 expect.set_options(timeout=10_000)
@@ -25,6 +32,12 @@ def browser() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=executable, args=ARGUMENTS + sandbox)
         yield browser
         browser.close()
+
+
+@pytest.fixture(params=LOOKS)
+def look(request: pytest.FixtureRequest) -> dict:
+    width, scheme = request.param
+    return {"viewport": {"width": width, "height": 800}, "color_scheme": scheme}
 
 
 class Door:

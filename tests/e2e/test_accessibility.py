@@ -36,12 +36,6 @@ def violations(page: Page) -> list[str]:
     return [f"{one['id']}: {node['target']}: {node['failureSummary']}" for one in found for node in one["nodes"]]
 
 
-@pytest.fixture(params=[(1400, "light"), (1400, "dark"), (375, "light"), (375, "dark")], ids=lambda look: f"{look[0]}-{look[1]}")
-def look(request: pytest.FixtureRequest) -> dict:
-    width, scheme = request.param
-    return {"viewport": {"width": width, "height": 800}, "color_scheme": scheme}
-
-
 def busy_project() -> Project:
     """Rounds in several states, a model in service, a worker that is alive and one that is not, labels of two people."""
     project = make.project("sums", name="Sums", guidelines=GUIDELINES)

@@ -57,23 +57,22 @@ def test_from_home_to_the_first_step_takes_one_press_of_enter(visit: Visit) -> N
     expect(page.get_by_role("link", name="Go on labeling")).to_be_visible()
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(1400, "light"), (1400, "dark"), (375, "light"), (375, "dark")])
-def test_home_and_messages_have_no_violation(visit: Visit, width: int, scheme: str) -> None:
+def test_home_and_messages_have_no_violation(visit: Visit, look: dict) -> None:
     project = make.project("sums", name="Sums", gold_percent=10)
     make.batch(project, make.solutions(project, 2))
     ann, olga = make.ann(project), make.olga(project)
     for text in ("Look at the units, please. " * 9, "Well done:\n\n" + "x" * 200):
         letter = quality.send_message(project, sender=olga, recipient="ann", text=text)
     quality.mark_read(letter.pk, recipient=ann)
-    page = visit(ann, "/", viewport={"width": width, "height": 800}, color_scheme=scheme)
+    page = visit(ann, "/", **look)
     page.get_by_text("Messages you have read").click()
     assert violations(page) == []
-    assert page.evaluate("document.documentElement.scrollWidth") == width
-    manager = visit(olga, "/p/sums/", viewport={"width": width, "height": 800}, color_scheme=scheme)
+    assert page.evaluate("document.documentElement.scrollWidth") == look["viewport"]["width"]
+    manager = visit(olga, "/p/sums/", **look)
     manager.locator("summary", has_text="Write to ann").click()
     expect(manager.locator("[data-loop]")).not_to_contain_text("Loading")
     assert violations(manager) == []
     manager.get_by_role("link", name="Messages written here").click()
     expect(manager.get_by_role("article").first).to_be_visible()
     assert violations(manager) == []
-    assert manager.evaluate("document.documentElement.scrollWidth") == width
+    assert manager.evaluate("document.documentElement.scrollWidth") == look["viewport"]["width"]

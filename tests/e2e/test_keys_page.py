@@ -74,9 +74,8 @@ def test_keys_are_chosen_without_script_too(visit: Visit) -> None:
     assert not Keys.objects.exists()
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(1400, "light"), (1400, "dark"), (375, "light"), (375, "dark")])
-def test_the_page_of_keys_has_no_violation(visit: Visit, width: int, scheme: str) -> None:
-    page = visit(make.ann(), "/keys/", viewport={"width": width, "height": 800}, color_scheme=scheme)
+def test_the_page_of_keys_has_no_violation(visit: Visit, look: dict) -> None:
+    page = visit(make.ann(), "/keys/", **look)
     assert violations(page) == []
     press_for(page, "undo", "u")
     press_for(page, "negative", "F9")
@@ -85,7 +84,7 @@ def test_the_page_of_keys_has_no_violation(visit: Visit, width: int, scheme: str
     page.locator("[data-store]").click()
     expect(page.get_by_role("alert")).to_be_visible()
     assert violations(page) == []
-    assert page.evaluate("document.documentElement.scrollWidth") == width
+    assert page.evaluate("document.documentElement.scrollWidth") == look["viewport"]["width"]
 
 
 def test_a_chosen_key_rates_at_once_and_only_for_who_chose_it(visit: Visit) -> None:

@@ -12,7 +12,7 @@ from playwright.sync_api import Page, expect
 from active_learning.models import ModelVersion, StepScores
 from annotation.models import Project, Solution
 from tests import make
-from tests.e2e.test_accessibility import look, reviewed, violations  # noqa: F401 - look is a fixture
+from tests.e2e.test_accessibility import reviewed, violations
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -71,7 +71,7 @@ def project(settings: Any, tmp_path: Path) -> Project:
     return made
 
 
-def test_the_pages_of_the_models_have_no_violation_and_fit_their_window(visit: Visit, look: dict, project: Project) -> None:  # noqa: F811
+def test_the_pages_of_the_models_have_no_violation_and_fit_their_window(visit: Visit, look: dict, project: Project) -> None:
     solution = Solution.objects.get(problem__project=project)
     pages = {
         "models/": "PRM 4", "models/1/": "in service", "models/2/": "Why it waits", "models/3/": "infinite", "models/4/": "3 of 60",

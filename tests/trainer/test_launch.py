@@ -99,7 +99,8 @@ train(sums(20), config=config, folder=folder / "model", checkpoint=folder / "che
 """
 
 
-@pytest.mark.parametrize("shards", [pytest.param(False, marks=pytest.mark.long), True], ids=["copies", "shards"])
+@pytest.mark.long
+@pytest.mark.parametrize("shards", [False, True], ids=["copies", "shards"])
 def test_a_launched_run_that_died_ends_as_the_model_of_one_process(shards: bool, tmp_path: Path) -> None:
     changes = {"batches_per_update": 2, "learning_rate": 1e-3, "uncertainty_heads": 2, "token_budget": 512, "checkpoint_minutes": 0}
     config = small(epochs=2, language_model_epochs=1, **changes)

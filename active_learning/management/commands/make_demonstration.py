@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from active_learning import experiment
+from active_learning import demonstration
 from annotation.management.progress import drawn_progress
 
 
@@ -13,5 +13,5 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         with drawn_progress() as progress:
-            project = experiment.make_demonstration(progress=progress)
-        self.stdout.write(f"The project {project.slug} is ready. Its people: {', '.join(experiment.PEOPLE)}.")
+            project = demonstration.make_demonstration(progress=progress)
+        self.stdout.write(f"The project {project.slug} is ready. Its people: {', '.join(demonstration.PEOPLE)}.")

@@ -5,6 +5,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from active_learning import reward_models, rounds
+from active_learning.strategies import STRATEGIES
 from annotation import ingest
 from annotation.management.progress import drawn_progress
 
@@ -24,15 +25,21 @@ class Command(BaseCommand):
         what = parser.add_mutually_exclusive_group()
         what.add_argument("--resume", action="store_true", help="go on with the newest training that broke off, on its labels and recipe")
         what.add_argument("--dry-run", action="store_true", help="say what would be trained on; change nothing")
-        parser.add_argument("--strategy", choices=list(rounds.STRATEGIES), default=rounds.CONVINCING)
+        what.add_argument("--without-training", action="store_true", help="choose with the model in service")
+        names = ", ".join([*STRATEGIES, *rounds.MIXES])
+        parser.add_argument("--strategy", default=rounds.CONVINCING, help=f"one of {names}; or a mix such as convincing:0.7,uniform:0.3")
         parser.add_argument("--size", type=int, metavar="N", help="solutions in the next batch (default: the project's); 0: none")
         limit = parser.add_mutually_exclusive_group()
         limit.add_argument("--per-problem", type=int, metavar="K", help="at most K solutions of one problem (default: the project's)")
         limit.add_argument("--globally", action="store_true", help="the best of all problems together, however many of one problem")
+        parser.add_argument("--diverse", action="store_true", help="no two solutions that share their steps up to the first doubtful one")
+        parser.add_argument("--stratified", action="store_true", help="as many of each subject and level as there are in the pool")
+        parser.add_argument("--review", action="store_true", help="propose the batch: a manager looks it through and publishes it")
         parser.add_argument("--seed", type=int, default=0)
 
-    def handle(self, *args: Any, project: str, kind: str, preset: str | None, base: str | None, resume: bool, dry_run: bool, strategy: str,
-               size: int | None, per_problem: int | None, globally: bool, seed: int, **options: Any) -> None:  # fmt: skip
+    def handle(self, *args: Any, project: str, kind: str, preset: str | None, base: str | None, resume: bool, dry_run: bool,
+               without_training: bool, strategy: str, size: int | None, per_problem: int | None, globally: bool, diverse: bool,
+               stratified: bool, review: bool, seed: int, **options: Any) -> None:  # fmt: skip
         try:
             found = ingest.find_project(project)
             if dry_run:
@@ -40,7 +47,8 @@ class Command(BaseCommand):
                     self.stdout.write(line)
                 return
             started = rounds.start(
-                found, strategy=strategy, size=size, per_problem=per_problem, globally=globally, kind=kind, preset=preset, base=base,
+                found, strategy=strategy, size=size, per_problem=per_problem, globally=globally, is_diverse=diverse,
+                is_stratified=stratified, train=False if without_training else None, review=review, kind=kind, preset=preset, base=base,
                 seed=seed, resume=resume, ring=False,
             )  # fmt: skip
         except (rounds.RoundRefused, ingest.BadProject) as refused:

@@ -1,4 +1,4 @@
-"""What managers see and do of the loop, and researchers of its models. Reads the request, calls one function of a stage, renders."""
+"""What researchers see of the models, and managers decide. Reads the request, calls one function of a stage, renders."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 from django_htmx.http import HttpResponseClientRefresh
 
-from active_learning import model_pages, registry, rounds
+from active_learning import model_pages, registry
 from annotation import people
 from annotation.views import for_roles
 
@@ -19,42 +19,6 @@ if TYPE_CHECKING:
     from annotation.models import Project
 
 MISSING = (registry.NoSuchVersion, model_pages.NoSuchSolution)
-
-
-@require_GET
-def loop(request: HttpRequest, slug: str) -> HttpResponse:
-    """The fragment the overview asks for every few seconds: rounds, model versions, workers."""
-    project = people.require_role(request.user, slug, people.RESEARCHERS)
-    may_start = people.has_role(request.user, project, people.MANAGERS)
-    return render(request, "active_learning/_loop.html", {"project": project, "may_start": may_start, **rounds.loop(project)})
-
-
-@require_POST
-def start_round(request: HttpRequest, slug: str) -> HttpResponse:
-    project = people.require_role(request.user, slug, people.MANAGERS)
-    size = request.POST.get("size", "")
-    try:
-        if size and not size.isdecimal():
-            raise rounds.RoundRefused(f"The size is a whole number of solutions, not “{size}”.")
-        started = rounds.start(project, strategy=request.POST.get("strategy", rounds.CONVINCING), size=int(size) if size else None)
-        messages.success(request, f"Round {started.generation} is queued.")
-    except rounds.RoundRefused as refused:
-        messages.error(request, str(refused))
-    return redirect("overview", slug=slug)
-
-
-@require_POST
-def cancel_round(request: HttpRequest, slug: str, generation: int) -> HttpResponse:
-    project = people.require_role(request.user, slug, people.MANAGERS)
-    try:
-        rounds.cancel(project, generation)
-        messages.success(request, f"Round {generation} is cancelled.")
-    except rounds.RoundRefused as refused:
-        messages.error(request, str(refused))
-    return redirect("overview", slug=slug)
-
-
-# --- models -------------------------------------------------------------------------------------------------------------------
 
 
 def of_models(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:

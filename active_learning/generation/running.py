@@ -1,0 +1,259 @@
+"""Stage: generation, the run. Reads Problem; writes STEPMARK_HOME/samples/SLUG/NAME.jsonl through `trainer.sample` and, through `ingest`,
+Solution. A run is that file: whatever ended it, the same run goes on, and what was drawn once is neither drawn, paid for nor loaded
+again. Knows no rounds: who calls passes `say`, which may raise to stop, and `fence`, which must hold before anything is loaded.
+"""
+
+import hashlib
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import orjson
+from django.conf import settings as site
+from django.db import connection
+
+from active_learning.generation.drawing import Ledger, Watched
+from active_learning.generation.settings import BadGeneration, Settings
+from active_learning.reward_models import Fence, Say, listener
+from annotation import ingest
+from annotation.models import Outcome, Problem, Project, Split
+from trainer.config import BadConfig
+
+if TYPE_CHECKING:
+    from trainer import generators
+    from trainer.sample import SampleReport
+
+CHUNK = 2_000  # solutions loaded per transaction; no word is said in it, for a heartbeat would lock the caller's row until it ends
+TOP_UPS = 4  # times that solutions the project had already are replaced by others
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+# Found by the index of solution_once: two lookups for every line, however large the project is.
+HELD = """
+SELECT s.problem_id, s.digest, s.id, s.outcome
+  FROM unnest(%s::bigint[], %s::bytea[]) AS line (problem_id, digest)
+  JOIN annotation_solution s ON s.problem_id = line.problem_id AND s.digest = line.digest
+"""
+
+
+@dataclass(slots=True)
+class Generated:
+    """What a run has brought by now, over all its calls; `stopped` says why it ended before every problem had its solutions."""
+
+    file: str  # relative to STEPMARK_HOME
+    n: int  # new solutions wanted of each problem
+    n_problems: int
+    n_new: int = 0
+    n_right: int = 0  # of the new ones
+    n_wrong: int = 0
+    n_unsure: int = 0
+    n_ungraded: int = 0
+    n_known: int = 0  # drawn, but the project had them before the run
+    n_short: int = 0  # problems with fewer new solutions than wanted
+    tokens: int = 0
+    requests: int = 0
+    n_loaded: int = 0  # new to the project in this call alone, as all that follow
+    n_equal: int = 0  # drawn again, word for word
+    n_unusable: int = 0  # without an answer, cut off, or beyond what is loaded
+    n_refused: int = 0
+    stopped: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def __str__(self) -> str:
+        graded = f"{self.n_right:,} right, {self.n_wrong:,} wrong, {self.n_unsure:,} unsure, {self.n_ungraded:,} ungraded"
+        waste = f"{self.n_equal:,} drawn twice, {self.n_unusable:,} unusable, {self.n_refused:,} refused"
+        said = (
+            f"{self.n_new:,} new solutions of {self.n_problems:,} problems ({graded}); {self.n_known:,} were known before; {waste}. "
+            f"Used {self.tokens:,} tokens and {self.requests:,} texts."
+        )
+        if self.n_short:
+            reason = f"left for want of budget. {self.stopped}" if self.stopped else "left: nothing new and usable came of them."
+            said += f" {self.n_short:,} problems with fewer than {self.n:,} new solutions are {reason}"
+        return said
+
+
+def generate(project: Project, *, settings: Mapping[str, Any], say: Say, fence: Fence = lambda: None, name: str | None = None) -> Generated:
+    """Draw solutions until each training problem has `n` that the project did not have before this run, and load them, graded.
+
+    `name` is the run: under the same name it goes on, under another it begins anew (default: named after model, temperature and seed).
+    Budgets hold over all calls of a run. Raises BadGeneration; what was drawn until then is kept, and loaded unless its file is
+    damaged. Whatever `say` or `fence` raise ends the call.
+    """
+    told = Settings.of(settings)
+    if not NAME.fullmatch(name := told.name if name is None else name):
+        raise BadGeneration(f"{name!r} is no name of a run: letters, digits, dots, - and _ only, at most 100. Choose another.")
+    problems = _problems(project, name)
+    if not problems:
+        raise BadGeneration(f"{project.slug} has no training problems to solve. Load some with `manage.py load_problems`.")
+    path = Path(site.STEPMARK_HOME) / "samples" / project.slug / f"{name}.jsonl"
+    with Ledger(path.with_suffix(".json"), project) as ledger, ThreadPoolExecutor(1, thread_name_prefix="generation") as thread:
+        return _Run(project, told, path, problems, ledger, say, fence).over(Watched(told, thread, ledger, say))
+
+
+class _Known(NamedTuple):
+    """A training problem: its row, and what is sent and written of it."""
+
+    pk: int
+    problem: "generators.Problem"
+
+
+def _problems(project: Project, name: str) -> dict[str, _Known]:
+    """Return the training problems by key, in an order of the run's own: where a budget ends one run, the next begins elsewhere."""
+    from trainer.generators import Problem as Asked
+
+    rows = Problem.objects.filter(project=project, split=Split.TRAIN).values("pk", "external_id", "statement", "answer", "subject", "level")
+    found = {}
+    for row in rows.iterator():
+        pk, key, statement = row.pop("pk"), row.pop("external_id"), row.pop("statement")
+        found[key] = _Known(pk, Asked(key, statement, {"id": key} | {name: value for name, value in row.items() if value}))
+    return {key: found[key] for key in sorted(found, key=lambda key: hashlib.sha256(f"{name} {key}".encode()).digest())}
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What of this run's source stands in the file, by problem, and what became of it in the project."""
+
+    drawn: Counter[str] = field(default_factory=Counter)
+    known: Counter[str] = field(default_factory=Counter)  # the project had them before the run
+    outcomes: Counter[str] = field(default_factory=Counter)  # of the others
+
+
+class _Run:
+    """One call: draw, load, and draw again where the project turned out to know a solution already."""
+
+    def __init__(
+        self, project: Project, told: Settings, path: Path, problems: dict[str, _Known], ledger: Ledger, say: Say, fence: Fence
+    ) -> None:
+        self.project, self.told, self.path, self.problems = project, told, path, problems
+        self.ledger, self.say, self.fence = ledger, say, fence
+        self.report = Generated(str(path.relative_to(site.STEPMARK_HOME)), told.n, len(problems))
+        # Of the name too: a second run must not draw the texts of the first once more.
+        self.seed = int.from_bytes(hashlib.sha256(f"{path.stem} {told.seed}".encode()).digest()[:4])
+
+    def over(self, generator: Watched) -> Generated:
+        self.source = self.told.source or generator.name
+        wanted = dict.fromkeys(self.problems, self.told.n)
+        tally = _Tally()
+        for _ in range(1 + TOP_UPS):
+            failure = self._draw(generator, wanted)
+            tally = self._load()
+            self._count(tally)
+            if failure:
+                raise BadGeneration(f"{failure} {self.report.n_new:,} new solutions of the run are loaded; the same run goes on.")
+            # Where all that was wanted came, but not all of it was new. Where less came, the generator has no more to say.
+            came = {key: self.told.n + tally.known[key] for key, count in wanted.items() if tally.drawn[key] >= count}
+            wanted = {key: count for key, count in came.items() if tally.drawn[key] < count}
+            if self.report.stopped or not wanted:
+                break
+        return self.report
+
+    def _draw(self, generator: Watched, wanted: dict[str, int]) -> str:
+        """Draw until the file holds what is wanted of each problem. Returns why the generator cannot go on, if it cannot."""
+        from trainer.generators import GeneratorFailed
+        from trainer.lines import BadLine
+        from trainer.sample import PROMPT, sample
+
+        groups = defaultdict(list)
+        for key, count in wanted.items():
+            groups[count].append(self.problems[key].problem)
+        for per_problem, group in groups.items():
+            try:
+                done = sample(
+                    group, generator=generator, per_problem=per_problem, out=self.path, budget=self._left(), seed=self.seed,
+                    prompt=self.told.prompt or PROMPT, source=self.source, progress=listener(generator.progress),
+                )  # fmt: skip
+            except GeneratorFailed as error:
+                if generator.has_failed or not self._has_begun():
+                    return str(error.__cause__ or error)
+                continue  # of a run that has brought others, these problems are not to be had
+            except (BadLine, BadConfig, OSError) as error:
+                raise BadGeneration(str(error)) from error
+            self._add(done)
+            if done.stopped:
+                spent = f"{self.ledger.tokens:,} tokens and {self.ledger.requests:,} texts are used"
+                self.report.stopped = f"The budget has no room for another text: {spent}. Give the same run a larger one."
+                return ""
+        return ""
+
+    def _left(self) -> Any:
+        from trainer.sample import Budget
+
+        most = ((self.told.budget, self.ledger.tokens), (self.told.budget_requests, self.ledger.requests))
+        return Budget(*(None if limit is None else max(0, limit - used) for limit, used in most))
+
+    def _has_begun(self) -> bool:
+        return any(of.get("source") == self.source for _, of in self._kept())
+
+    def _add(self, done: "SampleReport") -> None:
+        self.report.n_equal += done.equal
+        self.report.n_unusable += done.unusable
+        self.report.n_refused += done.refused
+
+    def _count(self, tally: "_Tally") -> None:
+        report, new = self.report, tally.outcomes
+        report.n_new, report.n_known = new.total(), tally.known.total()
+        report.n_right, report.n_wrong = new[Outcome.CORRECT], new[Outcome.WRONG]
+        report.n_unsure, report.n_ungraded = new[Outcome.UNSURE], new[Outcome.UNGRADED]
+        report.n_short = sum(tally.drawn[key] - tally.known[key] < self.told.n for key in self.problems)
+        report.tokens, report.requests = self.ledger.tokens, self.ledger.requests
+
+    # --- from the file into the project ----------------------------------------------------------------------------------------
+
+    def _load(self) -> _Tally:
+        """Load what the project lacks, a chunk and a transaction at a time, and count what stands there of this run."""
+        training = set(Problem.objects.filter(project=self.project, split=Split.TRAIN).values_list("external_id", flat=True))
+        self.problems = {key: known for key, known in self.problems.items() if key in training}  # the drawing may have taken a day
+        tally, kept, done = _Tally(), self._kept(), 0
+        while chunk := list(islice(kept, CHUNK)):
+            places = [(known.pk, ingest.digest(of["steps"])) for known, of in chunk]
+            held = self._held(places)
+            if lacking := [one for one, place in zip(chunk, places, strict=True) if place not in held]:
+                self.fence()
+                self.report.n_loaded += self._add_solutions(lacking)
+                held = self._held(places)
+            for (known, of), place in zip(chunk, places, strict=True):
+                if of.get("source") != self.source or place not in held:
+                    continue
+                pk, outcome = held[place]
+                tally.drawn[known.problem.key] += 1
+                if pk <= self.ledger.before:
+                    tally.known[known.problem.key] += 1
+                else:
+                    tally.outcomes[outcome] += 1
+            done += len(chunk)
+            self.say("loading", done, None)
+        return tally
+
+    def _kept(self) -> Iterator[tuple[_Known, dict[str, Any]]]:
+        """Yield the solutions of the file, each with its problem; none of a problem that has become a test problem or is gone."""
+        if not self.path.exists():
+            return
+        with self.path.open("rb") as lines:
+            for line in lines:
+                of = orjson.loads(line) if line.strip() else {}
+                known = self.problems.get(of.get("problem_key", ""))
+                if known and known.problem.text == of["problem"]:
+                    yield known, of
+
+    def _add_solutions(self, lacking: list[tuple[_Known, dict[str, Any]]]) -> int:
+        rows = (
+            ingest.NewSolution(
+                ingest.NewProblem(known.problem.text, external_id=known.problem.key), tuple(of["steps"]), source=of.get("source") or ""
+            )
+            for known, of in lacking
+        )
+        try:
+            return ingest.add_solutions(self.project, rows).new_solutions
+        except ingest.BadFile as bad:
+            raise BadGeneration(f"{self.path}: {bad.reason}. {bad.remedy}.") from bad
+
+    def _held(self, places: list[tuple[int, bytes]]) -> dict[tuple[int, bytes], tuple[int, str]]:
+        with connection.cursor() as cursor:
+            cursor.execute(HELD, [[problem for problem, _ in places], [digest for _, digest in places]])
+            return {(problem, bytes(digest)): (pk, outcome) for problem, digest, pk, outcome in cursor.fetchall()}

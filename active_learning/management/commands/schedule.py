@@ -1,0 +1,38 @@
+"""Command: say or change when a project's rounds start by themselves."""
+
+from datetime import time
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from active_learning import rounds, schedules
+from active_learning.strategies import STRATEGIES
+from annotation import ingest
+
+
+class Command(BaseCommand):
+    help = "Say when the next round of a project starts by itself; with any option, change that. What is not named is switched off."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--project", required=True, metavar="SLUG")
+        parser.add_argument("--every-labels", type=int, metavar="N", help="after N new labels")
+        parser.add_argument("--every-hours", type=int, metavar="N", help="after N hours, if there is a new label")
+        parser.add_argument("--daily-at", type=time.fromisoformat, metavar="HH:MM", help="at this time (UTC), if there is a new label")
+        parser.add_argument("--off", action="store_true", help="start nothing")
+        names = ", ".join([*STRATEGIES, *rounds.MIXES])
+        parser.add_argument("--strategy", default="explore", help=f"one of {names}; or a mix such as convincing:0.7,uniform:0.3")
+        parser.add_argument("--size", type=int, metavar="N", help="solutions of a batch (default: the project's)")
+
+    def handle(self, *args: Any, project: str, every_labels: int | None, every_hours: int | None, daily_at: time | None, off: bool,
+               strategy: str, size: int | None, **options: Any) -> None:  # fmt: skip
+        try:
+            found = ingest.find_project(project)
+            if off or every_labels is not None or every_hours is not None or daily_at is not None:
+                recipe = rounds.recipe_for(found, strategy=strategy, size=size).as_dict()
+                schedules.change(
+                    found, is_on=not off, every_labels=every_labels, every_hours=every_hours, daily_at=daily_at, recipe=recipe,
+                    generate=schedules.find(found).generate, actor=None,
+                )  # fmt: skip
+            self.stdout.write(schedules.next_due(found))
+        except (rounds.RoundRefused, schedules.BadSchedule, ingest.BadProject) as refused:
+            raise CommandError(str(refused), returncode=2) from refused

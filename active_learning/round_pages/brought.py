@@ -1,0 +1,136 @@
+"""What the rounds brought: of what each part chose, in how much people found a mistake, and where."""
+
+import math
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import Min, Q
+
+from active_learning import charts
+from active_learning.charts import Chart, Point
+from active_learning.models import ModelVersion, Round, Selection
+from active_learning.round_pages.rows import parts
+from active_learning.strategies import STRATEGIES
+from annotation.models import Annotation, FinishReason
+
+BARS = 24  # steps of the histogram; what lies beyond is one bar
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """How many of how many, and the 95 % interval of that share (Wilson's); nothing of nothing has none."""
+
+    k: int
+    n: int
+
+    @property
+    def bounds(self) -> tuple[float, float] | None:
+        z, n = 1.959964, self.n
+        if not n:
+            return None
+        middle, half = self.k + z * z / 2, z * math.sqrt(self.k * (n - self.k) / n + z * z / 4)
+        return (middle - half) / (n + z * z), (middle + half) / (n + z * z)
+
+    @property
+    def words(self) -> str:
+        if not self.bounds:
+            return "–"
+        low, high = self.bounds
+        return f"{self.k / self.n:.0%} ({low:.0%} to {high:.0%})"
+
+
+def said_of(of: Iterable[Round], solutions: Collection[int] | None = None) -> dict[int, list[tuple[str, int | None]]]:
+    """Return how people ended on each solution of some rounds' batches, and the first mistake they saw."""
+    newest = Annotation.objects.filter(assignment__batch__in=[one.batch_id for one in of if one.batch_id], superseded_by__isnull=True)
+    if solutions is not None:
+        newest = newest.filter(solution__in=solutions)
+    negative = Q(steplabel__position=0, steplabel__rating=-1)
+    found: dict[int, list[tuple[str, int | None]]] = {}
+    rows = newest.annotate(mistake=Min("steplabel__step_index", filter=negative)).order_by("pk")
+    for solution, reason, mistake in rows.values_list("solution_id", "finish_reason", "mistake"):
+        found.setdefault(solution, []).append((reason, mistake))
+    return found
+
+
+def is_confirmed(ends: Sequence[tuple[str, int | None]]) -> bool | None:
+    """Say whether at least half of those who judged a solution to an end found a mistake; None if nobody did."""
+    judged = [reason for reason, _ in ends if reason in (FinishReason.FOUND_ERROR, FinishReason.SOLUTION)]
+    return 2 * judged.count(FinishReason.FOUND_ERROR) >= len(judged) if judged else None
+
+
+def brought(this: Round, chooser: ModelVersion | None) -> dict[str, Any]:
+    """Return what people said of a round's choice: by part, by the step of the first mistake, and beside the model's."""
+    said, threshold = said_of([this]), threshold_of(chooser)
+    rows = list(Selection.objects.filter(round=this).values_list("solution_id", "part", "is_dropped", "step_scores"))
+    by_part = []
+    for name, _ in parts(this):
+        those = [(solution, is_dropped) for solution, part, is_dropped, _ in rows if (part or this.strategy) == name]
+        verdicts = [verdict for solution, _ in those if (verdict := is_confirmed(said.get(solution, []))) is not None]
+        dropped = sum(is_dropped for _, is_dropped in those)
+        by_part.append({"name": name, "n": len(those), "dropped": dropped, "confirmed": Share(sum(verdicts), len(verdicts))})
+    whole = {name: sum(one[name] for one in by_part) for name in ("n", "dropped")}
+    whole["confirmed"] = Share(sum(one["confirmed"].k for one in by_part), sum(one["confirmed"].n for one in by_part))
+    # A mistake for each person who named one: where labelers differ, each counts.
+    pairs = [
+        (mistake, weak_step(scores, threshold) if scores else None)
+        for solution, _, _, scores in rows for reason, mistake in said.get(solution, []) if mistake is not None
+    ]  # fmt: skip
+    exactly = Share(sum(mistake == weak for mistake, weak in pairs), len(pairs) if chooser else 0)
+    is_aside = sum(is_confirmed(ends) is None for ends in said.values())
+    return {"parts": by_part, "whole": whole, "exactly": exactly, "aside": is_aside, "bars": _bars(pairs, is_modelled=chooser is not None)}
+
+
+def _bars(pairs: Sequence[tuple[int, int | None]], *, is_modelled: bool) -> dict[str, Any] | None:
+    """Lay out the first mistakes over the steps: people's, and beside them the model's first weak step of the same solutions."""
+    if not pairs:
+        return None
+    people = Counter(min(mistake, BARS - 1) for mistake, _ in pairs)
+    model = Counter(min(weak, BARS - 1) for _, weak in pairs if weak is not None) if is_modelled else Counter()
+    n, most = max([*people, *model]) + 1, max([*people.values(), *model.values()])
+    stride, height = 600 / n, 120
+    bars = []
+    for step in range(n):
+        both = [(counted[step], round(height * counted[step] / most, 1)) for counted in (people, model)]
+        bars.append({
+            "step": f"{step + 1}+" if step == BARS - 1 else str(step + 1), "middle": round(stride * (step + 0.5), 1),
+            "x": round(stride * (step + 0.14), 1), "x_model": round(stride * (step + 0.52), 1), "width": round(stride * 0.34, 1),
+            "over": round(stride * (step + 0.31), 1),
+            "people": both[0][0], "height": both[0][1], "y": height - both[0][1],
+            "model": both[1][0], "height_model": both[1][1], "y_model": height - both[1][1],
+        })  # fmt: skip
+    return {"bars": bars, "is_modelled": is_modelled}
+
+
+def confirmed_chart(found: Sequence[Round]) -> Chart | None:
+    """Draw the share of each part that people found a mistake in, over the rounds."""
+    published = {one.pk: one for one in found if one.batch_id}
+    said = said_of(published.values())
+    verdicts: dict[tuple[str, int], list[bool]] = {}
+    for solution, round_id, part in Selection.objects.filter(round__in=published).values_list("solution_id", "round_id", "part"):
+        if (verdict := is_confirmed(said.get(solution, []))) is not None:
+            this = published[round_id]
+            verdicts.setdefault((part or this.strategy, this.generation), []).append(verdict)
+    series = []
+    for name in STRATEGIES:
+        shares = {generation: Share(sum(found), len(found)) for (part, generation), found in sorted(verdicts.items()) if part == name}
+        series.append((name, [Point(generation, one.k / one.n, *one.bounds) for generation, one in shares.items() if one.bounds]))
+    drawn = sorted(series, key=lambda one: not one[1])  # six places have a look of their own: parts without a label take none
+    return over_whole_numbers(drawn[:6], x_words="round", y_words="share in which people found a mistake", y_range=(0, 1))
+
+
+def over_whole_numbers(series: Sequence[tuple[str, Sequence[Point]]], **told: Any) -> Chart | None:
+    """Draw lines over rounds or models: wide enough that no tick stands between two of them."""
+    places = [point.x for _, line in series for point in line]
+    return charts.line_chart(series, x_range=(min(places), max(max(places), min(places) + 3)), **told) if places else None
+
+
+def threshold_of(chooser: ModelVersion | None) -> float:
+    """Return the p(negative) above which a model calls a step a mistake."""
+    return chooser.metrics.get("threshold", 0.5) if chooser else 0.5
+
+
+def weak_step(step_scores: Sequence[float], threshold: float) -> int | None:
+    """Return the first step the model takes for a mistake, as its kept p(neutral) + p(positive) say."""
+    return next((place for place, right in enumerate(step_scores) if 1 - right > threshold), None)

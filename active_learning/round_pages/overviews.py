@@ -1,0 +1,40 @@
+"""All rounds of a project: the overview's fragment and the list."""
+
+from datetime import timedelta
+from typing import Any
+
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from active_learning import reward_models
+from active_learning.models import ModelVersion, Round, Worker
+from active_learning.round_pages.brought import confirmed_chart
+from active_learning.round_pages.rows import told, unfinished
+from active_learning.strategies import STRATEGIES
+from annotation.models import Project
+
+LISTED = 200  # rounds
+WORKER_SILENT = timedelta(minutes=1)
+
+
+def loop(project: Project) -> dict[str, Any]:
+    """Return what the overview shows of the loop: the newest rounds and model versions, and the workers."""
+    found = _rounds(project)[:10]
+    versions = list(ModelVersion.objects.filter(project=project).order_by("-number")[:10])
+    return {
+        "rounds": [told(one) for one in found],
+        "unfinished": unfinished(project),
+        "strategies": {name: STRATEGIES[name] for name in ("convincing", "uniform")},
+        "versions": [(version, reward_models.metrics_line(version.metrics)) for version in versions],
+        "workers": list(Worker.objects.annotate(alive=Q(heartbeat_at__gt=Now() - WORKER_SILENT)).order_by("name")),
+    }
+
+
+def all_rounds(project: Project) -> dict[str, Any]:
+    """Return the rounds, the newest first, and over all of them how many solutions of each part people found a mistake in."""
+    found = [told(one) for one in _rounds(project)[:LISTED]]
+    return {"rounds": found, "confirmed": confirmed_chart(found), "unfinished": unfinished(project)}
+
+
+def _rounds(project: Project):  # noqa: ANN202 - a QuerySet
+    return Round.objects.filter(project=project).select_related("model_version", "batch").order_by("-pk")

@@ -1,0 +1,261 @@
+"""A round is run: one worker holds it, and goes through the stages that have not ended well yet."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db import transaction
+from django.db.models import F
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from active_learning import generation, judging, registry, reward_models, scoring, selecting
+from active_learning.models import (
+    UNFINISHED,
+    ModelKind,
+    ModelState,
+    ModelVersion,
+    Round,
+    RoundStage,
+    RoundState,
+    Score,
+    Selection,
+    StageName,
+)  # fmt: skip
+from active_learning.rounds.publishing import opened
+from active_learning.rounds.starting import config_of
+from active_learning.rounds.states import ATTEMPTS, RUNNABLE, RoundFailed, RoundRefused, RunLost, end, stale
+from active_learning.strategies import Recipe
+from annotation.models import Project
+
+log = logging.getLogger(__name__)
+
+HEARTBEAT_SECONDS = 2
+CURVE = 200  # points kept of a running training's losses
+
+
+@dataclass
+class Hold:
+    """One worker's hold on a round: every write goes through the token it claimed."""
+
+    round: Round
+    report: Callable[[str, int, int | None], None] | None
+    stage: RoundStage | None = None
+    said_at: float = 0.0
+    curve: list[dict[str, Any]] = field(default_factory=list)  # losses of the training so far: what its page draws
+
+    def say(self, stage: str, done: int, total: int | None, seconds_left: float | None = None, loss: float | None = None) -> None:
+        """Pass progress on, and beat, at most every HEARTBEAT_SECONDS. Raises RunLost once the token is no longer ours."""
+        if self.report:
+            self.report(stage, done, total)
+        if time.monotonic() - self.said_at >= HEARTBEAT_SECONDS:
+            left = None if seconds_left is None else round(seconds_left)
+            progress = {"stage": stage, "done": done, "total": total, "seconds_left": left}
+            self.update(progress=progress)
+            if loss is not None:
+                part = "token_loss" if stage == "language model" else "rating_loss"
+                self.curve.append({"stage": stage, "done": done, "total": total, part: loss})
+                if len(self.curve) > CURVE:
+                    del self.curve[-2::-2]  # every other point, never the newest
+            running = ModelVersion.objects.filter(round=self.round, state=ModelState.RUNNING)
+            running.update(heartbeat_at=Now(), progress=progress | {"curve": self.curve})
+            self.said_at = time.monotonic()
+
+    def update(self, **changes: Any) -> None:
+        mine = Round.objects.filter(pk=self.round.pk, token=self.round.token, state__in=UNFINISHED)
+        if mine.update(**{"heartbeat_at": Now()} | changes) != 1:
+            raise RunLost
+        for name, value in changes.items():
+            setattr(self.round, name, value)
+
+    def log(self, said: str) -> None:
+        """Write a line into the log of the present stage and, unless somebody watches, into the worker's."""
+        if not self.report:
+            log.info("Round %s of %s: %s", self.round.generation, self.round.project.slug, said)
+        if self.stage:
+            self.stage.log.append([timezone.now().isoformat(timespec="seconds"), said])
+            self.stage.save(update_fields=["log"])
+
+    def has_ended(self, name: StageName) -> bool:
+        return RoundStage.objects.filter(round=self.round, name=name, ended_at__isnull=False, failure="").exists()
+
+    @contextmanager
+    def at(self, name: StageName) -> Iterator[None]:
+        """Keep the time and the end of a stage; a stage that ended well gives the next one its three attempts."""
+        self.stage = RoundStage.objects.create(round=self.round, name=name, attempt=self.round.attempt)
+        stage = RoundStage.objects.filter(pk=self.stage.pk)
+        try:
+            yield
+        except RunLost:
+            stage.update(ended_at=Now(), failure="It was cancelled, or another worker has taken it over.")
+            raise
+        except BaseException as error:
+            stage.update(ended_at=Now(), failure=str(error) or type(error).__name__)
+            raise
+        stage.update(ended_at=Now())
+        if self.round.state in UNFINISHED:
+            self.update(attempt=1)
+
+
+def run(round_id: int, *, report: Callable[[str, int, int | None], None] | None = None) -> Round:
+    """Carry a round from wherever it stands to its proposal or its published batch, and return it as it then is, or failed with the reason.
+
+    Running it twice changes nothing. `report` hears of progress; with it the caller is a person at a terminal, who is told of an
+    unforeseen failure at once, while a worker's run is offered again.
+    """
+    claimed = Round.objects.filter(stale(), pk=round_id, state__in=RUNNABLE, attempt__lt=ATTEMPTS).update(
+        token=F("token") + 1, attempt=F("attempt") + 1, heartbeat_at=Now()
+    )
+    this = Round.objects.select_related("project", "model_version__project", "model_version__snapshot").get(pk=round_id)
+    if not claimed:
+        return this
+    RoundStage.objects.filter(round=this, ended_at__isnull=True).update(ended_at=Now(), failure="Its worker was lost.")
+    hold = Hold(this, report)
+    try:
+        _turn(hold)
+    except RunLost:
+        log.warning("Round %s is not ours any more; nothing is published.", round_id)
+    except (RoundFailed, RoundRefused, *NAMED) as failure:
+        log.warning("Round %s failed: %s", round_id, failure)
+        end(this, RoundState.FAILED, str(failure))
+    except BaseException as error:
+        if not isinstance(error, Exception):  # Ctrl-C
+            end(this, RoundState.CANCELLED, "It was interrupted.")
+            raise
+        log.exception("Round %s broke off.", round_id)
+        if report or this.attempt >= ATTEMPTS:
+            end(this, RoundState.FAILED, f"{type(error).__name__}: {error}")
+        else:  # the sweeper offers it again
+            Round.objects.filter(pk=round_id, token=this.token, state__in=UNFINISHED).update(heartbeat_at=None)
+    this.refresh_from_db()
+    return this
+
+
+# Of other stages: reasons a person can mend, which a second attempt would only meet again.
+NAMED = (reward_models.ModelUnusable, scoring.ScoringFailed, generation.BadGeneration, selecting.NothingToChoose)
+
+
+def _turn(hold: Hold) -> None:
+    """Go through the stages that have not ended well yet."""
+    this = hold.round
+    if this.params["train"]:
+        version = _train(hold)
+        if not version.decision:
+            with hold.at(StageName.JUDGE):
+                registry.decide(version, judging.judge(version, say=hold.say), fence=hold.update)
+                hold.log(version.decision["reason"])
+    if this.params.get("generate") and not hold.has_ended(StageName.GENERATE):
+        hold.update(state=RoundState.GENERATING)
+        with hold.at(StageName.GENERATE):
+            run = f"round-{this.pk}"  # by name, so that a second attempt goes on and another round draws anew
+            made = generation.generate(this.project, settings=this.params["generate"], say=hold.say, fence=hold.update, name=run)
+            hold.log(str(made))
+    recipe = Recipe.from_settings(this.params["recipe"]) if this.params["recipe"] else None
+    scorers = _score(hold, recipe) if this.params["kind"] == ModelKind.PRM and (recipe is None or recipe.needs_model) else None
+    if recipe is None:
+        return hold.update(state=RoundState.PUBLISHED, finished_at=Now(), progress={})
+    if not hold.has_ended(StageName.SELECT):
+        hold.update(state=RoundState.SELECTING)
+        with hold.at(StageName.SELECT):
+            _select(hold, recipe, scorers or selecting.Scorers())
+    if this.params["review"]:
+        return hold.update(state=RoundState.PROPOSED, heartbeat_at=None, progress={})
+    with hold.at(StageName.PUBLISH):
+        _publish(hold)
+        if dropped := scoring.drop_old(this.project, keep=_kept(this)):
+            hold.log(f"The scores of older models went to files: {', '.join(map(str, dropped))}.")
+
+
+def _train(hold: Hold) -> ModelVersion:
+    """Return this round's model version, trained and ready."""
+    this = hold.round
+    version = this.model_version
+    if version and version.state == ModelState.READY:
+        return version
+    if not version or not reward_models.take_over(version):
+        with transaction.atomic():
+            version = _begun(this)
+            hold.update(state=RoundState.TRAINING, model_version=version)
+    hold.curve = version.progress.get("curve", [])
+    with hold.at(StageName.TRAIN):
+        trained = reward_models.train(version, say=hold.say)
+        with transaction.atomic():
+            hold.update(state=RoundState.SCORING)  # the row lock: nobody else publishes beside us
+            if not reward_models.publish(version, trained):
+                raise RunLost
+        hold.log(f"{version.kind.upper()} model {version.number} is ready; {reward_models.metrics_line(version.metrics)}.")
+    return version
+
+
+def _begun(this: Round) -> ModelVersion:
+    """Make the version this round trains, or take up the one whose training broke off."""
+    if number := this.params.get("resume"):
+        if resumed := reward_models.resume(this.project, number=number):
+            return resumed
+        raise RoundFailed(f"Model {number} has been taken up by another round meanwhile.")
+    kind = this.params["kind"]
+    config = config_of(this.project, kind=kind, preset=this.params.get("preset"), base=this.params["base"], seed=this.seed)
+    return reward_models.new_version(this.project, config=config, kind=kind)
+
+
+def _score(hold: Hold, recipe: Recipe | None) -> selecting.Scorers:
+    """Score the pool with the champion and with whatever else the recipe reads: the frozen control, the ORM."""
+    this = hold.round
+    chooser = judging.serving(this.project) or this.model_version
+    asked = {name for name, _ in recipe.parts} if recipe else set()
+    control = _control(this.project) if "control" in asked else None
+    orm = judging.serving(this.project, ModelKind.ORM) if "disagreement" in asked else None
+    scorers = selecting.Scorers(chooser, control or (chooser if "control" in asked else None), orm)
+    if hold.has_ended(StageName.SCORE):
+        return scorers
+    hold.update(state=RoundState.SCORING)
+    with hold.at(StageName.SCORE):
+        if chooser.pk != this.model_version_id and this.model_version:
+            hold.log(f"Model {chooser.number} stays in service and chooses. {this.model_version.decision['reason']}")
+        hold.update(params=this.params | {"chosen_with": chooser.number, "control": scorers.control and scorers.control.number})
+        for version in dict.fromkeys(filter(None, (chooser, control, orm))):
+            scoring.score(version, say=hold.say, fence=hold.update)
+            hold.log(f"Model {version.number} has scored {Score.objects.filter(model_version=version).count():,} solutions.")
+    return scorers
+
+
+def _control(project: Project) -> ModelVersion | None:
+    """Return the frozen control selector: the first version that ever chose a batch, as long as its files are there.
+
+    The paper saw iterated retraining of the selector become unstable and could not say why: a selector that never changes shows it.
+    """
+    first = Round.objects.filter(project=project, state=RoundState.PUBLISHED, params__chosen_with__isnull=False).order_by("pk").first()
+    number = first and first.params["chosen_with"]
+    return ModelVersion.objects.select_related("project").filter(project=project, number=number, state=ModelState.READY).first()
+
+
+def _select(hold: Hold, recipe: Recipe, scorers: selecting.Scorers) -> None:
+    """Choose, keep what was chosen from, and write down why."""
+    this = hold.round
+    selected = selecting.select(this, recipe, scorers, say=hold.say)
+    with transaction.atomic():
+        hold.update(
+            params=this.params | {"mix": selected.mix, "short": selected.short},
+            candidates_file=selected.file, candidates_sha256=selected.sha256,
+        )  # fmt: skip
+        Selection.objects.filter(round=this).delete()  # of an attempt that was lost before its stage was noted
+        Selection.objects.bulk_create(selected.rows, batch_size=1000)
+    hold.log(f"{len(selected.rows):,} of {selected.n_candidates:,} candidates chosen. {selected.short}".strip())
+
+
+def _publish(hold: Hold) -> None:
+    """Open the batch and end the round, in one transaction."""
+    with transaction.atomic():
+        hold.update(state=RoundState.SELECTING)  # takes the row lock: a second worker waits here, then finds its token gone
+        batch, left_out = opened(hold.round)
+        hold.update(state=RoundState.PUBLISHED, batch=batch, finished_at=Now(), progress={})
+    if left_out:
+        hold.log(f"{left_out:,} were left out: withdrawn or queued since they were chosen.")
+
+
+def _kept(this: Round) -> set[int]:
+    """Name the versions whose scores stay in the database: those this round chose with."""
+    return {number for name in ("chosen_with", "control") if (number := this.params.get(name))}

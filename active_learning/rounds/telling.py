@@ -1,0 +1,52 @@
+"""What pages and terminals ask about rounds, and what workers say of themselves."""
+
+from datetime import timedelta
+
+from django.db.models.functions import Now
+
+from active_learning import reward_models
+from active_learning.models import Round, RoundState, Score, Worker
+from active_learning.rounds.states import NoSuchRound
+from active_learning.strategies import STRATEGIES
+from annotation.models import Project, Task
+
+WORKER_SILENT = timedelta(minutes=1)
+
+
+def published(project: Project, *, generation: int | None = None) -> list[Round]:
+    """Return the rounds that published a batch, oldest first; or the one of that generation. Raises NoSuchRound."""
+    found = Round.objects.select_related("project").filter(project=project, batch__isnull=False).order_by("pk")
+    if generation is not None and not (found := found.filter(generation=generation)):
+        raise NoSuchRound(f"No round of generation {generation} of {project.slug} has published a batch.")
+    return list(found)
+
+
+def any_published(project: Project) -> bool:
+    return Round.objects.filter(project=project, state=RoundState.PUBLISHED).exists()
+
+
+def describe(ended: Round) -> list[str]:
+    """Return in a few lines what a published round brought."""
+    lines = []
+    if version := ended.model_version:
+        lines.append(f"{version.kind.upper()} model {version.number} ({version.base}): {reward_models.metrics_line(version.metrics)}.")
+        serves = "It is in service." if version.champion else "It waits for a person."
+        lines.append(f"{version.decision.get('reason', '')} {serves}".strip())
+        if n_scored := Score.objects.filter(model_version=version).count():
+            lines.append(f"Scored {n_scored:,} solutions.")
+        if (number := ended.params.get("chosen_with")) and number != version.number:
+            lines.append(f"Chose with model {number}, which stays in service.")
+    if ended.batch_id:
+        n_tasks = Task.objects.filter(batch=ended.batch_id).count()
+        mix = ended.params["recipe"]["parts"]
+        parts = "; ".join(f"{weight:.0%} {STRATEGIES[name]}" if len(mix) > 1 else STRATEGIES[name] for name, weight in mix)
+        lines.append(f"Published batch {ended.generation}: {n_tasks:,} solutions, {parts}.")
+        if short := ended.params.get("short"):
+            lines.append(short)
+    return lines
+
+
+def say_alive(name: str, *, queues: str) -> None:
+    """Note that a worker lives; forget those not heard of for a day."""
+    Worker.objects.update_or_create(name=name, defaults={"queues": queues, "heartbeat_at": Now()})
+    Worker.objects.filter(heartbeat_at__lt=Now() - timedelta(days=1)).delete()

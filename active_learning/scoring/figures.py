@@ -1,0 +1,71 @@
+"""What a model says of one solution, as a row of Score: its figures for the strategies, and the hash that tells siblings apart."""
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from active_learning.models import ModelVersion
+from active_learning.reward_models import Say, listener, load, readable_solutions, trainer_solution
+from active_learning.scoring.partitions import ScoringFailed
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from trainer.score import RewardModel, StepScores
+
+
+def step_scores(version: ModelVersion, solution_ids: list[int], *, say: Say) -> dict[int, list[float]]:
+    """Return p(neutral) + p(positive) of each step of some solutions."""
+    from trainer.score import score_solutions
+
+    rows = readable_solutions(version.project, pk__in=solution_ids).values_list("pk", "problem_id", "problem__statement", "steps")
+    scores = score_solutions(load(version), map(trainer_solution, rows), progress=listener(say))
+    return {int(one.key): (1.0 - one.probabilities[:, 0]).astype(float).round(6).tolist() for one in scores}
+
+
+def score_rows(
+    version: ModelVersion, rows: Sequence[Any], *, model: "RewardModel", beat: Callable[[int], None]
+) -> Iterator[tuple[Any, ...]]:
+    """Yield the COLUMNS of each (solution, problem, outcome, statement, steps). `beat` hears how many are read. Raises ScoringFailed."""
+    from trainer.score import score_solutions
+
+    solutions = (trainer_solution((key, problem, statement, steps)) for key, problem, _, statement, steps in rows)
+    for row, one in zip(rows, score_solutions(model, solutions, progress=lambda now: beat(now.done)), strict=True):
+        key, problem, outcome, _, steps = row
+        # The column is float32: a smaller number than it knows is 0 to it, but an error to COPY.
+        product = float(np.float32(one.score))
+        if not np.isfinite(product):  # would be sorted above every score
+            raise ScoringFailed(f"Model {version.number} gives solution {key} a score that is no number. Train it again.")
+        weak, *figures = _figures(one, model.threshold)
+        prefix = None if one.kind == "orm" else prefix_hash(problem, steps if weak is None else steps[: weak + 1])
+        yield version.pk, key, problem, product, weak, outcome, *figures, prefix
+
+
+def _figures(one: "StepScores", threshold: float) -> tuple[int | None, float | None, float | None, float | None]:
+    """Return the first weak step, the entropy, the confidence and the deviation; None for what a model does not know."""
+    from trainer.score import first_weak_step
+
+    if one.kind == "orm" or not len(one.probabilities):
+        return None, None, None, None
+    weak = first_weak_step(one.probabilities, threshold=threshold)
+    entropy = first_mistake_entropy(one.probabilities[:, 0])
+    if one.means is None or one.deviations is None:
+        return weak, entropy, None, None
+    means, deviations = (figures[: None if weak is None else weak + 1] for figures in (one.means, one.deviations))
+    return weak, entropy, float(np.maximum(means, 1 - means).min()), float(deviations.max())
+
+
+def first_mistake_entropy(negative: "NDArray[np.floating]") -> float:
+    """Return the entropy in nats of where the first mistake is, given (n_steps,) p(negative); "nowhere" is one of the places."""
+    none_until = np.concatenate([[1.0], np.cumprod(1.0 - negative.astype(np.float64))])
+    places = np.append(negative * none_until[:-1], none_until[-1])
+    places = places[places > 0]
+    return max(0.0, float(-(places * np.log(places)).sum()))
+
+
+def prefix_hash(problem: int, steps: Iterable[str]) -> int:
+    """Return a signed 64-bit hash of a problem's first steps, the same in every process; never 0."""
+    text = "\0".join((str(problem), *steps)).encode()
+    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), signed=True) or 1

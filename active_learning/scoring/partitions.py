@@ -1,0 +1,64 @@
+"""The table of a version's scores: filled on its own, indexed, then attached to all scores; and the columns that COPY fills."""
+
+from typing import Any
+
+from django.db import connection, transaction
+
+from active_learning.models import ModelVersion
+from active_learning.reward_models import Fence, ModelUnusable
+
+COLUMNS = "model_version_id, solution_id, problem_id, score, first_weak_step, outcome, entropy, confidence, deviation, prefix"
+
+
+class ScoringFailed(ModelUnusable):
+    """A scoring that cannot be finished for a reason a person can mend; the message says which."""
+
+
+def partition(version: ModelVersion) -> str:
+    """Return the table that holds this version's scores."""
+    return f"active_learning_score_{version.pk}"
+
+
+def table_of(version: ModelVersion) -> int | None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT to_regclass(%s)::oid::bigint", [partition(version)])
+        return cursor.fetchone()[0]
+
+
+def is_attached(version: ModelVersion) -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT EXISTS (SELECT FROM pg_inherits WHERE inhrelid = to_regclass(%s))", [partition(version)])
+        return cursor.fetchone()[0]
+
+
+def attach(version: ModelVersion, *, fence: Fence) -> None:
+    """Index the whole table, then attach it under the fence, which takes milliseconds. Nobody who reads scores waits for either."""
+    table = partition(version)
+    fence()
+    with transaction.atomic(), connection.cursor() as cursor:
+        index(cursor, table, version=version)
+    with transaction.atomic(), connection.cursor() as cursor:
+        fence()
+        attach_indexed(cursor, table, version=version)
+    with connection.cursor() as cursor:
+        cursor.execute(f"ANALYZE {table}")
+
+
+def index(cursor: Any, table: str, *, version: ModelVersion) -> None:
+    """Give a filled table the primary key and every index that the partitioned table has, unless an earlier run has."""
+    cursor.execute("SELECT EXISTS (SELECT FROM pg_index WHERE indrelid = to_regclass(%s) AND indisprimary)", [table])
+    if cursor.fetchone()[0]:
+        return
+    cursor.execute(f"ALTER TABLE {table} ADD PRIMARY KEY (model_version_id, solution_id)")
+    cursor.execute(
+        "SELECT pg_get_indexdef(indexrelid) FROM pg_index WHERE indrelid = 'active_learning_score'::regclass AND NOT indisprimary"
+    )
+    for (definition,) in cursor.fetchall():
+        cursor.execute(f"CREATE INDEX ON {table} USING {definition.partition(' USING ')[2]}")
+    # The check spares ATTACH its search for rows of other versions.
+    cursor.execute(f"ALTER TABLE {table} ADD CONSTRAINT {table}_version CHECK (model_version_id = {version.pk})")
+
+
+def attach_indexed(cursor: Any, table: str, *, version: ModelVersion) -> None:
+    cursor.execute(f"ALTER TABLE active_learning_score ATTACH PARTITION {table} FOR VALUES IN ({version.pk})")
+    cursor.execute(f"ALTER TABLE {table} DROP CONSTRAINT {table}_version")

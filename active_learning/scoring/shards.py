@@ -1,0 +1,270 @@
+"""Scoring shared out over workers. Reads solutions; writes ScoreShard and the version's table.
+
+A shard is a range of solutions. A worker claims it under a token, copies its rows and marks it done in one transaction: each solution is
+scored exactly once, whoever dies meanwhile.
+"""
+
+import logging
+import os
+import platform
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from celery import current_app
+from django.db import DatabaseError, OperationalError, connection, transaction
+from django.db.models import Exists, Max, Min, OuterRef, Q, QuerySet, Sum
+from django.db.models.functions import Now
+from kombu.exceptions import OperationalError as BrokerUnreachable
+
+from active_learning.models import UNFINISHED, ModelState, ModelVersion, Round, Score, ScoreShard, ShardState, Worker
+from active_learning.reward_models import Fence, Say, load, readable_solutions
+from active_learning.scoring.figures import score_rows
+from active_learning.scoring.files import ScoreFileDamaged, ScoresRefused, restore
+from active_learning.scoring.partitions import COLUMNS, ScoringFailed, attach, is_attached, partition, table_of
+
+if TYPE_CHECKING:
+    from trainer.score import RewardModel
+
+log = logging.getLogger(__name__)
+
+SHARD = 4096  # solutions of a shard: what a killed worker loses at most
+ATTEMPTS = 3
+STALE = timedelta(minutes=3)  # a shard without a heartbeat for this long is given to another worker
+BEAT_SECONDS, POLL_SECONDS, RING_SECONDS = 10, 2, 60
+WORKER_SILENT = timedelta(minutes=1)
+
+# One statement claims one shard, the first that waits or whose worker is silent; whoever else claims meanwhile skips the locked row.
+CLAIM = """
+WITH next AS MATERIALIZED (
+    SELECT id FROM active_learning_scoreshard
+     WHERE model_version_id = %(version)s AND attempt < %(attempts)s
+       AND (state = 'open' OR state = 'running' AND heartbeat_at < now() - %(stale)s)
+     ORDER BY number LIMIT 1 FOR UPDATE SKIP LOCKED)
+UPDATE active_learning_scoreshard
+   SET state = 'running', attempt = attempt + 1, token = token + 1, worker = %(worker)s, heartbeat_at = now(), failure = ''
+ WHERE id = (SELECT id FROM next) RETURNING *
+"""
+# The ranges of ids: one pass over the ids that are left, however many, and only the borders leave the database.
+BORDERS = """
+SELECT min(id), max(id), count(*)
+  FROM (SELECT id, (row_number() OVER (ORDER BY id) - 1) / %s AS shard FROM ({left}) readable (id)) numbered
+ GROUP BY shard ORDER BY shard
+"""
+
+
+class ShardLost(Exception):
+    """Somebody else holds this shard by now: stop, write nothing."""
+
+
+# --- scoring a project --------------------------------------------------------------------------------------------------------
+
+
+def score(version: ModelVersion, *, say: Say, fence: Fence) -> None:
+    """Score every readable solution into the version's partition, together with whatever workers hear of it.
+
+    What an earlier run left is finished first; then come the solutions loaded since. Readers never see half of a first scoring, nor wait.
+    Scores that were dropped to a file are brought back. Raises ScoringFailed, and ModelUnusable if the model's folder is gone.
+    """
+    if version.state != ModelState.READY:
+        raise ScoringFailed(f"Model {version.number} is {version.state}: only a ready version can score.")
+    if version.scores_file:
+        _bring_back(version)
+    _unfinished(version).filter(_claimable(), attempt__gte=ATTEMPTS).update(attempt=0)  # given up by an earlier run: that was then
+    _finish(version, say=say, fence=fence)
+    _cut(version, fence=fence)
+    _finish(version, say=say, fence=fence)
+    if not is_attached(version):
+        raise ScoringFailed(f"The scores of model {version.number} were dropped while it scored. Start a round again.")
+
+
+def help_score(version: ModelVersion) -> int:
+    """Score shards of a version beside the round that waits for them, until none is left or no round waits. Returns how many."""
+    n_done, model = 0, None
+    waits = Round.objects.filter(project=version.project_id, state__in=UNFINISHED)
+    while _unfinished(version).filter(_claimable()).exists() and waits.exists():
+        model = model or load(version)  # before anything is claimed: a machine without the folder must cost no attempt
+        if not (shard := claim(version)):
+            break
+        with suppress(ShardLost):
+            run_shard(shard, version=version, model=model)
+            n_done += 1
+    return n_done
+
+
+def run_shard(shard: ScoreShard, *, version: ModelVersion, model: "RewardModel", say: Callable[[int], None] = lambda done: None) -> None:
+    """Score the solutions of a claimed shard and write them, exactly once. `say` hears how many are read, and may raise to stop.
+
+    Raises ShardLost once the token is no longer ours. On any other error the shard is given back, with the reason.
+    """
+    beaten_at = time.monotonic()
+
+    def beat(done: int) -> None:
+        nonlocal beaten_at
+        if time.monotonic() - beaten_at >= BEAT_SECONDS:
+            if not _held(shard).update(heartbeat_at=Now()):
+                raise ShardLost
+            beaten_at = time.monotonic()
+        say(done)
+
+    try:
+        _write(shard, list(score_rows(version, _rows(version, shard), model=model, beat=beat)), table=partition(version))
+    except ShardLost:
+        log.warning("Shard %s of model %s is not ours any more; nothing of it is written.", shard.number, version.number)
+        raise
+    except BaseException as error:
+        with suppress(DatabaseError):  # a lost connection: the shard is taken for lost in three minutes
+            _held(shard).update(state=ShardState.OPEN, heartbeat_at=None, failure=f"{type(error).__name__}: {error}"[:1000])
+        raise
+
+
+def _bring_back(version: ModelVersion) -> None:
+    """Restore the scores of a version that serves again; score anew what cannot be read."""
+    try:
+        restore(version)
+    except ScoreFileDamaged as damaged:
+        log.warning("%s It is scored again now.", damaged)
+        ModelVersion.objects.filter(pk=version.pk).update(scores_file="", scores_sha256="")
+        version.scores_file = version.scores_sha256 = ""
+    except ScoresRefused as refused:
+        raise ScoringFailed(str(refused)) from refused
+
+
+# --- shards -------------------------------------------------------------------------------------------------------------------
+
+
+def _cut(version: ModelVersion, *, fence: Fence) -> None:
+    """Cut the solutions that have no score into shards, and make the table of a first scoring."""
+    table, is_whole = partition(version), is_attached(version)
+    scored = Score.objects.filter(model_version=version, solution=OuterRef("pk"))
+    newest = _newest(version)
+    left, values = readable_solutions(version.project).filter(~Exists(scored)).values("pk").query.sql_with_params()
+    with connection.cursor() as cursor:
+        cursor.execute(BORDERS.format(left=left), [SHARD, *values])
+        borders = cursor.fetchall()
+    if is_whole and not borders:
+        return
+    with transaction.atomic(), connection.cursor() as cursor:
+        fence()
+        ModelVersion.objects.select_for_update(no_key=True).get(pk=version.pk)  # nobody else cuts or drops beside us
+        if _newest(version) != newest:
+            return
+        if not is_whole:
+            cursor.execute(f"DROP TABLE IF EXISTS {table}")  # without a shard there is nothing in it that anybody knows of
+            cursor.execute(f"CREATE TABLE {table} (LIKE active_learning_score)")
+        ScoreShard.objects.bulk_create(
+            ScoreShard(model_version=version, number=number, first_solution=first, last_solution=last, n_solutions=count)
+            for number, (first, last, count) in enumerate(borders, start=newest + 1)
+        )
+
+
+def _finish(version: ModelVersion, *, say: Say, fence: Fence) -> None:
+    """Work on the shards there are, wait for those that others work on, and attach the table when all are done."""
+    if _unfinished(version).exists():
+        _work(version, model=load(version), heard=_Count(version, say))
+    if table_of(version) and not is_attached(version):
+        attach(version, fence=fence)
+
+
+def _work(version: ModelVersion, *, model: "RewardModel", heard: "_Count") -> None:
+    rung_at, waiting = -float(RING_SECONDS), _unfinished(version)
+    while waiting.exists():
+        if time.monotonic() - rung_at >= RING_SECONDS:  # a machine that joins later hears the next one
+            _ring(version, n_bells=waiting.filter(_claimable()).count() - 1)
+            rung_at = time.monotonic()
+        if shard := claim(version):
+            with suppress(ShardLost):
+                run_shard(shard, version=version, model=model, say=heard)
+            heard.read()
+        elif given_up := waiting.filter(_claimable(), attempt__gte=ATTEMPTS).order_by("number").first():
+            raise ScoringFailed(
+                f"Shard {given_up.number} of model {version.number} (solutions {given_up.first_solution} to {given_up.last_solution}) was "
+                f"lost {ATTEMPTS} times, last by {given_up.worker}: {given_up.failure or 'its worker fell silent'}. "
+                "The log of that worker says more. Then start a round again: what is scored is kept."
+            )
+        else:
+            time.sleep(POLL_SECONDS)
+        heard(0)
+
+
+class _Count:
+    """How far all workers together are, for one `say`: shards that are done, and this worker's part of its own."""
+
+    def __init__(self, version: ModelVersion, say: Say) -> None:
+        first = _unfinished(version).aggregate(first=Min("number"))["first"] if is_attached(version) else 0
+        self.shards, self.say = ScoreShard.objects.filter(model_version=version, number__gte=first), say
+        self.read()
+        self.began_at, self.began_with = time.monotonic(), self.done
+
+    def read(self) -> None:
+        counts = self.shards.aggregate(total=Sum("n_solutions"), done=Sum("n_solutions", filter=Q(state=ShardState.DONE), default=0))
+        self.total, self.done, self.read_at = counts["total"], counts["done"], time.monotonic()
+
+    def __call__(self, mine: int) -> None:
+        if time.monotonic() - self.read_at >= POLL_SECONDS:
+            self.read()
+        done = min(self.total, self.done + mine)
+        rate = (done - self.began_with) / max(time.monotonic() - self.began_at, 1e-3)
+        self.say("scoring", done, self.total, (self.total - done) / rate if rate else None)
+
+
+def _newest(version: ModelVersion) -> int:
+    return ScoreShard.objects.filter(model_version=version).aggregate(newest=Max("number", default=0))["newest"]
+
+
+def _unfinished(version: ModelVersion) -> QuerySet[ScoreShard]:
+    return ScoreShard.objects.filter(model_version=version).exclude(state=ShardState.DONE)
+
+
+def _claimable() -> Q:
+    return Q(state=ShardState.OPEN) | Q(state=ShardState.RUNNING, heartbeat_at__lt=Now() - STALE)
+
+
+def _held(shard: ScoreShard) -> QuerySet[ScoreShard]:
+    return ScoreShard.objects.filter(pk=shard.pk, token=shard.token, state=ShardState.RUNNING)
+
+
+def claim(version: ModelVersion) -> ScoreShard | None:
+    """Claim the next shard of a version for this process, under a new token; None if nothing waits."""
+    worker = f"{platform.node()}, process {os.getpid()}"[-200:]
+    claimed = ScoreShard.objects.raw(CLAIM, {"version": version.pk, "attempts": ATTEMPTS, "stale": STALE, "worker": worker})
+    return next(iter(claimed), None)
+
+
+def _ring(version: ModelVersion, *, n_bells: int) -> None:
+    """Ring for the workers of the gpu queue. A bell nobody heard expires before the next; one too many finds nothing to do."""
+    alive = Worker.objects.filter(heartbeat_at__gt=Now() - WORKER_SILENT, queues__contains="gpu").count()
+    try:
+        for _ in range(min(n_bells, alive)):
+            current_app.send_task(
+                "active_learning.tasks.score_shards", [version.pk], queue="gpu", ignore_result=True, expires=RING_SECONDS - 5
+            )
+    except (BrokerUnreachable, OSError) as error:
+        log.warning("No other worker could be asked to score (%s): this one goes on alone.", error)
+
+
+def _rows(version: ModelVersion, shard: ScoreShard) -> list[tuple[int, int, str, str, list[str]]]:
+    scored = Score.objects.filter(model_version=version, solution=OuterRef("pk"))
+    rows = readable_solutions(version.project, pk__range=(shard.first_solution, shard.last_solution)).filter(~Exists(scored))
+    return list(rows.order_by("pk").values_list("pk", "problem_id", "outcome", "problem__statement", "steps"))
+
+
+def _write(shard: ScoreShard, scored: Sequence[tuple[Any, ...]], *, table: str) -> None:
+    """Copy a shard's rows and mark it done in one transaction, under its token: both or neither, and once."""
+    try:
+        with transaction.atomic(), connection.cursor() as cursor:
+            if not _held(shard).update(state=ShardState.DONE, finished_at=Now(), heartbeat_at=Now()):
+                raise ShardLost
+            with cursor.copy(f"COPY {table} ({COLUMNS}) FROM STDIN") as copy:
+                for row in scored:
+                    copy.write_row(row)
+    except OperationalError as error:
+        if isinstance(error.__cause__, psycopg.errors.DiskFull):
+            raise ScoringFailed(
+                "The disk of the database is full: the scores could not be written. Free some space (`manage.py scores --drop` moves an "
+                "old model's scores to a file), then start a round again: what is scored is kept."
+            ) from error
+        raise

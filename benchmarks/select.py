@@ -1,0 +1,305 @@
+"""Figure: choosing what people see next out of 12,000,000 scored solutions (12,000 problems, 1,000 each), the 3 most convincing wrong
+answers of a problem; loading such scores while somebody reads; handing out a task beside so many solutions.
+
+Makes a private PostgreSQL and synthetic rows of its own, which takes minutes and 7 GB of disk, and leaves nothing behind. `--small`:
+1,200,000; `--smoke`: the smallest, which says nothing about speed. `ratio`: the limit of 2 s over the seconds of pool and choice
+together. `growth`: those seconds over the same with a tenth of the solutions a problem, by turns. `peer_seconds`: the same rows by a
+window function. `handing_out_ratio`: p95 of `queue.lease_next` in this database over that in one with 12,000 solutions, by turns, on the
+same queue.
+"""
+
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[0] = str(ROOT)  # instead of this folder, in which `select` is not the module of Python's that others import
+
+import argparse  # noqa: E402
+import itertools  # noqa: E402
+import json  # noqa: E402
+import statistics  # noqa: E402
+import threading  # noqa: E402
+import time  # noqa: E402
+from collections.abc import Callable, Iterator  # noqa: E402
+from contextlib import contextmanager  # noqa: E402
+from dataclasses import dataclass  # noqa: E402
+from typing import TYPE_CHECKING, Any  # noqa: E402
+
+import numpy as np  # noqa: E402
+
+from benchmarks import site  # noqa: E402
+
+if TYPE_CHECKING:
+    from active_learning.models import ModelVersion
+    from annotation.models import Project
+
+LIMIT, LOADING_LIMIT, K = 2.0, 90.0, 3
+FEW_PROBLEMS = 12  # of which a batch is in work before the many come
+PEOPLE, BLOCKS = 8, 10  # hand-outs: blocks of as many, in this database and in the other by turns
+
+
+@dataclass(frozen=True)
+class Form:
+    """How much of everything."""
+
+    n_problems: int
+    each: int  # solutions of a problem
+    tasks: int
+    handed: int  # tasks a block hands out
+    repeats: int
+
+
+FORMS = {"full": Form(12_000, 1000, 10_000, 100, 5), "small": Form(12_000, 100, 1000, 50, 7), "smoke": Form(60, 20, 100, 4, 2)}
+
+# Narrow rows: one short step. 86 % wrong answers, as in the paper; hashes for chance, so that every run makes the same.
+PROBLEMS = """
+INSERT INTO annotation_problem (project_id, external_id, statement, answer, subject, level, split)
+SELECT %(project)s, 'p' || i, 'What is ' || i || '?', '7', 'subject ' || i %% 7, 'level ' || i %% 5, 'train'
+  FROM generate_series(%(first)s::int, %(last)s::int) i
+"""
+SOLUTIONS = """
+INSERT INTO annotation_solution (problem_id, digest, steps, final_answer, outcome, outcome_reason, grader, source)
+SELECT p.id, decode(lpad(to_hex(k), 64, '0'), 'hex'), '["Add."]', '7',
+       CASE WHEN hashint8extended(p.id * 1000 + k, 1) & 127 < 110 THEN 'wrong' ELSE 'correct' END, '', '', ''
+  FROM annotation_problem p CROSS JOIN generate_series(1, %(each)s::int) k
+ WHERE p.project_id = %(project)s AND NOT EXISTS (SELECT 1 FROM annotation_solution n WHERE n.problem_id = p.id)
+"""
+SCORES = """
+COPY (SELECT {version}, n.id, n.problem_id, chance(n.id, 2), 0, n.outcome, 2 * chance(n.id, 3), .5 + chance(n.id, 4) / 2,
+             chance(n.id, 5) / 100, hashint8extended(n.id, 6)
+        FROM annotation_solution n JOIN annotation_problem p ON p.id = n.problem_id
+       WHERE p.project_id = {project} ORDER BY n.id) TO '{path}'
+"""
+CHANCE = """
+CREATE FUNCTION chance(bigint, bigint) RETURNS real LANGUAGE sql IMMUTABLE
+    AS $$ SELECT ((hashint8extended($1, $2) & 1048575) / 1048576.)::real $$
+"""
+WINDOW = """
+SELECT solution_id FROM (
+  SELECT s.solution_id, s.score, row_number() OVER (PARTITION BY s.problem_id ORDER BY s.score DESC, s.solution_id) AS place
+    FROM active_learning_score s JOIN annotation_problem p ON p.id = s.problem_id
+   WHERE s.model_version_id = %(version)s AND s.outcome = 'wrong' AND p.project_id = %(project)s AND p.split = 'train'
+     AND NOT EXISTS (SELECT 1 FROM annotation_task t WHERE t.solution_id = s.solution_id)
+     AND NOT EXISTS (SELECT 1 FROM annotation_solution x WHERE x.id = s.solution_id AND x.withdrawn_at IS NOT NULL)) ranked
+ WHERE place <= %(each)s
+"""
+
+
+def timed(act: Callable[[], Any]) -> tuple[float, Any]:
+    started = time.perf_counter()
+    result = act()
+    return time.perf_counter() - started, result
+
+
+def percentile(seconds: list[float], percent: int) -> float:
+    return sorted(seconds)[len(seconds) * percent // 100]
+
+
+# --- the pool -----------------------------------------------------------------------------------------------------------------
+
+
+def fill(project: "Project", *, first: int, last: int, each: int) -> None:
+    """Give a project problems first..last with so many solutions."""
+    from django.db import connection, transaction
+
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL session_replication_role = replica")  # else 12M look-ups of foreign keys known to hold
+        told = {"project": project.pk, "first": first, "last": last, "each": each}
+        cursor.execute(PROBLEMS, told)
+        cursor.execute(SOLUTIONS, told)
+    with connection.cursor() as cursor:
+        cursor.execute("VACUUM ANALYZE annotation_problem, annotation_solution")
+
+
+def scored(project: "Project", path: Path) -> "ModelVersion":
+    """Make a ready version and write what it would say of every solution to a file, as COPY reads it."""
+    from django.db import connection
+
+    from active_learning.models import ModelState, ModelVersion
+
+    version = ModelVersion.objects.create(project=project, number=1, base="tiny", state=ModelState.READY, sha256="0", champion=True)
+    path.parent.mkdir(exist_ok=True)
+    path.parent.chmod(0o777)  # the server writes it, under an account of its own
+    with connection.cursor() as cursor:
+        cursor.execute(SCORES.format(version=version.pk, project=project.pk, path=path))
+    return version
+
+
+def load(version: "ModelVersion", path: Path) -> None:
+    """Load scores into a partition of their own, as a scoring does: COPY, index, attach."""
+    from django.db import connection, transaction
+
+    from active_learning.scoring.partitions import COLUMNS, attach, partition
+
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(f"CREATE TABLE {partition(version)} (LIKE active_learning_score)")
+        with path.open("rb") as rows, cursor.copy(f"COPY {partition(version)} ({COLUMNS}) FROM STDIN") as copy:
+            while piece := rows.read(1 << 20):
+                copy.write(piece)
+    attach(version, fence=lambda: None)
+
+
+@contextmanager
+def reading(version: "ModelVersion") -> Iterator[list[float]]:
+    """Read scores all the time, of one version and of all, in a session beside; the list fills with the seconds each took."""
+    from django.db import connection
+
+    from active_learning.models import Score
+
+    first, waits, until = Score.objects.filter(model_version=version).values_list("solution", flat=True)[0], [0.0], threading.Event()
+
+    def read() -> None:
+        try:
+            while not until.wait(0.01):
+                waits.append(timed(lambda: list(Score.objects.filter(model_version=version, solution=first)))[0])
+                waits.append(timed(lambda: Score.objects.filter(solution=first).count())[0])
+        finally:
+            connection.close()
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        yield waits
+    finally:
+        until.set()
+        reader.join()
+
+
+# --- what is measured ---------------------------------------------------------------------------------------------------------
+
+
+def select(project: "Project", version: "ModelVersion", strategy: str, *, size: int, per_problem: int | None) -> int:
+    """Choose as a round does; return how many were chosen."""
+    from active_learning import pool
+    from active_learning.strategies import Recipe, choose
+
+    recipe = Recipe(((strategy, 1.0),), size, per_problem)
+    candidates = pool.candidates(project, version, recipe=recipe, control=version)
+    return len(choose(candidates, recipe, rng=np.random.default_rng(0)).indices)
+
+
+def compare_windows(project: "Project", version: "ModelVersion", *, n: int) -> float:
+    """Return the seconds of the window function, having seen that it finds what the pool's statement finds."""
+    from django.db import connection
+
+    from active_learning import pool
+
+    told = {"version": version.pk, "project": project.pk, "each": K, "limit": n}
+    found = []
+    with connection.cursor() as cursor:
+        for statement in (WINDOW, pool.CANDIDATES):
+            found.append(timed(lambda said=statement: {row[0] for row in cursor.execute(said, told).fetchall()}))
+    if found[0][1] != found[1][1]:
+        sys.exit("The window function and the pool's statement find different solutions.")
+    return found[0][0]
+
+
+def publish(project: "Project", *, tasks: int) -> list[Any]:
+    """Open a batch of the first solutions and let people in; return them."""
+    from django.contrib.auth.models import User
+
+    from annotation import queue
+    from annotation.models import Membership, Solution
+
+    first = Solution.objects.filter(problem__project=project).order_by("pk")[:tasks].values_list("pk", flat=True)
+    queue.open_batch(project, [queue.Chosen(one) for one in first])
+    people = [User.objects.create(username=f"labeler {number}") for number in range(PEOPLE)]
+    Membership.objects.bulk_create(Membership(project=project, user=one, role="labeler") for one in people)
+    return people
+
+
+def hand_out(project: "Project", people: list[Any], *, n: int) -> list[float]:
+    """Return the seconds of each of n hand-outs; each seat is done before the next is asked for."""
+    from annotation import queue
+    from annotation.models import Assignment
+
+    seconds = []
+    for who in itertools.islice(itertools.cycle(people), n):
+        spent, lease = timed(lambda who=who: queue.lease_next(who, project=project))
+        Assignment.objects.filter(pk=lease.assignment_id).update(state="done")
+        seconds.append(spent)
+    return seconds
+
+
+def handing_out(project: "Project", people: list[Any], *, n: int) -> dict[str, float]:
+    """Hand out in this database and in its early copy by turns; return both p95 in milliseconds and their ratio."""
+    from django.db import connections
+
+    here = connections["default"]
+    early = here.copy()
+    early.settings_dict["NAME"] = "early"
+    seconds: dict[str, list[float]] = {"many": [], "few": []}
+    try:
+        for _ in range(BLOCKS):
+            for name, connection in (("many", here), ("few", early)):
+                connections["default"] = connection
+                seconds[name] += hand_out(project, people, n=n)
+    finally:
+        connections["default"] = here
+        early.close()
+    many, few = (1000 * percentile(seconds[name], 95) for name in ("many", "few"))
+    return {"handing_out_p95_ms": round(many, 2), "handing_out_few_p95_ms": round(few, 2), "handing_out_ratio": round(many / few, 2)}
+
+
+def measure(form: Form, folder: Path) -> dict[str, Any]:
+    """Fill a database with the form's rows and return all figures."""
+    from django.db import connection
+
+    from annotation.ingest import create_project
+
+    def say(*words: object) -> None:
+        print(f"{time.perf_counter() - began:6.0f} s ", *words, flush=True)
+
+    began = time.perf_counter()
+    many, tenth = (create_project(name, name=name) for name in ("many", "tenth"))
+    fill(many, first=1, last=FEW_PROBLEMS, each=form.each)
+    people = publish(many, tasks=form.tasks)
+    with connection.cursor() as cursor:
+        cursor.execute(CHANCE)
+        cursor.execute("CREATE DATABASE early TEMPLATE stepmark")
+    fill(tenth, first=1, last=form.n_problems, each=form.each // 10)
+    fill(many, first=FEW_PROBLEMS + 1, last=form.n_problems, each=form.each)
+    say("solutions are made")
+    version_of_tenth, version = (scored(of, folder / "rows" / of.slug) for of in (tenth, many))
+    load(version_of_tenth, folder / "rows" / tenth.slug)
+    say("scores are written")
+    with reading(version_of_tenth) as waits:
+        loading, _ = timed(lambda: load(version, folder / "rows" / many.slug))
+    say(f"loaded in {loading:.1f} s; the longest of {len(waits):,} reads took {max(waits):.3f} s")
+
+    size = min(10_000, form.n_problems * K)  # the largest batch there is
+    spent: dict[str, list[float]] = {"many": [], "tenth": []}
+    for _ in range(form.repeats + 1):
+        for project, scorer in ((many, version), (tenth, version_of_tenth)):
+            spent[project.slug].append(timed(lambda of=project, by=scorer: select(of, by, "convincing", size=size, per_problem=K))[0])
+    seconds, seconds_tenth = (statistics.median(spent[name][1:]) for name in ("many", "tenth"))  # the first warms up
+    say(f"chosen in {seconds:.2f} s, out of a tenth in {seconds_tenth:.2f} s")
+    peer = compare_windows(many, version, n=form.n_problems * K)
+    say(f"the window function takes {peer:.2f} s")
+    others = {}
+    for cap in (K, None):
+        for name in ("convincing", "convincing_rest", "entropy", "uncertain", "disagreement", "uniform", "control"):
+            took, n_chosen = timed(lambda name=name, cap=cap: select(many, version, name, size=200, per_problem=cap))
+            others[f"{name}, {f'{cap} a problem' if cap else 'globally'}"] = round(took, 2)
+            say(f"{n_chosen} by {name}, {cap or 'any number'} a problem: {took:.2f} s")
+    return {
+        "ratio": round(LIMIT / seconds, 2), "seconds": round(seconds, 3), "growth": round(seconds / seconds_tenth, 2),
+        "seconds_tenth": round(seconds_tenth, 3), "peer_seconds": round(peer, 2), "peer_ratio": round(peer / seconds, 2), "limit": LIMIT,
+        "n_solutions": form.n_problems * form.each, "n_problems": form.n_problems, "k": K,
+        "loading_seconds": round(loading, 1), "loading_limit": LOADING_LIMIT, "longest_read_seconds": round(max(waits), 3),
+        "reads": len(waits) - 1, **handing_out(many, people, n=form.handed), "seconds_of_200": others,
+    }  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    forms = parser.add_mutually_exclusive_group()
+    for name in ("small", "smoke"):
+        forms.add_argument(f"--{name}", dest="form", action="store_const", const=name, default="full")
+    form = FORMS[parser.parse_args().form]
+    with site.running_home() as home:
+        print(json.dumps(measure(form, home)))
+
+
+if __name__ == "__main__":
+    main()

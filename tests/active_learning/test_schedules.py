@@ -1,0 +1,125 @@
+"""When rounds start by themselves: by labels, by hours, by the time of day; and what stands in the way is said."""
+
+import logging
+from datetime import datetime, time
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from active_learning import rounds, schedules
+from active_learning.models import Round, Schedule
+from annotation.models import Project
+from tests import make
+
+
+def planned(project: Project, **changes: object) -> Schedule:
+    settings = {"is_on": True, "every_labels": None, "every_hours": None, "daily_at": None, "recipe": None} | changes
+    return schedules.change(project, actor=make.olga(project), **settings)
+
+
+def long_ago(started: Round) -> None:
+    Round.objects.filter(pk=started.pk).update(created_at="2020-01-01T00:00Z")
+
+
+def test_enough_new_labels_start_a_round(world: Project) -> None:
+    planned(world, every_labels=10_000)
+    assert schedules.start_due_rounds() == []
+    assert schedules.next_due(world).startswith("The next round starts after 9,")
+    planned(world, every_labels=10)
+    assert [one.project for one in schedules.start_due_rounds()] == [world]
+    assert schedules.start_due_rounds() == []
+
+
+def test_the_hours_start_a_round_only_if_there_is_a_new_label(world: Project) -> None:
+    planned(world, every_hours=2)
+    first = schedules.start_due_rounds()
+    assert len(first) == 1
+    rounds.cancel(world, first[0].generation)
+    long_ago(first[0])
+    second = schedules.start_due_rounds()  # the labels are newer than that
+    assert len(second) == 1
+    rounds.cancel(world, second[0].generation)
+    assert schedules.start_due_rounds() == []
+
+
+def test_a_time_of_day_starts_one_round_a_day(world: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    planned(world, daily_at=time(3, 0))
+    today = schedules._now().replace(hour=2, minute=59)
+    monkeypatch.setattr(schedules, "_now", lambda: today)
+    first = schedules.start_due_rounds()
+    assert first == [], "it is not three yet"
+    assert schedules.next_due(world) == f"The next round starts at {today:%Y-%m-%d} 03:00 UTC, if there is a new label."
+    monkeypatch.setattr(schedules, "_now", lambda: today.replace(hour=3, minute=1))
+    [started] = schedules.start_due_rounds()
+    rounds.cancel(world, started.generation)
+    Round.objects.filter(pk=started.pk).update(created_at=today.replace(hour=3, minute=1))
+    assert schedules.start_due_rounds() == []
+    assert isinstance(schedules._now(), datetime)
+
+
+def test_a_schedule_that_is_off_starts_nothing(world: Project) -> None:
+    planned(world, is_on=False, every_labels=10)
+    assert schedules.start_due_rounds() == []
+    assert schedules.next_due(world) == "The schedule is off: rounds start by hand."
+
+
+def test_a_round_that_would_overlap_waits_and_is_named_once(world: Project, caplog: pytest.LogCaptureFixture) -> None:
+    planned(world, every_labels=10)
+    rounds.start(world, size=0, ring=False)
+    Round.objects.update(created_at="2020-01-01T00:00Z")
+    with caplog.at_level(logging.WARNING):
+        assert schedules.start_due_rounds() == schedules.start_due_rounds() == []
+    note = schedules.find(world).note
+    assert note.startswith("A round is due and could not start. Round 1 of demonstration is still queued.")
+    assert [one.getMessage() for one in caplog.records] == [f"demonstration: {note}"]
+    rounds.cancel(world, 1)
+    assert len(schedules.start_due_rounds()) == 1
+    assert schedules.find(world).note == ""
+
+
+def test_a_scheduled_round_follows_the_recipe_that_was_written_down(world: Project) -> None:
+    recipe = {"parts": [["entropy", 1]], "size": 7, "per_problem": 1}
+    planned(world, every_labels=10, recipe=recipe)
+    [started] = schedules.start_due_rounds()
+    assert started.strategy == "entropy" and started.params["size"] == 7 and started.params["train"]
+
+
+def test_without_a_recipe_a_schedule_keeps_a_floor_and_the_frozen_control(world: Project) -> None:
+    Project.objects.update(retrain_every_labels=10)  # as a command or the administration sets it
+    [started] = schedules.start_due_rounds()
+    assert started.strategy == "explore" and started.params["size"] == world.batch_size
+
+
+def test_a_schedule_that_cannot_be_kept_is_refused_and_changes_nothing(world: Project) -> None:
+    planned(world, every_labels=500)
+    for changes, reason in (
+        ({}, "Nothing would ever start"),
+        ({"every_labels": 0}, "new labels must be at least 1"),
+        ({"every_hours": -3}, "hours must be at least 1"),
+        ({"every_labels": 5, "recipe": {"parts": [["magic", 1]], "size": 5}}, "magic"),
+        ({"every_labels": 5, "generate": {"colour": "red"}}, "colour"),
+    ):
+        with pytest.raises(schedules.BadSchedule, match=reason):
+            planned(world, **changes)
+    world.refresh_from_db()
+    assert world.retrain_every_labels == 500 and Schedule.objects.count() == 1
+
+
+def test_changing_a_schedule_leaves_the_round_under_way_alone(world: Project) -> None:
+    started = rounds.start(world, size=0, ring=False)
+    planned(world, every_labels=10)
+    started.refresh_from_db()
+    assert started.state == "queued" and started.token == 0
+
+
+def test_the_command_says_and_changes_the_schedule(world: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    changes = ("--every-labels", "50000", "--daily-at", "03:30", "--strategy", "paper", "--size", "9")
+    call_command("schedule", "--project", world.slug, *changes)
+    assert "03:30 UTC" in capsys.readouterr().out
+    kept = schedules.find(world)
+    assert kept.daily_at == time(3, 30) and kept.recipe["size"] == 9 and kept.recipe["parts"][0] == ["convincing", 0.8]
+    call_command("schedule", "--project", world.slug, "--off")
+    assert capsys.readouterr().out == "The schedule is off: rounds start by hand.\n"
+    with pytest.raises(CommandError, match="must be at least 1") as refused:
+        call_command("schedule", "--project", world.slug, "--every-hours", "0")
+    assert refused.value.returncode == 2
