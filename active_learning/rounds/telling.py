@@ -5,7 +5,7 @@ from datetime import timedelta
 from django.db.models.functions import Now
 
 from active_learning import reward_models
-from active_learning.models import Round, RoundState, Score, Worker
+from active_learning.models import Round, RoundState, Score, Selection, Worker
 from active_learning.rounds.states import NoSuchRound
 from active_learning.strategies import STRATEGIES
 from annotation.models import Project, Task
@@ -26,7 +26,7 @@ def any_published(project: Project) -> bool:
 
 
 def describe(ended: Round) -> list[str]:
-    """Return in a few lines what a published round brought."""
+    """Return in a few lines what a round brought: a model, a proposal, a batch."""
     lines = []
     if version := ended.model_version:
         lines.append(f"{version.kind.upper()} model {version.number} ({version.base}): {reward_models.metrics_line(version.metrics)}.")
@@ -36,13 +36,17 @@ def describe(ended: Round) -> list[str]:
             lines.append(f"Scored {n_scored:,} solutions.")
         if (number := ended.params.get("chosen_with")) and number != version.number:
             lines.append(f"Chose with model {number}, which stays in service.")
+    if not ended.params["recipe"]:
+        return lines
+    mix = ended.params["recipe"]["parts"]
+    parts = "; ".join(f"{weight:.0%} {STRATEGIES[name]}" if len(mix) > 1 else STRATEGIES[name] for name, weight in mix)
     if ended.batch_id:
-        n_tasks = Task.objects.filter(batch=ended.batch_id).count()
-        mix = ended.params["recipe"]["parts"]
-        parts = "; ".join(f"{weight:.0%} {STRATEGIES[name]}" if len(mix) > 1 else STRATEGIES[name] for name, weight in mix)
-        lines.append(f"Published batch {ended.generation}: {n_tasks:,} solutions, {parts}.")
-        if short := ended.params.get("short"):
-            lines.append(short)
+        lines.append(f"Published batch {ended.generation}: {Task.objects.filter(batch=ended.batch_id).count():,} solutions, {parts}.")
+    elif ended.state == RoundState.PROPOSED:
+        n_chosen = Selection.objects.filter(round=ended).count()
+        lines.append(f"Proposed {n_chosen:,} solutions, {parts}. Look them through on the project's page Rounds, and publish them there.")
+    if short := ended.params.get("short"):
+        lines.append(short)
     return lines
 
 

@@ -293,6 +293,7 @@ def test_a_reviewed_round_waits_and_publishes_what_a_person_left(world: Project)
     make.solutions(world, 6)
     proposed = turn(world, size=6, review=True)
     assert proposed.state == RoundState.PROPOSED and proposed.batch is None
+    assert rounds.describe(proposed)[-1].startswith("Proposed 6 solutions, wrong answers the model scores highest.")
     assert rounds.sweep() == [], "nobody is to run what waits for a person"
     assert rounds.run(proposed.pk).state == RoundState.PROPOSED
     with pytest.raises(rounds.RoundRefused, match="waits to be looked through"):
