@@ -57,7 +57,7 @@ class Replay:
 def select(this: Round, recipe: Recipe, scorers: Scorers, *, say: Say) -> Selected:
     """Choose by the recipe, with the steps' scores for whoever looks the choice through. Raises NothingToChoose."""
     project, chooser = this.project, scorers.chooser
-    candidates = pool.candidates(project, chooser, recipe=recipe, control=scorers.control, orm=scorers.orm)
+    candidates = pool.candidates(project, chooser, recipe=recipe, control=scorers.control, orm=scorers.orm, seed=this.seed)
     choice = _choice(this, recipe, candidates)
     if not len(choice.indices):
         raise NothingToChoose(pool.why_empty(project, chooser, recipe=recipe))
@@ -117,7 +117,7 @@ def _rows(recipe: Recipe, candidates: Candidates, choice: Choice) -> Iterator[di
 def _uniform(this: Round, recipe: Recipe, scorers: Scorers) -> Candidates:
     """Return what a uniform draw of the same size would be: what every recipe is measured against."""
     uniform = replace(recipe, parts=(("uniform", 1.0),), is_diverse=False, is_stratified=False)
-    drawn = pool.candidates(this.project, scorers.chooser, recipe=uniform)
+    drawn = pool.candidates(this.project, scorers.chooser, recipe=uniform, seed=this.seed)
     return drawn.take(_choice(this, uniform, drawn).indices)
 
 

@@ -189,6 +189,10 @@ class Solution(models.Model):
             ),
             one_of("solution_outcome", "outcome", Outcome),
         ]
+        indexes = [
+            # The selection asks of each candidate whether it was withdrawn: nearly empty, it spares a look at the widest table there is.
+            models.Index(name="solution_withdrawn", fields=["id"], condition=Q(withdrawn_at__isnull=False)),
+        ]
 
     def __str__(self) -> str:
         return f"solution {self.pk}"

@@ -23,6 +23,12 @@ def figures(name: str) -> dict[str, Any]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
+def test_a_pool_is_loaded_chosen_from_and_handed_out() -> None:
+    found = figures("select")
+    assert found["n_solutions"] == 1200 and found["blocked_reads"] == 0 < found["reads"]
+    assert min(found[name] for name in ("ratio", "growth", "loading_seconds", "peer_seconds", "handing_out_ratio")) >= 0
+
+
 def test_people_label_over_http_and_the_database_holds_what_was_acknowledged(data: Path) -> None:
     found = figures("labeling")
     assert 0 < found["solutions"] < found["acknowledged"] == found["annotations"]

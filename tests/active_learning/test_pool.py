@@ -105,6 +105,13 @@ def test_one_queued_after_a_hundred_others_leaves_the_rest(project: Project, prm
     assert set(keys(*many[50:52])) <= set(found(project, prm, only("convincing", size=2, per_problem=1)))
 
 
+def test_where_the_best_of_a_problem_may_not_be_chosen_its_next_best_comes(project: Project, prm: ModelVersion) -> None:
+    queued, withdrawn, kept = solved(project, prm, 0.9, 0.8, 0.7)
+    make.batch(project, [queued])
+    queue.withdraw(Solution.objects.filter(pk=withdrawn.pk), actor=User.objects.create(username="max"))
+    assert found(project, prm, only("convincing", size=1, per_problem=1)) == [kept.pk]
+
+
 # --- what comes ---------------------------------------------------------------------------------------------------------------
 
 
@@ -149,6 +156,16 @@ def _wide(recipe: Recipe) -> Recipe:
     return Recipe((*recipe.parts, ("uniform", 1e-12)), 1000)
 
 
+def test_where_one_problem_or_one_beginning_heads_the_order_it_is_read_further(project: Project, prm: ModelVersion) -> None:
+    crowd = make.problem(project)
+    for place in range(20):
+        score(prm, make.solution(crowd), 1 - place / 100, entropy=1 - place / 100, prefix=7)
+    others = [score(prm, make.solution(make.problem(project)), 0.1, entropy=0.1, prefix=7) for _ in range(2)]
+    for limits in ({"per_problem": 1}, {"is_diverse": True}):
+        recipe = only("entropy", size=3, **limits)
+        assert set(keys(*others)) <= set(found(project, prm, recipe))
+
+
 def test_all_that_is_known_of_a_solution_comes_with_it(project: Project, prm: ModelVersion) -> None:
     control, orm = version(project), version(project, kind=ModelKind.ORM)
     first, second = make.problem(project, subject="algebra", level="1"), make.problem(project, subject="algebra", level="2")
@@ -177,6 +194,24 @@ def test_the_control_part_is_found_by_the_control_models_scores(project: Project
         choice = choose(candidates, only("control", size=1), rng=np.random.default_rng(0))
         assert candidates.solutions[choice.indices].tolist() == [liked.pk]
     assert found(project, prm, only("control")) == []
+
+
+def test_a_control_model_of_another_taste_brings_its_own(project: Project, prm: ModelVersion) -> None:
+    control = version(project)
+    every = [solved(project, prm, place / 20)[0] for place in range(20)]
+    for place, one in enumerate(every):
+        score(control, one, 1 - place / 20)
+    for cap in (None, 1):
+        assert found(project, prm, only("control", size=1, per_problem=cap), control=control) == keys(*every[: pool.SPARE])
+
+
+def test_where_the_orm_differs_most_is_found_in_the_midst_of_the_scores(project: Project, prm: ModelVersion) -> None:
+    orm = version(project, kind=ModelKind.ORM)
+    for place in range(20):
+        score(orm, solved(project, prm, place / 20)[0], place / 20)
+    [midst] = solved(project, prm, 0.5)
+    score(orm, midst, 0.9)
+    assert midst.pk in found(project, prm, only("disagreement", size=1), orm=orm)
 
 
 def test_what_the_chooser_has_not_scored_is_left_out_though_the_control_model_has(project: Project, prm: ModelVersion) -> None:
