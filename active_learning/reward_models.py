@@ -8,6 +8,7 @@ process must never load torch. Knows no rounds: whoever runs a version passes `s
 import os
 import shutil
 import subprocess
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
@@ -39,6 +40,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "lora": {"lora_rank": 16, "gradient_checkpointing": True},  # adapters beside a pretrained base that is too large to train whole
     "full": {},  # every weight of a pretrained base, by the paper's recipe
 }
+LOADING = threading.Lock()  # transformers mixes up the weights of two models loaded in two threads at once
 
 Fence = Callable[[], None]  # raises unless the caller still holds the run
 
@@ -267,7 +269,8 @@ def load(version: ModelVersion) -> "RewardModel":
     from trainer.score import load_prm, on_fastest_device
 
     try:
-        return on_fastest_device(load_prm(Path(settings.STEPMARK_HOME) / version.artifact))
+        with LOADING:
+            return on_fastest_device(load_prm(Path(settings.STEPMARK_HOME) / version.artifact))
     except (BadBase, OSError, ValueError) as error:
         raise ModelUnusable(f"Model {version.number} cannot be loaded: {error}") from error
 

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def run(name: str, *options: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
-        [sys.executable, f"benchmarks/{name}.py", *options], cwd=ROOT, capture_output=True, text=True, check=False, timeout=240
+        [sys.executable, "-P", f"benchmarks/{name}.py", *options], cwd=ROOT, capture_output=True, text=True, check=False, timeout=240
     )
 
 

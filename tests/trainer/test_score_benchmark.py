@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 @pytest.mark.parametrize("options", [["--smoke", "--part", "10", "--repeats", "1"], ["--stream", "200"]], ids=["smoke", "stream"])
 def test_the_scoring_benchmark_runs_and_ends_with_its_figures(options: list[str]) -> None:
-    done = subprocess.run([sys.executable, "benchmarks/scoring.py", *options], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-P", "benchmarks/scoring.py", *options], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     figures = json.loads(done.stdout.splitlines()[-1])
     assert figures["ratio"] > 0
