@@ -28,7 +28,7 @@ from active_learning.models import (
 from active_learning.rounds.publishing import opened
 from active_learning.rounds.starting import config_of
 from active_learning.rounds.states import ATTEMPTS, RUNNABLE, RoundFailed, RoundRefused, RunLost, end, stale
-from active_learning.strategies import Recipe
+from active_learning.strategies import CONTROL, DISAGREEMENT, Recipe
 from annotation.models import Project
 
 log = logging.getLogger(__name__)
@@ -202,24 +202,36 @@ def _begun(this: Round) -> ModelVersion:
 
 
 def _score(hold: Hold, recipe: Recipe | None) -> selecting.Scorers:
-    """Score the pool with the champion and with whatever else the recipe reads: the frozen control, the ORM."""
+    """Score the pool with the champion and with what else the recipe reads: the frozen control, the ORM, unless their files are gone."""
     this = hold.round
+    if hold.has_ended(StageName.SCORE):
+        return selecting.Scorers(*(_numbered(this.project, this.params[name]) for name in ("chosen_with", "control", "orm")))
     chooser = judging.serving(this.project) or this.model_version
     asked = {name for name, _ in recipe.parts} if recipe else set()
-    control = _control(this.project) if "control" in asked else None
-    orm = judging.serving(this.project, ModelKind.ORM) if "disagreement" in asked else None
-    scorers = selecting.Scorers(chooser, control or (chooser if "control" in asked else None), orm)
-    if hold.has_ended(StageName.SCORE):
-        return scorers
+    others = {
+        "control": (_control(this.project) or chooser) if CONTROL in asked else None,
+        "orm": judging.serving(this.project, ModelKind.ORM) if DISAGREEMENT in asked else None,
+    }
     hold.update(state=RoundState.SCORING)
     with hold.at(StageName.SCORE):
         if chooser.pk != this.model_version_id and this.model_version:
             hold.log(f"Model {chooser.number} stays in service and chooses. {this.model_version.decision['reason']}")
-        hold.update(params=this.params | {"chosen_with": chooser.number, "control": scorers.control and scorers.control.number})
-        for version in dict.fromkeys(filter(None, (chooser, control, orm))):
-            scoring.score(version, say=hold.say, fence=hold.update)
-            hold.log(f"Model {version.number} has scored {Score.objects.filter(model_version=version).count():,} solutions.")
-    return scorers
+        _score_with(hold, chooser)
+        for name, version in others.items():
+            try:
+                if version and version != chooser:
+                    _score_with(hold, version)
+            except reward_models.ModelUnusable as unusable:
+                hold.log(f"The {name} is left out. {unusable}")
+                others[name] = None
+        numbers = {name: version and version.number for name, version in others.items()}
+        hold.update(params=this.params | {"chosen_with": chooser.number} | numbers)
+    return selecting.Scorers(chooser, **others)
+
+
+def _score_with(hold: Hold, version: ModelVersion) -> None:
+    scoring.score(version, say=hold.say, fence=hold.update)
+    hold.log(f"Model {version.number} has scored {Score.objects.filter(model_version=version).count():,} solutions.")
 
 
 def _control(project: Project) -> ModelVersion | None:
@@ -227,8 +239,11 @@ def _control(project: Project) -> ModelVersion | None:
 
     The paper saw iterated retraining of the selector become unstable and could not say why: a selector that never changes shows it.
     """
-    first = Round.objects.filter(project=project, state=RoundState.PUBLISHED, params__chosen_with__isnull=False).order_by("pk").first()
-    number = first and first.params["chosen_with"]
+    chose = Round.objects.filter(project=project, batch__isnull=False, params__chosen_with__isnull=False).order_by("pk").first()
+    return _numbered(project, chose.params["chosen_with"]) if chose else None
+
+
+def _numbered(project: Project, number: int | None) -> ModelVersion | None:
     return ModelVersion.objects.select_related("project").filter(project=project, number=number, state=ModelState.READY).first()
 
 

@@ -1,5 +1,6 @@
 """The loop: train, score, select, publish, on a small world labeled by its oracle."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -342,6 +343,21 @@ def test_the_first_selector_stays_as_the_frozen_control_of_later_rounds(world: P
     parts = set(Selection.objects.filter(round=second).values_list("part", flat=True))
     assert parts == {"convincing", "uniform", "control"}
     assert second.params["mix"]["chosen"]["n_solutions"] == second.params["mix"]["uniform"]["n_solutions"] == 4
+
+
+def test_a_control_whose_files_are_gone_leaves_its_share_to_the_others(world: Project, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make.solutions(world, 12)
+    first = turn(world, size=3)
+    second = turn(world, size=3, seed=1)
+    ModelVersion.objects.update(champion=False)
+    ModelVersion.objects.filter(pk=second.model_version_id).update(champion=True)
+    make.solutions(world, 3)  # which the control has not scored
+    shutil.rmtree(home / first.model_version.artifact)
+    third = turn(world, strategy="convincing:0.5,control:0.5", size=4, globally=True, train=False)
+    assert third.state == RoundState.PUBLISHED and third.params["control"] is None
+    assert set(Selection.objects.filter(round=third).values_list("part", flat=True)) == {"convincing"}
+    said = [text for _, text in third.stages.get(name="score").log]
+    assert any(text.startswith("The control is left out. Model 1 cannot be loaded") for text in said), said
 
 
 def test_a_recipe_that_cannot_be_followed_is_refused_before_a_round_is_queued(world: Project) -> None:
