@@ -17,7 +17,9 @@ import numpy as np
 from active_learning.simulation_problems import (
     BESIDE,
     CONSTANTS,
+    HABITS,
     LATEX,
+    Habits,
     Infeasible,
     MistakeKind,
     Operation,
@@ -31,6 +33,7 @@ from active_learning.simulation_problems import (
 )
 
 __all__ = [
+    "Habits",
     "MistakeKind",
     "OracleLabels",
     "SimulatedProblem",
@@ -113,21 +116,21 @@ def noisy_label(
 
 
 def make_world(
-    seed: int, *, n_problems: int, n_solutions: int, skill: float = 0.7
+    seed: int, *, n_problems: int, n_solutions: int, skill: float = 0.7, habits: Habits = HABITS, level: int = 5
 ) -> Iterator[tuple[SimulatedProblem, list[SimulatedSolution]]]:
     """Yield problems with distinct statements, each with solutions of distinct texts.
 
-    The same for the same seed, and a larger world begins with the smaller one: problem i and its solution j depend on seed, i, j and
-    skill alone. Raises ValueError when a problem has fewer than n_solutions different solutions.
+    The same for the same seed, and a larger world begins with the smaller one: problem i and its solution j depend on seed, i, j, skill,
+    habits and level (of the hardest problem) alone. Raises ValueError when a problem has fewer than n_solutions different solutions.
     """
     if not 0 < skill <= 1:
         raise ValueError(f"skill must be above 0 and at most 1, not {skill}")
     statements: set[str] = set()
     for index in range(n_problems):
         rng = np.random.default_rng((seed, index))
-        problem = make_problem(rng, external_id=f"world-{seed}-{index:06d}")
-        while problem.statement in statements:
-            problem = make_problem(rng, external_id=problem.external_id)
+        problem = make_problem(rng, external_id=f"world-{seed}-{index:06d}", habits=habits)
+        while problem.statement in statements or problem.level > level:
+            problem = make_problem(rng, external_id=problem.external_id, habits=habits)
         statements.add(problem.statement)
         solutions: dict[tuple[str, ...], SimulatedSolution] = {}
         left = 100 + 20 * n_solutions

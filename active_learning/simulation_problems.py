@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import accumulate
 from typing import NamedTuple, TypeVar
@@ -46,6 +46,18 @@ KIND_WEIGHTS = {  # where a problem invites the kind at all: only some have unit
     MistakeKind.OTHER_QUESTION: 0.08,
 }
 CARELESS = (MistakeKind.SLIP, MistakeKind.COPIED_NUMBER)  # no problem invites these more than another: they are never its trap
+
+
+@dataclass(frozen=True, slots=True)
+class Habits:
+    """What mistakes a generator makes: the weight of each kind, which of them a problem may set as a trap and how strong at most."""
+
+    weights: Mapping[MistakeKind, float] = field(default_factory=lambda: KIND_WEIGHTS)
+    traps: frozenset[MistakeKind] = frozenset(MistakeKind) - frozenset(CARELESS)
+    trap: float = 1.6
+
+
+HABITS = Habits()
 
 
 class Operation(NamedTuple):
@@ -96,14 +108,14 @@ class Infeasible(Exception):
     """The sums of a draw leave the small whole numbers; the draw is made again."""
 
 
-def make_problem(rng: np.random.Generator, *, external_id: str) -> SimulatedProblem:
+def make_problem(rng: np.random.Generator, *, external_id: str, habits: Habits = HABITS) -> SimulatedProblem:
     """Draw a word problem: a story, its people and numbers, the question, and every right way to the answer.
 
     Statements rarely repeat; `simulation.make_world` takes care that they never do.
     """
     while True:
         with suppress(Infeasible):
-            return _tell(pick(rng, STORIES), rng, external_id)
+            return _tell(pick(rng, STORIES), rng, external_id, habits)
 
 
 def pick(rng: np.random.Generator, choices: Sequence[T]) -> T:
@@ -136,7 +148,7 @@ def capitalise(text: str) -> str:
     return text[0].upper() + text[1:]
 
 
-def _tell(story: Story, rng: np.random.Generator, external_id: str) -> SimulatedProblem:
+def _tell(story: Story, rng: np.random.Generator, external_id: str, habits: Habits) -> SimulatedProblem:
     """Chain events of the story until there are enough operations, write the statement, compile the ways to the answer."""
     words = dict(pick(rng, story.casts), day=pick(rng, DAYS))
     for role, i in zip(("who", "friend", "third"), rng.permutation(len(PEOPLE)), strict=False):
@@ -160,9 +172,9 @@ def _tell(story: Story, rng: np.random.Generator, external_id: str) -> Simulated
 
     facts = tuple(event.told.format_map(words | {name: f"${number}$" for name, number in draws.items()}) for event, draws in chosen)
     question = last.asks.format_map(words)
-    trap = 1.6 * rng.random() if rng.random() < 0.5 else 0.0
+    trap = habits.trap * rng.random() if rng.random() < 0.5 else 0.0
     ways = (False, True) if any(event.other_way for event, _ in chosen) else (False,)
-    plans = tuple(_compile(chosen, (*CONSTANTS, *told), other_way=other_way, trap=trap, rng=rng) for other_way in ways)
+    plans = tuple(_compile(chosen, (*CONSTANTS, *told), other_way=other_way, trap=trap, habits=habits, rng=rng) for other_way in ways)
     n_numbers = len(CONSTANTS) + len(told)
     return SimulatedProblem(
         external_id=external_id,
@@ -214,7 +226,13 @@ def _reckon(sums: Sequence[Sum], draws: Mapping[str, int], x: int) -> list[int]:
 
 
 def _compile(
-    chosen: Sequence[tuple[Event, Mapping[str, int]]], numbers: tuple[int, ...], *, other_way: bool, trap: float, rng: np.random.Generator
+    chosen: Sequence[tuple[Event, Mapping[str, int]]],
+    numbers: tuple[int, ...],
+    *,
+    other_way: bool,
+    trap: float,
+    habits: Habits,
+    rng: np.random.Generator,
 ) -> Plan:
     """Turn the names of operands into places, and list the mistakes that this way invites, one of them as a trap."""
     quantities = list(numbers)
@@ -247,8 +265,9 @@ def _compile(
                 asides.append(aside)
     invitations = _invitations(operations, asides)
     n_of_kind = {kind: sum(kind is other for other, _ in invitations) for kind, _ in invitations}
-    weights = [KIND_WEIGHTS[kind] / n_of_kind[kind] for kind, _ in invitations]
-    weights[pick(rng, [i for i, (kind, _) in enumerate(invitations) if kind not in CARELESS])] += trap
+    weights = [habits.weights[kind] / n_of_kind[kind] for kind, _ in invitations]
+    if traps := [i for i, (kind, _) in enumerate(invitations) if kind in habits.traps]:
+        weights[pick(rng, traps)] += trap
     *thresholds, total = accumulate(weights)
     return Plan(tuple(operations), tuple(asides), tuple(quantities), tuple(invitations), tuple(t / total for t in thresholds))
 

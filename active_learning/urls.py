@@ -1,7 +1,8 @@
-"""The addresses of the loop, under /p/<slug>/rounds/, and of its models, under /p/<slug>/models/."""
+"""The addresses of the loop, under /p/<slug>/rounds/, of its models, under /p/<slug>/models/, and of the experiments of no project."""
 
 from django.urls import path
 
+from active_learning.views import experiments as experiment_views
 from active_learning.views import models as model_views
 from active_learning.views import rounds as round_views
 
@@ -25,4 +26,9 @@ models = [
     path("<int:number>/download/", model_views.download_model, name="download-model"),
     path("<int:number>/solutions/", model_views.find_solution, name="find-solution"),
     path("<int:number>/solutions/<int:solution_id>/", model_views.solution, name="solution"),
+]
+experiments = [
+    path("", experiment_views.experiments, name="experiments"),
+    path("<slug:name>/", experiment_views.one_experiment, name="experiment"),
+    path("<slug:name>/<str:file>", experiment_views.experiment_file, name="experiment-file"),
 ]

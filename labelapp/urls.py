@@ -11,6 +11,7 @@ urlpatterns = [
     path("", include("annotation.urls")),
     path("p/<slug:slug>/rounds/", include("active_learning.urls")),
     path("p/<slug:slug>/models/", include(active_learning.urls.models)),
+    path("experiments/", include(active_learning.urls.experiments)),
     path("sign-in/", LoginView.as_view(template_name="sign_in.html", redirect_authenticated_user=True), name="sign-in"),
     path("sign-in/link/", SignInByLink.as_view(), name="sign-in-link"),
     path("sign-out/", LogoutView.as_view(), name="sign-out"),

@@ -216,7 +216,7 @@ def test_no_problem_and_no_solution_of_a_problem_comes_twice(world: World) -> No
 def test_a_statement_that_was_already_told_is_drawn_again(monkeypatch: pytest.MonkeyPatch) -> None:
     [(first, _), (second, _)] = make_world(2, n_problems=2, n_solutions=1)
     draws = iter([first, first, second])
-    monkeypatch.setattr(simulation, "make_problem", lambda rng, *, external_id: next(draws))
+    monkeypatch.setattr(simulation, "make_problem", lambda rng, *, external_id, habits: next(draws))
     assert [problem.statement for problem, _ in make_world(2, n_problems=2, n_solutions=1)] == [first.statement, second.statement]
 
 

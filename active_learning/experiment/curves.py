@@ -1,0 +1,80 @@
+"""Part of the experiment: learning curves. PURE: arrays in, slopes, ratios and their intervals out.
+
+values[arm] is (seeds, sizes, problems): for each seed and size the best-of-N of each test problem. The line of an arm is fitted by least
+squares to its mean over the logarithm of the number of labeled solutions, as section 4.2 of "Let's Verify Step by Step" does.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+LEVEL = 0.95  # of every interval
+# Two-sided 97.5 % points of Student's distribution for 1, 2, .. degrees of freedom; more seeds than that count as the last.
+STUDENT = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A figure and its 95 % interval; None where it is undefined or unbounded."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+
+
+def slope(labels: Floats, values: Floats) -> Floats:
+    """Return the slope of the least-squares line over log(labels), for values (.., sizes): (..)."""
+    x = np.log(labels) - np.log(labels).mean()
+    return values @ x / (x @ x)
+
+
+def over_seeds(values: Floats) -> Estimate:
+    """Return the mean of one figure over its seeds (seeds,) with the interval of Student's distribution."""
+    mean = float(values.mean())
+    if len(values) < 2:
+        return Estimate(mean)
+    half = STUDENT[min(len(values), len(STUDENT) + 1) - 2] * float(values.std(ddof=1)) / math.sqrt(len(values))
+    return Estimate(mean, mean - half, mean + half)
+
+
+def resampled(values: Mapping[str, Floats], *, rng: np.random.Generator, trials: int) -> dict[str, Floats]:
+    """Draw seeds and test problems with replacement, the same for all arms, and return each arm's mean curves: (trials, sizes)."""
+    n_seeds, _, n_problems = next(iter(values.values())).shape
+    seeds = rng.multinomial(n_seeds, np.full(n_seeds, 1 / n_seeds), size=trials) / n_seeds  # (trials, seeds)
+    problems = rng.multinomial(n_problems, np.full(n_problems, 1 / n_problems), size=trials) / n_problems  # (trials, problems)
+    return {arm: np.einsum("ts,snp,tp->tn", seeds, own, problems, optimize=True) for arm, own in values.items()}
+
+
+def efficiency(
+    labels: Floats, values: Mapping[str, Floats], *, arm: str, against: str, rng: np.random.Generator, trials: int = 2000
+) -> Estimate:
+    """Return how many times as steep the arm's line is as the other's, its interval from resampling seeds and problems together.
+
+    Where a draw leaves the other's line flat or falling the ratio is unbounded: a high end among those draws is None. Without a rising
+    line of the other arm there is no ratio at all.
+    """
+    mean = {name: slope(labels, own.mean(axis=(0, 2))) for name, own in values.items()}
+    if mean[against] <= 0:
+        return Estimate(None)
+    drawn = {name: slope(labels, own) for name, own in resampled({n: values[n] for n in (arm, against)}, rng=rng, trials=trials).items()}
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratios = np.where(drawn[against] > 0, drawn[arm] / drawn[against], np.inf)
+    low, high = np.quantile(ratios, ((1 - LEVEL) / 2, (1 + LEVEL) / 2), method="nearest")
+    return Estimate(float(mean[arm] / mean[against]), *(float(end) if math.isfinite(end) else None for end in (low, high)))
+
+
+def equal_labels(labels: Floats, values: Mapping[str, Floats], *, arm: str, against: str) -> Floats:
+    """Return how many times as many labels the other arm needs, by its line, for what the arm reaches at each size: (sizes,).
+
+    The horizontal reading of the same figure; nan where the other's line does not rise.
+    """
+    own, other = (values[name].mean(axis=(0, 2)) for name in (arm, against))
+    rise = slope(labels, other)
+    if rise <= 0:
+        return np.full(len(labels), np.nan)
+    start = other.mean() - rise * np.log(labels).mean()
+    return np.exp(np.minimum((own - start) / rise, 60.0)) / labels

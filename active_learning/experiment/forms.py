@@ -1,0 +1,44 @@
+"""Part of the experiment: the forms in which it is run. Its settings were chosen on other worlds: docs/experiment.md says how."""
+
+from active_learning.experiment.plan import UNIFORM, Plan
+from active_learning.strategies import CONVINCING, DISAGREEMENT, ENTROPY, PAPER_MIX, UNCERTAIN
+
+MIX, HALF = "mix 80/20", "half convincing, half uniform"
+ALL = {
+    UNIFORM: ((UNIFORM, 1.0),),
+    HALF: ((CONVINCING, 0.5), (UNIFORM, 0.5)),
+    MIX: PAPER_MIX,
+    ENTROPY: ((ENTROPY, 1.0),),
+    DISAGREEMENT: ((DISAGREEMENT, 1.0),),
+    UNCERTAIN: ((UNCERTAIN, 1.0),),
+}
+# A generator whose wrong answers agree more often than the demonstration's, so that a vote is no easy match: it mostly does the wrong
+# operation, which is easily seen, and falls into traps that no program imitates.
+HABITS = {
+    "weights": {
+        "slip": 0.08, "copied_number": 0.04, "wrong_operation": 0.5, "skipped_condition": 0.15, "unit": 0.4, "misread_condition": 0.2,
+        "other_question": 0.12,
+    },
+    "traps": ["misread_condition", "other_question", "skipped_condition", "unit"], "trap": 2.0,
+}  # fmt: skip
+
+# Two generators: one that is wrong half of the time, and an able one, whose mistakes have to be looked for.
+FULL = Plan(
+    seeds=(1, 2, 3), sizes=(20, 40, 80, 160), strategies=ALL, shown=HALF, n_start=40, per_problem=1, n_problems=250, n_solutions=8,
+    n_test_problems=120, n_test_solutions=16, n_best=8, skill=0.55, level=2, habits=HABITS, epochs=5, outcome_epochs=5, learning_rate=3e-4,
+    token_budget=512, uncertainty_heads=32,
+)  # fmt: skip
+ABLE = FULL.changed(
+    skill=0.8, world=45_000, test_world=44_999, sizes=(10, 20, 40, 80), strategies={arm: ALL[arm] for arm in (UNIFORM, HALF, MIX)},
+    shown=MIX, outcomes=False,
+)  # fmt: skip
+SHORT = ABLE.changed(strategies={arm: ALL[arm] for arm in (UNIFORM, MIX)})
+QUICK = FULL.changed(
+    seeds=(1, 2), sizes=(10, 20), strategies=SHORT.strategies, shown=MIX, n_start=20, n_problems=40, n_solutions=4, n_test_problems=20,
+    n_test_solutions=8, n_best=4, uncertainty_heads=0,
+)  # fmt: skip
+FORMS: dict[str, dict[str, Plan]] = {  # form -> its experiments by name
+    "quick": {"quick": QUICK},
+    "short": {"able": SHORT},
+    "full": {"full": FULL, "able": ABLE},
+}

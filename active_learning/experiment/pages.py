@@ -1,0 +1,66 @@
+"""Part of the experiment: what its pages show. Reads plan.json and results.json; never imports the trainer, asks the database for roles."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from active_learning.experiment import results, running
+from active_learning.experiment.plan import NAME, BadPlan
+from annotation import people
+from annotation.models import Membership
+
+if TYPE_CHECKING:
+    from annotation.people import Person
+
+
+class NoSuchExperiment(LookupError):
+    """There is no experiment of this name here."""
+
+
+def may_see(person: "Person") -> bool:
+    """Say whether the person is researcher, manager or owner in any project: an experiment belongs to none."""
+    return person.is_authenticated and Membership.objects.filter(user=person.pk, role__in=people.RESEARCHERS).exists()
+
+
+def found(name: str, *, home: Path) -> Path:
+    """Return the folder of an experiment. Raises NoSuchExperiment."""
+    folder = home / "experiments" / name
+    if not NAME.fullmatch(name) or not (folder / running.PLAN).is_file():
+        raise NoSuchExperiment(f"There is no experiment {name}.")
+    return folder
+
+
+def listed(home: Path) -> list[dict[str, Any]]:
+    """List the experiments, the newest first: how far each is, and what it found. A damaged one is listed with what is wrong."""
+    shown = []
+    for folder in (home / "experiments").glob("*"):
+        if NAME.fullmatch(folder.name) and (folder / running.PLAN).is_file():
+            shown.append({"name": folder.name, "begun": (folder / running.PLAN).stat().st_mtime, **_standing(folder)})
+    return sorted(shown, key=lambda one: -one["begun"])
+
+
+def page(name: str, *, home: Path) -> dict[str, Any]:
+    """Return what the page of one experiment shows. Raises NoSuchExperiment."""
+    folder = found(name, home=home)
+    shown = {"name": name, **_standing(folder)}
+    if (told := shown["results"]) is not None:
+        drawn, n = results.figures(told), told["plan"]["n_best"]
+        shown["figures"] = [(key, results.TITLES[key].format(n=n), drawn[key]) for key in "abc"]
+        shown["settings"] = [(name, value) for name, value in told["plan"].items() if name != "strategies" and value is not None]
+        shown["last"] = told["labels"][-1]
+    return shown
+
+
+def _standing(folder: Path) -> dict[str, Any]:
+    try:
+        plan = running.kept_plan(folder)
+        n_points = sum(running.path_of(folder, point).exists() for points in running.points_of(plan) for point in points)
+        told = results.read(folder) if (folder / running.RESULTS).is_file() else None
+    except BadPlan as error:
+        return {"failure": str(error), "results": None}
+    return {
+        "n_points": n_points,
+        "n_all": sum(map(len, running.points_of(plan))),
+        "n_seeds": len(plan.seeds),
+        "results": told,
+        "failure": "",
+    }
