@@ -143,12 +143,12 @@ def _deviation(one: "StepScores", weak: int | None) -> float:
 # --- learning and judging -----------------------------------------------------------------------------------------------------
 
 
-def train_point(plan: Plan, point: Point, learned: list[Generated], *, folder: Path) -> "RewardModel":
+def train_point(plan: Plan, point: Point, learned: list[Generated]) -> "RewardModel":
     """Train a fresh model on the oracle's labels of these solutions, or on what the point's labels are, in a folder of its own."""
     from trainer.score import load_prm
     from trainer.train import train
 
-    with tempfile.TemporaryDirectory(dir=folder) as home:
+    with tempfile.TemporaryDirectory(prefix="stepmark-") as home:
         trained = train([_labeled(one, point.labels) for one in learned], config=_config(plan, point), folder=Path(home) / "model")
         return load_prm(trained.folder)
 

@@ -130,7 +130,7 @@ def _train_and_judge(plan: Plan, folder: Path, point: Point) -> None:
         needs_figures = point.size and point.arm != UNIFORM
         known = Candidates.load(_candidates_path(folder, point.seed)) if needs_figures else points.unscored(plan, solutions)
         learned = points.chosen(plan, point, solutions, known=known)
-        model = points.train_point(plan, point, learned, folder=folder)
+        model = points.train_point(plan, point, learned)
     trained = time.monotonic()
     found = points.judge(model, tested, n=plan.n_best)
     found |= {"n_labeled": len(learned), "seconds": [round(trained - began, 1), round(time.monotonic() - trained, 1)]}
@@ -142,8 +142,8 @@ def _read_pool(plan: Plan, folder: Path, seed: int) -> None:
     """Let the selector read the pool, and keep what a strategy may know of it."""
     solutions = _pool(plan, seed)
     start = solutions[: plan.n_start]
-    prm = points.train_point(plan, Point(seed, START, 0), start, folder=folder)
-    orm = points.train_point(plan, Point(seed, START, 0, ANSWER), start, folder=folder) if _needs_orm(plan) else None
+    prm = points.train_point(plan, Point(seed, START, 0), start)
+    orm = points.train_point(plan, Point(seed, START, 0, ANSWER), start) if _needs_orm(plan) else None
     known = points.candidates(plan, solutions, prm=prm, orm=orm)
     with tempfile.TemporaryDirectory(dir=folder) as home:
         known.save(Path(home) / "known.npz")

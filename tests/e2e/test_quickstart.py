@@ -72,13 +72,16 @@ def test_the_quickstart_on_the_real_gsm8k_solutions(
     label(page, " ".join(["u", "2", *["3"] * (n_steps - 1)]) + " Enter")  # with a neutral and a flag
     assert [one.finish_reason for one in Annotation.objects.order_by("pk")] == ["found_error", "solution", "solution"]
     assert StepLabel.objects.filter(flagged=True, rating=0).count() == 1
+    while StepLabel.objects.count() < 6:  # short ones were drawn, and a training asks for six rated steps
+        label(page, " ".join(["3"] * page.locator("[data-step]").count()) + " Enter")
+    n_labeled = Annotation.objects.count()
 
     said = quickstart.run("retrain")
     version = ModelVersion.objects.get()
     assert version.state == "ready" and Path(tmp_path, version.artifact, "model.safetensors").is_file()
     assert Score.objects.filter(model_version=version).count() == Solution.objects.count() == 5268
     batch = Batch.objects.get(generation=1)
-    assert f"Published batch 1: {Task.objects.filter(batch=batch).count()} solutions, the most convincing wrong answers" in said
+    assert f"Published batch 1: {Task.objects.filter(batch=batch).count()} solutions, wrong answers the model scores highest." in said
     assert {one.solution.outcome for one in Selection.objects.filter(round__batch=batch).select_related("solution")} == {"wrong"}
 
     overview = visit(make.olga(), "/p/gsm8k/")
@@ -93,8 +96,8 @@ def test_the_quickstart_on_the_real_gsm8k_solutions(
     assert quickstart.left == []
     assert downloaded.read_bytes() == out.read_bytes()
     report = export.check_prm800k(out)
-    assert (report.count, report.violations) == (3, [])
+    assert (report.count, report.violations) == (n_labeled, [])
     records = [json.loads(line) for line in out.read_text().splitlines()]
-    assert [record["label"]["finish_reason"] for record in records] == ["found_error", "solution", "solution"]
+    assert [record["label"]["finish_reason"] for record in records[:3]] == ["found_error", "solution", "solution"]
     assert records[2]["label"]["steps"][0]["completions"][0] | {"text": ""} == {"text": "", "rating": 0, "flagged": True}
     assert all(record["question"]["pre_generated_steps"][-1].count("\n\n# Answer\n\n") == 1 for record in records)
