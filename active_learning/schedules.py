@@ -83,7 +83,8 @@ def next_due(project: Project) -> str:
         return "The schedule is off: rounds start by hand."
     clauses = []
     if every := project.retrain_every_labels:
-        clauses.append(f"after {max(0, every - _new_labels(project, last)[:every].count()):,} more labels")
+        left = every - _new_labels(project, last)[:every].count()
+        clauses.append(f"after {left:,} more labels" if left else "within a minute: there are enough new labels")
     if hours := project.retrain_every_hours:
         at = last and last.created_at + timedelta(hours=hours)
         clauses.append(f"at {at:%Y-%m-%d %H:%M} UTC" if at and at > _now() else "within a minute of the next label")

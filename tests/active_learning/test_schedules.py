@@ -26,6 +26,7 @@ def test_enough_new_labels_start_a_round(world: Project) -> None:
     assert schedules.start_due_rounds() == []
     assert schedules.next_due(world).startswith("The next round starts after 9,")
     planned(world, every_labels=10)
+    assert schedules.next_due(world) == "The next round starts within a minute: there are enough new labels."
     assert [one.project for one in schedules.start_due_rounds()] == [world]
     assert schedules.start_due_rounds() == []
 
