@@ -150,14 +150,14 @@ class Reads:
 
 @contextmanager
 def reading(version: "ModelVersion") -> Iterator[Reads]:
-    """Read scores, of one version and of all, in a session beside, for as long as the block runs."""
+    """Read scores, of one version and of all, in a session beside, from before the block until after it."""
     from django.db import OperationalError, connection
 
     from active_learning.models import Score
 
     solution = Score.objects.filter(model_version=version).values_list("solution", flat=True)[0]
     of_all = Score.objects.filter(solution=solution)
-    reads, until = Reads(), threading.Event()
+    reads, begun, until = Reads(), threading.Event(), threading.Event()
 
     def read() -> None:
         try:
@@ -169,11 +169,14 @@ def reading(version: "ModelVersion") -> Iterator[Reads]:
                         reads.seconds.append(timed(scores.count)[0])
                     except OperationalError:
                         reads.blocked += 1
+                begun.set()
         finally:
+            begun.set()
             connection.close()
 
     reader = threading.Thread(target=read)
     reader.start()
+    begun.wait()
     try:
         yield reads
     finally:

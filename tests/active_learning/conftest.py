@@ -3,9 +3,11 @@
 from pathlib import Path
 
 import pytest
+from django.core.management.color import no_style
+from django.db import connection
 
 from active_learning import demonstration
-from annotation.models import Project
+from annotation.models import Problem, Project, Solution
 
 
 @pytest.fixture
@@ -31,4 +33,7 @@ def world(db, home: Path, quick: None, monkeypatch: pytest.MonkeyPatch) -> Proje
     monkeypatch.setattr(demonstration, "N_SOLUTIONS", 4)
     monkeypatch.setattr(demonstration, "N_LABELED", 20)
     monkeypatch.setattr(demonstration, "N_BATCH", 5)
+    with connection.cursor() as cursor:  # uniform draws go by keys: the same world whatever ran before
+        for statement in connection.ops.sequence_reset_sql(no_style(), [Problem, Solution]):
+            cursor.execute(statement)
     return demonstration.make_demonstration()
