@@ -148,10 +148,12 @@ def publish_all(lines: int, formulas: int) -> list[Any]:
         for one in told[:: len(told) // formulas][:formulas]
     ]
     steps = tuple(f"Step {number}: we add {number} and get {number * (number + 1) // 2}." for number in range(1, LONG_STEPS + 1))
+    sets = NewProblem(statement=r"How many $f : \mathbb{Z} \to \mathbb{N}$ have $\sum_{n \in \mathbb{Z}} f(n) = 1$?", answer="0")
     long = NewSolution(problem=NewProblem(statement=f"Add the numbers from 1 to {LONG_STEPS}.", answer="0"), steps=steps)
     return [
         site.publish("gsm8k", path=site.DATA / "gsm8k" / "example_model_solutions.jsonl", lines=lines, overlap=9),
         *(site.publish(f"math{number}", rows=[one], overlap=9) for number, one in enumerate(math)),
+        site.publish("sets", rows=[NewSolution(problem=sets, steps=(r"One for each $n \in \mathbb{Z}$.",))], overlap=9),
         site.publish("long", rows=[long], overlap=9),
     ]
 
@@ -161,6 +163,7 @@ def measure(visitor: Visitor, *, keystrokes: int, repeat: int, formulas: int) ->
     weights = [kilobytes(visitor, f"math{number}") for number in range(formulas)]
     figures: dict[str, Any] = {
         "kb_without_math": kilobytes(visitor, "gsm8k"), "kb_with_math": statistics.median(weights), "kb_with_math_most": max(weights),
+        "kb_with_blackboard_bold": kilobytes(visitor, "sets"),
     }  # fmt: skip
 
     page = visitor.open("gsm8k")

@@ -34,6 +34,14 @@ def test_formulas_are_set_and_prose_dollars_are_left_alone(visit: Visit) -> None
     expect(page.locator("[data-step='1'] .text")).to_have_text("A $5 note")
 
 
+@pytest.mark.parametrize(("formula", "fonts"), [(r"\mathbb{R}", ["AMS-Capitals"]), (r"\leqslant", ["AMS-Regular"]), ("x", [])])
+def test_a_formula_brings_the_half_of_the_ams_font_it_needs(visit: Visit, formula: str, fonts: list[str]) -> None:
+    page = labeling_page(visit, steps=[f"So ${formula}$."])
+    page.evaluate("async () => { await document.fonts.ready; }")
+    loaded = page.evaluate("() => performance.getEntriesByType('resource').map((one) => one.name)")
+    assert re.findall(r"KaTeX_(AMS-\w+)", " ".join(loaded)) == fonts
+
+
 @pytest.fixture(scope="module")
 def splitter(browser: Browser) -> Iterator[Page]:
     """The pure half of math.js, and KaTeX, in an empty page."""
