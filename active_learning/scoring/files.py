@@ -17,7 +17,7 @@ from django.db import DatabaseError, OperationalError, connection, transaction
 from django.db.models import Count
 
 from active_learning.models import ModelVersion, ScoreShard, ShardState
-from active_learning.scoring.partitions import COLUMNS, attach_indexed, index, is_attached, partition, table_of
+from active_learning.scoring.partitions import COLUMNS, attach_indexed, freeze, index, is_attached, partition, table_of
 from annotation.models import Project
 
 log = logging.getLogger(__name__)
@@ -145,8 +145,7 @@ def restore(version: ModelVersion) -> int:
         ModelVersion.objects.filter(pk=version.pk).update(scores_file="", scores_sha256="")
         transaction.on_commit(lambda: path.unlink(missing_ok=True))
     version.scores_file = version.scores_sha256 = ""
-    with connection.cursor() as cursor:
-        cursor.execute(f"ANALYZE {table}")
+    freeze(table)
     return n_scores
 
 

@@ -3,6 +3,8 @@ a transaction of its own, so that none needs a BEGIN and a COMMIT around it, and
 """
 
 # Where a labeler stands: one row, or none for a stranger. At most one lease and one reservation: seat_one_lease, seat_one_reserved.
+# An open seat is searched by the order in which seats are handed out: one index probe per batch. EXISTS would read every seat there is,
+# or all that are done before it comes to an open one.
 STANDING = """
 SELECT u.is_active, m.suspended_at IS NOT NULL, m.qualified_at IS NOT NULL,
        EXISTS (SELECT 1 FROM annotation_batch b WHERE b.project_id = m.project_id AND b.kind = 'screening' AND b.state <> 'draft'),
@@ -15,7 +17,8 @@ SELECT u.is_active, m.suspended_at IS NOT NULL, m.qualified_at IS NOT NULL,
        here.project_id <> m.project_id, ahead.project_id <> m.project_id,
        ARRAY(SELECT b.id FROM annotation_batch b
               WHERE b.project_id = m.project_id AND b.state = 'open' AND b.kind = 'selected'
-                AND EXISTS (SELECT 1 FROM annotation_assignment s WHERE s.batch_id = b.id AND s.state = 'open')
+                AND (SELECT s.id FROM annotation_assignment s WHERE s.batch_id = b.id AND s.state = 'open'
+                      ORDER BY s.priority DESC, s.id LIMIT 1) IS NOT NULL
               ORDER BY b.generation, b.id),
        CASE WHEN %(gold_percent)s > 0 THEN          -- turns taken; not counted where nothing depends on it
             (SELECT count(*) FROM annotation_assignment s JOIN annotation_batch b ON b.id = s.batch_id

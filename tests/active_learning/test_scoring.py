@@ -408,6 +408,20 @@ def test_without_a_broker_one_worker_goes_on_alone(
 
 
 @committed
+def test_a_scoring_leaves_autovacuum_nothing_to_rewrite(version: ModelVersion) -> None:
+    def seen_by_all() -> bool:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT relallvisible = relpages FROM pg_class WHERE oid = to_regclass(%s)", [scoring.partition(version)])
+            return cursor.fetchone()[0]
+
+    score(version)
+    assert seen_by_all()
+    scoring.drop_to_file(version)
+    scoring.restore(version)
+    assert seen_by_all()
+
+
+@committed
 def test_half_a_scoring_is_never_seen_and_readers_hold_nothing_up(version: ModelVersion) -> None:
     seen: list[int] = []
     with reading():

@@ -9,9 +9,9 @@ from django.db.models.functions import Now
 from django.test.utils import CaptureQueriesContext
 
 from annotation import queue
-from annotation.models import Assignment, BatchKind, Event, GoldAnswer, Membership, Project, Solution, TaskKind
+from annotation.models import Assignment, Batch, BatchKind, Event, GoldAnswer, Membership, Project, Solution, TaskKind
 from annotation.queue import leases
-from annotation.queue.statements import NEXT_SEAT
+from annotation.queue.statements import NEXT_SEAT, STANDING
 from tests import make
 from tests.seats import expire, finish, published, seat
 
@@ -291,12 +291,27 @@ def scans(plan: dict) -> list[tuple[str, str | None, str | None]]:
     return here + [node for child in plan.get("Plans", ()) for node in scans(child)]
 
 
+def published_many(project: Project) -> Batch:
+    problem = make.problem(project)
+    Solution.objects.bulk_create(Solution(problem=problem, digest=number.to_bytes(32, "big"), steps=["a"]) for number in range(3000))
+    return queue.open_batch(project, [queue.Chosen(key) for key in Solution.objects.values_list("pk", flat=True)])
+
+
+def test_fresh_statistics_leave_the_search_for_open_seats_an_index_probe_per_batch() -> None:
+    project = make.project(overlap=2)
+    ann, _ = make.ann(project), published_many(project)
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE annotation_assignment, annotation_batch")
+        told = {"project": project.pk, "labeler": ann.pk, "gold_percent": 0}
+        cursor.execute(f"EXPLAIN (FORMAT JSON) {STANDING}", told)
+        [[[explained]]] = cursor.fetchall()
+    assert "seat_queue" in [index for *_, index in scans(explained["Plan"])]
+
+
 @pytest.mark.parametrize("hand", ["NULL", "1"], ids=["next", "ahead"])
 def test_stale_statistics_leave_the_hand_out_an_index_probe_per_row(hand: str) -> None:
     project = make.project(overlap=2)
-    ann, problem = make.ann(project), make.problem(project)
-    Solution.objects.bulk_create(Solution(problem=problem, digest=number.to_bytes(32, "big"), steps=["a"]) for number in range(3000))
-    batch = queue.open_batch(project, [queue.Chosen(key) for key in Solution.objects.values_list("pk", flat=True)])
+    ann, batch = make.ann(project), published_many(project)
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE annotation_assignment")
         # Work the planner has not heard of: it believes that ann holds no seat at all.
