@@ -183,7 +183,7 @@ class _Author:
             del order[order.index(other) + 1 :]  # stops there, content with it
         self.spare = STEPS[1] - len(order) - 1 - (other is not None)
         self.first, self.last = order[0], order[-1]
-        self.mends = rng.random() < 0.2  # a second slip, or a look at the expected answer, will set the result right
+        self.mends = rng.random() < self.problem.habits.mends  # a second slip, or a look at the expected answer, will set the result right
         slips_beside = pick(rng, order) if BESIDE in self.mistakes else None
 
         if self.spare and (len(order) < STEPS[0] - 1 or rng.random() < 0.15):
@@ -235,7 +235,7 @@ class _Author:
         c, truth = calculate(sign, a, b, largest=LARGEST_WRONG), self.plan.quantities[result]
         if kind is MistakeKind.SLIP:
             c = _slip(c, rng)
-        elif self.mends and inherited and not kind and k == self.last and 0 < abs(c - truth) <= 12:
+        elif self.mends and inherited and not kind and k == self.last and 0 < abs(c - truth) <= self.problem.habits.mends_within:
             c, kind = truth, MistakeKind.SLIP
         if kind and not inherited and c == truth:
             raise Infeasible

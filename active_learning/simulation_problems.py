@@ -50,11 +50,16 @@ CARELESS = (MistakeKind.SLIP, MistakeKind.COPIED_NUMBER)  # no problem invites t
 
 @dataclass(frozen=True, slots=True)
 class Habits:
-    """What mistakes a generator makes: the weight of each kind, which of them a problem may set as a trap and how strong at most."""
+    """What mistakes a generator makes: the weight of each kind, which of them a problem may set as a trap and how strong at most.
+
+    mends: how often its last sum is bent towards the right answer, where it would be off by `mends_within` at most.
+    """
 
     weights: Mapping[MistakeKind, float] = field(default_factory=lambda: KIND_WEIGHTS)
     traps: frozenset[MistakeKind] = frozenset(MistakeKind) - frozenset(CARELESS)
     trap: float = 1.6
+    mends: float = 0.2
+    mends_within: int = 12
 
 
 HABITS = Habits()
@@ -102,6 +107,7 @@ class SimulatedProblem:
     words: Mapping[str, str]
     n_numbers: int  # constants and told numbers: where the results begin among a plan's quantities
     plans: tuple[Plan, ...]
+    habits: Habits
 
 
 class Infeasible(Exception):
@@ -190,6 +196,7 @@ def _tell(story: Story, rng: np.random.Generator, external_id: str, habits: Habi
         words=words,
         n_numbers=n_numbers,
         plans=plans,
+        habits=habits,
     )
 
 

@@ -8,7 +8,16 @@ import numpy as np
 import pytest
 
 from active_learning import simulation
-from active_learning.simulation import MistakeKind, SimulatedProblem, SimulatedSolution, label, make_problem, make_world, noisy_label
+from active_learning.simulation import (
+    Habits,
+    MistakeKind,
+    SimulatedProblem,
+    SimulatedSolution,
+    label,
+    make_problem,
+    make_world,
+    noisy_label,
+)
 
 EQUATION = re.compile(r"\$(\d+) (\+|-|\\times|\\div) (\d+) = (\d+)\$")
 SPLIT = re.compile(r"\$(\d+) = (\d+) \+ (\d+)\$")
@@ -151,6 +160,16 @@ def test_a_second_mistake_sometimes_sets_the_answer_right(world: World) -> None:
     right = [solution for problem, solution in each(world) if solution.final_answer == problem.answer]
     mended = [solution for solution in right if solution.ratings.count(-1) > 1]
     assert len(mended) > 60
+
+
+def test_a_generator_that_bends_its_last_sum_hides_wrong_reasoning_behind_more_right_answers() -> None:
+    def hidden(**habits: float) -> float:
+        told = make_world(12, n_problems=100, n_solutions=8, skill=0.5, habits=Habits(**habits), level=2)
+        right = [solution for problem, solution in each(list(told)) if solution.final_answer == problem.answer]
+        return sum(solution.first_mistake is not None for solution in right) / len(right)
+
+    never, seldom, always, from_afar = hidden(mends=0), hidden(), hidden(mends=1), hidden(mends=1, mends_within=40)
+    assert never < seldom < always < from_afar
 
 
 def test_neutral_steps_restate_check_and_take_apart(world: World) -> None:
