@@ -5,7 +5,7 @@ from django.test import Client
 
 from annotation.models import Assignment, Project
 from tests import make
-from tests.annotation.test_views import claim, page, post, rated, signed_in, submission
+from tests.clients import claim, page, post, rated, signed_in, submission
 
 pytestmark = pytest.mark.django_db
 

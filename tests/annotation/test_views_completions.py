@@ -13,7 +13,7 @@ from django.urls import reverse
 
 from annotation.models import Annotation, Assignment, Project, Solution, StepAlternative
 from tests import make
-from tests.annotation.test_views import claim, page, post, rated, refusal, signed_in, submission
+from tests.clients import claim, page, post, rated, refusal, signed_in, submission
 
 pytestmark = pytest.mark.django_db
 

@@ -1,17 +1,15 @@
-"""Labeling in a real browser: by keyboard, through lost networks, in two tabs, on a phone."""
+"""Labeling in a real browser: by keyboard, by mouse, on a phone; what is there already, what is corrected, other ends."""
 
-import re
 import threading
 from collections.abc import Callable
 
 import pytest
-from django.contrib.sessions.models import Session
-from django.db.models.functions import Now
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Page, expect
 
 from annotation import labels
 from annotation.models import Annotation, Assignment, Draft, Event, Project, StepLabel
 from tests import make
+from tests.ducks import duck_project, expect_shown, expect_solution, expect_status, press, ratings, server_gone, steps
 from tests.routes import intercept
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -21,16 +19,7 @@ Visit = Callable[..., Page]
 
 @pytest.fixture
 def project() -> Project:
-    made = make.project("gsm8k", name="GSM8K")
-    statement = "Janet's ducks lay 16 eggs a day. She eats three and bakes with four. She sells the rest at $2 each. How much is that?"
-    steps = [
-        "Janet eats 3 and bakes with 4, so $3 + 4 = 7$ eggs are used.",
-        "Let's see what she earns.",
-        "She has 16 - 7 = 9 eggs to sell at $2 each, or $18 a day.",
-        "She makes $18 a day.\n\n# Answer\n\n18",
-    ]
-    make.batch(made, [make.solution(make.problem(made, statement=f"{number}. {statement}", answer="18"), steps) for number in (1, 2, 3)])
-    return made
+    return duck_project()
 
 
 @pytest.fixture
@@ -38,26 +27,6 @@ def ann(project: Project, visit: Visit) -> Page:
     page = visit(make.ann(project), "/p/gsm8k/label/")
     expect(page.locator("[data-step='0']")).to_be_focused()
     return page
-
-
-def press(page: Page, keys: str) -> None:
-    for key in keys.split():
-        page.keyboard.press(key)
-
-
-def steps(page: Page) -> list[str | None]:
-    return [step.get_attribute("data-rated") for step in page.locator("[data-step]").all()]
-
-
-def expect_shown(page: Page, number: int) -> None:
-    expect(page.locator("[data-problem]")).to_contain_text(f"{number}. Janet")
-
-
-def expect_solution(page: Page, number: int) -> None:
-    """Wait for a solution to be ready for keys, and for the server to have stored what came before it."""
-    expect_shown(page, number)
-    expect(page.locator("[data-step][data-focused]")).to_have_count(1)
-    expect_status(page, "saved")
 
 
 def expect_ahead(page: Page) -> None:
@@ -84,18 +53,6 @@ def wait_for(page: Page, what: Callable[[], bool]) -> None:
             return
         page.wait_for_timeout(20)
     raise AssertionError("It did not come to pass within ten seconds.")
-
-
-def expect_status(page: Page, status: str) -> None:
-    expect(page.locator("[data-status]")).to_have_attribute("data-status", status)
-
-
-def ratings(annotation: Annotation) -> list[int | None]:
-    return list(StepLabel.objects.filter(annotation=annotation).order_by("step_index").values_list("rating", flat=True))
-
-
-def server_gone(route: Route) -> None:
-    route.abort("connectionrefused")
 
 
 # --- the path of six hours a day ----------------------------------------------------------------------------------------
@@ -380,171 +337,3 @@ def test_escape_closes_a_dialog_and_changes_nothing(ann: Page) -> None:
         press(ann, "Escape")
         expect(ann.locator("dialog[open]")).to_have_count(0)
     assert steps(ann) == ["", "", "", ""]
-
-
-# --- nothing is lost ----------------------------------------------------------------------------------------------------
-
-
-def test_a_reload_keeps_the_draft(ann: Page) -> None:
-    press(ann, "3 0 u")
-    expect_status(ann, "saved")
-    assert [one["rating"] for one in Draft.objects.get().ratings] == [1, 0, None]
-    ann.evaluate("localStorage.clear()")  # the server's copy alone
-    ann.reload()
-    expect(ann.locator("[data-step='3']")).to_be_focused()
-    assert steps(ann) == ["1", "0", "", ""]
-    expect(ann.locator("[data-step='2'] .flag")).to_be_visible()
-
-
-def test_a_closed_tab_keeps_what_the_server_never_saw(ann: Page, visit: Visit) -> None:
-    ann.evaluate("() => { window.fetch = () => Promise.reject(new TypeError('cut')); }")  # not even the last try of a page that is left
-    press(ann, "3 3")
-    expect_status(ann, "retrying")
-    ann.close()
-    assert not Draft.objects.exists()
-    again = visit.tab(ann.context, "/p/gsm8k/label/")
-    expect(again.locator("[data-step='2']")).to_be_focused()
-    assert steps(again) == ["1", "1", "", ""]
-    expect_status(again, "saved")
-    assert [one["rating"] for one in Draft.objects.get().ratings] == [1, 1]
-
-
-def test_ratings_given_while_the_server_is_gone_are_saved_after_its_return(ann: Page) -> None:
-    intercept(ann, "**/draft/", server_gone)
-    press(ann, "3")
-    expect_status(ann, "retrying")
-    expect(ann.locator("[data-status]")).to_have_text("Not saved yet, retrying")
-    press(ann, "0")
-    expect_status(ann, "retrying")
-    ann.context.unroute("**/draft/")
-    expect_status(ann, "saved")
-    expect(ann.locator("[data-status]")).to_have_text("Saved")
-    assert [one["rating"] for one in Draft.objects.get().ratings] == [1, 0]
-
-
-def test_a_submit_whose_answer_is_lost_is_one_annotation(ann: Page) -> None:
-    answers: list[int] = []
-
-    def lose_the_first_answer(route: Route) -> None:
-        if answers:
-            return route.continue_()
-        answers.append(route.fetch().status)
-        route.abort("connectionreset")
-
-    intercept(ann, "**/submit/", lose_the_first_answer)
-    press(ann, "1 Enter")
-    expect_solution(ann, 2)
-    expect_status(ann, "saved")
-    assert answers == [200]
-    assert Annotation.objects.count() == 1
-
-
-def test_a_submit_survives_a_reload(ann: Page) -> None:
-    intercept(ann, "**/submit/", server_gone)
-    press(ann, "3 1 Enter")
-    expect_status(ann, "retrying")
-    press(ann, "Backspace 3")  # sent is sent: no key changes it any more
-    ann.context.unroute("**/submit/")
-    ann.reload()
-    expect_solution(ann, 2)
-    assert ratings(Annotation.objects.get()) == [1, -1]
-    assert ann.evaluate("Object.keys(localStorage).filter((key) => key.includes('outbox'))") == []
-
-
-def test_a_submit_that_arrived_before_the_reload_is_not_made_again(ann: Page) -> None:
-    def lose_the_answer(route: Route) -> None:
-        route.fetch()
-        route.abort("connectionreset")
-
-    intercept(ann, "**/submit/", lose_the_answer)
-    press(ann, "1 Enter")
-    expect_status(ann, "retrying")
-    ann.context.unroute("**/submit/")
-    ann.reload()
-    expect_solution(ann, 2)
-    expect(ann.locator("[data-busy]")).to_have_count(0)
-    assert Annotation.objects.count() == 1
-    press(ann, "1 Enter")
-    expect_solution(ann, 3)
-
-
-def test_a_second_tab_goes_on_where_the_first_is(ann: Page, visit: Visit) -> None:
-    press(ann, "3")
-    expect_status(ann, "saved")
-    second = visit.tab(ann.context, "/p/gsm8k/label/")
-    expect_solution(second, 1)
-    press(second, "0")
-    expect(ann.locator("[data-step='1']")).to_have_attribute("data-rated", "0")
-    press(second, "1 Enter")
-    expect_solution(second, 2)
-    expect_solution(ann, 2)
-    assert [ratings(one) for one in Annotation.objects.all()] == [[1, 0, -1]]
-
-
-# --- trouble is explained -----------------------------------------------------------------------------------------------
-
-
-def test_a_lost_lease_is_explained_and_the_next_solution_is_one_key_away(project: Project, ann: Page) -> None:
-    press(ann, "3")
-    expect_status(ann, "saved")
-    Assignment.objects.filter(labeler=make.ann(), state="leased").update(labeler=make.ben(project), token=9)
-    press(ann, "1 Enter")
-    expect(ann.locator("#trouble")).to_contain_text("This solution is no longer yours")
-    expect(ann.locator("#trouble")).to_contain_text("kept as a draft")
-    press(ann, "Enter")
-    expect_solution(ann, 2)
-    assert steps(ann) == ["", "", "", ""]
-
-
-def test_after_signing_in_again_the_work_is_there_and_is_sent(ann: Page, visit: Visit) -> None:
-    Session.objects.all().delete()
-    press(ann, "3 1 Enter")
-    expect(ann.locator("#trouble")).to_contain_text("You are signed out")
-    assert not Annotation.objects.exists()
-    visit.sign_in(ann.context, make.ann())
-    press(ann, "Enter")
-    expect_solution(ann, 2)
-    assert ratings(Annotation.objects.get()) == [1, -1]
-
-
-def test_signing_in_anew_in_another_tab_stops_nothing(project: Project, ann: Page, visit: Visit) -> None:
-    person = make.ann()
-    person.set_password("a good long one")  # which ends the session
-    person.save()
-    second = visit.tab(ann.context, "/")
-    second.get_by_label("Name").fill("ann")
-    second.get_by_label("Password").fill("a good long one")
-    second.get_by_role("button", name="Sign in").click()
-    expect(second.get_by_role("link", name="Go on labeling")).to_be_visible()
-    press(ann, "1 Enter")  # with the new cookie, not with the token the page came with
-    expect_solution(ann, 2)
-
-
-def test_a_page_the_server_does_not_trust_any_more_says_so(ann: Page) -> None:
-    ann.context.clear_cookies(name=re.compile("^csrf"))
-    press(ann, "1 Enter")
-    expect(ann.locator("#trouble")).to_contain_text("This page is too old")
-    press(ann, "Enter")
-    expect_solution(ann, 2)
-    assert ratings(Annotation.objects.get()) == [-1]
-
-
-def test_ratings_the_server_does_not_take_stay_on_the_page(ann: Page, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*args: object, **more: object) -> None:
-        raise labels.BadSubmission("unrated_step", "Step 2 has no rating.")
-
-    with monkeypatch.context() as patched:
-        patched.setattr(labels, "submit", refuse)
-        press(ann, "3 1 Enter")
-        expect(ann.locator("#trouble")).to_contain_text("Step 2 has no rating.")
-    press(ann, "Enter")
-    assert steps(ann)[:2] == ["1", "-1"]
-    press(ann, "Enter")
-    expect_solution(ann, 2)
-
-
-def test_a_lapsed_lease_nobody_took_costs_nothing(ann: Page) -> None:
-    Assignment.objects.filter(labeler=make.ann()).update(lease_expires_at=Now())
-    press(ann, "3 1 Enter")
-    expect_solution(ann, 2)
-    assert Annotation.objects.count() == 1
