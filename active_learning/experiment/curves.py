@@ -19,11 +19,12 @@ STUDENT = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A figure and its 95 % interval; None where it is undefined or unbounded."""
+    """A figure and its 95 % interval. Without a value it is unbounded or undefined; an end without one is unbounded."""
 
     value: float | None
     low: float | None = None
     high: float | None = None
+    is_unbounded: bool = False
 
 
 def slope(labels: Floats, values: Floats) -> Floats:
@@ -54,17 +55,19 @@ def efficiency(
 ) -> Estimate:
     """Return how many times as steep the arm's line is as the other's, its interval from resampling seeds and problems together.
 
-    Where a draw leaves the other's line flat or falling the ratio is unbounded: a high end among those draws is None. Without a rising
-    line of the other arm there is no ratio at all.
+    Where the arm's line rises and the other's does not, the ratio is unbounded, and so are the ends among such draws. Draws in which
+    neither rises count as 0. Where neither rises in the mean there is no ratio, nor an interval.
     """
     mean = {name: slope(labels, own.mean(axis=(0, 2))) for name, own in values.items()}
-    if mean[against] <= 0:
+    if max(mean[arm], mean[against]) <= 0:
         return Estimate(None)
     drawn = {name: slope(labels, own) for name, own in resampled({n: values[n] for n in (arm, against)}, rng=rng, trials=trials).items()}
     with np.errstate(divide="ignore", invalid="ignore"):
-        ratios = np.where(drawn[against] > 0, drawn[arm] / drawn[against], np.inf)
-    low, high = np.quantile(ratios, ((1 - LEVEL) / 2, (1 + LEVEL) / 2), method="nearest")
-    return Estimate(float(mean[arm] / mean[against]), *(float(end) if math.isfinite(end) else None for end in (low, high)))
+        ratios = np.where(drawn[against] > 0, drawn[arm] / drawn[against], np.where(drawn[arm] > 0, np.inf, 0.0))
+    ends = np.quantile(ratios, ((1 - LEVEL) / 2, (1 + LEVEL) / 2), method="nearest")
+    low, high = (float(end) if math.isfinite(end) else None for end in ends)
+    is_unbounded = bool(mean[against] <= 0)
+    return Estimate(None if is_unbounded else float(mean[arm] / mean[against]), low, high, is_unbounded)
 
 
 def equal_labels(labels: Floats, values: Mapping[str, Floats], *, arm: str, against: str) -> Floats:

@@ -202,17 +202,20 @@ def told(results: Mapping[str, Any]) -> list[str]:
     for kind, curve in results["a"].items():
         lines.append(f"(a) {kind}: " + _along(results["labels"], curve))
     for row in results["table"]:
-        ratio = row["efficiency"]
-        lines.append(
-            f"(b) {row['strategy']}: {_along(results['labels'], results['b'][row['strategy']])}; "
-            f"data efficiency {_said(ratio['value'])} ({_said(ratio['low'])} to {_said(ratio['high'])})"
-        )
+        reached = _along(results["labels"], results["b"][row["strategy"]])
+        lines.append(f"(b) {row['strategy']}: {reached}; data efficiency {_with_interval(row['efficiency'])}")
     last = {name: curve[-1]["value"] for name, curve in results["c"]["curves"].items()}
     return [*lines, f"(c) best of {results['c']['n'][-1]}: " + ", ".join(f"{name} {value:.3f}" for name, value in last.items())]
 
 
 def _along(labels: Sequence[int], curve: Sequence[Mapping[str, Any]]) -> str:
     return ", ".join(f"{n} {at['value']:.3f}" for n, at in zip(labels, curve, strict=True))
+
+
+def _with_interval(ratio: Mapping[str, Any]) -> str:
+    if ratio["value"] is None and not ratio["is_unbounded"]:
+        return "undefined"
+    return f"{_said(ratio['value'])} ({_said(ratio['low'])} to {_said(ratio['high'])})"
 
 
 def _said(figure: float | None) -> str:

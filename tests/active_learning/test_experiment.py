@@ -82,10 +82,15 @@ def test_a_strategy_measured_against_itself_has_the_ratio_1_without_doubt() -> N
     assert (found.value, found.low, found.high) == pytest.approx((1, 1, 1))
 
 
-def test_there_is_no_ratio_to_a_line_that_falls_and_no_upper_end_where_it_may() -> None:
-    falling = on_lines({"uniform": -0.01, "mix": 0.1})
-    assert curves.efficiency(LABELS, falling, arm="mix", against="uniform", rng=np.random.default_rng(1)).value is None
+def test_a_ratio_to_a_line_that_falls_is_unbounded_and_one_of_two_such_lines_undefined() -> None:
+    falling = on_lines({"uniform": -0.01, "mix": 0.1, "worse": -0.04})
+    unbounded = curves.efficiency(LABELS, falling, arm="mix", against="uniform", rng=np.random.default_rng(1))
+    assert unbounded == curves.Estimate(None, is_unbounded=True)
+    assert curves.efficiency(LABELS, falling, arm="worse", against="uniform", rng=np.random.default_rng(1)) == curves.Estimate(None)
     assert np.isnan(curves.equal_labels(LABELS, falling, arm="mix", against="uniform")).all()
+
+
+def test_where_the_uniform_line_may_fall_the_ratio_has_no_upper_end() -> None:
     flat = curves.efficiency(
         LABELS, on_lines({"uniform": 0.02, "mix": 0.1}, noise=0.15), arm="mix", against="uniform", rng=np.random.default_rng(1)
     )
