@@ -33,6 +33,7 @@ STRATEGIES = {
     CONTROL: "wrong answers the frozen control model scores highest",
 }
 PAPER_MIX = ((CONVINCING, 0.8), (REST, 0.2))
+HALF_MIX = ((CONVINCING, 0.5), (UNIFORM, 0.5))  # the best in the simulated world: docs/experiment.md
 
 
 class BadRecipe(ValueError):

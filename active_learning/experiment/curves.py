@@ -61,6 +61,8 @@ def efficiency(
     mean = {name: slope(labels, own.mean(axis=(0, 2))) for name, own in values.items()}
     if max(mean[arm], mean[against]) <= 0:
         return Estimate(None)
+    if arm == against:
+        return Estimate(1.0, 1.0, 1.0)
     drawn = {name: slope(labels, own) for name, own in resampled({n: values[n] for n in (arm, against)}, rng=rng, trials=trials).items()}
     with np.errstate(divide="ignore", invalid="ignore"):
         ratios = np.where(drawn[against] > 0, drawn[arm] / drawn[against], np.where(drawn[arm] > 0, np.inf, 0.0))

@@ -1,12 +1,12 @@
 """Part of the experiment: the forms in which it is run. Its settings were chosen on other worlds: docs/experiment.md says how."""
 
 from active_learning.experiment.plan import UNIFORM, Plan
-from active_learning.strategies import CONVINCING, DISAGREEMENT, ENTROPY, PAPER_MIX, UNCERTAIN
+from active_learning.strategies import DISAGREEMENT, ENTROPY, HALF_MIX, PAPER_MIX, UNCERTAIN
 
 MIX, HALF = "mix 80/20", "half convincing, half uniform"
 ALL = {
     UNIFORM: ((UNIFORM, 1.0),),
-    HALF: ((CONVINCING, 0.5), (UNIFORM, 0.5)),
+    HALF: HALF_MIX,
     MIX: PAPER_MIX,
     ENTROPY: ((ENTROPY, 1.0),),
     DISAGREEMENT: ((DISAGREEMENT, 1.0),),
@@ -22,23 +22,30 @@ HABITS = {
     "traps": ["misread_condition", "other_question", "skipped_condition", "unit"], "trap": 2.0,
 }  # fmt: skip
 
-# Two generators: one that is wrong half of the time, and an able one, whose mistakes have to be looked for.
+# Three generators. One is wrong half of the time.
 FULL = Plan(
     seeds=(1, 2, 3), sizes=(20, 40, 80, 160), strategies=ALL, shown=HALF, n_start=40, per_problem=1, n_problems=250, n_solutions=8,
     n_test_problems=120, n_test_solutions=16, n_best=8, skill=0.55, level=2, habits=HABITS, epochs=5, outcome_epochs=5, learning_rate=3e-4,
     token_budget=512, uncertainty_heads=32,
 )  # fmt: skip
+# An able one, whose mistakes have to be looked for: its problems have more solutions, in the pool and where the best is sought.
 ABLE = FULL.changed(
-    skill=0.8, world=45_000, test_world=44_999, sizes=(10, 20, 40, 80), strategies={arm: ALL[arm] for arm in (UNIFORM, HALF, MIX)},
+    skill=0.8, world=47_000, test_world=46_999, n_start=60, sizes=(60, 120, 240, 480), n_problems=800, n_solutions=16, per_problem=2,
+    n_test_problems=150, n_test_solutions=48, n_best=24, uncertainty_heads=0, strategies={arm: ALL[arm] for arm in (UNIFORM, HALF, MIX)},
     shown=MIX, outcomes=False,
 )  # fmt: skip
-SHORT = ABLE.changed(strategies={arm: ALL[arm] for arm in (UNIFORM, MIX)})
+# One that bends its last sum towards the answer, so that every fourth right answer hides wrong reasoning: for the kinds of outcome labels.
+HIDDEN = FULL.changed(
+    world=49_000, test_world=48_999, n_start=60, sizes=(40, 120, 240), n_test_problems=150, uncertainty_heads=0,
+    habits={**HABITS, "mends": 1.0, "mends_within": 40}, strategies={UNIFORM: ALL[UNIFORM]}, shown=UNIFORM,
+)  # fmt: skip
+SHORT = ABLE.changed(sizes=(60, 240), strategies={arm: ALL[arm] for arm in (UNIFORM, HALF)}, shown=HALF)
 QUICK = FULL.changed(
-    seeds=(1, 2), sizes=(10, 20), strategies=SHORT.strategies, shown=MIX, n_start=20, n_problems=40, n_solutions=4, n_test_problems=20,
+    seeds=(1, 2), sizes=(10, 20), strategies=SHORT.strategies, shown=HALF, n_start=20, n_problems=40, n_solutions=4, n_test_problems=20,
     n_test_solutions=8, n_best=4, uncertainty_heads=0,
 )  # fmt: skip
 FORMS: dict[str, dict[str, Plan]] = {  # form -> its experiments by name
     "quick": {"quick": QUICK},
     "short": {"able": SHORT},
-    "full": {"full": FULL, "able": ABLE},
+    "full": {"full": FULL, "able": ABLE, "hidden": HIDDEN},
 }

@@ -44,7 +44,8 @@ def page(name: str, *, home: Path) -> dict[str, Any]:
     shown = {"name": name, **_standing(folder)}
     if (told := shown["results"]) is not None:
         drawn, n = results.figures(told), told["plan"]["n_best"]
-        shown["figures"] = [(key, results.TITLES[key].format(n=n), drawn[key]) for key in "abc"]
+        compared = [key for key in "abc" if key == "c" or len(told[key]) > 1]  # a line alone compares nothing
+        shown["figures"] = [(key, results.TITLES[key].format(n=n), drawn[key]) for key in compared]
         shown["settings"] = [(name, value) for name, value in told["plan"].items() if name != "strategies" and value is not None]
         shown["last"] = told["labels"][-1]
     return shown

@@ -6,19 +6,20 @@ from typing import Any
 from active_learning import registry, rounds
 from active_learning.models import ModelKind, Schedule
 from active_learning.round_pages.rows import unfinished
-from active_learning.strategies import PAPER_MIX, STRATEGIES
+from active_learning.strategies import HALF_MIX, PAPER_MIX, STRATEGIES
 from annotation.models import Project
 
 TYPED = ("size", "per_problem", "n", "model", "budget")  # fields of a recipe's form besides weights and boxes
 PRESETS = {
     "convincing": ("Convincing wrong answers", (("convincing", 1.0),)),
+    "half": ("Half of them, half at random", HALF_MIX),
     "paper": ("The paper’s 80/20", PAPER_MIX),
     "explore": ("With a floor of 10 % at random", rounds.MIXES["explore"]),
     "uniform": ("At random", (("uniform", 1.0),)),
 }
 NEEDS = {
     "uncertain": "Only a model with uncertainty heads gives any.", "disagreement": "Reads the ORM in service too, if there is one.",
-    "control": "The model that chose the first batch; until there is one, the model in service.", "uniform": "Needs no model.",
+    "control": "The model that chose the first batch; until there is one, the model in service.",
 }  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from kombu.exceptions import OperationalError as BrokerUnreachable
 from active_learning import generation, judging, reward_models
 from active_learning.models import UNFINISHED, ModelKind, Round, RoundState
 from active_learning.rounds.states import ATTEMPTS, RUNNABLE, RoundRefused, end, stale
-from active_learning.strategies import PAPER_MIX, BadRecipe, Recipe
+from active_learning.strategies import HALF_MIX, PAPER_MIX, BadRecipe, Recipe
 from annotation import queue
 from annotation.models import Batch, BatchKind, Project
 from trainer.config import BadBase, BadConfig, TrainConfig
@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 CONVINCING, UNIFORM = "convincing", "uniform"
 MIXES: dict[str, tuple[tuple[str, float], ...]] = {  # recipes with a name of their own
     "paper": PAPER_MIX,
+    "half": HALF_MIX,
     # What a schedule starts where nobody chose: a floor that keeps the figures unbiased, and the frozen control beside the newest model.
     "explore": ((CONVINCING, 0.8), (UNIFORM, 0.1), ("control", 0.1)),
 }
