@@ -20,7 +20,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="run the long forms too")
 
 
+# Begun first, since nobody helps whoever is left with one of these at the end.
+LONGEST = (
+    "test_docs.py", "test_benchmarks.py", "test_queue_races.py", "test_sequences.py", "test_supervisor.py", "test_experiment.py",
+    "test_launch.py", "test_checkpoint.py", "test_quickstart.py", "test_composer.py",
+)  # fmt: skip
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    items.sort(key=lambda test: LONGEST.index(test.path.name) if test.path.name in LONGEST else len(LONGEST))
     if not config.getoption("--long"):
         long = [test for test in items if test.get_closest_marker("long")]
         config.hook.pytest_deselected(items=long)
