@@ -1,6 +1,5 @@
 """The pages of rounds that decide: who may, what a round is composed of, a proposal looked through, the schedule."""
 
-from pathlib import Path
 
 import pytest
 from django.test import Client
@@ -16,22 +15,6 @@ from tests.clients import signed_in
 from tests.proposals import page, path, proposed
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def project(db: None, home: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
-    monkeypatch.setattr("celery.app.base.Celery.send_task", lambda *_, **__: None)
-    return make.project()
-
-
-@pytest.fixture
-def olga(project: Project) -> Client:
-    return signed_in(make.olga(project))
-
-
-@pytest.fixture
-def rita(project: Project) -> Client:
-    return signed_in(make.rita(project))
 
 
 WEIGHTS = {"weight-convincing": "80", "weight-uniform": "20", "size": "40", "per_problem": "2", "train": "on"}

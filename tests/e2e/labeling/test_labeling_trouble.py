@@ -11,24 +11,12 @@ from playwright.sync_api import Page, Route, expect
 from annotation import labels
 from annotation.models import Annotation, Assignment, Draft, Project
 from tests import make
-from tests.ducks import duck_project, expect_solution, expect_status, press, ratings, server_gone, steps
+from tests.ducks import expect_solution, expect_status, press, ratings, server_gone, steps
 from tests.routes import intercept
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 Visit = Callable[..., Page]
-
-
-@pytest.fixture
-def project() -> Project:
-    return duck_project()
-
-
-@pytest.fixture
-def ann(project: Project, visit: Visit) -> Page:
-    page = visit(make.ann(project), "/p/gsm8k/label/")
-    expect(page.locator("[data-step='0']")).to_be_focused()
-    return page
 
 
 # --- nothing is lost ----------------------------------------------------------------------------------------------------

@@ -18,18 +18,6 @@ from tests.clients import claim, page, post, rated, signed_in, submission
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def project() -> Project:
-    made = make.project()
-    make.batch(made, make.solutions(made, 3))
-    return made
-
-
-@pytest.fixture
-def ann(project: Project) -> Client:
-    return signed_in(make.ann(project))
-
-
 def status(client: Client, name: str, slug: str) -> int:
     answer = getattr(client, PAGES[name])(reverse(name, args=[slug]))
     b"".join(answer)  # a download closes its file at its end

@@ -2,7 +2,6 @@
 
 import uuid
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,26 +16,9 @@ from active_learning.round_pages.brought import Share
 from annotation import labels, queue
 from annotation.models import Project
 from tests import make
-from tests.clients import signed_in
 from tests.proposals import page, path, proposed
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def project(db: None, home: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
-    monkeypatch.setattr("celery.app.base.Celery.send_task", lambda *_, **__: None)
-    return make.project()
-
-
-@pytest.fixture
-def olga(project: Project) -> Client:
-    return signed_in(make.olga(project))
-
-
-@pytest.fixture
-def rita(project: Project) -> Client:
-    return signed_in(make.rita(project))
 
 
 def rate(project: Project, n: int, *ratings: int, by: User | None = None, reason: str = "") -> None:

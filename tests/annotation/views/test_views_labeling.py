@@ -19,18 +19,6 @@ from tests.clients import claim, page, post, rated, refusal, signed_in, submissi
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def project() -> Project:
-    made = make.project()
-    make.batch(made, make.solutions(made, 3))
-    return made
-
-
-@pytest.fixture
-def ann(project: Project) -> Client:
-    return signed_in(make.ann(project))
-
-
 # --- the labeling page --------------------------------------------------------------------------------------------------
 
 
