@@ -78,10 +78,11 @@ def no_rule_is_broken(project: Project) -> None:
     assert not seats.filter(state="leased").values("labeler").annotate(n=Count("pk")).filter(n__gt=1).exists()
 
 
-def test_sixteen_labelers_at_once_share_fifteen_seats_200_times() -> None:
+@pytest.mark.parametrize("times", [60, pytest.param(200, marks=pytest.mark.long)])
+def test_sixteen_labelers_at_once_share_fifteen_seats_again_and_again(times: int) -> None:
     project = make.project(overlap=3)
     people = [make.person(f"labeler{number}", project) for number in range(16)]
-    chosen = make.solutions(project, 5 * 200)
+    chosen = make.solutions(project, 5 * times)
 
     def publish(number: int) -> None:
         make.batch(project, chosen[5 * number : 5 * number + 5])
@@ -94,10 +95,10 @@ def test_sixteen_labelers_at_once_share_fifteen_seats_200_times() -> None:
         assert Assignment.objects.filter(state="leased").update(state="done") == 15
 
     asking = [lambda _, person=person: queue.lease_next(person, project=project) for person in people]
-    rounds(200, asking, before=publish, after=count)
-    assert Counter(Assignment.objects.values_list("state", "token")) == {("done", 1): 15 * 200}
+    rounds(times, asking, before=publish, after=count)
+    assert Counter(Assignment.objects.values_list("state", "token")) == {("done", 1): 15 * times}
     per_task = Assignment.objects.values("task").annotate(seats=Count("pk"), people=Count("labeler", distinct=True))
-    assert Counter(per_task.values_list("seats", "people")) == {(3, 3): 5 * 200}
+    assert Counter(per_task.values_list("seats", "people")) == {(3, 3): 5 * times}
 
 
 def test_eight_tabs_of_one_labeler_get_one_lease() -> None:
