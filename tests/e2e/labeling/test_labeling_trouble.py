@@ -158,6 +158,7 @@ def test_signing_in_anew_in_another_tab_stops_nothing(project: Project, ann: Pag
 
 
 def test_a_page_the_server_does_not_trust_any_more_says_so(ann: Page) -> None:
+    expect(ann.locator("[data-ahead-ready]")).to_be_attached()  # else its answer brings the cookie back
     ann.context.clear_cookies(name=re.compile("^csrf"))
     press(ann, "1 Enter")
     expect(ann.locator("#trouble")).to_contain_text("This page is too old")
