@@ -1,8 +1,8 @@
 """Figure: data efficiency: the slope of best-of-N over the logarithm of chosen labels over that of uniform ones; goal: 2.6.
 
 Runs the short form of `manage.py simulate` (uniform labels, and half convincing, an able generator) on its three seeds in a home of its
-own; `--full` runs every strategy, outcome labels and the other generator too. `ratio` is of the arm named in the plan before
-anything is run, `low` and `high` bound it at 95 % over seeds and test problems (null: unbounded); raw figures follow.
+own; `--full` runs every strategy, outcome labels and the other generators too. `ratio` is of the arm that the plan
+names, `low` and `high` bound it at 95 % over seeds and test problems (null: unbounded); raw figures follow.
 """
 
 import argparse

@@ -4,22 +4,9 @@ import pytest
 from django.test import Client
 
 from annotation.models import Assignment, Project
-from tests import make
-from tests.clients import claim, page, post, rated, signed_in, submission
+from tests.clients import claim, page, post, rated, submission
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def project() -> Project:
-    project = make.project()
-    make.batch(project, make.solutions(project, 3))
-    return project
-
-
-@pytest.fixture
-def ann(project: Project) -> Client:
-    return signed_in(make.ann(project))
 
 
 def handed_in(ann: Client, held: dict[str, int], ahead: dict[str, int]) -> dict[str, object]:
