@@ -112,11 +112,14 @@ def line_chart(
         lines.append(Line(name, place, _path([(x, y) for x, y, _ in drawn]), _path(band), marks))
     x_numbers = log_ticks(x_low, x_high) if is_log else [n for n in ticks(x_low, x_high) if x_low <= n <= x_high]
     return Chart(
-        x_words, y_words, tuple(lines),
+        x_words,
+        y_words,
+        tuple(lines),
         tuple(Tick(across(n), words(n)) for n in x_numbers),
         tuple(Tick(down(n), words(n)) for n in y_numbers if y_low <= n <= y_high),
-        *_table(series, x_words), is_diagonal_drawn,
-    )  # fmt: skip
+        *_table(series, x_words),
+        is_diagonal_drawn,
+    )
 
 
 def ticks(low: float, high: float, *, about: int = 5) -> list[float]:

@@ -92,12 +92,19 @@ def version(project: Project, number: int) -> dict[str, Any]:
     is_prm, listed = shown.kind == ModelKind.PRM, held_out(shown)
     before = shown.decision.get("before") if shown.champion else None
     return {
-        "version": shown, "figures": figures(shown.metrics), "training": shown.metrics.get("training") or {}, "card": registry.card(shown),
-        "curve": training_chart([(f"model {number}", shown)]), "best_of_n": best_of_n_chart(shown.metrics.get("best_of_n")),
-        "calibration": calibration_chart(shown.metrics.get("calibration"), words="negative" if is_prm else "wrong"), "before": before,
-        "first_held_out": listed[:HELD_OUT_OPEN], "more_held_out": listed[HELD_OUT_OPEN:],
-        "champion": registry.serving(project, shown.kind), "comparison": comparison_rows(shown.decision.get("comparison")),
-    }  # fmt: skip
+        "version": shown,
+        "figures": figures(shown.metrics),
+        "training": shown.metrics.get("training") or {},
+        "card": registry.card(shown),
+        "curve": training_chart([(f"model {number}", shown)]),
+        "best_of_n": best_of_n_chart(shown.metrics.get("best_of_n")),
+        "calibration": calibration_chart(shown.metrics.get("calibration"), words="negative" if is_prm else "wrong"),
+        "before": before,
+        "first_held_out": listed[:HELD_OUT_OPEN],
+        "more_held_out": listed[HELD_OUT_OPEN:],
+        "champion": registry.serving(project, shown.kind),
+        "comparison": comparison_rows(shown.decision.get("comparison")),
+    }
 
 
 def compared(project: Project, number: int, other: int) -> dict[str, Any]:
@@ -109,12 +116,17 @@ def compared(project: Project, number: int, other: int) -> dict[str, Any]:
     found = _compared_when_trained(first, second) or _compared_on_kept_scores(first, second)
     names = (f"{first.kind.upper()} {number}", f"{second.kind.upper()} {other}")
     return {
-        "first": first, "second": second, "both": (first, second), "names": names, "figures": list(pairs),
-        "comparison": comparison_rows(found), "found": found,
+        "first": first,
+        "second": second,
+        "both": (first, second),
+        "names": names,
+        "figures": list(pairs),
+        "comparison": comparison_rows(found),
+        "found": found,
         "curve": training_chart([(names[0], first), (names[1], second)]),
         "best_of_n": best_of_n_chart(*[one.metrics.get("best_of_n") for one in (first, second)], names=names, kind=first.kind),
         "settings": _differing_settings(first, second),
-    }  # fmt: skip
+    }
 
 
 def solution(project: Project, number: int, solution_id: int) -> dict[str, Any]:
@@ -130,16 +142,24 @@ def solution(project: Project, number: int, solution_id: int) -> dict[str, Any]:
     weak = None if probabilities is None or threshold is None else first_weak_step(np.array(probabilities), threshold=threshold)
     steps = [
         {
-            "number": place + 1, "text": step, "right": right[place] if right and place < len(right) else None, "is_weak": place == weak,
+            "number": place + 1,
+            "text": step,
+            "right": right[place] if right and place < len(right) else None,
+            "is_weak": place == weak,
             "said": [(one.labeler, one.ratings[place]) for one in said if place < len(one.ratings) and one.ratings[place] is not None],
         }
         for place, step in enumerate(text.steps)
-    ]  # fmt: skip
+    ]
     return {
-        "version": shown, "solution": text, "steps": steps, "verdicts": said, "weak": weak, "threshold": threshold,
+        "version": shown,
+        "solution": text,
+        "steps": steps,
+        "verdicts": said,
+        "weak": weak,
+        "threshold": threshold,
         "is_scored": probabilities is not None,
         "score": None if right is None else float(np.prod(right)) if len(right) == len(text.steps) else 0.0,
-    }  # fmt: skip
+    }
 
 
 # --- figures ------------------------------------------------------------------------------------------------------------------
@@ -224,9 +244,13 @@ def calibration_chart(found: dict[str, Any] | None, *, words: str) -> Chart | No
     """Draw how often steps are negative, or solutions wrong, against how likely the model said that is."""
     bins = [Point(one["predicted"], one["observed"]) for one in (found or {}).get("bins", []) if one["n"]]
     return charts.line_chart(
-        [("observed", bins)], x_words=f"predicted p({words})", y_words=f"share {words}", y_range=(0, 1), x_range=(0, 1),
+        [("observed", bins)],
+        x_words=f"predicted p({words})",
+        y_words=f"share {words}",
+        y_range=(0, 1),
+        x_range=(0, 1),
         is_diagonal_drawn=True,
-    )  # fmt: skip
+    )
 
 
 def comparison_rows(found: dict[str, Any] | None) -> list[dict[str, Any]]:
@@ -256,10 +280,12 @@ def _compared_on_kept_scores(first: ModelVersion, second: ModelVersion) -> dict[
     judged = [
         [
             Judged(str(facts[key][0]), np.array(scores[key], np.float32).reshape(-1, 3), one.ratings, facts[key][1])
-            for key in both for one in said.get(key, []) if one.finish_reason != FinishReason.BAD_PROBLEM
+            for key in both
+            for one in said.get(key, [])
+            if one.finish_reason != FinishReason.BAD_PROBLEM
         ]
         for scores in kept
-    ]  # fmt: skip
+    ]
     if not judged[0]:
         return None
     found: Comparison = compare(judged[0], judged[1], trials=1000)

@@ -105,9 +105,14 @@ GROWTH = 8
 
 
 def candidates(
-    project: Project, chooser: ModelVersion | None, *, recipe: Recipe, control: ModelVersion | None = None, orm: ModelVersion | None = None,
+    project: Project,
+    chooser: ModelVersion | None,
+    *,
+    recipe: Recipe,
+    control: ModelVersion | None = None,
+    orm: ModelVersion | None = None,
     seed: int = 0,
-) -> Candidates:  # fmt: skip
+) -> Candidates:
     """Return what the recipe may choose from, in the order of solutions: a shortlist for each part, and all that is known of it.
 
     With a model only what it has scored is a candidate; without one, all is, and only `uniform` orders it. `seed` draws the uniform part.
@@ -190,10 +195,14 @@ class _Shortlists:
         if DISAGREEMENT in dict(self.recipe.parts):
             told["majority"] = np.array(_majorities(solutions, columns["problems"]))
         return Candidates.of(
-            solutions=solutions, problems=columns["problems"], **told,
-            outcomes=[_CODES.get(outcome, UNKNOWN) for outcome in columns["outcomes"]], strata=[codes[stratum] for stratum in strata],
-            prefixes=[prefix or 0 for prefix in columns["prefixes"]], drawn=[solution in self.drawn for solution in solutions],
-        )  # fmt: skip
+            solutions=solutions,
+            problems=columns["problems"],
+            **told,
+            outcomes=[_CODES.get(outcome, UNKNOWN) for outcome in columns["outcomes"]],
+            strata=[codes[stratum] for stratum in strata],
+            prefixes=[prefix or 0 for prefix in columns["prefixes"]],
+            drawn=[solution in self.drawn for solution in solutions],
+        )
 
 
 def _listed(numbers: Iterable[int]) -> str:
@@ -244,11 +253,13 @@ def describe(candidates: Candidates) -> dict[str, Any]:
     n, scores = len(candidates), candidates.scores[~np.isnan(candidates.scores)]
     mean = round(float(scores.mean()), 4) if len(scores) else None
     return {
-        "n_solutions": n, "n_problems": len(np.unique(candidates.problems)),
+        "n_solutions": n,
+        "n_problems": len(np.unique(candidates.problems)),
         "share_wrong": round(float(np.mean(candidates.outcomes == WRONG)), 4) if n else None,
         "share_right": round(float(np.mean(candidates.outcomes == RIGHT)), 4) if n else None,
-        "mean_score": mean, "expected_share_with_mistake": None if mean is None else round(1 - mean, 4),
-    }  # fmt: skip
+        "mean_score": mean,
+        "expected_share_with_mistake": None if mean is None else round(1 - mean, 4),
+    }
 
 
 def why_empty(project: Project, chooser: ModelVersion | None, *, recipe: Recipe | None = None) -> str:

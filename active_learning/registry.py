@@ -78,9 +78,14 @@ def decide(version: ModelVersion, judgement: Judgement, *, fence: Fence) -> bool
             _put_into_service(version)
         version.metrics |= judgement.metrics
         version.decision = {
-            "promoted": is_promoted, "by": None, "at": event.at.isoformat(), "reason": reason, "champion": judgement.champion,
-            "comparison": judgement.comparison, "before": champion and champion.number,
-        }  # fmt: skip
+            "promoted": is_promoted,
+            "by": None,
+            "at": event.at.isoformat(),
+            "reason": reason,
+            "champion": judgement.champion,
+            "comparison": judgement.comparison,
+            "before": champion and champion.number,
+        }
         version.save(update_fields=["metrics", "decision"])
     return is_promoted
 
@@ -109,8 +114,11 @@ def promote(project: Project, number: int, *, actor: "User") -> ModelVersion:
         event = _note(version, actor=actor, verb="promote")
         _put_into_service(version)
         version.decision |= {
-            "promoted": True, "by": actor.get_username(), "at": event.at.isoformat(), "before": champion and champion.number
-        }  # fmt: skip
+            "promoted": True,
+            "by": actor.get_username(),
+            "at": event.at.isoformat(),
+            "before": champion and champion.number,
+        }
         version.save(update_fields=["decision"])
     return version
 

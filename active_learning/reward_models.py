@@ -87,10 +87,18 @@ def new_version(project: Project, *, config: TrainConfig, kind: str = ModelKind.
     )
     newest = ModelVersion.objects.filter(project=project).aggregate(newest=Max("number"))["newest"] or 0
     return ModelVersion.objects.create(
-        project=project, number=newest + 1, kind=kind, base=config.base, seed=config.seed, config=orjson.loads(config.to_json()),
-        snapshot=export.take_snapshot(project) if kind == ModelKind.PRM else None, code_version=code_version(),
-        state=ModelState.RUNNING, token=1, attempt=1,
-    )  # fmt: skip
+        project=project,
+        number=newest + 1,
+        kind=kind,
+        base=config.base,
+        seed=config.seed,
+        config=orjson.loads(config.to_json()),
+        snapshot=export.take_snapshot(project) if kind == ModelKind.PRM else None,
+        code_version=code_version(),
+        state=ModelState.RUNNING,
+        token=1,
+        attempt=1,
+    )
 
 
 def take_over(version: ModelVersion) -> bool:
@@ -127,9 +135,14 @@ def train(version: ModelVersion, *, say: Say) -> "TrainedModel":
     told_of = {"snapshot": str(snapshot.number)} if snapshot else {"graded solutions until": f"{version.created_at:%Y-%m-%d %H:%M} UTC"}
     try:
         return train_model(
-            learned_from(version), unlabeled=_unlabeled(version), config=_config(version), folder=attempt, checkpoint=_checkpoint(version),
-            progress=listener(say), provenance={"project": version.project.slug, **told_of, "code": version.code_version},
-        )  # fmt: skip
+            learned_from(version),
+            unlabeled=_unlabeled(version),
+            config=_config(version),
+            folder=attempt,
+            checkpoint=_checkpoint(version),
+            progress=listener(say),
+            provenance={"project": version.project.slug, **told_of, "code": version.code_version},
+        )
     except (TooLittleToLearn, LossNotFinite, MemoryFull, DiskFull, BadBase, BadConfig, BadLabels) as error:
         raise ModelUnusable(str(error)) from error
     finally:
@@ -143,9 +156,14 @@ def publish(version: ModelVersion, trained: "TrainedModel") -> bool:
     Call it inside the transaction that holds the fence.
     """
     published = ModelVersion.objects.filter(pk=version.pk, token=version.token, state=ModelState.RUNNING).update(
-        state=ModelState.READY, artifact=str(folder(version).relative_to(settings.STEPMARK_HOME)), sha256=trained.sha256,
-        metrics=trained.metrics, config=orjson.loads(trained.config.to_json()), ready_at=Now(), progress={},
-    )  # fmt: skip
+        state=ModelState.READY,
+        artifact=str(folder(version).relative_to(settings.STEPMARK_HOME)),
+        sha256=trained.sha256,
+        metrics=trained.metrics,
+        config=orjson.loads(trained.config.to_json()),
+        ready_at=Now(),
+        progress={},
+    )
     if published:
         shutil.rmtree(folder(version), ignore_errors=True)  # of an attempt that was lost between here and its commit
         trained.folder.rename(folder(version))

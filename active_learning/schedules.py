@@ -32,9 +32,16 @@ def find(project: Project) -> Schedule:
 
 
 def change(
-    project: Project, *, is_on: bool, every_labels: int | None, every_hours: int | None, daily_at: time | None,
-    recipe: Mapping[str, Any] | None, generate: Mapping[str, Any] | None = None, actor: User | None,
-) -> Schedule:  # fmt: skip
+    project: Project,
+    *,
+    is_on: bool,
+    every_labels: int | None,
+    every_hours: int | None,
+    daily_at: time | None,
+    recipe: Mapping[str, Any] | None,
+    generate: Mapping[str, Any] | None = None,
+    actor: User | None,
+) -> Schedule:
     """Write a schedule down. A round under way is not touched. Raises BadSchedule."""
     for name, value in (("new labels", every_labels), ("hours", every_hours)):
         if value is not None and not 1 <= value <= LARGEST:

@@ -90,10 +90,12 @@ def replay(this: Round) -> Replay:
     recipe, candidates = Recipe.from_settings(this.params["recipe"]), Candidates.load(path)
     again = orjson.dumps(list(_rows(recipe, candidates, _choice(this, recipe, candidates))))
     columns = ("rank", "solution", "part", "score", "reason")
-    written = orjson.dumps([
-        dict(zip(columns, row, strict=True))
-        for row in Selection.objects.filter(round=this).order_by("rank").values_list("rank", "solution_id", *columns[2:])
-    ])  # fmt: skip
+    written = orjson.dumps(
+        [
+            dict(zip(columns, row, strict=True))
+            for row in Selection.objects.filter(round=this).order_by("rank").values_list("rank", "solution_id", *columns[2:])
+        ]
+    )
     n_chosen = Selection.objects.filter(round=this).count()
     if again != written:
         return Replay(False, f"Choosing again gives another selection than the {n_chosen:,} solutions that are written down.")
@@ -109,9 +111,12 @@ def _rows(recipe: Recipe, candidates: Candidates, choice: Choice) -> Iterator[di
     for rank, (index, part) in enumerate(zip(choice.indices.tolist(), choice.parts.tolist(), strict=True), start=1):
         name, score = recipe.parts[part][0], float(candidates.scores[index])
         yield {
-            "rank": rank, "solution": int(candidates.solutions[index]), "part": name, "score": None if np.isnan(score) else score,
+            "rank": rank,
+            "solution": int(candidates.solutions[index]),
+            "part": name,
+            "score": None if np.isnan(score) else score,
             "reason": why(candidates, index, name),
-        }  # fmt: skip
+        }
 
 
 def _uniform(this: Round, recipe: Recipe, scorers: Scorers) -> Candidates:
@@ -133,4 +138,3 @@ def _keep(this: Round, candidates: Candidates) -> tuple[str, str]:
         sha256 = hashlib.sha256(file.read()).hexdigest()
     written.rename(path)
     return name, sha256
-

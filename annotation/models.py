@@ -275,9 +275,7 @@ class Assignment(models.Model):
     priority = models.IntegerField(default=0)
     state = models.CharField(max_length=8, choices=SeatState, default=SeatState.OPEN)
     # Its index is seat_by_labeler, which begins with it.
-    labeler = models.ForeignKey(
-        settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="assignments", db_index=False
-    )
+    labeler = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="assignments", db_index=False)
     # Who let the lease of the current token lapse: that person's late submit is still good until the seat is taken.
     lapsed = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+", db_index=False)
     token = models.PositiveIntegerField(default=0)  # raised on every claim; fences a submit

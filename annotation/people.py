@@ -51,5 +51,5 @@ def project_of_seat(person: "Person", assignment_id: int) -> Project:
     raise NotMember("There is no such solution to label, or it is not open to you.")
 
 
-def _memberships(person: "Person", roles: Collection[str]):  # noqa: ANN202 - a QuerySet
+def _memberships(person: "Person", roles: Collection[str]):
     return Membership.objects.filter(user=person.pk, role__in=roles)

@@ -37,17 +37,44 @@ def main() -> None:
     found = finished["able" if name != "quick" else "quick"]
     rows = {row["strategy"]: row for row in found["table"]}
     ratio = rows[found["plan"]["shown"]]["efficiency"]
-    print(json.dumps({
-        "form": name, "ratio": ratio["value"] and round(ratio["value"], 2), "low": ratio["low"], "high": ratio["high"], "goal": GOAL,
-        "strategy": found["plan"]["shown"], "best": found["best"], "seconds": round(time.monotonic() - began, 1),
-        "work_seconds": found["seconds"], "labels": found["labels"], "seeds": found["plan"]["seeds"], "nothing": found["nothing"],
-        "strategies": {arm: {"efficiency": row["efficiency"], "slope": round(row["slope"], 4), "step_auc": row["step_auc"],
-                             "first_mistake_f1": row["first_mistake_f1"], "equal_labels": row["equal_labels"],
-                             "best_of_n": [at["seeds"] for at in found["b"][arm]]} for arm, row in rows.items()},
-        "others": {name: {"efficiency": {row["strategy"]: row["efficiency"] for row in one["table"]}, "labels": one["labels"],
-                          "by_label": {kind: [at["value"] for at in curve] for kind, curve in one["a"].items()},
-                          "against_n": {curve: at[-1] for curve, at in one["c"]["curves"].items()}} for name, one in finished.items()},
-    }))  # fmt: skip
+    print(
+        json.dumps(
+            {
+                "form": name,
+                "ratio": ratio["value"] and round(ratio["value"], 2),
+                "low": ratio["low"],
+                "high": ratio["high"],
+                "goal": GOAL,
+                "strategy": found["plan"]["shown"],
+                "best": found["best"],
+                "seconds": round(time.monotonic() - began, 1),
+                "work_seconds": found["seconds"],
+                "labels": found["labels"],
+                "seeds": found["plan"]["seeds"],
+                "nothing": found["nothing"],
+                "strategies": {
+                    arm: {
+                        "efficiency": row["efficiency"],
+                        "slope": round(row["slope"], 4),
+                        "step_auc": row["step_auc"],
+                        "first_mistake_f1": row["first_mistake_f1"],
+                        "equal_labels": row["equal_labels"],
+                        "best_of_n": [at["seeds"] for at in found["b"][arm]],
+                    }
+                    for arm, row in rows.items()
+                },
+                "others": {
+                    name: {
+                        "efficiency": {row["strategy"]: row["efficiency"] for row in one["table"]},
+                        "labels": one["labels"],
+                        "by_label": {kind: [at["value"] for at in curve] for kind, curve in one["a"].items()},
+                        "against_n": {curve: at[-1] for curve, at in one["c"]["curves"].items()},
+                    }
+                    for name, one in finished.items()
+                },
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

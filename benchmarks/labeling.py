@@ -118,17 +118,24 @@ class Labeler:
             answer = self.post("next", work["ahead-url"], {}, tally)
             ahead = answer.text if answer.headers["content-type"].startswith("text/html") else None
         end = self.rng.randrange(self.n_steps) if self.rng.random() < 0.5 else None  # the first mistake
-        rated = [{"step": step, "position": 0, "rating": -1 if step == end else 1, "flagged": False, "ms": 900}
-                 for step in range(self.n_steps if end is None else end + 1)]  # fmt: skip
+        rated = [
+            {"step": step, "position": 0, "rating": -1 if step == end else 1, "flagged": False, "ms": 900}
+            for step in range(self.n_steps if end is None else end + 1)
+        ]
         token = int(work["token"])
         for revision, part in enumerate((rated[: (len(rated) + 1) // 2], rated), 1):
             time.sleep(seconds / 2)
             self.post("draft", work["draft-url"], {"token": token, "revision": revision, "ratings": part}, tally)
         spent = 900 * len(rated)
         body = {
-            "token": token, "submission_id": str(uuid.UUID(int=self.rng.getrandbits(128), version=4)), "ratings": rated,
-            "finish_reason": "solution" if end is None else "found_error", "reason": "", "active_ms": spent, "total_ms": spent + 500,
-        }  # fmt: skip
+            "token": token,
+            "submission_id": str(uuid.UUID(int=self.rng.getrandbits(128), version=4)),
+            "ratings": rated,
+            "finish_reason": "solution" if end is None else "found_error",
+            "reason": "",
+            "active_ms": spent,
+            "total_ms": spent + 500,
+        }
         if ahead:
             self.read(ahead)
             body |= {"ahead": int(self.work["assignment"]), "ahead_token": int(self.work["token"])}
@@ -200,12 +207,16 @@ def measure(
     done = tally.counts["acknowledged"]
     cpu = {part: 1000 * (after[part] - before[part]) / max(1, done) for part in after}
     figures: dict[str, Any] = {
-        "people": len(labelers), "think_s": think, "seconds": round(spent, 1), "solutions": done, "solutions_per_s": round(done / spent, 1),
+        "people": len(labelers),
+        "think_s": think,
+        "seconds": round(spent, 1),
+        "solutions": done,
+        "solutions_per_s": round(done / spent, 1),
         "cpu_ms_per_solution": round(sum(cpu.values()), 2) if cpu else None,
         **{f"{part}_cpu_ms_per_solution": round(ms, 2) for part, ms in cpu.items()},
         "client_cpu_ms_per_solution": round(1000 * own / max(1, done), 2),
         **{f"{kind}_p{part}_ms": tally.milliseconds(kind, part) for kind in ("next", "submit", "draft", "page") for part in (50, 95)},
-    }  # fmt: skip
+    }
     print(f"{len(labelers)} people, {think:g} s of thinking, load {os.getloadavg()[0]:.1f}: {json.dumps(figures)}", flush=True)
     for fault, times in Counter(tally.faults).items():
         print(f"  {times} x {fault}")
@@ -275,9 +286,11 @@ def main() -> None:
         print(f"acknowledged: {dict(sent)}; the database: {stored}")
         broken = stored != {"annotations": sent["acknowledged"], "ratings": sent["ratings"], "duplicates": 0, "over_overlap": 0}
         verdict = {
-            "peer_cpu_ms_per_solution": round(bare, 2), "ratio": round(bare / figures["cpu_ms_per_solution"], 3),
-            "acknowledged": sent["acknowledged"], **stored,
-        }  # fmt: skip
+            "peer_cpu_ms_per_solution": round(bare, 2),
+            "ratio": round(bare / figures["cpu_ms_per_solution"], 3),
+            "acknowledged": sent["acknowledged"],
+            **stored,
+        }
     faults = sum(len(tally.faults) for tally in tallies)
     figures |= {"cpu_goal_ms": CPU_GOAL, "cores": os.cpu_count(), "load": round(os.getloadavg()[0], 1), "faults": faults, **verdict}
     print(json.dumps(figures))

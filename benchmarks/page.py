@@ -162,9 +162,11 @@ def measure(visitor: Visitor, *, keystrokes: int, repeat: int, formulas: int) ->
     """Take all figures, in milliseconds and kB."""
     weights = [kilobytes(visitor, f"math{number}") for number in range(formulas)]
     figures: dict[str, Any] = {
-        "kb_without_math": kilobytes(visitor, "gsm8k"), "kb_with_math": statistics.median(weights), "kb_with_math_most": max(weights),
+        "kb_without_math": kilobytes(visitor, "gsm8k"),
+        "kb_with_math": statistics.median(weights),
+        "kb_with_math_most": max(weights),
         "kb_with_blackboard_bold": kilobytes(visitor, "sets"),
-    }  # fmt: skip
+    }
 
     page = visitor.open("gsm8k")
     for kind, values in label_many(page, keystrokes).items():

@@ -108,8 +108,19 @@ def main() -> None:
         seconds = time.monotonic() - started
         metrics = json.loads(next((home / "models" / name).glob("*/stepmark.json")).read_text())["metrics"]
         kept = ("step_auc", "log_loss", "base_rate_log_loss", "first_mistake", "n_solutions", "n_problems", "share_negative")
-        print(json.dumps({"form": name, "ratio": round(LIMITS[name] / seconds, 2), "limit": LIMITS[name], "seconds": round(seconds, 1),
-                          **{key: metrics[key] for key in kept}, "training": metrics["training"], **more}))  # fmt: skip
+        print(
+            json.dumps(
+                {
+                    "form": name,
+                    "ratio": round(LIMITS[name] / seconds, 2),
+                    "limit": LIMITS[name],
+                    "seconds": round(seconds, 1),
+                    **{key: metrics[key] for key in kept},
+                    "training": metrics["training"],
+                    **more,
+                }
+            )
+        )
     finally:
         shutil.rmtree(home, ignore_errors=True)
 

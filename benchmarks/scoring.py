@@ -49,8 +49,15 @@ def random_model(shape: dict[str, int]) -> RewardModel:
     """An untrained Llama with the tokenizer of the preset `tiny`; its weights are wide enough for predictions to differ."""
     tokenizer = load_tiny(context=CONTEXT).tokenizer
     torch.manual_seed(0)
-    config = LlamaConfig(vocab_size=len(tokenizer.tokenizer), max_position_embeddings=CONTEXT, tie_word_embeddings=True,
-                         initializer_range=0.05, bos_token_id=None, eos_token_id=None, **shape)  # fmt: skip
+    config = LlamaConfig(
+        vocab_size=len(tokenizer.tokenizer),
+        max_position_embeddings=CONTEXT,
+        tie_word_embeddings=True,
+        initializer_range=0.05,
+        bos_token_id=None,
+        eos_token_id=None,
+        **shape,
+    )
     return RewardModel(AutoModelForCausalLM.from_config(config).eval(), tokenizer, CONTEXT)
 
 
@@ -143,23 +150,31 @@ def compare(options: argparse.Namespace) -> dict[str, Any]:
     through_pipeline = documented_pipeline(model)
     for warm in (ours, padded_batches, each_prefix, through_pipeline):
         warm(model, few[:8])
-    rates, scored = measure({
-        "ours": (lambda: ours(model, pool), len(pool)),
-        "padded": (lambda: padded_batches(model, some), len(some)),
-        "per_prefix": (lambda: through_pipeline(model, few), len(few)),
-        "per_prefix_bare": (lambda: each_prefix(model, few), len(few)),
-    }, repeats=options.repeats)  # fmt: skip
+    rates, scored = measure(
+        {
+            "ours": (lambda: ours(model, pool), len(pool)),
+            "padded": (lambda: padded_batches(model, some), len(some)),
+            "per_prefix": (lambda: through_pipeline(model, few), len(few)),
+            "per_prefix_bare": (lambda: each_prefix(model, few), len(few)),
+        },
+        repeats=options.repeats,
+    )
     differences = {name: largest_difference(scored[name], scored["ours"]) for name in scored if name != "ours"}
     assert max(differences.values()) < TOLERANCE, f"the same model gives other probabilities: {differences}"
     spread = float(np.ptp(np.concatenate(list(scored["ours"].values())), axis=0).max())
     assert spread > 0.1, "the predictions hardly differ, so a wrong one would not be seen"
     rate = {name: one["solutions_per_second"] for name, one in rates.items()}
     return {
-        "ratio": round(rate["ours"] / rate["padded"], 2), "goal": 2.5,
-        "ratio_per_prefix": round(rate["ours"] / rate["per_prefix"], 2), "goal_per_prefix": 10,
+        "ratio": round(rate["ours"] / rate["padded"], 2),
+        "goal": 2.5,
+        "ratio_per_prefix": round(rate["ours"] / rate["per_prefix"], 2),
+        "goal_per_prefix": 10,
         "ratio_per_prefix_bare": round(rate["ours"] / rate["per_prefix_bare"], 2),
-        **rates, "largest_difference": max(differences.values()), "n_parameters": model.n_parameters, "threads": torch.get_num_threads(),
-    }  # fmt: skip
+        **rates,
+        "largest_difference": max(differences.values()),
+        "n_parameters": model.n_parameters,
+        "threads": torch.get_num_threads(),
+    }
 
 
 def parts(options: argparse.Namespace) -> dict[str, Any]:
@@ -215,8 +230,10 @@ def parts(options: argparse.Namespace) -> dict[str, Any]:
     first = next(iter(forms))
     assert max(largest_difference(scored[name], scored[first]) for name in forms) < TOLERANCE
     base = rates[first]["solutions_per_second"]
-    return {"ratio": round(rates["problem read once"]["solutions_per_second"] / base, 2),
-            "parts": {name: one | {"ratio": round(one["solutions_per_second"] / base, 2)} for name, one in rates.items()}}  # fmt: skip
+    return {
+        "ratio": round(rates["problem read once"]["solutions_per_second"] / base, 2),
+        "parts": {name: one | {"ratio": round(one["solutions_per_second"] / base, 2)} for name, one in rates.items()},
+    }
 
 
 def stream(n: int) -> dict[str, Any]:
@@ -231,10 +248,16 @@ def stream(n: int) -> dict[str, Any]:
     later = [mark for mark in marks if mark[0] > n / 2] or marks
     slope = (later[-1][1] - later[0][1]) / max(1, later[-1][0] - later[0][0])  # MB per solution over the second half
     expected = marks[-1][1] + slope * max(0, 1_000_000 - n)
-    return {"ratio": round(1024 / max(1.0, expected), 2), "memory_mb": round(marks[-1][1], 1),
-            "memory_mb_per_million": round(slope * 1e6, 1), "memory_mb_at_1000000": round(expected, 1),
-            "limit_mb": 1024, "n": n, "seconds": round(time.perf_counter() - started, 1),
-            "marks": [(done, round(mb, 1)) for done, mb in marks]}  # fmt: skip
+    return {
+        "ratio": round(1024 / max(1.0, expected), 2),
+        "memory_mb": round(marks[-1][1], 1),
+        "memory_mb_per_million": round(slope * 1e6, 1),
+        "memory_mb_at_1000000": round(expected, 1),
+        "limit_mb": 1024,
+        "n": n,
+        "seconds": round(time.perf_counter() - started, 1),
+        "marks": [(done, round(mb, 1)) for done, mb in marks],
+    }
 
 
 def peak() -> float:

@@ -262,11 +262,13 @@ def handing_out(project: "Project", people: list[Any], *, n: int) -> dict[str, f
     many, few = ([second for block in blocks[name][1:] for second in block] for name in ("many", "few"))
     p95, few_p95 = 1000 * percentile(many, 95), 1000 * percentile(few, 95)
     return {
-        "handing_out_p95_ms": round(p95, 2), "handing_out_few_p95_ms": round(few_p95, 2), "handing_out_ratio": round(p95 / few_p95, 2),
+        "handing_out_p95_ms": round(p95, 2),
+        "handing_out_few_p95_ms": round(few_p95, 2),
+        "handing_out_ratio": round(p95 / few_p95, 2),
         "handing_out_p50_ms": [round(1000 * statistics.median(one), 2) for one in (many, few)],
         "handing_out_first_p95_ms": [round(1000 * percentile(blocks[name][0], 95), 2) for name in ("many", "few")],
         "handing_out_blocks_p95_ms": [round(1000 * percentile(block, 95), 2) for block in blocks["many"]],
-    }  # fmt: skip
+    }
 
 
 def measure(form: Form, folder: Path) -> dict[str, Any]:
@@ -312,12 +314,24 @@ def measure(form: Form, folder: Path) -> dict[str, Any]:
             others[f"{name}, {f'{cap} a problem' if cap else 'globally'}"] = round(took, 2)
             say(f"{n_chosen} by {name}, {cap or 'any number'} a problem: {took:.2f} s")
     return {
-        "ratio": round(LIMIT / seconds, 2), "seconds": round(seconds, 3), "growth": round(seconds / seconds_tenth, 2),
-        "seconds_tenth": round(seconds_tenth, 3), "peer_seconds": round(peer, 2), "peer_ratio": round(peer / seconds, 2), "limit": LIMIT,
-        "n_solutions": form.n_problems * form.each, "n_problems": form.n_problems, "k": K,
-        "loading_seconds": round(loading, 1), "loading_limit": LOADING_LIMIT, "longest_read_seconds": round(longest, 3),
-        "reads": len(reads.seconds), "blocked_reads": reads.blocked, **handing_out(many, people, n=form.handed), "seconds_of_200": others,
-    }  # fmt: skip
+        "ratio": round(LIMIT / seconds, 2),
+        "seconds": round(seconds, 3),
+        "growth": round(seconds / seconds_tenth, 2),
+        "seconds_tenth": round(seconds_tenth, 3),
+        "peer_seconds": round(peer, 2),
+        "peer_ratio": round(peer / seconds, 2),
+        "limit": LIMIT,
+        "n_solutions": form.n_problems * form.each,
+        "n_problems": form.n_problems,
+        "k": K,
+        "loading_seconds": round(loading, 1),
+        "loading_limit": LOADING_LIMIT,
+        "longest_read_seconds": round(longest, 3),
+        "reads": len(reads.seconds),
+        "blocked_reads": reads.blocked,
+        **handing_out(many, people, n=form.handed),
+        "seconds_of_200": others,
+    }
 
 
 def main() -> None:

@@ -67,11 +67,20 @@ def main() -> None:
     for n_labeled in wanted:
         runs = [run(training[:n_labeled], judged_on, seed=seed) for seed in SEEDS]
         seconds = max(one["seconds"] for one in runs)
-        print(json.dumps({
-            "ratio": round(LIMIT / seconds, 2), "limit": LIMIT, "seconds": seconds,
-            "auc": round(sum(one["auc"] for one in runs) / len(runs), 4), "f1": round(sum(one["f1"] for one in runs) / len(runs), 1),
-            "n_labeled": n_labeled, "runs": runs,
-        }), flush=True)  # fmt: skip
+        print(
+            json.dumps(
+                {
+                    "ratio": round(LIMIT / seconds, 2),
+                    "limit": LIMIT,
+                    "seconds": seconds,
+                    "auc": round(sum(one["auc"] for one in runs) / len(runs), 4),
+                    "f1": round(sum(one["f1"] for one in runs) / len(runs), 1),
+                    "n_labeled": n_labeled,
+                    "runs": runs,
+                }
+            ),
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

@@ -107,9 +107,17 @@ def run_peer(options: argparse.Namespace, python: str, *, sampling: str, home: P
                 file.write(json.dumps(row) + "\n")
     peer = str(ROOT / "benchmarks" / "peers" / "trl_prm.py")
     named = {
-        "model": options.model, "data": data, "out": home / "trl", "separator": STEP, "batch": options.batch, "epochs": options.epochs,
-        "threads": options.threads, "bf16": options.bf16, "device": options.device, "sampling": sampling,
-    }  # fmt: skip
+        "model": options.model,
+        "data": data,
+        "out": home / "trl",
+        "separator": STEP,
+        "batch": options.batch,
+        "epochs": options.epochs,
+        "threads": options.threads,
+        "bf16": options.bf16,
+        "device": options.device,
+        "sampling": sampling,
+    }
     return last_line([python, peer, *(word for name, value in named.items() for word in (f"--{name}", str(value)))])
 
 

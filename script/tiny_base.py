@@ -201,8 +201,12 @@ def plant(network: PreTrainedModel) -> list[Pin]:
     turns = []
     for i in range(len(MODULI)):
         cos, sin = i, len(MODULI) + i
-        for a, b, into in ((cos, cos, ((cos, 1), (8 + cos, 1))), (sin, sin, ((cos, -1), (8 + cos, 1))),
-                           (sin, cos, ((sin, 1), (8 + sin, 1))), (cos, sin, ((sin, 1), (8 + sin, -1)))):  # fmt: skip
+        for a, b, into in (
+            (cos, cos, ((cos, 1), (8 + cos, 1))),
+            (sin, sin, ((cos, -1), (8 + cos, 1))),
+            (sin, cos, ((sin, 1), (8 + sin, 1))),
+            (cos, sin, ((sin, 1), (8 + sin, -1))),
+        ):
             turns.append((LEFT.start + a, RIGHT.start + b, [(TOTAL.start + place, sign * 0.7) for place, sign in into]))
     seen, total, rest = range(FLAGS.start, FLAGS.start + 3)
     matches = [(FOUND.start + i, CODE.start + i, [(seen, 0.1)]) for i in range(HEAD)]
@@ -306,8 +310,16 @@ def main() -> None:
     kinds = ", ".join(make.__name__ for make, _ in CORRUPTIONS)
     nn.Module.to(model.network, torch.bfloat16)
     save_weights(model, asked.out)
-    card = CARD.format(layers=len(LAYERS), width=WIDTH, parameters=model.n_parameters, kinds=kinds, texts=TEXTS,
-                       first=WORLDS, last=WORLDS + progress["windows"] - 1, **progress)  # fmt: skip
+    card = CARD.format(
+        layers=len(LAYERS),
+        width=WIDTH,
+        parameters=model.n_parameters,
+        kinds=kinds,
+        texts=TEXTS,
+        first=WORLDS,
+        last=WORLDS + progress["windows"] - 1,
+        **progress,
+    )
     (asked.out / "README.md").write_text(card, encoding="utf-8")
     halfway.unlink(missing_ok=True)
     told.unlink(missing_ok=True)

@@ -32,10 +32,16 @@ def label(project: Project, *ratings: int | labels.Rating, finish_reason: str, r
     ann = make.ann(project)
     lease = queue.lease_next(ann, project=project)
     return labels.submit(
-        lease.assignment_id, labeler=ann, token=lease.token, submission_id=uuid4(), finish_reason=finish_reason, reason=reason,
+        lease.assignment_id,
+        labeler=ann,
+        token=lease.token,
+        submission_id=uuid4(),
+        finish_reason=finish_reason,
+        reason=reason,
         ratings=[{"step": index, "rating": one} if isinstance(one, int) else one for index, one in enumerate(ratings)],
-        active_ms=4_000, total_ms=5_000,
-    )  # fmt: skip
+        active_ms=4_000,
+        total_ms=5_000,
+    )
 
 
 def pre_generated(at: str = "2022-11-22T16:51:29.980606", generation: int = 6, **question: object) -> dict:

@@ -85,8 +85,12 @@ def round_of(of: Project, chosen: dict[str, list[Solution]], *, generation: int 
     """Make a round that chose solutions, by part, each step of them right with 0.9, 0.4, 0.9; a published one opens their batch."""
     parts = [[name, len(those) / sum(map(len, chosen.values()))] for name, those in chosen.items()]
     size = sum(map(len, chosen.values()))
-    params = {"recipe": {"parts": parts, "size": size, "per_problem": 2, "is_diverse": False, "is_stratified": False}, "size": size,
-              "kind": "prm", "train": True}  # fmt: skip
+    params = {
+        "recipe": {"parts": parts, "size": size, "per_problem": 2, "is_diverse": False, "is_stratified": False},
+        "size": size,
+        "kind": "prm",
+        "train": True,
+    }
     params |= fields.pop("params", {})
     solutions = [(one, part) for part, those in chosen.items() for one in those]
     opened = batch(of, [one for one, _ in solutions], generation=generation) if state == "published" else None

@@ -36,9 +36,16 @@ def claim_of(lease: queue.Lease) -> queue.Claim:
 
 def hand_in(lease: queue.Lease, labeler: User, ahead: queue.Lease | None = None) -> None:
     labels.submit(
-        lease.assignment_id, labeler=labeler, token=lease.token, submission_id=uuid.uuid4(), active_ms=1, total_ms=1,
-        ratings=[{"step": 0, "rating": -1}], finish_reason="found_error", ahead=ahead and claim_of(ahead),
-    )  # fmt: skip
+        lease.assignment_id,
+        labeler=labeler,
+        token=lease.token,
+        submission_id=uuid.uuid4(),
+        active_ms=1,
+        total_ms=1,
+        ratings=[{"step": 0, "rating": -1}],
+        finish_reason="found_error",
+        ahead=ahead and claim_of(ahead),
+    )
 
 
 def rated(*ratings: int | None, flagged: tuple[int, ...] = ()) -> list[labels.Rating]:
@@ -57,9 +64,13 @@ def sums(overlap: int = 1, count: int = 1, **fields: object) -> Project:
 
 def submit(lease: queue.Lease, labeler: User, ratings: list[labels.Rating] | None = None, **other: object) -> Annotation:
     body = {
-        "token": lease.token, "submission_id": uuid.uuid4(), "ratings": rated(1, 0, -1) if ratings is None else ratings,
-        "finish_reason": "found_error", "active_ms": 5000, "total_ms": 9000,
-    }  # fmt: skip
+        "token": lease.token,
+        "submission_id": uuid.uuid4(),
+        "ratings": rated(1, 0, -1) if ratings is None else ratings,
+        "finish_reason": "found_error",
+        "active_ms": 5000,
+        "total_ms": 9000,
+    }
     return labels.submit(lease.assignment_id, labeler=labeler, **{**body, **other})
 
 

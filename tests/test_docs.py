@@ -47,4 +47,4 @@ def test_every_script_and_link_of_the_document_exists(document: Path) -> None:
 
 
 def test_the_check_sees_a_command() -> None:
-    assert '.venv/bin/python manage.py create_project gsm8k --name GSM8K --owner olga' in commands(ROOT / "docs" / "quickstart.md")
+    assert ".venv/bin/python manage.py create_project gsm8k --name GSM8K --owner olga" in commands(ROOT / "docs" / "quickstart.md")

@@ -252,9 +252,16 @@ def load_prm(folder: str | Path) -> RewardModel:
         heads = nn.Linear(width, n_heads).eval()
         heads.load_state_dict(weights)
     return RewardModel(
-        network.eval(), framing, settings["context"], settings["threshold"], sha256, tuple(settings["metrics"]["base_rates"]), settings,
-        settings["kind"], heads,
-    )  # fmt: skip
+        network.eval(),
+        framing,
+        settings["context"],
+        settings["threshold"],
+        sha256,
+        tuple(settings["metrics"]["base_rates"]),
+        settings,
+        settings["kind"],
+        heads,
+    )
 
 
 def save_weights(model: RewardModel, folder: Path) -> None:

@@ -131,9 +131,14 @@ class Reader:
         starts, longest = self._moved(borders), int(np.diff(borders).max())
         with self._autocast(), attends_within_borders(self.model.network), reads_only(self.last_feed_forward, at):
             states = self.model.network.base_model(
-                input_ids=self._moved(ids), position_ids=self._moved(positions), use_cache=False,
-                cu_seq_lens_q=starts, cu_seq_lens_k=starts, max_length_q=longest, max_length_k=longest,
-            ).last_hidden_state  # fmt: skip
+                input_ids=self._moved(ids),
+                position_ids=self._moved(positions),
+                use_cache=False,
+                cu_seq_lens_q=starts,
+                cu_seq_lens_k=starts,
+                max_length_q=longest,
+                max_length_k=longest,
+            ).last_hidden_state
         return states[at]
 
     def _run(self, ids: NDArray[np.int64], rows: NDArray[np.int64], columns: NDArray[np.int64], *, cache: DynamicCache | None) -> Tensor:

@@ -12,6 +12,19 @@ from active_learning.experiment.results import summarise, told
 from active_learning.experiment.running import run
 
 __all__ = [
-    "ABLE", "FORMS", "FULL", "QUICK", "SHORT", "BadPlan", "NoSuchExperiment", "Plan", "found", "listed", "may_see", "page", "run",
-    "summarise", "told",
-]  # fmt: skip
+    "ABLE",
+    "FORMS",
+    "FULL",
+    "QUICK",
+    "SHORT",
+    "BadPlan",
+    "NoSuchExperiment",
+    "Plan",
+    "found",
+    "listed",
+    "may_see",
+    "page",
+    "run",
+    "summarise",
+    "told",
+]

@@ -24,26 +24,70 @@ HABITS = {
 
 # Three generators. One is wrong half of the time.
 FULL = Plan(
-    seeds=(1, 2, 3), sizes=(20, 40, 80, 160), strategies=ALL, shown=HALF, n_start=40, per_problem=1, n_problems=250, n_solutions=8,
-    n_test_problems=120, n_test_solutions=16, n_best=8, skill=0.55, level=2, habits=HABITS, epochs=5, outcome_epochs=5, learning_rate=3e-4,
-    token_budget=512, uncertainty_heads=32,
-)  # fmt: skip
+    seeds=(1, 2, 3),
+    sizes=(20, 40, 80, 160),
+    strategies=ALL,
+    shown=HALF,
+    n_start=40,
+    per_problem=1,
+    n_problems=250,
+    n_solutions=8,
+    n_test_problems=120,
+    n_test_solutions=16,
+    n_best=8,
+    skill=0.55,
+    level=2,
+    habits=HABITS,
+    epochs=5,
+    outcome_epochs=5,
+    learning_rate=3e-4,
+    token_budget=512,
+    uncertainty_heads=32,
+)
 # An able one, whose mistakes have to be looked for: its problems have more solutions, in the pool and where the best is sought.
 ABLE = FULL.changed(
-    skill=0.8, world=47_000, test_world=46_999, n_start=60, sizes=(60, 120, 240, 480), n_problems=800, n_solutions=16, per_problem=2,
-    n_test_problems=150, n_test_solutions=48, n_best=24, uncertainty_heads=0, strategies={arm: ALL[arm] for arm in (UNIFORM, HALF, MIX)},
-    shown=MIX, outcomes=False,
-)  # fmt: skip
+    skill=0.8,
+    world=47_000,
+    test_world=46_999,
+    n_start=60,
+    sizes=(60, 120, 240, 480),
+    n_problems=800,
+    n_solutions=16,
+    per_problem=2,
+    n_test_problems=150,
+    n_test_solutions=48,
+    n_best=24,
+    uncertainty_heads=0,
+    strategies={arm: ALL[arm] for arm in (UNIFORM, HALF, MIX)},
+    shown=MIX,
+    outcomes=False,
+)
 # One that bends its last sum towards the answer, so that every fourth right answer hides wrong reasoning: for the kinds of outcome labels.
 HIDDEN = FULL.changed(
-    world=49_000, test_world=48_999, n_start=60, sizes=(40, 120, 240), n_test_problems=150, uncertainty_heads=0,
-    habits={**HABITS, "mends": 1.0, "mends_within": 40}, strategies={UNIFORM: ALL[UNIFORM]}, shown=UNIFORM,
-)  # fmt: skip
+    world=49_000,
+    test_world=48_999,
+    n_start=60,
+    sizes=(40, 120, 240),
+    n_test_problems=150,
+    uncertainty_heads=0,
+    habits={**HABITS, "mends": 1.0, "mends_within": 40},
+    strategies={UNIFORM: ALL[UNIFORM]},
+    shown=UNIFORM,
+)
 SHORT = ABLE.changed(sizes=(60, 240), strategies={arm: ALL[arm] for arm in (UNIFORM, HALF)}, shown=HALF)
 QUICK = FULL.changed(
-    seeds=(1, 2), sizes=(10, 20), strategies=SHORT.strategies, shown=HALF, n_start=20, n_problems=40, n_solutions=4, n_test_problems=20,
-    n_test_solutions=8, n_best=4, uncertainty_heads=0,
-)  # fmt: skip
+    seeds=(1, 2),
+    sizes=(10, 20),
+    strategies=SHORT.strategies,
+    shown=HALF,
+    n_start=20,
+    n_problems=40,
+    n_solutions=4,
+    n_test_problems=20,
+    n_test_solutions=8,
+    n_best=4,
+    uncertainty_heads=0,
+)
 FORMS: dict[str, dict[str, Plan]] = {  # form -> its experiments by name
     "quick": {"quick": QUICK},
     "short": {"able": SHORT},

@@ -114,7 +114,9 @@ def candidates(plan: Plan, solutions: list[Generated], *, prm: "RewardModel", or
         votes[one.problem_place][one.solution.final_answer] += 1
     subjects = sorted({one.problem.subject for one in rest})
     return Candidates.of(
-        solutions=[one.place for one in rest], problems=[one.problem_place for one in rest], scores=[one.score for one in read],
+        solutions=[one.place for one in rest],
+        problems=[one.problem_place for one in rest],
+        scores=[one.score for one in read],
         outcomes=[RIGHT if one.is_right else WRONG for one in rest],
         entropy=[first_mistake_entropy(one.probabilities[:, 0]) for one in read],
         confidence=[_confidence(one, place) for one, place in zip(read, weak, strict=True)],
@@ -126,7 +128,7 @@ def candidates(plan: Plan, solutions: list[Generated], *, prm: "RewardModel", or
             prefix_hash(one.problem_place, one.solution.steps if place is None else one.solution.steps[: place + 1])
             for one, place in zip(rest, weak, strict=True)
         ],
-    )  # fmt: skip
+    )
 
 
 def _confidence(one: "StepScores", weak: int | None) -> float:
@@ -165,10 +167,16 @@ def _config(plan: Plan, point: Point) -> "TrainConfig":
 
     kind = "prm" if point.labels == PROCESS else "orm"
     recipe: dict[str, Any] = {
-        "kind": kind, "epochs": plan.epochs if kind == "prm" else plan.outcome_epochs, "learning_rate": plan.learning_rate,
-        "token_budget": plan.token_budget, "held_out": plan.held_out, "context": CONTEXT, "autocast": False, "seed": point.seed,
+        "kind": kind,
+        "epochs": plan.epochs if kind == "prm" else plan.outcome_epochs,
+        "learning_rate": plan.learning_rate,
+        "token_budget": plan.token_budget,
+        "held_out": plan.held_out,
+        "context": CONTEXT,
+        "autocast": False,
+        "seed": point.seed,
         "uncertainty_heads": plan.uncertainty_heads if kind == "prm" and point.arm == START else 0,
-    }  # fmt: skip
+    }
     if plan.shape is not None:
         return TrainConfig.for_base(TINY, shape=TinyShape(**plan.shape), from_shipped_base=False, **recipe)
     # Named as a folder the base is any pretrained one: its rating tokens are made equal, and it has never rated a step.
@@ -233,6 +241,8 @@ def told_of(learned: list[Generated]) -> dict[str, Any]:
     """Count what was chosen: problems, right answers, solutions without a mistake, kinds of first mistake."""
     kinds = Counter(str(one.solution.mistake_kind) for one in learned if one.solution.mistake_kind)
     return {
-        "n_problems": len({one.problem_place for one in learned}), "n_right_answers": sum(one.is_right for one in learned),
-        "n_without_mistake": sum(one.solution.first_mistake is None for one in learned), "mistakes": dict(sorted(kinds.items())),
-    }  # fmt: skip
+        "n_problems": len({one.problem_place for one in learned}),
+        "n_right_answers": sum(one.is_right for one in learned),
+        "n_without_mistake": sum(one.solution.first_mistake is None for one in learned),
+        "mistakes": dict(sorted(kinds.items())),
+    }

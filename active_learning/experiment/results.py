@@ -50,12 +50,21 @@ def summarise(folder: Path) -> dict[str, Any]:
     tested = points.test_solutions(plan)
     table = [_row(plan, found, values, arm=arm) for arm in plan.strategies]
     results = {
-        "format": FORMAT, "name": folder.name, "plan": plan.as_dict(), "fingerprint": plan.fingerprint, "labels": list(plan.labels),
-        "world": _world(plan, tested), "nothing": _nothing(found[Point(0, NOTHING, 0)]),
-        "a": {kind: _curve(own) for kind, own in kinds.items()}, "b": {arm: _curve(own) for arm, own in values.items()},
-        "c": _against_n(plan, found, tested), "table": table,
-        "best": _best(plan, values), "seconds": round(sum(sum(one["seconds"]) for one in found.values()), 1), "n_points": len(found),
-    }  # fmt: skip
+        "format": FORMAT,
+        "name": folder.name,
+        "plan": plan.as_dict(),
+        "fingerprint": plan.fingerprint,
+        "labels": list(plan.labels),
+        "world": _world(plan, tested),
+        "nothing": _nothing(found[Point(0, NOTHING, 0)]),
+        "a": {kind: _curve(own) for kind, own in kinds.items()},
+        "b": {arm: _curve(own) for arm, own in values.items()},
+        "c": _against_n(plan, found, tested),
+        "table": table,
+        "best": _best(plan, values),
+        "seconds": round(sum(sum(one["seconds"]) for one in found.values()), 1),
+        "n_points": len(found),
+    }
     running.write(folder / running.RESULTS, json.dumps(results, indent=1) + "\n")
     running.write(folder / TABLE, _csv(table))
     for key, chart in figures(results).items():
@@ -84,17 +93,20 @@ def _row(plan: Plan, found: Mapping[Point, Any], values: Mapping[str, curves.Flo
     needed = curves.equal_labels(labels, values, arm=arm, against=UNIFORM)
     reached = curves.over_seeds(values[arm][:, -1].mean(axis=1))
     return {
-        "strategy": arm, "parts": [list(part) for part in plan.strategies[arm]], "best_of_n": asdict(reached),
+        "strategy": arm,
+        "parts": [list(part) for part in plan.strategies[arm]],
+        "best_of_n": asdict(reached),
         "step_auc": [round(float(np.mean([found[Point(s, *at)]["step_auc"] for s in plan.seeds])), 4) for at in _places(plan, arm)],
         "first_mistake_f1": [
             round(float(np.mean([found[Point(s, *at)]["first_mistake_f1"] or 0 for s in plan.seeds])), 4) for at in _places(plan, arm)
         ],
-        "slope": float(curves.slope(labels, values[arm].mean(axis=(0, 2)))), "efficiency": asdict(ratio),
+        "slope": float(curves.slope(labels, values[arm].mean(axis=(0, 2)))),
+        "efficiency": asdict(ratio),
         "equal_labels": [None if np.isnan(n) else round(float(n), 2) for n in needed],
         "mistakes_share": round(1 - sum(one["learned"]["n_without_mistake"] for one in last) / (len(last) * plan.sizes[-1]), 3),
         "mistakes": _added([one["learned"]["mistakes"] for one in last]),
         "n_problems": round(float(np.mean([one["learned"]["n_problems"] for one in last])), 1),
-    }  # fmt: skip
+    }
 
 
 def _places(plan: Plan, arm: str) -> list[tuple[str, int]]:
@@ -120,12 +132,13 @@ def _world(plan: Plan, tested: list[points.Generated]) -> dict[str, Any]:
     told = points.told_of(tested)
     n_wrong_reasoning = sum(one.is_right and one.solution.first_mistake is not None for one in tested)
     return {
-        "n_test_problems": plan.n_test_problems, "n_test_solutions": plan.n_test_solutions,
+        "n_test_problems": plan.n_test_problems,
+        "n_test_solutions": plan.n_test_solutions,
         "share_right_answers": round(told["n_right_answers"] / len(tested), 4),
         "share_without_mistake": round(told["n_without_mistake"] / len(tested), 4),
         "share_wrong_reasoning_of_right_answers": round(n_wrong_reasoning / max(1, told["n_right_answers"]), 4),
         "mistakes": {kind: round(n / len(tested), 4) for kind, n in told["mistakes"].items()},
-    }  # fmt: skip
+    }
 
 
 def _against_n(plan: Plan, found: Mapping[Point, Any], tested: list[points.Generated]) -> dict[str, Any]:
@@ -152,9 +165,19 @@ def _csv(rows: list[dict[str, Any]]) -> str:
     for row in rows:
         reached, ratio = row["best_of_n"], row["efficiency"]
         cells = (
-            row["strategy"], reached["value"], reached["low"], reached["high"], row["step_auc"][-1], row["first_mistake_f1"][-1],
-            row["slope"], ratio["value"], ratio["low"], ratio["high"], row["equal_labels"][-1], row["mistakes_share"],
-        )  # fmt: skip
+            row["strategy"],
+            reached["value"],
+            reached["low"],
+            reached["high"],
+            row["step_auc"][-1],
+            row["first_mistake_f1"][-1],
+            row["slope"],
+            ratio["value"],
+            ratio["low"],
+            ratio["high"],
+            row["equal_labels"][-1],
+            row["mistakes_share"],
+        )
         writer.writerow(["" if cell is None else cell if isinstance(cell, str) else f"{cell:.4f}" for cell in cells])
     return out.getvalue()
 
@@ -167,12 +190,16 @@ def figures(results: Mapping[str, Any]) -> dict[str, Chart | None]:
     n = results["plan"]["n_best"]
     over_labels = {
         key: charts.line_chart(
-            [(name, [Mark(x, at["value"], at["low"], at["high"]) for x, at in zip(results["labels"], curve, strict=True)])
-             for name, curve in results[key].items()],
-            x_words="labeled solutions", y_words=f"problems solved by the best of {n}", is_x_logarithmic=True,
+            [
+                (name, [Mark(x, at["value"], at["low"], at["high"]) for x, at in zip(results["labels"], curve, strict=True)])
+                for name, curve in results[key].items()
+            ],
+            x_words="labeled solutions",
+            y_words=f"problems solved by the best of {n}",
+            is_x_logarithmic=True,
         )
         for key in ("a", "b")
-    }  # fmt: skip
+    }
     against = results["c"]
     series = [
         (name, [Mark(x, at["value"], at["low"], at["high"]) for x, at in zip(against["n"], curve, strict=True)])

@@ -165,9 +165,16 @@ class _Run:
         for per_problem, group in groups.items():
             try:
                 done = sample(
-                    group, generator=generator, per_problem=per_problem, out=self.path, budget=self._left(), seed=self.seed,
-                    prompt=self.told.prompt or PROMPT, source=self.source, progress=listener(generator.progress),
-                )  # fmt: skip
+                    group,
+                    generator=generator,
+                    per_problem=per_problem,
+                    out=self.path,
+                    budget=self._left(),
+                    seed=self.seed,
+                    prompt=self.told.prompt or PROMPT,
+                    source=self.source,
+                    progress=listener(generator.progress),
+                )
             except GeneratorFailed as error:
                 if generator.has_failed or not self._has_begun():
                     return str(error.__cause__ or error)

@@ -75,8 +75,10 @@ def brought(this: Round, chooser: ModelVersion | None) -> dict[str, Any]:
     # A mistake for each person who named one: where labelers differ, each counts.
     pairs = [
         (mistake, weak_step(scores, threshold) if scores else None)
-        for solution, _, _, scores in rows for reason, mistake in said.get(solution, []) if mistake is not None
-    ]  # fmt: skip
+        for solution, _, _, scores in rows
+        for reason, mistake in said.get(solution, [])
+        if mistake is not None
+    ]
     exactly = Share(sum(mistake == weak for mistake, weak in pairs), len(pairs) if chooser else 0)
     is_aside = sum(is_confirmed(ends) is None for ends in said.values())
     return {"parts": by_part, "whole": whole, "exactly": exactly, "aside": is_aside, "bars": _bars(pairs, is_modelled=chooser is not None)}
@@ -93,13 +95,22 @@ def _bars(pairs: Sequence[tuple[int, int | None]], *, is_modelled: bool) -> dict
     bars = []
     for step in range(n):
         both = [(counted[step], round(height * counted[step] / most, 1)) for counted in (people, model)]
-        bars.append({
-            "step": f"{step + 1}+" if step == BARS - 1 else str(step + 1), "middle": round(stride * (step + 0.5), 1),
-            "x": round(stride * (step + 0.14), 1), "x_model": round(stride * (step + 0.52), 1), "width": round(stride * 0.34, 1),
-            "over": round(stride * (step + 0.31), 1),
-            "people": both[0][0], "height": both[0][1], "y": height - both[0][1],
-            "model": both[1][0], "height_model": both[1][1], "y_model": height - both[1][1],
-        })  # fmt: skip
+        bars.append(
+            {
+                "step": f"{step + 1}+" if step == BARS - 1 else str(step + 1),
+                "middle": round(stride * (step + 0.5), 1),
+                "x": round(stride * (step + 0.14), 1),
+                "x_model": round(stride * (step + 0.52), 1),
+                "width": round(stride * 0.34, 1),
+                "over": round(stride * (step + 0.31), 1),
+                "people": both[0][0],
+                "height": both[0][1],
+                "y": height - both[0][1],
+                "model": both[1][0],
+                "height_model": both[1][1],
+                "y_model": height - both[1][1],
+            }
+        )
     return {"bars": bars, "is_modelled": is_modelled}
 
 

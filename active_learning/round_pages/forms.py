@@ -28,10 +28,13 @@ def composer(project: Project, *, preset: str = "", typed: Mapping[str, Any] | N
     parts = PRESETS.get(preset, PRESETS["convincing"])[1]
     form = typed or recipe_form({"parts": parts, "size": project.batch_size, "per_problem": project.per_problem, "train": True})
     return {
-        "form": form, "fields": recipe_fields(form),
-        "presets": {name: words for name, (words, _) in PRESETS.items()}, "preset": preset, "unfinished": unfinished(project),
+        "form": form,
+        "fields": recipe_fields(form),
+        "presets": {name: words for name, (words, _) in PRESETS.items()},
+        "preset": preset,
+        "unfinished": unfinished(project),
         "champion": registry.serving(project, ModelKind.PRM),
-    }  # fmt: skip
+    }
 
 
 def recipe_form(recipe: Mapping[str, Any]) -> dict[str, Any]:

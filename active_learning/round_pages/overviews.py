@@ -36,5 +36,5 @@ def all_rounds(project: Project) -> dict[str, Any]:
     return {"rounds": found, "confirmed": confirmed_chart(found), "unfinished": unfinished(project)}
 
 
-def _rounds(project: Project):  # noqa: ANN202 - a QuerySet
+def _rounds(project: Project):
     return Round.objects.filter(project=project).select_related("model_version", "batch").order_by("-pk")

@@ -89,10 +89,13 @@ def progress(this: Round) -> dict[str, Any]:
             stages.append(Stage(name, doing, _state(this, name, found[name], is_told=any(found.values())), tuple(found[name])))
     running = [attempt for attempts in found.values() for attempt in attempts if attempt.is_running]
     return {
-        "round": this, "stages": stages, "attempts": [(stage, attempt) for stage in stages for attempt in stage.attempts],
-        "saying": running[0].log[-SAID:] if running else (), "is_moving": this.is_unfinished and this.state != RoundState.PROPOSED,
+        "round": this,
+        "stages": stages,
+        "attempts": [(stage, attempt) for stage in stages for attempt in stage.attempts],
+        "saying": running[0].log[-SAID:] if running else (),
+        "is_moving": this.is_unfinished and this.state != RoundState.PROPOSED,
         "seen": f"{this.state}-{sum(len(one) for one in found.values())}-{len(running)}",
-    }  # fmt: skip
+    }
 
 
 def _planned(this: Round) -> set[str]:
@@ -129,10 +132,13 @@ def mix_rows(mix: Mapping[str, Mapping[str, Any]] | None) -> list[tuple[str, str
     if not mix:
         return []
     rows = (
-        ("solutions", "n_solutions", ",d"), ("problems", "n_problems", ",d"), ("wrong final answer", "share_wrong", ".0%"),
-        ("right final answer", "share_right", ".0%"), ("mean score", "mean_score", ".3f"),
+        ("solutions", "n_solutions", ",d"),
+        ("problems", "n_problems", ",d"),
+        ("wrong final answer", "share_wrong", ".0%"),
+        ("right final answer", "share_right", ".0%"),
+        ("mean score", "mean_score", ".3f"),
         ("expected to hold a mistake", "expected_share_with_mistake", ".0%"),
-    )  # fmt: skip
+    )
 
     def written(of: str, name: str, form: str) -> str:
         value = mix.get(of, {}).get(name)
@@ -154,10 +160,14 @@ def _proposal(this: Round, chooser: ModelVersion | None, *, page: int, dropped: 
     for row in rows[paged["first"] : paged["last"]]:
         weak = weak_step(row.step_scores, threshold)
         steps = [
-            {"number": place + 1, "text": text, "right": row.step_scores[place] if place < len(row.step_scores) else None,
-             "is_weak": place == weak}
+            {
+                "number": place + 1,
+                "text": text,
+                "right": row.step_scores[place] if place < len(row.step_scores) else None,
+                "is_weak": place == weak,
+            }
             for place, text in enumerate(row.solution.steps)
-        ]  # fmt: skip
+        ]
         chosen.append({"row": row, "steps": steps, "is_left_out": row.solution_id in dropped})
     here = {one["row"].solution_id for one in chosen}
     return paged | {"chosen": chosen, "n": n, "elsewhere": sorted(dropped - here), "threshold": threshold}
@@ -190,9 +200,11 @@ def _models(this: Round, chooser: ModelVersion | None) -> dict[str, Any]:
     before = max((number for number in by_number if own and number < own.number), default=None)
     after = min((number for number in by_number if own and number > own.number), default=None)
     columns = [
-        ("the one before", by_number.get(before)), ("this round’s model" if trained else "the model it chose with", own),
-        ("the next", by_number.get(after)), ("control selector", by_number.get(this.params.get("control"))),
-    ]  # fmt: skip
+        ("the one before", by_number.get(before)),
+        ("this round’s model" if trained else "the model it chose with", own),
+        ("the next", by_number.get(after)),
+        ("control selector", by_number.get(this.params.get("control"))),
+    ]
     known = [(words, version) for words, version in columns if version]
     figures = [model_pages.figures(version.metrics)[:3] for _, version in known]
     series = [
@@ -200,10 +212,12 @@ def _models(this: Round, chooser: ModelVersion | None) -> dict[str, Any]:
         for words, name in FIGURES
     ]
     return {
-        "own": own, "columns": known, "figures": [(row[0].words, [one.value for one in row]) for row in zip(*figures, strict=True)],
+        "own": own,
+        "columns": known,
+        "figures": [(row[0].words, [one.value for one in row]) for row in zip(*figures, strict=True)],
         "control": by_number.get(this.params.get("control")),
         "history": over_whole_numbers(series, x_words="model", y_words="held-out figures") if len(by_number) > 1 else None,
-    }  # fmt: skip
+    }
 
 
 def _figure(version: ModelVersion, name: str) -> float | None:

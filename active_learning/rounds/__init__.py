@@ -25,7 +25,25 @@ from active_learning.rounds.states import NoSuchRound, RoundRefused, find
 from active_learning.rounds.telling import any_published, describe, published, say_alive
 
 __all__ = [
-    "CONVINCING", "MIXES", "UNIFORM", "NoSuchRound", "RoundRefused", "any_published", "cancel", "checked_generator", "checked_recipe",
-    "describe", "find", "preview", "publish", "published", "recipe_for", "replay", "ring_bell", "run", "say_alive", "start",
+    "CONVINCING",
+    "MIXES",
+    "UNIFORM",
+    "NoSuchRound",
+    "RoundRefused",
+    "any_published",
+    "cancel",
+    "checked_generator",
+    "checked_recipe",
+    "describe",
+    "find",
+    "preview",
+    "publish",
+    "published",
+    "recipe_for",
+    "replay",
+    "ring_bell",
+    "run",
+    "say_alive",
+    "start",
     "sweep",
-]  # fmt: skip
+]

@@ -24,7 +24,7 @@ from active_learning.models import (
     Score,
     Selection,
     StageName,
-)  # fmt: skip
+)
 from active_learning.rounds.publishing import opened
 from active_learning.rounds.starting import config_of
 from active_learning.rounds.states import ATTEMPTS, RUNNABLE, RoundFailed, RoundRefused, RunLost, end, stale
@@ -254,8 +254,9 @@ def _select(hold: Hold, recipe: Recipe, scorers: selecting.Scorers) -> None:
     with transaction.atomic():
         hold.update(
             params=this.params | {"mix": selected.mix, "short": selected.short},
-            candidates_file=selected.file, candidates_sha256=selected.sha256,
-        )  # fmt: skip
+            candidates_file=selected.file,
+            candidates_sha256=selected.sha256,
+        )
         Selection.objects.filter(round=this).delete()  # of an attempt that was lost before its stage was noted
         Selection.objects.bulk_create(selected.rows, batch_size=1000)
     hold.log(f"{len(selected.rows):,} of {selected.n_candidates:,} candidates chosen. {selected.short}".strip())

@@ -30,9 +30,15 @@ MIXES: dict[str, tuple[tuple[str, float], ...]] = {  # recipes with a name of th
 
 
 def recipe_for(
-    project: Project, *, strategy: str = CONVINCING, size: int | None = None, per_problem: int | None = None, globally: bool = False,
-    is_diverse: bool = False, is_stratified: bool = False,
-) -> Recipe:  # fmt: skip
+    project: Project,
+    *,
+    strategy: str = CONVINCING,
+    size: int | None = None,
+    per_problem: int | None = None,
+    globally: bool = False,
+    is_diverse: bool = False,
+    is_stratified: bool = False,
+) -> Recipe:
     """Return what a batch is chosen by: a strategy, one of MIXES, or parts such as "convincing:0.7,uniform:0.3". Raises RoundRefused.
 
     `size` is how many solutions are published, `per_problem` how many of one problem at most (defaults: the project's), `globally`
@@ -44,11 +50,15 @@ def recipe_for(
         with suppress(ValueError):  # what is no number is refused by the recipe, which names it
             weight = float(weight or 1)
         parts.append([name.strip(), weight])
-    return checked_recipe({
-        "parts": parts, "size": project.batch_size if size is None else size,
-        "per_problem": None if globally else per_problem if per_problem is not None else project.per_problem,
-        "is_diverse": is_diverse, "is_stratified": is_stratified,
-    })  # fmt: skip
+    return checked_recipe(
+        {
+            "parts": parts,
+            "size": project.batch_size if size is None else size,
+            "per_problem": None if globally else per_problem if per_problem is not None else project.per_problem,
+            "is_diverse": is_diverse,
+            "is_stratified": is_stratified,
+        }
+    )
 
 
 def checked_recipe(settings: Mapping[str, Any]) -> Recipe:
@@ -62,12 +72,25 @@ def checked_recipe(settings: Mapping[str, Any]) -> Recipe:
 
 
 def start(
-    project: Project, *, recipe: Recipe | Mapping[str, Any] | None = None, strategy: str = CONVINCING, size: int | None = None,
-    per_problem: int | None = None, globally: bool = False, is_diverse: bool = False, is_stratified: bool = False,
-    train: bool | None = None, review: bool = False,
-    generate: Mapping[str, Any] | None = None, kind: str = ModelKind.PRM, preset: str | None = None, base: str | None = None,
-    seed: int = 0, resume: bool = False, ring: bool = True,
-) -> Round:  # fmt: skip
+    project: Project,
+    *,
+    recipe: Recipe | Mapping[str, Any] | None = None,
+    strategy: str = CONVINCING,
+    size: int | None = None,
+    per_problem: int | None = None,
+    globally: bool = False,
+    is_diverse: bool = False,
+    is_stratified: bool = False,
+    train: bool | None = None,
+    review: bool = False,
+    generate: Mapping[str, Any] | None = None,
+    kind: str = ModelKind.PRM,
+    preset: str | None = None,
+    base: str | None = None,
+    seed: int = 0,
+    resume: bool = False,
+    ring: bool = True,
+) -> Round:
     """Queue a round and ring the worker's bell once the row is committed.
 
     What it publishes is said by a recipe, or by what `recipe_for` takes; size 0 trains and scores, and publishes nothing; an ORM chooses
@@ -83,9 +106,14 @@ def start(
         checked = recipe if isinstance(recipe, Recipe) else checked_recipe(recipe)
     elif kind != ModelKind.ORM and size != 0:
         checked = recipe_for(
-            project, strategy=strategy, size=size, per_problem=per_problem, globally=globally, is_diverse=is_diverse,
+            project,
+            strategy=strategy,
+            size=size,
+            per_problem=per_problem,
+            globally=globally,
+            is_diverse=is_diverse,
             is_stratified=is_stratified,
-        )  # fmt: skip
+        )
     if not checked and (review or train is False):
         raise RoundRefused("Nothing would be chosen: name a size above 0.")
     trains = train if train is not None else not checked or checked.needs_model
@@ -93,9 +121,14 @@ def start(
         raise RoundRefused(f"{project.slug} has no model in service to choose with. Train one first, or choose uniformly.")
     config = config_of(project, kind=kind, preset=preset, base=base, seed=seed)
     params: dict[str, Any] = {
-        "recipe": checked and checked.as_dict(), "size": checked.size if checked else 0, "train": trains, "review": review, "kind": kind,
-        "preset": preset, "base": config.base,
-    }  # fmt: skip
+        "recipe": checked and checked.as_dict(),
+        "size": checked.size if checked else 0,
+        "train": trains,
+        "review": review,
+        "kind": kind,
+        "preset": preset,
+        "base": config.base,
+    }
     if generate:
         params["generate"] = checked_generator(generate)
     if resume:

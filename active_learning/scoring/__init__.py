@@ -11,6 +11,21 @@ from active_learning.scoring.partitions import ScoringFailed, partition
 from active_learning.scoring.shards import ShardLost, claim, help_score, run_shard, score
 
 __all__ = [
-    "Kept", "ScoreFileDamaged", "ScoresRefused", "ScoringFailed", "ShardLost", "claim", "drop_old", "drop_to_file", "first_mistake_entropy",
-    "help_score", "kept", "partition", "prefix_hash", "restore", "run_shard", "score", "step_scores",
-]  # fmt: skip
+    "Kept",
+    "ScoreFileDamaged",
+    "ScoresRefused",
+    "ScoringFailed",
+    "ShardLost",
+    "claim",
+    "drop_old",
+    "drop_to_file",
+    "first_mistake_entropy",
+    "help_score",
+    "kept",
+    "partition",
+    "prefix_hash",
+    "restore",
+    "run_shard",
+    "score",
+    "step_scores",
+]

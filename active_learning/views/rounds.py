@@ -156,10 +156,15 @@ def schedule(request: HttpRequest, project: "Project") -> HttpResponse:
         typed = _typed(request.POST)
         try:
             schedules.change(
-                project, is_on="is_on" in request.POST, every_labels=_whole(request.POST, "every_labels", "The number of new labels"),
-                every_hours=_whole(request.POST, "every_hours", "The number of hours"), daily_at=_time_of_day(request.POST),
-                recipe=_recipe(typed), generate=_generate(typed, kept.generate), actor=request.user,
-            )  # fmt: skip
+                project,
+                is_on="is_on" in request.POST,
+                every_labels=_whole(request.POST, "every_labels", "The number of new labels"),
+                every_hours=_whole(request.POST, "every_hours", "The number of hours"),
+                daily_at=_time_of_day(request.POST),
+                recipe=_recipe(typed),
+                generate=_generate(typed, kept.generate),
+                actor=request.user,
+            )
         except (BadField, *REFUSED) as refused:
             fault = str(refused)
         else:

@@ -8,5 +8,13 @@ from annotation.answers.grading import GRADER_VERSION, Grade, Grader, GraderUnav
 from annotation.answers.texts import extract_answer, normalise
 
 __all__ = [
-    "GRADER_VERSION", "Grade", "Grader", "GraderUnavailable", "answer_classes", "extract_answer", "grade", "grade_answers", "normalise",
-]  # fmt: skip
+    "GRADER_VERSION",
+    "Grade",
+    "Grader",
+    "GraderUnavailable",
+    "answer_classes",
+    "extract_answer",
+    "grade",
+    "grade_answers",
+    "normalise",
+]

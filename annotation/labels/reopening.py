@@ -20,9 +20,12 @@ REOPEN_MINUTES = 15  # after the first submission
 def reopenable(labeler: User, *, project: Project) -> QuerySet[Annotation]:
     """Return the newest revisions of what this labeler submitted lately, the last first. Practice and screening stay as answered."""
     lately = Annotation.objects.filter(
-        labeler=labeler, superseded_by__isnull=True, assignment__batch__project=project, assignment__annotation__revision=1,
+        labeler=labeler,
+        superseded_by__isnull=True,
+        assignment__batch__project=project,
+        assignment__annotation__revision=1,
         assignment__annotation__created_at__gt=Now() - timedelta(minutes=REOPEN_MINUTES),
-    )  # fmt: skip
+    )
     newest_first = lately.exclude(assignment__batch__kind__in=FOR_NEWCOMERS).order_by("-assignment__annotation__created_at")
     return newest_first.select_related("solution__problem")[:REOPEN_LAST]
 

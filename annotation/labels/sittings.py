@@ -87,9 +87,16 @@ def submit(
         rule = broken_rule(error) if isinstance(error, IntegrityError) else None
         if ahead and rule == "seat_one_lease":  # another tab took a lease this moment: the work counts, the reservation waits
             return submit(
-                assignment_id, labeler=labeler, token=token, submission_id=submission_id, ratings=ratings, finish_reason=finish_reason,
-                reason=reason, active_ms=active_ms, total_ms=total_ms,
-            )  # fmt: skip
+                assignment_id,
+                labeler=labeler,
+                token=token,
+                submission_id=submission_id,
+                ratings=ratings,
+                finish_reason=finish_reason,
+                reason=reason,
+                active_ms=active_ms,
+                total_ms=total_ms,
+            )
         if isinstance(error, IntegrityError) and rule not in ("seat_labeler_once", SUBMISSION_ONCE):
             raise
         if stored := _stored(submission_id, body_hash=body_hash):  # a retry, or a double click
@@ -209,9 +216,15 @@ def _store(
         positions = _positions_of_written(subject.solution_id, labeler, work) if is_written else {}
         rows = [replace(one, position=positions[one.step], text=None) if one.position is None else one for one in work.labels]
         values = {
-            "assignment": subject.assignment_id, "labeler": labeler.pk, "solution": subject.solution_id, "revision": subject.revision + 1,
-            "submission_id": submission_id, "body_hash": body_hash, "labels": orjson.dumps(rows).decode(), **asdict(work.ending),
-        }  # fmt: skip
+            "assignment": subject.assignment_id,
+            "labeler": labeler.pk,
+            "solution": subject.solution_id,
+            "revision": subject.revision + 1,
+            "submission_id": submission_id,
+            "body_hash": body_hash,
+            "labels": orjson.dumps(rows).decode(),
+            **asdict(work.ending),
+        }
         if (row := cursor.execute(statement, values | more).fetchone()) is None:
             raise LeaseLost
     return Annotation.from_db(connection.alias, ANNOTATION, row)

@@ -70,9 +70,12 @@ def publish_trusted(project: Project, *, by: str, size: int, seed: int, kind: st
     # Who has practiced a solution knows its gold, and nobody gets a solution twice: so no solution is in both, nor in two practices.
     elsewhere = [BatchKind.PRACTICE] if kind == BatchKind.SCREENING else [BatchKind.PRACTICE, BatchKind.SCREENING]
     trusted = newest(
-        labeler__username=by, finish_reason__in=[FinishReason.SOLUTION, FinishReason.FOUND_ERROR],
-        solution__problem__project=project, solution__problem__split=Split.TRAIN, solution__withdrawn_at__isnull=True,
-    ).exclude(solution__in=Task.objects.filter(batch__kind__in=elsewhere, batch__project=project).values("solution"))  # fmt: skip
+        labeler__username=by,
+        finish_reason__in=[FinishReason.SOLUTION, FinishReason.FOUND_ERROR],
+        solution__problem__project=project,
+        solution__problem__split=Split.TRAIN,
+        solution__withdrawn_at__isnull=True,
+    ).exclude(solution__in=Task.objects.filter(batch__kind__in=elsewhere, batch__project=project).values("solution"))
     verdicts = {solution: verdict for solution, *verdict in trusted.order_by("pk").values_list("solution", "first_mistake", "reason")}
     if not 0 < size <= len(verdicts):
         raise BadScreening(

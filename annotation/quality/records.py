@@ -139,9 +139,11 @@ def gold_records(labeler: "Person", projects: list[int]) -> dict[int, GoldRecord
     """
     asked = Q(assignment__task__kind=TaskKind.GOLD) | Q(assignment__batch__kind=BatchKind.SCREENING)
     old = newest(
-        labeler=labeler.pk, created_at__lt=_midnight() - timedelta(days=1), assignment__batch__project__in=projects,
+        labeler=labeler.pk,
+        created_at__lt=_midnight() - timedelta(days=1),
+        assignment__batch__project__in=projects,
         solution__goldanswer__isnull=False,
-    )  # fmt: skip
+    )
     verdicts: dict[int, list[bool]] = {}
     for project, *verdict in old.filter(asked).values_list("assignment__batch__project", "finish_reason", "first_mistake", GOLD):
         verdicts.setdefault(project, []).append(is_within_gold(*verdict))
@@ -165,9 +167,13 @@ def _waiting(person: "Person", projects: list[int]) -> dict[int, int]:
     """Count the open solutions of selected batches by project, but for those this person has or had a seat at."""
     had = Assignment.objects.filter(task=OuterRef("task"), labeler=person.pk)
     seats = Assignment.objects.filter(
-        ~Exists(had), state=SeatState.OPEN, slot__isnull=False,
-        batch__project__in=projects, batch__kind=BatchKind.SELECTED, batch__state=BatchState.OPEN,
-    )  # fmt: skip
+        ~Exists(had),
+        state=SeatState.OPEN,
+        slot__isnull=False,
+        batch__project__in=projects,
+        batch__kind=BatchKind.SELECTED,
+        batch__state=BatchState.OPEN,
+    )
     return dict(seats.values_list("batch__project").annotate(count=Count("task", distinct=True)).order_by())
 
 

@@ -131,9 +131,14 @@ def submit(request: HttpRequest, assignment_id: int) -> HttpResponse:
     Practice is answered with feedback.
     """
     fields = {
-        "token": MILLISECONDS, "submission_id": UUID, "ratings": list, "finish_reason": str, "reason": str,
-        "active_ms": MILLISECONDS, "total_ms": MILLISECONDS,
-    }  # fmt: skip
+        "token": MILLISECONDS,
+        "submission_id": UUID,
+        "ratings": list,
+        "finish_reason": str,
+        "reason": str,
+        "active_ms": MILLISECONDS,
+        "total_ms": MILLISECONDS,
+    }
     project = people.project_of_seat(request.user, assignment_id)
     body, ahead = _body_and_ahead(request, fields)
     annotation = labels.submit(assignment_id, labeler=request.user, ahead=ahead, **body)
@@ -192,8 +197,13 @@ def revise(request: HttpRequest, annotation_id: int) -> HttpResponse:
     """Store corrected ratings as the next revision; answer with the page to go on at."""
     project = people.project_of_seat(request.user, labels.seat_of(annotation_id, labeler=request.user))
     fields = {
-        "submission_id": UUID, "ratings": list, "finish_reason": str, "reason": str, "active_ms": MILLISECONDS, "total_ms": MILLISECONDS,
-    }  # fmt: skip
+        "submission_id": UUID,
+        "ratings": list,
+        "finish_reason": str,
+        "reason": str,
+        "active_ms": MILLISECONDS,
+        "total_ms": MILLISECONDS,
+    }
     labels.revise(annotation_id, labeler=request.user, **read_body(request, fields))
     return JsonResponse({"next": reverse("label", args=[project.slug])})
 

@@ -64,10 +64,13 @@ def choose_keys(request: HttpRequest) -> HttpResponse:
     mine = keys.key_map(request.user)
     rows = [
         {
-            "name": name, "words": act.words, "fault": faults.get(name), "usual": " ".join(map(keys.write_key, act.usual)),
+            "name": name,
+            "words": act.words,
+            "fault": faults.get(name),
+            "usual": " ".join(map(keys.write_key, act.usual)),
             "keys": written.get(name, " ".join(map(keys.write_key, mine[name]))),
         }
         for name, act in keys.ACTS.items()
-    ]  # fmt: skip
+    ]
     page = {"rows": rows, "faults": len(faults), "named": " ".join(map(keys.write_key, keys.NAMED.values()))}
     return render(request, "annotation/keys.html", page, status=400 if faults else 200)

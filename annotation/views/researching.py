@@ -46,10 +46,13 @@ def annotation(request: HttpRequest, project: "Project", annotation_id: int) -> 
     texts = record["question"].get("pre_generated_steps", [])
     labeled = record["label"]["steps"]
     page = {
-        "project": project, "annotation": shown, "record": record, "steps": [_seen(place, step) for place, step in enumerate(labeled)],
+        "project": project,
+        "annotation": shown,
+        "record": record,
+        "steps": [_seen(place, step) for place, step in enumerate(labeled)],
         "unlabeled": [{"number": place + 1, "text": text} for place, text in enumerate(texts) if place >= len(labeled)],
         "line": orjson.dumps(record, option=orjson.OPT_INDENT_2).decode(),
-    }  # fmt: skip
+    }
     return render(request, "annotation/annotation.html", page)
 
 

@@ -56,10 +56,17 @@ def main() -> None:
     trainer.train()
     seconds, processor_seconds = time.monotonic() - began, time.process_time() - worked
     tokens = options.epochs * sum(map(len, trainer.train_dataset["input_ids"]))
-    print(json.dumps({
-        "tokens": tokens, "seconds": seconds, "processor_seconds": processor_seconds, "steps": trainer.state.global_step,
-        "loss": trainer.state.log_history[-1]["train_loss"],
-    }))  # fmt: skip
+    print(
+        json.dumps(
+            {
+                "tokens": tokens,
+                "seconds": seconds,
+                "processor_seconds": processor_seconds,
+                "steps": trainer.state.global_step,
+                "loss": trainer.state.log_history[-1]["train_loss"],
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

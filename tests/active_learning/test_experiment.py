@@ -27,10 +27,20 @@ from tests import make
 
 LABELS = np.array([40, 60, 100, 180], float)
 SMALL = experiment.QUICK.changed(
-    seeds=(1, 2), sizes=(4, 8), n_start=14, n_problems=14, n_solutions=3, n_test_problems=6, n_test_solutions=4, n_best=2, epochs=1,
-    strategies={arm: ALL[arm] for arm in (UNIFORM, MIX)}, shown=MIX, per_problem=None,
+    seeds=(1, 2),
+    sizes=(4, 8),
+    n_start=14,
+    n_problems=14,
+    n_solutions=3,
+    n_test_problems=6,
+    n_test_solutions=4,
+    n_best=2,
+    epochs=1,
+    strategies={arm: ALL[arm] for arm in (UNIFORM, MIX)},
+    shown=MIX,
+    per_problem=None,
     shape={"layers": 1, "width": 8, "heads": 1, "feed_forward": 8, "merges": 20},
-)  # fmt: skip
+)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -67,10 +77,11 @@ def test_the_data_efficiency_is_the_ratio_of_the_slopes_over_the_logarithm_of_th
 
 def test_the_interval_of_the_ratio_holds_the_truth_and_widens_with_noise() -> None:
     found = [
-        curves.efficiency(LABELS, on_lines({"uniform": 0.04, "mix": 0.1}, noise=noise), arm="mix", against="uniform",
-                          rng=np.random.default_rng(1))
+        curves.efficiency(
+            LABELS, on_lines({"uniform": 0.04, "mix": 0.1}, noise=noise), arm="mix", against="uniform", rng=np.random.default_rng(1)
+        )
         for noise in (0.02, 0.06)
-    ]  # fmt: skip
+    ]
     for one in found:
         assert one.low is not None and one.high is not None and one.low < 2.5 < one.high
     assert found[1].high - found[1].low > 1.5 * (found[0].high - found[0].low)  # type: ignore[operator]
@@ -114,11 +125,15 @@ def test_the_interval_over_seeds_is_students() -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"sizes": (8, 4)}, "sizes"), ({"seeds": ()}, "seeds"), ({"strategies": {MIX: ALL[MIX]}}, "lack uniform"),
-        ({"sizes": (4, 400)}, "more than the pool's 42"), ({"n_best": 9}, "n_best is from 1 to the 4"),
-        ({"strategies": ALL | {"bold": (("bold", 1.0),)}}, "no strategy named bold"), ({"habits": {"weights": {"typo": 1}}}, "habits"),
+        ({"sizes": (8, 4)}, "sizes"),
+        ({"seeds": ()}, "seeds"),
+        ({"strategies": {MIX: ALL[MIX]}}, "lack uniform"),
+        ({"sizes": (4, 400)}, "more than the pool's 42"),
+        ({"n_best": 9}, "n_best is from 1 to the 4"),
+        ({"strategies": ALL | {"bold": (("bold", 1.0),)}}, "no strategy named bold"),
+        ({"habits": {"weights": {"typo": 1}}}, "habits"),
     ],
-)  # fmt: skip
+)
 def test_a_plan_that_cannot_be_carried_out_says_what_to_change(changes: dict[str, Any], said: str) -> None:
     with pytest.raises(BadPlan, match=said):
         SMALL.changed(**changes)
@@ -145,9 +160,11 @@ def test_every_arm_shares_the_start_and_adds_what_its_strategy_takes() -> None:
     solutions = points.pool(SMALL, 1)
     rest = solutions[SMALL.n_start :]
     known = Candidates.of(
-        solutions=[one.place for one in rest], problems=[one.problem_place for one in rest], outcomes=[one.is_right for one in rest],
+        solutions=[one.place for one in rest],
+        problems=[one.problem_place for one in rest],
+        outcomes=[one.is_right for one in rest],
         scores=np.linspace(0.1, 0.9, len(rest)),
-    )  # fmt: skip
+    )
     for arm in (UNIFORM, MIX):
         fewer, more = (points.chosen(SMALL, Point(1, arm, size), solutions, known=known) for size in (4, 8))
         assert fewer[: SMALL.n_start] == more[: SMALL.n_start] == solutions[: SMALL.n_start]
@@ -324,6 +341,11 @@ def test_a_damaged_experiment_is_listed_with_what_is_wrong(shown: Path) -> None:
 
 def test_the_pages_never_load_torch() -> None:
     code = "import django; django.setup(); import active_learning.views.experiments, sys; assert 'torch' not in sys.modules"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False,
-                          env={**os.environ, "DJANGO_SETTINGS_MODULE": "labelapp.settings"})  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "DJANGO_SETTINGS_MODULE": "labelapp.settings"},
+    )
     assert done.returncode == 0, done.stderr

@@ -76,10 +76,15 @@ def labeled(project: Project, *ratings: int, by: User | None = None) -> Solution
     make.batch(project, [made], generation=made.pk)
     lease = queue.lease_next(by or make.ann(project), project=project)
     labels.submit(
-        lease.assignment_id, labeler=by or make.ann(), token=lease.token, submission_id=uuid.uuid4(), active_ms=1, total_ms=1,
+        lease.assignment_id,
+        labeler=by or make.ann(),
+        token=lease.token,
+        submission_id=uuid.uuid4(),
+        active_ms=1,
+        total_ms=1,
         ratings=[{"step": step, "rating": rating} for step, rating in enumerate(ratings)],
         finish_reason="found_error" if -1 in ratings else "solution",
-    )  # fmt: skip
+    )
     return made
 
 

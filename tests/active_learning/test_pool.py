@@ -138,9 +138,12 @@ def test_a_shortlist_is_enough_for_the_choice_that_everything_would_give(project
             one = make.solution(problem, outcome=str(rng.choice(["wrong", "correct"])))
             score(prm, one, value, entropy=float(rng.random()), prefix=int(rng.integers(1, 4)))
     for recipe in (
-        Recipe(PAPER_MIX, 12, per_problem=2), Recipe(PAPER_MIX, 12), Recipe((("entropy", 0.5), ("convincing", 0.5)), 10, per_problem=1),
-        Recipe(PAPER_MIX, 12, is_diverse=True), only("entropy", size=9, per_problem=2, is_diverse=True),
-    ):  # fmt: skip
+        Recipe(PAPER_MIX, 12, per_problem=2),
+        Recipe(PAPER_MIX, 12),
+        Recipe((("entropy", 0.5), ("convincing", 0.5)), 10, per_problem=1),
+        Recipe(PAPER_MIX, 12, is_diverse=True),
+        only("entropy", size=9, per_problem=2, is_diverse=True),
+    ):
         short, everything = (pool.candidates(project, prm, recipe=told) for told in (recipe, _wide(recipe)))
         assert len(short) < len(everything) == 180 or recipe.per_problem == 1
         chosen = [of.solutions[choose(of, recipe, rng=np.random.default_rng(0)).indices].tolist() for of in (short, everything)]
@@ -292,8 +295,13 @@ def test_the_lateral_walks_the_index_of_each_problem(project: Project, prm: Mode
 def test_a_description_counts_what_is_known() -> None:
     candidates = Candidates.of(solutions=range(4), problems=[1, 1, 2, 3], scores=[0.5, 0.25, np.nan, 0.75], outcomes=[0, 0, 1, -1])
     assert pool.describe(candidates) == {
-        "n_solutions": 4, "n_problems": 3, "share_wrong": 0.5, "share_right": 0.25, "mean_score": 0.5, "expected_share_with_mistake": 0.5,
-    }  # fmt: skip
+        "n_solutions": 4,
+        "n_problems": 3,
+        "share_wrong": 0.5,
+        "share_right": 0.25,
+        "mean_score": 0.5,
+        "expected_share_with_mistake": 0.5,
+    }
 
 
 def test_nothing_is_described_without_figures() -> None:

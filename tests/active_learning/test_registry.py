@@ -139,8 +139,9 @@ def test_rolling_back_goes_back_one_version_at_a_time(project: Project, trained:
         registry.roll_back(project, "prm", actor=make.olga())
     assert in_service(project) == [1]
     assert list(Event.objects.filter(verb="roll back to").order_by("pk").values_list("subject", flat=True)) == [
-        "PRM model 2 of sums", "PRM model 1 of sums"
-    ]  # fmt: skip
+        "PRM model 2 of sums",
+        "PRM model 1 of sums",
+    ]
 
 
 @pytest.mark.parametrize("state", ["failed", "running", "queued"])

@@ -230,8 +230,13 @@ def test_a_stage_that_broke_off_is_tried_again_and_those_before_it_are_not(world
     ended = rounds.run(started.pk)
     assert ended.state == RoundState.PUBLISHED
     assert stages(ended) == [
-        ("train", 1, ""), ("judge", 1, ""), ("score", 1, ""), ("select", 1, "the disk was gone"), ("select", 2, ""), ("publish", 1, ""),
-    ]  # fmt: skip
+        ("train", 1, ""),
+        ("judge", 1, ""),
+        ("score", 1, ""),
+        ("select", 1, "the disk was gone"),
+        ("select", 2, ""),
+        ("publish", 1, ""),
+    ]
     assert ModelVersion.objects.filter(project=world).count() == 1
 
 

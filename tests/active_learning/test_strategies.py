@@ -23,9 +23,13 @@ def some(n: int, *, seed: int = 0, n_problems: int = 10, **known: Any) -> Candid
     names = ("scores", "entropy", "orm", "majority", "control", "confidence")
     facts = {name: rng.random(n) for name in names}
     facts |= {
-        "solutions": rng.permutation(5 * n)[:n], "problems": rng.integers(0, n_problems, n), "outcomes": rng.integers(-1, 2, n),
-        "strata": rng.integers(0, 4, n), "prefixes": rng.integers(0, 4, n), "deviation": rng.random(n) / 100,
-    }  # fmt: skip
+        "solutions": rng.permutation(5 * n)[:n],
+        "problems": rng.integers(0, n_problems, n),
+        "outcomes": rng.integers(-1, 2, n),
+        "strata": rng.integers(0, 4, n),
+        "prefixes": rng.integers(0, 4, n),
+        "deviation": rng.random(n) / 100,
+    }
     return Candidates.of(**facts | known)
 
 
@@ -38,9 +42,13 @@ def only(strategy: str, size: int, **limits: Any) -> Recipe:
 
 
 recipes = st.builds(
-    Recipe, st.sampled_from(MIXES), st.integers(0, 60), per_problem=st.sampled_from([None, 1, 2, 5]), is_diverse=st.booleans(),
+    Recipe,
+    st.sampled_from(MIXES),
+    st.integers(0, 60),
+    per_problem=st.sampled_from([None, 1, 2, 5]),
+    is_diverse=st.booleans(),
     is_stratified=st.booleans(),
-)  # fmt: skip
+)
 
 
 # --- what always holds --------------------------------------------------------------------------------------------------------
@@ -137,8 +145,9 @@ def test_the_papers_mix_is_four_convincing_wrong_answers_to_one_of_the_rest() ->
     choice = choose(candidates, Recipe(PAPER_MIX, 20), rng=np.random.default_rng(0))
     assert Counter(choice.parts.tolist()) == {0: 16, 1: 4}
     assert {(part, outcome == WRONG) for part, outcome in zip(choice.parts, candidates.outcomes[choice.indices], strict=True)} == {
-        (0, True), (1, False),
-    }  # fmt: skip
+        (0, True),
+        (1, False),
+    }
 
 
 def test_entropy_takes_first_whose_first_mistake_is_least_certain() -> None:
@@ -152,9 +161,12 @@ def test_uncertain_keeps_to_the_thresholds_and_takes_the_most_uncertain_first() 
 
 def test_disagreement_takes_doubted_right_answers_first_and_then_the_widest_gap() -> None:
     candidates = some(
-        6, scores=[0.4, 0.1, 0.9, 0.8, 0.7, 0.3], outcomes=[RIGHT, RIGHT, RIGHT, WRONG, UNKNOWN, WRONG],
-        orm=[0.4, 0.1, 0.1, math.nan, math.nan, 0.2], majority=[1, 1, 0.9, 0.5, math.nan, 0.9],
-    )  # fmt: skip
+        6,
+        scores=[0.4, 0.1, 0.9, 0.8, 0.7, 0.3],
+        outcomes=[RIGHT, RIGHT, RIGHT, WRONG, UNKNOWN, WRONG],
+        orm=[0.4, 0.1, 0.1, math.nan, math.nan, 0.2],
+        majority=[1, 1, 0.9, 0.5, math.nan, 0.9],
+    )
     assert chosen(candidates, only("disagreement", 6)) == [1, 0, 2, 5, 3]
 
 
@@ -169,9 +181,12 @@ def test_without_heads_nothing_is_uncertain() -> None:
 
 def test_diversity_drops_what_begins_like_a_better_one_of_the_same_problem() -> None:
     candidates = Candidates.of(
-        solutions=range(6), problems=[1, 1, 1, 2, 3, 3], scores=[0.9, 0.8, 0.7, 0.6, 0.5, 0.4], outcomes=[WRONG] * 6,
+        solutions=range(6),
+        problems=[1, 1, 1, 2, 3, 3],
+        scores=[0.9, 0.8, 0.7, 0.6, 0.5, 0.4],
+        outcomes=[WRONG] * 6,
         prefixes=[11, 11, 12, 11, 0, 0],
-    )  # fmt: skip
+    )
     assert chosen(candidates, only("convincing", 6, is_diverse=True)) == [0, 2, 3, 4, 5]
 
 
@@ -184,8 +199,13 @@ def test_strata_are_served_as_the_pool_holds_them() -> None:
 
 def test_each_part_is_stratified_and_not_the_batch_alone() -> None:
     strata = np.tile([0, 1], 100)
-    candidates = some(200, n_problems=200, strata=strata, scores=np.where(strata, 0.2, 0.8) + np.arange(200) / 1e4,
-                      outcomes=np.repeat([WRONG, RIGHT], 100))  # fmt: skip
+    candidates = some(
+        200,
+        n_problems=200,
+        strata=strata,
+        scores=np.where(strata, 0.2, 0.8) + np.arange(200) / 1e4,
+        outcomes=np.repeat([WRONG, RIGHT], 100),
+    )
     choice = choose(candidates, Recipe(PAPER_MIX, 40, is_stratified=True), rng=np.random.default_rng(0))
     counts = Counter(zip(choice.parts.tolist(), strata[choice.indices].tolist(), strict=True))
     assert counts == {(0, 0): 16, (0, 1): 16, (1, 0): 4, (1, 1): 4}

@@ -57,8 +57,13 @@ def test_a_generic_line_carries_its_problem() -> None:
     (solution,) = read("generic", {**GENERIC, "id": 7, "subject": "Sums", "level": 2, "split": "test", "reference_solution": "2 + 3 = 5"})
     problem = solution.problem
     assert (problem.external_id, problem.answer, problem.subject, problem.level, problem.split, problem.reference_solution) == (
-        "7", "5", "Sums", "2", "test", "2 + 3 = 5",
-    )  # fmt: skip
+        "7",
+        "5",
+        "Sums",
+        "2",
+        "test",
+        "2 + 3 = 5",
+    )
 
 
 @pytest.mark.parametrize("given", [{"2": ["So 6.", "So 7."], "1": ["Count."]}, [["Count."], ["So 6.", "So 7."]]], ids=["by number", "list"])
@@ -170,11 +175,14 @@ def step(completions: list | None, human: str | None = None, chosen: int | None 
 
 
 def test_a_phase_1_solution_is_the_path_that_was_walked() -> None:
-    (solution,) = read("prm800k", phase1(
-        step([completion("a", -1), completion("b")], chosen=1),
-        step([completion("c", -1)], human="mine"),
-        step([completion("d", None), completion("e", None)]),
-    ))  # fmt: skip
+    (solution,) = read(
+        "prm800k",
+        phase1(
+            step([completion("a", -1), completion("b")], chosen=1),
+            step([completion("c", -1)], human="mine"),
+            step([completion("d", None), completion("e", None)]),
+        ),
+    )
     assert solution.steps == ("b", "mine", "d")
 
 
@@ -266,7 +274,7 @@ def beside(alternatives: dict) -> NewSolution:
         (beside({"2": ["a\0b"]}), "an alternative of step 2 holds a NUL"),
         (beside({"1": [str(number) for number in range(17)]}), "step 1 has 17 alternatives, the limit is 16"),
     ],
-)  # fmt: skip
+)
 def test_a_text_beyond_the_limits_is_named(solution: NewSolution, reason: str) -> None:
     with pytest.raises(BadLine) as bad:
         check_solution(solution)

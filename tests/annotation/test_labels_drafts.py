@@ -1,6 +1,5 @@
 """Stage labels: drafts."""
 
-
 import pytest
 
 from annotation import labels, queue

@@ -103,9 +103,15 @@ def test_a_submission_of_long_ago_is_not_reopened() -> None:
     seats = Assignment.objects.filter(pk=lease.assignment_id)
     seats.update(state="done")
     Annotation.objects.create(
-        assignment=seats.get(), labeler=make.ann(), solution_id=lease.solution_id, finish_reason="give_up", reason="x",
-        submission_id=uuid.uuid4(), body_hash=b"", created_at=old,
-    )  # fmt: skip
+        assignment=seats.get(),
+        labeler=make.ann(),
+        solution_id=lease.solution_id,
+        finish_reason="give_up",
+        reason="x",
+        submission_id=uuid.uuid4(),
+        body_hash=b"",
+        created_at=old,
+    )
     assert Annotation.objects.count() == 1
     assert list(labels.reopenable(make.ann(), project=project)) == []
 

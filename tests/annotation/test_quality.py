@@ -20,10 +20,15 @@ def submit(lease: queue.Lease, labeler: User, first_mistake: int | None) -> None
     """Rate a solution of three steps up to its first mistake."""
     ratings = [1] * 3 if first_mistake is None else [1] * first_mistake + [-1]
     labels.submit(
-        lease.assignment_id, labeler=labeler, token=lease.token, submission_id=uuid.uuid4(), active_ms=1, total_ms=1,
+        lease.assignment_id,
+        labeler=labeler,
+        token=lease.token,
+        submission_id=uuid.uuid4(),
+        active_ms=1,
+        total_ms=1,
         ratings=[{"step": step, "rating": rating} for step, rating in enumerate(ratings)],
         finish_reason="solution" if first_mistake is None else "found_error",
-    )  # fmt: skip
+    )
 
 
 @pytest.fixture

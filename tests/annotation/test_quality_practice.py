@@ -19,10 +19,15 @@ def submit(lease: queue.Lease, labeler: User, mistake_at: int | None, **more: ob
     """Rate a solution of three steps up to its first mistake."""
     ratings = [1] * 3 if mistake_at is None else [1] * mistake_at + [-1]
     return labels.submit(
-        lease.assignment_id, labeler=labeler, token=lease.token, submission_id=uuid.uuid4(), active_ms=1, total_ms=1,
+        lease.assignment_id,
+        labeler=labeler,
+        token=lease.token,
+        submission_id=uuid.uuid4(),
+        active_ms=1,
+        total_ms=1,
         ratings=[{"step": step, "rating": rating} for step, rating in enumerate(ratings)],
         **{"finish_reason": "solution" if mistake_at is None else "found_error"} | more,
-    )  # fmt: skip
+    )
 
 
 @pytest.fixture
@@ -180,9 +185,14 @@ def test_a_practice_submit_is_answered_with_feedback_and_again_the_same(project:
     lease = quality.lease_next(ann, project=project)
     GoldAnswer.objects.filter(pk=lease.solution_id).update(acceptable_first_errors=[1, 2], note="Not <b>so</b>.")
     body = {
-        "token": lease.token, "submission_id": str(uuid.uuid4()), "finish_reason": "found_error", "reason": "",
-        "active_ms": 1, "total_ms": 1, "ratings": [{"step": 0, "rating": -1}],
-    }  # fmt: skip
+        "token": lease.token,
+        "submission_id": str(uuid.uuid4()),
+        "finish_reason": "found_error",
+        "reason": "",
+        "active_ms": 1,
+        "total_ms": 1,
+        "ratings": [{"step": 0, "rating": -1}],
+    }
     for _ in range(2):  # the answer may be lost on its way
         html = client.post(reverse("submit", args=[lease.assignment_id]), body, content_type="application/json").content.decode()
         assert 'id="work"' in html and "data-work" not in html

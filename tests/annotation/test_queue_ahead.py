@@ -1,6 +1,5 @@
 """Stage queue: the solution that is rendered ahead, behind the one in hand."""
 
-
 import pytest
 from django.db.models.functions import Now
 

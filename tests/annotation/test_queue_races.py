@@ -63,9 +63,15 @@ def rounds(
 
 def submit(lease: queue.Lease, labeler: User, submission_id: uuid.UUID, *ratings: int) -> Annotation:
     return labels.submit(
-        lease.assignment_id, labeler=labeler, token=lease.token, submission_id=submission_id, active_ms=1, total_ms=1,
-        ratings=[{"step": step, "rating": rating} for step, rating in enumerate(ratings)], finish_reason="found_error",
-    )  # fmt: skip
+        lease.assignment_id,
+        labeler=labeler,
+        token=lease.token,
+        submission_id=submission_id,
+        active_ms=1,
+        total_ms=1,
+        ratings=[{"step": step, "rating": rating} for step, rating in enumerate(ratings)],
+        finish_reason="found_error",
+    )
 
 
 def no_rule_is_broken(project: Project) -> None:
@@ -144,9 +150,16 @@ def test_two_tabs_that_submit_and_prepare_at_once_leave_one_lease_one_reservatio
     def hand_in(number: int) -> Annotation:
         lease, ahead = held[number]
         return labels.submit(
-            lease.assignment_id, labeler=ann, token=lease.token, submission_id=uuid.UUID(int=number), active_ms=1, total_ms=1,
-            ratings=[{"step": 0, "rating": -1}], finish_reason="found_error", ahead=ahead,
-        )  # fmt: skip
+            lease.assignment_id,
+            labeler=ann,
+            token=lease.token,
+            submission_id=uuid.UUID(int=number),
+            active_ms=1,
+            total_ms=1,
+            ratings=[{"step": 0, "rating": -1}],
+            finish_reason="found_error",
+            ahead=ahead,
+        )
 
     def check(number: int, outcomes: list) -> None:
         assert [one for one in outcomes if isinstance(one, Exception)] == []
@@ -156,9 +169,12 @@ def test_two_tabs_that_submit_and_prepare_at_once_leave_one_lease_one_reservatio
         no_rule_is_broken(project)
 
     acts = [
-        hand_in, hand_in, lambda _: queue.reserve_next(ann, project=project), lambda _: queue.lease_next(ann, project=project),
+        hand_in,
+        hand_in,
         lambda _: queue.reserve_next(ann, project=project),
-    ]  # fmt: skip
+        lambda _: queue.lease_next(ann, project=project),
+        lambda _: queue.reserve_next(ann, project=project),
+    ]
     rounds(40, acts, before=prepare, after=check)
     assert Annotation.objects.count() == 40
 

@@ -45,9 +45,15 @@ def labeled(project: Project, count: int) -> None:
     for _ in range(count):
         lease = queue.lease_next(make.ann(project), project=project)
         labels.submit(
-            lease.assignment_id, labeler=make.ann(), token=lease.token, submission_id=uuid.uuid4(), active_ms=90_000, total_ms=90_000,
-            ratings=[{"step": 0, "rating": 1}, {"step": 1, "rating": -1}], finish_reason="found_error",
-        )  # fmt: skip
+            lease.assignment_id,
+            labeler=make.ann(),
+            token=lease.token,
+            submission_id=uuid.uuid4(),
+            active_ms=90_000,
+            total_ms=90_000,
+            ratings=[{"step": 0, "rating": 1}, {"step": 1, "rating": -1}],
+            finish_reason="found_error",
+        )
 
 
 def as_rita(project: Project) -> Client:

@@ -28,10 +28,15 @@ def label(labeler: User, project: Project, *, mistake_at: int | None = None, act
     lease = quality.lease_next(labeler, project=project)
     ratings = [1] * 3 if mistake_at is None else [1] * mistake_at + [-1]
     labels.submit(
-        lease.assignment_id, labeler=labeler, token=lease.token, submission_id=uuid.uuid4(), active_ms=active_ms, total_ms=active_ms,
+        lease.assignment_id,
+        labeler=labeler,
+        token=lease.token,
+        submission_id=uuid.uuid4(),
+        active_ms=active_ms,
+        total_ms=active_ms,
         ratings=[{"step": step, "rating": rating} for step, rating in enumerate(ratings)],
         finish_reason="solution" if mistake_at is None else "found_error",
-    )  # fmt: skip
+    )
 
 
 @pytest.fixture

@@ -17,10 +17,16 @@ MINE = [{"step": 0, "rating": 1, "flagged": False, "ms": 5}, {"step": 1, "rating
 
 def hand_in(lease: queue.Lease, labeler: User, ahead: queue.Lease | None = None) -> Annotation:
     return labels.submit(
-        lease.assignment_id, labeler=labeler, token=lease.token, submission_id=uuid.uuid4(), active_ms=1, total_ms=1,
-        ratings=[one | {"position": 0} for one in MINE], finish_reason="found_error",
+        lease.assignment_id,
+        labeler=labeler,
+        token=lease.token,
+        submission_id=uuid.uuid4(),
+        active_ms=1,
+        total_ms=1,
+        ratings=[one | {"position": 0} for one in MINE],
+        finish_reason="found_error",
         ahead=ahead and queue.Claim(ahead.assignment_id, ahead.token),
-    )  # fmt: skip
+    )
 
 
 def withdrawn(*keys: int, project: Project) -> int:

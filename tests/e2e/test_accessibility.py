@@ -57,9 +57,15 @@ def reviewed(project: Project) -> str:
     """Label one solution and return the path at which the label is shown."""
     lease = queue.lease_next(make.ann(project), project=project)
     stored = labels.submit(
-        lease.assignment_id, labeler=make.ann(), token=lease.token, submission_id=uuid.uuid4(), active_ms=1, total_ms=1,
-        ratings=[{"step": 0, "rating": 1}, {"step": 1, "rating": -1}], finish_reason="found_error",
-    )  # fmt: skip
+        lease.assignment_id,
+        labeler=make.ann(),
+        token=lease.token,
+        submission_id=uuid.uuid4(),
+        active_ms=1,
+        total_ms=1,
+        ratings=[{"step": 0, "rating": 1}, {"step": 1, "rating": -1}],
+        finish_reason="found_error",
+    )
     return f"/p/{project.slug}/labels/{stored.pk}/"
 
 

@@ -39,7 +39,7 @@ def press(page: Page, keys: str) -> None:
         page.keyboard.press(key)
 
 
-def alternative(page: Page, step: int, position: int):  # noqa: ANN201 - a Locator
+def alternative(page: Page, step: int, position: int):
     return page.locator(f"[data-alternatives='{step}'] [data-position='{position}']")
 
 

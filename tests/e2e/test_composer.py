@@ -59,10 +59,15 @@ def rate(project: Project, n: int) -> None:
     for place in range(n):
         lease = queue.lease_next(make.ann(project), project=project)
         labels.submit(
-            lease.assignment_id, labeler=make.ann(), token=lease.token, submission_id=uuid.uuid4(), active_ms=1, total_ms=1,
+            lease.assignment_id,
+            labeler=make.ann(),
+            token=lease.token,
+            submission_id=uuid.uuid4(),
+            active_ms=1,
+            total_ms=1,
             ratings=[{"step": 0, "rating": -1}] if place else [{"step": 0, "rating": 1}, {"step": 1, "rating": -1}],
             finish_reason="found_error",
-        )  # fmt: skip
+        )
 
 
 def proposal(project: Project, n: int = 4) -> Round:
@@ -79,10 +84,13 @@ def test_the_pages_of_rounds_have_no_violation_and_fit_their_window(visit: Visit
     page = visit(make.olga(project), "/p/sums/rounds/all/", **look)
     start = page.url.removesuffix("all/")
     pages = {
-        "all/": "What people confirmed", "compose/?preset=paper": "waits to be looked through",
-        "schedule/": "A round is due and could not start.", f"{first.pk}/": "first weak step in", f"{failed.pk}/": "Too little.",
+        "all/": "What people confirmed",
+        "compose/?preset=paper": "waits to be looked through",
+        "schedule/": "A round is due and could not start.",
+        f"{first.pk}/": "first weak step in",
+        f"{failed.pk}/": "Too little.",
         f"{waiting.pk}/": "4 solutions to look through",
-    }  # fmt: skip
+    }
     for path, words in pages.items():
         page.goto(start + path)
         expect(page.locator("main")).to_contain_text(words)

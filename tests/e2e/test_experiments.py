@@ -24,10 +24,18 @@ def curve(start: float, rise: float, *, n: int = len(LABELS)) -> list[dict[str, 
 
 def row(strategy: str, value: float | None, high: float | None) -> dict[str, Any]:
     return {
-        "strategy": strategy, "parts": [], "best_of_n": {"value": 0.8, "low": 0.7, "high": 0.9}, "step_auc": [0.5, 0.9123],
-        "first_mistake_f1": [0.1, 0.8], "slope": 0.1, "efficiency": {"value": value, "low": value and 1.25, "high": high},
-        "equal_labels": [1.0, value], "mistakes_share": 0.8, "mistakes": {}, "n_problems": 9,
-    }  # fmt: skip
+        "strategy": strategy,
+        "parts": [],
+        "best_of_n": {"value": 0.8, "low": 0.7, "high": 0.9},
+        "step_auc": [0.5, 0.9123],
+        "first_mistake_f1": [0.1, 0.8],
+        "slope": 0.1,
+        "efficiency": {"value": value, "low": value and 1.25, "high": high},
+        "equal_labels": [1.0, value],
+        "mistakes_share": 0.8,
+        "mistakes": {},
+        "n_problems": 9,
+    }
 
 
 @pytest.fixture
@@ -35,16 +43,25 @@ def finished(settings: Any, tmp_path: Path) -> Path:
     """One experiment with results, one that is under way."""
     settings.STEPMARK_HOME = tmp_path
     told = {
-        "format": 1, "name": "full", "plan": FULL.as_dict(), "labels": LABELS, "n_points": 70, "seconds": 1800.0, "best": "mix 80/20",
+        "format": 1,
+        "name": "full",
+        "plan": FULL.as_dict(),
+        "labels": LABELS,
+        "n_points": 70,
+        "seconds": 1800.0,
+        "best": "mix 80/20",
         "world": {
-            "n_test_problems": 120, "n_test_solutions": 16, "share_right_answers": 0.5, "share_wrong_reasoning_of_right_answers": 0.1,
+            "n_test_problems": 120,
+            "n_test_solutions": 16,
+            "share_right_answers": 0.5,
+            "share_wrong_reasoning_of_right_answers": 0.1,
         },
         "nothing": {"step_auc": 0.5, "first_mistake_f1": 0.0, "log_loss": 1.1, "best_of_n": 0.45},
         "a": {"process labels": curve(0.6, 0.05), "outcome, from the oracle": curve(0.5, 0.03)},
         "b": {"uniform": curve(0.6, 0.02), "mix 80/20": curve(0.6, 0.06)},
         "c": {"n": [1, 2, 4, 8, 16], "curves": {"PRM": curve(0.5, 0.09), "majority": curve(0.5, 0.05)}},
         "table": [row("uniform", 1.0, 1.0), row("mix 80/20", 2.75, None), row("entropy", None, None)],
-    }  # fmt: skip
+    }
     for name in ("full", "begun"):
         (tmp_path / "experiments" / name).mkdir(parents=True)
         (tmp_path / "experiments" / name / "plan.json").write_text(json.dumps(FULL.as_dict()))

@@ -67,7 +67,7 @@ def splitter(browser: Browser) -> Iterator[Page]:
         (r"\$5 and $x$", ["x"]),
         (r"\begin{align*}a&=b\end{align*}", [r"\begin{align*}a&=b\end{align*}"]),
         (r"costs $\$$1500", [r"\$"]),
-        ("[asy] label(\"$A$\"); [/asy]", ["[asy] label(\"$A$\"); [/asy]"]),
+        ('[asy] label("$A$"); [/asy]', ['[asy] label("$A$"); [/asy]']),
         ("they saved $75 - ($x + $45)", []),
         ("from $.05 x 40 = $2 on", []),
         ("$<<9*2=18>>18 and $<<2*2=4>>4", []),

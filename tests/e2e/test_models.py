@@ -74,10 +74,15 @@ def project(settings: Any, tmp_path: Path) -> Project:
 def test_the_pages_of_the_models_have_no_violation_and_fit_their_window(visit: Visit, look: dict, project: Project) -> None:
     solution = Solution.objects.get(problem__project=project)
     pages = {
-        "models/": "PRM 4", "models/1/": "in service", "models/2/": "Why it waits", "models/3/": "infinite", "models/4/": "3 of 60",
-        "models/compare/?a=1&b=2": "worse beyond noise", f"models/1/solutions/{solution.pk}/": "p(correct)",
+        "models/": "PRM 4",
+        "models/1/": "in service",
+        "models/2/": "Why it waits",
+        "models/3/": "infinite",
+        "models/4/": "3 of 60",
+        "models/compare/?a=1&b=2": "worse beyond noise",
+        f"models/1/solutions/{solution.pk}/": "p(correct)",
         f"models/2/solutions/{solution.pk}/": "Score them",
-    }  # fmt: skip
+    }
     page = visit(make.olga(project), "/p/sums/models/", **look)
     start = page.url.removesuffix("models/")
     for path, words in pages.items():

@@ -26,9 +26,15 @@ def school(*, practice: int, screening: int = 0) -> Project:
     for _ in range(practice + screening):
         lease = queue.lease_next(olga, project=project)
         labels.submit(
-            lease.assignment_id, labeler=olga, token=lease.token, submission_id=uuid.uuid4(), active_ms=1, total_ms=1,
-            ratings=[{"step": 0, "rating": 1}, {"step": 1, "rating": -1}], finish_reason="found_error",
-        )  # fmt: skip
+            lease.assignment_id,
+            labeler=olga,
+            token=lease.token,
+            submission_id=uuid.uuid4(),
+            active_ms=1,
+            total_ms=1,
+            ratings=[{"step": 0, "rating": 1}, {"step": 1, "rating": -1}],
+            finish_reason="found_error",
+        )
     quality.open_practice(project, by="olga", size=practice)
     if screening:
         quality.open_screening(project, by="olga", size=screening)

@@ -112,7 +112,7 @@ def test_a_round_started_on_the_page_is_run_by_the_worker(server: Server) -> Non
     started = time.monotonic()
     browser.open(f"{overview}rounds/start/", form, timeout=10).close()
     rounds = ""
-    while "<td class=\"number\">5</td>" not in rounds or rounds.count(">Published<") < 2:
+    while '<td class="number">5</td>' not in rounds or rounds.count(">Published<") < 2:
         # The sweeper would find it after a minute; the bell is heard at once.
         assert time.monotonic() - started < 40, rounds
         time.sleep(0.5)
@@ -154,8 +154,14 @@ def test_a_port_in_use_is_a_plain_sentence_and_starts_nothing(tmp_path: Path) ->
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        done = subprocess.run(["script/server", "--port", str(port)], cwd=ROOT, env=environment(tmp_path / "home"),
-                              capture_output=True, text=True, check=False)  # fmt: skip
+        done = subprocess.run(
+            ["script/server", "--port", str(port)],
+            cwd=ROOT,
+            env=environment(tmp_path / "home"),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
     assert done.returncode == 2
     assert done.stderr.startswith(f"Port {port} is in use") and "Traceback" not in done.stderr
     assert not (tmp_path / "home").exists()

@@ -120,9 +120,17 @@ def save_chain(folder: Path) -> Path:
     tokenizer.pre_tokenizer, tokenizer.decoder = pre_tokenizers.Split(split, "isolated"), decoders.Fuse()
     wrapped = PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<pad>", unk_token="?")
     config = LlamaConfig(
-        vocab_size=8, hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=1, max_position_embeddings=64,
-        pad_token_id=0, bos_token_id=None, eos_token_id=None, tie_word_embeddings=False,
-    )  # fmt: skip
+        vocab_size=8,
+        hidden_size=8,
+        intermediate_size=8,
+        num_hidden_layers=1,
+        num_attention_heads=1,
+        max_position_embeddings=64,
+        pad_token_id=0,
+        bos_token_id=None,
+        eos_token_id=None,
+        tie_word_embeddings=False,
+    )
     network = LlamaForCausalLM(config)
     layer = network.model.layers[0]
     with torch.no_grad():

@@ -114,10 +114,12 @@ def test_the_closed_form_is_what_drawing_at_random_tends_to() -> None:
     ns = (3, 12, 30)
     found = best_of_n(problems, ns=ns)
     for n, mean in zip(ns, found.curves["PRM"].mean, strict=True):
-        drawn = np.array([  # the first n of a random order; among equal scores the first in that order
-            [one.right[order[np.argmax(one.scores["PRM"][order])]] for one in problems]
-            for order in (rng.permutation(40)[:n] for _ in range(4000))
-        ])  # fmt: skip
+        drawn = np.array(
+            [  # the first n of a random order; among equal scores the first in that order
+                [one.right[order[np.argmax(one.scores["PRM"][order])]] for one in problems]
+                for order in (rng.permutation(40)[:n] for _ in range(4000))
+            ]
+        )
         error = drawn.mean(axis=1).std() / np.sqrt(len(drawn))
         assert 0 < error < 0.01 and abs(drawn.mean() - mean) < 4 * error
 

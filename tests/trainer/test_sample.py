@@ -38,7 +38,7 @@ from trainer.sample import Budget, read_problems, sample, solution_steps
         ("We add \ud800.\n\n# Answer\n\n7", None),
         ("x" * 20_001 + "\n\n# Answer\n\n7", None),
     ],
-)  # fmt: skip
+)
 def test_a_text_becomes_steps_with_the_answer_in_the_last(text: str, steps: tuple[str, ...] | None) -> None:
     assert solution_steps(text) == steps
 
@@ -268,9 +268,7 @@ def test_the_command_runs_a_local_model_with_a_prompt_of_its_own(
 
 def test_a_killed_run_loses_nothing_that_came_in(endpoint: Endpoint, asked_for: list[str], tmp_path: Path) -> None:
     down = threading.Event()
-    endpoint.reply = lambda number, body: (
-        chat(f"So.\n\n# Answer\n\n{number}") if number < 3 else (down.wait(10), (500, "{}"))[1]
-    )  # fmt: skip
+    endpoint.reply = lambda number, body: chat(f"So.\n\n# Answer\n\n{number}") if number < 3 else (down.wait(10), (500, "{}"))[1]
     where = ["--model", "sums-1b", "--endpoint", endpoint.url, "--width", "1"]
     file = tmp_path / "s.jsonl"
     with subprocess.Popen([sys.executable, "-m", "trainer", *asked_for, *where], stderr=subprocess.PIPE) as process:

@@ -11,8 +11,24 @@ from active_learning import generation
 from annotation import ingest
 from annotation.management.progress import drawn_progress
 
-SETTINGS = ("model", "url", "n", "budget", "budget_requests", "temperature", "top_p", "max_tokens", "width", "seed", "source", "revision",
-            "chat", "timeout", "retries", "request")  # fmt: skip
+SETTINGS = (
+    "model",
+    "url",
+    "n",
+    "budget",
+    "budget_requests",
+    "temperature",
+    "top_p",
+    "max_tokens",
+    "width",
+    "seed",
+    "source",
+    "revision",
+    "chat",
+    "timeout",
+    "retries",
+    "request",
+)
 
 
 class Command(BaseCommand):

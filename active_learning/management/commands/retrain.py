@@ -37,9 +37,26 @@ class Command(BaseCommand):
         parser.add_argument("--review", action="store_true", help="propose the batch: a manager looks it through and publishes it")
         parser.add_argument("--seed", type=int, default=0)
 
-    def handle(self, *args: Any, project: str, kind: str, preset: str | None, base: str | None, resume: bool, dry_run: bool,
-               without_training: bool, strategy: str, size: int | None, per_problem: int | None, globally: bool, diverse: bool,
-               stratified: bool, review: bool, seed: int, **options: Any) -> None:  # fmt: skip
+    def handle(
+        self,
+        *args: Any,
+        project: str,
+        kind: str,
+        preset: str | None,
+        base: str | None,
+        resume: bool,
+        dry_run: bool,
+        without_training: bool,
+        strategy: str,
+        size: int | None,
+        per_problem: int | None,
+        globally: bool,
+        diverse: bool,
+        stratified: bool,
+        review: bool,
+        seed: int,
+        **options: Any,
+    ) -> None:
         try:
             found = ingest.find_project(project)
             if dry_run:
@@ -47,10 +64,22 @@ class Command(BaseCommand):
                     self.stdout.write(line)
                 return
             started = rounds.start(
-                found, strategy=strategy, size=size, per_problem=per_problem, globally=globally, is_diverse=diverse,
-                is_stratified=stratified, train=False if without_training else None, review=review, kind=kind, preset=preset, base=base,
-                seed=seed, resume=resume, ring=False,
-            )  # fmt: skip
+                found,
+                strategy=strategy,
+                size=size,
+                per_problem=per_problem,
+                globally=globally,
+                is_diverse=diverse,
+                is_stratified=stratified,
+                train=False if without_training else None,
+                review=review,
+                kind=kind,
+                preset=preset,
+                base=base,
+                seed=seed,
+                resume=resume,
+                ring=False,
+            )
         except (rounds.RoundRefused, ingest.BadProject) as refused:
             raise CommandError(str(refused), returncode=2) from refused
         with drawn_progress() as progress:

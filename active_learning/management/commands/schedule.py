@@ -23,16 +23,32 @@ class Command(BaseCommand):
         parser.add_argument("--strategy", default="explore", help=f"one of {names}; or a mix such as convincing:0.7,uniform:0.3")
         parser.add_argument("--size", type=int, metavar="N", help="solutions of a batch (default: the project's)")
 
-    def handle(self, *args: Any, project: str, every_labels: int | None, every_hours: int | None, daily_at: time | None, off: bool,
-               strategy: str, size: int | None, **options: Any) -> None:  # fmt: skip
+    def handle(
+        self,
+        *args: Any,
+        project: str,
+        every_labels: int | None,
+        every_hours: int | None,
+        daily_at: time | None,
+        off: bool,
+        strategy: str,
+        size: int | None,
+        **options: Any,
+    ) -> None:
         try:
             found = ingest.find_project(project)
             if off or every_labels is not None or every_hours is not None or daily_at is not None:
                 recipe = rounds.recipe_for(found, strategy=strategy, size=size).as_dict()
                 schedules.change(
-                    found, is_on=not off, every_labels=every_labels, every_hours=every_hours, daily_at=daily_at, recipe=recipe,
-                    generate=schedules.find(found).generate, actor=None,
-                )  # fmt: skip
+                    found,
+                    is_on=not off,
+                    every_labels=every_labels,
+                    every_hours=every_hours,
+                    daily_at=daily_at,
+                    recipe=recipe,
+                    generate=schedules.find(found).generate,
+                    actor=None,
+                )
             self.stdout.write(schedules.next_due(found))
         except (rounds.RoundRefused, schedules.BadSchedule, ingest.BadProject) as refused:
             raise CommandError(str(refused), returncode=2) from refused

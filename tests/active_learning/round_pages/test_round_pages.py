@@ -27,10 +27,16 @@ def rate(project: Project, n: int, *ratings: int, by: User | None = None, reason
     for _ in range(n):
         lease = queue.lease_next(labeler, project=project)
         labels.submit(
-            lease.assignment_id, labeler=labeler, token=lease.token, submission_id=uuid.uuid4(), active_ms=1, total_ms=1,
-            ratings=[{"step": step, "rating": rating} for step, rating in enumerate(ratings)], reason="unreadable" if reason else "",
+            lease.assignment_id,
+            labeler=labeler,
+            token=lease.token,
+            submission_id=uuid.uuid4(),
+            active_ms=1,
+            total_ms=1,
+            ratings=[{"step": step, "rating": rating} for step, rating in enumerate(ratings)],
+            reason="unreadable" if reason else "",
             finish_reason=reason or ("found_error" if -1 in ratings else "solution"),
-        )  # fmt: skip
+        )
 
 
 # --- the stages ---------------------------------------------------------------------------------------------------------------
@@ -53,8 +59,12 @@ def test_the_loop_is_drawn_with_the_stage_it_is_at(project: Project, olga: Clien
     stage(this, "score", ended_at=None, said="Model 1 reads.")
     seen = round_pages.one_round(project, this.pk)
     assert [(one.name, one.state) for one in seen["stages"]] == [
-        ("train", "done"), ("judge", "done"), ("score", "now"), ("select", "waiting"), ("publish", "waiting"),
-    ]  # fmt: skip
+        ("train", "done"),
+        ("judge", "done"),
+        ("score", "now"),
+        ("select", "waiting"),
+        ("publish", "waiting"),
+    ]
     durations = [(attempt.number, attempt.lasted.replace("\N{NO-BREAK SPACE}", " ")) for _, attempt in seen["attempts"][:2]]
     assert durations == [(1, "5 s"), (2, "1 min 5 s")]
     html = page(olga, "round", this.pk)
@@ -65,9 +75,12 @@ def test_the_loop_is_drawn_with_the_stage_it_is_at(project: Project, olga: Clien
 
 def test_a_failed_round_says_where_and_why_and_no_more_is_to_come(project: Project, olga: Client) -> None:
     this = make.round_of(
-        project, {"convincing": make.solutions(project, 1)}, state="failed", failure="No wrong answers are left. Load more.",
+        project,
+        {"convincing": make.solutions(project, 1)},
+        state="failed",
+        failure="No wrong answers are left. Load more.",
         finished_at=timezone.now(),
-    )  # fmt: skip
+    )
     stage(this, "train")
     stage(this, "judge")
     stage(this, "score")
@@ -138,8 +151,9 @@ def test_what_a_round_brought_is_told_by_part(project: Project, olga: Client) ->
     rate(project, 1, reason="bad_problem")
     told = round_pages.one_round(project, this.pk)["brought"]
     assert [(one["name"], one["n"], one["confirmed"]) for one in told["parts"]] == [
-        ("convincing", 3, Share(2, 3)), ("uniform", 2, Share(0, 1)),
-    ]  # fmt: skip
+        ("convincing", 3, Share(2, 3)),
+        ("uniform", 2, Share(0, 1)),
+    ]
     assert told["whole"]["confirmed"] == Share(2, 4) and told["aside"] == 1
     assert "67% (21% to 94%)" in page(olga, "round", this.pk)
 
@@ -179,8 +193,11 @@ def test_the_models_of_a_round_stand_beside_each_other_and_the_control(project: 
     )
     seen = round_pages.one_round(project, this.pk)
     assert [(words, version.number) for words, version in seen["columns"]] == [
-        ("the one before", 2), ("this round’s model", 3), ("the next", 4), ("control selector", 1),
-    ]  # fmt: skip
+        ("the one before", 2),
+        ("this round’s model", 3),
+        ("the next", 4),
+        ("control selector", 1),
+    ]
     assert seen["figures"][0] == ("step AUC", ["0.200", "0.300", "0.400", "0.100"])
     assert [row[0] for row in seen["history"].rows] == ["1", "2", "3", "4"]
     assert f"{path('compare-models')}?a=1&amp;b=3" in page(olga, "round", this.pk)

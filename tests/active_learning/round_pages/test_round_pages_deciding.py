@@ -1,6 +1,5 @@
 """The pages of rounds that decide: who may, what a round is composed of, a proposal looked through, the schedule."""
 
-
 import pytest
 from django.test import Client
 from django.urls import reverse
@@ -70,8 +69,12 @@ def test_the_composer_starts_a_round_that_waits_to_be_looked_through(project: Pr
     assert answer.url == path("round", this.pk)
     assert this.params["review"] is True and this.params["train"] is True
     assert this.params["recipe"] == {
-        "parts": [["convincing", 0.8], ["uniform", 0.2]], "size": 40, "per_problem": 2, "is_diverse": True, "is_stratified": False,
-    }  # fmt: skip
+        "parts": [["convincing", 0.8], ["uniform", 0.2]],
+        "size": 40,
+        "per_problem": 2,
+        "is_diverse": True,
+        "is_stratified": False,
+    }
 
 
 def test_without_a_limit_of_one_problem_the_best_of_all_are_taken(project: Project, olga: Client) -> None:
@@ -185,9 +188,7 @@ def test_leaving_everything_out_is_refused_and_the_proposal_stays(project: Proje
     assert Round.objects.get().state == "proposed" and not Selection.objects.filter(is_dropped=True).exists()
 
 
-def test_a_long_proposal_is_paged_and_what_was_left_out_goes_along(
-    project: Project, olga: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_long_proposal_is_paged_and_what_was_left_out_goes_along(project: Project, olga: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(single, "ON_ONE_PAGE", 4)
     monkeypatch.setattr(single, "A_PAGE", 2)
     this = proposed(project, 5)

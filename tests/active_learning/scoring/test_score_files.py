@@ -52,8 +52,9 @@ def test_a_table_has_every_index_before_it_is_attached(version: ModelVersion) ->
     begun(version)
     with connection.cursor() as cursor:
         partitions.index(cursor, scoring.partition(version), version=version)
-        cursor.execute("SELECT tablename, indexdef FROM pg_indexes WHERE tablename IN ('active_learning_score', %s)",
-                       [scoring.partition(version)])  # fmt: skip
+        cursor.execute(
+            "SELECT tablename, indexdef FROM pg_indexes WHERE tablename IN ('active_learning_score', %s)", [scoring.partition(version)]
+        )
         found: dict[str, list[str]] = {}
         for table, definition in cursor.fetchall():
             found.setdefault(table, []).append(definition.partition(" USING ")[2])
