@@ -17,7 +17,7 @@ from django.utils.module_loading import import_string
 
 from annotation.ingest import NewAlternative, NewProblem, NewSolution, Progress, add_solutions
 from annotation.ingest.values import STEP_CHARACTERS, BadText, clean_text, digest
-from annotation.models import Assignment, Batch, Problem, Project, SeatState, Solution, Split, StepAlternative, StepSource
+from annotation.models import Assignment, AssignmentState, Batch, Problem, Project, Solution, Split, StepAlternative, StepSource
 from annotation.queue import BadBatch, Chosen, LeaseLost, fence, open_batch
 
 log = logging.getLogger(__name__)
@@ -111,16 +111,16 @@ def completions_along(solution_id: int, path: Sequence[Mapping[str, object]]) ->
 def next_completions(assignment_id: int, *, labeler: User, token: int, path: Sequence[Mapping[str, object]]) -> list[Completion]:
     """Return what is shown after a path, from the rows there are, else from the generator; [] where there is neither.
 
-    Whoever comes to the same place later sees the same texts. The seat is the labeler's own: held under this token, or submitted and
-    reopened. Raises LeaseLost, BadSubmission (path as in `completions_along`), GeneratorFailed.
+    Everybody who comes to the same place later sees the same texts. The assignment must be the labeler's own: held under this token,
+    or submitted and reopened. Raises LeaseLost, BadSubmission (path as in `completions_along`), GeneratorFailed.
     """
     project, solution = "batch__project", "task__solution"
     columns = f"{solution}_id", f"{solution}__problem__statement", f"{project}__step_source", f"{project}__completions_per_step"
-    submitted = Q(pk=assignment_id, labeler=labeler, state=SeatState.DONE)
+    submitted = Q(pk=assignment_id, labeler=labeler, state=AssignmentState.DONE)
     mine = Assignment.objects.filter(fence(assignment_id, labeler=labeler, token=token) | submitted)
-    if (seat := mine.values_list(*columns).first()) is None:
+    if (assignment := mine.values_list(*columns).first()) is None:
         raise LeaseLost
-    solution_id, problem, step_source, count = seat
+    solution_id, problem, step_source, count = assignment
     if step_source != StepSource.INTERACTIVE:
         raise BadSubmission("not_interactive", "In this project solutions are whole: there is no next step to choose.")
     tree = tree_of(solution_id)

@@ -23,7 +23,7 @@ class Outcome(models.TextChoices):
     UNGRADED = "ungraded"
 
 
-class SeatState(models.TextChoices):
+class AssignmentState(models.TextChoices):
     OPEN = "open"
     RESERVED = "reserved"
     LEASED = "leased"
@@ -86,7 +86,7 @@ class Project(models.Model):
     slug = models.SlugField(unique=True)
     name = models.CharField(max_length=200)
     guidelines = models.TextField(blank=True)  # Markdown
-    overlap = models.PositiveSmallIntegerField(default=1)  # seats per task
+    overlap = models.PositiveSmallIntegerField(default=1)  # assignments per task
     lease_minutes = models.PositiveSmallIntegerField(default=30)
     gold_percent = models.PositiveSmallIntegerField(default=0)
     qualify_rate = models.FloatField(default=0.75)  # share of the screening to be within gold; the paper's figure
@@ -267,16 +267,16 @@ class Task(models.Model):
 
 
 class Assignment(models.Model):
-    """One seat of a task: at most one person, ever. Batch and priority are immutable copies for the queue's index."""
+    """One place at a task: at most one person ever holds it. Batch and priority are immutable copies for the queue's index."""
 
     task = models.ForeignKey(Task, on_delete=models.CASCADE, db_index=False)
-    slot = models.PositiveSmallIntegerField(null=True)  # null: a gold seat made on demand
+    slot = models.PositiveSmallIntegerField(null=True)  # null: a gold assignment made on demand
     batch = models.ForeignKey(Batch, on_delete=models.CASCADE, db_index=False)
     priority = models.IntegerField(default=0)
-    state = models.CharField(max_length=8, choices=SeatState, default=SeatState.OPEN)
-    # Its index is seat_by_labeler, which begins with it.
+    state = models.CharField(max_length=8, choices=AssignmentState, default=AssignmentState.OPEN)
+    # Its index is assignment_by_labeler, which begins with it.
     labeler = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="assignments", db_index=False)
-    # Who let the lease of the current token lapse: that person's late submit is still good until the seat is taken.
+    # Who let the lease of the current token lapse: that person's late submit is still good until the assignment is taken.
     lapsed = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+", db_index=False)
     token = models.PositiveIntegerField(default=0)  # raised on every claim; fences a submit
     leased_at = models.DateTimeField(null=True)
@@ -284,26 +284,26 @@ class Assignment(models.Model):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(name="seat_slot_once", fields=["task", "slot"]),  # overlap is structural
-            models.UniqueConstraint(name="seat_labeler_once", fields=["task", "labeler"]),  # nobody labels twice
+            models.UniqueConstraint(name="assignment_slot_once", fields=["task", "slot"]),  # overlap is structural
+            models.UniqueConstraint(name="assignment_labeler_once", fields=["task", "labeler"]),  # nobody labels twice
             # A second tab gets the same task.
-            models.UniqueConstraint(name="seat_one_lease", fields=["labeler"], condition=Q(state="leased")),
+            models.UniqueConstraint(name="assignment_one_lease", fields=["labeler"], condition=Q(state="leased")),
             # One solution rendered ahead, which a submit turns into the lease in the same transaction.
-            models.UniqueConstraint(name="seat_one_reserved", fields=["labeler"], condition=Q(state="reserved")),
+            models.UniqueConstraint(name="assignment_one_reserved", fields=["labeler"], condition=Q(state="reserved")),
             models.CheckConstraint(
-                name="seat_open_is_unowned",
+                name="assignment_open_is_unowned",
                 condition=Q(state__in=["open", "closed"], labeler__isnull=True)
                 | (~Q(state__in=["open", "closed"]) & Q(labeler__isnull=False)),
             ),
-            one_of("seat_state", "state", SeatState),
+            one_of("assignment_state", "state", AssignmentState),
         ]
         indexes = [
-            # The queue: the first open seat of a batch in order of priority.
-            models.Index(F("batch"), F("priority").desc(), F("id"), name="seat_queue", condition=Q(state="open")),
+            # The queue: the first open assignment of a batch in order of priority.
+            models.Index(F("batch"), F("priority").desc(), F("id"), name="assignment_queue", condition=Q(state="open")),
             # The reaper: leases and reservations past their time.
-            models.Index(name="seat_expiry", fields=["lease_expires_at"], condition=Q(state__in=["leased", "reserved"])),
+            models.Index(name="assignment_expiry", fields=["lease_expires_at"], condition=Q(state__in=["leased", "reserved"])),
             # A labeler's day and record.
-            models.Index(name="seat_by_labeler", fields=["labeler", "state"]),
+            models.Index(name="assignment_by_labeler", fields=["labeler", "state"]),
         ]
 
 

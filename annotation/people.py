@@ -18,7 +18,7 @@ RESEARCHERS = MANAGERS | {Role.RESEARCHER}  # see the whole project, download it
 LABELERS = MANAGERS | {Role.LABELER, Role.REVIEWER}  # rate solutions
 _COLUMNS = [field.attname for field in Project._meta.concrete_fields]
 # Raw, since a labeler's every submit asks it.
-PROJECT_OF_SEAT = f"""
+PROJECT_OF_ASSIGNMENT = f"""
 SELECT {", ".join(f"p.{column}" for column in _COLUMNS)}
   FROM annotation_assignment s JOIN annotation_batch b ON b.id = s.batch_id JOIN annotation_project p ON p.id = b.project_id
   JOIN annotation_membership m ON m.project_id = p.id AND m.user_id = %(person)s AND m.role = ANY(%(roles)s::text[])
@@ -42,10 +42,10 @@ def has_role(person: "Person", project: Project, roles: Collection[str]) -> bool
     return person.is_authenticated and _memberships(person, roles).filter(project=project).exists()
 
 
-def project_of_seat(person: "Person", assignment_id: int) -> Project:
-    """Return the project of a seat the person may label in; else raise NotMember."""
+def project_of_assignment(person: "Person", assignment_id: int) -> Project:
+    """Return the project of an assignment the person may label in; else raise NotMember."""
     with connection.cursor() as cursor:
-        row = cursor.execute(PROJECT_OF_SEAT, {"person": person.pk, "assignment": assignment_id, "roles": [*LABELERS]}).fetchone()
+        row = cursor.execute(PROJECT_OF_ASSIGNMENT, {"person": person.pk, "assignment": assignment_id, "roles": [*LABELERS]}).fetchone()
     if row:
         return Project.from_db(connection.alias, _COLUMNS, row)
     raise NotMember("There is no such solution to label, or it is not open to you.")

@@ -228,7 +228,7 @@ def publish(project: "Project", *, tasks: int) -> list[Any]:
 
 
 def hand_out(project: "Project", people: list[Any], *, n: int) -> list[float]:
-    """Return the seconds of each of n hand-outs; each seat is done before the next is asked for."""
+    """Return the seconds of each of n hand-outs; each assignment is done before the next is asked for."""
     from annotation import queue
     from annotation.models import Assignment
 

@@ -32,8 +32,8 @@ SELECT m.export_uuid::text, a.created_at AT TIME ZONE 'UTC', a.finish_reason, a.
             ON l.position > 0 AND alt.solution_id = s.id AND alt.step_index = l.step_index AND alt.position = l.position
          WHERE l.annotation_id = a.id)::text
   FROM annotation_annotation a
-  JOIN annotation_assignment seat ON seat.id = a.assignment_id
-  JOIN annotation_task t ON t.id = seat.task_id JOIN annotation_batch b ON b.id = t.batch_id
+  JOIN annotation_assignment assignment ON assignment.id = a.assignment_id
+  JOIN annotation_task t ON t.id = assignment.task_id JOIN annotation_batch b ON b.id = t.batch_id
   JOIN annotation_project project ON project.id = b.project_id
   JOIN annotation_solution s ON s.id = a.solution_id JOIN annotation_problem p ON p.id = s.problem_id
   LEFT JOIN annotation_membership m ON m.project_id = p.project_id AND m.user_id = a.labeler_id

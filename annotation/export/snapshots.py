@@ -40,7 +40,7 @@ class LabeledSteps(NamedTuple):
 _TAKE = """
 WITH chosen AS MATERIALIZED (
     SELECT a.id FROM annotation_annotation a
-      JOIN annotation_assignment seat ON seat.id = a.assignment_id JOIN annotation_batch b ON b.id = seat.batch_id
+      JOIN annotation_assignment assignment ON assignment.id = a.assignment_id JOIN annotation_batch b ON b.id = assignment.batch_id
       JOIN annotation_solution s ON s.id = a.solution_id JOIN annotation_problem p ON p.id = s.problem_id
      WHERE p.project_id = %(project)s AND p.split = ANY(%(splits)s) AND a.finish_reason <> ALL(%(without)s) AND b.kind <> 'practice'
        AND NOT EXISTS (SELECT FROM annotation_annotation newer WHERE newer.supersedes_id = a.id)),
@@ -64,7 +64,7 @@ SELECT s.id, p.id, p.statement, s.steps::text,
          WHERE l.annotation_id = a.id AND (l.rating IS NOT NULL OR l.chosen))::text
   FROM annotation_snapshotitem i
   JOIN annotation_annotation a ON a.id = i.annotation_id
-  JOIN annotation_assignment seat ON seat.id = a.assignment_id JOIN annotation_batch b ON b.id = seat.batch_id
+  JOIN annotation_assignment assignment ON assignment.id = a.assignment_id JOIN annotation_batch b ON b.id = assignment.batch_id
   JOIN annotation_project project ON project.id = b.project_id
   JOIN annotation_solution s ON s.id = a.solution_id JOIN annotation_problem p ON p.id = s.problem_id
  WHERE i.snapshot_id = %s AND p.split = %s AND a.finish_reason <> %s

@@ -319,7 +319,7 @@ class _Staging:
         self._run(sql.INSERT_TASKS)
         self._run(sql.NAME_THE_UNNAMED)
         self._store_labelers()
-        self._run(sql.INSERT_SEATS)
+        self._run(sql.INSERT_ASSIGNMENTS)
         self._run(sql.WIDEN_OVERLAP)
         self.report.new_annotations = self._run(sql.INSERT_ANNOTATIONS)
         self._run(sql.GATHER_ALTERNATIVES)

@@ -190,7 +190,7 @@ UPDATE new_annotation n SET labeler_id = COALESCE(
     (SELECT u.id FROM auth_user u WHERE n.labeler IS NULL AND u.username = 'file-unnamed-' || n.unnamed))
 """
 
-INSERT_SEATS = """
+INSERT_ASSIGNMENTS = """
 INSERT INTO annotation_assignment (task_id, slot, batch_id, priority, state, labeler_id, token)
 SELECT sat.task_id, COALESCE((SELECT max(slot) + 1 FROM annotation_assignment a WHERE a.task_id = sat.task_id), 0)
                     + row_number() OVER (PARTITION BY sat.task_id ORDER BY sat.seq) - 1,
@@ -202,9 +202,9 @@ SELECT sat.task_id, COALESCE((SELECT max(slot) + 1 FROM annotation_assignment a 
 """
 
 WIDEN_OVERLAP = """
-UPDATE annotation_task t SET overlap = seats.count
-  FROM (SELECT task_id, count(*) FROM annotation_assignment WHERE task_id IN (SELECT task_id FROM new_annotation) GROUP BY 1) seats
- WHERE seats.task_id = t.id AND t.overlap <> seats.count
+UPDATE annotation_task t SET overlap = assignments.count
+  FROM (SELECT task_id, count(*) FROM annotation_assignment WHERE task_id IN (SELECT task_id FROM new_annotation) GROUP BY 1) assignments
+ WHERE assignments.task_id = t.id AND t.overlap <> assignments.count
 """
 
 # A second sitting of one person on one task is a revision, whose predecessor is in the same load or in the table.

@@ -55,10 +55,10 @@ def _ratings(annotation: Annotation, *, interactive: bool) -> list[Rating]:
     return ratings
 
 
-def seat_of(annotation_id: int, *, labeler: User) -> int:
-    """Return the seat of the labeler's own annotation, unless it is practice or answers a screening. Raises NothingToRevise."""
+def assignment_of(annotation_id: int, *, labeler: User) -> int:
+    """Return the assignment of the labeler's own annotation, unless it is practice or answers a screening. Raises NothingToRevise."""
     mine = Annotation.objects.filter(pk=annotation_id, labeler=labeler).exclude(assignment__batch__kind__in=FOR_NEWCOMERS)
-    seat = mine.values_list("assignment_id", flat=True).first()
-    if seat is None:
+    assignment = mine.values_list("assignment_id", flat=True).first()
+    if assignment is None:
         raise NothingToRevise("You have no such annotation.")
-    return seat
+    return assignment

@@ -1,5 +1,5 @@
-"""Stage: labels, the sittings. Reads the seat a labeler holds and what was shown to them; writes Draft, Annotation, StepLabel, the
-steps written by hand and the seat's end. A submit is idempotent and fenced, and work that comes too late is kept as a draft.
+"""Stage: labels, the sittings. Reads the assignment a labeler holds and what was shown to them; writes Draft, Annotation, StepLabel, the
+steps written by hand and the assignment's end. A submit is idempotent and fenced, and work that comes too late is kept as a draft.
 """
 
 import hashlib
@@ -27,8 +27,8 @@ from annotation.labels.rules import (
     walked,
     well_formed,
 )
-from annotation.labels.statements import ANNOTATION, KEEP_DRAFT, REVISE, SUBJECT_OF_ANNOTATION, SUBJECT_OF_SEAT, SUBMIT
-from annotation.models import Annotation, Assignment, Draft, Event, SeatState, StepAlternative, StepSource, Task
+from annotation.labels.statements import ANNOTATION, KEEP_DRAFT, REVISE, SUBJECT_OF_ANNOTATION, SUBJECT_OF_ASSIGNMENT, SUBMIT
+from annotation.models import Annotation, Assignment, AssignmentState, Draft, Event, StepAlternative, StepSource, Task
 from annotation.queue import Claim, LeaseLost, broken_rule, fence, lease_reserved, lost, one_statement
 
 SUBMISSION_ONCE = "annotation_annotation_submission_id_key"
@@ -46,7 +46,7 @@ class NothingToRevise(LookupError):
 def save_draft(assignment_id: int, *, labeler: User, token: int, revision: int, ratings: Sequence[Rating]) -> int:
     """Keep unfinished ratings and return the revision now stored; an older revision never overwrites a newer one.
 
-    Raises BadSubmission (malformed), LeaseLost (no longer this labeler's seat; `kept` tells whether the ratings are stored anyway).
+    Raises BadSubmission (malformed), LeaseLost (no longer this labeler's assignment; `kept` tells whether the ratings are stored anyway).
     """
     refuse_unless(type(revision) is int and 0 <= revision <= LARGEST, "bad_revision", "A draft's revision counts up from 0.")
     held, stored = _keep(assignment_id, labeler=labeler, token=token, revision=revision, ratings=well_formed(ratings, n_steps=MAX_STEPS))
@@ -70,13 +70,13 @@ def submit(
     total_ms: int,
     ahead: Claim | None = None,
 ) -> Annotation:
-    """Store the labels of one sitting and close the seat, all or nothing; the same submission again returns what it stored.
+    """Store the labels of one sitting and close the assignment, all or nothing; the same submission again returns what it stored.
 
-    ahead: the seat rendered ahead, which becomes the lease in the same transaction if it is still reserved. The time alone refuses
-    nothing: after a lapsed lease the work is good as long as nobody took the seat. Raises BadSubmission, SubmissionConflict (this
+    ahead: the assignment rendered ahead, which becomes the lease in the same transaction if it is still reserved. The time alone refuses
+    nothing: after a lapsed lease the work is good as long as nobody took the assignment. Raises BadSubmission, SubmissionConflict (this
     submission_id came with other content), LeaseLost (`kept`: the work is stored as a draft).
     """
-    if (subject := _subject(SUBJECT_OF_SEAT, assignment=assignment_id)) is None:
+    if (subject := _subject(SUBJECT_OF_ASSIGNMENT, assignment=assignment_id)) is None:
         raise LeaseLost
     work = _checked(subject, ratings, finish_reason=finish_reason, reason=reason, active_ms=active_ms, total_ms=total_ms)
     body_hash = _hash(assignment_id, labeler, work)
@@ -85,7 +85,7 @@ def submit(
         return _store(SUBMIT, subject, work, labeler=labeler, submission_id=submission_id, body_hash=body_hash, token=token, **reserved)
     except (LeaseLost, IntegrityError) as error:
         rule = broken_rule(error) if isinstance(error, IntegrityError) else None
-        if ahead and rule == "seat_one_lease":  # another tab took a lease this moment: the work counts, the reservation waits
+        if ahead and rule == "assignment_one_lease":  # another tab took a lease this moment: the work counts, the reservation waits
             return submit(
                 assignment_id,
                 labeler=labeler,
@@ -97,7 +97,7 @@ def submit(
                 active_ms=active_ms,
                 total_ms=total_ms,
             )
-        if isinstance(error, IntegrityError) and rule not in ("seat_labeler_once", SUBMISSION_ONCE):
+        if isinstance(error, IntegrityError) and rule not in ("assignment_labeler_once", SUBMISSION_ONCE):
             raise
         if stored := _stored(submission_id, body_hash=body_hash):  # a retry, or a double click
             return stored
@@ -106,27 +106,29 @@ def submit(
 
 
 def skip(assignment_id: int, *, labeler: User, token: int, reason: str, ahead: Claim | None = None) -> None:
-    """Close a seat unlabeled and open a fresh one at its task, so that the overlap stays whole. `ahead` as in submit.
+    """Close an assignment unlabeled and open a fresh one at its task, so that the overlap stays whole. `ahead` as in submit.
 
     Raises BadSubmission (a reason too long or unprintable), LeaseLost.
     """
     reason = clean_reason(reason, limit=LONGEST_SKIP_REASON)
     try:
         with transaction.atomic():
-            _close(assignment_id, labeler=labeler, token=token, state=SeatState.SKIPPED)
+            _close(assignment_id, labeler=labeler, token=token, state=AssignmentState.SKIPPED)
             if ahead:
                 lease_reserved(ahead, labeler=labeler, after=assignment_id)
-            seat = Assignment.objects.get(pk=assignment_id)
-            if seat.slot is not None:  # a seat made for this person alone leaves no gap
-                Task.objects.select_for_update(no_key=True).get(pk=seat.task_id)  # two skips of one task must not pick the same slot
-                last = Assignment.objects.filter(task=seat.task_id).aggregate(last=Max("slot"))["last"]
-                Assignment.objects.create(task_id=seat.task_id, slot=last + 1, batch_id=seat.batch_id, priority=seat.priority)
+            assignment = Assignment.objects.get(pk=assignment_id)
+            if assignment.slot is not None:  # an assignment made for this person alone leaves no gap
+                Task.objects.select_for_update(no_key=True).get(pk=assignment.task_id)  # two skips of one task must not pick the same slot
+                last = Assignment.objects.filter(task=assignment.task_id).aggregate(last=Max("slot"))["last"]
+                Assignment.objects.create(
+                    task_id=assignment.task_id, slot=last + 1, batch_id=assignment.batch_id, priority=assignment.priority
+                )
             Event.objects.create(actor=labeler, verb="skip", subject=f"assignment {assignment_id}: {reason}")
     except IntegrityError as error:
         rule = broken_rule(error)
-        if ahead and rule == "seat_one_lease":
+        if ahead and rule == "assignment_one_lease":
             return skip(assignment_id, labeler=labeler, token=token, reason=reason)
-        if rule != "seat_labeler_once":
+        if rule != "assignment_labeler_once":
             raise
         raise LeaseLost from error
 
@@ -199,8 +201,8 @@ def _hash(assignment_id: int, labeler: User, work: Work) -> bytes:
 
 
 def _close(assignment_id: int, *, labeler: User, token: int, state: str) -> None:
-    seats = Assignment.objects.filter(fence(assignment_id, labeler=labeler, token=token))
-    if seats.update(state=state, labeler=labeler, lapsed=None, lease_expires_at=None) != 1:
+    assignments = Assignment.objects.filter(fence(assignment_id, labeler=labeler, token=token))
+    if assignments.update(state=state, labeler=labeler, lapsed=None, lease_expires_at=None) != 1:
         raise lost(assignment_id, labeler=labeler)
 
 

@@ -6,22 +6,22 @@ from annotation.queue.statements import LEASE_RESERVED
 ANNOTATION = [field.attname for field in Annotation._meta.concrete_fields]
 
 # Stores a draft unless a newer one is there, and tells whether the claim still counts. Raw: the ORM's upsert knows no WHERE, and
-# reading first would race with the next save, which the browser sends without waiting. A token below the seat's is an
+# reading first would race with the next save, which the browser sends without waiting. A token below the assignment's is an
 # earlier claim: late work is kept too. Without a revision the draft follows whatever is stored.
 KEEP_DRAFT = """
-WITH seat AS (
+WITH assignment AS (
   SELECT s.id, s.token = %(token)s AND m.user_id = CASE s.state WHEN 'leased' THEN s.labeler_id WHEN 'open' THEN s.lapsed_id END AS held
     FROM annotation_assignment s JOIN annotation_batch b ON b.id = s.batch_id
     JOIN annotation_membership m ON m.project_id = b.project_id AND m.user_id = %(labeler)s
    WHERE s.id = %(assignment)s AND %(token)s BETWEEN 1 AND s.token AND NOT (s.state = 'done' AND s.labeler_id = m.user_id)),
 kept AS (
   INSERT INTO annotation_draft AS d (assignment_id, labeler_id, token, revision, ratings, saved_at)
-  SELECT seat.id, %(labeler)s, %(token)s, COALESCE(%(revision)s::int, 1), %(ratings)s::jsonb, now() FROM seat
+  SELECT assignment.id, %(labeler)s, %(token)s, COALESCE(%(revision)s::int, 1), %(ratings)s::jsonb, now() FROM assignment
       ON CONFLICT (assignment_id, labeler_id, token)
       DO UPDATE SET revision = COALESCE(%(revision)s::int, d.revision + 1), ratings = EXCLUDED.ratings, saved_at = now()
        WHERE %(revision)s::int IS NULL OR d.revision < %(revision)s::int
   RETURNING revision)
-SELECT COALESCE(seat.held, false), kept.revision FROM seat LEFT JOIN kept ON true
+SELECT COALESCE(assignment.held, false), kept.revision FROM assignment LEFT JOIN kept ON true
 """
 
 # What a sitting is about, and what its project asks for. The steps are counted where they lie: the text of a long solution need not
@@ -31,7 +31,7 @@ SELECT n.id, jsonb_array_length(n.steps), p.step_source, p.alternatives_after_er
   FROM annotation_assignment s JOIN annotation_task t ON t.id = s.task_id JOIN annotation_solution n ON n.id = t.solution_id
   JOIN annotation_batch b ON b.id = s.batch_id JOIN annotation_project p ON p.id = b.project_id
 """
-SUBJECT_OF_SEAT = _SUBJECT.format(more="s.id, 0") + " WHERE s.id = %(assignment)s"
+SUBJECT_OF_ASSIGNMENT = _SUBJECT.format(more="s.id, 0") + " WHERE s.id = %(assignment)s"
 SUBJECT_OF_ANNOTATION = _SUBJECT.format(more="s.id, a.revision") + (
     "  JOIN annotation_annotation a ON a.assignment_id = s.id WHERE a.id = %(annotation)s AND a.labeler_id = %(labeler)s"
 )
@@ -52,7 +52,7 @@ labels AS (
 SELECT * FROM stored
 """
 
-# Ends the seat if this claim still counts (the condition of queue.fence), stores the labels, drops the drafts and turns what was
+# Ends the assignment if this claim still counts (the condition of queue.fence), stores the labels, drops the drafts and turns what was
 # rendered ahead into the lease. All of it hangs on `ended`: without that row nothing is written and nothing comes back.
 SUBMIT = f"""
 WITH ended AS (

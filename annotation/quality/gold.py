@@ -51,11 +51,11 @@ def progress_of(labeler_id: int, *, project_id: int, kind: str) -> Progress:
     A question that was withdrawn counts for nobody, whoever answered it before.
     """
     tasks = Task.objects.filter(batch__project=project_id, batch__kind=kind, solution__withdrawn_at=None)
-    seats = Assignment.objects.filter(task__in=tasks, labeler=labeler_id, state__in=["done", "skipped"])
+    assignments = Assignment.objects.filter(task__in=tasks, labeler=labeler_id, state__in=["done", "skipped"])
     answers = newest(labeler=labeler_id, assignment__task__in=tasks)
     return Progress(
         asked=tasks.count(),
-        ended=seats.aggregate(count=Count("task", distinct=True))["count"],
+        ended=assignments.aggregate(count=Count("task", distinct=True))["count"],
         within=sum(is_within_gold(*verdict) for verdict in answers.values_list("finish_reason", "first_mistake", GOLD)),
     )
 

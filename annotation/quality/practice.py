@@ -52,11 +52,11 @@ def open_practice(project: Project, *, by: str, size: int | None = None, seed: i
 
 def feedback_on(annotation: Annotation) -> Feedback | None:
     """Return what to tell a newcomer about an answer they just gave; None: it was no practice, which takes one query to know."""
-    seats = Assignment.objects.filter(pk=annotation.assignment_id, batch__kind=BatchKind.PRACTICE)
-    seat = seats.select_related("batch", "task__solution__problem").first()
-    if seat is None:
+    assignments = Assignment.objects.filter(pk=annotation.assignment_id, batch__kind=BatchKind.PRACTICE)
+    assignment = assignments.select_related("batch", "task__solution__problem").first()
+    if assignment is None:
         return None
-    solution = seat.task.solution
+    solution = assignment.task.solution
     gold = GoldAnswer.objects.filter(pk=solution.pk).first() or GoldAnswer(solution=solution)
     acceptable = sorted(gold.acceptable_first_errors)
     ratings = dict(StepLabel.objects.filter(annotation=annotation, position=0).values_list("step_index", "rating"))
@@ -67,5 +67,5 @@ def feedback_on(annotation: Annotation) -> Feedback | None:
         first_mistake=min((step for step, rating in ratings.items() if rating == -1), default=None),
         acceptable=acceptable,
         note=gold.note,
-        progress=progress_of(annotation.labeler_id, project_id=seat.batch.project_id, kind=BatchKind.PRACTICE),
+        progress=progress_of(annotation.labeler_id, project_id=assignment.batch.project_id, kind=BatchKind.PRACTICE),
     )

@@ -8,7 +8,7 @@ from django.db.models import Count, Exists, F, OuterRef, Q, Sum
 from django.utils import timezone
 
 from annotation import people
-from annotation.models import Annotation, Assignment, BatchKind, BatchState, Membership, Project, SeatState, Task, TaskKind
+from annotation.models import Annotation, Assignment, AssignmentState, BatchKind, BatchState, Membership, Project, Task, TaskKind
 from annotation.quality.gold import GOLD, is_within_gold, newest
 from annotation.quality.messages import WRITERS
 
@@ -110,7 +110,7 @@ def projects_of(person: "Person") -> list[ProjectOfPerson]:
     projects = [membership.project_id for membership in memberships]
     records, gold, waiting = _records(person, projects), gold_records(person, projects), _waiting(person, projects)
     first = _before_work(person, [one.project_id for one in memberships if one.qualified_at is None])
-    in_hand = set(Assignment.objects.filter(labeler=person.pk, state=SeatState.LEASED).values_list("batch__project", flat=True))
+    in_hand = set(Assignment.objects.filter(labeler=person.pk, state=AssignmentState.LEASED).values_list("batch__project", flat=True))
     cards = [
         ProjectOfPerson(
             project=membership.project,
@@ -164,17 +164,17 @@ def _records(labeler: "Person", projects: list[int]) -> dict[int, LabelerRecord]
 
 
 def _waiting(person: "Person", projects: list[int]) -> dict[int, int]:
-    """Count the open solutions of selected batches by project, but for those this person has or had a seat at."""
+    """Count the open solutions of selected batches by project, but for those this person has or had an assignment at."""
     had = Assignment.objects.filter(task=OuterRef("task"), labeler=person.pk)
-    seats = Assignment.objects.filter(
+    assignments = Assignment.objects.filter(
         ~Exists(had),
-        state=SeatState.OPEN,
+        state=AssignmentState.OPEN,
         slot__isnull=False,
         batch__project__in=projects,
         batch__kind=BatchKind.SELECTED,
         batch__state=BatchState.OPEN,
     )
-    return dict(seats.values_list("batch__project").annotate(count=Count("task", distinct=True)).order_by())
+    return dict(assignments.values_list("batch__project").annotate(count=Count("task", distinct=True)).order_by())
 
 
 def _before_work(person: "Person", projects: list[int]) -> dict[tuple[int, str], int]:

@@ -1,4 +1,4 @@
-"""Stage: queue. Solutions are published as batches of tasks (batches.py), whose seats are handed out one by one (leases.py)."""
+"""Stage: queue. Solutions are published as batches of tasks (batches.py), whose assignments are handed out one by one (leases.py)."""
 
 from annotation.queue.batches import FOR_NEWCOMERS, MAX_BATCH, BadBatch, Chosen, close_batch, counts, has_batch, open_batch, withdraw
 from annotation.queue.leases import (

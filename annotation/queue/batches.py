@@ -1,4 +1,4 @@
-"""Stage: queue, publishing. Reads the solutions chosen; writes Batch, Task and the seats that wait for somebody."""
+"""Stage: queue, publishing. Reads the solutions chosen; writes Batch, Task and the assignments that wait for somebody."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,9 +8,9 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models import Count, Max, Min, Q, QuerySet
 from django.db.models.functions import Coalesce, Now
 
-from annotation.models import Assignment, Batch, BatchKind, BatchState, Event, Project, SeatState, Solution, Split, Task, TaskKind
+from annotation.models import Assignment, AssignmentState, Batch, BatchKind, BatchState, Event, Project, Solution, Split, Task, TaskKind
 from annotation.queue.leases import broken_rule, let_go
-from annotation.queue.statements import MAKE_SEATS
+from annotation.queue.statements import MAKE_ASSIGNMENTS
 
 MAX_BATCH = 10_000  # tasks; the hand-out stays an index scan over what is open
 FOR_NEWCOMERS = frozenset({BatchKind.PRACTICE, BatchKind.SCREENING})
@@ -22,7 +22,7 @@ class BadBatch(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """One solution to publish. Gold ones get no seats in advance: each labeler's is made at a gold turn."""
+    """One solution to publish. Gold ones get no assignments in advance: each labeler's is made at a gold turn."""
 
     solution_id: int
     priority: int = 0
@@ -39,9 +39,9 @@ def open_batch(
     overlap: int | None = None,
     state: str = BatchState.OPEN,
 ) -> Batch:
-    """Publish solutions as the tasks and seats of a new batch, all or none.
+    """Publish solutions as the tasks and assignments of a new batch, all or none.
 
-    generation: the next one (screening: -1); overlap: the project's. Practice and screening have no seats in advance, since every
+    generation: the next one (screening: -1); overlap: the project's. Practice and screening have no assignments in advance, since every
     newcomer goes through the whole of them. Raises BadBatch: nothing or more than 10,000 chosen, a solution twice, of another
     project, of the test split, withdrawn, or queued before.
     """
@@ -59,13 +59,13 @@ def open_batch(
                 newest = Batch.objects.filter(project=project, kind=kind).aggregate(newest=Max("generation"))["newest"]
                 generation = -1 if kind == BatchKind.SCREENING else 0 if newest is None else newest + 1
             batch = Batch.objects.create(project=project, generation=generation, kind=kind, state=state)
-            seats = project.overlap if overlap is None else overlap
+            people = project.overlap if overlap is None else overlap
             Task.objects.bulk_create(
-                Task(batch=batch, overlap=seats, **{name: getattr(one, name) for name in Chosen.__slots__}) for one in rows
+                Task(batch=batch, overlap=people, **{name: getattr(one, name) for name in Chosen.__slots__}) for one in rows
             )
             if kind not in FOR_NEWCOMERS:
                 with connection.cursor() as cursor:
-                    cursor.execute(MAKE_SEATS, {"batch": batch.pk})
+                    cursor.execute(MAKE_ASSIGNMENTS, {"batch": batch.pk})
     except IntegrityError as error:
         match broken_rule(error):
             case "task_once_per_batch":
@@ -73,7 +73,7 @@ def open_batch(
             case "batch_generation_once":
                 reason = f"A {kind} batch of generation {generation} exists already. Name another generation, or none for the next one."
             case "task_overlap_positive":
-                reason = f"An overlap of {overlap} gives nobody a seat. Use 1 or more."
+                reason = f"An overlap of {overlap} gives nobody an assignment. Use 1 or more."
             case _:
                 raise
         raise BadBatch(reason) from error
@@ -117,7 +117,7 @@ def close_batch(batch: Batch) -> None:
     with transaction.atomic():
         if going.update(state=BatchState.CLOSED, closed_at=Now()) != 1:
             raise BadBatch(f"The {batch} is closed already.")
-        let_go(Assignment.objects.filter(batch=batch, state=SeatState.RESERVED))
+        let_go(Assignment.objects.filter(batch=batch, state=AssignmentState.RESERVED))
 
 
 def withdraw(solutions: QuerySet[Solution], *, actor: User) -> int:
@@ -128,8 +128,10 @@ def withdraw(solutions: QuerySet[Solution], *, actor: User) -> int:
     with transaction.atomic():
         ids = list(solutions.filter(withdrawn_at=None).select_for_update(of=["self"]).order_by("pk").values_list("pk", flat=True))
         Solution.objects.filter(pk__in=ids).update(withdrawn_at=Now())
-        untaken = Assignment.objects.filter(task__solution__in=ids, state__in=[SeatState.OPEN, SeatState.RESERVED, SeatState.LEASED])
-        untaken.update(state=SeatState.CLOSED, lapsed=Coalesce("labeler", "lapsed"), labeler=None, lease_expires_at=None)
+        untaken = Assignment.objects.filter(
+            task__solution__in=ids, state__in=[AssignmentState.OPEN, AssignmentState.RESERVED, AssignmentState.LEASED]
+        )
+        untaken.update(state=AssignmentState.CLOSED, lapsed=Coalesce("labeler", "lapsed"), labeler=None, lease_expires_at=None)
         Event.objects.bulk_create(Event(actor=actor, verb="withdraw", subject=f"solution {key}") for key in ids)
     return len(ids)
 
@@ -140,11 +142,11 @@ def has_batch(project: Project) -> bool:
 
 
 def counts(project: Project) -> dict[str, int]:
-    """Count the seats of a project's selected batches: open (in open batches), leased, done, skipped; and its open batches.
+    """Count the assignments of a project's selected batches: open (in open batches), leased, done, skipped; and its open batches.
 
-    Seats rendered ahead count as leased; gold seats, made on demand, count once they are taken.
+    Assignments rendered ahead count as leased; gold assignments, made on demand, count once they are taken.
     """
-    state = {name: Q(state=name) for name in SeatState.values}
+    state = {name: Q(state=name) for name in AssignmentState.values}
     counted = Assignment.objects.filter(batch__project=project, batch__kind=BatchKind.SELECTED).aggregate(
         open=Count("pk", filter=state["open"] & Q(batch__state=BatchState.OPEN, slot__isnull=False)),
         leased=Count("pk", filter=state["leased"] | state["reserved"]),

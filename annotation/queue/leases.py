@@ -1,7 +1,7 @@
 """Stage: queue, handing out. Who labels what next, and whose work still counts.
 
-Reads Membership, Batch and Project policy; writes Assignment. An assignment is one seat of a task, and a lease is a seat somebody
-holds for now. Only the database's clock is asked, and time alone decides nothing but when a seat may be offered again: whether
+Reads Membership, Batch and Project policy; writes Assignment: one place at a task. A lease is an assignment that somebody
+holds for now. Only the database's clock is asked, and time alone decides nothing but when an assignment may be offered again: whether
 work is accepted is decided by the token, which every claim raises.
 """
 
@@ -17,14 +17,14 @@ from django.db.models import DurationField, F, Func, Q, QuerySet, Subquery
 from django.db.models.functions import Now
 from django.utils.crypto import salted_hmac
 
-from annotation.models import Assignment, BatchKind, Project, SeatState
+from annotation.models import Assignment, AssignmentState, BatchKind, Project
 from annotation.queue.statements import (
+    ASSIGNMENT_ON_DEMAND,
     LEASE_RESERVED,
-    NEXT_SEAT,
-    NEXT_SEAT_WAITING,
+    NEXT_ASSIGNMENT,
+    NEXT_ASSIGNMENT_WAITING,
     RENEW,
     RENEW_RESERVED,
-    SEAT_ON_DEMAND,
     STANDING,
 )
 
@@ -40,7 +40,7 @@ class NotQualified(Exception):
 
 
 class LeaseLost(Exception):
-    """The seat is no longer this labeler's. `kept`: the work was stored as a draft."""
+    """The assignment is no longer this labeler's. `kept`: the work was stored as a draft."""
 
     code = "lease_lost"
 
@@ -58,18 +58,18 @@ class Withdrawn(LeaseLost):
 
 
 def lost(assignment_id: int, *, labeler: User, kept: bool = False) -> LeaseLost:
-    """Return the error that says why this seat is not the labeler's any more."""
+    """Return the error that says why this assignment is not the labeler's any more."""
     match Assignment.objects.filter(pk=assignment_id).values_list("state", "labeler").first():
-        case SeatState.CLOSED, _:
+        case AssignmentState.CLOSED, _:
             return Withdrawn("This solution was withdrawn from labeling: its problem or its text is not fit for it.", kept=kept)
-        case SeatState.DONE | SeatState.SKIPPED, labeler.pk:
+        case AssignmentState.DONE | AssignmentState.SKIPPED, labeler.pk:
             return LeaseLost("You have submitted this solution already, in another window.", kept=kept)
     return LeaseLost(kept=kept)
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """One seat as the browser names it."""
+    """One assignment as the browser names it."""
 
     assignment_id: int
     token: int
@@ -77,7 +77,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """What one labeler has before them. `draft`: their newest one of this seat, {"revision", "ratings"}."""
+    """What one labeler has before them. `draft`: their newest one of this assignment, {"revision", "ratings"}."""
 
     assignment_id: int
     token: int
@@ -108,7 +108,7 @@ class Standing:
     reserved: int | None
     leases_elsewhere: bool | None
     reserves_elsewhere: bool | None
-    batches: list[int]  # open ones with an open seat, oldest generation first
+    batches: list[int]  # open ones with an open assignment, oldest generation first
     turns: int | None
 
     @property
@@ -127,7 +127,9 @@ def broken_rule(error: IntegrityError) -> str | None:
 
 def fence(assignment_id: int, *, labeler: User, token: int) -> Q:
     """Return the condition under which this claim still counts: leased, or lapsed and not yet taken by anybody."""
-    return Q(pk=assignment_id, token=token) & (Q(state=SeatState.LEASED, labeler=labeler) | Q(state=SeatState.OPEN, lapsed=labeler))
+    return Q(pk=assignment_id, token=token) & (
+        Q(state=AssignmentState.LEASED, labeler=labeler) | Q(state=AssignmentState.OPEN, lapsed=labeler)
+    )
 
 
 def one_statement() -> AbstractContextManager[object]:
@@ -136,7 +138,7 @@ def one_statement() -> AbstractContextManager[object]:
 
 
 def lease_next(labeler: User, *, project: Project) -> Lease:
-    """Return the labeler's lease: the one they hold, else their reserved seat, else the next free seat.
+    """Return the labeler's lease: the one they hold, else their reserved assignment, else the next free assignment.
 
     Asking again, in a second tab too, returns the same lease, renewed. A lease in another project is let go first, its
     draft kept. Raises NotQualified (stranger, suspended, deactivated, screening not passed), NothingToLabel.
@@ -147,7 +149,7 @@ def lease_next(labeler: User, *, project: Project) -> Lease:
             with one_statement():
                 lease = _take(labeler, project=project, standing=standing)
         except IntegrityError as error:
-            if broken_rule(error) not in ("seat_one_lease", "seat_labeler_once"):
+            if broken_rule(error) not in ("assignment_one_lease", "assignment_labeler_once"):
                 raise
             continue  # another tab of this labeler was quicker: look again and return what it took
         if lease:
@@ -161,7 +163,7 @@ def lease_next(labeler: User, *, project: Project) -> Lease:
 
 
 def reserve_next(labeler: User, *, project: Project) -> Lease | None:
-    """Reserve the seat that comes after the one this labeler holds, to be rendered ahead; None when there is none, or nothing in hand.
+    """Reserve the assignment after the one this labeler holds, to be rendered ahead; None if there is none, or nothing in hand.
 
     Asking again returns the same reservation, renewed; one in another project is let go. It is chosen as `lease_next` will choose,
     gold turns and screening included. Raises NotQualified.
@@ -170,7 +172,7 @@ def reserve_next(labeler: User, *, project: Project) -> Lease | None:
 
 
 def go_on(claim: Claim, *, labeler: User, project: Project) -> tuple[datetime, Lease | None] | None:
-    """Return the end of the lease that a submit made of this reservation, and the seat reserved behind it.
+    """Return the end of the lease that a submit made of this reservation, and the assignment reserved behind it.
 
     None: the claim is not the lease, or its labeler gets no more; `lease_next` says what is.
     """
@@ -184,7 +186,7 @@ def go_on(claim: Claim, *, labeler: User, project: Project) -> tuple[datetime, L
 
 
 def lease_reserved(claim: Claim, *, labeler: User, after: int) -> bool:
-    """Turn a reservation into the lease, in the transaction of the caller, who ended the seat `after` in it.
+    """Turn a reservation into the lease, in the transaction of the caller, who ended the assignment `after` in it.
 
     False: it is no longer theirs, or they hold another lease.
     """
@@ -194,8 +196,8 @@ def lease_reserved(claim: Claim, *, labeler: User, after: int) -> bool:
 
 
 def release_reserved(assignment_id: int, *, labeler: User, token: int) -> bool:
-    """Give back a seat rendered ahead and not used; one that has become the lease meanwhile stays."""
-    return let_go(Assignment.objects.filter(pk=assignment_id, labeler=labeler, token=token, state=SeatState.RESERVED)) == 1
+    """Give back an assignment rendered ahead and not used; one that has become the lease meanwhile stays."""
+    return let_go(Assignment.objects.filter(pk=assignment_id, labeler=labeler, token=token, state=AssignmentState.RESERVED)) == 1
 
 
 def _standing(labeler: User, *, project: Project) -> Standing:
@@ -212,11 +214,11 @@ def _standing(labeler: User, *, project: Project) -> Standing:
 
 def _take(labeler: User, *, project: Project, standing: Standing) -> Lease | None:
     if standing.leases_elsewhere:
-        _leave(labeler, project=project, state=SeatState.LEASED)
+        _leave(labeler, project=project, state=AssignmentState.LEASED)
     mine = {"assignment": standing.held, "labeler": labeler.pk, "minutes": project.lease_minutes}
     if standing.held and (row := _first(RENEW, **mine)):
         return _lease(row, project=project)
-    return _claim(labeler, project=project, standing=standing, state=SeatState.LEASED, turn=standing.turns)
+    return _claim(labeler, project=project, standing=standing, state=AssignmentState.LEASED, turn=standing.turns)
 
 
 def _reserve(labeler: User, *, project: Project, standing: Standing) -> Lease | None:
@@ -225,7 +227,7 @@ def _reserve(labeler: User, *, project: Project, standing: Standing) -> Lease | 
             with one_statement():
                 return _take_ahead(labeler, project=project, standing=standing)
         except IntegrityError as error:
-            if broken_rule(error) not in ("seat_one_reserved", "seat_labeler_once"):
+            if broken_rule(error) not in ("assignment_one_reserved", "assignment_labeler_once"):
                 raise  # else another tab of this labeler was quicker
         standing = _standing(labeler, project=project)
     return None
@@ -236,13 +238,13 @@ def _take_ahead(labeler: User, *, project: Project, standing: Standing) -> Lease
     if hand is None or standing.is_practicing:  # a practice submit is answered with feedback, not with the next solution
         return None
     if standing.reserves_elsewhere:
-        _leave(labeler, project=project, state=SeatState.RESERVED)
+        _leave(labeler, project=project, state=AssignmentState.RESERVED)
     mine = {"assignment": standing.reserved, "hand": hand, "labeler": labeler.pk, "minutes": project.lease_minutes}
     if standing.reserved and (row := _first(RENEW_RESERVED, **mine)):
         return _lease(row, project=project)
     # The turn in hand is not taken yet, so the one rendered ahead is the turn after it.
     turn = None if standing.turns is None else standing.turns + 1
-    return _claim(labeler, project=project, standing=standing, state=SeatState.RESERVED, turn=turn, hand=hand)
+    return _claim(labeler, project=project, standing=standing, state=AssignmentState.RESERVED, turn=turn, hand=hand)
 
 
 def _claim(labeler: User, *, project: Project, standing: Standing, state: str, turn: int | None, hand: int | None = None) -> Lease | None:
@@ -252,14 +254,14 @@ def _claim(labeler: User, *, project: Project, standing: Standing, state: str, t
         row = _first(statement, **claim, **more)
         return row and _lease(row, project=project)
 
-    if standing.has_practice and (practice := first_of(SEAT_ON_DEMAND, project=project.pk, kind=str(BatchKind.PRACTICE))):
+    if standing.has_practice and (practice := first_of(ASSIGNMENT_ON_DEMAND, project=project.pk, kind=str(BatchKind.PRACTICE))):
         return practice
     if standing.is_screened:
-        return first_of(SEAT_ON_DEMAND, project=project.pk, kind=str(BatchKind.SCREENING))
+        return first_of(ASSIGNMENT_ON_DEMAND, project=project.pk, kind=str(BatchKind.SCREENING))
     is_gold = is_gold_turn(labeler, project=project, turn=turn)
-    if is_gold and (gold := first_of(SEAT_ON_DEMAND, project=project.pk, kind=str(BatchKind.SELECTED))):
+    if is_gold and (gold := first_of(ASSIGNMENT_ON_DEMAND, project=project.pk, kind=str(BatchKind.SELECTED))):
         return gold
-    tries = ((statement, batch) for statement in (NEXT_SEAT, NEXT_SEAT_WAITING) for batch in standing.batches)
+    tries = ((statement, batch) for statement in (NEXT_ASSIGNMENT, NEXT_ASSIGNMENT_WAITING) for batch in standing.batches)
     return next((lease for statement, batch in tries if (lease := first_of(statement, batch=batch))), None)
 
 
@@ -294,7 +296,7 @@ def is_gold_turn(labeler: User, *, project: Project, turn: int | None) -> bool:
 
 
 def _leased(assignment_id: int | None, *, labeler: User) -> QuerySet[Assignment]:
-    return Assignment.objects.filter(pk=assignment_id, labeler=labeler, state=SeatState.LEASED)
+    return Assignment.objects.filter(pk=assignment_id, labeler=labeler, state=AssignmentState.LEASED)
 
 
 def _minutes(count: Subquery) -> Func:
@@ -304,32 +306,33 @@ def _minutes(count: Subquery) -> Func:
 def extend_lease(assignment_id: int, *, labeler: User, token: int) -> datetime:
     """Renew a lease, and what is reserved behind it, and return its new end. Raises LeaseLost.
 
-    A lease that lapsed comes back as long as nobody took the seat.
+    A lease that lapsed comes back as long as nobody took the assignment.
     """
-    seats = Assignment.objects.filter(fence(assignment_id, labeler=labeler, token=token))
+    assignments = Assignment.objects.filter(fence(assignment_id, labeler=labeler, token=token))
     minutes = Subquery(Project.objects.filter(batch__assignment=assignment_id).values("lease_minutes")[:1])
     try:
         with transaction.atomic():
-            if seats.update(state=SeatState.LEASED, labeler=labeler, lapsed=None, lease_expires_at=Now() + _minutes(minutes)) != 1:
+            end = Now() + _minutes(minutes)
+            if assignments.update(state=AssignmentState.LEASED, labeler=labeler, lapsed=None, lease_expires_at=end) != 1:
                 raise lost(assignment_id, labeler=labeler)
-            Assignment.objects.filter(labeler=labeler, state=SeatState.RESERVED).update(lease_expires_at=Now() + _minutes(minutes))
+            Assignment.objects.filter(labeler=labeler, state=AssignmentState.RESERVED).update(lease_expires_at=end)
             return Assignment.objects.values_list("lease_expires_at", flat=True).get(pk=assignment_id)
     except IntegrityError as error:
-        if broken_rule(error) in ("seat_one_lease", "seat_labeler_once"):  # they went on to another seat meanwhile
+        if broken_rule(error) in ("assignment_one_lease", "assignment_labeler_once"):  # they went on to another assignment meanwhile
             raise LeaseLost from error
         raise
 
 
 def release(assignment_id: int, *, labeler: User, token: int) -> None:
-    """Give a seat back, for somebody else or for later. Raises LeaseLost."""
+    """Give an assignment back, for somebody else or for later. Raises LeaseLost."""
     if let_go(_leased(assignment_id, labeler=labeler).filter(token=token)) != 1:
         raise LeaseLost
 
 
 def release_expired() -> int:
-    """Offer again every seat whose lease or reservation is past its end; return how many. Safe to run at any time, twice too."""
-    expired = Assignment.objects.filter(state__in=[SeatState.LEASED, SeatState.RESERVED], lease_expires_at__lt=Now())
-    with transaction.atomic():  # SKIP LOCKED: a seat that is being submitted this moment is left alone, and sweepers cannot deadlock
+    """Offer again every assignment whose lease or reservation is past its end; return how many. Safe to run at any time, twice too."""
+    expired = Assignment.objects.filter(state__in=[AssignmentState.LEASED, AssignmentState.RESERVED], lease_expires_at__lt=Now())
+    with transaction.atomic():  # SKIP LOCKED: an assignment that is being submitted this moment is left alone, and sweepers cannot deadlock
         return let_go(expired.filter(pk__in=expired.select_for_update(skip_locked=True).values("pk")))
 
 
@@ -337,6 +340,6 @@ def _leave(labeler: User, *, project: Project, state: str) -> None:
     let_go(Assignment.objects.filter(labeler=labeler, state=state).exclude(batch__project=project))
 
 
-def let_go(seats: QuerySet[Assignment]) -> int:
-    # `lapsed` remembers the last holder: with the same token, their late work is good until somebody takes the seat.
-    return seats.update(state=SeatState.OPEN, lapsed=F("labeler"), labeler=None, leased_at=None, lease_expires_at=None)
+def let_go(assignments: QuerySet[Assignment]) -> int:
+    # `lapsed` remembers the last holder: with the same token, their late work is good until somebody takes the assignment.
+    return assignments.update(state=AssignmentState.OPEN, lapsed=F("labeler"), labeler=None, leased_at=None, lease_expires_at=None)

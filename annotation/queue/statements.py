@@ -2,9 +2,9 @@
 a transaction of its own, so that none needs a BEGIN and a COMMIT around it, and the server plans it once per connection.
 """
 
-# Where a labeler stands: one row, or none for a stranger. At most one lease and one reservation: seat_one_lease, seat_one_reserved.
-# An open seat is searched by the order in which seats are handed out: one index probe per batch. EXISTS would read every seat there is,
-# or all that are done before it comes to an open one.
+# Where a labeler stands: one row, or none for a stranger. There is at most one lease (assignment_one_lease) and one reservation
+# (assignment_one_reserved). An open assignment is searched in the order in which assignments are handed out: one index probe per
+# batch. EXISTS would read every assignment, or all that are done before the first open one.
 STANDING = """
 SELECT u.is_active, m.suspended_at IS NOT NULL, m.qualified_at IS NOT NULL,
        EXISTS (SELECT 1 FROM annotation_batch b WHERE b.project_id = m.project_id AND b.kind = 'screening' AND b.state <> 'draft'),
@@ -31,7 +31,7 @@ SELECT u.is_active, m.suspended_at IS NOT NULL, m.qualified_at IS NOT NULL,
  WHERE m.project_id = %(project)s AND m.user_id = %(labeler)s
 """
 
-# What the labeler sees: the seat `s` with its texts and their newest draft of it. A hidden answer is not read at all, so that no
+# What the labeler sees: the assignment `s` with its texts and their newest draft of it. A hidden answer is not read at all, so that no
 # later mistake can show it.
 _LEASE = """s.id, s.token, s.lease_expires_at, n.id, p.statement, CASE WHEN r.show_reference_answer THEN p.answer END, n.steps,
        d.revision, d.ratings, b.generation, b.kind"""
@@ -42,18 +42,18 @@ _TEXTS = """
   LEFT JOIN LATERAL (SELECT revision, ratings FROM annotation_draft
                       WHERE assignment_id = s.id AND labeler_id = %(labeler)s ORDER BY saved_at DESC, id DESC LIMIT 1) d ON true"""
 
-# What a reservation stands behind. The lock takes turns with a submit of the seat in hand: else that one, not seeing the
+# What a reservation stands behind. The lock takes turns with a submit of the assignment in hand: else that one, not seeing the
 # reservation, would lease a solution further on. It is asked before anything is chosen; NULL: nothing need be in hand.
 _IN_HAND = """hand AS MATERIALIZED (
   SELECT id FROM annotation_assignment WHERE id = %(hand)s::bigint AND labeler_id = %(labeler)s AND state = 'leased' FOR NO KEY UPDATE)"""
 _IS_IN_HAND = "(%(hand)s::bigint IS NULL OR EXISTS (SELECT 1 FROM hand))"
 
-# Hands out one seat. MATERIALIZED: the choice runs once and locks one row, where `IN (SELECT .. LIMIT 1 .. SKIP LOCKED)` may
+# Hands out one assignment. MATERIALIZED: the choice runs once and locks one row, where `IN (SELECT .. LIMIT 1 .. SKIP LOCKED)` may
 # run again and claim several. SKIP LOCKED: labelers never wait for each other. OFFSET 0 keeps the NOT EXISTS one index probe
-# per row: without it, statistics older than the labeler's own work turn it into a sequential scan of all seats, hundreds of
-# times slower (a test EXPLAINs this). A seat without a slot was made for one person and is never handed to another. Who takes up
+# per row: without it, statistics older than the labeler's own work turn it into a sequential scan of all assignments, hundreds of
+# times slower (a test EXPLAINs this). An assignment without a slot was made for one person and is never handed to another. Who takes up
 # again what they let go keeps their token: nobody was there in between, and another tab of theirs may still show it.
-NEXT_SEAT = f"""
+NEXT_ASSIGNMENT = f"""
 WITH {_IN_HAND},
 next AS MATERIALIZED (
   SELECT s.id FROM annotation_assignment s
@@ -70,16 +70,16 @@ taken AS (
 SELECT {_LEASE} FROM taken s {_TEXTS}
 """
 # Asked only when the first finds nothing: what it skipped may be given back, by a second tab whose claim the rules undo.
-NEXT_SEAT_WAITING = NEXT_SEAT.replace(" SKIP LOCKED", "")
+NEXT_ASSIGNMENT_WAITING = NEXT_ASSIGNMENT.replace(" SKIP LOCKED", "")
 
-# Gives a labeler a seat of their own (slot NULL) at a gold, practice or screening task whose solution they never had in any
-# batch; one they let go before is taken up again, its drafts with it. Two tabs at once meet in seat_one_lease.
-SEAT_ON_DEMAND = f"""
+# Gives a labeler an assignment of their own (slot NULL) at a gold, practice or screening task whose solution they never had in any
+# batch; one they let go before is taken up again, its drafts with it. Two tabs at once meet in assignment_one_lease.
+ASSIGNMENT_ON_DEMAND = f"""
 WITH {_IN_HAND},
 next AS MATERIALIZED (
   SELECT t.id, t.batch_id, t.priority,
          (SELECT s.id FROM annotation_assignment s
-           WHERE s.task_id = t.id AND s.slot IS NULL AND s.state = 'open' AND s.lapsed_id = %(labeler)s LIMIT 1) AS seat
+           WHERE s.task_id = t.id AND s.slot IS NULL AND s.state = 'open' AND s.lapsed_id = %(labeler)s LIMIT 1) AS assignment
     FROM annotation_task t JOIN annotation_batch b ON b.id = t.batch_id
    WHERE {_IS_IN_HAND}
      AND b.project_id = %(project)s AND b.state = 'open' AND b.kind = %(kind)s::text AND (t.kind = 'gold' OR b.kind <> 'selected')
@@ -91,17 +91,17 @@ again AS (
   UPDATE annotation_assignment s
      SET state = %(state)s::text, labeler_id = %(labeler)s, lapsed_id = NULL,
          leased_at = CASE %(state)s::text WHEN 'leased' THEN now() END, lease_expires_at = now() + make_interval(mins => %(minutes)s)
-    FROM next WHERE s.id = next.seat AND s.state = 'open' RETURNING s.*),
+    FROM next WHERE s.id = next.assignment AND s.state = 'open' RETURNING s.*),
 fresh AS (
   INSERT INTO annotation_assignment (task_id, slot, batch_id, priority, state, labeler_id, token, leased_at, lease_expires_at)
   SELECT id, NULL, batch_id, priority, %(state)s::text, %(labeler)s, 1,
          CASE %(state)s::text WHEN 'leased' THEN now() END, now() + make_interval(mins => %(minutes)s)
-    FROM next WHERE seat IS NULL RETURNING *),
+    FROM next WHERE assignment IS NULL RETURNING *),
 taken AS (SELECT * FROM again UNION ALL SELECT * FROM fresh)
 SELECT {_LEASE} FROM taken s {_TEXTS}
 """
 
-# Takes up again what this labeler holds already: a lease stays one, a reservation becomes one, or stays one behind the seat in hand.
+# Takes up again what this labeler holds already: a lease stays one, a reservation becomes one, or stays one behind the assignment in hand.
 RENEW = f"""
 WITH taken AS (
   UPDATE annotation_assignment
@@ -117,8 +117,8 @@ taken AS (
 SELECT {_LEASE} FROM taken s {_TEXTS}
 """
 
-# Turns what a page rendered ahead into the lease, in the transaction that ends the seat before it, or in its very statement, to which
-# that seat (`assignment`) still looks leased. One that another tab of theirs gave back, and nobody took, is theirs yet. Who is paused
+# Turns what a page rendered ahead into the lease, in the transaction that ends the assignment before it, or in its very statement, to which
+# that assignment still looks leased. One that another tab of theirs gave back, and nobody took, is theirs yet. Who is paused
 # gets no more, and who holds a lease in another tab keeps that one.
 LEASE_RESERVED = """
 UPDATE annotation_assignment s
@@ -133,9 +133,9 @@ UPDATE annotation_assignment s
    AND NOT EXISTS (SELECT 1 FROM annotation_assignment o
                     WHERE o.labeler_id = %(labeler)s AND o.state = 'leased' AND o.id <> %(assignment)s)"""
 
-# One seat per slot. All first slots before all second ones: within one priority a batch is covered once before anything is
-# labeled twice, and a labeler alone never has to step over the second seats of tasks already done.
-MAKE_SEATS = """
+# One assignment per slot. All first slots before all second ones: within one priority a batch is covered once before anything is
+# labeled twice, and a labeler alone never has to step over the second assignments of tasks already done.
+MAKE_ASSIGNMENTS = """
 INSERT INTO annotation_assignment (task_id, slot, batch_id, priority, state, token)
 SELECT t.id, slot, t.batch_id, t.priority, 'open', 0
   FROM annotation_task t CROSS JOIN LATERAL generate_series(0, t.overlap - 1) AS slot

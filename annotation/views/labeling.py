@@ -139,7 +139,7 @@ def submit(request: HttpRequest, assignment_id: int) -> HttpResponse:
         "active_ms": MILLISECONDS,
         "total_ms": MILLISECONDS,
     }
-    project = people.project_of_seat(request.user, assignment_id)
+    project = people.project_of_assignment(request.user, assignment_id)
     body, ahead = _body_and_ahead(request, fields)
     annotation = labels.submit(assignment_id, labeler=request.user, ahead=ahead, **body)
     if ahead is None and (feedback := quality.feedback_on(annotation)):  # nothing is ever reserved behind practice
@@ -150,7 +150,7 @@ def submit(request: HttpRequest, assignment_id: int) -> HttpResponse:
 @background
 def skip(request: HttpRequest, assignment_id: int) -> HttpResponse:
     """Hand the solution to another labeler; answer as submit does."""
-    project = people.project_of_seat(request.user, assignment_id)
+    project = people.project_of_assignment(request.user, assignment_id)
     body, ahead = _body_and_ahead(request, {"token": MILLISECONDS, "reason": str})
     labels.skip(assignment_id, labeler=request.user, ahead=ahead, **body)
     return _go_on(request, project, ahead)
@@ -160,7 +160,7 @@ def skip(request: HttpRequest, assignment_id: int) -> HttpResponse:
 def ahead(request: HttpRequest, assignment_id: int) -> HttpResponse:
     """Reserve the solution after this one and answer with its fragment, to be prepared out of sight; {} when there is none."""
     read_body(request, {})
-    project = people.project_of_seat(request.user, assignment_id)
+    project = people.project_of_assignment(request.user, assignment_id)
     try:
         lease = queue.reserve_next(request.user, project=project)
     except queue.NotQualified:
@@ -187,7 +187,7 @@ def extend(request: HttpRequest, assignment_id: int) -> HttpResponse:
 def show_completions(request: HttpRequest, assignment_id: int) -> HttpResponse:
     """Answer with what may come after a path of an interactive project; takes as long as the generator does."""
     body = read_body(request, {"token": MILLISECONDS, "path": list})
-    people.project_of_seat(request.user, assignment_id)
+    people.project_of_assignment(request.user, assignment_id)
     shown = completions.next_completions(assignment_id, labeler=request.user, **body)
     return HttpResponse(orjson.dumps({"completions": shown}), content_type="application/json")
 
@@ -195,7 +195,7 @@ def show_completions(request: HttpRequest, assignment_id: int) -> HttpResponse:
 @background
 def revise(request: HttpRequest, annotation_id: int) -> HttpResponse:
     """Store corrected ratings as the next revision; answer with the page to go on at."""
-    project = people.project_of_seat(request.user, labels.seat_of(annotation_id, labeler=request.user))
+    project = people.project_of_assignment(request.user, labels.assignment_of(annotation_id, labeler=request.user))
     fields = {
         "submission_id": UUID,
         "ratings": list,
@@ -219,8 +219,8 @@ def _page(request: HttpRequest, project: "Project", work: dict[str, Any]) -> Htt
 
 def _body_and_ahead(request: HttpRequest, fields: Mapping[str, type | range]) -> tuple[dict[str, Any], queue.Claim | None]:
     body = read_body(request, fields, optional={"ahead": KEY, "ahead_token": MILLISECONDS})
-    seat, token = body.pop("ahead", None), body.pop("ahead_token", None)
-    return body, None if seat is None or token is None else queue.Claim(seat, token)
+    assignment, token = body.pop("ahead", None), body.pop("ahead_token", None)
+    return body, None if assignment is None or token is None else queue.Claim(assignment, token)
 
 
 def _go_on(request: HttpRequest, project: "Project", ahead: queue.Claim | None) -> HttpResponse:

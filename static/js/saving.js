@@ -129,7 +129,7 @@
 
   // Keeps {ratings, ...} of one claim. `onRefused` is told when the server wants no more of it.
   class DraftKeeper {
-    // isHeld: kept in the browser alone until release(), since the seat is only reserved.
+    // isHeld: kept in the browser alone until release(), since the assignment is only reserved.
     constructor({ key, url, token, revision, onRefused, isHeld = false }) {
       Object.assign(this, { key, url, token, revision, onRefused, isHeld, stopped: new AbortController(), sending: false, timer: 0 });
     }

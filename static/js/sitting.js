@@ -50,7 +50,7 @@
 
     textAt(element) { return this.textsByElement.get(element.closest(PLACE)); }
 
-    // The newer of the server's draft and the browser's own; the server's may be of an earlier claim of the same seat.
+    // The newer of the server's draft and the browser's own; the server's may be of an earlier claim of the same assignment.
     load() {
       const server = this.data.draft ? JSON.parse(this.data.draft) : { revision: 0, ratings: [] };
       const own = store.get(this.key);

@@ -139,7 +139,7 @@ def test_a_bad_path_is_refused_with_its_code(code: str, path: list) -> None:
     assert caught.value.code == code
 
 
-def test_only_who_holds_the_seat_sees_what_comes_next() -> None:
+def test_only_who_holds_the_assignment_sees_what_comes_next() -> None:
     lease = lease_of(walking())
     for labeler, token in ((make.eve(), lease.token), (make.ann(), lease.token + 1)):
         with pytest.raises(queue.LeaseLost):

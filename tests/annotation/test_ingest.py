@@ -252,7 +252,7 @@ def test_quality_control_records_have_a_batch_of_their_own(tmp_path: Path) -> No
     assert sorted(Batch.objects.values_list("kind", flat=True)) == ["imported", "imported_gold"]
 
 
-def test_several_people_label_one_solution_on_seats_of_one_task(tmp_path: Path) -> None:
+def test_several_people_label_one_solution_on_assignments_of_one_task(tmp_path: Path) -> None:
     ingest.load_solutions(write(tmp_path / "f.jsonl", record(WALKED), record(WALKED, labeler=LEE)), project=make.project())
     task = Task.objects.get()
     assert task.overlap == 2

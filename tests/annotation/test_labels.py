@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from annotation import labels, queue
 from annotation.models import Annotation, Assignment, Draft, Event, Membership, StepLabel, TaskKind
 from tests import make
-from tests.seats import lapse, rated, seat, submit, sums
+from tests.assignments import assignment_of, lapse, rated, submit, sums
 
 pytestmark = pytest.mark.django_db
 
@@ -19,12 +19,12 @@ pytestmark = pytest.mark.django_db
 # --- submitting ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_submit_stores_every_label_and_closes_the_seat() -> None:
+def test_a_submit_stores_every_label_and_closes_the_assignment() -> None:
     project = sums()
     ann = make.ann(project)
     lease = queue.lease_next(ann, project=project)
     annotation = submit(lease, ann, rated(1, 0, -1, flagged=(1,)))
-    assert (seat(lease).state, seat(lease).labeler) == ("done", ann)
+    assert (assignment_of(lease).state, assignment_of(lease).labeler) == ("done", ann)
     assert (annotation.solution_id, annotation.revision, annotation.active_ms, annotation.total_ms) == (lease.solution_id, 1, 5000, 9000)
     assert isinstance(annotation.created_at, datetime)
     stored = StepLabel.objects.filter(annotation=annotation).order_by("step_index")
@@ -138,7 +138,7 @@ def test_a_bad_submission_is_refused_with_its_code_and_changes_nothing(code: str
         submit(lease, make.ann(), ratings, **other)
     assert caught.value.code == code
     assert str(caught.value).endswith((".", "give_up"))
-    assert (seat(lease).state, Annotation.objects.count(), StepLabel.objects.count()) == ("leased", 0, 0)
+    assert (assignment_of(lease).state, Annotation.objects.count(), StepLabel.objects.count()) == ("leased", 0, 0)
 
 
 # --- retries ------------------------------------------------------------------------------------------------------------
@@ -166,13 +166,13 @@ def test_the_same_submission_with_another_body_is_a_conflict(other: dict) -> Non
     assert Annotation.objects.get() == first
 
 
-def test_a_submission_id_used_for_another_solution_is_a_conflict_and_leaves_that_seat_leased() -> None:
+def test_a_submission_id_used_for_another_solution_is_a_conflict_and_leaves_that_assignment_leased() -> None:
     project = sums(count=2)
     submit(queue.lease_next(make.ann(project), project=project), make.ann(), submission_id=uuid.UUID(int=7))
     lease = queue.lease_next(make.ann(), project=project)
     with pytest.raises(labels.SubmissionConflict):
         submit(lease, make.ann(), submission_id=uuid.UUID(int=7))
-    assert (seat(lease).state, Annotation.objects.count()) == ("leased", 1)
+    assert (assignment_of(lease).state, Annotation.objects.count()) == ("leased", 1)
 
 
 def test_another_persons_submission_id_reveals_nothing() -> None:
@@ -185,12 +185,12 @@ def test_another_persons_submission_id_reveals_nothing() -> None:
 # --- late work ----------------------------------------------------------------------------------------------------------
 
 
-def test_late_submit_is_good_while_the_seat_is_free() -> None:
+def test_late_submit_is_good_while_the_assignment_is_free() -> None:
     project = sums()
     lease = queue.lease_next(make.ann(project), project=project)
     lapse(lease)
     submit(lease, make.ann())
-    assert (seat(lease).state, seat(lease).labeler) == ("done", make.ann())
+    assert (assignment_of(lease).state, assignment_of(lease).labeler) == ("done", make.ann())
 
 
 def test_a_lease_past_its_end_but_not_yet_offered_again_is_good() -> None:
@@ -198,10 +198,10 @@ def test_a_lease_past_its_end_but_not_yet_offered_again_is_good() -> None:
     lease = queue.lease_next(make.ann(project), project=project)
     Assignment.objects.update(lease_expires_at=Now() - timedelta(days=1))
     submit(lease, make.ann())
-    assert seat(lease).state == "done"
+    assert assignment_of(lease).state == "done"
 
 
-def test_late_submit_of_a_taken_seat_is_lost_with_the_work_kept_as_a_draft() -> None:
+def test_late_submit_of_a_taken_assignment_is_lost_with_the_work_kept_as_a_draft() -> None:
     project = sums()
     lease = queue.lease_next(make.ann(project), project=project)
     lapse(lease)
@@ -211,7 +211,7 @@ def test_late_submit_of_a_taken_seat_is_lost_with_the_work_kept_as_a_draft() -> 
     assert caught.value.kept
     assert Draft.objects.values_list("assignment", "labeler", "token").get() == (lease.assignment_id, make.ann().pk, lease.token)
     assert [one["rating"] for one in Draft.objects.get().ratings] == [1, -1]
-    assert (seat(taken).state, seat(taken).labeler, Annotation.objects.count()) == ("leased", make.ben(), 0)
+    assert (assignment_of(taken).state, assignment_of(taken).labeler, Annotation.objects.count()) == ("leased", make.ben(), 0)
 
 
 def test_late_work_overwrites_the_draft_it_grew_from() -> None:
@@ -225,7 +225,7 @@ def test_late_work_overwrites_the_draft_it_grew_from() -> None:
     assert (Draft.objects.get().revision, len(Draft.objects.get().ratings)) == (6, 2)
 
 
-def test_kept_work_is_shown_when_the_seat_comes_back() -> None:
+def test_kept_work_is_shown_when_the_assignment_comes_back() -> None:
     project = sums()
     lease = queue.lease_next(make.ann(project), project=project)
     lapse(lease)
@@ -250,12 +250,12 @@ def test_a_late_submit_after_taking_the_same_task_again_is_kept() -> None:
     old = queue.lease_next(make.ann(project), project=project)
     lapse(old)
     Assignment.objects.filter(pk=old.assignment_id).update(priority=-1)
-    new = queue.lease_next(make.ann(), project=project)  # the other seat of the same task
+    new = queue.lease_next(make.ann(), project=project)  # the other assignment of the same task
     assert (new.solution_id, new.assignment_id == old.assignment_id) == (old.solution_id, False)
     with pytest.raises(queue.LeaseLost) as caught:
         submit(old, make.ann())
     assert caught.value.kept
-    assert (seat(old).state, seat(new).state) == ("open", "leased")
+    assert (assignment_of(old).state, assignment_of(new).state) == ("open", "leased")
 
 
 @pytest.mark.parametrize("who", ["ben", "eve"])
@@ -265,7 +265,7 @@ def test_nobody_submits_for_somebody_else(who: str) -> None:
     lease = queue.lease_next(make.ann(project), project=project)
     with pytest.raises(queue.LeaseLost):
         submit(lease, make.person(who))
-    assert (seat(lease).state, seat(lease).labeler, Annotation.objects.count()) == ("leased", make.ann(), 0)
+    assert (assignment_of(lease).state, assignment_of(lease).labeler, Annotation.objects.count()) == ("leased", make.ann(), 0)
 
 
 def test_a_stranger_leaves_no_draft() -> None:
@@ -276,7 +276,7 @@ def test_a_stranger_leaves_no_draft() -> None:
     assert (caught.value.kept, Draft.objects.count()) == (False, 0)
 
 
-def test_a_seat_is_submitted_once() -> None:
+def test_an_assignment_is_submitted_once() -> None:
     project = sums()
     lease = queue.lease_next(make.ann(project), project=project)
     submit(lease, make.ann())
@@ -285,7 +285,7 @@ def test_a_seat_is_submitted_once() -> None:
     assert (Annotation.objects.count(), Draft.objects.count()) == (1, 0)
 
 
-def test_a_seat_that_does_not_exist_is_lost() -> None:
+def test_an_assignment_that_does_not_exist_is_lost() -> None:
     with pytest.raises(queue.LeaseLost):
         labels.submit(
             0, labeler=make.ann(), token=1, submission_id=uuid.uuid4(), ratings=[], finish_reason="solution", active_ms=0, total_ms=0
@@ -312,7 +312,7 @@ def test_a_skipped_solution_does_not_come_back_to_who_skipped_it() -> None:
     assert queue.lease_next(make.ben(project), project=project).solution_id == lease.solution_id
 
 
-def test_the_fresh_seat_keeps_the_priority() -> None:
+def test_the_fresh_assignment_keeps_the_priority() -> None:
     project = make.project()
     high, low = make.solutions(project, 2)
     queue.open_batch(project, [queue.Chosen(high.pk, priority=5), queue.Chosen(low.pk, priority=1)])
@@ -321,7 +321,7 @@ def test_the_fresh_seat_keeps_the_priority() -> None:
     assert queue.lease_next(make.ben(project), project=project).solution_id == high.pk
 
 
-def test_skipping_gold_opens_no_seat() -> None:
+def test_skipping_gold_opens_no_assignment() -> None:
     project = make.project(gold_percent=100)
     queue.open_batch(project, [queue.Chosen(make.solutions(project, 1)[0].pk, kind=TaskKind.GOLD)])
     lease = queue.lease_next(make.ann(project), project=project)
@@ -337,7 +337,7 @@ def test_the_reason_of_a_skip_is_on_record() -> None:
     assert (event.actor, event.verb, event.subject) == (make.ann(), "skip", f"assignment {lease.assignment_id}: unreadable")
 
 
-def test_a_lost_seat_cannot_be_skipped() -> None:
+def test_a_lost_assignment_cannot_be_skipped() -> None:
     project = sums()
     lease = queue.lease_next(make.ann(project), project=project)
     lapse(lease)
@@ -353,7 +353,7 @@ def test_a_bad_reason_skips_nothing(code: str, reason: str) -> None:
     lease = queue.lease_next(make.ann(project), project=project)
     with pytest.raises(labels.BadSubmission) as caught:
         labels.skip(lease.assignment_id, labeler=make.ann(), token=lease.token, reason=reason)
-    assert (caught.value.code, seat(lease).state) == (code, "leased")
+    assert (caught.value.code, assignment_of(lease).state) == (code, "leased")
 
 
 # --- what is written stays ----------------------------------------------------------------------------------------------

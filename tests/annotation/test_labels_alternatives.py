@@ -7,7 +7,7 @@ import pytest
 from annotation import labels, queue
 from annotation.models import Annotation, Project, StepAlternative, StepLabel
 from tests import make
-from tests.seats import rated, revise, seat, submit, sums
+from tests.assignments import assignment_of, rated, revise, submit, sums
 
 pytestmark = pytest.mark.django_db
 
@@ -120,7 +120,7 @@ def test_a_bad_alternative_is_refused_with_its_code_and_changes_nothing(code: st
     with pytest.raises(labels.BadSubmission) as caught:
         submit(lease, make.ann(), ratings, finish_reason="give_up", reason="hard")
     assert caught.value.code == code
-    assert (seat(lease).state, Annotation.objects.count(), StepAlternative.objects.count()) == ("leased", 0, 1)
+    assert (assignment_of(lease).state, Annotation.objects.count(), StepAlternative.objects.count()) == ("leased", 0, 1)
 
 
 def test_a_step_of_ones_own_is_refused_where_nobody_asked_for_it() -> None:

@@ -5,7 +5,7 @@ import pytest
 from annotation import labels, queue
 from annotation.models import Draft
 from tests import make
-from tests.seats import lapse, rated, submit, sums
+from tests.assignments import lapse, rated, submit, sums
 
 pytestmark = pytest.mark.django_db
 
@@ -39,7 +39,7 @@ def test_a_draft_may_have_gaps() -> None:
     assert queue.lease_next(make.ann(), project=project).draft == {"revision": 1, "ratings": ratings}
 
 
-def test_a_draft_of_a_lost_seat_is_kept_and_says_so() -> None:
+def test_a_draft_of_a_lost_assignment_is_kept_and_says_so() -> None:
     project = sums()
     lease = queue.lease_next(make.ann(project), project=project)
     lapse(lease)

@@ -10,7 +10,7 @@ from django.db.models.functions import Now
 from annotation import labels, queue
 from annotation.models import Annotation, Assignment, Project
 from tests import make
-from tests.seats import rated, revise, submit, sums
+from tests.assignments import rated, revise, submit, sums
 
 pytestmark = pytest.mark.django_db
 
@@ -100,10 +100,10 @@ def test_a_submission_of_long_ago_is_not_reopened() -> None:
     project = sums()
     lease = queue.lease_next(make.ann(project), project=project)
     old = Now() - timedelta(minutes=labels.REOPEN_MINUTES, seconds=1)
-    seats = Assignment.objects.filter(pk=lease.assignment_id)
-    seats.update(state="done")
+    assignments = Assignment.objects.filter(pk=lease.assignment_id)
+    assignments.update(state="done")
     Annotation.objects.create(
-        assignment=seats.get(),
+        assignment=assignments.get(),
         labeler=make.ann(),
         solution_id=lease.solution_id,
         finish_reason="give_up",
@@ -122,4 +122,4 @@ def test_an_answer_to_a_screening_question_stays_as_it_was_given() -> None:
     answer = submit(queue.lease_next(make.ann(project), project=project), make.ann())
     assert list(labels.reopenable(make.ann(), project=project)) == []
     with pytest.raises(labels.NothingToRevise):
-        labels.seat_of(answer.pk, labeler=make.ann())
+        labels.assignment_of(answer.pk, labeler=make.ann())

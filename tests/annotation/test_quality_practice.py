@@ -128,7 +128,7 @@ def test_a_practice_annotation_is_not_reopened(project: Project) -> None:
     annotation = submit(quality.lease_next(ann, project=project), ann, 1)
     assert not labels.reopenable(ann, project=project)
     with pytest.raises(labels.NothingToRevise):
-        labels.seat_of(annotation.pk, labeler=ann)
+        labels.assignment_of(annotation.pk, labeler=ann)
 
 
 # --- feedback -----------------------------------------------------------------------------------------------------------

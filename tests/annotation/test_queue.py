@@ -11,9 +11,9 @@ from django.test.utils import CaptureQueriesContext
 from annotation import queue
 from annotation.models import Assignment, Batch, BatchKind, Event, GoldAnswer, Membership, Project, Solution, TaskKind
 from annotation.queue import leases
-from annotation.queue.statements import NEXT_SEAT, STANDING
+from annotation.queue.statements import NEXT_ASSIGNMENT, STANDING
 from tests import make
-from tests.seats import expire, finish, published, seat
+from tests.assignments import assignment_of, expire, finish, published
 
 pytestmark = pytest.mark.django_db
 
@@ -55,7 +55,7 @@ def test_the_labelers_path_never_reads_gold() -> None:
 def test_a_lease_lasts_as_long_as_the_project_says() -> None:
     project = make.project(lease_minutes=7)
     published(project, 1)
-    held = seat(queue.lease_next(make.ann(project), project=project))
+    held = assignment_of(queue.lease_next(make.ann(project), project=project))
     assert held.lease_expires_at - held.leased_at == timedelta(minutes=7)
 
 
@@ -122,7 +122,7 @@ def test_a_solution_goes_to_no_more_people_than_its_overlap() -> None:
 def test_an_empty_batch_in_front_does_not_hide_the_next_one() -> None:
     project = make.project(overlap=2)
     published(project, 1)
-    finish(queue.lease_next(make.ann(project), project=project))  # its second seat stays open, but not for ann
+    finish(queue.lease_next(make.ann(project), project=project))  # its second assignment stays open, but not for ann
     [later] = published(project, 1)
     assert queue.lease_next(make.ann(project), project=project).solution_id == later.pk
 
@@ -139,14 +139,14 @@ def test_the_fast_path_takes_two_statements(django_assert_num_queries) -> None:
         queue.reserve_next(ann, project=project)
 
 
-def test_a_reserved_seat_becomes_the_lease() -> None:
+def test_a_reserved_assignment_becomes_the_lease() -> None:
     project = make.project()
     published(project, 2)
     ahead = Assignment.objects.order_by("-pk").first()
     Assignment.objects.filter(pk=ahead.pk).update(state="reserved", labeler=make.ann(project), token=1, lease_expires_at=Now())
     lease = queue.lease_next(make.ann(), project=project)
-    assert (lease.assignment_id, lease.token, seat(lease).state) == (ahead.pk, 1, "leased")
-    assert seat(lease).leased_at is not None
+    assert (lease.assignment_id, lease.token, assignment_of(lease).state) == (ahead.pk, 1, "leased")
+    assert assignment_of(lease).leased_at is not None
 
 
 # --- who may label ------------------------------------------------------------------------------------------------------
@@ -173,7 +173,7 @@ def test_a_suspended_labeler_gets_nothing() -> None:
     assert "paused" in not_qualified(ann, project)
 
 
-def test_a_deactivated_account_gets_nothing_and_its_seat_goes_on() -> None:
+def test_a_deactivated_account_gets_nothing_and_its_assignment_goes_on() -> None:
     project = make.project()
     published(project, 1)
     ann = make.ann(project)
@@ -231,11 +231,11 @@ def with_gold(percent: int) -> tuple[Project, int]:
     return project, gold.pk
 
 
-def test_a_gold_turn_makes_a_seat_without_a_slot() -> None:
+def test_a_gold_turn_makes_an_assignment_without_a_slot() -> None:
     project, gold = with_gold(100)
     for person in (make.ann(project), make.ben(project)):  # one gold task, any number of people
         lease = queue.lease_next(person, project=project)
-        assert (lease.solution_id, seat(lease).slot, lease.token) == (gold, None, 1)
+        assert (lease.solution_id, assignment_of(lease).slot, lease.token) == (gold, None, 1)
 
 
 def test_without_gold_turns_no_gold_is_given() -> None:
@@ -259,7 +259,7 @@ def test_nobody_gets_as_gold_what_they_labeled_as_normal_work() -> None:
     assert queue.lease_next(make.ben(project), project=project).solution_id == one.pk
 
 
-def test_a_gold_seat_let_go_is_handed_to_nobody_else_and_taken_up_again() -> None:
+def test_a_gold_assignment_let_go_is_handed_to_nobody_else_and_taken_up_again() -> None:
     project, gold = with_gold(100)
     lease = queue.lease_next(make.ann(project), project=project)
     queue.release(lease.assignment_id, labeler=make.ann(), token=lease.token)
@@ -297,7 +297,7 @@ def published_many(project: Project) -> Batch:
     return queue.open_batch(project, [queue.Chosen(key) for key in Solution.objects.values_list("pk", flat=True)])
 
 
-def test_fresh_statistics_leave_the_search_for_open_seats_an_index_probe_per_batch() -> None:
+def test_fresh_statistics_leave_the_search_for_open_assignments_an_index_probe_per_batch() -> None:
     project = make.project(overlap=2)
     ann, _ = make.ann(project), published_many(project)
     with connection.cursor() as cursor:
@@ -305,7 +305,7 @@ def test_fresh_statistics_leave_the_search_for_open_seats_an_index_probe_per_bat
         told = {"project": project.pk, "labeler": ann.pk, "gold_percent": 0}
         cursor.execute(f"EXPLAIN (FORMAT JSON) {STANDING}", told)
         [[[explained]]] = cursor.fetchall()
-    assert "seat_queue" in [index for *_, index in scans(explained["Plan"])]
+    assert "assignment_queue" in [index for *_, index in scans(explained["Plan"])]
 
 
 @pytest.mark.parametrize("hand", ["NULL", "1"], ids=["next", "ahead"])
@@ -314,19 +314,19 @@ def test_stale_statistics_leave_the_hand_out_an_index_probe_per_row(hand: str) -
     ann, batch = make.ann(project), published_many(project)
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE annotation_assignment")
-        # Work the planner has not heard of: it believes that ann holds no seat at all.
+        # Work the planner has not heard of: it believes that ann holds no assignment at all.
         Assignment.objects.filter(slot=0, pk__in=Assignment.objects.order_by("pk")[:2000]).update(state="done", labeler=ann)
         # As the server plans it once and for all: for values it does not know.
         places = {"hand": "$1", "labeler": "$2", "batch": "$3", "state": "$4", "minutes": "$5"}
-        cursor.execute(f"PREPARE hand_out(bigint, int, bigint, text, int) AS {NEXT_SEAT % places}")
+        cursor.execute(f"PREPARE hand_out(bigint, int, bigint, text, int) AS {NEXT_ASSIGNMENT % places}")
         cursor.execute("SET LOCAL plan_cache_mode = force_generic_plan")
         cursor.execute(f"EXPLAIN (FORMAT JSON) EXECUTE hand_out({hand}, {ann.pk}, {batch.pk}, 'leased', 30)")
         [[[explained]]] = cursor.fetchall()
         cursor.execute("DEALLOCATE hand_out")
     [choice] = [part for part in explained["Plan"]["Plans"] if part.get("Subplan Name") == "CTE next"]
     nodes = scans(choice)
-    assert ("Index Only Scan", "o", "seat_labeler_once") in nodes or ("Index Scan", "o", "seat_labeler_once") in nodes
-    assert ("Index Scan", "seat_queue") in [(node, index) for node, _, index in nodes]
+    assert ("Index Only Scan", "o", "assignment_labeler_once") in nodes or ("Index Scan", "o", "assignment_labeler_once") in nodes
+    assert ("Index Scan", "assignment_queue") in [(node, index) for node, _, index in nodes]
     assert not [node for node in nodes if node[0] in ("Seq Scan", "Materialize", "Sort")]
 
 

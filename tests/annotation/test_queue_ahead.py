@@ -6,23 +6,27 @@ from django.db.models.functions import Now
 from annotation import labels, queue
 from annotation.models import Assignment, Batch, BatchKind, Membership, TaskKind
 from tests import make
-from tests.seats import claim_of, expire, hand_in, published, seat
+from tests.assignments import assignment_of, claim_of, expire, hand_in, published
 
 pytestmark = pytest.mark.django_db
 
 
-def test_a_reserved_seat_is_nobody_elses() -> None:
+def test_a_reserved_assignment_is_nobody_elses() -> None:
     project = make.project()
     published(project, 2)
     lease = queue.lease_next(make.ann(project), project=project)
     ahead = queue.reserve_next(make.ann(), project=project)
-    assert ahead and (seat(ahead).state, seat(ahead).labeler, seat(ahead).leased_at) == ("reserved", make.ann(), None)
+    assert ahead and (assignment_of(ahead).state, assignment_of(ahead).labeler, assignment_of(ahead).leased_at) == (
+        "reserved",
+        make.ann(),
+        None,
+    )
     assert ahead.assignment_id != lease.assignment_id and ahead.steps
     with pytest.raises(queue.NothingToLabel):
         queue.lease_next(make.ben(project), project=project)
 
 
-def test_asking_ahead_again_gives_the_same_seat_renewed() -> None:
+def test_asking_ahead_again_gives_the_same_assignment_renewed() -> None:
     project = make.project()
     published(project, 3)
     queue.lease_next(make.ann(project), project=project)
@@ -40,7 +44,7 @@ def test_nothing_is_reserved_where_nothing_is_left() -> None:
     assert queue.reserve_next(make.ann(), project=project) is None
 
 
-def test_nothing_is_reserved_behind_a_seat_that_was_submitted_meanwhile() -> None:
+def test_nothing_is_reserved_behind_an_assignment_that_was_submitted_meanwhile() -> None:
     project = make.project()
     published(project, 3)
     lease = queue.lease_next(make.ann(project), project=project)
@@ -55,8 +59,8 @@ def test_a_submit_turns_the_reservation_into_the_lease() -> None:
     lease = queue.lease_next(make.ann(project), project=project)
     ahead = queue.reserve_next(make.ann(), project=project)
     hand_in(lease, make.ann(), ahead)
-    assert (seat(lease).state, seat(ahead).state, seat(ahead).token) == ("done", "leased", ahead.token)
-    assert seat(ahead).leased_at is not None
+    assert (assignment_of(lease).state, assignment_of(ahead).state, assignment_of(ahead).token) == ("done", "leased", ahead.token)
+    assert assignment_of(ahead).leased_at is not None
 
 
 def test_a_submit_leases_what_another_tab_gave_back_as_long_as_nobody_took_it() -> None:
@@ -69,7 +73,7 @@ def test_a_submit_leases_what_another_tab_gave_back_as_long_as_nobody_took_it() 
         if taken:
             assert queue.lease_next(make.ben(project), project=project).assignment_id == ahead.assignment_id
         hand_in(lease, make.ann(), ahead)
-        assert (seat(ahead).labeler, seat(ahead).state) == (make.ben() if taken else make.ann(), "leased")
+        assert (assignment_of(ahead).labeler, assignment_of(ahead).state) == (make.ben() if taken else make.ann(), "leased")
         lease = ahead
 
 
@@ -80,8 +84,8 @@ def test_after_a_submit_the_lease_ends_as_it_says_and_the_one_behind_it_is_reser
     ahead = queue.reserve_next(make.ann(), project=project)
     hand_in(lease, make.ann(), ahead)
     expires_at, following = queue.go_on(claim_of(ahead), labeler=make.ann(), project=project)
-    assert expires_at == seat(ahead).lease_expires_at
-    assert seat(following).state == "reserved"
+    assert expires_at == assignment_of(ahead).lease_expires_at
+    assert assignment_of(following).state == "reserved"
     assert len({one.solution_id for one in (lease, ahead, following)}) == 3
 
 
@@ -119,11 +123,11 @@ def test_a_refused_submit_leaves_the_reservation_as_it_was() -> None:
     Assignment.objects.filter(pk=lease.assignment_id).update(token=9)
     with pytest.raises(queue.LeaseLost):
         hand_in(lease, make.ann(), ahead)
-    assert seat(ahead).state == "reserved"
+    assert assignment_of(ahead).state == "reserved"
 
 
 @pytest.mark.django_db(transaction=True)  # no transaction around it that would undo what the refused statement did
-def test_a_submit_of_a_seat_that_was_given_on_leases_nothing() -> None:
+def test_a_submit_of_an_assignment_that_was_given_on_leases_nothing() -> None:
     project = make.project()
     published(project, 2)
     lease = queue.lease_next(make.ann(project), project=project)
@@ -131,7 +135,7 @@ def test_a_submit_of_a_seat_that_was_given_on_leases_nothing() -> None:
     Assignment.objects.filter(pk=lease.assignment_id).update(labeler=make.ben(project), token=lease.token + 1)
     with pytest.raises(queue.LeaseLost):
         hand_in(lease, make.ann(), ahead)
-    assert seat(ahead).state == "reserved"
+    assert assignment_of(ahead).state == "reserved"
 
 
 @pytest.mark.parametrize("change", [{"token": 9}, {"state": "open", "labeler": None}], ids=["claimed anew", "given back"])
@@ -142,18 +146,18 @@ def test_a_reservation_that_is_gone_costs_the_submit_nothing(change: dict) -> No
     ahead = queue.reserve_next(make.ann(), project=project)
     Assignment.objects.filter(pk=ahead.assignment_id).update(**change)
     hand_in(lease, make.ann(), ahead)
-    assert seat(lease).state == "done"
+    assert assignment_of(lease).state == "done"
     assert queue.go_on(claim_of(ahead), labeler=make.ann(), project=project) is None
 
 
-def test_who_is_paused_gets_no_reserved_seat_either() -> None:
+def test_who_is_paused_gets_no_reserved_assignment_either() -> None:
     project = make.project()
     published(project, 2)
     lease = queue.lease_next(make.ann(project), project=project)
     ahead = queue.reserve_next(make.ann(), project=project)
     Membership.objects.update(suspended_at=Now())
     hand_in(lease, make.ann(), ahead)
-    assert (seat(lease).state, seat(ahead).state) == ("done", "reserved")
+    assert (assignment_of(lease).state, assignment_of(ahead).state) == ("done", "reserved")
 
 
 def test_a_late_submit_takes_no_second_lease() -> None:
@@ -179,7 +183,7 @@ def test_a_skip_turns_the_reservation_into_the_lease_too() -> None:
     ahead = queue.reserve_next(make.ann(), project=project)
     claim = queue.Claim(ahead.assignment_id, ahead.token)
     labels.skip(lease.assignment_id, labeler=make.ann(), token=lease.token, reason="not mine", ahead=claim)
-    assert (seat(lease).state, seat(ahead).state) == ("skipped", "leased")
+    assert (assignment_of(lease).state, assignment_of(ahead).state) == ("skipped", "leased")
 
 
 def test_only_an_unused_reservation_is_given_back() -> None:
@@ -190,7 +194,7 @@ def test_only_an_unused_reservation_is_given_back() -> None:
     assert not queue.release_reserved(lease.assignment_id, labeler=make.ann(), token=lease.token)
     assert not queue.release_reserved(ahead.assignment_id, labeler=make.ben(project), token=ahead.token)
     assert queue.release_reserved(ahead.assignment_id, labeler=make.ann(), token=ahead.token)
-    assert (seat(lease).state, seat(ahead).state) == ("leased", "open")
+    assert (assignment_of(lease).state, assignment_of(ahead).state) == ("leased", "open")
 
 
 def test_extending_the_lease_extends_the_reservation_behind_it() -> None:
@@ -200,7 +204,7 @@ def test_extending_the_lease_extends_the_reservation_behind_it() -> None:
     ahead = queue.reserve_next(make.ann(), project=project)
     expire(ahead)
     queue.extend_lease(lease.assignment_id, labeler=make.ann(), token=lease.token)
-    assert queue.release_expired() == 0 and seat(ahead).state == "reserved"
+    assert queue.release_expired() == 0 and assignment_of(ahead).state == "reserved"
 
 
 def test_closing_a_batch_gives_its_reservations_back() -> None:
@@ -209,7 +213,7 @@ def test_closing_a_batch_gives_its_reservations_back() -> None:
     lease = queue.lease_next(make.ann(project), project=project)
     ahead = queue.reserve_next(make.ann(), project=project)
     queue.close_batch(Batch.objects.get())
-    assert (seat(lease).state, seat(ahead).state) == ("leased", "open")
+    assert (assignment_of(lease).state, assignment_of(ahead).state) == ("leased", "open")
 
 
 def test_a_reservation_in_another_project_is_let_go() -> None:
@@ -221,10 +225,10 @@ def test_a_reservation_in_another_project_is_let_go() -> None:
     old = queue.reserve_next(ann, project=there)
     queue.lease_next(ann, project=here)
     assert queue.reserve_next(ann, project=here).project == here
-    assert seat(old).state == "open"
+    assert assignment_of(old).state == "open"
 
 
-def test_the_seat_rendered_ahead_is_the_one_of_the_next_turn() -> None:
+def test_the_assignment_rendered_ahead_is_the_one_of_the_next_turn() -> None:
     project = make.project(gold_percent=50)
     ann = make.ann(project)
     golden = {one.pk for one in make.solutions(project, 12)}
@@ -260,6 +264,6 @@ def test_a_lease_in_another_project_is_let_go_with_its_draft_kept() -> None:
     lease = queue.lease_next(ann, project=there)
     labels.save_draft(lease.assignment_id, labeler=ann, token=lease.token, revision=1, ratings=[{"step": 0, "rating": 1}])
     queue.lease_next(ann, project=here)
-    assert (seat(lease).state, seat(lease).labeler) == ("open", None)
+    assert (assignment_of(lease).state, assignment_of(lease).labeler) == ("open", None)
     again = queue.lease_next(ann, project=there)
     assert again.assignment_id == lease.assignment_id and again.draft["ratings"][0]["rating"] == 1

@@ -10,12 +10,12 @@ from django.test.utils import CaptureQueriesContext
 from annotation import queue
 from annotation.models import Assignment, Batch, BatchKind, Project, Task, TaskKind
 from tests import make
-from tests.seats import published
+from tests.assignments import published
 
 pytestmark = pytest.mark.django_db
 
 
-def test_a_batch_has_one_seat_per_slot_of_every_task() -> None:
+def test_a_batch_has_one_assignment_per_slot_of_every_task() -> None:
     project = make.project(overlap=3)
     batch = make.batch(project, make.solutions(project, 4))
     assert Counter(Assignment.objects.filter(batch=batch, state="open").values_list("task", flat=True)) == dict.fromkeys(

@@ -1,4 +1,4 @@
-"""Stage queue: whose claim still counts, and when a seat is offered again."""
+"""Stage queue: whose claim still counts, and when an assignment is offered again."""
 
 from datetime import timedelta
 
@@ -8,7 +8,7 @@ from django.db.models.functions import Now
 from annotation import labels, queue
 from annotation.models import Assignment, Batch
 from tests import make
-from tests.seats import expire, finish, published, seat
+from tests.assignments import assignment_of, expire, finish, published
 
 pytestmark = pytest.mark.django_db
 
@@ -19,10 +19,10 @@ def test_expired_lease_goes_to_the_next_labeler() -> None:
     lease = queue.lease_next(make.ann(project), project=project)
     expire(lease)
     assert queue.release_expired() == 1
-    assert (seat(lease).state, seat(lease).lapsed) == ("open", make.ann())
+    assert (assignment_of(lease).state, assignment_of(lease).lapsed) == ("open", make.ann())
     taken = queue.lease_next(make.ben(project), project=project)
     assert (taken.assignment_id, taken.token) == (lease.assignment_id, lease.token + 1)
-    assert seat(lease).lapsed is None
+    assert assignment_of(lease).lapsed is None
 
 
 def test_who_takes_up_again_what_they_let_go_keeps_their_token() -> None:
@@ -33,7 +33,7 @@ def test_who_takes_up_again_what_they_let_go_keeps_their_token() -> None:
         let_go(lease)
         queue.release_expired()
         again = queue.lease_next(make.ann(), project=project)
-        assert (again.assignment_id, again.token, seat(lease).lapsed) == (lease.assignment_id, lease.token, None)
+        assert (again.assignment_id, again.token, assignment_of(lease).lapsed) == (lease.assignment_id, lease.token, None)
 
 
 def test_a_stopped_sweeper_does_not_starve_the_queue() -> None:
@@ -49,7 +49,7 @@ def test_a_running_lease_is_not_released() -> None:
     published(project, 1)
     lease = queue.lease_next(make.ann(project), project=project)
     assert queue.release_expired() == 0
-    assert seat(lease).state == "leased"
+    assert assignment_of(lease).state == "leased"
 
 
 def test_an_expired_reservation_is_released_too() -> None:
@@ -66,7 +66,7 @@ def test_extending_moves_the_end_of_the_lease() -> None:
     lease = queue.lease_next(make.ann(project), project=project)
     expire(lease)
     end = queue.extend_lease(lease.assignment_id, labeler=make.ann(), token=lease.token)
-    assert end == seat(lease).lease_expires_at >= lease.expires_at
+    assert end == assignment_of(lease).lease_expires_at >= lease.expires_at
 
 
 def test_extending_brings_back_a_lapsed_lease_nobody_took() -> None:
@@ -76,10 +76,10 @@ def test_extending_brings_back_a_lapsed_lease_nobody_took() -> None:
     expire(lease)
     queue.release_expired()
     queue.extend_lease(lease.assignment_id, labeler=make.ann(), token=lease.token)
-    assert (seat(lease).state, seat(lease).labeler, seat(lease).token) == ("leased", make.ann(), lease.token)
+    assert (assignment_of(lease).state, assignment_of(lease).labeler, assignment_of(lease).token) == ("leased", make.ann(), lease.token)
 
 
-def test_extending_a_seat_that_was_taken_loses() -> None:
+def test_extending_an_assignment_that_was_taken_loses() -> None:
     project = make.project()
     published(project, 1)
     lease = queue.lease_next(make.ann(project), project=project)
@@ -102,7 +102,7 @@ def test_extending_an_old_lease_next_to_a_new_one_loses() -> None:
         queue.extend_lease(old.assignment_id, labeler=make.ann(), token=old.token)
 
 
-def test_a_released_seat_is_open_to_others_at_once() -> None:
+def test_a_released_assignment_is_open_to_others_at_once() -> None:
     project = make.project()
     published(project, 1)
     lease = queue.lease_next(make.ann(project), project=project)

@@ -75,17 +75,17 @@ def submit(lease: queue.Lease, labeler: User, submission_id: uuid.UUID, *ratings
 
 
 def no_rule_is_broken(project: Project) -> None:
-    """Check the whole table: every task has its overlap of seats and no person twice; nobody has two leases."""
-    seats = Assignment.objects.filter(batch__project=project)
-    standing = seats.exclude(state="skipped").filter(slot__isnull=False)
+    """Check the whole table: every task has its overlap of assignments and no person twice; nobody has two leases."""
+    assignments = Assignment.objects.filter(batch__project=project)
+    standing = assignments.exclude(state="skipped").filter(slot__isnull=False)
     for task, overlap in Task.objects.filter(batch__project=project).values_list("pk", "overlap"):
         assert standing.filter(task=task).count() == overlap
-    assert not seats.exclude(labeler=None).values("task", "labeler").annotate(n=Count("pk")).filter(n__gt=1).exists()
-    assert not seats.filter(state="leased").values("labeler").annotate(n=Count("pk")).filter(n__gt=1).exists()
+    assert not assignments.exclude(labeler=None).values("task", "labeler").annotate(n=Count("pk")).filter(n__gt=1).exists()
+    assert not assignments.filter(state="leased").values("labeler").annotate(n=Count("pk")).filter(n__gt=1).exists()
 
 
 @pytest.mark.parametrize("times", [60, pytest.param(200, marks=pytest.mark.long)])
-def test_sixteen_labelers_at_once_share_fifteen_seats_again_and_again(times: int) -> None:
+def test_sixteen_labelers_at_once_share_fifteen_assignments_again_and_again(times: int) -> None:
     project = make.project(overlap=3)
     people = [make.person(f"labeler{number}", project) for number in range(16)]
     chosen = make.solutions(project, 5 * times)
@@ -103,8 +103,8 @@ def test_sixteen_labelers_at_once_share_fifteen_seats_again_and_again(times: int
     asking = [lambda _, person=person: queue.lease_next(person, project=project) for person in people]
     rounds(times, asking, before=publish, after=count)
     assert Counter(Assignment.objects.values_list("state", "token")) == {("done", 1): 15 * times}
-    per_task = Assignment.objects.values("task").annotate(seats=Count("pk"), people=Count("labeler", distinct=True))
-    assert Counter(per_task.values_list("seats", "people")) == {(3, 3): 5 * times}
+    per_task = Assignment.objects.values("task").annotate(assignments=Count("pk"), people=Count("labeler", distinct=True))
+    assert Counter(per_task.values_list("assignments", "people")) == {(3, 3): 5 * times}
 
 
 def test_eight_tabs_of_one_labeler_get_one_lease() -> None:
@@ -122,7 +122,7 @@ def test_eight_tabs_of_one_labeler_get_one_lease() -> None:
 
 
 @pytest.mark.parametrize(("task", "kind"), [("gold", "selected"), ("normal", "screening")], ids=["gold", "screening"])
-def test_eight_tabs_of_one_labeler_get_one_seat_made_on_demand(task: str, kind: str) -> None:
+def test_eight_tabs_of_one_labeler_get_one_assignment_made_on_demand(task: str, kind: str) -> None:
     project = make.project(gold_percent=100)
     ann = make.ann(project)
     queue.open_batch(project, [queue.Chosen(one.pk, kind=task) for one in make.solutions(project, 20)], kind=kind)
@@ -231,7 +231,7 @@ def test_two_bodies_under_one_submission_id_are_one_annotation_and_one_conflict(
     assert (Annotation.objects.count(), StepLabel.objects.count()) == (30, 60)
 
 
-def test_a_late_submit_and_the_next_labeler_never_both_get_the_seat() -> None:
+def test_a_late_submit_and_the_next_labeler_never_both_get_the_assignment() -> None:
     project = make.project()
     ann, ben = make.ann(project), make.ben(project)
     chosen = make.solutions(project, 40)

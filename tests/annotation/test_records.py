@@ -113,7 +113,7 @@ def test_what_waits_is_what_this_person_could_still_have() -> None:
     make.batch(project, make.solutions(project, 3))
     label(ann, project)
     [card] = quality.projects_of(ann)
-    assert (card.waiting, card.in_hand) == (2, False)  # the second seat at the first solution is for somebody else
+    assert (card.waiting, card.in_hand) == (2, False)  # the second assignment at the first solution is for somebody else
     queue.lease_next(ann, project=project)
     [card] = quality.projects_of(ann)
     assert (card.waiting, card.in_hand) == (1, True)

@@ -12,7 +12,7 @@ from django.test import Client
 from django.urls import reverse
 
 from annotation import labels, queue
-from annotation.models import Annotation, Assignment, Draft, Membership, Project, SeatState
+from annotation.models import Annotation, Assignment, AssignmentState, Draft, Membership, Project
 from tests import make
 from tests.clients import claim, page, post, rated, refusal, signed_in, submission
 
@@ -155,12 +155,12 @@ def test_a_lost_lease_is_said_and_the_work_is_kept(project: Project, ann: Client
     assert Draft.objects.get(labeler=make.ann()).ratings == rated(1, 1, 1)
 
 
-def test_somebody_elses_seat_takes_nothing(project: Project, ann: Client) -> None:
+def test_somebody_elses_assignment_takes_nothing(project: Project, ann: Client) -> None:
     held = claim(page(ann, project))
     ben = signed_in(make.ben(project))
     body = submission(held["token"], rated(1, 1, 1))
     assert refusal(post(ben, "submit", held["assignment"], body)) == (409, "lease_lost")
-    assert Assignment.objects.get(pk=held["assignment"]).state == SeatState.LEASED
+    assert Assignment.objects.get(pk=held["assignment"]).state == AssignmentState.LEASED
     stranger = signed_in(make.eve())
     assert refusal(post(stranger, "submit", held["assignment"], body)) == (404, "not_found")
     assert refusal(post(stranger, "submit", 10**30, body)) == (404, "not_found")

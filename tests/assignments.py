@@ -1,4 +1,4 @@
-"""Seats and sittings for the tests of queue and labels: what a labeler does between taking a solution and handing it in."""
+"""Assignments and sittings for the tests of queue and labels: what a labeler does between taking a solution and handing it in."""
 
 import uuid
 from datetime import timedelta
@@ -7,11 +7,11 @@ from django.contrib.auth.models import User
 from django.db.models.functions import Now
 
 from annotation import labels, queue
-from annotation.models import Annotation, Assignment, Project, SeatState, Solution
+from annotation.models import Annotation, Assignment, AssignmentState, Project, Solution
 from tests import make
 
 
-def seat(lease: queue.Lease) -> Assignment:
+def assignment_of(lease: queue.Lease) -> Assignment:
     return Assignment.objects.get(pk=lease.assignment_id)
 
 
@@ -21,7 +21,7 @@ def expire(lease: queue.Lease) -> None:
 
 def finish(lease: queue.Lease) -> None:
     """End a lease as a submit does, without labels."""
-    assert Assignment.objects.filter(pk=lease.assignment_id, state=SeatState.LEASED).update(state=SeatState.DONE) == 1
+    assert Assignment.objects.filter(pk=lease.assignment_id, state=AssignmentState.LEASED).update(state=AssignmentState.DONE) == 1
 
 
 def published(of: Project, count: int, **options: object) -> list[Solution]:

@@ -1,0 +1,45 @@
+"""The migrations of annotation on a database that holds work: forward, and back."""
+
+import pytest
+from django.db import IntegrityError, connection, transaction
+from django.db.migrations.executor import MigrationExecutor
+
+from annotation import queue
+from annotation.models import Assignment
+from tests import make
+
+pytestmark = pytest.mark.django_db
+
+RULES = """
+SELECT regexp_replace(name, '^(assignment|seat)_', ''), split_part(name, '_', 1), oid::bigint, file FROM (
+  SELECT relname AS name, oid, relfilenode::bigint AS file FROM pg_class WHERE oid IN
+         (SELECT indexrelid FROM pg_index WHERE indrelid = 'annotation_assignment'::regclass)
+  UNION ALL
+  SELECT conname, oid, 0 FROM pg_constraint WHERE conrelid = 'annotation_assignment'::regclass) rules
+ WHERE name ~ '^(assignment|seat)_' ORDER BY 1, 3
+"""
+
+
+def rules() -> tuple[set[str], list[tuple[object, ...]]]:
+    """Return the prefixes of the rules and indexes of assignments, and what each one is in the database: its rest, oid and file."""
+    with connection.cursor() as cursor:
+        rows = cursor.execute(RULES).fetchall()
+    return {prefix for _, prefix, _, _ in rows}, [(name, oid, file) for name, _, oid, file in rows]
+
+
+def test_the_rules_of_an_assignment_are_renamed_with_nothing_rebuilt_and_the_way_back_is_open() -> None:
+    project = make.project(overlap=2)
+    make.batch(project, make.solutions(project, 3))
+    lease = queue.lease_next(make.ann(project), project=project)
+    prefixes, after = rules()
+    assert (
+        prefixes == {"assignment"} and len(after) == 11
+    )  # 3 indexes, 2 unique ones of some rows, 2 unique constraints with theirs, 2 checks
+    MigrationExecutor(connection).migrate([("annotation", "0003_withdrawn_solutions")])
+    assert rules() == ({"seat"}, after)
+    MigrationExecutor(connection).migrate([("annotation", "0004_assignment_names")])
+    assert rules() == ({"assignment"}, after)
+    assert Assignment.objects.filter(pk=lease.assignment_id, state="leased").count() == 1 and Assignment.objects.count() == 6
+    with pytest.raises(IntegrityError) as caught, transaction.atomic():
+        Assignment.objects.filter(state="open").update(state="leased", labeler=make.ann())
+    assert queue.broken_rule(caught.value) in ("assignment_one_lease", "assignment_labeler_once")
