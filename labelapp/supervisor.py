@@ -184,10 +184,15 @@ def main() -> None:
     fresh = prepare(demonstration=not options.no_demonstration)
     address = f"http://{'localhost' if options.host in ('127.0.0.1', '0.0.0.0', '::') else options.host}:{options.port}"
 
-    def interrupt(number: int, _: object) -> None:
-        raise KeyboardInterrupt
+    stopping = False
 
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    def interrupt(number: int, _: object) -> None:
+        nonlocal stopping
+        if not stopping:  # a second Ctrl-C must not leave half of the processes behind, however soon it comes
+            stopping = True
+            raise KeyboardInterrupt
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, interrupt)
     site = Supervisor()
     failed = None
@@ -205,8 +210,7 @@ def main() -> None:
     except KeyboardInterrupt:
         pass
     finally:
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C must not leave half of them behind
+        stopping = True
         site.stop()
     if failed:
         raise Refused(

@@ -13,6 +13,7 @@ from django.db.models.functions import Now
 from active_learning.models import ModelVersion, Round, Selection
 from annotation.ingest import digest
 from annotation.models import Batch, Membership, Problem, Project, Role, Solution
+from tests.waiting import PATIENCE
 
 _numbers = itertools.count(1)
 
@@ -108,7 +109,7 @@ def at_once(acts: list[Callable[[], object]]) -> list[object]:
     barrier, outcomes = threading.Barrier(len(acts)), [None] * len(acts)
 
     def act(place: int) -> None:
-        barrier.wait(60)
+        barrier.wait(PATIENCE)
         try:
             outcomes[place] = acts[place]()
         except Exception as error:

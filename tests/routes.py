@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 from playwright.sync_api import Page, Route
 
+from tests.waiting import until
+
 
 def intercept(where: Page, address: str, handle: Callable[[Route], object]) -> None:
     """Hold back what the page asks at an address, in all tabs of its browser; return once it is held back.
@@ -19,9 +21,10 @@ def intercept(where: Page, address: str, handle: Callable[[Route], object]) -> N
         route.abort()
 
     context.route("**/is-it-held-back/", notice)
-    for _ in range(200):
+
+    def is_held_back() -> bool:
         where.evaluate("fetch('/is-it-held-back/').catch(() => {})")
-        if seen:
-            return context.unroute("**/is-it-held-back/")
-        where.wait_for_timeout(20)
-    raise AssertionError("The browser holds no request back.")
+        return bool(seen)
+
+    until(is_held_back, what="the browser holds a request back", page=where)
+    context.unroute("**/is-it-held-back/")

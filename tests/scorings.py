@@ -14,6 +14,7 @@ from active_learning.models import ModelState, ModelVersion, Score, ScoreShard
 from active_learning.reward_models import load
 from active_learning.scoring import partitions, shards
 from annotation.models import Project
+from tests.waiting import PATIENCE
 
 
 def version_of(project: Project, home: Path, folder: Path, *, number: int = 1, **fields: Any) -> ModelVersion:
@@ -60,13 +61,13 @@ def reading() -> Iterator[None]:
             cursor.execute("BEGIN")
             cursor.execute("SELECT count(*) FROM active_learning_score")
             begins.set()
-            ends.wait(60)
+            ends.wait(PATIENCE)
             cursor.execute("COMMIT")
         connection.close()
 
     reader = threading.Thread(target=read)
     reader.start()
-    begins.wait(60)
+    assert begins.wait(PATIENCE)
     try:
         yield
     finally:

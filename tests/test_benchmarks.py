@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 
+from tests.waiting import PATIENCE
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
 def run(name: str, *options: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
-        [sys.executable, "-P", f"benchmarks/{name}.py", *options], cwd=ROOT, capture_output=True, text=True, check=False, timeout=240
+        [sys.executable, "-P", f"benchmarks/{name}.py", *options], cwd=ROOT, capture_output=True, text=True, check=False, timeout=PATIENCE
     )
 
 

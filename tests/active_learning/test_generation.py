@@ -18,6 +18,7 @@ from annotation import ingest
 from annotation.models import Problem, Project, Solution
 from tests import make
 from tests.trainer.drawing import Endpoint, chat, save_chain, serving
+from tests.waiting import PATIENCE
 
 
 @pytest.fixture
@@ -182,7 +183,7 @@ def test_a_slow_text_is_waited_for_with_a_heartbeat(project, endpoint, monkeypat
     beats, alive = [], threading.Event()
 
     def reply(number: int, body: dict[str, Any]) -> Any:
-        assert alive.wait(60)  # until somebody has heard of the run while this text is under way
+        assert alive.wait(PATIENCE)  # until somebody has heard of the run while this text is under way
         return chat(answer(number))
 
     def say(stage: str, *_: object) -> None:

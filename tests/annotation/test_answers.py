@@ -4,12 +4,10 @@ import json
 import multiprocessing
 import os
 import random
-import resource
 import signal
 import subprocess
 import sys
 import threading
-import time
 from collections import Counter
 from pathlib import Path
 
@@ -28,6 +26,7 @@ from annotation.answers import (
     judges,
     normalise,
 )
+from tests.waiting import PATIENCE, until
 
 ROOT = Path(__file__).resolve().parents[2]
 TOWER = ("9^{9^{9^{9}}}", "9^{9^{9^{8}}}")  # a power tower: no computer algebra system comes back from it
@@ -64,11 +63,11 @@ def test_the_answer_heading_goes_before_every_other_way_to_state_an_answer() -> 
     assert extract_answer("The answer is 1, or \\boxed{2}.") == "2"
 
 
+@pytest.mark.timeout(PATIENCE)
 def test_extraction_of_a_hostile_text_takes_linear_time() -> None:
-    started = time.process_time()
-    assert extract_answer("\\boxed{" * 20_000) is None
-    assert extract_answer("answer " * 20_000) is None
-    assert time.process_time() - started < 2
+    # Longer than any text, so that one that looked ahead from each place would reach this test's limit.
+    assert extract_answer("\\boxed{" * 200_000) is None
+    assert extract_answer("answer " * 200_000) is None
 
 
 @pytest.mark.parametrize(
@@ -164,19 +163,28 @@ def test_a_timeout_is_never_wrong_and_names_its_limit() -> None:
     assert grade(*TOWER, timeout=0.5) == Grade("ungraded", "the conservative rule timed out after 0.5 s")
 
 
-def test_a_child_process_spends_no_more_cpu_time_than_its_limit() -> None:
-    def spent() -> float:
-        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-        return usage.ru_utime + usage.ru_stime
+def test_the_kernel_limits_the_cpu_time_of_a_child_process_and_four_times_that_on_the_clock() -> None:
+    program = f"""
+import signal, sys
+from annotation.answers import judges
+timers = signal.ITIMER_PROF, signal.ITIMER_REAL
 
-    before = spent()
-    grade(*TOWER, timeout=2)
-    assert 2 < spent() - before < 3.2  # its start takes 0.4 s; the wall clock alone would let it spend 8 s
+def are_limited(*_):
+    cpu, clock = (signal.getitimer(timer)[0] for timer in timers)
+    return 500 < cpu < 1001 and 3000 < clock < 4001
+
+judges.JUDGES.clear()
+judges.JUDGES["this judge"] = are_limited
+judges._judge_pairs(1000, {grading.MEMORY_LIMIT})
+sys.exit(any(signal.getitimer(timer)[0] for timer in timers))
+"""
+    done = subprocess.run([sys.executable, "-c", program], input='["1", "2"]\n', cwd=ROOT, capture_output=True, text=True, check=True)
+    assert [json.loads(line) for line in done.stdout.splitlines()] == ["ready", [True, "this judge says correct"]]
 
 
 def test_a_timeout_of_the_second_grader_leaves_the_first_verdict_unsure() -> None:
-    given = grade("(" * 400 + "1" + ")" * 400, "2", timeout=0.5)
-    assert given == Grade("unsure", "the conservative rule says wrong; math-verify timed out after 0.5 s")
+    given = grade("(" * 400 + "1" + ")" * 400, "2", timeout=2)
+    assert given == Grade("unsure", "the conservative rule says wrong; math-verify timed out after 2 s")
 
 
 @pytest.mark.skipif(sys.platform == "darwin", reason="macOS does not limit the address space of a process")
@@ -185,7 +193,7 @@ def test_memory_of_a_child_process_is_bounded() -> None:
         assert grader.grade_answers([("2^{2^{34}}", "x")]) == [Grade("ungraded", "the conservative rule ran out of memory")]
 
 
-def test_hostile_text_gets_an_outcome_and_a_reason_in_bounded_time() -> None:
+def test_hostile_text_gets_an_outcome_and_a_reason() -> None:
     hostile = [
         "9^9^9^9",
         TOWER[0],
@@ -221,11 +229,9 @@ def test_hostile_text_gets_an_outcome_and_a_reason_in_bounded_time() -> None:
         "-" * 999 + "1",
     ]
     pairs = [(text, "z+1") for text in hostile] + [("5", text) for text in hostile]
-    started = time.monotonic()
     for pair, given in zip(pairs, grade_answers(pairs, timeout=0.2), strict=True):
         assert given.reason, pair
         assert given.outcome != "correct" or pair == ("5", "\u202e5\u202c"), pair
-    assert time.monotonic() - started < 120  # seven seconds on an idle machine
 
 
 def test_plain_numbers_are_graded_at_sight_as_both_graders_would() -> None:
@@ -263,15 +269,23 @@ def test_progress_counts_up_to_all_pairs() -> None:
     assert seen == sorted(seen)
 
 
-def test_a_progress_bar_that_fails_ends_the_work_at_once_and_leaves_no_process() -> None:
+def test_a_progress_bar_that_fails_ends_the_work_at_once_and_leaves_no_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    grades, judge = list[Grade](), grading._Judges.judge
+
+    def judge_and_keep(judges: grading._Judges, pair: tuple[str, str]) -> Grade:
+        grades.append(judge(judges, pair))
+        return grades[-1]
+
+    monkeypatch.setattr(grading._Judges, "judge", judge_and_keep)
+
     def stop(done: int, total: int) -> None:
         if done:
             raise KeyboardInterrupt
 
-    grader, started = Grader(workers=2, timeout=60), time.monotonic()
-    with pytest.raises(KeyboardInterrupt), grader:
+    with pytest.raises(KeyboardInterrupt), Grader(workers=2, timeout=60) as grader:
         grader.grade_answers([("x+1", "1+x"), *[(TOWER[0], f"x+{n}") for n in range(9)]], progress=stop)
-    assert time.monotonic() - started < 30
+    assert len(grades) < 5, "what was waiting was still judged"
+    assert [grade.outcome for grade in grades if "timed out" in grade.reason] == []
     assert [judges.process for judges in grader._judges] == [None, None]
 
 
@@ -286,13 +300,17 @@ def test_a_killed_child_process_is_replaced() -> None:
         assert grader._judges[0].process is not first
 
 
-def test_a_child_process_killed_at_work_is_a_crash_with_its_status_and_not_wrong() -> None:
+def test_a_child_process_killed_at_work_is_a_crash_with_its_status_and_not_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
     with Grader(workers=1, timeout=60) as grader:
         grader.grade_answers([("x+1", "1+x")])
-        killer = threading.Timer(0.3, grader._judges[0].kill)
-        killer.start()
+
+        def read_line(process: "subprocess.Popen[str]") -> str:  # asked for the verdict: the pair is handed over
+            grader._judges[0].kill()
+            return original(process)
+
+        original = grading._read_line
+        monkeypatch.setattr(grading, "_read_line", read_line)
         assert grader.grade_answers([TOWER]) == [Grade("ungraded", f"the conservative rule crashed (exit status -{int(signal.SIGKILL)})")]
-        killer.join()
 
 
 def test_a_broken_installation_is_an_error_with_a_remedy_and_no_grade(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -316,23 +334,19 @@ def test_grading_works_in_a_daemonic_process_as_in_a_celery_pool() -> None:
 
 def test_a_killed_caller_leaves_no_child_process_behind() -> None:
     program = """
-import sys, time
+import sys
 from annotation.answers import Grader
 with Grader(workers=1) as grader:
     grader.grade_answers([("x+1", "1+x")])
     print(grader._judges[0].process.pid, flush=True)
-    time.sleep(60)
+    sys.stdin.read()
 """
-    with subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE, text=True) as caller:
+    with subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as caller:
         assert caller.stdout
         child = int(caller.stdout.readline())
         assert _alive(child)
         caller.kill()
-    for _ in range(100):
-        if not _alive(child):
-            return
-        time.sleep(0.05)
-    pytest.fail(f"process {child} still runs")
+    until(lambda: not _alive(child), what=f"process {child} has ended")
 
 
 def _alive(pid: int) -> bool:

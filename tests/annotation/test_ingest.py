@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from urllib.parse import quote
 
@@ -62,11 +61,9 @@ def test_a_bad_line_leaves_nothing_of_the_lines_before(tmp_path: Path) -> None:
     assert counts() == before
 
 
-def test_the_gsm8k_solutions_load_in_seconds_and_are_graded_as_their_file_says(data: Path) -> None:
+def test_the_gsm8k_solutions_load_and_are_graded_as_their_file_says(data: Path) -> None:
     project, path = make.project(), data / "gsm8k/example_model_solutions.jsonl"
-    began = time.monotonic()
     report = ingest.load_solutions(path, project=project)
-    assert time.monotonic() - began < 30
     assert (report.solutions, report.new_solutions, report.new_problems) == (5_276, 5_268, 1_319)
     stored = {
         (s.problem.statement, tuple(s.steps)): s.outcome
@@ -388,30 +385,44 @@ def test_the_command_loads_and_reports(data: Path, capsys: pytest.CaptureFixture
     assert Problem.objects.filter(split="test", answer="18").exists()
 
 
+# Run as a command that ends itself with SIGKILL after so many calls of a method of the staging.
+KILLED = """
+import os, signal, sys
+import django
+django.setup()
+from django.core.management import execute_from_command_line
+from annotation.ingest import loading
+
+path, name, calls = sys.argv[1], sys.argv[2], iter(range(int(sys.argv[3]) - 1, -1, -1))
+original = getattr(loading._Staging, name)
+
+def counted(*arguments, **named):
+    result = original(*arguments, **named)
+    if next(calls) == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return result
+
+setattr(loading._Staging, name, counted)
+execute_from_command_line(["manage.py", "load_solutions", path, "--project", "sums"])
+"""
+# While the tables are staged, and when everything is inserted and nothing committed; the long form stops at each statement between.
+MOMENTS = [("_flush", 2), ("_run", 8)]
+MORE_MOMENTS = [("_flush", 1), ("_flush", 5), *(("_run", number) for number in range(1, 8))]
+
+
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("kills", [2, pytest.param(10, marks=pytest.mark.long)])
-def test_a_killed_load_leaves_nothing_and_the_next_one_loads_all(tmp_path: Path, kills: int) -> None:
+@pytest.mark.parametrize("moments", [MOMENTS, pytest.param(MORE_MOMENTS, marks=pytest.mark.long)], ids=["short", "long"])
+def test_a_killed_load_leaves_nothing_and_the_next_one_loads_all(tmp_path: Path, moments: list[tuple[str, int]]) -> None:
     make.project("sums")
     lines = [{**GENERIC, "problem": f"p{number // 4}", "steps": [f"{number}\n\n# Answer\n\n{number}"]} for number in range(20_000)]
     path = write(tmp_path / "many.jsonl", *lines)
     before = counts()
     place = connection.settings_dict
     url = f"postgresql://{place['USER']}:{place['PASSWORD']}@{quote(place['HOST'], safe='')}:{place['PORT']}/{place['NAME']}"
-    command = [sys.executable, "manage.py", "load_solutions", str(path), "--project", "sums"]
-    for kill in range(kills):
-        with subprocess.Popen(
-            command, cwd=ROOT, env={**os.environ, "DATABASE_URL": url}, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        ) as load:
-            while not staging_began() and load.poll() is None:
-                time.sleep(0.02)
-            time.sleep(0.15 * kill)
-            load.send_signal(signal.SIGKILL)
-        assert load.returncode == -signal.SIGKILL
+    env = {**os.environ, "DATABASE_URL": url, "DJANGO_SETTINGS_MODULE": "labelapp.settings"}
+    for name, calls in moments:
+        command = [sys.executable, "-c", KILLED, str(path), name, str(calls)]
+        done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, check=False)
+        assert done.returncode == -signal.SIGKILL, done.stderr
         assert counts() == before
     assert ingest.load_solutions(path, project=Project.objects.get()).new_solutions == 20_000
-
-
-def staging_began() -> bool:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'COPY incoming%')")
-        return cursor.fetchone()[0]

@@ -1,7 +1,6 @@
 """Races on the queue: real threads, a barrier, an assertion on the whole table."""
 
 import threading
-import time
 import uuid
 from collections import Counter
 from collections.abc import Callable
@@ -16,10 +15,9 @@ from django.db.models.functions import Now
 from annotation import labels, queue
 from annotation.models import Annotation, Assignment, Draft, Project, StepLabel, Task
 from tests import make
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-SECONDS = 60  # longer than any honest wait: a thread that hangs fails the test instead of stopping it
 
 
 def rounds(
@@ -35,12 +33,12 @@ def rounds(
     def keep_acting(place: int) -> None:
         try:
             for number in range(count):
-                barrier.wait(SECONDS)
+                barrier.wait(PATIENCE)
                 try:
                     outcomes[place] = acts[place](number)
                 except Exception as error:
                     outcomes[place] = error
-                barrier.wait(SECONDS)
+                barrier.wait(PATIENCE)
         except threading.BrokenBarrierError:
             pass  # the main thread has failed and says why
         finally:
@@ -52,13 +50,13 @@ def rounds(
     try:
         for number in range(count):
             before(number)
-            barrier.wait(SECONDS)
-            barrier.wait(SECONDS)
+            barrier.wait(PATIENCE)
+            barrier.wait(PATIENCE)
             after(number, list(outcomes))
     finally:
         barrier.abort()
         for thread in threads:
-            thread.join(SECONDS)
+            thread.join(PATIENCE)
 
 
 def submit(lease: queue.Lease, labeler: User, submission_id: uuid.UUID, *ratings: int) -> Annotation:
@@ -195,7 +193,8 @@ def test_a_submit_and_a_preparation_at_once_step_over_no_solution() -> None:
         assert outcomes[0].assignment_id == order[number + 1]
 
     def prepare(number: int) -> None:
-        time.sleep(number % 12 / 2000)  # each round at another moment of the submit
+        for _ in range(number % 12):  # each round at another moment of the submit, whose statements take as long as these
+            Project.objects.get(pk=project.pk)
         queue.reserve_next(ann, project=project)
 
     acts = [hand_in, prepare]

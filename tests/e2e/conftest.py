@@ -11,6 +11,8 @@ from django.contrib.auth.models import User
 from django.test import Client
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
+from tests.waiting import PATIENCE
+
 # Windows and colours a page is looked at in: each width and each scheme once in the short form, both with both in the long one.
 LOOKS = [
     pytest.param((1400, "light"), id="1400-light"),
@@ -20,7 +22,7 @@ LOOKS = [
 ]
 ARGUMENTS = ["--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run"]
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-expect.set_options(timeout=10_000)
+expect.set_options(timeout=PATIENCE * 1000)
 
 
 @pytest.fixture(scope="session")
@@ -29,7 +31,7 @@ def browser() -> Iterator[Browser]:
     executable = os.environ.get("STEPMARK_CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
     sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []  # Chromium refuses root otherwise
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=ARGUMENTS + sandbox)
+        browser = playwright.chromium.launch(executable_path=executable, args=ARGUMENTS + sandbox, timeout=PATIENCE * 1000)
         yield browser
         browser.close()
 
@@ -68,7 +70,7 @@ class Door:
         """Wait for whoever is inside. A request that runs while the database is emptied would deadlock with it."""
         with self.left:
             self.is_open = False
-            assert self.left.wait_for(lambda: self.inside == 0, timeout=30), f"{self.inside} requests never ended"
+            assert self.left.wait_for(lambda: self.inside == 0, timeout=PATIENCE), f"{self.inside} requests never ended"
 
 
 class Visitors:
@@ -82,6 +84,7 @@ class Visitors:
     def __call__(self, person: User | None = None, path: str = "/", **options: Any) -> Page:
         """Open a page in a browser of its own, signed in."""
         context = self.browser.new_context(**{"viewport": {"width": 1400, "height": 900}, "reduced_motion": "reduce", **options})
+        context.set_default_timeout(PATIENCE * 1000)
         self.contexts.append(context)
         if person:
             self.sign_in(context, person)

@@ -9,6 +9,7 @@ from playwright.sync_api import Page, expect
 
 from active_learning.models import ModelVersion, Round, Worker
 from tests import make
+from tests.waiting import until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -45,7 +46,7 @@ def test_the_overview_shows_the_loop_and_goes_on_asking(visit: Visit) -> None:
     page = visit(make.olga(project), "/p/sums/")
     expect(page.get_by_role("button", name="Start a round")).to_be_visible()
     expect(page.locator("[data-loop]")).to_contain_text("No worker runs")
-    with page.expect_response("**/p/sums/rounds/", timeout=8000):
+    with page.expect_response("**/p/sums/rounds/"):
         pass
 
 
@@ -118,7 +119,7 @@ def test_every_page_keeps_to_its_security_policy(visit: Visit, live_server: obje
 def test_a_broken_security_policy_would_be_noticed(visit: Visit) -> None:
     page = visit(make.ann(make.project("sums")), "/")
     page.evaluate("document.body.append(Object.assign(document.createElement('script'), {textContent: 'window.ran = true'}))")
-    page.wait_for_timeout(100)
+    until(lambda: visit.faults, what="the violation is noticed", page=page)
     assert page.evaluate("window.ran") is None
     assert len(visit.faults) == 1 and "script-src" in visit.faults.pop()
 

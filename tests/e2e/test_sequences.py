@@ -15,13 +15,14 @@ from playwright.sync_api import Error, Page, Route, expect
 from annotation.models import Annotation, Draft, Project, StepLabel
 from tests import make
 from tests.routes import intercept
+from tests.waiting import until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 Visit = Callable[..., Page]
 Step = tuple[str, bool]  # the rating as the page shows it, and whether the step is flagged
 
-SOLUTIONS, STEPS, ACTS, PATIENCE = 5, 3, 30, 10_000  # milliseconds
+SOLUTIONS, STEPS, ACTS = 5, 3, 30
 KEYS = {"3": 12, "2": 5, "1": 5, "Enter": 10, "Backspace": 4, "u": 3, "ArrowUp": 3}
 EVENTS = {"offline": 2, "gone": 2, "busy": 2, "deaf": 3, "back": 7, "reload": 3, "close and open": 2, "other tab": 5}
 PAUSES = {"pause 30": 3, "pause 350": 4, "pause 700": 2}
@@ -68,8 +69,10 @@ class Person:
         self.said: dict[str, list[Step]] = {}
         self.submitted: list[str] = []
         self.trails: dict[Page, list[tuple[str, list[Step]]]] = {}  # of each tab: what undo leads back to, since it was opened
-        self.tabs = [visit(make.ann(project), self.path)]
+        self.tabs = [visit(make.ann(project), "/sign-in/")]
         self.context = self.tabs[0].context
+        self.context.clock.install()  # so that a pause lets the page's timers run and takes no time
+        self.load()
         intercept(self.tabs[0], "**/assignments/**", self.answer)
         self.context.on("response", lambda said: "/assignments/" in said.url and print("  ", said.status, said.url, said.request.post_data))
 
@@ -101,7 +104,7 @@ class Person:
             case ["key", key]:
                 self.press(key)
             case ["pause", milliseconds]:
-                self.tab.wait_for_timeout(float(milliseconds))
+                self.context.clock.run_for(int(milliseconds))
             case ["offline"]:
                 self.is_offline = True
                 self.torn.update(self.tabs)
@@ -168,32 +171,45 @@ class Person:
         self.said[problem] = shown
 
     def press_between_looks(self, key: str) -> tuple[dict[str, Any], dict[str, Any]]:
-        for _ in range(500):
+        def looks() -> dict[str, Any] | None:
             try:
-                looks = self.tab.evaluate(PRESS, [key, self.presses])
+                taken = self.tab.evaluate(PRESS, [key, self.presses])
             except Error:  # the page was being left
-                looks = None
+                taken = None
                 with suppress(Error):
-                    looks = self.tab.evaluate("JSON.parse(localStorage.looks ?? 'null')")
-            if looks and looks["number"] == self.presses:
-                return looks["before"], looks["after"]
-            self.tab.wait_for_timeout(20)
-        raise AssertionError("the page never became ready")
+                    taken = self.tab.evaluate("JSON.parse(localStorage.looks ?? 'null')")
+            return taken if taken and taken["number"] == self.presses else None
+
+        taken = until(looks, what="the page is ready for a key", page=self.tab)
+        return taken["before"], taken["after"]
 
     # --- what must hold --------------------------------------------------------------------------------------------------
 
     def wait_until_shown(self) -> bool:
         """Wait until the tab shows what was said last of its solution; False if it shows the browser's own page."""
-        for turn in range(PATIENCE // 20):
+        look: dict[str, Any] | None = None
+
+        def outcome() -> str | None:
+            nonlocal look
+            is_loaded = self.is_loaded()
             look = self.look()
-            if look and (fault := self.fault(look)) is None:
-                return True
-            if not look and self.tab in self.torn and turn > 25:
+            if look:
+                return None if self.fault(look) else "shown"
+            if self.tab in self.torn and is_loaded:  # and no more of it will come
                 if self.is_offline:
-                    return False
+                    return "the browser's own page"
                 self.load()
-            self.tab.wait_for_timeout(20)
-        raise AssertionError(f"{fault if look else 'the page never became ready'}; it shows {look}")
+            return None
+
+        def fault() -> str:
+            return f"{self.fault(look) if look else 'the page never became ready'}; it shows {look}"
+
+        return until(outcome, what=fault, page=self.tab) == "shown"
+
+    def is_loaded(self) -> bool:
+        with suppress(Error):
+            return self.tab.evaluate("document.readyState") == "complete"
+        return False
 
     def look(self) -> dict[str, Any] | None:
         with suppress(Error):
@@ -220,13 +236,11 @@ class Person:
             self.do("online")
         for _ in self.tabs:
             self.tabs.reverse()
-            for _ in range(PATIENCE // 20):
-                look = self.look()
-                if look and look["isDelivered"] and look["status"] == "saved" and not look["isBusy"] and not self.fault(look):
-                    break
-                self.tab.wait_for_timeout(20)
-            else:
-                raise AssertionError(f"this tab does not come to rest: {look}")
+            until(self.is_at_rest, what=lambda: f"this tab comes to rest; it shows {self.look()}", page=self.tab)
+
+    def is_at_rest(self) -> bool:
+        look = self.look()
+        return bool(look and look["isDelivered"] and look["status"] == "saved" and not look["isBusy"] and not self.fault(look))
 
     def finish_one(self) -> None:
         """Label the solution in hand: after all that happened the page still does what it is for."""

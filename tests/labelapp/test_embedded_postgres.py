@@ -5,22 +5,23 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.waiting import PATIENCE, until
+
 ROOT = Path(__file__).resolve().parents[2]
 Ask = Callable[..., "subprocess.Popen[str]"]
 ASK = """
-import os, sys, time
+import sys
 from labelapp import embedded_postgres
 embedded_postgres.join_if_wanted()
 import psycopg
 with psycopg.connect(embedded_postgres.url()) as connection:
     print(connection.execute('select current_user, pg_postmaster_start_time()').fetchone(), flush=True)
-time.sleep(float(sys.argv[1]))
+sys.stdin.read()
 """
 
 
@@ -30,9 +31,7 @@ def home(tmp_path: Path) -> Iterator[Path]:
     folder.mkdir()
     os.chmod(tmp_path, 0o755)
     yield folder
-    until = time.monotonic() + 20
-    while servers(folder) and time.monotonic() < until:
-        time.sleep(0.1)
+    until(lambda: not servers(folder), what="the server has ended")
 
 
 def environment(home: Path) -> dict[str, str]:
@@ -41,12 +40,13 @@ def environment(home: Path) -> dict[str, str]:
 
 @pytest.fixture
 def ask(home: Path) -> Iterator[Ask]:
-    """Start a command that uses the database and then stays for some seconds."""
+    """Start a command that uses the database and then stays until its input ends."""
     with contextlib.ExitStack() as asked:
 
-        def start(seconds: float = 0) -> "subprocess.Popen[str]":
-            command = [sys.executable, "-W", "ignore", "-c", ASK, str(seconds)]
-            return asked.enter_context(subprocess.Popen(command, cwd=ROOT, env=environment(home), stdout=subprocess.PIPE, text=True))
+        def start() -> "subprocess.Popen[str]":
+            command, pipe = [sys.executable, "-W", "ignore", "-c", ASK], subprocess.PIPE
+            process = subprocess.Popen(command, cwd=ROOT, env=environment(home), stdin=pipe, stdout=pipe, text=True)
+            return asked.enter_context(process)
 
         yield start
 
@@ -56,50 +56,44 @@ def servers(home: Path) -> list[str]:
     return [line for line in listing.splitlines() if f"{home}/postgres/data" in line or f"labelapp.embedded_postgres {home}" in line]
 
 
-def gone(home: Path, seconds: float) -> bool:
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        if not servers(home):
-            return True
-        time.sleep(0.05)
-    return False
+def wait_until_gone(home: Path) -> None:
+    until(lambda: not servers(home), what=lambda: f"no process is left; there are {servers(home)}")
 
 
 def test_a_command_owns_the_server_for_its_own_lifetime(home: Path, ask: Ask) -> None:
-    first = ask()
-    assert "stepmark" in first.communicate(timeout=60)[0]
-    assert gone(home, 10)
+    assert "stepmark" in ask().communicate(timeout=PATIENCE)[0]
+    wait_until_gone(home)
 
 
 def test_a_second_command_joins_and_the_server_outlives_the_first(home: Path, ask: Ask) -> None:
-    first, second = ask(), ask(3)
-    started = {one.stdout.readline() for one in (first, second)}  # type: ignore[union-attr]
-    assert len(started) == 1
-    first.wait(timeout=30)
-    time.sleep(0.6)
-    assert servers(home)
-    second.wait(timeout=30)
-    assert gone(home, 10)
+    first, second = ask(), ask()
+    answers = {process.stdout.readline() for process in (first, second)}  # type: ignore[union-attr]
+    assert len(answers) == 1
+    first.communicate(timeout=PATIENCE)
+    third = ask()
+    assert third.communicate(timeout=PATIENCE)[0] in answers  # the time the server started: it is the same one
+    second.communicate(timeout=PATIENCE)
+    wait_until_gone(home)
 
 
 def test_kill_9_of_the_only_user_leaves_no_process(home: Path, ask: Ask) -> None:
-    user = ask(60)
+    user = ask()
     assert user.stdout and user.stdout.readline()
     user.send_signal(signal.SIGKILL)
     user.wait()
-    assert gone(home, 10)
+    wait_until_gone(home)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel tells of a parent's death only on Linux")
 def test_kill_9_of_the_keeper_takes_the_server_with_it_and_the_next_command_starts_again(home: Path, ask: Ask) -> None:
-    user = ask(60)
+    user = ask()
     assert user.stdout and user.stdout.readline()
     keeper = next(line for line in servers(home) if "labelapp.embedded_postgres" in line)
     os.kill(int(keeper.split()[0]), signal.SIGKILL)
     user.send_signal(signal.SIGKILL)
     user.wait()
-    assert gone(home, 10)
-    assert "stepmark" in ask().communicate(timeout=60)[0]
+    wait_until_gone(home)
+    assert "stepmark" in ask().communicate(timeout=PATIENCE)[0]
 
 
 def test_data_survive_a_kill_9_of_everything(home: Path) -> None:

@@ -1,10 +1,10 @@
 """The engine: a kept connection is asked without a statement, and a statement that comes again is planned once."""
 
-import time
-
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+
+from tests.waiting import until
 
 pytestmark = pytest.mark.django_db
 
@@ -22,10 +22,7 @@ def test_a_connection_that_the_server_ended_is_replaced() -> None:
     assert kept.is_usable()
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_terminate_backend(%s)", [kept.connection.info.backend_pid])
-    until = time.monotonic() + 10
-    while kept.is_usable() and time.monotonic() < until:
-        time.sleep(0.01)
-    assert not kept.is_usable()
+    until(lambda: not kept.is_usable(), what="the connection has ended")
     kept.close_if_unusable_or_obsolete()
     with kept.cursor() as cursor:
         assert cursor.execute("SELECT 1").fetchone() == (1,)

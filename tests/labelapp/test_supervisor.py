@@ -4,12 +4,10 @@ import contextlib
 import http.cookiejar
 import os
 import re
-import selectors
 import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -19,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.labelapp.test_embedded_postgres import ROOT, environment
+from tests.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for what is left in /proc")
 
@@ -33,24 +32,30 @@ class Server:
     """script/server in a home of its own."""
 
     def __init__(self, home: Path, port: int, *options: str) -> None:
-        self.home, self.port, self.said = home, port, ""
+        self.home, self.port, self.output = home, port, ""
         command = ["script/server", "--port", str(port), *options]
         self.process = subprocess.Popen(command, cwd=ROOT, env=environment(home), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         assert self.process.stdout
         os.set_blocking(self.process.stdout.fileno(), False)
 
-    def wait_for(self, pattern: str, seconds: float = 90) -> re.Match[str]:
+    def wait_for(self, pattern: str) -> re.Match[str]:
+        """Wait until the output matches the pattern."""
+
+        def match() -> re.Match[str] | None:
+            if not (found := re.search(pattern, self.output)):
+                self.read(pattern)
+            return found
+
+        match_ = until(match, what=lambda: f"the output matches {pattern}:\n{self.output}")
+        assert match_
+        return match_
+
+    def read(self, pattern: str) -> None:
         assert self.process.stdout
-        with selectors.DefaultSelector() as output:
-            output.register(self.process.stdout, selectors.EVENT_READ)
-            until = time.monotonic() + seconds
-            while not (found := re.search(pattern, self.said)):
-                assert time.monotonic() < until, f"{pattern} was not said:\n{self.said}"
-                if output.select(0.2):
-                    chunk = os.read(self.process.stdout.fileno(), 65536)
-                    assert chunk, f"it ended before it said {pattern}:\n{self.said}"
-                    self.said += chunk.decode()
-        return found
+        with contextlib.suppress(BlockingIOError):
+            chunk = os.read(self.process.stdout.fileno(), 65536)
+            assert chunk, f"it ended, and its output never matched {pattern}:\n{self.output}"
+            self.output += chunk.decode()
 
     def left(self) -> list[str]:
         """The command lines of all processes that live in this home."""
@@ -61,11 +66,8 @@ class Server:
                     found.append((folder / "cmdline").read_text().replace("\0", " "))
         return [line for line in found if line]
 
-    def gone(self, seconds: float) -> bool:
-        until = time.monotonic() + seconds
-        while self.left() and time.monotonic() < until:
-            time.sleep(0.1)
-        return not self.left()
+    def wait_until_gone(self) -> None:
+        until(lambda: not self.left(), what=lambda: f"no process is left; there are {self.left()}")
 
 
 @pytest.fixture
@@ -78,66 +80,65 @@ def server(tmp_path: Path) -> Iterator[Server]:
     running.process.wait()
     if running.process.stdout:
         running.process.stdout.close()
-    running.gone(30)
+    running.wait_until_gone()
 
 
 def test_one_command_serves_signs_in_and_one_ctrl_c_ends_it(server: Server) -> None:
     link = server.wait_for(r"ann +labels solutions +(http\S+)")[1]
     browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar()))
-    with browser.open(link, timeout=10) as page:
+    with browser.open(link, timeout=PATIENCE) as page:
         assert page.url == f"http://localhost:{server.port}/" and "Word problems" in page.read().decode()
     stranger = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar()))
-    with contextlib.suppress(urllib.error.HTTPError), stranger.open(link, timeout=10) as page:
+    with contextlib.suppress(urllib.error.HTTPError), stranger.open(link, timeout=PATIENCE) as page:
         assert "Word problems" not in page.read().decode(), "a one-time link signed in twice"
     server.wait_for(r"The project demonstration is ready")
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGINT):  # an impatient person
         server.process.send_signal(number)
-        time.sleep(0.3)
     server.wait_for(r"Stopped\.")
-    assert server.process.wait(timeout=30) == 0
-    assert server.gone(20), server.left()
+    assert server.process.wait(timeout=PATIENCE) == 0
+    server.wait_until_gone()
 
 
 def test_a_round_started_on_the_page_is_run_by_the_worker(server: Server) -> None:
     link = server.wait_for(r"olga +owns the project +(http\S+)")[1]
     cookies = http.cookiejar.CookieJar()
     browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(cookies))
-    browser.open(link, timeout=10).close()
+    browser.open(link, timeout=PATIENCE).close()
     server.wait_for(r"The project demonstration is ready")
     overview = f"http://localhost:{server.port}/p/demonstration/"
-    with browser.open(overview, timeout=10) as page:
+    with browser.open(overview, timeout=PATIENCE) as page:
         token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', page.read().decode())
     assert token
     form = urllib.parse.urlencode({"csrfmiddlewaretoken": token[1], "strategy": "uniform", "size": "5"}).encode()
-    started = time.monotonic()
-    browser.open(f"{overview}rounds/start/", form, timeout=10).close()
+    for beat in beat_processes(server):  # its sweeper would find the round too; the worker must hear of it at once
+        os.kill(beat, signal.SIGSTOP)
+    browser.open(f"{overview}rounds/start/", form, timeout=PATIENCE).close()
     rounds = ""
-    while '<td class="number">5</td>' not in rounds or rounds.count(">Published<") < 2:
-        # The sweeper would find it after a minute; the bell is heard at once.
-        assert time.monotonic() - started < 40, rounds
-        time.sleep(0.5)
-        with browser.open(f"{overview}rounds/", timeout=10) as fragment:
+
+    def is_published() -> bool:
+        nonlocal rounds
+        with browser.open(f"{overview}rounds/", timeout=PATIENCE) as fragment:
             rounds = fragment.read().decode()
+        return '<td class="number">5</td>' in rounds and rounds.count(">Published<") == 2
+
+    until(is_published, what=lambda: f"the round of 5 is published: {rounds}")
     assert ">alive<" in rounds
 
 
 def test_kill_9_leaves_no_process_behind(server: Server) -> None:
     server.wait_for(r"Each link signs in once")
-    time.sleep(3)  # the workers are up
-    assert len(server.left()) > 5
+    until(lambda: len(beat_processes(server)) > 0 and len(server.left()) > 5, what=lambda: f"all have started: {server.left()}")
     server.process.kill()
-    assert server.gone(20), server.left()
+    server.wait_until_gone()
 
 
 def test_a_process_that_dies_stops_the_rest_and_is_named(server: Server) -> None:
     server.wait_for(r"Each link signs in once")
-    until = time.monotonic() + 30
-    while not (beats := beat_processes(server)) and time.monotonic() < until:
-        time.sleep(0.1)
-    os.kill(beats[0], signal.SIGKILL)
+    [beat, *_] = until(lambda: beat_processes(server), what="beat has started")
+    os.kill(beat, signal.SIGKILL)
     server.wait_for(r"beat ended unexpectedly")
-    assert server.process.wait(timeout=30) == 2
-    assert server.gone(20), server.left()
+    assert server.process.wait(timeout=PATIENCE) == 2
+    server.wait_until_gone()
 
 
 def beat_processes(server: Server) -> list[int]:

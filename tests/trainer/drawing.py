@@ -13,6 +13,7 @@ import torch
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from tests.waiting import PATIENCE
 from trainer.generators import Draw, Drawn, EndpointGenerator, Problem
 
 SEVEN = "We add the two.\n\n$3 + 4 = 7$.\n\n# Answer\n\n7"
@@ -75,7 +76,7 @@ class Endpoint:
         threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
 
     def generator(self, **settings: Any) -> EndpointGenerator:
-        return EndpointGenerator("sums-1b", endpoint=self.url, **({"width": 1, "timeout": 20, "retries": 3} | settings))
+        return EndpointGenerator("sums-1b", endpoint=self.url, **({"width": 1, "timeout": PATIENCE, "retries": 3} | settings))
 
 
 def serving(monkeypatch: pytest.MonkeyPatch) -> Iterator[Endpoint]:

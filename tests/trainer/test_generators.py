@@ -3,7 +3,6 @@
 import re
 import shutil
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +10,9 @@ import pytest
 import torch
 
 from tests.trainer.drawing import OPEN, SEVEN, SHORT, Endpoint, Reply, chat, lines, problems
+from tests.waiting import PATIENCE
 from trainer.config import BadBase
-from trainer.generators import EndpointGenerator, GeneratorFailed, LocalGenerator, Problem
+from trainer.generators import Draw, Drawn, EndpointGenerator, GeneratorFailed, LocalGenerator, Problem
 from trainer.lines import read_solutions
 from trainer.sample import next_steps, sample
 
@@ -53,16 +53,23 @@ def test_an_endpoint_that_stays_down_ends_the_run_and_the_next_call_goes_on(endp
     assert report.requests == 5, "what was there is not drawn again"
 
 
-def test_texts_that_come_in_after_a_failure_are_kept(endpoint: Endpoint, tmp_path: Path) -> None:
-    failed = threading.Event()
+def test_texts_that_come_in_after_a_failure_are_kept(endpoint: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    failed, ask = threading.Event(), EndpointGenerator._ask
+
+    def ask_and_notice(generator: EndpointGenerator, draw: Draw) -> Drawn:
+        try:
+            return ask(generator, draw)
+        except GeneratorFailed:
+            failed.set()
+            raise
 
     def reply(number: int, body: dict[str, Any]) -> Reply:
         if "Add 0" in body["messages"][0]["content"]:
-            failed.set()
             return 401, "{}"
-        failed.wait(10)
-        time.sleep(0.1)
+        assert failed.wait(PATIENCE)
         return chat(SEVEN)
+
+    monkeypatch.setattr(EndpointGenerator, "_ask", ask_and_notice)
 
     endpoint.reply = reply
     with pytest.raises(GeneratorFailed, match="does not accept the key. Set OPENAI_API_KEY"):
@@ -71,7 +78,7 @@ def test_texts_that_come_in_after_a_failure_are_kept(endpoint: Endpoint, tmp_pat
 
 
 def test_as_many_requests_run_at_once_as_the_width_says(endpoint: Endpoint, tmp_path: Path) -> None:
-    meeting = threading.Barrier(3, timeout=10)
+    meeting = threading.Barrier(3, timeout=PATIENCE)
 
     def reply(number: int, body: dict[str, Any]) -> Reply:
         meeting.wait()
@@ -102,7 +109,7 @@ def test_an_endpoint_that_cannot_be_used_is_a_sentence(endpoint: Endpoint, reply
 
 def test_an_endpoint_that_hangs_is_given_up_after_the_timeout(endpoint: Endpoint, tmp_path: Path) -> None:
     over = threading.Event()
-    endpoint.reply = lambda number, body: (over.wait(10), chat(SEVEN))[1]
+    endpoint.reply = lambda number, body: (over.wait(PATIENCE), chat(SEVEN))[1]
     with pytest.raises(GeneratorFailed, match=r"no answer within 0\.1 s in one try"):
         sample(problems(1), generator=endpoint.generator(timeout=0.1, retries=0), per_problem=1, out=tmp_path / "s.jsonl")
     over.set()

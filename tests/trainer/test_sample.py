@@ -6,7 +6,6 @@ import resource
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.trainer.drawing import SEVEN, SHORT, Endpoint, Written, answers, chat, lines, problems
+from tests.waiting import PATIENCE, until
 from trainer import sample as stage
 from trainer.__main__ import main
 from trainer.generators import Drawn, GeneratorFailed, Problem
@@ -268,12 +268,11 @@ def test_the_command_runs_a_local_model_with_a_prompt_of_its_own(
 
 def test_a_killed_run_loses_nothing_that_came_in(endpoint: Endpoint, asked_for: list[str], tmp_path: Path) -> None:
     down = threading.Event()
-    endpoint.reply = lambda number, body: chat(f"So.\n\n# Answer\n\n{number}") if number < 3 else (down.wait(10), (500, "{}"))[1]
+    endpoint.reply = lambda number, body: chat(f"So.\n\n# Answer\n\n{number}") if number < 3 else (down.wait(PATIENCE), (500, "{}"))[1]
     where = ["--model", "sums-1b", "--endpoint", endpoint.url, "--width", "1"]
     file = tmp_path / "s.jsonl"
     with subprocess.Popen([sys.executable, "-m", "trainer", *asked_for, *where], stderr=subprocess.PIPE) as process:
-        while len(endpoint.asked) < 4 and process.poll() is None:
-            time.sleep(0.01)
+        until(lambda: len(endpoint.asked) == 4 or process.poll() is not None, what="the fourth text is asked for")
         process.kill()
     down.set()
     assert process.returncode == -9 and len(lines(file)) == 3

@@ -11,6 +11,7 @@ from annotation.models import Annotation, Assignment, Draft, Event, Project, Ste
 from tests import make
 from tests.ducks import expect_shown, expect_solution, expect_status, press, ratings, server_gone, steps
 from tests.routes import intercept
+from tests.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -29,18 +30,10 @@ class Gate:
 
         def wait(*args: object, **more: object) -> Annotation:
             self.arrived += 1
-            assert self.opened.wait(20)
+            assert self.opened.wait(PATIENCE)
             return store(*args, **more)
 
         monkeypatch.setattr(labels, "submit", wait)
-
-
-def wait_for(page: Page, what: Callable[[], bool]) -> None:
-    for _ in range(500):
-        if what():
-            return
-        page.wait_for_timeout(20)
-    raise AssertionError("It did not come to pass within ten seconds.")
 
 
 # --- the path of six hours a day ----------------------------------------------------------------------------------------
@@ -165,7 +158,7 @@ def test_after_enter_the_next_solution_does_not_wait_for_the_server(ann: Page, m
     expect(ann.locator("[data-step='0'] .katex")).to_be_visible()
     assert not Annotation.objects.exists()
     press(ann, "3 0")  # rated while the submit before it is still on its way
-    wait_for(ann, lambda: gate.arrived == 1)
+    until(lambda: gate.arrived == 1, what="the submit has arrived", page=ann)
     gate.opened.set()
     expect_status(ann, "saved")
     assert steps(ann) == ["1", "0", "", ""]
@@ -195,7 +188,7 @@ def test_two_submits_on_their_way_arrive_in_their_order(ann: Page, monkeypatch: 
     expect_shown(ann, 2)
     press(ann, "3 1 Enter")  # nothing is prepared behind it: it waits, its ratings as they were sent
     expect(ann.locator("[data-next]")).to_have_text("Sending…")
-    wait_for(ann, lambda: gate.arrived == 1)
+    until(lambda: gate.arrived == 1, what="the submit has arrived", page=ann)
     gate.opened.set()
     expect_solution(ann, 3)
     assert [ratings(one) for one in Annotation.objects.order_by("pk")] == [[-1], [1, -1]]
@@ -211,7 +204,7 @@ def test_a_refused_submit_brings_its_work_back_and_keeps_what_was_rated_since(an
         press(ann, "3 1 Enter")
         expect_shown(ann, 2)
         press(ann, "0")
-        wait_for(ann, lambda: gate.arrived == 1)
+        until(lambda: gate.arrived == 1, what="the submit has arrived", page=ann)
         gate.opened.set()
         expect(ann.locator("#trouble")).to_contain_text("The reason is too long.")
     expect_shown(ann, 1)
@@ -250,7 +243,7 @@ def test_leaving_the_page_gives_the_prepared_solution_back(ann: Page) -> None:
     expect_ahead(ann)
     assert Assignment.objects.filter(state="reserved").count() == 1
     ann.goto(ann.url.split("/p/")[0] + "/")
-    wait_for(ann, lambda: not Assignment.objects.filter(state="reserved").exists())
+    until(lambda: not Assignment.objects.filter(state="reserved").exists(), what="the reservation is given back", page=ann)
     assert sorted(Assignment.objects.values_list("state", flat=True)) == ["leased", "open", "open"]
 
 
