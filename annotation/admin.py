@@ -1,4 +1,6 @@
-"""The stock administration of the labeling flow: look anything up, mend projects and memberships, never rewrite history."""
+"""Django's administration of the labeling flow. Staff look up any row and edit projects and memberships. They never change history."""
+
+from typing import Any
 
 from django.contrib import admin, messages
 from django.db.models import QuerySet
@@ -8,7 +10,7 @@ from annotation import export, models, queue
 
 
 class ReadOnly(admin.ModelAdmin):
-    """Rows that stages write and nobody edits: append-only by trigger, or fenced by tokens."""
+    """Rows that only stages write. Triggers make them append-only, or tokens guard them."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -29,7 +31,7 @@ class MembershipInline(admin.TabularInline):
 
 @admin.register(models.Project)
 class ProjectAdmin(admin.ModelAdmin):
-    """A project's policies. How solutions are collected stays as it is once there are labels, whose form in the export it decides."""
+    """The policies of a project. Its step source decides the form of exported labels, so it cannot change once there are labels."""
 
     list_display = ["name", "slug", "overlap", "lease_minutes", "show_reference_answer", "base_model", "created_at"]
     search_fields = ["name", "slug"]
@@ -50,19 +52,20 @@ class MembershipAdmin(admin.ModelAdmin):
 
 
 class Withdrawing(ReadOnly):
-    """Rows whose solutions can be taken out of labeling."""
+    """Rows whose solutions can be withdrawn from labeling."""
 
     actions = ["withdraw"]
 
     def has_withdraw_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("annotation.change_solution")
 
-    @admin.action(description="Withdraw from labeling, for good", permissions=["withdraw"])
-    def withdraw(self, request: HttpRequest, rows: QuerySet) -> None:
+    @admin.action(description="Withdraw from labeling for good", permissions=["withdraw"])
+    def withdraw(self, request: HttpRequest, rows: QuerySet[Any]) -> None:
+        assert request.user.is_authenticated  # the permission above needs it
         count = queue.withdraw(self.solutions_of(rows), actor=request.user)
-        messages.success(request, f"{count:,} solutions were withdrawn. What was labeled of them stays.")
+        messages.success(request, f"{count:,} solutions were withdrawn. Their labels stay.")
 
-    def solutions_of(self, rows: QuerySet) -> QuerySet[models.Solution]:
+    def solutions_of(self, rows: QuerySet[Any]) -> QuerySet[models.Solution]:
         return rows
 
 
@@ -72,9 +75,9 @@ class ProblemAdmin(Withdrawing):
     list_filter = ["split"]
     list_select_related = ["project"]
     search_fields = ["=external_id", "statement"]
-    show_full_result_count = False  # a count of millions on every page
+    show_full_result_count = False  # it would count millions of rows on every page
 
-    def solutions_of(self, rows: QuerySet) -> QuerySet[models.Solution]:
+    def solutions_of(self, rows: QuerySet[Any]) -> QuerySet[models.Solution]:
         return models.Solution.objects.filter(problem__in=rows)
 
 
@@ -146,7 +149,7 @@ class SnapshotAdmin(ReadOnly):
 
 @admin.register(models.Event)
 class EventAdmin(ReadOnly):
-    list_display = ["at", "actor", "verb", "subject", "request_id"]
+    list_display = ["at", "actor", "verb", "subject"]
     list_select_related = ["actor"]
-    search_fields = ["verb", "subject", "actor__username", "=request_id"]
+    search_fields = ["verb", "subject", "actor__username"]
     show_full_result_count = False

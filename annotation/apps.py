@@ -1,5 +1,3 @@
-from typing import Any
-
 from django.apps import AppConfig
 from django.conf import settings
 from django.core import checks
@@ -13,15 +11,15 @@ class AnnotationConfig(AppConfig):
         checks.register(check_generator)
 
 
-def check_generator(**_: Any) -> list[checks.CheckMessage]:
-    """Tell at the start, not at a labeler's first step, that STEPMARK_GENERATOR names no function."""
+def check_generator(**_: object) -> list[checks.CheckMessage]:
+    """Report at the start that STEPMARK_GENERATOR names no function, and not only at a labeler's first step."""
     if not (path := settings.STEPMARK_GENERATOR):
         return []
-    hint = "Name a function as package.module.function, on a path that Python imports from, or leave STEPMARK_GENERATOR empty."
+    hint = "Set STEPMARK_GENERATOR to package.module.function, in a folder from which Python imports, or leave it empty."
     try:
         generate = import_string(path)
-    except Exception as error:  # whatever the module raises while it is imported
+    except Exception as error:  # the module may raise anything during its import
         return [checks.Error(f"STEPMARK_GENERATOR is {path!r}, which cannot be imported: {error}", hint=hint, id="annotation.E001")]
     if not callable(generate):
-        return [checks.Error(f"STEPMARK_GENERATOR is {path!r}, which is no function.", hint=hint, id="annotation.E001")]
+        return [checks.Error(f"STEPMARK_GENERATOR is {path!r}, which is not a function.", hint=hint, id="annotation.E001")]
     return []

@@ -1,7 +1,7 @@
 """The schema of the labeling flow: Problem -> Solution -> Task -> Assignment -> Annotation -> StepLabel.
 
-Tables, the rules they carry and the words of their QuerySets; no workflow. Every constraint names the rule it
-holds, every index the query it serves. States are text with a CHECK, so that psql reads like the code.
+This module holds tables and their rules, and no workflow. Each constraint is named after its rule. Each index serves a named query.
+States are text with a CHECK, so that a row in psql reads like the code.
 """
 
 import uuid
@@ -29,7 +29,7 @@ class AssignmentState(models.TextChoices):
     LEASED = "leased"
     DONE = "done"
     SKIPPED = "skipped"
-    CLOSED = "closed"  # its solution was withdrawn before anybody had labeled it here
+    CLOSED = "closed"  # its solution was withdrawn before this assignment was done
 
 
 class FinishReason(models.TextChoices):
@@ -49,7 +49,7 @@ class Role(models.TextChoices):
 
 class StepSource(models.TextChoices):
     SOLUTION = "solution"  # phase 2 of the paper: whole solutions, rated up to the first mistake
-    INTERACTIVE = "interactive"  # phase 1: step by step, one of several completions chosen
+    INTERACTIVE = "interactive"  # phase 1 of the paper: step by step; the labeler chooses one of several completions
 
 
 class Split(models.TextChoices):
@@ -58,11 +58,11 @@ class Split(models.TextChoices):
 
 
 class BatchKind(models.TextChoices):
-    SELECTED = "selected"  # by a round, or picked at random before the first model
-    PRACTICE = "practice"  # with feedback, before the screening; never published
+    SELECTED = "selected"  # chosen by a round, or at random before the first model
+    PRACTICE = "practice"  # before the screening, with feedback; never exported
     SCREENING = "screening"
-    IMPORTED = "imported"  # labels that came from a file
-    IMPORTED_GOLD = "imported_gold"  # quality-control labels that came from a file
+    IMPORTED = "imported"  # labels from a file
+    IMPORTED_GOLD = "imported_gold"  # quality-control labels from a file
 
 
 class BatchState(models.TextChoices):
@@ -77,11 +77,12 @@ class TaskKind(models.TextChoices):
 
 
 def one_of(name: str, field: str, choices: type[models.TextChoices]) -> models.CheckConstraint:
+    """Return the constraint that a field holds one of the choices."""
     return models.CheckConstraint(name=name, condition=Q(**{f"{field}__in": choices.values}))
 
 
 class Project(models.Model):
-    """One collection of labels: its guidelines and its policies."""
+    """One collection of labels, with its guidelines and its policies."""
 
     slug = models.SlugField(unique=True)
     name = models.CharField(max_length=200)
@@ -89,16 +90,16 @@ class Project(models.Model):
     overlap = models.PositiveSmallIntegerField(default=1)  # assignments per task
     lease_minutes = models.PositiveSmallIntegerField(default=30)
     gold_percent = models.PositiveSmallIntegerField(default=0)
-    qualify_rate = models.FloatField(default=0.75)  # share of the screening to be within gold; the paper's figure
+    qualify_rate = models.FloatField(default=0.75)  # share of screening answers that must be within gold; the paper's figure
     screening_size = models.PositiveSmallIntegerField(default=30)
     show_reference_answer = models.BooleanField(default=True)
     alternatives_after_error = models.BooleanField(default=False)
     step_source = models.CharField(max_length=16, choices=StepSource, default=StepSource.SOLUTION)
-    completions_per_step = models.PositiveSmallIntegerField(default=4)  # asked of the generator in an interactive project
-    # Retrain policy: whichever comes first; null switches that clause off.
+    completions_per_step = models.PositiveSmallIntegerField(default=4)  # requested from the generator in an interactive project
+    # A round is due when the first of these limits is reached; null switches a limit off.
     retrain_every_labels = models.PositiveIntegerField(null=True, blank=True)
     retrain_every_hours = models.PositiveIntegerField(null=True, blank=True)
-    base_model = models.CharField(max_length=500, default="tiny")  # the preset, a folder or a hub id
+    base_model = models.CharField(max_length=500, default="tiny")  # a preset, a folder or a hub id
     batch_size = models.PositiveIntegerField(default=200)  # solutions a round publishes
     per_problem = models.PositiveSmallIntegerField(default=2)  # at most this many of them for one problem
     created_at = models.DateTimeField(db_default=Now())
@@ -121,12 +122,14 @@ class Project(models.Model):
 
 
 class Membership(models.Model):
-    """What one person may do in one project, and the pseudonym under which the work is published."""
+    """The role of one person in one project, and the pseudonym that exports show for this person."""
 
     project = models.ForeignKey(Project, on_delete=models.CASCADE)
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT)
     role = models.CharField(max_length=16, choices=Role)
-    export_uuid = models.UUIDField(default=uuid.uuid4)  # random, never derived; a file's labeler keeps the file's
+    export_uuid = models.UUIDField(
+        default=uuid.uuid4
+    )  # random, never derived from the person; an imported labeler keeps the one in the file
     qualified_at = models.DateTimeField(null=True, blank=True)
     suspended_at = models.DateTimeField(null=True, blank=True)
     reason = models.TextField(blank=True)
@@ -143,7 +146,7 @@ class Membership(models.Model):
 
 
 class Problem(models.Model):
-    """A question with its reference answer. Test problems are never queued nor exported for training."""
+    """A question with its reference answer. Test problems are never queued and never exported for training."""
 
     project = models.ForeignKey(Project, on_delete=models.CASCADE)
     external_id = models.CharField(max_length=200)
@@ -166,11 +169,11 @@ class Problem(models.Model):
 
 
 class Solution(models.Model):
-    """One model-written solution: immutable steps, read whole, hence JSONB."""
+    """One model-written solution. Its steps never change and are always read together, so they are one JSONB value."""
 
     problem = models.ForeignKey(Problem, on_delete=models.CASCADE)
     digest = models.BinaryField(max_length=32)  # sha256 of the steps
-    steps = models.JSONField()  # list of texts; the last one ends "\n\n# Answer\n\n<answer>" where an answer is known
+    steps = models.JSONField()  # list of texts; the last one ends "\n\n# Answer\n\n<answer>" if an answer is known
     final_answer = models.TextField(null=True, blank=True)
     outcome = models.CharField(max_length=8, choices=Outcome, default=Outcome.UNGRADED)
     outcome_reason = models.TextField(blank=True)
@@ -181,7 +184,7 @@ class Solution(models.Model):
 
     class Meta:
         constraints = [
-            # Loading a file twice is a no-op.
+            # Loading a file twice changes nothing.
             models.UniqueConstraint(name="solution_once", fields=["problem", "digest"]),
             models.CheckConstraint(
                 name="solution_has_a_step",
@@ -190,7 +193,7 @@ class Solution(models.Model):
             one_of("solution_outcome", "outcome", Outcome),
         ]
         indexes = [
-            # The selection asks of each candidate whether it was withdrawn: nearly empty, it spares a look at the widest table there is.
+            # Selection asks for each candidate whether it was withdrawn. This index is nearly empty; the table is the widest of all.
             models.Index(name="solution_withdrawn", fields=["id"], condition=Q(withdrawn_at__isnull=False)),
         ]
 
@@ -199,14 +202,14 @@ class Solution(models.Model):
 
 
 class StepAlternative(models.Model):
-    """Another text for one step: a model's completion, or a person's own (author set)."""
+    """Another text for one step. A model wrote it, or a person did (then `author` is set)."""
 
     solution = models.ForeignKey(Solution, on_delete=models.CASCADE)
     step_index = models.PositiveSmallIntegerField()
     position = models.PositiveSmallIntegerField()  # >= 1; position 0 is the solution's own step
     text = models.TextField()
     author = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT)
-    prefix = models.BinaryField(max_length=32, null=True)  # sha256 of the steps a generated completion goes on from; null: loaded ahead
+    prefix = models.BinaryField(max_length=32, null=True)  # sha256 of the steps before a generated completion; null: stored in advance
 
     class Meta:
         constraints = [
@@ -216,7 +219,7 @@ class StepAlternative(models.Model):
 
 
 class Batch(models.Model):
-    """Tasks published together. Generation -1 is the screening, null the records of phase 1."""
+    """Tasks published together. Generation -1 is the screening; null means records of phase 1."""
 
     project = models.ForeignKey(Project, on_delete=models.CASCADE)
     generation = models.SmallIntegerField(null=True)
@@ -232,7 +235,7 @@ class Batch(models.Model):
             one_of("batch_state", "state", BatchState),
         ]
         indexes = [
-            # Serves lease_next: which batches of my project are open?
+            # Serves lease_next: which batches of a project are open?
             models.Index(name="batch_open", fields=["project", "generation"], condition=Q(state="open")),
         ]
 
@@ -248,10 +251,10 @@ class Task(models.Model):
     kind = models.CharField(max_length=8, choices=TaskKind, default=TaskKind.NORMAL)
     priority = models.IntegerField(default=0)
     overlap = models.PositiveSmallIntegerField(default=1)
-    # The score that had this solution chosen: PRM800K's pre_generated_verifier_score. Kept on the task, since the
-    # export may not look to the right of the flow (at rounds), and since an imported score belongs to no round.
+    # The score by which this solution was chosen (PRM800K: pre_generated_verifier_score). It is stored here because the export
+    # may not import rounds, and because an imported score belongs to no round.
     verifier_score = models.FloatField(null=True, blank=True)
-    # The ground truth that the file of an imported record gave, where the problem says otherwise (null in a screening record).
+    # The ground truth in the file of an imported record, if it differs from the problem's (null in a screening record).
     imported_question = models.JSONField(null=True, blank=True)
 
     class Meta:
@@ -261,34 +264,34 @@ class Task(models.Model):
             one_of("task_kind", "kind", TaskKind),
         ]
         indexes = [
-            # Serves "not queued yet" in the selection: 0.7 s instead of 76 s at 12M solutions.
+            # Serves "not queued yet" in selection: 0.7 s instead of 76 s at 12M solutions.
             models.Index(name="task_by_solution", fields=["solution"]),
         ]
 
 
 class Assignment(models.Model):
-    """One place at a task: at most one person ever holds it. Batch and priority are immutable copies for the queue's index."""
+    """One place at a task. At most one person ever holds it. Batch and priority are copies that never change, for the queue's index."""
 
     task = models.ForeignKey(Task, on_delete=models.CASCADE, db_index=False)
-    slot = models.PositiveSmallIntegerField(null=True)  # null: a gold assignment made on demand
+    slot = models.PositiveSmallIntegerField(null=True)  # null: made on demand for one person (gold, practice, screening)
     batch = models.ForeignKey(Batch, on_delete=models.CASCADE, db_index=False)
     priority = models.IntegerField(default=0)
     state = models.CharField(max_length=8, choices=AssignmentState, default=AssignmentState.OPEN)
-    # Its index is assignment_by_labeler, which begins with it.
+    # No index of its own: assignment_by_labeler begins with this column.
     labeler = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="assignments", db_index=False)
-    # Who let the lease of the current token lapse: that person's late submit is still good until the assignment is taken.
+    # The last holder, after the lease lapsed or was given back. Their late submit counts until somebody takes the assignment.
     lapsed = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+", db_index=False)
-    token = models.PositiveIntegerField(default=0)  # raised on every claim; fences a submit
+    token = models.PositiveIntegerField(default=0)  # raised by every claim; a submit must name it
     leased_at = models.DateTimeField(null=True)
     lease_expires_at = models.DateTimeField(null=True)
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(name="assignment_slot_once", fields=["task", "slot"]),  # overlap is structural
-            models.UniqueConstraint(name="assignment_labeler_once", fields=["task", "labeler"]),  # nobody labels twice
-            # A second tab gets the same task.
+            models.UniqueConstraint(name="assignment_slot_once", fields=["task", "slot"]),  # no more people than the overlap
+            models.UniqueConstraint(name="assignment_labeler_once", fields=["task", "labeler"]),  # nobody labels a task twice
+            # A second tab shows the same solution.
             models.UniqueConstraint(name="assignment_one_lease", fields=["labeler"], condition=Q(state="leased")),
-            # One solution rendered ahead, which a submit turns into the lease in the same transaction.
+            # One solution is rendered ahead. A submit turns it into the lease in the same transaction.
             models.UniqueConstraint(name="assignment_one_reserved", fields=["labeler"], condition=Q(state="reserved")),
             models.CheckConstraint(
                 name="assignment_open_is_unowned",
@@ -298,17 +301,17 @@ class Assignment(models.Model):
             one_of("assignment_state", "state", AssignmentState),
         ]
         indexes = [
-            # The queue: the first open assignment of a batch in order of priority.
+            # Serves NEXT_ASSIGNMENT: the first open assignment of a batch in order of priority.
             models.Index(F("batch"), F("priority").desc(), F("id"), name="assignment_queue", condition=Q(state="open")),
-            # The reaper: leases and reservations past their time.
+            # Serves release_expired: leases and reservations past their end.
             models.Index(name="assignment_expiry", fields=["lease_expires_at"], condition=Q(state__in=["leased", "reserved"])),
-            # A labeler's day and record.
+            # Serves whatever asks for the assignments of one labeler.
             models.Index(name="assignment_by_labeler", fields=["labeler", "state"]),
         ]
 
 
 class Draft(models.Model):
-    """Ratings not yet submitted, kept per claim; an older revision never overwrites a newer one."""
+    """Ratings not yet submitted, one draft per claim. An older revision never overwrites a newer one."""
 
     assignment = models.ForeignKey(Assignment, on_delete=models.CASCADE)
     labeler = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE)
@@ -322,7 +325,7 @@ class Draft(models.Model):
 
 
 class Annotation(models.Model):
-    """All labels of one sitting. Append-only (trigger): a correction is a new revision."""
+    """All labels of one sitting. A trigger makes it append-only: a correction is a new revision."""
 
     assignment = models.ForeignKey(Assignment, on_delete=models.PROTECT, db_index=False)
     labeler = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT)
@@ -331,9 +334,9 @@ class Annotation(models.Model):
     supersedes = models.OneToOneField("self", null=True, blank=True, on_delete=models.PROTECT, related_name="superseded_by")
     finish_reason = models.CharField(max_length=12, choices=FinishReason)
     reason = models.TextField(blank=True)
-    active_ms = models.PositiveIntegerField(null=True)  # null: came from a file, which knows only the total
-    total_ms = models.PositiveIntegerField(null=True)  # null: came from a file that lost it
-    submission_id = models.UUIDField(unique=True)  # from the browser; a retry carries the same
+    active_ms = models.PositiveIntegerField(null=True)  # null: imported from a file, which holds only the total
+    total_ms = models.PositiveIntegerField(null=True)  # null: imported from a file without it
+    submission_id = models.UUIDField(unique=True)  # made by the browser; a retry sends the same one
     body_hash = models.BinaryField(max_length=32)
     created_at = models.DateTimeField(db_default=Now())
 
@@ -342,21 +345,21 @@ class Annotation(models.Model):
             models.UniqueConstraint(name="annotation_revision_once", fields=["assignment", "revision"]),
             one_of("annotation_finish_reason", "finish_reason", FinishReason),
         ]
-        indexes = [models.Index(name="annotation_by_solution", fields=["solution"])]  # consensus: all votes on a solution
+        indexes = [models.Index(name="annotation_by_solution", fields=["solution"])]  # serves consensus: all votes on a solution
 
 
 class StepLabel(models.Model):
-    """The rating of one text at one step. Append-only (trigger), as its annotation."""
+    """The rating of one text at one step. Append-only (trigger), like its annotation."""
 
     annotation = models.ForeignKey(Annotation, on_delete=models.PROTECT, db_index=False)
     step_index = models.PositiveSmallIntegerField()
-    position = models.PositiveSmallIntegerField(default=0)  # 0 = the step itself, > 0 the alternative of that position
-    rating = models.SmallIntegerField(null=True)  # null: stored on import, refused on submit unless flagged
+    position = models.PositiveSmallIntegerField(default=0)  # 0: the step itself; above 0: the alternative of that position
+    rating = models.SmallIntegerField(null=True)  # null: unsure, written by hand, not rated when the labeler gave up, or missing in a file
     flagged = models.BooleanField(null=True)  # null and false differ in published records
     rated_ms = models.PositiveIntegerField(null=True)
-    # The solution went on from this text.
+    # The labeler continued from this text.
     chosen = models.BooleanField(default=False)
-    # Its place among the completions shown (PRM800K's index); null: written by the labeler.
+    # Its place among the completions shown (PRM800K: index); null: written by the labeler.
     shown_at = models.PositiveSmallIntegerField(null=True)
 
     class Meta:
@@ -367,15 +370,15 @@ class StepLabel(models.Model):
 
 
 class GoldAnswer(models.Model):
-    """Where it is reasonable to see the first mistake. Its own table: labeler pages never join it."""
+    """The steps at which it is reasonable to see the first mistake. It has its own table, which labeler pages never join."""
 
     solution = models.OneToOneField(Solution, on_delete=models.CASCADE, primary_key=True)
-    acceptable_first_errors = ArrayField(models.SmallIntegerField(), default=list)  # a set of step indices; empty = no mistake
+    acceptable_first_errors = ArrayField(models.SmallIntegerField(), default=list)  # a set of step indices; empty: no mistake
     note = models.TextField(blank=True)
 
 
 class StepConsensus(models.Model):
-    """What all labelers of a solution say together; rebuilt by quality.settle."""
+    """How all labelers of a solution rate one step together. Nothing writes it yet."""
 
     solution = models.ForeignKey(Solution, on_delete=models.CASCADE)
     step_index = models.PositiveSmallIntegerField()
@@ -388,7 +391,7 @@ class StepConsensus(models.Model):
 
 
 class Snapshot(models.Model):
-    """A published dataset: the manifest of the annotations it holds, and the file's hash."""
+    """A dataset as it was taken: the list of its annotations (SnapshotItem) and the hash of its file."""
 
     project = models.ForeignKey(Project, on_delete=models.PROTECT)
     number = models.PositiveIntegerField()
@@ -403,7 +406,7 @@ class Snapshot(models.Model):
 
 
 class SnapshotItem(models.Model):
-    """One annotation in a snapshot: written in one transaction, never `id <= N`, which drifts under load."""
+    """One annotation in a snapshot. The list is written in one transaction: a rule such as `id <= N` changes under load."""
 
     pk = models.CompositePrimaryKey("snapshot", "annotation")
     snapshot = models.ForeignKey(Snapshot, on_delete=models.CASCADE, db_index=False)
@@ -411,14 +414,14 @@ class SnapshotItem(models.Model):
 
 
 class Keys(models.Model):
-    """The keys of one person who wants other ones than the usual: {what is done: its keys}."""
+    """The keys that one person chose instead of the usual ones: {action: keys}."""
 
     person = models.OneToOneField(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, primary_key=True, related_name="keys")
     chosen = models.JSONField(default=dict)
 
 
 class Message(models.Model):
-    """What a manager or reviewer writes to one labeler of a project."""
+    """A text from a manager or reviewer to one labeler of a project."""
 
     project = models.ForeignKey(Project, on_delete=models.CASCADE)
     recipient = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="messages", db_index=False)
@@ -432,11 +435,10 @@ class Message(models.Model):
 
 
 class Event(models.Model):
-    """Who did what. Append-only (trigger)."""
+    """One thing that somebody did. Append-only (trigger)."""
 
     at = models.DateTimeField(db_default=Now())
     actor = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT)
-    request_id = models.CharField(max_length=64, blank=True)
     verb = models.CharField(max_length=60)
     subject = models.CharField(max_length=200, blank=True)
 

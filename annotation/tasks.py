@@ -1,4 +1,4 @@
-"""What beat asks of the labeling stages."""
+"""The Celery tasks of the labeling stages, which beat starts."""
 
 from celery import shared_task
 
@@ -7,4 +7,5 @@ from annotation import queue
 
 @shared_task
 def release_expired() -> int:
+    """Open assignments past their end. Return how many."""
     return queue.release_expired()

@@ -1,19 +1,18 @@
-"""Stage: labels. What a person says about each step, kept while they work and stored once they submit.
+"""Stage: labels. A labeler's ratings: kept as a draft while they work, and stored once when they submit.
 
-Reads the assignment they hold (queue) and what was shown to them (completions); writes Draft, Annotation, StepLabel, the steps written by
-hand (StepAlternative) and the assignment's end. Nothing stored is ever changed.
+Reads the assignment that the labeler holds (queue) and the texts that were shown (completions). Writes Draft, Annotation, StepLabel,
+the steps written by hand (StepAlternative) and the state of the assignment. A stored label never changes.
 """
 
 from annotation.completions import LONGEST_WRITTEN, BadSubmission
 from annotation.labels.reopening import REOPEN_LAST, REOPEN_MINUTES, assignment_of, reopen, reopenable
-from annotation.labels.rules import LONGEST_REASON, LONGEST_SKIP_REASON, MAX_STEPS, Rating
+from annotation.labels.rules import LONGEST_REASON, LONGEST_SKIP_REASON, Rating
 from annotation.labels.sittings import NothingToRevise, SubmissionConflict, revise, save_draft, skip, submit
 
 __all__ = [
     "LONGEST_REASON",
     "LONGEST_SKIP_REASON",
     "LONGEST_WRITTEN",
-    "MAX_STEPS",
     "REOPEN_LAST",
     "REOPEN_MINUTES",
     "BadSubmission",

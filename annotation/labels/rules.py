@@ -1,5 +1,5 @@
-"""Stage: labels, what a submission may say. Reads ratings as the browser sends them and the texts that were shown; gives Work, or
-BadSubmission with the first rule broken. Touches no table: the rules of both collections of the paper, side by side.
+"""Stage: labels, the rules of a submission. Takes ratings as the browser sends them and the texts that were shown. Returns a Sitting,
+or raises BadSubmission with the first broken rule. Touches no table. Both ways of collecting labels in the paper have their rules here.
 """
 
 from collections.abc import Mapping, Sequence
@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import NotRequired, TypedDict
 
-from annotation.completions import BadSubmission, Completion, Tree, ends_solution, written_text
+from annotation.completions import BadSubmission, Completion, CompletionTree, ends_solution, written_text
 from annotation.ingest.values import BadText, clean_text
 from annotation.models import FinishReason
 
 LONGEST_REASON = 2000  # characters
 LONGEST_SKIP_REASON = 150
-MAX_STEPS = 2000
-LARGEST = 2**31 - 1  # the range of a count; as milliseconds 25 days
+LARGEST = 2**31 - 1  # the largest count; as milliseconds it is 25 days
 LARGEST_POSITION = 2**15 - 1
 
 
@@ -22,17 +21,17 @@ class Rating(TypedDict):
     """What the browser sends for one text: a completion of one step, or a step written by hand."""
 
     step: int  # 0-based
-    position: NotRequired[int]  # 0: the step itself; more: the alternative of that position; absent with a text
+    position: NotRequired[int]  # 0: the step itself; above 0: the alternative of that position; absent with a text
     rating: int | None  # -1, 0, 1; None only when flagged, and with a text
     flagged: NotRequired[bool]  # the labeler is unsure
     ms: NotRequired[int | None]  # active time on this text
-    chosen: NotRequired[bool]  # the solution went on from here (interactive projects)
+    chosen: NotRequired[bool]  # the labeler continued from this text (interactive projects)
     text: NotRequired[str]  # written by the labeler
 
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """One row to be stored. `position` None: a text written by the labeler, which has no place yet."""
+    """One row to be stored. `position` None: the labeler wrote the text, and it has no position yet."""
 
     step: int
     position: int | None
@@ -46,7 +45,7 @@ class Label:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a sitting ended, as the browser says it."""
+    """How a sitting ended, as the browser sends it."""
 
     finish_reason: str
     reason: str
@@ -55,8 +54,8 @@ class Ending:
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
-    """One sitting, checked: what was sent, in order, and the rows it comes to."""
+class Sitting:
+    """One checked sitting: the ratings that were sent, in order, and the rows to store for them."""
 
     ratings: list[Rating]
     ending: Ending
@@ -64,6 +63,7 @@ class Work:
 
 
 def refuse_unless(holds: bool, code: str, message: str) -> None:
+    """Raise BadSubmission unless a rule holds."""
     if not holds:
         raise BadSubmission(code, message)
 
@@ -72,23 +72,26 @@ def refuse_unless(holds: bool, code: str, message: str) -> None:
 
 
 def well_formed(ratings: Sequence[Rating], *, n_steps: int) -> list[Rating]:
-    """Return the ratings by step and position, each with all its keys, a written text last; the rules of a draft, which may have gaps."""
+    """Return the ratings in order of step and position, each with all its keys; a written text comes last in its step.
+
+    These are the rules of a draft, which may leave steps out. Raises BadSubmission.
+    """
     seen: dict[tuple[int, int], Rating] = {}
-    for one in ratings:
-        refuse_unless(isinstance(one, Mapping), "bad_rating", "A rating is an object with step, rating, flagged and ms.")
-        step, rating, flagged, ms = one.get("step"), one.get("rating"), one.get("flagged", False), one.get("ms")
+    for sent in ratings:
+        refuse_unless(isinstance(sent, Mapping), "bad_rating", "A rating must be an object with step, rating, flagged and ms.")
+        step, rating, flagged, ms = sent.get("step"), sent.get("rating"), sent.get("flagged", False), sent.get("ms")
         refuse_unless(
-            type(step) is int and 0 <= step < n_steps, "unknown_step", f"This solution has no step number {step}; they count from 0."
+            type(step) is int and 0 <= step < n_steps, "unknown_step", f"This solution has no step number {step}. Steps count from 0."
         )
         refuse_unless(
             rating is None or type(rating) is int and rating in (-1, 0, 1),
             "bad_rating",
-            f"Step {step + 1}: a rating is -1, 0 or 1, not {rating!r:.40}.",
+            f"Step {step + 1}: the rating must be -1, 0 or 1, not {rating!r:.40}.",
         )
-        refuse_unless(type(flagged) is bool, "bad_rating", f"Step {step + 1}: flagged is true or false, not {flagged!r:.40}.")
-        refuse_unless(ms is None or _is_count(ms), "bad_rating", f"Step {step + 1}: ms is a number of milliseconds, not {ms!r:.40}.")
-        refuse_unless(type(one.get("chosen", False)) is bool, "bad_rating", f"Step {step + 1}: chosen is true or false.")
-        place, formed = _written(one, step) if "text" in one else _shown(one, step)
+        refuse_unless(type(flagged) is bool, "bad_rating", f"Step {step + 1}: flagged must be true or false, not {flagged!r:.40}.")
+        refuse_unless(ms is None or _is_count(ms), "bad_rating", f"Step {step + 1}: ms must be a number of milliseconds, not {ms!r:.40}.")
+        refuse_unless(type(sent.get("chosen", False)) is bool, "bad_rating", f"Step {step + 1}: chosen must be true or false.")
+        place, formed = _written(sent, step) if "text" in sent else _shown(sent, step)
         refuse_unless(
             (step, place) not in seen,
             "bad_rating",
@@ -98,34 +101,40 @@ def well_formed(ratings: Sequence[Rating], *, n_steps: int) -> list[Rating]:
     return [seen[place] for place in sorted(seen)]
 
 
-def _shown(one: Rating, step: int) -> tuple[int, Rating]:
-    position = one.get("position", 0)
+def _shown(sent: Rating, step: int) -> tuple[int, Rating]:
+    position = sent.get("position", 0)
     refuse_unless(
         type(position) is int and 0 <= position <= LARGEST_POSITION,
         "unknown_step",
         f"Step {step + 1} has no alternative {position!r:.40}.",
     )
-    formed = Rating(step=step, position=position, rating=one.get("rating"), flagged=one.get("flagged", False), ms=one.get("ms"))
-    return position, Rating(**formed, chosen=True) if one.get("chosen") else formed
+    formed = Rating(step=step, position=position, rating=sent.get("rating"), flagged=sent.get("flagged", False), ms=sent.get("ms"))
+    return position, Rating(**formed, chosen=True) if sent.get("chosen") else formed
 
 
-def _written(one: Rating, step: int) -> tuple[int, Rating]:
-    plain = one.get("position") is None and one.get("rating") is None and not one.get("flagged")
-    refuse_unless(plain, "bad_rating", f"Step {step + 1}: a step written by hand has a text, and neither position, rating nor flag.")
-    text = written_text(one["text"], place=f"Step {step + 1}")
-    return LARGEST_POSITION + 1, Rating(step=step, rating=None, flagged=False, ms=one.get("ms"), text=text)
+def _written(sent: Rating, step: int) -> tuple[int, Rating]:
+    has_only_text = sent.get("position") is None and sent.get("rating") is None and not sent.get("flagged")
+    refuse_unless(
+        has_only_text, "bad_rating", f"Step {step + 1}: a step written by hand must have a text, and no position, rating or flag."
+    )
+    text = written_text(sent["text"], place=f"Step {step + 1}")
+    return LARGEST_POSITION + 1, Rating(step=step, rating=None, flagged=False, ms=sent.get("ms"), text=text)
 
 
 def ending(*, finish_reason: str, reason: str, active_ms: int, total_ms: int) -> Ending:
-    """Return how the sitting ended, checked by itself."""
-    refuse_unless(finish_reason in FinishReason.values, "bad_finish_reason", f"A sitting ends with {', '.join(FinishReason.values)}.")
-    refuse_unless(_is_count(active_ms) and _is_count(total_ms), "bad_time", "active_ms and total_ms are numbers of milliseconds.")
+    """Return how the sitting ended, checked without its ratings. Raises BadSubmission."""
+    refuse_unless(
+        finish_reason in FinishReason.values, "bad_finish_reason", f"finish_reason must be one of {', '.join(FinishReason.values)}."
+    )
+    refuse_unless(_is_count(active_ms) and _is_count(total_ms), "bad_time", "active_ms and total_ms must be numbers of milliseconds.")
     return Ending(str(finish_reason), clean_reason(reason, limit=LONGEST_REASON), active_ms, total_ms)
 
 
 def clean_reason(reason: str, *, limit: int) -> str:
     """Return the reason as it is stored. Raises BadSubmission if it is too long or cannot be stored."""
-    refuse_unless(len(reason) <= limit, "too_long", f"The reason has {len(reason):,} characters; at most {limit:,} fit.")
+    refuse_unless(
+        len(reason) <= limit, "too_long", f"The reason has {len(reason):,} characters. Shorten it to {limit:,} characters or fewer."
+    )
     try:
         return clean_text(reason)
     except BadText as error:
@@ -139,124 +148,135 @@ def _is_count(number: object) -> bool:
 # --- whole solutions (phase 2 of the paper) -----------------------------------------------------------------------------
 
 
-def rated_to_first_mistake(ratings: list[Rating], end: Ending, *, n_steps: int, shown: Mapping[int, Sequence[Completion]] | None) -> Work:
-    """Check a sitting on a whole solution: steps in order up to the first negative, and there the alternatives.
+def rated_to_first_mistake(
+    ratings: list[Rating], end: Ending, *, n_steps: int, shown: Mapping[int, Sequence[Completion]] | None
+) -> Sitting:
+    """Check a sitting on a whole solution: the steps in order up to the first negative one, and the alternatives of that one.
 
-    ratings: well formed; shown: by step, the alternatives to rate if the mistake is there; None: this project asks for none.
+    ratings: well formed. shown: by step, the alternatives to rate if the mistake is there; None: this project asks for none.
+    Raises BadSubmission.
     """
-    own, more = [one for one in ratings if one.get("position") == 0], [one for one in ratings if one.get("position") != 0]
-    if more and shown is None:
-        number, position = more[0]["step"] + 1, more[0].get("position")
+    own = [rating for rating in ratings if rating.get("position") == 0]
+    others = [rating for rating in ratings if rating.get("position") != 0]
+    if others and shown is None:
+        number, position = others[0]["step"] + 1, others[0].get("position")
         refuse_unless(position is None, "unknown_step", f"Step {number} has no alternative {position}.")
-        raise BadSubmission("not_asked", "This project asks for no steps of your own.")
-    for place, one in enumerate(own):
+        raise BadSubmission("not_asked", "This project does not ask for steps written by hand.")
+    for place, rating in enumerate(own):
         refuse_unless(
-            one["step"] == place, "unrated_step", f"Step {place + 1} has no rating, but a later one has. Rate the steps in order."
+            rating["step"] == place, "unrated_step", f"Step {place + 1} has no rating, but a later step has one. Rate the steps in order."
         )
         refuse_unless(
-            one["rating"] is not None or one["flagged"], "unrated_step", f"Step {place + 1} has no rating. Rate it, or flag it as unsure."
+            rating["rating"] is not None or rating["flagged"],
+            "unrated_step",
+            f"Step {place + 1} has no rating. Rate it, or mark it as unsure.",
         )
         refuse_unless(
             place == 0 or own[place - 1]["rating"] != -1,
             "rating_after_negative",
-            f"Step {place} is rated negative, so step {place + 1} and later ones stay unrated.",
+            f"Step {place} is rated negative, so step {place + 1} and later steps must stay unrated.",
         )
-    refuse_unless(not any("chosen" in one for one in own + more), "not_asked", "In this project no step is chosen: solutions are whole.")
+    refuse_unless(
+        not any("chosen" in rating for rating in ratings), "not_asked", "In this project solutions are whole, so no step can be chosen."
+    )
     last, found_error = len(own) - 1, bool(own) and own[-1]["rating"] == -1
     match end.finish_reason:
         case FinishReason.SOLUTION:
             refuse_unless(bool(own), "empty", "Nothing is rated yet. Rate the steps in order.")
-            refuse_unless(not found_error, "bad_finish_reason", "A step is rated negative, so this sitting ends with found_error.")
-            refuse_unless(len(own) == n_steps, "unfinished", f"{len(own)} of {n_steps} steps are rated. Rate them to the end.")
+            refuse_unless(not found_error, "bad_finish_reason", "A step is rated negative, so finish_reason must be found_error.")
+            refuse_unless(len(own) == n_steps, "unfinished", f"{len(own)} of {n_steps} steps are rated. Rate the others too.")
         case FinishReason.FOUND_ERROR:
             refuse_unless(bool(own), "empty", "Nothing is rated yet. Rate the steps in order.")
-            refuse_unless(found_error, "no_negative", "No step is rated negative, so no mistake was found. Rate on, or to the end.")
+            refuse_unless(found_error, "no_negative", "No step is rated negative, so there is no mistake. Rate the remaining steps.")
         case _:  # bad_problem and give_up may come after any number of ratings
             _refuse_without_reason(end)
     labels = [
         Label(
             step,
             0,
-            one["rating"],
-            one["flagged"] or None,  # published records know null and true at a solution's own step, never false
-            one["ms"],
-            # An unsure step without a rating was gone past, unless the sitting was broken off right there.
-            chosen=one["rating"] != -1 and (one["rating"] is not None or step < last or end.finish_reason == FinishReason.SOLUTION),
+            rating["rating"],
+            rating["flagged"] or None,  # published records know null and true at a solution's own step, never false
+            rating["ms"],
+            # The labeler continued past an unsure step without a rating, unless the sitting ended early at that step.
+            chosen=rating["rating"] != -1 and (rating["rating"] is not None or step < last or end.finish_reason == FinishReason.SOLUTION),
             shown_at=0,
         )
-        for step, one in enumerate(own)
+        for step, rating in enumerate(own)
     ]
-    places = {one.position: place for place, one in enumerate((shown or {}).get(last, ()), 1)}
-    for one in more:
-        number, position = one["step"] + 1, one.get("position")
+    places = {completion.position: place for place, completion in enumerate((shown or {}).get(last, ()), 1)}
+    for rating in others:
+        number, position = rating["step"] + 1, rating.get("position")
         refuse_unless(
-            found_error and one["step"] == last,
+            found_error and rating["step"] == last,
             "not_at_mistake",
-            f"Step {number} is not the first mistake: only that one has alternatives.",
+            f"Step {number} is not the first mistake. Only the first mistake has alternatives.",
         )
         if position is None:
-            labels.append(Label(last, None, None, False, one["ms"], chosen=False, shown_at=None, text=one["text"]))
+            labels.append(Label(last, None, None, False, rating["ms"], chosen=False, shown_at=None, text=rating["text"]))
             continue
         refuse_unless(position in places, "unknown_step", f"Step {number} has no alternative {position}.")
         refuse_unless(
-            one["rating"] is not None or one["flagged"],
+            rating["rating"] is not None or rating["flagged"],
             "unrated_step",
-            f"Alternative {places[position]} of step {number} has no rating. Rate it, or flag it as unsure.",
+            f"Alternative {places[position]} of step {number} has no rating. Rate it, or mark it as unsure.",
         )
-        labels.append(Label(last, position, one["rating"], one["flagged"], one["ms"], chosen=False, shown_at=places[position]))
-    return Work(ratings, end, labels)
+        labels.append(Label(last, position, rating["rating"], rating["flagged"], rating["ms"], chosen=False, shown_at=places[position]))
+    return Sitting(ratings, end, labels)
 
 
 def _refuse_without_reason(end: Ending) -> None:
     refuse_unless(bool(end.reason.strip()), "no_reason", "Say in a few words why.")
 
 
-# --- step by step (phase 1) ---------------------------------------------------------------------------------------------
+# --- step by step (phase 1 of the paper) --------------------------------------------------------------------------------
 
 
-def walked(ratings: list[Rating], end: Ending, *, tree: Tree) -> Work:
-    """Check a sitting that walked through a tree of completions: at each step all rated, one positive chosen or one written.
+def walked(ratings: list[Rating], end: Ending, *, tree: CompletionTree) -> Sitting:
+    """Check an interactive sitting: at each step all completions are rated, and one positive one is chosen or one step is written.
 
-    ratings: well formed. Who breaks off leaves the last step as it is; what was not rated there is stored without a rating, as in
-    the published records.
+    ratings: well formed. If the labeler ends the sitting early, the last step stays as it is. What was not rated there is stored
+    without a rating, as in the published records. Raises BadSubmission.
     """
     refuse_unless(
-        end.finish_reason != FinishReason.FOUND_ERROR, "bad_finish_reason", "Here a mistake ends nothing: go on from a better step."
+        end.finish_reason != FinishReason.FOUND_ERROR,
+        "bad_finish_reason",
+        "In this project a mistake does not end the solution. Continue from a better step.",
     )
-    breaks_off = end.finish_reason != FinishReason.SOLUTION
-    if breaks_off:
+    ends_early = end.finish_reason != FinishReason.SOLUTION
+    if ends_early:
         _refuse_without_reason(end)
     path: list[str] = []
     labels: list[Label] = []
     has_ended = False
-    by_step = [(step, list(group)) for step, group in groupby(ratings, key=lambda one: one["step"])]
+    by_step = [(step, list(group)) for step, group in groupby(ratings, key=lambda rating: rating["step"])]
     for place, (step, group) in enumerate(by_step):
         number = place + 1
-        refuse_unless(step == place, "unrated_step", f"Step {number} has no rating, but a later one has. Rate the steps in order.")
-        refuse_unless(not has_ended, "after_answer", f"Step {place} ends the solution: nothing comes after it.")
+        refuse_unless(step == place, "unrated_step", f"Step {number} has no rating, but a later step has one. Rate the steps in order.")
+        refuse_unless(not has_ended, "after_answer", f"Step {place} ends the solution. Nothing can follow it.")
         shown = tree.after(path)
-        rated = {one["position"]: one for one in group if "text" not in one}
-        written = next((one for one in group if "text" in one), None)
-        chosen = [one for one in rated.values() if "chosen" in one]
+        by_position = {completion.position: completion for completion in shown}
+        rated = {rating["position"]: rating for rating in group if "text" not in rating}
+        written = next((rating for rating in group if "text" in rating), None)
+        chosen = [rating for rating in rated.values() if "chosen" in rating]
         for position in rated:
-            refuse_unless(
-                any(one.position == position for one in shown), "unknown_step", f"Step {number} has no completion {position} on this path."
-            )
+            refuse_unless(position in by_position, "unknown_step", f"Step {number} has no completion {position} on this path.")
         refuse_unless(
-            len(chosen) + bool(written) <= 1, "two_chosen", f"Step {number}: a solution goes on from one text, chosen or written, not two."
+            len(chosen) + bool(written) <= 1,
+            "two_chosen",
+            f"Step {number}: more than one text is chosen or written. Keep one.",
         )
         refuse_unless(
-            all(one["rating"] == 1 for one in chosen),
+            all(rating["rating"] == 1 for rating in chosen),
             "chosen_not_positive",
-            f"Step {number}: only a step rated positive can be gone on from.",
+            f"Step {number}: the chosen completion is not rated positive. Choose one that is.",
         )
         goes_on = bool(chosen) or bool(written)
         refuse_unless(
-            goes_on or breaks_off and place == len(by_step) - 1,
+            goes_on or ends_early and place == len(by_step) - 1,
             "nothing_chosen",
-            f"Step {number}: choose the completion to go on from, or write the step yourself.",
+            f"Step {number}: choose the completion to continue from, or write the step yourself.",
         )
-        # Where the generator failed, the page had nothing to rate when the step was written.
+        # If the generator failed, the page had nothing to rate when the labeler wrote the step.
         if goes_on and not (written and not rated and tree.is_generated):
             _refuse_unrated(shown, rated, number)
         labels += _labels_of(place, shown, rated, is_abandoned=not goes_on)
@@ -265,31 +285,35 @@ def walked(ratings: list[Rating], end: Ending, *, tree: Tree) -> Work:
             path.append(written["text"])
             has_ended = ends_solution(written["text"])
         elif chosen:
-            gone_on = next(one for one in shown if one.position == chosen[0]["position"])
-            path.append(gone_on.text)
-            has_ended = gone_on.is_final
-    if not breaks_off:
+            completion = by_position[chosen[0]["position"]]
+            path.append(completion.text)
+            has_ended = completion.is_final
+    if not ends_early:
         refuse_unless(bool(ratings), "empty", "Nothing is rated yet. Rate the completions of the first step.")
-        refuse_unless(has_ended, "unfinished", f"Step {len(path)} does not end the solution. Go on until one states the answer.")
-    elif not has_ended and len(path) == len(by_step):  # the step before the labeler when they broke off
+        refuse_unless(has_ended, "unfinished", f"Step {len(path)} does not end the solution. Go on until a step states the answer.")
+    elif not has_ended and len(path) == len(by_step):  # the step on the page when the labeler ended the sitting
         labels += _labels_of(len(path), tree.after(path), {}, is_abandoned=True)
-    return Work(ratings, end, labels)
+    return Sitting(ratings, end, labels)
 
 
 def _refuse_unrated(shown: Sequence[Completion], rated: Mapping[int, Rating], number: int) -> None:
     for place, completion in enumerate(shown, 1):
-        one = rated.get(completion.position)
+        rating = rated.get(completion.position)
         refuse_unless(
-            one is not None and (one["rating"] is not None or one["flagged"]),
+            rating is not None and (rating["rating"] is not None or rating["flagged"]),
             "unrated_step",
-            f"Completion {place} of step {number} has no rating. Rate it, or flag it as unsure.",
+            f"Completion {place} of step {number} has no rating. Rate it, or mark it as unsure.",
         )
 
 
 def _labels_of(step: int, shown: Sequence[Completion], rated: Mapping[int, Rating], *, is_abandoned: bool) -> list[Label]:
     unrated = Rating(step=step, rating=None, flagged=False, ms=None)
-    return [
-        Label(step, one.position, of["rating"], of["flagged"], of["ms"], chosen="chosen" in of, shown_at=place)
-        for place, one in enumerate(shown)
-        if (of := rated.get(one.position, unrated)) is not unrated or is_abandoned
-    ]
+    labels = []
+    for place, completion in enumerate(shown):
+        rating = rated.get(completion.position, unrated)
+        if rating is not unrated or is_abandoned:
+            chosen = "chosen" in rating
+            labels.append(
+                Label(step, completion.position, rating["rating"], rating["flagged"], rating["ms"], chosen=chosen, shown_at=place)
+            )
+    return labels

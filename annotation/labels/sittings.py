@@ -1,5 +1,6 @@
-"""Stage: labels, the sittings. Reads the assignment a labeler holds and what was shown to them; writes Draft, Annotation, StepLabel, the
-steps written by hand and the assignment's end. A submit is idempotent and fenced, and work that comes too late is kept as a draft.
+"""Stage: labels, the sittings. Reads the assignment that a labeler holds and the texts that were shown. Writes Draft, Annotation,
+StepLabel, the steps written by hand and the state of the assignment. A submit sent twice is stored once. A token says whether it
+still counts, and work that comes too late is kept as a draft.
 """
 
 import hashlib
@@ -14,12 +15,12 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models import Max
 
 from annotation.completions import alternatives_at_error, free_position, hold_positions, tree_of
+from annotation.ingest.values import STEPS
 from annotation.labels.rules import (
     LARGEST,
     LONGEST_SKIP_REASON,
-    MAX_STEPS,
     Rating,
-    Work,
+    Sitting,
     clean_reason,
     ending,
     rated_to_first_mistake,
@@ -36,20 +37,20 @@ SUPERSEDED_ONCE = "annotation_annotation_supersedes_id_key"
 
 
 class SubmissionConflict(Exception):
-    """This submission, or this revision, was made before with other content. What was stored first stands."""
+    """This submission or this revision is stored already, with other content. What was stored first stays."""
 
 
 class NothingToRevise(LookupError):
-    """This person has no such annotation."""
+    """This labeler has no such annotation."""
 
 
 def save_draft(assignment_id: int, *, labeler: User, token: int, revision: int, ratings: Sequence[Rating]) -> int:
     """Keep unfinished ratings and return the revision now stored; an older revision never overwrites a newer one.
 
-    Raises BadSubmission (malformed), LeaseLost (no longer this labeler's assignment; `kept` tells whether the ratings are stored anyway).
+    Raises BadSubmission (malformed), LeaseLost (the assignment is no longer this labeler's; `kept`: the ratings are stored anyway).
     """
-    refuse_unless(type(revision) is int and 0 <= revision <= LARGEST, "bad_revision", "A draft's revision counts up from 0.")
-    held, stored = _keep(assignment_id, labeler=labeler, token=token, revision=revision, ratings=well_formed(ratings, n_steps=MAX_STEPS))
+    refuse_unless(type(revision) is int and 0 <= revision <= LARGEST, "bad_revision", "revision must be a number from 0 up.")
+    held, stored = _keep(assignment_id, labeler=labeler, token=token, revision=revision, ratings=well_formed(ratings, n_steps=STEPS))
     if not held:
         raise lost(assignment_id, labeler=labeler, kept=stored is not None)
     if stored is None:
@@ -70,22 +71,22 @@ def submit(
     total_ms: int,
     ahead: Claim | None = None,
 ) -> Annotation:
-    """Store the labels of one sitting and close the assignment, all or nothing; the same submission again returns what it stored.
+    """Store the labels of one sitting and close the assignment, all or nothing. The same submission again returns what it stored.
 
-    ahead: the assignment rendered ahead, which becomes the lease in the same transaction if it is still reserved. The time alone refuses
-    nothing: after a lapsed lease the work is good as long as nobody took the assignment. Raises BadSubmission, SubmissionConflict (this
-    submission_id came with other content), LeaseLost (`kept`: the work is stored as a draft).
+    ahead: the assignment rendered ahead, which becomes the lease in the same transaction if it is still reserved. After a lapsed
+    lease the work still counts as long as nobody took the assignment. Raises BadSubmission, SubmissionConflict (this submission_id
+    came before with other content), LeaseLost (`kept`: the work is stored as a draft).
     """
     if (subject := _subject(SUBJECT_OF_ASSIGNMENT, assignment=assignment_id)) is None:
         raise LeaseLost
-    work = _checked(subject, ratings, finish_reason=finish_reason, reason=reason, active_ms=active_ms, total_ms=total_ms)
-    body_hash = _hash(assignment_id, labeler, work)
+    sitting = _checked(subject, ratings, finish_reason=finish_reason, reason=reason, active_ms=active_ms, total_ms=total_ms)
+    body_hash = _hash(assignment_id, labeler, sitting)
     reserved = {"ahead": ahead.assignment_id, "ahead_token": ahead.token} if ahead else {"ahead": None, "ahead_token": None}
     try:
-        return _store(SUBMIT, subject, work, labeler=labeler, submission_id=submission_id, body_hash=body_hash, token=token, **reserved)
+        return _store(SUBMIT, subject, sitting, labeler=labeler, submission_id=submission_id, body_hash=body_hash, token=token, **reserved)
     except (LeaseLost, IntegrityError) as error:
         rule = broken_rule(error) if isinstance(error, IntegrityError) else None
-        if ahead and rule == "assignment_one_lease":  # another tab took a lease this moment: the work counts, the reservation waits
+        if ahead and rule == "assignment_one_lease":  # another tab has just taken a lease: store the work, leave the reservation
             return submit(
                 assignment_id,
                 labeler=labeler,
@@ -101,12 +102,12 @@ def submit(
             raise
         if stored := _stored(submission_id, body_hash=body_hash):  # a retry, or a double click
             return stored
-        _, kept = _keep(assignment_id, labeler=labeler, token=token, revision=None, ratings=work.ratings)
+        _, kept = _keep(assignment_id, labeler=labeler, token=token, revision=None, ratings=sitting.ratings)
         raise lost(assignment_id, labeler=labeler, kept=kept is not None) from error
 
 
 def skip(assignment_id: int, *, labeler: User, token: int, reason: str, ahead: Claim | None = None) -> None:
-    """Close an assignment unlabeled and open a fresh one at its task, so that the overlap stays whole. `ahead` as in submit.
+    """Close an assignment without labels and open a new one at its task, so that the overlap is still reached. `ahead` as in submit.
 
     Raises BadSubmission (a reason too long or unprintable), LeaseLost.
     """
@@ -117,8 +118,8 @@ def skip(assignment_id: int, *, labeler: User, token: int, reason: str, ahead: C
             if ahead:
                 lease_reserved(ahead, labeler=labeler, after=assignment_id)
             assignment = Assignment.objects.get(pk=assignment_id)
-            if assignment.slot is not None:  # an assignment made for this person alone leaves no gap
-                Task.objects.select_for_update(no_key=True).get(pk=assignment.task_id)  # two skips of one task must not pick the same slot
+            if assignment.slot is not None:  # one made on demand was for this person only and needs no successor
+                Task.objects.select_for_update(no_key=True).get(pk=assignment.task_id)  # two skips of one task must not take the same slot
                 last = Assignment.objects.filter(task=assignment.task_id).aggregate(last=Max("slot"))["last"]
                 Assignment.objects.create(
                     task_id=assignment.task_id, slot=last + 1, batch_id=assignment.batch_id, priority=assignment.priority
@@ -144,60 +145,62 @@ def revise(
     active_ms: int,
     total_ms: int,
 ) -> Annotation:
-    """Store a correction of the labeler's own newest annotation as its next revision; what it supersedes stays as it is.
+    """Store a correction of the labeler's own annotation as its next revision. The corrected one stays as it is.
 
-    Idempotent as submit. Raises NothingToRevise, BadSubmission, SubmissionConflict (also when a newer revision exists).
+    The same submission again returns what it stored. Raises NothingToRevise, BadSubmission, SubmissionConflict (also if a newer
+    revision exists).
     """
     if (subject := _subject(SUBJECT_OF_ANNOTATION, annotation=annotation_id, labeler=labeler.pk)) is None:
         raise NothingToRevise("You have no such annotation.")
-    work = _checked(subject, ratings, finish_reason=finish_reason, reason=reason, active_ms=active_ms, total_ms=total_ms)
-    body_hash = _hash(subject.assignment_id, labeler, work)
+    sitting = _checked(subject, ratings, finish_reason=finish_reason, reason=reason, active_ms=active_ms, total_ms=total_ms)
+    body_hash = _hash(subject.assignment_id, labeler, sitting)
     try:
-        return _store(REVISE, subject, work, labeler=labeler, submission_id=submission_id, body_hash=body_hash, supersedes=annotation_id)
+        return _store(REVISE, subject, sitting, labeler=labeler, submission_id=submission_id, body_hash=body_hash, supersedes=annotation_id)
     except IntegrityError as error:
         if broken_rule(error) not in (SUBMISSION_ONCE, SUPERSEDED_ONCE, "annotation_revision_once"):
             raise
         if stored := _stored(submission_id, body_hash=body_hash):
             return stored
-        raise SubmissionConflict("This annotation was corrected in another place meanwhile. Open its newest revision.") from error
+        raise SubmissionConflict("This annotation was corrected in another window. Open its newest revision.") from error
 
 
-# --- what is judged -----------------------------------------------------------------------------------------------------
+# --- what is rated ------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What a sitting is about, and what its project asks for."""
+    """The solution of a sitting, and what its project asks for."""
 
     solution_id: int
     n_steps: int
     step_source: str
     has_alternatives: bool
     assignment_id: int
-    revision: int  # of the annotation that is corrected; 0: none
+    revision: int  # of the annotation that is corrected; 0: a first submission
 
 
-def _subject(statement: str, **of: int) -> Subject | None:
+def _subject(statement: str, **key: int) -> Subject | None:
     with connection.cursor() as cursor:
-        row = cursor.execute(statement, of).fetchone()
+        row = cursor.execute(statement, key).fetchone()
     return None if row is None else Subject(*row)
 
 
-def _checked(subject: Subject, ratings: Sequence[Rating], **how: Any) -> Work:
-    """Return the work of one sitting by the rules of its project, or raise BadSubmission with the first rule it breaks."""
+def _checked(subject: Subject, ratings: Sequence[Rating], **end: Any) -> Sitting:
+    """Check a sitting by the rules of its project. Raises BadSubmission with the first broken rule."""
     if subject.step_source == StepSource.INTERACTIVE:
-        return walked(well_formed(ratings, n_steps=MAX_STEPS), ending(**how), tree=tree_of(subject.solution_id))
+        return walked(well_formed(ratings, n_steps=STEPS), ending(**end), tree=tree_of(subject.solution_id))
     ordered, shown = well_formed(ratings, n_steps=subject.n_steps), None
-    if subject.has_alternatives:  # read only where one was rated
-        shown = alternatives_at_error(subject.solution_id) if any(one.get("position") for one in ordered) else {}
-    return rated_to_first_mistake(ordered, ending(**how), n_steps=subject.n_steps, shown=shown)
+    if subject.has_alternatives:  # read only if one was rated
+        shown = alternatives_at_error(subject.solution_id) if any(rating.get("position") for rating in ordered) else {}
+    return rated_to_first_mistake(ordered, ending(**end), n_steps=subject.n_steps, shown=shown)
 
 
 # --- how it is stored ---------------------------------------------------------------------------------------------------
 
 
-def _hash(assignment_id: int, labeler: User, work: Work) -> bytes:
-    return hashlib.sha256(orjson.dumps([assignment_id, labeler.pk, {"ratings": work.ratings, **asdict(work.ending)}])).digest()
+def _hash(assignment_id: int, labeler: User, sitting: Sitting) -> bytes:
+    body = {"ratings": sitting.ratings, **asdict(sitting.ending)}
+    return hashlib.sha256(orjson.dumps([assignment_id, labeler.pk, body])).digest()
 
 
 def _close(assignment_id: int, *, labeler: User, token: int, state: str) -> None:
@@ -207,16 +210,16 @@ def _close(assignment_id: int, *, labeler: User, token: int, state: str) -> None
 
 
 def _store(
-    statement: str, subject: Subject, work: Work, *, labeler: User, submission_id: UUID, body_hash: bytes, **more: int | None
+    statement: str, subject: Subject, sitting: Sitting, *, labeler: User, submission_id: UUID, body_hash: bytes, **more: int | None
 ) -> Annotation:
-    """Store an annotation with its labels, however many: one statement, and a transaction with more where a step was written by hand.
+    """Store an annotation with its labels in one statement; if a step was written by hand, in a transaction with a few more.
 
-    Raises LeaseLost: the claim does not count any more, and nothing was stored.
+    Raises LeaseLost: the claim no longer counts, and nothing was stored.
     """
-    is_written = any(one.position is None for one in work.labels)
-    with transaction.atomic() if is_written else one_statement(), connection.cursor() as cursor:
-        positions = _positions_of_written(subject.solution_id, labeler, work) if is_written else {}
-        rows = [replace(one, position=positions[one.step], text=None) if one.position is None else one for one in work.labels]
+    texts = {label.step: label.text for label in sitting.labels if label.position is None and label.text is not None}
+    with transaction.atomic() if texts else one_statement(), connection.cursor() as cursor:
+        positions = _positions_of_written(subject.solution_id, labeler, texts) if texts else {}
+        rows = [replace(label, position=positions[label.step], text=None) if label.position is None else label for label in sitting.labels]
         values = {
             "assignment": subject.assignment_id,
             "labeler": labeler.pk,
@@ -225,38 +228,39 @@ def _store(
             "submission_id": submission_id,
             "body_hash": body_hash,
             "labels": orjson.dumps(rows).decode(),
-            **asdict(work.ending),
+            **asdict(sitting.ending),
         }
         if (row := cursor.execute(statement, values | more).fetchone()) is None:
             raise LeaseLost
     return Annotation.from_db(connection.alias, ANNOTATION, row)
 
 
-def _positions_of_written(solution_id: int, author: User, work: Work) -> dict[int, int]:
-    """Store the steps that the labeler wrote and return each one's position; a text they wrote there before keeps its own."""
-    texts = {one.step: one.text for one in work.labels if one.position is None}
+def _positions_of_written(solution_id: int, author: User, texts: dict[int, str]) -> dict[int, int]:
+    """Store the steps that the labeler wrote and return their positions. A text they wrote at a step before keeps its position."""
     hold_positions(solution_id)
-    theirs = StepAlternative.objects.filter(solution=solution_id, author=author, step_index__in=texts)
-    known = {(step, text): position for step, text, position in theirs.values_list("step_index", "text", "position")}
+    earlier = StepAlternative.objects.filter(solution=solution_id, author=author, step_index__in=texts)
+    known = {(step, text): position for step, text, position in earlier.values_list("step_index", "text", "position")}
     new = [
         StepAlternative(solution_id=solution_id, step_index=step, position=free_position(solution_id, step=step), text=text, author=author)
         for step, text in texts.items()
         if (step, text) not in known
     ]
     StepAlternative.objects.bulk_create(new)
-    known |= {(one.step_index, one.text): one.position for one in new}
+    known |= {(alternative.step_index, alternative.text): alternative.position for alternative in new}
     return {step: known[step, text] for step, text in texts.items()}
 
 
 def _stored(submission_id: UUID, *, body_hash: bytes) -> Annotation | None:
     stored = Annotation.objects.filter(submission_id=submission_id).first()
     if stored and bytes(stored.body_hash) != body_hash:
-        raise SubmissionConflict("This submission was stored before with other ratings. The first ones stand; reopen it to correct them.")
+        raise SubmissionConflict(
+            "This submission is stored already, with other ratings. The first ones stay. Reopen the solution to correct them."
+        )
     return stored
 
 
 def _keep(assignment_id: int, *, labeler: User, token: int, revision: int | None, ratings: list[Rating]) -> tuple[bool, int | None]:
-    """Store a draft; return whether the claim still counts, and the revision stored now (None: not this one)."""
+    """Store a draft. Return whether the claim still counts, and the revision stored now (None: this draft was not stored)."""
     draft = {
         "assignment": assignment_id,
         "labeler": labeler.pk,
@@ -265,4 +269,5 @@ def _keep(assignment_id: int, *, labeler: User, token: int, revision: int | None
         "ratings": orjson.dumps(ratings).decode(),
     }
     with connection.cursor() as cursor:
-        return cursor.execute(KEEP_DRAFT, draft).fetchone() or (False, None)
+        held, stored = cursor.execute(KEEP_DRAFT, draft).fetchone() or (False, None)
+    return held, stored

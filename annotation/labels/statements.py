@@ -1,13 +1,13 @@
-"""Stage: labels, its SQL. Each statement is a transaction of its own: what stands together in it happens together, or not at all."""
+"""Stage: labels, its SQL. Each statement is a transaction of its own: all of it happens, or nothing."""
 
 from annotation.models import Annotation
 from annotation.queue.statements import LEASE_RESERVED
 
 ANNOTATION = [field.attname for field in Annotation._meta.concrete_fields]
 
-# Stores a draft unless a newer one is there, and tells whether the claim still counts. Raw: the ORM's upsert knows no WHERE, and
-# reading first would race with the next save, which the browser sends without waiting. A token below the assignment's is an
-# earlier claim: late work is kept too. Without a revision the draft follows whatever is stored.
+# Stores a draft unless a newer one is stored, and returns whether the claim still counts. It is raw SQL because the ORM's upsert has
+# no WHERE, and reading first would race with the next save, which the browser sends without waiting. A token below the one of the
+# assignment belongs to an earlier claim: late work is kept too. Without a revision number the draft gets the next one.
 KEEP_DRAFT = """
 WITH assignment AS (
   SELECT s.id, s.token = %(token)s AND m.user_id = CASE s.state WHEN 'leased' THEN s.labeler_id WHEN 'open' THEN s.lapsed_id END AS held
@@ -24,8 +24,7 @@ kept AS (
 SELECT COALESCE(assignment.held, false), kept.revision FROM assignment LEFT JOIN kept ON true
 """
 
-# What a sitting is about, and what its project asks for. The steps are counted where they lie: the text of a long solution need not
-# travel to be measured.
+# The solution of a sitting, and what its project asks for. PostgreSQL counts the steps, so that the text of a long solution is not sent.
 _SUBJECT = """
 SELECT n.id, jsonb_array_length(n.steps), p.step_source, p.alternatives_after_error, {more}
   FROM annotation_assignment s JOIN annotation_task t ON t.id = s.task_id JOIN annotation_solution n ON n.id = t.solution_id
@@ -52,8 +51,8 @@ labels AS (
 SELECT * FROM stored
 """
 
-# Ends the assignment if this claim still counts (the condition of queue.fence), stores the labels, drops the drafts and turns what was
-# rendered ahead into the lease. All of it hangs on `ended`: without that row nothing is written and nothing comes back.
+# Ends the assignment if this claim still counts (the condition of queue.fence), stores the labels, deletes the drafts and turns the
+# reservation into the lease. All parts depend on `ended`: without that row nothing is written and no row is returned.
 SUBMIT = f"""
 WITH ended AS (
   UPDATE annotation_assignment s SET state = 'done', labeler_id = %(labeler)s, lapsed_id = NULL, lease_expires_at = NULL

@@ -1,6 +1,6 @@
-"""Stage: queue. Solutions are published as batches of tasks (batches.py), whose assignments are handed out one by one (leases.py)."""
+"""Stage: queue. It publishes solutions as batches of tasks (batches.py) and hands out their assignments one by one (leases.py)."""
 
-from annotation.queue.batches import FOR_NEWCOMERS, MAX_BATCH, BadBatch, Chosen, close_batch, counts, has_batch, open_batch, withdraw
+from annotation.queue.batches import FOR_NEWCOMERS, MAX_BATCH, BadBatch, Chosen, close_batch, counts, open_batch, withdraw
 from annotation.queue.leases import (
     Claim,
     Lease,
@@ -40,7 +40,6 @@ __all__ = [
     "extend_lease",
     "fence",
     "go_on",
-    "has_batch",
     "is_gold_turn",
     "lease_next",
     "lease_reserved",

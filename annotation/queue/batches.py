@@ -1,4 +1,4 @@
-"""Stage: queue, publishing. Reads the solutions chosen; writes Batch, Task and the assignments that wait for somebody."""
+"""Stage: queue, publishing. Reads the chosen solutions. Writes Batch, Task and the open assignments."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,17 +12,17 @@ from annotation.models import Assignment, AssignmentState, Batch, BatchKind, Bat
 from annotation.queue.leases import broken_rule, let_go
 from annotation.queue.statements import MAKE_ASSIGNMENTS
 
-MAX_BATCH = 10_000  # tasks; the hand-out stays an index scan over what is open
+MAX_BATCH = 10_000  # tasks; one hand-out stays one index scan over the open assignments
 FOR_NEWCOMERS = frozenset({BatchKind.PRACTICE, BatchKind.SCREENING})
 
 
 class BadBatch(ValueError):
-    """These solutions cannot be published; the message says which and what to do. Nothing was changed."""
+    """These solutions cannot be published. The message says which ones and what to do. Nothing was changed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """One solution to publish. Gold ones get no assignments in advance: each labeler's is made at a gold turn."""
+    """One solution to publish. A gold one has no assignments in advance: a labeler gets one at a gold turn."""
 
     solution_id: int
     priority: int = 0
@@ -41,27 +41,35 @@ def open_batch(
 ) -> Batch:
     """Publish solutions as the tasks and assignments of a new batch, all or none.
 
-    generation: the next one (screening: -1); overlap: the project's. Practice and screening have no assignments in advance, since every
-    newcomer goes through the whole of them. Raises BadBatch: nothing or more than 10,000 chosen, a solution twice, of another
-    project, of the test split, withdrawn, or queued before.
+    generation: None means the next one (screening: -1). overlap: None means the project's. Practice and screening have no
+    assignments in advance, since every newcomer does all of them. Raises BadBatch: no solution or more than 10,000, a solution
+    twice, of another project, of the test split, withdrawn, or queued before.
     """
-    rows = list(chosen)
-    if not rows:
-        raise BadBatch("No solution was chosen, so there is no batch to open. Choose at least one.")
-    if len(rows) > MAX_BATCH:
-        raise BadBatch(f"{len(rows):,} solutions are too many for one batch. Choose at most {MAX_BATCH:,}.")
+    solutions = list(chosen)
+    if not solutions:
+        raise BadBatch("No solution was chosen. Choose at least one.")
+    if len(solutions) > MAX_BATCH:
+        raise BadBatch(f"{len(solutions):,} solutions are too many for one batch. Choose at most {MAX_BATCH:,}.")
     try:
         with transaction.atomic():
-            # One publisher at a time: the next generation and "not queued before" must stay true until we commit.
+            # One publisher at a time: the next generation and "not queued before" must stay true until the commit.
             project = Project.objects.select_for_update(no_key=True).get(pk=project.pk)
-            _refuse_unfit(project, rows, for_newcomers=kind in FOR_NEWCOMERS)
+            _refuse_unfit(project, solutions, for_newcomers=kind in FOR_NEWCOMERS)
             if generation is None:
                 newest = Batch.objects.filter(project=project, kind=kind).aggregate(newest=Max("generation"))["newest"]
                 generation = -1 if kind == BatchKind.SCREENING else 0 if newest is None else newest + 1
             batch = Batch.objects.create(project=project, generation=generation, kind=kind, state=state)
             people = project.overlap if overlap is None else overlap
             Task.objects.bulk_create(
-                Task(batch=batch, overlap=people, **{name: getattr(one, name) for name in Chosen.__slots__}) for one in rows
+                Task(
+                    batch=batch,
+                    overlap=people,
+                    solution_id=solution.solution_id,
+                    priority=solution.priority,
+                    verifier_score=solution.verifier_score,
+                    kind=solution.kind,
+                )
+                for solution in solutions
             )
             if kind not in FOR_NEWCOMERS:
                 with connection.cursor() as cursor:
@@ -69,41 +77,44 @@ def open_batch(
     except IntegrityError as error:
         match broken_rule(error):
             case "task_once_per_batch":
-                reason = "A solution was chosen twice. Choose each one once."
+                reason = "A solution was chosen twice. Choose each solution once."
             case "batch_generation_once":
-                reason = f"A {kind} batch of generation {generation} exists already. Name another generation, or none for the next one."
+                reason = f"A {kind} batch of generation {generation} exists already. Name another generation, or none to get the next one."
             case "task_overlap_positive":
-                reason = f"An overlap of {overlap} gives nobody an assignment. Use 1 or more."
+                reason = f"With an overlap of {overlap} nobody gets an assignment. Use 1 or more."
             case _:
                 raise
         raise BadBatch(reason) from error
     return batch
 
 
-def _refuse_unfit(project: Project, rows: list[Chosen], *, for_newcomers: bool) -> None:
-    ids = {one.solution_id for one in rows}
-    here = Solution.objects.filter(pk__in=ids, problem__project=project)
+def _refuse_unfit(project: Project, solutions: list[Chosen], *, for_newcomers: bool) -> None:
+    ids = {solution.solution_id for solution in solutions}
+    own = Solution.objects.filter(pk__in=ids, problem__project=project)
     test, withdrawn = Q(problem__split=Split.TEST), Q(withdrawn_at__isnull=False)
-    found = here.aggregate(
+    counted = own.aggregate(
         known=Count("pk"),
         test=Count("pk", filter=test),
         first_test=Min("pk", filter=test),
         withdrawn=Count("pk", filter=withdrawn),
         first_withdrawn=Min("pk", filter=withdrawn),
     )
-    if found["known"] < len(ids):
-        raise BadBatch(f"{len(ids) - found['known']:,} of {len(ids):,} chosen solutions do not exist in {project}. Choose among its own.")
-    if found["test"]:
+    if counted["known"] < len(ids):
         raise BadBatch(
-            f"{found['test']:,} chosen solutions answer problems of the test split (the first is solution {found['first_test']}). "
-            "These are never labeled: choose from the train split."
+            f"{len(ids) - counted['known']:,} of {len(ids):,} chosen solutions do not exist in {project}. Choose solutions of this project."
         )
-    if found["withdrawn"]:
+    if counted["test"]:
         raise BadBatch(
-            f"{found['withdrawn']:,} chosen solutions were withdrawn (the first is solution {found['first_withdrawn']}). Leave them out."
+            f"{counted['test']:,} chosen solutions answer problems of the test split (the first is solution {counted['first_test']}). "
+            "These are never labeled. Choose from the train split."
         )
-    # Gold, practice and screening questions are labeled solutions put before other people, so these may have been queued before.
-    once = {one.solution_id for one in rows if one.kind == TaskKind.NORMAL and not for_newcomers}
+    if counted["withdrawn"]:
+        raise BadBatch(
+            f"{counted['withdrawn']:,} chosen solutions were withdrawn (the first is solution {counted['first_withdrawn']}). "
+            "Leave them out."
+        )
+    # Gold, practice and screening questions may have been queued before: they are labeled solutions that other people see again.
+    once = {solution.solution_id for solution in solutions if solution.kind == TaskKind.NORMAL and not for_newcomers}
     queued = Task.objects.filter(solution__in=once).aggregate(count=Count("solution", distinct=True), first=Min("solution"))
     if queued["count"]:
         raise BadBatch(
@@ -112,18 +123,18 @@ def _refuse_unfit(project: Project, rows: list[Chosen], *, for_newcomers: bool) 
 
 
 def close_batch(batch: Batch) -> None:
-    """Hand out no more of a batch, nor what is reserved. What is leased may still be submitted. Raises BadBatch if it is closed already."""
-    going = Batch.objects.filter(pk=batch.pk, state__in=[BatchState.DRAFT, BatchState.OPEN])
+    """Stop handing out a batch, reserved assignments included. Leased ones can still be submitted. Raises BadBatch if closed already."""
+    unfinished = Batch.objects.filter(pk=batch.pk, state__in=[BatchState.DRAFT, BatchState.OPEN])
     with transaction.atomic():
-        if going.update(state=BatchState.CLOSED, closed_at=Now()) != 1:
+        if unfinished.update(state=BatchState.CLOSED, closed_at=Now()) != 1:
             raise BadBatch(f"The {batch} is closed already.")
         let_go(Assignment.objects.filter(batch=batch, state=AssignmentState.RESERVED))
 
 
 def withdraw(solutions: QuerySet[Solution], *, actor: User) -> int:
-    """Take solutions out of labeling for good and return how many were not before: a bad problem, a text that must not be shown.
+    """Withdraw solutions from labeling for good, such as those of a bad problem. Return how many were not withdrawn before.
 
-    Nobody is handed them any more; who has one on the page is told so, and their ratings are kept as a draft. What was labeled stays.
+    Nobody gets them any more. A labeler who has one on the page is told, and their ratings are kept as a draft. Stored labels stay.
     """
     with transaction.atomic():
         ids = list(solutions.filter(withdrawn_at=None).select_for_update(of=["self"]).order_by("pk").values_list("pk", flat=True))
@@ -136,15 +147,10 @@ def withdraw(solutions: QuerySet[Solution], *, actor: User) -> int:
     return len(ids)
 
 
-def has_batch(project: Project) -> bool:
-    """Tell whether anything was ever published for labeling."""
-    return Batch.objects.filter(project=project, kind=BatchKind.SELECTED).exists()
-
-
 def counts(project: Project) -> dict[str, int]:
-    """Count the assignments of a project's selected batches: open (in open batches), leased, done, skipped; and its open batches.
+    """Count the assignments of a project's selected batches by state (open, leased, done, skipped), and its open batches.
 
-    Assignments rendered ahead count as leased; gold assignments, made on demand, count once they are taken.
+    Open ones count in open batches only. Reserved ones count as leased. Gold ones are made on demand, so they count once taken.
     """
     state = {name: Q(state=name) for name in AssignmentState.values}
     counted = Assignment.objects.filter(batch__project=project, batch__kind=BatchKind.SELECTED).aggregate(

@@ -1,8 +1,8 @@
-"""Stage: queue, handing out. Who labels what next, and whose work still counts.
+"""Stage: queue, handing out. It decides who labels what next, and whose work still counts.
 
-Reads Membership, Batch and Project policy; writes Assignment: one place at a task. A lease is an assignment that somebody
-holds for now. Only the database's clock is asked, and time alone decides nothing but when an assignment may be offered again: whether
-work is accepted is decided by the token, which every claim raises.
+Reads Membership, Batch and the project's policies. Writes Assignment. A lease is an assignment that somebody holds for now. Only the
+database's clock counts, and it decides only when an assignment may be offered again. The token decides whether work is accepted:
+every claim raises it.
 """
 
 from contextlib import AbstractContextManager, nullcontext
@@ -20,23 +20,26 @@ from django.utils.crypto import salted_hmac
 from annotation.models import Assignment, AssignmentState, BatchKind, Project
 from annotation.queue.statements import (
     ASSIGNMENT_ON_DEMAND,
+    LABELER_STATE,
     LEASE_RESERVED,
     NEXT_ASSIGNMENT,
     NEXT_ASSIGNMENT_WAITING,
     RENEW,
     RENEW_RESERVED,
-    STANDING,
 )
 
-ATTEMPTS = 4  # a second tab, or leases that lapse while we look, make the first one void
+ATTEMPTS = 4  # the first one fails if a second tab is faster, or if leases lapse meanwhile
+
+
+Parameter = int | str | None  # of a statement
 
 
 class NothingToLabel(Exception):
-    """The queue holds nothing this labeler may take."""
+    """The queue has nothing that this labeler can take."""
 
 
 class NotQualified(Exception):
-    """This person may not label in this project, or not yet; the message says why."""
+    """This person cannot label in this project, or not yet. The message says why."""
 
 
 class LeaseLost(Exception):
@@ -45,23 +48,23 @@ class LeaseLost(Exception):
     code = "lease_lost"
 
     def __init__(
-        self, message: str = "This solution is no longer yours: its time ran out and it was given on.", *, kept: bool = False
+        self, message: str = "This solution is no longer yours. Your time ran out, and it went back to the queue.", *, kept: bool = False
     ) -> None:
-        super().__init__(message + (" Your ratings were kept as a draft." if kept else ""))
+        super().__init__(message + (" Your ratings are kept as a draft." if kept else ""))
         self.kept = kept
 
 
 class Withdrawn(LeaseLost):
-    """The solution was taken out of labeling while somebody was at it. `kept` as in LeaseLost."""
+    """The solution was withdrawn while somebody was labeling it. `kept` as in LeaseLost."""
 
     code = "withdrawn"
 
 
 def lost(assignment_id: int, *, labeler: User, kept: bool = False) -> LeaseLost:
-    """Return the error that says why this assignment is not the labeler's any more."""
+    """Return the error that says why this assignment is no longer the labeler's."""
     match Assignment.objects.filter(pk=assignment_id).values_list("state", "labeler").first():
         case AssignmentState.CLOSED, _:
-            return Withdrawn("This solution was withdrawn from labeling: its problem or its text is not fit for it.", kept=kept)
+            return Withdrawn("This solution was withdrawn from labeling, because its problem or its text is not suitable.", kept=kept)
         case AssignmentState.DONE | AssignmentState.SKIPPED, labeler.pk:
             return LeaseLost("You have submitted this solution already, in another window.", kept=kept)
     return LeaseLost(kept=kept)
@@ -69,7 +72,7 @@ def lost(assignment_id: int, *, labeler: User, kept: bool = False) -> LeaseLost:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """One assignment as the browser names it."""
+    """One claim of an assignment, as the browser names it."""
 
     assignment_id: int
     token: int
@@ -77,7 +80,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """What one labeler has before them. `draft`: their newest one of this assignment, {"revision", "ratings"}."""
+    """What one labeler sees. `draft`: their newest draft of this assignment, {"revision", "ratings"}."""
 
     assignment_id: int
     token: int
@@ -85,7 +88,7 @@ class Lease:
     project: Project
     solution_id: int
     problem: str
-    reference_answer: str | None  # None: unknown, or hidden by the project and then never read
+    reference_answer: str | None  # None: unknown, or hidden by the project; a hidden one is never read
     steps: list[str]
     draft: dict[str, Any] | None
     generation: int | None
@@ -93,175 +96,181 @@ class Lease:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """Where a labeler stands in a project: the columns of STANDING."""
+class LabelerState:
+    """What a labeler may do in a project, and what they hold: the columns of LABELER_STATE."""
 
     is_active: bool
     is_suspended: bool
     is_qualified: bool
     has_screening: bool
-    has_practice: bool  # for a newcomer: some of it is left
-    is_practicing: bool | None  # the lease is of a practice batch
+    has_practice: bool  # a newcomer has practice left
+    is_practicing: bool | None  # the lease is in a practice batch
     leased: int | None
-    token: int | None  # of the lease, in whichever project
+    token: int | None  # of the lease, in any project
     expires_at: datetime | None
     reserved: int | None
     leases_elsewhere: bool | None
     reserves_elsewhere: bool | None
-    batches: list[int]  # open ones with an open assignment, oldest generation first
-    turns: int | None
+    batches: list[int]  # open batches with an open assignment, oldest generation first
+    turns: int | None  # solutions done or skipped; None: the project has no gold turns
 
     @property
     def held(self) -> int | None:
+        """The assignment to show next: the lease, else the reservation."""
         return self.leased or self.reserved
 
     @property
     def is_screened(self) -> bool:
+        """Whether the labeler gets screening questions only."""
         return self.has_screening and not self.is_qualified
 
 
 def broken_rule(error: IntegrityError) -> str | None:
-    """Return the name of the constraint that refused a statement."""
+    """Return the name of the constraint that a statement violated."""
     return getattr(getattr(error.__cause__, "diag", None), "constraint_name", None)
 
 
 def fence(assignment_id: int, *, labeler: User, token: int) -> Q:
-    """Return the condition under which this claim still counts: leased, or lapsed and not yet taken by anybody."""
+    """Return the condition under which this claim still counts: leased, or lapsed and taken by nobody since."""
     return Q(pk=assignment_id, token=token) & (
         Q(state=AssignmentState.LEASED, labeler=labeler) | Q(state=AssignmentState.OPEN, lapsed=labeler)
     )
 
 
 def one_statement() -> AbstractContextManager[object]:
-    """Guard a statement that a constraint may refuse: alone it is its own transaction, inside another one it needs a savepoint."""
+    """Guard a statement that may violate a constraint. Alone it is its own transaction; inside another one it needs a savepoint."""
     return transaction.atomic() if connection.in_atomic_block else nullcontext()
 
 
 def lease_next(labeler: User, *, project: Project) -> Lease:
     """Return the labeler's lease: the one they hold, else their reserved assignment, else the next free assignment.
 
-    Asking again, in a second tab too, returns the same lease, renewed. A lease in another project is let go first, its
-    draft kept. Raises NotQualified (stranger, suspended, deactivated, screening not passed), NothingToLabel.
+    The next call returns the same lease, renewed, also in a second tab. A lease in another project is given back first, and its
+    draft is kept. Raises NotQualified (not a member, suspended, deactivated, screening not passed), NothingToLabel.
     """
     for _ in range(ATTEMPTS):
-        standing = _standing(labeler, project=project)
+        state = _labeler_state(labeler, project=project)
         try:
             with one_statement():
-                lease = _take(labeler, project=project, standing=standing)
+                lease = _take(labeler, project=project, state=state)
         except IntegrityError as error:
             if broken_rule(error) not in ("assignment_one_lease", "assignment_labeler_once"):
                 raise
-            continue  # another tab of this labeler was quicker: look again and return what it took
+            continue  # another tab of this labeler was faster: try again and return what it took
         if lease:
             return lease
-        # A stopped sweeper must not starve the queue, and another tab of this labeler may have taken the last one just now.
-        if not release_expired() and not _standing(labeler, project=project).held:
-            if standing.is_screened:
-                raise NotQualified(f"No screening question is left for you in {project}. You go on once a manager has admitted you.")
+        # Expired leases may be left if the sweeper has stopped, and another tab of this labeler may have just taken the last one.
+        if not release_expired() and not _labeler_state(labeler, project=project).held:
+            if state.is_screened:
+                raise NotQualified(f"No screening question is left for you in {project}. You can label once a manager admits you.")
             break
-    raise NothingToLabel(f"There is nothing left for you to label in {project} right now. Look again when the next batch is published.")
+    raise NothingToLabel(f"There is nothing left for you to label in {project} right now. Come back when the next batch is published.")
 
 
 def reserve_next(labeler: User, *, project: Project) -> Lease | None:
-    """Reserve the assignment after the one this labeler holds, to be rendered ahead; None if there is none, or nothing in hand.
+    """Reserve the assignment after the one this labeler holds, to be rendered ahead. None: there is none, or they hold no lease.
 
-    Asking again returns the same reservation, renewed; one in another project is let go. It is chosen as `lease_next` will choose,
-    gold turns and screening included. Raises NotQualified.
+    The next call returns the same reservation, renewed. A reservation in another project is given back. The choice is the one that
+    `lease_next` will make, gold turns and screening included. Raises NotQualified.
     """
-    return _reserve(labeler, project=project, standing=_standing(labeler, project=project))
+    return _reserve(labeler, project=project, state=_labeler_state(labeler, project=project))
 
 
 def go_on(claim: Claim, *, labeler: User, project: Project) -> tuple[datetime, Lease | None] | None:
-    """Return the end of the lease that a submit made of this reservation, and the assignment reserved behind it.
+    """Return the end of the lease into which a submit turned this reservation, and the assignment reserved after it.
 
-    None: the claim is not the lease, or its labeler gets no more; `lease_next` says what is.
+    None: the claim is not the lease, or the labeler gets no more solutions. Then `lease_next` says what holds.
     """
     try:
-        standing = _standing(labeler, project=project)
-        if (standing.leased, standing.token) != (claim.assignment_id, claim.token) or standing.expires_at is None:
+        state = _labeler_state(labeler, project=project)
+        if (state.leased, state.token) != (claim.assignment_id, claim.token) or state.expires_at is None:
             return None
-        return standing.expires_at, _reserve(labeler, project=project, standing=standing)
+        return state.expires_at, _reserve(labeler, project=project, state=state)
     except NotQualified:
         return None
 
 
 def lease_reserved(claim: Claim, *, labeler: User, after: int) -> bool:
-    """Turn a reservation into the lease, in the transaction of the caller, who ended the assignment `after` in it.
+    """Turn a reservation into the lease, in the caller's transaction, in which the assignment `after` was ended.
 
-    False: it is no longer theirs, or they hold another lease.
+    Return False if the reservation is no longer the labeler's, or if they hold another lease.
     """
     with connection.cursor() as cursor:
         reserved = {"labeler": labeler.pk, "assignment": after, "ahead": claim.assignment_id, "ahead_token": claim.token}
-        return cursor.execute(LEASE_RESERVED, reserved).rowcount == 1
+        cursor.execute(LEASE_RESERVED, reserved)
+        count: int = cursor.rowcount
+    return count == 1
 
 
 def release_reserved(assignment_id: int, *, labeler: User, token: int) -> bool:
-    """Give back an assignment rendered ahead and not used; one that has become the lease meanwhile stays."""
+    """Give back a reserved assignment and return whether it was one. If it has become the lease meanwhile, it stays."""
     return let_go(Assignment.objects.filter(pk=assignment_id, labeler=labeler, token=token, state=AssignmentState.RESERVED)) == 1
 
 
-def _standing(labeler: User, *, project: Project) -> Standing:
-    row = _first(STANDING, project=project.pk, labeler=labeler.pk, gold_percent=project.gold_percent)
+def _labeler_state(labeler: User, *, project: Project) -> LabelerState:
+    row = _first(LABELER_STATE, project=project.pk, labeler=labeler.pk, gold_percent=project.gold_percent)
     if row is None:
         raise NotQualified(f"You are not a member of {project}. Ask its owner for an invitation.")
-    standing = Standing(*row)
-    if not standing.is_active:
-        raise NotQualified("This account is deactivated.")
-    if standing.is_suspended:
+    state = LabelerState(*row)
+    if not state.is_active:
+        raise NotQualified("This account is deactivated. Ask the project's owner why.")
+    if state.is_suspended:
         raise NotQualified(f"Your work in {project} is paused. Ask the project's manager why.")
-    return standing
+    return state
 
 
-def _take(labeler: User, *, project: Project, standing: Standing) -> Lease | None:
-    if standing.leases_elsewhere:
+def _take(labeler: User, *, project: Project, state: LabelerState) -> Lease | None:
+    if state.leases_elsewhere:
         _leave(labeler, project=project, state=AssignmentState.LEASED)
-    mine = {"assignment": standing.held, "labeler": labeler.pk, "minutes": project.lease_minutes}
-    if standing.held and (row := _first(RENEW, **mine)):
+    if state.held and (row := _first(RENEW, assignment=state.held, labeler=labeler.pk, minutes=project.lease_minutes)):
         return _lease(row, project=project)
-    return _claim(labeler, project=project, standing=standing, state=AssignmentState.LEASED, turn=standing.turns)
+    return _claim(labeler, project=project, state=state, into=AssignmentState.LEASED, turn=state.turns)
 
 
-def _reserve(labeler: User, *, project: Project, standing: Standing) -> Lease | None:
+def _reserve(labeler: User, *, project: Project, state: LabelerState) -> Lease | None:
     for _ in range(ATTEMPTS):
         try:
             with one_statement():
-                return _take_ahead(labeler, project=project, standing=standing)
+                return _take_ahead(labeler, project=project, state=state)
         except IntegrityError as error:
             if broken_rule(error) not in ("assignment_one_reserved", "assignment_labeler_once"):
-                raise  # else another tab of this labeler was quicker
-        standing = _standing(labeler, project=project)
+                raise  # otherwise another tab of this labeler was faster
+        state = _labeler_state(labeler, project=project)
     return None
 
 
-def _take_ahead(labeler: User, *, project: Project, standing: Standing) -> Lease | None:
-    hand = standing.leased
-    if hand is None or standing.is_practicing:  # a practice submit is answered with feedback, not with the next solution
+def _take_ahead(labeler: User, *, project: Project, state: LabelerState) -> Lease | None:
+    leased, reserved = state.leased, state.reserved
+    if leased is None or state.is_practicing:  # the answer to a practice submit is feedback, not the next solution
         return None
-    if standing.reserves_elsewhere:
+    if state.reserves_elsewhere:
         _leave(labeler, project=project, state=AssignmentState.RESERVED)
-    mine = {"assignment": standing.reserved, "hand": hand, "labeler": labeler.pk, "minutes": project.lease_minutes}
-    if standing.reserved and (row := _first(RENEW_RESERVED, **mine)):
+    minutes = project.lease_minutes
+    if reserved and (row := _first(RENEW_RESERVED, assignment=reserved, leased=leased, labeler=labeler.pk, minutes=minutes)):
         return _lease(row, project=project)
-    # The turn in hand is not taken yet, so the one rendered ahead is the turn after it.
-    turn = None if standing.turns is None else standing.turns + 1
-    return _claim(labeler, project=project, standing=standing, state=AssignmentState.RESERVED, turn=turn, hand=hand)
+    # The turn of the lease is not taken yet, so the reservation is for the turn after it.
+    turn = None if state.turns is None else state.turns + 1
+    return _claim(labeler, project=project, state=state, into=AssignmentState.RESERVED, turn=turn, leased=leased)
 
 
-def _claim(labeler: User, *, project: Project, standing: Standing, state: str, turn: int | None, hand: int | None = None) -> Lease | None:
-    claim = {"labeler": labeler.pk, "minutes": project.lease_minutes, "state": str(state), "hand": hand}
+def _claim(
+    labeler: User, *, project: Project, state: LabelerState, into: AssignmentState, turn: int | None, leased: int | None = None
+) -> Lease | None:
+    """Claim the next assignment into the state `into`; `leased`: the lease that must still be held when a reservation is made."""
+    claim: dict[str, Parameter] = {"labeler": labeler.pk, "minutes": project.lease_minutes, "state": str(into), "leased": leased}
 
-    def first_of(statement: str, **more: object) -> Lease | None:
+    def first_of(statement: str, **more: Parameter) -> Lease | None:
         row = _first(statement, **claim, **more)
-        return row and _lease(row, project=project)
+        return None if row is None else _lease(row, project=project)
 
-    if standing.has_practice and (practice := first_of(ASSIGNMENT_ON_DEMAND, project=project.pk, kind=str(BatchKind.PRACTICE))):
+    if state.has_practice and (practice := first_of(ASSIGNMENT_ON_DEMAND, project=project.pk, kind=str(BatchKind.PRACTICE))):
         return practice
-    if standing.is_screened:
+    if state.is_screened:
         return first_of(ASSIGNMENT_ON_DEMAND, project=project.pk, kind=str(BatchKind.SCREENING))
     is_gold = is_gold_turn(labeler, project=project, turn=turn)
     if is_gold and (gold := first_of(ASSIGNMENT_ON_DEMAND, project=project.pk, kind=str(BatchKind.SELECTED))):
         return gold
-    tries = ((statement, batch) for statement in (NEXT_ASSIGNMENT, NEXT_ASSIGNMENT_WAITING) for batch in standing.batches)
+    tries = ((statement, batch) for statement in (NEXT_ASSIGNMENT, NEXT_ASSIGNMENT_WAITING) for batch in state.batches)
     return next((lease for statement, batch in tries if (lease := first_of(statement, batch=batch))), None)
 
 
@@ -282,21 +291,19 @@ def _lease(row: tuple[Any, ...], *, project: Project) -> Lease:
     )
 
 
-def _first(statement: str, **values: object) -> tuple[Any, ...] | None:
+def _first(statement: str, **parameters: Parameter) -> tuple[Any, ...] | None:
     with connection.cursor() as cursor:
-        return cursor.execute(statement, values).fetchone()
+        cursor.execute(statement, parameters)
+        row: tuple[Any, ...] | None = cursor.fetchone()
+    return row
 
 
 def is_gold_turn(labeler: User, *, project: Project, turn: int | None) -> bool:
-    """Tell whether this turn of this labeler is a gold one: unforeseeable to them, the same on every reload."""
+    """Tell whether this turn of this labeler is a gold turn. They cannot predict it, and a reload does not change it."""
     if not project.gold_percent:
         return False
     digest = salted_hmac("annotation.queue.gold", f"{project.pk}:{labeler.pk}:{turn}", algorithm="sha256").digest()
     return int.from_bytes(digest[:8], "big") % 100 < project.gold_percent
-
-
-def _leased(assignment_id: int | None, *, labeler: User) -> QuerySet[Assignment]:
-    return Assignment.objects.filter(pk=assignment_id, labeler=labeler, state=AssignmentState.LEASED)
 
 
 def _minutes(count: Subquery) -> Func:
@@ -304,9 +311,9 @@ def _minutes(count: Subquery) -> Func:
 
 
 def extend_lease(assignment_id: int, *, labeler: User, token: int) -> datetime:
-    """Renew a lease, and what is reserved behind it, and return its new end. Raises LeaseLost.
+    """Renew a lease and the reservation after it, and return the new end of the lease. Raises LeaseLost.
 
-    A lease that lapsed comes back as long as nobody took the assignment.
+    A lapsed lease can be renewed as long as nobody took the assignment.
     """
     assignments = Assignment.objects.filter(fence(assignment_id, labeler=labeler, token=token))
     minutes = Subquery(Project.objects.filter(batch__assignment=assignment_id).values("lease_minutes")[:1])
@@ -316,23 +323,27 @@ def extend_lease(assignment_id: int, *, labeler: User, token: int) -> datetime:
             if assignments.update(state=AssignmentState.LEASED, labeler=labeler, lapsed=None, lease_expires_at=end) != 1:
                 raise lost(assignment_id, labeler=labeler)
             Assignment.objects.filter(labeler=labeler, state=AssignmentState.RESERVED).update(lease_expires_at=end)
-            return Assignment.objects.values_list("lease_expires_at", flat=True).get(pk=assignment_id)
+            new_end = Assignment.objects.values_list("lease_expires_at", flat=True).get(pk=assignment_id)
+            assert new_end is not None  # it was just written
+            return new_end
     except IntegrityError as error:
-        if broken_rule(error) in ("assignment_one_lease", "assignment_labeler_once"):  # they went on to another assignment meanwhile
+        if broken_rule(error) in ("assignment_one_lease", "assignment_labeler_once"):  # they have another lease meanwhile
             raise LeaseLost from error
         raise
 
 
 def release(assignment_id: int, *, labeler: User, token: int) -> None:
-    """Give an assignment back, for somebody else or for later. Raises LeaseLost."""
-    if let_go(_leased(assignment_id, labeler=labeler).filter(token=token)) != 1:
+    """Give a leased assignment back. Raises LeaseLost."""
+    leased = Assignment.objects.filter(pk=assignment_id, labeler=labeler, token=token, state=AssignmentState.LEASED)
+    if let_go(leased) != 1:
         raise LeaseLost
 
 
 def release_expired() -> int:
-    """Offer again every assignment whose lease or reservation is past its end; return how many. Safe to run at any time, twice too."""
+    """Open every assignment whose lease or reservation is past its end. Return how many. It is safe to run this at any time."""
     expired = Assignment.objects.filter(state__in=[AssignmentState.LEASED, AssignmentState.RESERVED], lease_expires_at__lt=Now())
-    with transaction.atomic():  # SKIP LOCKED: an assignment that is being submitted this moment is left alone, and sweepers cannot deadlock
+    # SKIP LOCKED: an assignment that is being submitted right now is left alone, and two runs cannot deadlock.
+    with transaction.atomic():
         return let_go(expired.filter(pk__in=expired.select_for_update(skip_locked=True).values("pk")))
 
 
@@ -341,5 +352,5 @@ def _leave(labeler: User, *, project: Project, state: str) -> None:
 
 
 def let_go(assignments: QuerySet[Assignment]) -> int:
-    # `lapsed` remembers the last holder: with the same token, their late work is good until somebody takes the assignment.
+    """Open assignments again and return how many. With the same token, late work of the last holder counts until somebody takes one."""
     return assignments.update(state=AssignmentState.OPEN, lapsed=F("labeler"), labeler=None, leased_at=None, lease_expires_at=None)

@@ -1,11 +1,11 @@
-"""Stage: queue, its SQL. Raw, since on the labeler's path building the like of it in the ORM costs more than running it; each one is
-a transaction of its own, so that none needs a BEGIN and a COMMIT around it, and the server plans it once per connection.
+"""Stage: queue, its SQL. It is raw because labelers wait for it: building such a statement in the ORM costs more than running it. Each
+statement is a transaction of its own, without BEGIN and COMMIT, and the server plans it once per connection.
 """
 
-# Where a labeler stands: one row, or none for a stranger. There is at most one lease (assignment_one_lease) and one reservation
-# (assignment_one_reserved). An open assignment is searched in the order in which assignments are handed out: one index probe per
-# batch. EXISTS would read every assignment, or all that are done before the first open one.
-STANDING = """
+# What a labeler may do, and what they hold: one row, or none for a person who is no member. There is at most one lease
+# (assignment_one_lease) and one reservation (assignment_one_reserved). The search for an open assignment follows the order of handing
+# out: one index probe per batch. EXISTS would read every assignment, or all those done before the first open one.
+LABELER_STATE = """
 SELECT u.is_active, m.suspended_at IS NOT NULL, m.qualified_at IS NOT NULL,
        EXISTS (SELECT 1 FROM annotation_batch b WHERE b.project_id = m.project_id AND b.kind = 'screening' AND b.state <> 'draft'),
        m.qualified_at IS NULL AND EXISTS (SELECT 1 FROM annotation_task t JOIN annotation_batch b ON b.id = t.batch_id
@@ -20,7 +20,7 @@ SELECT u.is_active, m.suspended_at IS NOT NULL, m.qualified_at IS NOT NULL,
                 AND (SELECT s.id FROM annotation_assignment s WHERE s.batch_id = b.id AND s.state = 'open'
                       ORDER BY s.priority DESC, s.id LIMIT 1) IS NOT NULL
               ORDER BY b.generation, b.id),
-       CASE WHEN %(gold_percent)s > 0 THEN          -- turns taken; not counted where nothing depends on it
+       CASE WHEN %(gold_percent)s > 0 THEN          -- turns taken; counted only if the project has gold turns
             (SELECT count(*) FROM annotation_assignment s JOIN annotation_batch b ON b.id = s.batch_id
               WHERE s.labeler_id = u.id AND s.state IN ('done', 'skipped') AND b.project_id = m.project_id) END
   FROM annotation_membership m JOIN auth_user u ON u.id = m.user_id
@@ -31,8 +31,8 @@ SELECT u.is_active, m.suspended_at IS NOT NULL, m.qualified_at IS NOT NULL,
  WHERE m.project_id = %(project)s AND m.user_id = %(labeler)s
 """
 
-# What the labeler sees: the assignment `s` with its texts and their newest draft of it. A hidden answer is not read at all, so that no
-# later mistake can show it.
+# What the labeler sees: the assignment `s` with its texts and their newest draft. A hidden answer is not read at all, so that no later
+# mistake can show it.
 _LEASE = """s.id, s.token, s.lease_expires_at, n.id, p.statement, CASE WHEN r.show_reference_answer THEN p.answer END, n.steps,
        d.revision, d.ratings, b.generation, b.kind"""
 _TEXTS = """
@@ -42,22 +42,22 @@ _TEXTS = """
   LEFT JOIN LATERAL (SELECT revision, ratings FROM annotation_draft
                       WHERE assignment_id = s.id AND labeler_id = %(labeler)s ORDER BY saved_at DESC, id DESC LIMIT 1) d ON true"""
 
-# What a reservation stands behind. The lock takes turns with a submit of the assignment in hand: else that one, not seeing the
-# reservation, would lease a solution further on. It is asked before anything is chosen; NULL: nothing need be in hand.
-_IN_HAND = """hand AS MATERIALIZED (
-  SELECT id FROM annotation_assignment WHERE id = %(hand)s::bigint AND labeler_id = %(labeler)s AND state = 'leased' FOR NO KEY UPDATE)"""
-_IS_IN_HAND = "(%(hand)s::bigint IS NULL OR EXISTS (SELECT 1 FROM hand))"
+# The lease that a reservation comes after. The lock makes a submit of this lease wait: without it the submit would not see the
+# reservation and would lease a later solution. It is checked before anything is chosen. NULL: no lease is needed.
+_HELD = """held AS MATERIALIZED (
+  SELECT id FROM annotation_assignment WHERE id = %(leased)s::bigint AND labeler_id = %(labeler)s AND state = 'leased' FOR NO KEY UPDATE)"""
+_IS_HELD = "(%(leased)s::bigint IS NULL OR EXISTS (SELECT 1 FROM held))"
 
-# Hands out one assignment. MATERIALIZED: the choice runs once and locks one row, where `IN (SELECT .. LIMIT 1 .. SKIP LOCKED)` may
-# run again and claim several. SKIP LOCKED: labelers never wait for each other. OFFSET 0 keeps the NOT EXISTS one index probe
-# per row: without it, statistics older than the labeler's own work turn it into a sequential scan of all assignments, hundreds of
-# times slower (a test EXPLAINs this). An assignment without a slot was made for one person and is never handed to another. Who takes up
-# again what they let go keeps their token: nobody was there in between, and another tab of theirs may still show it.
+# Hands out one assignment. MATERIALIZED: the choice runs once and locks one row; `IN (SELECT .. LIMIT 1 .. SKIP LOCKED)` may run again
+# and claim several. SKIP LOCKED: labelers never wait for each other. OFFSET 0 keeps the NOT EXISTS one index probe per row: without it,
+# statistics older than the labeler's own work turn it into a sequential scan of all assignments, hundreds of times slower (a test
+# EXPLAINs this). An assignment without a slot was made for one person and never goes to another. If the last holder takes an assignment
+# again, the token stays: nobody else had it in between, and another tab of this labeler may still show it.
 NEXT_ASSIGNMENT = f"""
-WITH {_IN_HAND},
+WITH {_HELD},
 next AS MATERIALIZED (
   SELECT s.id FROM annotation_assignment s
-   WHERE {_IS_IN_HAND} AND s.batch_id = %(batch)s AND s.state = 'open' AND s.slot IS NOT NULL
+   WHERE {_IS_HELD} AND s.batch_id = %(batch)s AND s.state = 'open' AND s.slot IS NOT NULL
      AND NOT EXISTS (SELECT 1 FROM annotation_assignment o
                       WHERE o.task_id = s.task_id AND o.labeler_id = %(labeler)s OFFSET 0)
    ORDER BY s.priority DESC, s.id LIMIT 1 FOR UPDATE OF s SKIP LOCKED),
@@ -69,19 +69,19 @@ taken AS (
    WHERE id = (SELECT id FROM next) RETURNING *)
 SELECT {_LEASE} FROM taken s {_TEXTS}
 """
-# Asked only when the first finds nothing: what it skipped may be given back, by a second tab whose claim the rules undo.
+# Runs only if the first statement finds nothing. It waits for rows that others have locked: their claim may still be rolled back.
 NEXT_ASSIGNMENT_WAITING = NEXT_ASSIGNMENT.replace(" SKIP LOCKED", "")
 
-# Gives a labeler an assignment of their own (slot NULL) at a gold, practice or screening task whose solution they never had in any
-# batch; one they let go before is taken up again, its drafts with it. Two tabs at once meet in assignment_one_lease.
+# Makes an assignment for one labeler (slot NULL) at a gold, practice or screening task. They have not had its solution in any batch. If
+# they gave back such an assignment before, they get it again, with its drafts. Two tabs at once violate assignment_one_lease.
 ASSIGNMENT_ON_DEMAND = f"""
-WITH {_IN_HAND},
+WITH {_HELD},
 next AS MATERIALIZED (
   SELECT t.id, t.batch_id, t.priority,
          (SELECT s.id FROM annotation_assignment s
            WHERE s.task_id = t.id AND s.slot IS NULL AND s.state = 'open' AND s.lapsed_id = %(labeler)s LIMIT 1) AS assignment
     FROM annotation_task t JOIN annotation_batch b ON b.id = t.batch_id
-   WHERE {_IS_IN_HAND}
+   WHERE {_IS_HELD}
      AND b.project_id = %(project)s AND b.state = 'open' AND b.kind = %(kind)s::text AND (t.kind = 'gold' OR b.kind <> 'selected')
      AND NOT EXISTS (SELECT 1 FROM annotation_task p JOIN annotation_assignment o ON o.task_id = p.id
                       WHERE p.solution_id = t.solution_id AND o.labeler_id = %(labeler)s OFFSET 0)
@@ -101,7 +101,7 @@ taken AS (SELECT * FROM again UNION ALL SELECT * FROM fresh)
 SELECT {_LEASE} FROM taken s {_TEXTS}
 """
 
-# Takes up again what this labeler holds already: a lease stays one, a reservation becomes one, or stays one behind the assignment in hand.
+# These two renew what this labeler holds already. RENEW returns a lease: a reservation becomes one. RENEW_RESERVED keeps a reservation.
 RENEW = f"""
 WITH taken AS (
   UPDATE annotation_assignment
@@ -110,16 +110,16 @@ WITH taken AS (
 SELECT {_LEASE} FROM taken s {_TEXTS}
 """
 RENEW_RESERVED = f"""
-WITH {_IN_HAND},
+WITH {_HELD},
 taken AS (
   UPDATE annotation_assignment SET lease_expires_at = now() + make_interval(mins => %(minutes)s)
-   WHERE id = %(assignment)s AND labeler_id = %(labeler)s AND state = 'reserved' AND {_IS_IN_HAND} RETURNING *)
+   WHERE id = %(assignment)s AND labeler_id = %(labeler)s AND state = 'reserved' AND {_IS_HELD} RETURNING *)
 SELECT {_LEASE} FROM taken s {_TEXTS}
 """
 
-# Turns what a page rendered ahead into the lease, in the transaction that ends the assignment before it, or in its very statement, to which
-# that assignment still looks leased. One that another tab of theirs gave back, and nobody took, is theirs yet. Who is paused
-# gets no more, and who holds a lease in another tab keeps that one.
+# Turns a reservation into the lease, in the transaction that ends the assignment before it, or even in the same statement, which still
+# sees that assignment as leased. If another tab of this labeler gave the reservation back and nobody took it, it still counts. A
+# suspended labeler gets no more solutions, and a labeler with a lease in another tab keeps that lease.
 LEASE_RESERVED = """
 UPDATE annotation_assignment s
    SET state = 'leased', labeler_id = %(labeler)s, lapsed_id = NULL, leased_at = now(),
@@ -133,8 +133,8 @@ UPDATE annotation_assignment s
    AND NOT EXISTS (SELECT 1 FROM annotation_assignment o
                     WHERE o.labeler_id = %(labeler)s AND o.state = 'leased' AND o.id <> %(assignment)s)"""
 
-# One assignment per slot. All first slots before all second ones: within one priority a batch is covered once before anything is
-# labeled twice, and a labeler alone never has to step over the second assignments of tasks already done.
+# One assignment per slot, first slots before second slots. So within one priority every task is labeled once before any task is labeled
+# twice, and a single labeler never has to step over the second assignments of tasks already done.
 MAKE_ASSIGNMENTS = """
 INSERT INTO annotation_assignment (task_id, slot, batch_id, priority, state, token)
 SELECT t.id, slot, t.batch_id, t.priority, 'open', 0

@@ -105,7 +105,7 @@ def background(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]
             return _refuse(400, "bad_request", str(error))
         except labels.SubmissionConflict as error:
             return _refuse(409, "submission_conflict", str(error))
-        except completions.GeneratorFailed as error:
+        except completions.NoCompletion as error:
             return _refuse(422, "generator_failed", str(error))
         except queue.LeaseLost as error:
             return _refuse(409, error.code, str(error))

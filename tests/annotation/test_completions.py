@@ -10,7 +10,7 @@ from django.core.management import CommandError, call_command
 
 from annotation import completions, labels, queue
 from annotation.apps import check_generator
-from annotation.completions import Completion, GeneratorFailed
+from annotation.completions import Completion, NoCompletion
 from annotation.models import Annotation, Assignment, Batch, Problem, Project, Solution, StepAlternative, StepLabel
 from tests import make
 
@@ -287,7 +287,7 @@ def test_a_generator_gives_each_text_once_and_no_more_than_asked(settings) -> No
 def test_where_the_generator_fails_the_step_is_written_by_hand(settings, name: str) -> None:
     settings.STEPMARK_GENERATOR = f"{HERE}.{name}"
     lease = lease_of(walking())
-    with patch.object(completions.log, "exception"), pytest.raises(GeneratorFailed, match="rite the step yourself"):
+    with patch.object(completions.log, "exception"), pytest.raises(NoCompletion, match="rite the step yourself"):
         go_on(lease, {"position": 2})
     sent = [*rate(0, 0, 0, 1, chosen=2), *rate(1, text="So 5.\n\n# Answer\n\n5")]
     assert len(stored(submit(lease, make.ann(), sent))) == 4

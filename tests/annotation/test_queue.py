@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from annotation import queue
 from annotation.models import Assignment, Batch, BatchKind, Event, GoldAnswer, Membership, Project, Solution, TaskKind
 from annotation.queue import leases
-from annotation.queue.statements import NEXT_ASSIGNMENT, STANDING
+from annotation.queue.statements import LABELER_STATE, NEXT_ASSIGNMENT
 from tests import make
 from tests.assignments import assignment_of, expire, finish, published
 
@@ -303,13 +303,13 @@ def test_fresh_statistics_leave_the_search_for_open_assignments_an_index_probe_p
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE annotation_assignment, annotation_batch")
         told = {"project": project.pk, "labeler": ann.pk, "gold_percent": 0}
-        cursor.execute(f"EXPLAIN (FORMAT JSON) {STANDING}", told)
+        cursor.execute(f"EXPLAIN (FORMAT JSON) {LABELER_STATE}", told)
         [[[explained]]] = cursor.fetchall()
     assert "assignment_queue" in [index for *_, index in scans(explained["Plan"])]
 
 
-@pytest.mark.parametrize("hand", ["NULL", "1"], ids=["next", "ahead"])
-def test_stale_statistics_leave_the_hand_out_an_index_probe_per_row(hand: str) -> None:
+@pytest.mark.parametrize("leased", ["NULL", "1"], ids=["next", "ahead"])
+def test_stale_statistics_leave_the_hand_out_an_index_probe_per_row(leased: str) -> None:
     project = make.project(overlap=2)
     ann, batch = make.ann(project), published_many(project)
     with connection.cursor() as cursor:
@@ -317,10 +317,10 @@ def test_stale_statistics_leave_the_hand_out_an_index_probe_per_row(hand: str) -
         # Work the planner has not heard of: it believes that ann holds no assignment at all.
         Assignment.objects.filter(slot=0, pk__in=Assignment.objects.order_by("pk")[:2000]).update(state="done", labeler=ann)
         # As the server plans it once and for all: for values it does not know.
-        places = {"hand": "$1", "labeler": "$2", "batch": "$3", "state": "$4", "minutes": "$5"}
+        places = {"leased": "$1", "labeler": "$2", "batch": "$3", "state": "$4", "minutes": "$5"}
         cursor.execute(f"PREPARE hand_out(bigint, int, bigint, text, int) AS {NEXT_ASSIGNMENT % places}")
         cursor.execute("SET LOCAL plan_cache_mode = force_generic_plan")
-        cursor.execute(f"EXPLAIN (FORMAT JSON) EXECUTE hand_out({hand}, {ann.pk}, {batch.pk}, 'leased', 30)")
+        cursor.execute(f"EXPLAIN (FORMAT JSON) EXECUTE hand_out({leased}, {ann.pk}, {batch.pk}, 'leased', 30)")
         [[[explained]]] = cursor.fetchall()
         cursor.execute("DEALLOCATE hand_out")
     [choice] = [part for part in explained["Plan"]["Plans"] if part.get("Subplan Name") == "CTE next"]
