@@ -59,7 +59,7 @@
       const text = this.putOwn(step, written === undefined ? undefined : this.writtenText(step, written, before?.ms));
       this.changed(text);
       this.goTo(text);
-      announce(written === undefined ? "Your step is removed." : "Your step is kept.");
+      announce(written === undefined ? "Your step was removed." : "Your step was saved.");
     }
 
     // -> the text that the eye goes to

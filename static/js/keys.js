@@ -21,7 +21,7 @@
     const owners = new Map();
     for (const field of fields) {
       const keys = keysOf(field), taken = keys.find((key) => owners.has(key));
-      blame(field, taken ? `${taken} is the key of “${owners.get(taken).dataset.words}” already.` : keys.length || field === listening?.field ? "" : "It needs a key.");
+      blame(field, taken ? `${taken} is already the key for “${owners.get(taken).dataset.words}”.` : keys.length || field === listening?.field ? "" : "This action needs a key.");
       for (const key of keys) if (!owners.has(key)) owners.set(key, field);
     }
   };
@@ -32,7 +32,7 @@
     listening = { field, before: field.value };
     Object.assign(field, { value: "", placeholder: "press the key…", readOnly: true });
     check();
-    say(`Press the new key for: ${field.dataset.words}. Escape keeps what it was.`);
+    say(`Press the new key for: ${field.dataset.words}. Escape keeps the old keys.`);
   };
   const stop = (value = listening.before) => {
     const { field } = listening;
@@ -53,7 +53,7 @@
     if (MODIFIERS.includes(key) || event.repeat) return;
     const name = key === " " ? "Space" : canonical(key);
     if (key === "Escape") stop();
-    else if (event.ctrlKey || event.altKey || event.metaKey || (name.length > 1 && !NAMED.includes(name))) return blame(listening.field, `${key} is needed by the browser, or no key of its own. Press another one.`);
+    else if (event.ctrlKey || event.altKey || event.metaKey || (name.length > 1 && !NAMED.includes(name))) return blame(listening.field, `${key} cannot be used. Press another key.`);
     else stop(name);
     event.preventDefault();
   });

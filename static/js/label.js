@@ -205,7 +205,7 @@
       const how = event.submitter.value, reason = text.value.trim();
       const long = how === "skip" && reason.length > LONGEST_SKIP_REASON;
       event.preventDefault();
-      text.setCustomValidity(!reason ? "Say in a few words why." : long ? `At most ${LONGEST_SKIP_REASON} characters when you hand it on.` : "");
+      text.setCustomValidity(!reason ? "Give a reason in a few words." : long ? `Use at most ${LONGEST_SKIP_REASON} characters to pass it on.` : "");
       if (!form.reportValidity()) return;
       form.closest("dialog").close(); // first: it gives the focus back to where it was
       if (how === "skip") sitting.skip(reason);

@@ -23,7 +23,7 @@
   const paintToday = () => {
     const { today, todayMs } = $("[data-today]").dataset;
     const each = (Number(todayMs) / Math.max(1, Number(today)) / 60_000).toFixed(1);
-    $("[data-today-text]").textContent = Number(today) ? `today ${today} · ${each} min each` : "first one today";
+    $("[data-today-text]").textContent = Number(today) ? `today ${today} · ${each} min each` : "no labels yet today";
   };
   const countToday = ({ submission_id, active_ms }) => {
     if (!submission_id) return;

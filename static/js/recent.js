@@ -7,7 +7,7 @@
     const dialog = document.getElementById("recent"), place = dialog.querySelector("[data-recent]");
     dialog.showModal();
     const answer = await fetch(dialog.dataset.url).catch(() => null);
-    if (!answer?.ok || answer.redirected) { place.textContent = "The list cannot be had right now. Close it and try again."; return; }
+    if (!answer?.ok || answer.redirected) { place.textContent = "The list could not be loaded. Close this window and try again."; return; }
     place.replaceChildren(...new DOMParser().parseFromString(await answer.text(), "text/html").body.childNodes);
     place.querySelector("a")?.focus();
   };

@@ -1,7 +1,7 @@
 // What every page shares: the theme switch, the person's menu, and a polled fragment that meets an ended session.
 (() => {
   "use strict";
-  const THEMES = { auto: "as the system", light: "light", dark: "dark" };
+  const THEMES = { auto: "system", light: "light", dark: "dark" };
   const root = document.documentElement;
 
   const showTheme = () => {

@@ -110,7 +110,7 @@
 
     rate(text, rating) {
       if (!text) return;
-      if (text.written !== undefined) return announce("What you wrote is not rated.");
+      if (text.written !== undefined) return announce("Your own step is not rated.");
       if (!this.change(text, { rating })) return;
       const { open } = this, at = open.indexOf(text), isMissing = (one) => !isAnswered(one);
       const next = open.slice(at + 1).find(isMissing) ?? open.find(isMissing);
@@ -121,13 +121,13 @@
     flag(text) {
       if (!text || text.written !== undefined) return;
       const flagged = !text.flagged;
-      if (this.change(text, { flagged })) announce(`${this.nameOf(text)} ${flagged ? "marked as unsure" : "not unsure any more"}.`);
+      if (this.change(text, { flagged })) announce(`${this.nameOf(text)} ${flagged ? "marked as unsure" : "no longer marked as unsure"}.`);
     }
 
     undo() {
       if (this.busy) return;
       const back = this.history.pop();
-      if (!back) return announce("There is nothing to undo.");
+      if (!back) return announce("Nothing to undo.");
       const text = back();
       this.changed(text);
       this.goTo(text);

@@ -203,7 +203,7 @@
       };
       if (!later.some((one) => this.textsOf(one).some(isAnswered))) return turn();
       const dialog = $("#drop");
-      $("[data-drop-text]", dialog).textContent = `What came after step ${stage.step + 1} is dropped: ${plural(later.length, "step")}. Undo brings it back.`;
+      $("[data-drop-text]", dialog).textContent = `This removes what comes after step ${stage.step + 1}: ${plural(later.length, "step")}. Undo brings it back.`;
       $("form", dialog).onsubmit = (event) => {
         event.preventDefault();
         dialog.close(); // first: it gives the focus back to where it was
@@ -253,7 +253,7 @@
         this.keep();
         this.paintTexts();
         this.goTo(here.own ?? this.textsOf(here)[0]);
-        announce(written === undefined ? "Your step is removed." : `Your step is kept. ${this.words}`);
+        announce(written === undefined ? "Your step was removed." : `Your step was saved. ${this.words}`);
       });
     }
 
@@ -291,12 +291,12 @@
       const { here, candidate, last } = this, missing = this.inTheWay.length, enter = keyName("submit");
       if (missing) return `${plural(missing, "completion")} to rate.`;
       if (candidate && candidate === here.chosen && !this.isComplete) return `${enter} goes back to step ${last.step + 1}.`;
-      if (candidate?.isFinal) return `${enter} submits, with this answer.`;
-      if (candidate) return `${enter} goes on from ${candidate.written !== undefined ? "your step" : `completion ${here.texts.indexOf(candidate) + 1}`}.`;
-      if (here.isWaiting) return "The next step is on its way.";
+      if (candidate?.isFinal) return `${enter} submits this answer.`;
+      if (candidate) return `${enter} continues from ${candidate.written !== undefined ? "your step" : `completion ${here.texts.indexOf(candidate) + 1}`}.`;
+      if (here.isWaiting) return "Waiting for the next step.";
       if (!here.texts) return "Write the step yourself, or try again.";
-      if (this.positives(here).length) return `Go to the completion to go on from, and press ${enter}.`;
-      return `${here.texts.length ? "None is positive" : "No completion of this step was loaded"}: write the step yourself, or give up.`;
+      if (this.positives(here).length) return `Go to the completion to continue from, then press ${enter}.`;
+      return `${here.texts.length ? "No completion is positive" : "This step has no completions"}. Write the step yourself, or give up.`;
     }
 
     paintRest() {
@@ -310,7 +310,7 @@
       const texts = last.texts ?? [];
       this.paintBar(texts, `Step ${last.step + 1}${texts.length ? `: ${texts.filter(isAnswered).length} of ${texts.length}` : ""}`);
       this.paintActions(!!candidate && !this.inTheWay.length, words);
-      $("[data-submit-word]", this.root).textContent = candidate?.isFinal ? "Submit" : "Go on";
+      $("[data-submit-word]", this.root).textContent = candidate?.isFinal ? "Submit" : "Continue";
     }
   }
 

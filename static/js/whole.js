@@ -49,7 +49,7 @@
         [this.folded, this.foldedOpen] = [end, this.unfolded];
       }
       shown($("[data-folded]", this.root), later > 0);
-      $("[data-folded-text]", this.root).textContent = `${plural(later, "later step")} after the first mistake: not labeled.`;
+      $("[data-folded-text]", this.root).textContent = `${plural(later, "later step")} after the first mistake: not rated.`;
       const unfold = $("[data-act=unfold]", this.root);
       unfold.textContent = this.unfolded ? "Hide" : "Show";
       unfold.setAttribute("aria-expanded", String(this.unfolded));
@@ -58,7 +58,7 @@
       this.paintBar(open, `${counted.filter(isAnswered).length} of ${plural(counted.length, word)}`);
       const found = this.mistake ? `First mistake: step ${end}. ` : "";
       this.paintActions(missing.length === 0, missing.length === 0
-        ? `${found || "No mistake to the end. "}Ready to submit.`
+        ? `${found || "No mistakes. "}Ready to submit.`
         : missing[0].position ? `${found}${plural(missing.length, "alternative")} to rate.` : `${plural(missing.length, "step")} to rate.`);
     }
 

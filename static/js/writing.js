@@ -10,7 +10,7 @@
 
   Stepmark.openWriting = (at) => {
     const { writing } = (sitting = at);
-    if (!writing) return announce("A step is written where a mistake is found.");
+    if (!writing) return announce("Mark a mistake first. Then you can write that step.");
     const place = JSON.stringify([sitting.key, writing]), end = splitAnswer(writing.text ?? "");
     if (dialog.dataset.place !== place) {
       text.value = (answer && end ? end.before : writing.text) ?? "";
@@ -24,7 +24,7 @@
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     const written = typed(), { length } = written;
-    text.setCustomValidity(!length ? "Write the step." : length > LONGEST ? `At most ${LONGEST} characters; these are ${length}.` : "");
+    text.setCustomValidity(!length ? "Write the step." : length > LONGEST ? `Use at most ${LONGEST} characters. This text has ${length}.` : "");
     if (!form.reportValidity()) return;
     delete dialog.dataset.place;
     dialog.close(); // first: it gives the focus back to where it was

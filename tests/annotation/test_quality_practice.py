@@ -196,7 +196,7 @@ def test_a_practice_submit_is_answered_with_feedback_and_again_the_same(project:
     for _ in range(2):  # the answer may be lost on its way
         html = client.post(reverse("submit", args=[lease.assignment_id]), body, content_type="application/json").content.decode()
         assert 'id="work"' in html and "data-work" not in html
-        assert "the first mistake is at step 2 or 3; you saw one at step 1." in html
+        assert "The first mistake is at step 2 or 3. You marked step 1." in html
         assert "Not &lt;b&gt;so&lt;/b&gt;." in html and "Practice 1 of 2, 0 right." in html
 
 
@@ -204,7 +204,7 @@ def test_the_home_page_says_what_comes_before_real_work(project: Project, client
     quality.open_screening(project, by="olga", size=3)
     ann = make.ann(project)
     client.force_login(ann)
-    assert "2 to practice with, then 3 screening questions, then real work" in " ".join(client.get("/").content.decode().split())
+    assert "2 practice solutions, then 3 screening questions, then real work" in " ".join(client.get("/").content.decode().split())
     kinds(project, ann, 3)
     assert "2 screening questions, then real work" in " ".join(client.get("/").content.decode().split())
     kinds(project, ann, 3)

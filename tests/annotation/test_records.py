@@ -117,7 +117,7 @@ def test_what_waits_is_what_this_person_could_still_have() -> None:
     queue.lease_next(ann, project=project)
     [card] = quality.projects_of(ann)
     assert (card.waiting, card.in_hand) == (1, True)
-    assert "Go on labeling" in home(ann) and "One is in your hands, 1 solution waiting" in home(ann)
+    assert "Continue labeling" in home(ann) and "1 in progress, 1 solution waiting" in home(ann)
 
 
 def test_the_gold_record_tells_the_share_of_old_answers(clock: Clock) -> None:
@@ -125,7 +125,7 @@ def test_the_gold_record_tells_the_share_of_old_answers(clock: Clock) -> None:
     ann = screened(project, 10)
     clock(timedelta(days=2))
     assert gold_of(ann, project) == quality.GoldRecord(answers=10, within=9)
-    assert re.search(r"in <b>90 %</b> of 10 solutions", home(ann))
+    assert re.search(r"in <b>90 %</b> of 10 such solutions", home(ann))
 
 
 def test_the_gold_record_knows_nothing_of_today_and_yesterday(clock: Clock) -> None:
@@ -143,7 +143,7 @@ def test_fewer_than_ten_answers_are_no_record(clock: Clock) -> None:
     clock(timedelta(days=2))
     found = gold_of(ann, project)
     assert found.answers == 9 and found.share is None
-    assert "once you have labeled ten of them" in home(ann) and "89 %" not in home(ann)
+    assert "After ten of them" in home(ann) and "89 %" not in home(ann)
 
 
 def test_a_record_is_of_one_project_and_one_person(clock: Clock) -> None:

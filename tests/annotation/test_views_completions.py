@@ -127,4 +127,4 @@ def test_the_list_of_submissions_says_how_each_ended_in_words() -> None:
     held = claim(page(client, project))
     post(client, "submit", held["assignment"], submission(held["token"], rated(-1)))
     listed = client.get(reverse("recent", args=[project.slug])).content.decode()
-    assert "a mistake was found" in listed and "Found Error" not in listed
+    assert "mistake found" in listed and "Found Error" not in listed

@@ -165,7 +165,7 @@ def test_the_labeling_page_has_no_violation_in_trouble_nor_when_reopened(visit: 
     page.keyboard.press("Enter")
     expect(page.locator("[data-reopened]")).to_be_attached()
     assert violations(page) == [], "reopened"
-    page.get_by_role("link", name="Back without a change").click()
+    page.get_by_role("link", name="Back without changes").click()
     expect(page.locator("[data-reopened]")).to_have_count(0)
     expect(page.locator("[data-step='0']")).to_be_focused()
     intercept(page, "**/draft/", lambda route: route.abort())
@@ -204,5 +204,5 @@ def test_the_labels_that_are_looked_through_are_open_to_everybody(visit: Visit, 
     page.goto(page.url.replace("/p/sums/labels/", path))
     expect(page.locator(".katex").first).to_be_visible()
     assert violations(page) == [], "one of them"
-    page.get_by_text("As exported").click()
+    page.get_by_text("Exported record").click()
     assert violations(page) == [], "as exported"

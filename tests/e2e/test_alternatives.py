@@ -181,7 +181,7 @@ def test_a_reopened_solution_shows_all_that_was_said_and_stores_a_correction(ann
     press(ann, "Enter Enter")
     expect_solution(ann, 2)
     press(ann, "r")
-    expect(ann.locator("#recent")).to_contain_text("a mistake was found")
+    expect(ann.locator("#recent")).to_contain_text("mistake found")
     press(ann, "Enter")
     expect(ann.locator("[data-reopened]")).to_be_attached()
     expect(alternative(ann, 1, 3)).to_have_attribute("data-rated", "0")

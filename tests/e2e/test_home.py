@@ -28,7 +28,7 @@ def test_a_manager_writes_from_the_overview_and_the_labeler_puts_it_away(visit: 
     page = visit(ann, "/")
     expect(page.get_by_role("heading", name="1 new message")).to_be_visible()
     expect(page.get_by_role("article")).to_contain_text("Look at the units,\nplease.")
-    page.get_by_role("button", name="I have read it").click()
+    page.get_by_role("button", name="Mark as read").click()
     expect(page.get_by_role("heading", name="1 new message")).to_have_count(0)
     page.get_by_text("Messages you have read").click()
     expect(page.get_by_role("article")).to_contain_text("Look at the units")
@@ -54,7 +54,7 @@ def test_from_home_to_the_first_step_takes_one_press_of_enter(visit: Visit) -> N
     page.keyboard.press("Enter")
     expect(page.locator("[data-step='0']")).to_be_focused()
     page.get_by_role("link", name="Stepmark").click()
-    expect(page.get_by_role("link", name="Go on labeling")).to_be_visible()
+    expect(page.get_by_role("link", name="Continue labeling")).to_be_visible()
 
 
 def test_home_and_messages_have_no_violation(visit: Visit, look: dict) -> None:
@@ -72,7 +72,7 @@ def test_home_and_messages_have_no_violation(visit: Visit, look: dict) -> None:
     manager.locator("summary", has_text="Write to ann").click()
     expect(manager.locator("[data-loop]")).not_to_contain_text("Loading")
     assert violations(manager) == []
-    manager.get_by_role("link", name="Messages written here").click()
+    manager.get_by_role("link", name="Sent messages").click()
     expect(manager.get_by_role("article").first).to_be_visible()
     assert violations(manager) == []
     assert manager.evaluate("document.documentElement.scrollWidth") == look["viewport"]["width"]

@@ -82,10 +82,10 @@ def said(annotation: Annotation) -> list[tuple]:
 
 
 def test_a_solution_is_walked_to_its_answer_with_the_keyboard_alone(ann: Page) -> None:
-    expect(ann.locator("[data-submit]")).to_contain_text("Go on")
+    expect(ann.locator("[data-submit]")).to_contain_text("Continue")
     press(ann, "3 2 1")
     expect(completion(ann, 0, 0)).to_be_focused()  # the first positive one
-    expect_next(ann, "Enter goes on from completion 1.")
+    expect_next(ann, "Enter continues from completion 1.")
     press(ann, "Enter")
     expect(completion(ann, 1, 0)).to_be_focused()
     expect(completion(ann, 1, 0).locator(".katex")).to_be_visible()
@@ -109,10 +109,10 @@ def test_enter_waits_for_every_completion_and_for_a_choice_among_positive_ones(a
     expect(ann.locator("[data-announce]")).to_have_text("Completion 3 of step 1 is not rated yet.")
     press(ann, "1")
     press(ann, "End Enter")  # at a negative one, with two positive ones beside it
-    expect_next(ann, "Go to the completion to go on from, and press Enter.")
+    expect_next(ann, "Go to the completion to continue from, then press Enter.")
     expect(ann.locator("[data-step='1']")).to_have_count(0)
     press(ann, "Home 1 1")
-    expect_next(ann, "None is positive: write the step yourself, or give up.")
+    expect_next(ann, "No completion is positive. Write the step yourself, or give up.")
     press(ann, "Enter")
     expect(ann.locator("[data-step='1']")).to_have_count(0)
 
@@ -121,11 +121,11 @@ def test_a_step_written_by_hand_is_gone_on_from(ann: Page) -> None:
     press(ann, "1 1 1")
     write(ann, "She uses $3 + 4$ eggs.")
     expect(ann.locator("[data-step='0'] [data-written] .katex")).to_be_visible()
-    expect_next(ann, "Enter goes on from your step.")
+    expect_next(ann, "Enter continues from your step.")
     press(ann, "Enter 1 2")
     write(ann, "She earns $18.", answer="18")
     expect(ann.locator("[data-step='1'] [data-written] .answer")).to_contain_text("18")
-    expect_next(ann, "Enter submits, with this answer.")
+    expect_next(ann, "Enter submits this answer.")
     press(ann, "Enter")
     expect_solution(ann, 2)
     own = StepAlternative.objects.filter(author=make.ann()).order_by("step_index")
@@ -141,7 +141,7 @@ def test_a_written_answer_is_edited_in_its_own_field(ann: Page) -> None:
     expect(ann.locator("#write-answer")).to_have_value("18")
     ann.locator("#write-answer").fill("")
     ann.locator("#write-answer").press("Enter")
-    expect_next(ann, "Enter goes on from your step.")
+    expect_next(ann, "Enter continues from your step.")
 
 
 def test_going_on_otherwise_from_an_earlier_step_drops_what_came_after_and_undo_brings_it_back(ann: Page) -> None:
@@ -150,7 +150,7 @@ def test_going_on_otherwise_from_an_earlier_step_drops_what_came_after_and_undo_
     press(ann, "ArrowDown")
     expect(completion(ann, 0, 1)).to_be_focused()
     press(ann, "Enter")
-    expect(ann.locator("#drop")).to_contain_text("What came after step 1 is dropped: 1 step.")
+    expect(ann.locator("#drop")).to_contain_text("This removes what comes after step 1: 1 step.")
     press(ann, "Escape")
     expect(completion(ann, 1, 0)).to_have_attribute("data-rated", "1")
     press(ann, "Enter Enter")
@@ -182,7 +182,7 @@ def test_undo_goes_back_over_the_steps_to_the_very_first_rating(ann: Page) -> No
     expect(completion(ann, 0, 0)).not_to_have_attribute("data-chosen", "")
     press(ann, "Backspace Backspace Backspace Backspace")
     expect(completion(ann, 0, 0)).to_have_attribute("data-rated", "")
-    expect(ann.locator("[data-announce]")).to_have_text("There is nothing to undo.")
+    expect(ann.locator("[data-announce]")).to_have_text("Nothing to undo.")
 
 
 def test_a_reload_keeps_the_way_and_every_rating(ann: Page) -> None:
@@ -214,11 +214,11 @@ def test_where_nothing_is_left_the_step_is_written_by_hand(project: Project, vis
     StepAlternative.objects.filter(step_index=2).update(text="So it is 9.")  # which states no answer
     page = visit(make.ann(project), "/p/ducks/label/")
     press(page, "3 1 1 Enter 3 1 Enter 1 3 Enter")
-    expect_next(page, "No completion of this step was loaded: write the step yourself, or give up.")
+    expect_next(page, "This step has no completions. Write the step yourself, or give up.")
     press(page, "3 u Enter ArrowUp")  # nothing to rate here, nowhere to go on to, and a way back
     expect(completion(page, 2, 1)).to_be_focused()
     press(page, "ArrowDown Enter")
-    expect_next(page, "No completion of this step was loaded: write the step yourself, or give up.")
+    expect_next(page, "This step has no completions. Write the step yourself, or give up.")
     write(page, "She earns $18.", answer="18")
     press(page, "Enter")
     expect_solution(page, 2)
@@ -243,7 +243,7 @@ def test_a_walked_solution_is_reopened_and_corrected(ann: Page) -> None:
     press(ann, "3 1 1 Enter 1 3 Enter 3 1 Enter")
     expect_solution(ann, 2)
     press(ann, "r")
-    expect(ann.locator("#recent")).to_contain_text("no mistake to the end")
+    expect(ann.locator("#recent")).to_contain_text("no mistakes")
     press(ann, "Enter")
     expect(ann.locator("[data-reopened]")).to_be_attached()
     expect(completion(ann, 1, 1)).to_have_attribute("data-chosen", "")
@@ -331,7 +331,7 @@ def test_while_the_generator_works_the_page_says_so(ben: Page, generating: Asked
     intercept(ben, "**/completions/", lambda route: held.append(route))
     press(ben, "3 1 Enter")
     expect(ben.locator("[data-step='1']")).to_contain_text("Waiting for the next step…")
-    expect_next(ben, "The next step is on its way.")
+    expect_next(ben, "Waiting for the next step.")
     held.pop().continue_()
     expect(completion(ben, 1, 1)).to_be_focused()
 

@@ -44,7 +44,7 @@ def test_a_key_is_chosen_by_pressing_it(visit: Visit) -> None:
 def test_a_key_wanted_twice_is_named_at_once(visit: Visit) -> None:
     page = visit(make.ann(), "/keys/")
     press_for(page, "undo", "u")
-    expect(page.locator("#fault-unsure")).to_contain_text("u is the key of “Undo” already.")
+    expect(page.locator("#fault-unsure")).to_contain_text("u is already the key for “Undo”.")
     expect(page.locator("#key-unsure")).to_have_attribute("aria-invalid", "true")
     page.locator("#key-unsure").fill("n")
     expect(page.locator("#fault-unsure")).to_be_empty()
@@ -53,7 +53,7 @@ def test_a_key_wanted_twice_is_named_at_once(visit: Visit) -> None:
 def test_escape_keeps_the_key_and_keys_of_the_browser_are_not_taken(visit: Visit) -> None:
     page = visit(make.ann(), "/keys/")
     press_for(page, "undo", "Shift", "F9")
-    expect(page.locator("#fault-undo")).to_contain_text("F9 is needed by the browser")
+    expect(page.locator("#fault-undo")).to_contain_text("F9 cannot be used. Press another key.")
     page.keyboard.press("Escape")
     expect(page.locator("#key-undo")).to_have_value("Backspace")
     press_for(page, "undo", "Tab")

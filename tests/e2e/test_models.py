@@ -78,7 +78,7 @@ def test_the_pages_of_the_models_have_no_violation_and_fit_their_window(visit: V
         "models/1/": "in service",
         "models/2/": "Why it waits",
         "models/3/": "infinite",
-        "models/4/": "3 of 60",
+        "models/4/": "about 1 min left; step 3 of 60",
         "models/compare/?a=1&b=2": "worse beyond noise",
         f"models/1/solutions/{solution.pk}/": "p(correct)",
         f"models/2/solutions/{solution.pk}/": "Score them",

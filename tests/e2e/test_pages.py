@@ -32,7 +32,7 @@ def test_a_person_signs_in_with_name_and_password(visit: Visit) -> None:
     page.get_by_label("Name").fill("ann")
     page.get_by_label("Password").fill("wrong")
     page.get_by_role("button", name="Sign in").click()
-    expect(page.get_by_role("alert")).to_contain_text("do not belong together")
+    expect(page.get_by_role("alert")).to_contain_text("The name or the password is wrong")
     page.get_by_label("Password").fill("a good long one")
     page.get_by_role("button", name="Sign in").click()
     expect(page.locator("[data-nothing]")).to_be_visible()
@@ -62,7 +62,7 @@ def test_the_overview_shows_what_became_of_rounds_and_models(visit: Visit) -> No
     Worker.objects.create(name="asleep", queues="celery", heartbeat_at=Now() - timedelta(hours=1))
     page = visit(make.olga(project), "/p/sums/", viewport={"width": 375, "height": 700})
     loop = page.locator("[data-loop]")
-    for words in ("3 of 9, 7 s left", "Too little.", "in service", "0.81", "The worker asleep was last heard of"):
+    for words in ("less than 1 min left; solution 3 of 9", "Too little.", "in service", "0.81", "The worker asleep was last heard of"):
         expect(loop).to_contain_text(words)
     expect(page.get_by_role("button", name="Start a round")).to_have_count(0)  # one at a time
     assert page.evaluate("document.documentElement.scrollWidth") == 375

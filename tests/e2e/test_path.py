@@ -87,6 +87,6 @@ def test_twenty_real_solutions_take_one_key_a_step_and_one_a_solution(project: P
     assert stored == pressed
     assert presses == StepLabel.objects.count() + Annotation.objects.count()
 
-    tab_to(page, "To your projects")
+    tab_to(page, "Go to your projects")
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name="Your projects")).to_be_visible()

@@ -80,7 +80,7 @@ def test_home_shows_my_projects_and_my_day(project: Project, ann: Client) -> Non
     html = ann.get(reverse("home")).content.decode()
     assert "Not mine" not in html
     figures = dict(re.findall(r"<dt>([^<]*)</dt><dd>([^<]*)<", html))
-    assert figures["today"] == "1" and figures["your pace"] == "1.5"
+    assert figures["today"] == "1" and figures["pace today"] == "1.5"
     assert "1 solution waiting" in html  # one is done, the next is leased
     assert reverse("label", args=[project.slug]) in html and f'"{reverse("overview", args=[project.slug])}"' not in html
 
@@ -90,16 +90,16 @@ def test_overview_counts_what_the_queue_holds(project: Project, ann: Client) -> 
     post(ann, "submit", held["assignment"], submission(held["token"], rated(1, -1)))
     html = signed_in(make.olga(project)).get(reverse("overview", args=[project.slug])).content.decode()
     figures = dict(re.findall(r"<dt>([^<]*)</dt><dd>([^<]*)<", html))
-    assert [figures[name] for name in ("waiting", "in work", "done", "solutions loaded", "solutions labeled")] == ["1", "1", "1", "3", "1"]
-    assert figures["wrong answers, mistake found"] == "100 %"
-    assert re.search(r"a mistake was found</td><td class=\"number\">1<", html)
+    assert [figures[name] for name in ("waiting", "in progress", "done", "solutions loaded", "solutions labeled")] == ["1", "1", "1", "3", "1"]
+    assert figures["wrong answers with a mistake found"] == "100 %"
+    assert re.search(r"mistake found</td><td class=\"number\">1<", html)
     assert reverse("loop", args=[project.slug]) in html
 
 
 def test_only_those_who_manage_are_offered_to_label_from_the_overview(project: Project) -> None:
     address = reverse("overview", args=[project.slug])
-    assert "Label here" in signed_in(make.olga(project)).get(address).content.decode()
-    assert "Label here" not in signed_in(make.rita(project)).get(address).content.decode()
+    assert "Start labeling" in signed_in(make.olga(project)).get(address).content.decode()
+    assert "Start labeling" not in signed_in(make.rita(project)).get(address).content.decode()
 
 
 def test_guidelines_are_markdown_and_never_html(project: Project, ann: Client) -> None:

@@ -55,7 +55,7 @@ def test_a_solution_is_labeled_up_to_its_first_mistake_with_the_keyboard_alone(a
 def test_a_solution_is_labeled_to_its_end_with_a_neutral_and_a_flag(ann: Page) -> None:
     press(ann, "= 0 u + 3")
     expect(ann.locator("[data-step='2']")).to_have_attribute("data-flagged", "")
-    expect(ann.locator("[data-next]")).to_have_text("No mistake to the end. Ready to submit.")
+    expect(ann.locator("[data-next]")).to_have_text("No mistakes. Ready to submit.")
     press(ann, "Enter")
     expect_solution(ann, 2)
     stored = Annotation.objects.get()
@@ -116,7 +116,7 @@ def test_undo_goes_back_to_the_beginning(ann: Page) -> None:
     assert steps(ann) == ["1", "1", "1", "1"]
     press(ann, "Backspace Backspace Backspace Backspace Backspace")
     assert steps(ann) == ["", "", "", ""]
-    expect(ann.locator("[data-announce]")).to_have_text("There is nothing to undo.")
+    expect(ann.locator("[data-announce]")).to_have_text("Nothing to undo.")
 
 
 def test_steps_after_the_first_mistake_can_be_read_and_are_never_labeled(ann: Page) -> None:
@@ -274,7 +274,7 @@ def test_a_reopened_solution_left_alone_changes_nothing(ann: Page) -> None:
     press(ann, "r")
     ann.locator("#recent a").click()
     expect_shown(ann, 1)
-    ann.get_by_role("link", name="Back without a change").click()
+    ann.get_by_role("link", name="Back without changes").click()
     expect_solution(ann, 2)
     assert Annotation.objects.count() == 1
 

@@ -152,7 +152,7 @@ def test_signing_in_anew_in_another_tab_stops_nothing(project: Project, ann: Pag
     second.get_by_label("Name").fill("ann")
     second.get_by_label("Password").fill("a good long one")
     second.get_by_role("button", name="Sign in").click()
-    expect(second.get_by_role("link", name="Go on labeling")).to_be_visible()
+    expect(second.get_by_role("link", name="Continue labeling")).to_be_visible()
     press(ann, "1 Enter")  # with the new cookie, not with the token the page came with
     expect_solution(ann, 2)
 
@@ -161,7 +161,7 @@ def test_a_page_the_server_does_not_trust_any_more_says_so(ann: Page) -> None:
     expect(ann.locator("[data-ahead-ready]")).to_be_attached()  # else its answer brings the cookie back
     ann.context.clear_cookies(name=re.compile("^csrf"))
     press(ann, "1 Enter")
-    expect(ann.locator("#trouble")).to_contain_text("This page is too old")
+    expect(ann.locator("#trouble")).to_contain_text("This page is out of date. Reload it.")
     press(ann, "Enter")
     expect_solution(ann, 2)
     assert ratings(Annotation.objects.get()) == [-1]
