@@ -1,4 +1,4 @@
-"""What a manager sees of a project and sends: queue, people, labels a day, messages; the loop comes as a fragment of the next stage."""
+"""The pages of a manager: the overview of a project, and messages. The rounds on the overview are a fragment from active_learning."""
 
 from typing import TYPE_CHECKING
 
@@ -10,6 +10,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from annotation import people, quality
 from annotation.views import for_roles
+from annotation.views.forms import MessageForm
 
 if TYPE_CHECKING:
     from annotation.models import Project
@@ -21,6 +22,7 @@ BAR_STRIDE = 40
 @require_GET
 @for_roles(people.RESEARCHERS)
 def overview(request: HttpRequest, project: "Project") -> HttpResponse:
+    """Show a project's queue, people and labels per day."""
     seen = quality.overview(project)
     most = max(count for _, count in seen.days) or 1
     bars = [
@@ -38,17 +40,18 @@ def overview(request: HttpRequest, project: "Project") -> HttpResponse:
 @never_cache
 @for_roles(quality.WRITERS)
 def write_message(request: HttpRequest, project: "Project") -> HttpResponse:
-    """Take a message to somebody who labels here; show the form, and what was written before with whether it was read."""
-    written = {"to": request.POST.get("to", request.GET.get("to", "")), "text": request.POST.get("text", "")}
-    fault = ""
-    if request.method == "POST":
+    """Send a message to a labeler. Show the form, and the messages sent before with whether they were read."""
+    typed = request.POST if request.method == "POST" else None
+    form = MessageForm(typed, recipients=quality.recipients(project))
+    if form.is_valid():
+        to, text = form.cleaned_data["to"], form.cleaned_data["text"]
         try:
-            sent = quality.send_message(project, sender=request.user, recipient=written["to"], text=written["text"])
+            sent = quality.send_message(project, sender=request.user, recipient=to, text=text)
         except quality.BadMessage as error:
-            fault = str(error)
+            form.add_error(None, str(error))
         else:
-            messages.success(request, f"Your message waits for {sent.recipient} on their home page.")
+            messages.success(request, f"Your message is sent. {sent.recipient} sees it on their home page.")
             return redirect("messages", slug=project.slug)
-    page = {"project": project, "written": written, "fault": fault, "recipients": quality.recipients(project)}
-    page |= {"letters": quality.messages_of(project), "reads": people.has_role(request.user, project, people.RESEARCHERS)}
-    return render(request, "annotation/messages.html", page, status=400 if fault else 200)
+    reads = people.has_role(request.user, project, people.RESEARCHERS)
+    page = {"project": project, "form": form, "letters": quality.messages_of(project), "reads": reads}
+    return render(request, "annotation/messages.html", page, status=400 if form.errors else 200)

@@ -1,4 +1,4 @@
-"""What belongs to a person rather than to a solution: home, messages, keys, and a project's guidelines."""
+"""The pages of a person: home, messages, keys, and a project's guidelines."""
 
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from markdown_it.tree import SyntaxTreeNode
 
 from annotation import keys, people, quality
 from annotation.views import KEY, for_roles
+from annotation.views.forms import KeysForm
 
 if TYPE_CHECKING:
     from annotation.models import Project
@@ -21,15 +22,16 @@ if TYPE_CHECKING:
 @require_GET
 @login_required
 def home(request: HttpRequest) -> HttpResponse:
+    """Show a person's projects, their own work in each, and their messages."""
     letters = list(quality.messages_to(request.user))
-    page = {"unread": [one for one in letters if not one.read_at], "read": [one for one in letters if one.read_at]}
+    page = {"unread": [letter for letter in letters if not letter.read_at], "read": [letter for letter in letters if letter.read_at]}
     return render(request, "annotation/home.html", {"cards": quality.projects_of(request.user), **page})
 
 
 @require_POST
 @login_required
 def mark_read(request: HttpRequest, message_id: int) -> HttpResponse:
-    """Put a message away; one that is somebody else's, or was put away before, changes nothing."""
+    """Mark a message as read. Somebody else's message, or one that is already read, stays as it is."""
     if message_id in KEY:
         quality.mark_read(message_id, recipient=request.user)
     return redirect("home")
@@ -38,7 +40,7 @@ def mark_read(request: HttpRequest, message_id: int) -> HttpResponse:
 @require_GET
 @for_roles(people.LABELERS | people.RESEARCHERS)
 def guidelines(request: HttpRequest, project: "Project") -> HttpResponse:
-    """Show the guidelines as a tree of nodes: templates write every tag themselves, so no HTML of the text is ever trusted."""
+    """Show the guidelines as a tree of nodes. Templates write every tag, so HTML in the text is never trusted."""
     text = MarkdownIt("js-default", {"html": False}).parse(project.guidelines)
     return render(request, "annotation/_guidelines.html", {"project": project, "tree": SyntaxTreeNode(text)})
 
@@ -47,30 +49,20 @@ def guidelines(request: HttpRequest, project: "Project") -> HttpResponse:
 @never_cache
 @login_required
 def choose_keys(request: HttpRequest) -> HttpResponse:
-    """Show a person's keys, act by act, and take others: names of keys with blanks between them."""
-    written, faults = {}, {}
-    if request.method == "POST":
+    """Show a person's keys, action by action, and store new ones or restore the defaults."""
+    if "defaults" in request.POST:
+        keys.reset_keys(request.user)
+        messages.success(request, "You have the default keys again.")
+        return redirect("keys")
+    form = KeysForm(request.POST if request.method == "POST" else None, present=keys.key_map(request.user))
+    if form.is_valid():
         try:
-            if "usual" in request.POST:
-                keys.reset_keys(request.user)
-            else:
-                written = {name: request.POST.get(name, "") for name in keys.ACTS}
-                keys.choose_keys(request.user, {name: text.split() for name, text in written.items()})
+            keys.choose_keys(request.user, form.cleaned_data)
         except keys.BadKeys as error:
-            faults = error.faults
+            for name, fault in error.faults.items():
+                form.add_error(name, fault)
         else:
-            messages.success(request, "You have the usual keys." if "usual" in request.POST else "Your keys are stored.")
+            messages.success(request, "Your keys are saved.")
             return redirect("keys")
-    mine = keys.key_map(request.user)
-    rows = [
-        {
-            "name": name,
-            "words": act.words,
-            "fault": faults.get(name),
-            "usual": " ".join(map(keys.write_key, act.usual)),
-            "keys": written.get(name, " ".join(map(keys.write_key, mine[name]))),
-        }
-        for name, act in keys.ACTS.items()
-    ]
-    page = {"rows": rows, "faults": len(faults), "named": " ".join(map(keys.write_key, keys.NAMED.values()))}
-    return render(request, "annotation/keys.html", page, status=400 if faults else 200)
+    page = {"form": form, "named": " ".join(map(keys.write_key, keys.NAMED.values()))}
+    return render(request, "annotation/keys.html", page, status=400 if form.errors else 200)

@@ -67,9 +67,9 @@ def test_when_a_message_was_read_is_noted_once(project: Project) -> None:
         ("ann", "  \n ", "is empty"),
         ("ann", "x" * 2001, "has 2,001 characters. Send at most 2,000"),
         ("ann", "a\0b", "a NUL character at position 2"),
-        ("eve", "so", "eve is not one of those who label in Sums. Choose one of them"),
-        ("rita", "so", "rita is not one"),
-        ("", "so", "Nobody is not one"),
+        ("eve", "so", "eve does not label in Sums. Choose a labeler of this project"),
+        ("rita", "so", "rita does not label"),
+        ("", "so", "Nobody does not label"),
     ],
 )
 def test_a_message_that_cannot_be_sent_is_refused_with_the_remedy(project: Project, to: str, text: str, words: str) -> None:
@@ -81,7 +81,7 @@ def test_a_message_that_cannot_be_sent_is_refused_with_the_remedy(project: Proje
 
 def test_the_page_keeps_a_refused_message(project: Project) -> None:
     answer = signed_in("olga").post(reverse("messages", args=[project.slug]), {"to": "eve", "text": "Well <i>done</i>."})
-    assert answer.status_code == 400 and "eve is not one of those" in answer.content.decode()
+    assert answer.status_code == 400 and "eve does not label in this project." in answer.content.decode()
     assert "Well &lt;i&gt;done&lt;/i&gt;." in answer.content.decode()
 
 

@@ -22,7 +22,7 @@ def test_a_manager_writes_from_the_overview_and_the_labeler_puts_it_away(visit: 
     manager.locator("summary", has_text="Write to ann").click()
     manager.get_by_label("Message to ann").fill("Look at the units,\nplease.")
     manager.get_by_role("button", name="Send").click()
-    expect(manager.get_by_role("status")).to_contain_text("Your message waits for ann")
+    expect(manager.get_by_role("status")).to_contain_text("Your message is sent. ann sees it")
     expect(manager.get_by_role("article", name="Message to ann")).to_contain_text("not read yet")
 
     page = visit(ann, "/")
@@ -41,7 +41,7 @@ def test_a_reviewer_writes_from_the_page_of_messages(visit: Visit) -> None:
     page = visit(make.person("rob", project, Role.REVIEWER), "/")
     page.get_by_role("link", name="Messages").click()
     page.get_by_label("To").select_option("ann")
-    page.get_by_label("Message").fill("Well done.")
+    page.get_by_role("textbox", name="Message").fill("Well done.")
     page.get_by_role("button", name="Send").click()
     expect(page.get_by_role("article", name="Message to ann")).to_contain_text("Well done.")
 

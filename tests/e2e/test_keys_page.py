@@ -36,7 +36,7 @@ def test_a_key_is_chosen_by_pressing_it(visit: Visit) -> None:
     press_for(page, "submit", "Space")
     page.locator("[data-store]").focus()
     page.keyboard.press("Enter")
-    expect(page.get_by_role("status").first).to_contain_text("Your keys are stored.")
+    expect(page.get_by_role("status").first).to_contain_text("Your keys are saved.")
     chosen = keys.key_map(ann)
     assert (chosen["negative"], chosen["undo"], chosen["submit"]) == (["a"], ["Delete"], [" "])
 
@@ -66,10 +66,10 @@ def test_keys_are_chosen_without_script_too(visit: Visit) -> None:
     page = visit(ann, "/keys/", java_script_enabled=False)
     expect(page.get_by_role("button", name="Press a key for: Undo")).to_have_count(0)
     page.get_by_label("Undo").fill("z")
-    page.get_by_role("button", name="Store these keys").click()
-    expect(page.get_by_role("status").first).to_contain_text("Your keys are stored.")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("status").first).to_contain_text("Your keys are saved.")
     assert keys.key_map(ann)["undo"] == ["z"]
-    page.get_by_role("button", name="Back to the usual keys").click()
+    page.get_by_role("button", name="Restore the default keys").click()
     expect(page.get_by_label("Undo")).to_have_value("Backspace")
     assert not Keys.objects.exists()
 
@@ -94,7 +94,7 @@ def test_a_chosen_key_rates_at_once_and_only_for_who_chose_it(visit: Visit) -> N
     page = visit(ann, "/keys/")
     press_for(page, "negative", "a")
     page.locator("[data-store]").click()
-    expect(page.get_by_role("status").first).to_contain_text("Your keys are stored.")
+    expect(page.get_by_role("status").first).to_contain_text("Your keys are saved.")
     page.goto(page.url.replace("keys/", "p/sums/label/"))
     step = page.locator("[data-step='0']")
     expect(step).to_be_focused()

@@ -90,7 +90,13 @@ def test_overview_counts_what_the_queue_holds(project: Project, ann: Client) -> 
     post(ann, "submit", held["assignment"], submission(held["token"], rated(1, -1)))
     html = signed_in(make.olga(project)).get(reverse("overview", args=[project.slug])).content.decode()
     figures = dict(re.findall(r"<dt>([^<]*)</dt><dd>([^<]*)<", html))
-    assert [figures[name] for name in ("waiting", "in progress", "done", "solutions loaded", "solutions labeled")] == ["1", "1", "1", "3", "1"]
+    assert [figures[name] for name in ("waiting", "in progress", "done", "solutions loaded", "solutions labeled")] == [
+        "1",
+        "1",
+        "1",
+        "3",
+        "1",
+    ]
     assert figures["wrong answers with a mistake found"] == "100 %"
     assert re.search(r"mistake found</td><td class=\"number\">1<", html)
     assert reverse("loop", args=[project.slug]) in html

@@ -1,0 +1,57 @@
+"""The forms of the pages. A form reads what was typed. The stage behind the view decides whether it is valid and explains what is not."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from django import forms
+
+from annotation import keys
+
+if TYPE_CHECKING:
+    from annotation.models import Membership
+
+
+class KeysField(forms.Field):
+    """The names of some keys, separated by spaces. Its value is a list of names."""
+
+    def to_python(self, value: str | None) -> list[str]:
+        return (value or "").split()
+
+    def prepare_value(self, value: str | Sequence[str]) -> str:
+        return value if isinstance(value, str) else " ".join(map(keys.write_key, value))
+
+
+class KeysForm(forms.Form):
+    """The keys of one person: a field for each action."""
+
+    def __init__(self, data: Mapping[str, Any] | None = None, *, present: Mapping[str, Sequence[str]]) -> None:
+        super().__init__(data, auto_id="key-%s", initial=present)
+        typed = {"autocomplete": "off", "autocapitalize": "off", "spellcheck": "false"}
+        for name, action in keys.ACTIONS.items():
+            widget = forms.TextInput({**typed, "data-words": action.words, "aria-describedby": f"fault-{name}"})
+            defaults = " ".join(map(keys.write_key, action.defaults))
+            self.fields[name] = KeysField(required=False, label=action.words, help_text=f"default: {defaults}", widget=widget)
+
+
+class MessageForm(forms.Form):
+    """A message to somebody who labels in a project. `to` is a user name."""
+
+    text = forms.CharField(
+        label="Message",
+        widget=forms.Textarea({"rows": 4, "maxlength": 2_000}),
+        error_messages={"required": "The message is empty. Write a few words."},
+    )
+
+    def __init__(self, data: Mapping[str, Any] | None = None, *, recipients: Iterable["Membership"]) -> None:
+        super().__init__(data, auto_id="message-%s", label_suffix="")
+        people = [member.user for member in recipients]
+        names = [(person.username, ", ".join(filter(None, (person.username, person.get_full_name())))) for person in people]
+        self.fields["to"] = forms.ChoiceField(
+            label="To",
+            choices=[("", "Choose a labeler"), *names],
+            error_messages={
+                "required": "Choose who gets the message.",
+                "invalid_choice": "%(value)s does not label in this project. Choose a labeler from the list.",
+            },
+        )
+        self.order_fields(["to", "text"])
