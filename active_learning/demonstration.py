@@ -12,8 +12,8 @@ from django.db import transaction
 from django.urls import reverse
 from sesame.utils import get_query_string
 
-from active_learning import rounds, simulation
-from active_learning.simulation import SimulatedProblem, SimulatedSolution
+from active_learning import rounds
+from active_learning.world import SimulatedProblem, SimulatedSolution, label, make_world
 from annotation import ingest
 from annotation.models import FinishReason, Membership, Project, Role
 
@@ -65,7 +65,7 @@ def make_demonstration(*, progress: Callable[[str, int, int | None], None] | Non
     """
     found_demonstration()
     project = Project.objects.get(slug=DEMONSTRATION)
-    world = simulation.make_world(SEED, n_problems=N_PROBLEMS, n_solutions=N_SOLUTIONS)
+    world = make_world(SEED, n_problems=N_PROBLEMS, n_solutions=N_SOLUTIONS)
     ingest.add_solutions(project, _rows(world), progress=progress)
     if not rounds.any_published(project):
         rounds.run(rounds.start(project, strategy=rounds.UNIFORM, seed=SEED, ring=False).pk)
@@ -88,7 +88,7 @@ def _rows(world: Iterator[tuple[SimulatedProblem, list[SimulatedSolution]]]) -> 
 
 def _annotation(problem: SimulatedProblem, solution: SimulatedSolution) -> ingest.NewAnnotation:
     """Return the oracle's labels as if they came from a file."""
-    told = simulation.label(solution)
+    told = label(solution)
     return ingest.NewAnnotation(
         tuple(ingest.NewLabel(step, rating, chosen=rating >= 0, shown_at=0) for step, rating in enumerate(told.ratings)),
         FinishReason(told.finish_reason),

@@ -6,7 +6,7 @@ from celery import shared_task
 from celery.signals import worker_ready
 from django.db import connection
 
-from active_learning import judging, registry, rounds, schedules, scoring
+from active_learning import registry, rounds, schedules, scoring
 
 
 @shared_task
@@ -33,7 +33,7 @@ def score_shards(version_id: int) -> int:
 @shared_task
 def score_steps(version_id: int, solution_id: int) -> None:
     """Score a solution that somebody looks at. A bell that is lost is rung again by the next click."""
-    judging.score_steps(registry.by_id(version_id), solution_id)
+    registry.score_steps(registry.by_id(version_id), solution_id)
 
 
 @worker_ready.connect

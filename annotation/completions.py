@@ -15,8 +15,18 @@ from django.db import transaction
 from django.db.models import Max, Q
 from django.utils.module_loading import import_string
 
-from annotation.ingest import NewAlternative, NewProblem, NewSolution, Progress, add_solutions
-from annotation.ingest.values import STEP_CHARACTERS, STEPS, BadText, clean_text, digest
+from annotation.ingest import (
+    STEP_CHARACTERS,
+    STEPS,
+    BadText,
+    NewAlternative,
+    NewProblem,
+    NewSolution,
+    Progress,
+    add_solutions,
+    clean_text,
+    digest,
+)
 from annotation.models import Assignment, AssignmentState, Batch, Problem, Project, Solution, Split, StepAlternative, StepSource
 from annotation.queue import BadBatch, Chosen, LeaseLost, fence, open_batch
 

@@ -26,7 +26,7 @@ import numpy as np  # noqa: E402
 import torch  # noqa: E402
 from transformers import AutoModelForCausalLM, AutoModelForTokenClassification, LlamaConfig, pipeline  # noqa: E402
 
-from active_learning.simulation import make_world  # noqa: E402
+from active_learning.world import make_world  # noqa: E402
 from trainer.data import PROBLEM, STEP, EncodedSolution, Solution, buckets, encode, padded  # noqa: E402
 from trainer.model import RewardModel, load_tiny  # noqa: E402
 from trainer.prefix import Reader  # noqa: E402

@@ -189,8 +189,8 @@ def reading(version: "ModelVersion") -> Iterator[Reads]:
 
 def select(project: "Project", version: "ModelVersion", strategy: str, *, size: int, per_problem: int | None) -> int:
     """Choose as a round does; return how many were chosen."""
-    from active_learning import pool
-    from active_learning.strategies import Recipe, choose
+    from active_learning.selection import pool
+    from active_learning.selection.strategies import Recipe, choose
 
     recipe = Recipe(((strategy, 1.0),), size, per_problem)
     candidates = pool.candidates(project, version, recipe=recipe, control=version if strategy == "control" else None)
@@ -201,7 +201,7 @@ def compare_windows(project: "Project", version: "ModelVersion", *, n: int) -> f
     """Return the seconds of the window function, having seen that it finds what the pool's statement finds."""
     from django.db import connection
 
-    from active_learning import pool
+    from active_learning.selection import pool
 
     told = {"version": version.pk, "project": project.pk, "each": K, "limit": n}
     found = []

@@ -15,7 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from active_learning.simulation import SimulatedProblem, SimulatedSolution, label, make_world  # noqa: E402
+from active_learning.world import SimulatedProblem, SimulatedSolution, label, make_world  # noqa: E402
 from trainer.config import TrainConfig  # noqa: E402
 from trainer.data import LabeledSolution, Solution  # noqa: E402
 from trainer.score import load_prm  # noqa: E402

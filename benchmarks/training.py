@@ -23,7 +23,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from active_learning.simulation import label, make_world  # noqa: E402
+from active_learning.world import label, make_world  # noqa: E402
 from trainer.config import TinyShape, TrainConfig  # noqa: E402
 from trainer.data import PROBLEM, STEP, LabeledSolution, Solution, buckets  # noqa: E402
 

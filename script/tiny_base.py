@@ -23,7 +23,7 @@ from transformers import Lfm2Config, Lfm2ForCausalLM, PreTrainedModel
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from active_learning.simulation import make_world  # noqa: E402
+from active_learning.world.simulation import make_world  # noqa: E402
 from script.corrupt import CORRUPTIONS, Exercise, Worked, drill, exercises, one_sum  # noqa: E402
 from trainer.config import TINY_BASE, TinyShape, TrainConfig  # noqa: E402
 from trainer.data import EncodedSolution, StepTokenizer, TrainingSequence, seeded, shuffled_buckets  # noqa: E402

@@ -11,7 +11,7 @@ from django.db import connection
 
 from active_learning import scoring
 from active_learning.models import ModelState, ModelVersion, Score, ScoreShard
-from active_learning.reward_models import load
+from active_learning.registry import load
 from active_learning.scoring import partitions, shards
 from annotation.models import Project
 from tests.waiting import PATIENCE

@@ -1,7 +1,7 @@
 """Part of the experiment: the forms in which it is run. Its settings were chosen on other worlds: docs/experiment.md says how."""
 
 from active_learning.experiment.plan import UNIFORM, Plan
-from active_learning.strategies import DISAGREEMENT, ENTROPY, HALF_MIX, PAPER_MIX, UNCERTAIN
+from active_learning.selection import DISAGREEMENT, ENTROPY, HALF_MIX, PAPER_MIX, UNCERTAIN
 
 MIX, HALF = "mix 80/20", "half convincing, half uniform"
 ALL = {

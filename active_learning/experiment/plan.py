@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Self
 
-from active_learning.simulation import Habits, MistakeKind
-from active_learning.strategies import BadRecipe, Recipe
+from active_learning.selection import BadRecipe, Recipe
+from active_learning.world import Habits, MistakeKind
 
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 UNIFORM = "uniform"

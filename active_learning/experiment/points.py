@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from active_learning.experiment.plan import ANSWER, ORACLE, PROCESS, Plan
-from active_learning.simulation import SimulatedProblem, SimulatedSolution, label, make_world
-from active_learning.strategies import RIGHT, WRONG, Candidates, Recipe, choose
+from active_learning.selection import RIGHT, WRONG, Candidates, Recipe, choose
+from active_learning.world import SimulatedProblem, SimulatedSolution, label, make_world
 
 if TYPE_CHECKING:
     from trainer.config import TrainConfig
@@ -213,7 +213,7 @@ def judge(model: "RewardModel", tested: list[Generated], *, n: int) -> dict[str,
 
 def best_of(scores: np.ndarray, tested: list[Generated], *, n: int) -> np.ndarray:
     """Return, for each test problem, how often the best scored of n of its samples is right, over all draws: (problems,)."""
-    from trainer.evaluate.samples import expected_right, share_of_draws_inside
+    from trainer.evaluate import expected_right, share_of_draws_inside
 
     n_samples = len(tested) // (tested[-1].problem_place + 1)
     inside = share_of_draws_inside(n_samples, ns=[n])

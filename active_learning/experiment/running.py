@@ -20,7 +20,7 @@ import django
 from active_learning.experiment import points
 from active_learning.experiment.plan import ANSWER, NAME, ORACLE, PROCESS, UNIFORM, BadPlan, Plan
 from active_learning.experiment.points import NOTHING, START, Generated, Point
-from active_learning.strategies import DISAGREEMENT, Candidates
+from active_learning.selection import DISAGREEMENT, Candidates
 
 ALONE = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TRANSFORMERS_VERBOSITY": "error"}  # of a worker: the others have the other cores
 PLAN, POINTS, CANDIDATES, RESULTS = "plan.json", "points", "candidates", "results.json"

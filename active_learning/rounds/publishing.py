@@ -8,10 +8,10 @@ from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from active_learning import selecting
+from active_learning import selection
 from active_learning.models import Round, RoundStage, RoundState, Selection, StageName
 from active_learning.rounds.states import RoundFailed, RoundRefused, find
-from active_learning.selecting import Replay
+from active_learning.selection import Replay
 from annotation import queue
 from annotation.models import Batch, Event, Project, Task
 
@@ -55,4 +55,4 @@ def publish(project: Project, round_id: int, *, dropped: Collection[int] = (), a
 
 def replay(project: Project, round_id: int) -> Replay:
     """Choose again from what a round kept and compare with its selection. Raises NoSuchRound."""
-    return selecting.replay(find(project, round_id))
+    return selection.replay(find(project, round_id))

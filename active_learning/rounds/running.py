@@ -12,7 +12,7 @@ from django.db.models import F
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from active_learning import generation, judging, registry, reward_models, scoring, selecting
+from active_learning import registry, sampling, scoring, selection
 from active_learning.models import (
     UNFINISHED,
     ModelKind,
@@ -28,7 +28,7 @@ from active_learning.models import (
 from active_learning.rounds.publishing import opened
 from active_learning.rounds.starting import config_of
 from active_learning.rounds.states import ATTEMPTS, RUNNABLE, RoundFailed, RoundRefused, RunLost, end, stale
-from active_learning.strategies import CONTROL, DISAGREEMENT, Recipe
+from active_learning.selection import CONTROL, DISAGREEMENT, Recipe
 from annotation.models import Project
 
 log = logging.getLogger(__name__)
@@ -135,7 +135,7 @@ def run(round_id: int, *, report: Callable[[str, int, int | None], None] | None 
 
 
 # Of other stages: reasons a person can mend, which a second attempt would only meet again.
-NAMED = (reward_models.ModelUnusable, scoring.ScoringFailed, generation.BadGeneration, selecting.NothingToChoose)
+NAMED = (registry.ModelUnusable, scoring.ScoringFailed, sampling.BadGeneration, selection.NothingToChoose)
 
 
 def _turn(hold: Hold) -> None:
@@ -145,13 +145,13 @@ def _turn(hold: Hold) -> None:
         version = _train(hold)
         if not version.decision:
             with hold.at(StageName.JUDGE):
-                registry.decide(version, judging.judge(version, say=hold.say), fence=hold.update)
+                registry.decide(version, registry.judge(version, say=hold.say), fence=hold.update)
                 hold.log(version.decision["reason"])
     if this.params.get("generate") and not hold.has_ended(StageName.GENERATE):
         hold.update(state=RoundState.GENERATING)
         with hold.at(StageName.GENERATE):
             run = f"round-{this.pk}"  # by name, so that a second attempt goes on and another round draws anew
-            made = generation.generate(this.project, settings=this.params["generate"], say=hold.say, fence=hold.update, name=run)
+            made = sampling.generate(this.project, settings=this.params["generate"], say=hold.say, fence=hold.update, name=run)
             hold.log(str(made))
     recipe = Recipe.from_settings(this.params["recipe"]) if this.params["recipe"] else None
     scorers = _score(hold, recipe) if this.params["kind"] == ModelKind.PRM and (recipe is None or recipe.needs_model) else None
@@ -160,7 +160,7 @@ def _turn(hold: Hold) -> None:
     if not hold.has_ended(StageName.SELECT):
         hold.update(state=RoundState.SELECTING)
         with hold.at(StageName.SELECT):
-            _select(hold, recipe, scorers or selecting.Scorers())
+            _select(hold, recipe, scorers or selection.Scorers())
     if this.params["review"]:
         return hold.update(state=RoundState.PROPOSED, heartbeat_at=None, progress={})
     with hold.at(StageName.PUBLISH):
@@ -175,42 +175,42 @@ def _train(hold: Hold) -> ModelVersion:
     version = this.model_version
     if version and version.state == ModelState.READY:
         return version
-    if not version or not reward_models.take_over(version):
+    if not version or not registry.take_over(version):
         with transaction.atomic():
             version = _begun(this)
             hold.update(state=RoundState.TRAINING, model_version=version)
     hold.curve = version.progress.get("curve", [])
     with hold.at(StageName.TRAIN):
-        trained = reward_models.train(version, say=hold.say)
+        trained = registry.train(version, say=hold.say)
         with transaction.atomic():
             hold.update(state=RoundState.SCORING)  # the row lock: nobody else publishes beside us
-            if not reward_models.publish(version, trained):
+            if not registry.make_ready(version, trained):
                 raise RunLost
-        hold.log(f"{version.kind.upper()} model {version.number} is ready; {reward_models.metrics_line(version.metrics)}.")
+        hold.log(f"{version.kind.upper()} model {version.number} is ready; {registry.metrics_line(version.metrics)}.")
     return version
 
 
 def _begun(this: Round) -> ModelVersion:
     """Make the version this round trains, or take up the one whose training broke off."""
     if number := this.params.get("resume"):
-        if resumed := reward_models.resume(this.project, number=number):
+        if resumed := registry.resume(this.project, number=number):
             return resumed
         raise RoundFailed(f"Model {number} has been taken up by another round meanwhile.")
     kind = this.params["kind"]
     config = config_of(this.project, kind=kind, preset=this.params.get("preset"), base=this.params["base"], seed=this.seed)
-    return reward_models.new_version(this.project, config=config, kind=kind)
+    return registry.new_version(this.project, config=config, kind=kind)
 
 
-def _score(hold: Hold, recipe: Recipe | None) -> selecting.Scorers:
+def _score(hold: Hold, recipe: Recipe | None) -> selection.Scorers:
     """Score the pool with the champion and with what else the recipe reads: the frozen control, the ORM, unless their files are gone."""
     this = hold.round
     if hold.has_ended(StageName.SCORE):
-        return selecting.Scorers(*(_numbered(this.project, this.params[name]) for name in ("chosen_with", "control", "orm")))
-    chooser = judging.serving(this.project) or this.model_version
+        return selection.Scorers(*(_numbered(this.project, this.params[name]) for name in ("chosen_with", "control", "orm")))
+    chooser = registry.serving_version(this.project) or this.model_version
     asked = {name for name, _ in recipe.parts} if recipe else set()
     others = {
         "control": (_control(this.project) or chooser) if CONTROL in asked else None,
-        "orm": judging.serving(this.project, ModelKind.ORM) if DISAGREEMENT in asked else None,
+        "orm": registry.serving_version(this.project, ModelKind.ORM) if DISAGREEMENT in asked else None,
     }
     hold.update(state=RoundState.SCORING)
     with hold.at(StageName.SCORE):
@@ -221,12 +221,12 @@ def _score(hold: Hold, recipe: Recipe | None) -> selecting.Scorers:
             try:
                 if version and version != chooser:
                     _score_with(hold, version)
-            except reward_models.ModelUnusable as unusable:
+            except registry.ModelUnusable as unusable:
                 hold.log(f"The {name} is left out. {unusable}")
                 others[name] = None
         numbers = {name: version and version.number for name, version in others.items()}
         hold.update(params=this.params | {"chosen_with": chooser.number} | numbers)
-    return selecting.Scorers(chooser, **others)
+    return selection.Scorers(chooser, **others)
 
 
 def _score_with(hold: Hold, version: ModelVersion) -> None:
@@ -247,10 +247,10 @@ def _numbered(project: Project, number: int | None) -> ModelVersion | None:
     return ModelVersion.objects.select_related("project").filter(project=project, number=number, state=ModelState.READY).first()
 
 
-def _select(hold: Hold, recipe: Recipe, scorers: selecting.Scorers) -> None:
+def _select(hold: Hold, recipe: Recipe, scorers: selection.Scorers) -> None:
     """Choose, keep what was chosen from, and write down why."""
     this = hold.round
-    selected = selecting.select(this, recipe, scorers, say=hold.say)
+    selected = selection.select(this, recipe, scorers, say=hold.say)
     with transaction.atomic():
         hold.update(
             params=this.params | {"mix": selected.mix, "short": selected.short},

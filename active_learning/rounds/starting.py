@@ -10,10 +10,10 @@ from django.db import IntegrityError, transaction
 from django.db.models import Max
 from kombu.exceptions import OperationalError as BrokerUnreachable
 
-from active_learning import generation, judging, reward_models
+from active_learning import registry, sampling
 from active_learning.models import UNFINISHED, ModelKind, Round, RoundState
 from active_learning.rounds.states import ATTEMPTS, RUNNABLE, RoundRefused, end, stale
-from active_learning.strategies import HALF_MIX, PAPER_MIX, BadRecipe, Recipe
+from active_learning.selection import HALF_MIX, PAPER_MIX, BadRecipe, Recipe
 from annotation import queue
 from annotation.models import Batch, BatchKind, Project
 from trainer.config import BadBase, BadConfig, TrainConfig
@@ -95,7 +95,7 @@ def start(
 
     What it publishes is said by a recipe, or by what `recipe_for` takes; size 0 trains and scores, and publishes nothing; an ORM chooses
     nothing: it is compared with. train: a model first; None: where the recipe needs one. review: the selection waits as a proposal until
-    a person publishes it. generate: settings by which new solutions are sampled before the scoring (`generation.check`). `resume` goes
+    a person publishes it. generate: settings by which new solutions are sampled before the scoring (`sampling.check`). `resume` goes
     on with the newest training that broke off, on its own labels and recipe. Raises RoundRefused, also while another round of the
     project is unfinished.
     """
@@ -117,7 +117,7 @@ def start(
     if not checked and (review or train is False):
         raise RoundRefused("Nothing would be chosen: name a size above 0.")
     trains = train if train is not None else not checked or checked.needs_model
-    if checked and checked.needs_model and not trains and judging.serving(project) is None:
+    if checked and checked.needs_model and not trains and registry.serving_version(project) is None:
         raise RoundRefused(f"{project.slug} has no model in service to choose with. Train one first, or choose uniformly.")
     config = config_of(project, kind=kind, preset=preset, base=base, seed=seed)
     params: dict[str, Any] = {
@@ -165,14 +165,14 @@ def _name(recipe: Recipe | None) -> str:
 
 def checked_generator(settings: Mapping[str, Any]) -> dict[str, Any]:
     try:
-        return generation.check(settings)
-    except generation.BadGeneration as error:
+        return sampling.check(settings)
+    except sampling.BadGeneration as error:
         raise RoundRefused(str(error)) from error
 
 
 def config_of(project: Project, **told: Any) -> TrainConfig:
     try:
-        return reward_models.recipe(project, **told)
+        return registry.config_for(project, **told)
     except (BadBase, BadConfig) as error:
         raise RoundRefused(str(error)) from error
 
@@ -180,7 +180,7 @@ def config_of(project: Project, **told: Any) -> TrainConfig:
 def _resumable(project: Project, *, kind: str, is_told: bool) -> int:
     if is_told:
         raise RoundRefused("A training that is resumed keeps its base, recipe and seed: leave out preset, base and seed.")
-    if broken_off := reward_models.resumable(project, kind=kind):
+    if broken_off := registry.resumable(project, kind=kind):
         return broken_off.number
     raise RoundRefused(f"{project.slug} has no {kind.upper()} training that broke off with a checkpoint. Start one without resuming.")
 
@@ -189,10 +189,10 @@ def preview(project: Project, *, kind: str = ModelKind.PRM, preset: str | None =
     """Say in lines what a round now would train on. Changes nothing. Raises RoundRefused."""
     config = config_of(project, kind=kind, preset=preset, base=base, seed=seed)
     try:
-        lines = reward_models.preview(project, config=config, kind=kind)
-    except reward_models.ModelUnusable as error:
+        lines = registry.preview_training(project, config=config, kind=kind)
+    except registry.ModelUnusable as error:
         raise RoundRefused(str(error)) from error
-    champion = judging.serving(project, kind)
+    champion = registry.serving_version(project, kind)
     return [*lines, f"in service: model {champion.number}" if champion else "in service: none, so the new one would be"]
 
 

@@ -4,10 +4,10 @@ from datetime import timedelta
 
 from django.db.models.functions import Now
 
-from active_learning import reward_models
+from active_learning import registry
 from active_learning.models import Round, RoundState, Score, Selection, Worker
 from active_learning.rounds.states import NoSuchRound
-from active_learning.strategies import STRATEGIES
+from active_learning.selection import STRATEGIES
 from annotation.models import Project, Task
 
 WORKER_SILENT = timedelta(minutes=1)
@@ -29,7 +29,7 @@ def describe(ended: Round) -> list[str]:
     """Return in a few lines what a round brought: a model, a proposal, a batch."""
     lines = []
     if version := ended.model_version:
-        lines.append(f"{version.kind.upper()} model {version.number} ({version.base}): {reward_models.metrics_line(version.metrics)}.")
+        lines.append(f"{version.kind.upper()} model {version.number} ({version.base}): {registry.metrics_line(version.metrics)}.")
         serves = "It is in service." if version.champion else "It waits for a person."
         lines.append(f"{version.decision.get('reason', '')} {serves}".strip())
         if n_scored := Score.objects.filter(model_version=version).count():

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from active_learning.models import ModelVersion
-from active_learning.reward_models import Say, listener, load, readable_solutions, trainer_solution
+from active_learning.registry import Say, listener, load, readable_solutions, trainer_solution
 from active_learning.scoring.partitions import ScoringFailed
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from typing import Any
 from django.db import connection, transaction
 
 from active_learning.models import ModelVersion
-from active_learning.reward_models import Fence, ModelUnusable
+from active_learning.registry import Fence, ModelUnusable
 
 COLUMNS = "model_version_id, solution_id, problem_id, score, first_weak_step, outcome, entropy, confidence, deviation, prefix"
 

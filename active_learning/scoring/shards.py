@@ -21,7 +21,7 @@ from django.db.models.functions import Now
 from kombu.exceptions import OperationalError as BrokerUnreachable
 
 from active_learning.models import UNFINISHED, ModelState, ModelVersion, Round, Score, ScoreShard, ShardState, Worker
-from active_learning.reward_models import Fence, Say, load, readable_solutions
+from active_learning.registry import Fence, Say, load, readable_solutions
 from active_learning.scoring.figures import score_rows
 from active_learning.scoring.files import ScoreFileDamaged, ScoresRefused, restore
 from active_learning.scoring.partitions import COLUMNS, ScoringFailed, attach, is_attached, partition, table_of

@@ -11,14 +11,14 @@ from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 from django_htmx.http import HttpResponseClientRefresh
 
-from active_learning import model_pages, registry
+from active_learning import pages, registry
 from annotation import people
 from annotation.views import for_roles
 
 if TYPE_CHECKING:
     from annotation.models import Project
 
-MISSING = (registry.NoSuchVersion, model_pages.NoSuchSolution)
+MISSING = (registry.NoSuchVersion, pages.NoSuchSolution)
 
 
 def of_models(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
@@ -39,7 +39,7 @@ def of_models(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
 @of_models
 def models(request: HttpRequest, project: "Project") -> HttpResponse:
     """List the versions of each kind; the fragment of them is asked for every few seconds."""
-    page = {"project": project, "kinds": model_pages.versions(project)}
+    page = {"project": project, "kinds": pages.all_versions(project)}
     return render(request, "active_learning/_versions.html" if request.htmx else "active_learning/models.html", page)
 
 
@@ -48,7 +48,7 @@ def models(request: HttpRequest, project: "Project") -> HttpResponse:
 def model(request: HttpRequest, project: "Project", number: int) -> HttpResponse:
     """Show one version; while it is trained, its progress and losses are a fragment that is asked for every few seconds."""
     page = {"project": project, "may_decide": people.has_role(request.user, project, people.MANAGERS)}
-    page |= model_pages.version(project, number)
+    page |= pages.one_version(project, number)
     if request.htmx and page["version"].state != "running":
         return HttpResponseClientRefresh()  # the training ended: the whole page has something to say now
     return render(request, "active_learning/_training.html" if request.htmx else "active_learning/model.html", page)
@@ -62,7 +62,9 @@ def compare_models(request: HttpRequest, project: "Project") -> HttpResponse:
     if not (first.isdecimal() and second.isdecimal()):
         messages.error(request, "Name two versions by their numbers to compare them.")
         return redirect("models", slug=project.slug)
-    return render(request, "active_learning/compare.html", {"project": project, **model_pages.compared(project, int(first), int(second))})
+    return render(
+        request, "active_learning/compare.html", {"project": project, **pages.compared_versions(project, int(first), int(second))}
+    )
 
 
 @require_POST
@@ -72,7 +74,7 @@ def promote(request: HttpRequest, project: "Project", number: int) -> HttpRespon
     try:
         registry.promote(project, number, actor=request.user)
         messages.success(request, f"Model {number} is in service.")
-    except registry.Refused as refused:
+    except registry.VersionRefused as refused:
         messages.error(request, str(refused))
     return redirect("model", slug=project.slug, number=number)
 
@@ -83,7 +85,7 @@ def roll_back(request: HttpRequest, project: "Project") -> HttpResponse:
     people.require_role(request.user, project.slug, people.MANAGERS)
     try:
         before = registry.roll_back(project, request.POST.get("kind", ""), actor=request.user)
-    except registry.Refused as refused:
+    except registry.VersionRefused as refused:
         messages.error(request, str(refused))
         return redirect("models", slug=project.slug)
     messages.success(request, f"Model {before.number} is in service again.")
@@ -97,7 +99,7 @@ def download_model(request: HttpRequest, project: "Project", number: int) -> Htt
     version = registry.find(project, number)
     try:
         packed = registry.archive(version)
-    except registry.Refused as refused:
+    except registry.VersionRefused as refused:
         messages.error(request, str(refused))
         return redirect("model", slug=project.slug, number=number)
     name = f"{project.slug}-{version.kind}-{number}.zip"
@@ -119,12 +121,12 @@ def find_solution(request: HttpRequest, project: "Project", number: int) -> Http
 @of_models
 def solution(request: HttpRequest, project: "Project", number: int, solution_id: int) -> HttpResponse:
     """Show a solution's steps as the version and people saw them; a POST asks a worker to score it."""
-    seen = model_pages.solution(project, number, solution_id)
+    seen = pages.scored_solution(project, number, solution_id)
     if request.method == "POST":
         here = reverse("solution", kwargs={"slug": project.slug, "number": number, "solution_id": solution_id})
         try:
             registry.ask_for_steps(seen["version"], solution_id)
-        except registry.Refused as refused:
+        except registry.VersionRefused as refused:
             messages.error(request, str(refused))
             return redirect(here)
         return redirect(f"{here}?asked")

@@ -11,7 +11,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 from django_htmx.http import HttpResponseClientRefresh
 
-from active_learning import round_pages, rounds, schedules
+from active_learning import pages, rounds, schedules
 from annotation import people
 from annotation.views import for_roles
 
@@ -46,14 +46,14 @@ def of_rounds(view: View) -> View:
 @for_roles(people.RESEARCHERS)
 def loop(request: HttpRequest, project: "Project") -> HttpResponse:
     """The fragment the overview asks for every few seconds: rounds, model versions, workers."""
-    page = {"project": project, "may_start": _may_decide(request, project), **round_pages.loop(project)}
+    page = {"project": project, "may_start": _may_decide(request, project), **pages.loop(project)}
     return render(request, "active_learning/_loop.html", page)
 
 
 @require_GET
 @for_roles(people.RESEARCHERS)
 def all_rounds(request: HttpRequest, project: "Project") -> HttpResponse:
-    page = {"project": project, "may_decide": _may_decide(request, project), **round_pages.all_rounds(project)}
+    page = {"project": project, "may_decide": _may_decide(request, project), **pages.all_rounds(project)}
     return render(request, "active_learning/rounds.html", page)
 
 
@@ -65,12 +65,12 @@ def one_round(request: HttpRequest, project: "Project", round_id: int) -> HttpRe
     proposal and changes nothing: it carries what has been left out so far.
     """
     if request.htmx:
-        page = round_pages.progress(rounds.find(project, round_id))
+        page = pages.progress(rounds.find(project, round_id))
         if page["seen"] != request.GET.get("seen"):
             return HttpResponseClientRefresh()
         return render(request, "active_learning/_round_progress.html", {"project": project, **page})
     asked = request.POST.get("page") or request.GET.get("page", "1")
-    page = round_pages.one_round(project, round_id, page=int(asked) if asked.isdecimal() else 1, dropped=_left_out(request.POST))
+    page = pages.one_round(project, round_id, page=int(asked) if asked.isdecimal() else 1, dropped=_left_out(request.POST))
     return render(request, "active_learning/round.html", {"project": project, "may_decide": _may_decide(request, project), **page})
 
 
@@ -104,7 +104,7 @@ def compose(request: HttpRequest, project: "Project") -> HttpResponse:
             fault = str(refused)
         else:
             return redirect("round", slug=project.slug, round_id=started.pk)
-    page = {"project": project, "fault": fault, **round_pages.composer(project, preset=request.GET.get("preset", ""), typed=typed)}
+    page = {"project": project, "fault": fault, **pages.composer(project, preset=request.GET.get("preset", ""), typed=typed)}
     return render(request, "active_learning/compose.html", page, status=400 if fault else 200)
 
 
@@ -172,7 +172,7 @@ def schedule(request: HttpRequest, project: "Project") -> HttpResponse:
             return redirect("schedule", slug=project.slug)
     clauses = request.POST if fault else None
     page = {"project": project, "schedule": kept, "clauses": clauses, "fault": fault, "next_due": schedules.next_due(project)}
-    page |= {"may_decide": _may_decide(request, project), **round_pages.schedule_page(project, kept, typed=typed)}
+    page |= {"may_decide": _may_decide(request, project), **pages.schedule_page(project, kept, typed=typed)}
     return render(request, "active_learning/schedule.html", page, status=400 if fault else 200)
 
 
@@ -191,7 +191,7 @@ def _typed(form: QueryDict) -> dict[str, Any]:
     """Return a recipe as it was typed, to be shown again if it is refused."""
     weights = {name.removeprefix("weight-"): typed.strip() for name, typed in form.items() if name.startswith("weight-")}
     boxes = {name: name in form for name in ("is_diverse", "is_stratified", "train")}
-    return {"weights": weights, **{name: form.get(name, "").strip() for name in round_pages.TYPED}, **boxes}
+    return {"weights": weights, **{name: form.get(name, "").strip() for name in pages.TYPED}, **boxes}
 
 
 def _recipe(typed: Mapping[str, Any]) -> dict[str, Any]:

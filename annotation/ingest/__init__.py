@@ -4,6 +4,9 @@ from annotation.ingest.loading import add_solutions, load_problems, load_solutio
 from annotation.ingest.projects import BadProject, create_project, find_project
 from annotation.ingest.readers import FORMATS, detect_format
 from annotation.ingest.values import (
+    FILE_MEGABYTES,
+    STEP_CHARACTERS,
+    STEPS,
     BadFile,
     BadLine,
     BadText,
@@ -19,6 +22,9 @@ from annotation.ingest.values import (
 )
 
 __all__ = [
+    "FILE_MEGABYTES",
+    "STEPS",
+    "STEP_CHARACTERS",
     "FORMATS",
     "BadFile",
     "BadLine",

@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import NotRequired, TypedDict
 
 from annotation.completions import BadSubmission, Completion, CompletionTree, ends_solution, written_text
-from annotation.ingest.values import BadText, clean_text
+from annotation.ingest import BadText, clean_text
 from annotation.models import FinishReason
 
 LONGEST_REASON = 2000  # characters

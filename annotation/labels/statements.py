@@ -1,7 +1,7 @@
 """Stage: labels, its SQL. Each statement is a transaction of its own: all of it happens, or nothing."""
 
 from annotation.models import Annotation
-from annotation.queue.statements import LEASE_RESERVED
+from annotation.queue import LEASE_RESERVED
 
 ANNOTATION = [field.attname for field in Annotation._meta.concrete_fields]
 

@@ -22,9 +22,11 @@ from annotation.queue.leases import (
     release_reserved,
     reserve_next,
 )
+from annotation.queue.statements import LEASE_RESERVED
 
 __all__ = [
     "FOR_NEWCOMERS",
+    "LEASE_RESERVED",
     "MAX_BATCH",
     "BadBatch",
     "Chosen",

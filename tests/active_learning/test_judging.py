@@ -8,7 +8,7 @@ import orjson
 import pytest
 from django.core.management import CommandError, call_command
 
-from active_learning import judging, registry, reward_models, rounds, tasks
+from active_learning import registry, rounds, tasks
 from active_learning.models import ModelState, ModelVersion, Round, RoundState, Score, Selection, StepScores
 from annotation.models import Outcome, Problem, Project, Snapshot, Solution
 from tests import make
@@ -85,7 +85,7 @@ def test_a_worse_version_waits_and_the_round_chooses_with_the_champion(world: Pr
     monkeypatch.setattr(evaluate, "compare", found_worse)
     ended = turn(world, size=3, seed=1)
     assert ended.state == RoundState.PUBLISHED and ended.params["chosen_with"] == 1
-    assert ended.model_version.decision["promoted"] is False and judging.serving(world) == first
+    assert ended.model_version.decision["promoted"] is False and registry.serving_version(world) == first
     chosen = Selection.objects.filter(round=ended)
     assert chosen.count() == 3
     for one in chosen:
@@ -120,7 +120,7 @@ def test_the_champion_stays_when_the_judging_of_its_challenger_breaks(world: Pro
     monkeypatch.setattr(evaluate, "compare", broken)
     ended = turn(world, size=2, seed=1)
     assert ended.state == RoundState.FAILED and "broken" in ended.failure
-    assert judging.serving(world) == first and ended.model_version.decision == {}
+    assert registry.serving_version(world) == first and ended.model_version.decision == {}
 
 
 def test_a_round_taken_over_after_the_training_is_judged_and_not_trained_again(world: Project, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,7 +135,7 @@ def test_a_round_taken_over_after_the_training_is_judged_and_not_trained_again(w
 
     monkeypatch.setattr(evaluate, "compare", killed_once)
     assert rounds.run(started.pk).state == RoundState.SCORING
-    monkeypatch.setattr(reward_models, "train", lambda *_, **__: pytest.fail("trained again"))
+    monkeypatch.setattr(registry, "train", lambda *_, **__: pytest.fail("trained again"))
     ended = rounds.run(started.pk)
     assert ended.state == RoundState.PUBLISHED and ended.model_version.decision["comparison"]
 
@@ -158,7 +158,7 @@ def test_an_orm_learns_from_grades_serves_beside_the_prm_and_chooses_nothing(wor
     orm = ended.model_version
     assert ended.failure == "" and ended.batch is None
     assert orm.kind == "orm" and orm.champion and orm.snapshot is None
-    assert judging.serving(world) == prm and judging.serving(world, "orm") == orm
+    assert registry.serving_version(world) == prm and registry.serving_version(world, "orm") == orm
     assert set(orm.metrics["best_of_n"]["curves"]) == {"PRM", "ORM", "majority", "PRM-weighted voting", "oracle", "mean"}
     assert not Score.objects.filter(model_version=orm).exists()
     second = turn(world, kind="orm", seed=1).model_version
@@ -228,13 +228,13 @@ def test_a_preset_that_does_not_fit_its_base_is_refused(db: None, told: dict[str
 
 
 def test_the_preset_lora_trains_adapters_of_the_named_base(db: None) -> None:
-    recipe = reward_models.recipe(make.project(), preset="lora", base="owner/name", seed=3)
+    recipe = registry.config_for(make.project(), preset="lora", base="owner/name", seed=3)
     assert (recipe.base, recipe.lora_rank, recipe.seed) == ("owner/name", 16, 3)
 
 
 def test_the_recipe_of_a_running_version_is_written_down_before_it_trains(world: Project) -> None:
-    told = reward_models.recipe(world, preset="tiny", seed=5)
-    version = reward_models.new_version(world, config=told)
+    told = registry.config_for(world, preset="tiny", seed=5)
+    version = registry.new_version(world, config=told)
     assert version.config == orjson.loads(told.to_json()) and version.config["seed"] == 5
 
 

@@ -7,7 +7,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
 
-from active_learning import demonstration, reward_models, rounds
+from active_learning import demonstration, registry, rounds
 from active_learning.models import ModelState, ModelVersion, Round, RoundStage, RoundState, Score, Selection
 from active_learning.rounds import running, starting, states
 from annotation import ingest
@@ -219,14 +219,14 @@ def test_every_stage_leaves_its_duration_and_what_it_said(world: Project) -> Non
 
 
 def test_a_stage_that_broke_off_is_tried_again_and_those_before_it_are_not(world: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    started, whole = rounds.start(world, size=4, ring=False), running.selecting.select
+    started, whole = rounds.start(world, size=4, ring=False), running.selection.select
 
     def breaks(*args: object, **options: object) -> None:
         raise OSError("the disk was gone")
 
-    monkeypatch.setattr(running.selecting, "select", breaks)
+    monkeypatch.setattr(running.selection, "select", breaks)
     assert rounds.run(started.pk).state == RoundState.SELECTING
-    monkeypatch.setattr(running.selecting, "select", whole)
+    monkeypatch.setattr(running.selection, "select", whole)
     ended = rounds.run(started.pk)
     assert ended.state == RoundState.PUBLISHED
     assert stages(ended) == [
@@ -242,14 +242,14 @@ def test_a_stage_that_broke_off_is_tried_again_and_those_before_it_are_not(world
 
 def test_a_stage_is_tried_three_times_however_often_those_before_it_were(world: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     started = rounds.start(world, size=4, ring=False)
-    trained, tries = reward_models.train, []
+    trained, tries = registry.train, []
 
     def breaks(*args: object, **options: object) -> None:
         tries.append(args)
         raise OSError("the disk was gone")
 
-    monkeypatch.setattr(reward_models, "train", lambda *args, **options: breaks() if len(tries) < 2 else trained(*args, **options))
-    monkeypatch.setattr(running.selecting, "select", breaks)
+    monkeypatch.setattr(registry, "train", lambda *args, **options: breaks() if len(tries) < 2 else trained(*args, **options))
+    monkeypatch.setattr(running.selection, "select", breaks)
     for _ in range(5):
         assert rounds.run(started.pk).state in (RoundState.TRAINING, RoundState.SELECTING, RoundState.FAILED)
     ended = Round.objects.get(pk=started.pk)

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from active_learning import simulation
-from active_learning.simulation import (
+from active_learning.world import simulation
+from active_learning.world.simulation import (
     Habits,
     MistakeKind,
     SimulatedProblem,

@@ -168,7 +168,7 @@ def test_each_step_of_a_proposal_is_shaded_by_its_score(visit: Visit, project: P
 def test_what_is_left_out_on_one_page_is_still_left_out_on_the_next(
     visit: Visit, project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from active_learning.round_pages import single
+    from active_learning.pages import single
 
     monkeypatch.setattr(single, "ON_ONE_PAGE", 2)
     monkeypatch.setattr(single, "A_PAGE", 2)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from active_learning.simulation import label, make_world
+from active_learning.world import label, make_world
 from script.corrupt import ANSWER, EQUATION, Exercise, NotHere, Worked, calculate, drill, exercises
 from script.tiny_base import CONTEXT, FLAGS, TEXTS, WORLDS, Tokens, number_features, put_back, untrained, window
 from tests.trainer.sums import SHAPE, sums

@@ -6,7 +6,7 @@ docs/evaluation.md says what each figure means.
 
 from trainer.evaluate.comparison import Comparison, Difference, compare
 from trainer.evaluate.groups import GroupReport, difficulty_quintiles, evaluate_groups
-from trainer.evaluate.samples import BestOfN, Curve, Samples, best_of_n, counts_to
+from trainer.evaluate.samples import BestOfN, Curve, Samples, best_of_n, counts_to, expected_right, share_of_draws_inside
 from trainer.evaluate.scores import AGGREGATES, ORACLE_THRESHOLD, Probabilities, aggregate, first_weak_step, solution_score
 from trainer.evaluate.steps import (
     FirstMistake,
@@ -54,9 +54,11 @@ __all__ = [
     "difficulty_quintiles",
     "evaluate_groups",
     "evaluate_steps",
+    "expected_right",
     "first_mistake_f1",
     "first_weak_step",
     "log_loss",
+    "share_of_draws_inside",
     "solution_score",
     "split_problems",
 ]

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from active_learning import generation
+from active_learning import sampling
 from annotation import ingest
 from annotation.management.progress import drawn_progress
 
@@ -63,10 +63,10 @@ class Command(BaseCommand):
         with drawn_progress() as bar:
             try:
                 told |= {"prompt": _text(prompt)} if prompt else {}
-                made = generation.generate(
+                made = sampling.generate(
                     ingest.find_project(project), settings=told, name=name, say=lambda stage, done, total, *_: bar(stage, done, total)
                 )
-            except generation.BadGeneration as bad:
+            except sampling.BadGeneration as bad:
                 raise CommandError(str(bad), returncode=2) from None
             except KeyboardInterrupt:
                 raise CommandError("Stopped. What was drawn is kept; the same command goes on.", returncode=130) from None
@@ -85,4 +85,4 @@ def _text(prompt: Path) -> str:
     try:
         return prompt.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise generation.BadGeneration(f"The prompt {prompt} cannot be read ({error}). Give a text file in UTF-8.") from None
+        raise sampling.BadGeneration(f"The prompt {prompt} cannot be read ({error}). Give a text file in UTF-8.") from None

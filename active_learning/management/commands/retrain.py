@@ -4,8 +4,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from active_learning import reward_models, rounds
-from active_learning.strategies import STRATEGIES
+from active_learning import registry, rounds
+from active_learning.selection import STRATEGIES
 from annotation import ingest
 from annotation.management.progress import drawn_progress
 
@@ -20,7 +20,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--project", required=True, metavar="SLUG")
         parser.add_argument("--kind", choices=["prm", "orm"], default="prm", help="process or outcome reward model")
-        parser.add_argument("--preset", choices=list(reward_models.PRESETS), help="tiny, LoRA adapters or all weights of a pretrained base")
+        parser.add_argument("--preset", choices=list(registry.PRESETS), help="tiny, LoRA adapters or all weights of a pretrained base")
         parser.add_argument("--base", metavar="BASE", help="tiny, a model folder or a hub id (default: the project's)")
         what = parser.add_mutually_exclusive_group()
         what.add_argument("--resume", action="store_true", help="go on with the newest training that broke off, on its labels and recipe")

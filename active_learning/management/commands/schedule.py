@@ -6,7 +6,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from active_learning import rounds, schedules
-from active_learning.strategies import STRATEGIES
+from active_learning.selection import STRATEGIES
 from annotation import ingest
 
 

@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 
 from annotation import ingest
-from annotation.ingest.values import FILE_MEGABYTES
+from annotation.ingest import FILE_MEGABYTES
 from annotation.management.progress import drawn_progress
 
 

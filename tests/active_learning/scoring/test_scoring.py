@@ -16,7 +16,7 @@ from hypothesis import strategies as given_
 
 from active_learning import scoring
 from active_learning.models import ModelState, ModelVersion, Score, ScoreShard
-from active_learning.reward_models import ModelUnusable, load
+from active_learning.registry import ModelUnusable, load
 from active_learning.scoring import shards
 from annotation.models import Solution
 from tests import make

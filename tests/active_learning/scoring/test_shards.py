@@ -9,7 +9,7 @@ import pytest
 
 from active_learning import scoring
 from active_learning.models import ModelVersion, Round, ScoreShard, ShardState, Worker
-from active_learning.reward_models import load
+from active_learning.registry import load
 from active_learning.scoring import shards
 from tests import make
 from tests.scorings import begun, nothing, rows, run, score, silent

@@ -17,9 +17,9 @@ import orjson
 from django.conf import settings as site
 from django.db import connection
 
-from active_learning.generation.drawing import Ledger, Watched
-from active_learning.generation.settings import BadGeneration, Settings
-from active_learning.reward_models import Fence, Say, listener
+from active_learning.registry import Fence, Say, listener
+from active_learning.sampling.drawing import Ledger, Watched
+from active_learning.sampling.settings import BadGeneration, Settings
 from annotation import ingest
 from annotation.models import Outcome, Problem, Project, Split
 from trainer.config import BadConfig

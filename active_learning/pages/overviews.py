@@ -6,11 +6,11 @@ from typing import Any
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from active_learning import reward_models
+from active_learning import registry
 from active_learning.models import ModelVersion, Round, Worker
-from active_learning.round_pages.brought import confirmed_chart
-from active_learning.round_pages.rows import told, unfinished
-from active_learning.strategies import STRATEGIES
+from active_learning.pages.brought import confirmed_chart
+from active_learning.pages.rows import told, unfinished
+from active_learning.selection import STRATEGIES
 from annotation.models import Project
 
 LISTED = 200  # rounds
@@ -25,7 +25,7 @@ def loop(project: Project) -> dict[str, Any]:
         "rounds": [told(one) for one in found],
         "unfinished": unfinished(project),
         "strategies": {name: STRATEGIES[name] for name in ("convincing", "uniform")},
-        "versions": [(version, reward_models.metrics_line(version.metrics)) for version in versions],
+        "versions": [(version, registry.metrics_line(version.metrics)) for version in versions],
         "workers": list(Worker.objects.annotate(alive=Q(heartbeat_at__gt=Now() - WORKER_SILENT)).order_by("name")),
     }
 

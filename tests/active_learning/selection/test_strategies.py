@@ -10,7 +10,19 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from active_learning.strategies import PAPER_MIX, RIGHT, STRATEGIES, UNKNOWN, WRONG, BadRecipe, Candidates, Recipe, apportion, choose, why
+from active_learning.selection.strategies import (
+    PAPER_MIX,
+    RIGHT,
+    STRATEGIES,
+    UNKNOWN,
+    WRONG,
+    BadRecipe,
+    Candidates,
+    Recipe,
+    apportion,
+    choose,
+    why,
+)
 
 MIXES = [
     (("uniform", 1.0),), (("convincing", 0.6), ("uniform", 0.4)), PAPER_MIX, (("entropy", 0.5), ("disagreement", 0.3), ("uniform", 0.2)),

@@ -14,8 +14,8 @@ from django.db import connection
 from django.db.models import Count
 
 from active_learning.models import ModelVersion, Score
-from active_learning.reward_models import readable_solutions
-from active_learning.strategies import (
+from active_learning.registry import readable_solutions
+from active_learning.selection.strategies import (
     CONFIDENT,
     CONTROL,
     CONVINCING,

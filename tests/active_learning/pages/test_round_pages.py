@@ -9,10 +9,10 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 
-from active_learning import round_pages, rounds
+from active_learning import pages, rounds
 from active_learning.models import Round, RoundStage
-from active_learning.round_pages import brought
-from active_learning.round_pages.brought import Share
+from active_learning.pages import brought
+from active_learning.pages.brought import Share
 from annotation import labels, queue
 from annotation.models import Project
 from tests import make
@@ -57,7 +57,7 @@ def test_the_loop_is_drawn_with_the_stage_it_is_at(project: Project, olga: Clien
     stage(this, "train", attempt=2, seconds=65, said="PRM model 1 is ready.")
     stage(this, "judge")
     stage(this, "score", ended_at=None, said="Model 1 reads.")
-    seen = round_pages.one_round(project, this.pk)
+    seen = pages.one_round(project, this.pk)
     assert [(one.name, one.state) for one in seen["stages"]] == [
         ("train", "done"),
         ("judge", "done"),
@@ -85,7 +85,7 @@ def test_a_failed_round_says_where_and_why_and_no_more_is_to_come(project: Proje
     stage(this, "judge")
     stage(this, "score")
     stage(this, "select", failure="No wrong answers are left. Load more.")
-    seen = round_pages.one_round(project, this.pk)
+    seen = pages.one_round(project, this.pk)
     assert [one.state for one in seen["stages"]] == ["done", "done", "done", "failed", "skipped"]
     html = page(olga, "round", this.pk)
     assert '<p class="notice bad">No wrong answers are left. Load more.</p>' in html and "hx-get" not in html
@@ -95,21 +95,21 @@ def test_a_failed_round_says_where_and_why_and_no_more_is_to_come(project: Proje
 def test_a_uniform_round_neither_trains_nor_scores(project: Project) -> None:
     params = {"train": False, "generate": {"per_problem": 2}}
     this = make.round_of(project, {"uniform": make.solutions(project, 1)}, state="queued", params=params)
-    assert [one.name for one in round_pages.one_round(project, this.pk)["stages"]] == ["generate", "select", "publish"]
+    assert [one.name for one in pages.one_round(project, this.pk)["stages"]] == ["generate", "select", "publish"]
 
 
 def test_a_round_that_trains_an_orm_chooses_nothing(project: Project, olga: Client) -> None:
     trained = make.version(project, 1, kind="orm")
     params = {"kind": "orm", "recipe": None, "size": 0, "train": True}
     this = Round.objects.create(project=project, generation=0, params=params, state="published", model_version=trained)
-    assert [one.name for one in round_pages.one_round(project, this.pk)["stages"]] == ["train", "judge"]
+    assert [one.name for one in pages.one_round(project, this.pk)["stages"]] == ["train", "judge"]
     assert "trains an ORM" in page(olga, "round", this.pk) and "trains an ORM" in page(olga, "rounds")
 
 
 def test_a_proposal_waits_for_a_person_and_asks_for_no_news(project: Project, olga: Client) -> None:
     this = proposed(project)
     stage(this, "select")
-    seen = round_pages.one_round(project, this.pk)
+    seen = pages.one_round(project, this.pk)
     assert seen["stages"][-1].state == "person" and not seen["is_moving"]
     assert 'hx-trigger="every 2s"' not in page(olga, "round", this.pk)
 
@@ -117,7 +117,7 @@ def test_a_proposal_waits_for_a_person_and_asks_for_no_news(project: Project, ol
 def test_the_fragment_goes_on_until_the_page_has_something_else_to_say(project: Project, olga: Client) -> None:
     progress = {"stage": "x", "done": 1, "total": 2}
     this = make.round_of(project, {"convincing": make.solutions(project, 1)}, state="training", progress=progress)
-    seen = round_pages.one_round(project, this.pk)["seen"]
+    seen = pages.one_round(project, this.pk)["seen"]
     fragment = olga.get(path("round", this.pk), {"seen": seen}, HTTP_HX_REQUEST="true")
     assert b"1 of 2" in fragment.content and b"<html" not in fragment.content
     stage(this, "train")
@@ -127,7 +127,7 @@ def test_the_fragment_goes_on_until_the_page_has_something_else_to_say(project: 
 def test_a_round_from_before_stages_were_written_down_has_a_page(project: Project, olga: Client) -> None:
     params = {"size": 3, "per_problem": 2}
     old = Round.objects.create(project=project, generation=0, strategy="convincing", state="published", params=params)
-    assert {one.state for one in round_pages.one_round(project, old.pk)["stages"]} == {"done"}
+    assert {one.state for one in pages.one_round(project, old.pk)["stages"]} == {"done"}
     assert "Round 0" in page(olga, "round", old.pk) and "Round 0" not in page(olga, "compose")
 
 
@@ -149,7 +149,7 @@ def test_what_a_round_brought_is_told_by_part(project: Project, olga: Client) ->
     rate(project, 1, 1, 1, 1)
     rate(project, 1, 1, 1, 1)
     rate(project, 1, reason="bad_problem")
-    told = round_pages.one_round(project, this.pk)["brought"]
+    told = pages.one_round(project, this.pk)["brought"]
     assert [(one["name"], one["n"], one["confirmed"]) for one in told["parts"]] == [
         ("convincing", 3, Share(2, 3)),
         ("uniform", 2, Share(0, 1)),
@@ -169,7 +169,7 @@ def test_the_first_mistake_stands_beside_the_models_first_weak_step(project: Pro
     this = make.round_of(project, {"convincing": make.solutions(project, 3)}, model_version=version, params={"chosen_with": 1})
     rate(project, 2, 1, -1)
     rate(project, 1, -1)
-    told = round_pages.one_round(project, this.pk)["brought"]
+    told = pages.one_round(project, this.pk)["brought"]
     assert told["exactly"] == Share(2, 3)
     assert [(bar["step"], bar["people"], bar["model"]) for bar in told["bars"]["bars"]] == [("1", 1, 0), ("2", 2, 3)]
     html = page(olga, "round", this.pk)
@@ -182,7 +182,7 @@ def test_only_labels_of_its_own_batch_count(project: Project) -> None:
     rate(project, 1, -1)
     rate(project, 1, reason="bad_problem")
     second = make.round_of(project, {"uniform": make.solutions(project, 1)}, generation=1)
-    both = [round_pages.one_round(project, one.pk)["brought"] for one in (first, second)]
+    both = [pages.one_round(project, one.pk)["brought"] for one in (first, second)]
     assert [(one["whole"]["confirmed"], one["aside"]) for one in both] == [(Share(1, 1), 1), (Share(0, 0), 0)]
 
 
@@ -191,7 +191,7 @@ def test_the_models_of_a_round_stand_beside_each_other_and_the_control(project: 
     this = make.round_of(
         project, {"control": make.solutions(project, 1)}, model_version=versions[2], params={"chosen_with": 3, "control": 1}
     )
-    seen = round_pages.one_round(project, this.pk)
+    seen = pages.one_round(project, this.pk)
     assert [(words, version.number) for words, version in seen["columns"]] == [
         ("the one before", 2),
         ("this round’s model", 3),
@@ -207,7 +207,7 @@ def test_over_the_rounds_each_part_has_a_line(project: Project, olga: Client) ->
     for generation, ratings in enumerate([(1, -1), (1, 1, 1)]):
         make.round_of(project, {"convincing": make.solutions(project, 2)}, generation=generation)
         rate(project, 2, *ratings)
-    chart = round_pages.all_rounds(project)["confirmed"]
+    chart = pages.all_rounds(project)["confirmed"]
     assert [line.name for line in chart.lines] == ["convincing"]
     assert [row[:2] for row in chart.rows] == [("0", "1.0000"), ("1", "0.0000")]
     assert "What people confirmed" in page(olga, "rounds")

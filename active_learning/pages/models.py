@@ -58,11 +58,11 @@ class Verdict:
         return next((place for place, rating in enumerate(self.ratings) if rating == -1), None)
 
 
-def versions(project: Project) -> list[dict[str, Any]]:
+def all_versions(project: Project) -> list[dict[str, Any]]:
     """Return the versions by kind, the newest first, and which two to compare; kinds without any are left out, but never the PRM."""
     found = list(ModelVersion.objects.filter(project=project).order_by("-number")[:200])
     for version in found:
-        version.standing, version.figures = standing(version), figures(version.metrics)
+        version.standing, version.figures = standing(version), model_figures(version.metrics)
     kinds = []
     for kind, words in KINDS.items():
         those = [version for version in found if version.kind == kind]
@@ -85,7 +85,7 @@ def standing(version: ModelVersion) -> Standing:
     return Standing("served before", "") if version.decision.get("promoted") else Standing("ready", "ready")
 
 
-def version(project: Project, number: int) -> dict[str, Any]:
+def one_version(project: Project, number: int) -> dict[str, Any]:
     """Return what the page of one version shows. Raises registry.NoSuchVersion."""
     shown = registry.find(project, number)
     shown.standing = standing(shown)
@@ -93,7 +93,7 @@ def version(project: Project, number: int) -> dict[str, Any]:
     before = shown.decision.get("before") if shown.champion else None
     return {
         "version": shown,
-        "figures": figures(shown.metrics),
+        "figures": model_figures(shown.metrics),
         "training": shown.metrics.get("training") or {},
         "card": registry.card(shown),
         "curve": training_chart([(f"model {number}", shown)]),
@@ -102,17 +102,17 @@ def version(project: Project, number: int) -> dict[str, Any]:
         "before": before,
         "first_held_out": listed[:HELD_OUT_OPEN],
         "more_held_out": listed[HELD_OUT_OPEN:],
-        "champion": registry.serving(project, shown.kind),
+        "champion": registry.serving_version(project, shown.kind),
         "comparison": comparison_rows(shown.decision.get("comparison")),
     }
 
 
-def compared(project: Project, number: int, other: int) -> dict[str, Any]:
+def compared_versions(project: Project, number: int, other: int) -> dict[str, Any]:
     """Return two versions beside each other: figures, the differences with their intervals, both curves. Raises registry.NoSuchVersion."""
     first, second = registry.find(project, number), registry.find(project, other)
     for one in (first, second):
         one.standing = standing(one)
-    pairs = zip(figures(first.metrics), figures(second.metrics), strict=True) if first.kind == second.kind else []
+    pairs = zip(model_figures(first.metrics), model_figures(second.metrics), strict=True) if first.kind == second.kind else []
     found = _compared_when_trained(first, second) or _compared_on_kept_scores(first, second)
     names = (f"{first.kind.upper()} {number}", f"{second.kind.upper()} {other}")
     return {
@@ -129,7 +129,7 @@ def compared(project: Project, number: int, other: int) -> dict[str, Any]:
     }
 
 
-def solution(project: Project, number: int, solution_id: int) -> dict[str, Any]:
+def scored_solution(project: Project, number: int, solution_id: int) -> dict[str, Any]:
     """Return a solution with its steps as a version and people saw them. Raises registry.NoSuchVersion and NoSuchSolution."""
     shown = registry.find(project, number)
     text = Solution.objects.select_related("problem").filter(pk=solution_id, problem__project=project).first()
@@ -165,7 +165,7 @@ def solution(project: Project, number: int, solution_id: int) -> dict[str, Any]:
 # --- figures ------------------------------------------------------------------------------------------------------------------
 
 
-def figures(metrics: dict[str, Any]) -> list[Figure]:
+def model_figures(metrics: dict[str, Any]) -> list[Figure]:
     """Return the held-out figures beside the base rate, AUC and log-loss first; those that are not there, or undefined, are dashes."""
     mistake, spread = metrics.get("first_mistake") or {}, metrics.get("calibration") or {}
     trust = (

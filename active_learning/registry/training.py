@@ -63,7 +63,7 @@ def readable_solutions(project: Project, **where: Any) -> QuerySet[Solution]:
 # --- training -----------------------------------------------------------------------------------------------------------------
 
 
-def recipe(
+def config_for(
     project: Project, *, kind: str = ModelKind.PRM, preset: str | None = None, base: str | None = None, seed: int = 0
 ) -> TrainConfig:
     """Return what a version would be told: the project's base, or `base`, with what the preset changes. Raises BadConfig and BadBase."""
@@ -150,7 +150,7 @@ def train(version: ModelVersion, *, say: Say) -> "TrainedModel":
             shutil.rmtree(attempt, ignore_errors=True)
 
 
-def publish(version: ModelVersion, trained: "TrainedModel") -> bool:
+def make_ready(version: ModelVersion, trained: "TrainedModel") -> bool:
     """Make a trained version ready; it does not serve yet. False, and nothing changed: somebody else runs it by now.
 
     Call it inside the transaction that holds the fence.
@@ -173,7 +173,7 @@ def publish(version: ModelVersion, trained: "TrainedModel") -> bool:
     return bool(published)
 
 
-def preview(project: Project, *, config: TrainConfig, kind: str) -> list[str]:
+def preview_training(project: Project, *, config: TrainConfig, kind: str) -> list[str]:
     """Say what a training now would learn from, in lines for a terminal. Changes nothing. Raises ModelUnusable: why it would fail."""
     from trainer.model import suits_shipped_base
     from trainer.split import TooLittleToLearn, hold_out

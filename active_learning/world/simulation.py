@@ -1,6 +1,6 @@
 """The simulated world: word problems, a fallible generator of solutions and an oracle that knows the first mistake.
 
-Pure and seeded: reads `simulation_problems` and a numpy Generator, returns values. The demonstration project and the experiments live in
+Pure and seeded: reads `problems` and a numpy Generator, returns values. The demonstration project and the experiments live in
 this world; docs/simulation.md says what it is and is not.
 """
 
@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from active_learning.simulation_problems import (
+from active_learning.world.problems import (
     BESIDE,
     CONSTANTS,
     HABITS,
@@ -23,8 +23,8 @@ from active_learning.simulation_problems import (
     Infeasible,
     MistakeKind,
     Operation,
-    Plan,
     SimulatedProblem,
+    StoryPlan,
     calculate,
     capitalise,
     make_problem,
@@ -143,7 +143,7 @@ def make_world(
         yield problem, list(solutions.values())
 
 
-def _order(plan: Plan, n_numbers: int, rng: np.random.Generator) -> list[int]:
+def _order(plan: StoryPlan, n_numbers: int, rng: np.random.Generator) -> list[int]:
     """Order the operations, now and then with two neighbours exchanged that do not need each other."""
     order = list(range(len(plan.operations)))
     i = int(rng.random() * (len(order) - 1))
@@ -166,7 +166,7 @@ class _Author:
     Raises Infeasible where a mistake leads to an incredible number or changes nothing.
     """
 
-    def __init__(self, problem: SimulatedProblem, plan: Plan, mistakes: Mapping[int, MistakeKind], rng: np.random.Generator) -> None:
+    def __init__(self, problem: SimulatedProblem, plan: StoryPlan, mistakes: Mapping[int, MistakeKind], rng: np.random.Generator) -> None:
         self.problem, self.plan, self.mistakes, self.rng = problem, plan, mistakes, rng
         self.believed = list(plan.quantities)
         self.causes: list[MistakeKind | None] = [None] * len(self.believed)

@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from active_learning import rounds
 from active_learning.models import Round, Schedule, Selection
-from active_learning.round_pages import single
+from active_learning.pages import single
 from annotation.models import Project, Role, Solution, Task
 from tests import make
 from tests.clients import signed_in

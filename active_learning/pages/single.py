@@ -8,12 +8,13 @@ from typing import Any
 
 from django.utils import timezone
 
-from active_learning import model_pages, rounds
+from active_learning import rounds
 from active_learning.charts import Point
 from active_learning.models import UNFINISHED, ModelKind, ModelState, ModelVersion, Round, RoundStage, RoundState, Selection, StageName
-from active_learning.round_pages.brought import brought, over_whole_numbers, said_of, threshold_of, weak_step
-from active_learning.round_pages.rows import lasted, told
-from active_learning.strategies import Recipe
+from active_learning.pages.brought import brought, over_whole_numbers, said_of, threshold_of, weak_step
+from active_learning.pages.models import model_figures
+from active_learning.pages.rows import lasted, told
+from active_learning.selection import Recipe
 from annotation.models import Project
 
 COMPARED = 200  # models of a chart
@@ -206,7 +207,7 @@ def _models(this: Round, chooser: ModelVersion | None) -> dict[str, Any]:
         ("control selector", by_number.get(this.params.get("control"))),
     ]
     known = [(words, version) for words, version in columns if version]
-    figures = [model_pages.figures(version.metrics)[:3] for _, version in known]
+    figures = [model_figures(version.metrics)[:3] for _, version in known]
     series = [
         (words, [Point(number, value) for number, one in by_number.items() if (value := _figure(one, name)) is not None])
         for words, name in FIGURES

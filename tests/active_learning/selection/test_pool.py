@@ -7,9 +7,9 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import connection
 
-from active_learning import pool
 from active_learning.models import ModelKind, ModelState, ModelVersion, Score
-from active_learning.strategies import PAPER_MIX, RIGHT, UNKNOWN, WRONG, Candidates, Recipe, choose
+from active_learning.selection import pool
+from active_learning.selection.strategies import PAPER_MIX, RIGHT, UNKNOWN, WRONG, Candidates, Recipe, choose
 from annotation import queue
 from annotation.models import Project, Solution, Split
 from tests import make

@@ -11,8 +11,8 @@ from django.db.models import Min, Q
 from active_learning import charts
 from active_learning.charts import Chart, Point
 from active_learning.models import ModelVersion, Round, Selection
-from active_learning.round_pages.rows import parts
-from active_learning.strategies import STRATEGIES
+from active_learning.pages.rows import parts
+from active_learning.selection import STRATEGIES
 from annotation.models import Annotation, FinishReason
 
 BARS = 24  # steps of the histogram; what lies beyond is one bar

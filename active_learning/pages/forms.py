@@ -5,8 +5,8 @@ from typing import Any
 
 from active_learning import registry, rounds
 from active_learning.models import ModelKind, Schedule
-from active_learning.round_pages.rows import unfinished
-from active_learning.strategies import HALF_MIX, PAPER_MIX, STRATEGIES
+from active_learning.pages.rows import unfinished
+from active_learning.selection import HALF_MIX, PAPER_MIX, STRATEGIES
 from annotation.models import Project
 
 TYPED = ("size", "per_problem", "n", "model", "budget")  # fields of a recipe's form besides weights and boxes
@@ -33,7 +33,7 @@ def composer(project: Project, *, preset: str = "", typed: Mapping[str, Any] | N
         "presets": {name: words for name, (words, _) in PRESETS.items()},
         "preset": preset,
         "unfinished": unfinished(project),
-        "champion": registry.serving(project, ModelKind.PRM),
+        "champion": registry.serving_version(project, ModelKind.PRM),
     }
 
 

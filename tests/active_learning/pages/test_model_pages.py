@@ -13,8 +13,10 @@ from django.db.models.functions import Now
 from django.test import Client
 from django.urls import reverse
 
-from active_learning import model_pages, registry
+from active_learning import pages
 from active_learning.models import ModelVersion, Round, Selection, StepScores
+from active_learning.pages import models
+from active_learning.registry import serving
 from annotation import labels, queue
 from annotation.models import Event, Project, Role, Solution
 from tests import make
@@ -28,7 +30,7 @@ BAND = {"mean": [0.25, 0.5], "low": [0.125, 0.375], "high": [0.375, 0.625]}
 METRICS = {
     "n_problems": 9, "n_solutions": 12, "n_rated_steps": 40, "step_auc": 0.8125, "log_loss": 0.41, "base_rate_log_loss": 0.53,
     "threshold": 0.5, "first_mistake": {"f1": 0.433, "accuracy_wrong": 0.5, "accuracy_right": 0.25, "n_wrong": 4, "n_right": 8},
-    "best_of_n": {"n": [1, 8], "n_problems": 7, "n_samples": 8, "curves": {name: BAND for name in model_pages.CURVES}},
+    "best_of_n": {"n": [1, 8], "n_problems": 7, "n_samples": 8, "curves": {name: BAND for name in models.CURVES}},
     "calibration": {
         "temperature": 1.5, "expected_error": 0.04, "bins": [{"low": 0, "high": 0.5, "n": 9, "predicted": 0.2, "observed": 0.3}],
     },
@@ -158,7 +160,7 @@ def test_a_version_of_which_little_is_known_has_a_page(project: Project, rita: C
 
 
 def test_the_stages_of_a_training_follow_one_another_on_one_axis(project: Project, home: Path) -> None:
-    chart = model_pages.training_chart([("model 1", version(project, 1, home))])
+    chart = models.training_chart([("model 1", version(project, 1, home))])
     assert [line.name for line in chart.lines] == ["rating loss", "token loss"]
     assert [row[0] for row in chart.rows] == ["5", "11", "20", "30"]
 
@@ -214,10 +216,10 @@ def test_any_two_versions_are_compared_on_what_was_held_out_from_both(project: P
         scored(bad, wrong, 0.6, 0.9, 0.5)
         scored(good, right, 0.9, 0.9, 0.9)
         scored(bad, right, 0.4, 0.5, 0.3)
-    found = model_pages.compared(project, 1, 2)["found"]
+    found = pages.compared_versions(project, 1, 2)["found"]
     assert (found["n_problems"], found["n_solutions"], found["worse"]) == (12, 12, True)
     assert found["figures"]["step_auc"]["champion"] == 1.0
-    assert model_pages.compared(project, 2, 1)["found"]["worse"] is False
+    assert pages.compared_versions(project, 2, 1)["found"]["worse"] is False
 
 
 def test_a_comparison_without_numbers_is_refused_with_a_sentence(project: Project, rita: Client) -> None:
@@ -227,7 +229,7 @@ def test_a_comparison_without_numbers_is_refused_with_a_sentence(project: Projec
 def test_a_solution_stands_with_the_models_and_the_peoples_word_on_each_step(project: Project, rita: Client, home: Path) -> None:
     made, told = labeled(project, 1, -1), version(project, 1, home)
     scored(told, made, 0.875, 0.25, 0.75)
-    seen = model_pages.solution(project, 1, made.pk)
+    seen = pages.scored_solution(project, 1, made.pk)
     assert [step["right"] for step in seen["steps"]] == [0.875, 0.25, 0.75]
     assert [step["said"] for step in seen["steps"]] == [[("ann", 1)], [("ann", -1)], []]
     assert [step["is_weak"] for step in seen["steps"]] == [False, True, False]
@@ -239,7 +241,7 @@ def test_a_solution_stands_with_the_models_and_the_peoples_word_on_each_step(pro
 def test_a_solution_that_was_not_read_to_its_end_scores_nothing(project: Project, home: Path) -> None:
     made = make.solution(make.problem(project))
     scored(version(project, 1, home), made, 0.9, 0.9)
-    seen = model_pages.solution(project, 1, made.pk)
+    seen = pages.scored_solution(project, 1, made.pk)
     assert seen["score"] == 0 and seen["steps"][2]["right"] is None
 
 
@@ -249,15 +251,15 @@ def test_a_selected_solution_is_shaded_by_what_the_round_wrote_down(project: Pro
         project=project, generation=0, strategy="convincing", state="published", model_version=second, params={"chosen_with": 1}
     )
     Selection.objects.create(round=done, solution=made, rank=1, score=0.5, step_scores=[0.9, 0.8, 0.7])
-    assert [step["right"] for step in model_pages.solution(project, first.number, made.pk)["steps"]] == pytest.approx([0.9, 0.8, 0.7])
-    assert not model_pages.solution(project, second.number, made.pk)["is_scored"]
+    assert [step["right"] for step in pages.scored_solution(project, first.number, made.pk)["steps"]] == pytest.approx([0.9, 0.8, 0.7])
+    assert not pages.scored_solution(project, second.number, made.pk)["is_scored"]
 
 
 def test_a_solution_nobody_scored_is_scored_by_a_worker_on_request(
     project: Project, rita: Client, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sent: list[Any] = []
-    monkeypatch.setattr(registry.current_app, "send_task", lambda *told, **options: sent.append((told, options["queue"])))
+    monkeypatch.setattr(serving.current_app, "send_task", lambda *told, **options: sent.append((told, options["queue"])))
     made, told = make.solution(make.problem(project)), version(project, 1, home)
     here = path("solution", 1, made.pk)
     assert "Score them" in rita.get(here).content.decode()
@@ -273,7 +275,7 @@ def test_a_broker_that_is_away_is_said(project: Project, rita: Client, home: Pat
     def away(*_: Any, **__: Any) -> None:
         raise OSError("no route")
 
-    monkeypatch.setattr(registry.current_app, "send_task", away)
+    monkeypatch.setattr(serving.current_app, "send_task", away)
     version(project, 1, home)
     answer = rita.post(path("solution", 1, make.solution(make.problem(project)).pk), follow=True)
     assert "No worker could be asked (no route)" in answer.content.decode()
@@ -283,7 +285,7 @@ def test_solutions_on_which_model_and_people_differ_come_first(project: Project,
     told, agreed, missed = version(project, 1, home), labeled(project, 1, -1), labeled(project, -1)
     scored(told, agreed, 0.9, 0.1, 0.9)
     scored(told, missed, 0.9, 0.9, 0.9)
-    assert [(row["solution"], row["agrees"]) for row in model_pages.held_out(told)] == [(missed, False), (agreed, True)]
+    assert [(row["solution"], row["agrees"]) for row in models.held_out(told)] == [(missed, False), (agreed, True)]
 
 
 @pytest.mark.parametrize("typed", ["", "x", "9" * 19])

@@ -1,4 +1,4 @@
-"""Stage: the registry. Which model version serves, who decided it and why; one click puts another into service; a version as a file.
+"""The registry, third part: which model version serves, who decided it and why; one click puts another into service; a version as a file.
 
 Reads Judgements and the folders of models; writes ModelVersion.champion, ModelVersion.decision and Events. One champion per project and
 kind, at all times after the first: nothing here takes a champion out of service without putting another one in.
@@ -16,15 +16,13 @@ from django.conf import settings
 from django.db import transaction
 from kombu.exceptions import OperationalError as BrokerUnreachable
 
-from active_learning.judging import Judgement, serving
 from active_learning.models import ModelState, ModelVersion
-from active_learning.reward_models import Fence
+from active_learning.registry.judging import Judgement, serving_version
+from active_learning.registry.training import Fence
 from annotation.models import Event, Project
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
-
-__all__ = ["NoSuchVersion", "Refused", "archive", "ask_for_steps", "by_id", "card", "decide", "find", "promote", "roll_back", "serving"]
 
 CHUNK = 1 << 20  # bytes of a model file read, and sent, at a time
 
@@ -33,7 +31,7 @@ class NoSuchVersion(LookupError):
     """This project has no such model version."""
 
 
-class Refused(ValueError):
+class VersionRefused(ValueError):
     """A version that cannot be put into service, or sent; the message says why and what to do."""
 
 
@@ -51,13 +49,13 @@ def by_id(version_id: int) -> ModelVersion:
 
 
 def ask_for_steps(version: ModelVersion, solution_id: int) -> None:
-    """Ask a worker to score the steps of one solution. Raises Refused."""
+    """Ask a worker to score the steps of one solution. Raises VersionRefused."""
     if version.state != ModelState.READY:
-        raise Refused(f"Model {version.number} is {version.state}: only a ready version can score.")
+        raise VersionRefused(f"Model {version.number} is {version.state}: only a ready version can score.")
     try:
         current_app.send_task("active_learning.tasks.score_steps", [version.pk, solution_id], queue="gpu", ignore_result=True)
     except (BrokerUnreachable, OSError) as error:
-        raise Refused(f"No worker could be asked ({error}). Start the server's workers and try again.") from error
+        raise VersionRefused(f"No worker could be asked ({error}). Start the server's workers and try again.") from error
 
 
 # --- champion and challenger --------------------------------------------------------------------------------------------------
@@ -71,7 +69,7 @@ def decide(version: ModelVersion, judgement: Judgement, *, fence: Fence) -> bool
     with transaction.atomic():
         _take_turn(version.project)
         fence()
-        champion = serving(version.project, version.kind)
+        champion = serving_version(version.project, version.kind)
         is_promoted, reason = _verdict(champion, judgement)
         event = _note(version, actor=None, verb="promote" if is_promoted else "keep back")
         if is_promoted:
@@ -105,11 +103,11 @@ def _verdict(champion: ModelVersion | None, judgement: Judgement) -> tuple[bool,
 
 
 def promote(project: Project, number: int, *, actor: "User") -> ModelVersion:
-    """Put a ready version into service, whatever the comparison said. Raises Refused and NoSuchVersion."""
+    """Put a ready version into service, whatever the comparison said. Raises VersionRefused and NoSuchVersion."""
     with transaction.atomic():
         _take_turn(project)
         version = find(project, number)
-        champion = serving(project, version.kind)
+        champion = serving_version(project, version.kind)
         _check_servable(version)
         event = _note(version, actor=actor, verb="promote")
         _put_into_service(version)
@@ -124,13 +122,13 @@ def promote(project: Project, number: int, *, actor: "User") -> ModelVersion:
 
 
 def roll_back(project: Project, kind: str, *, actor: "User") -> ModelVersion:
-    """Put the version back into service that the champion replaced. A second call goes one further back. Raises Refused."""
+    """Put the version back into service that the champion replaced. A second call goes one further back. Raises VersionRefused."""
     with transaction.atomic():
         _take_turn(project)
-        champion = serving(project, kind)
+        champion = serving_version(project, kind)
         before = champion and champion.decision.get("before")
         if not before:
-            raise Refused("No version served before this one: there is nothing to go back to.")
+            raise VersionRefused("No version served before this one: there is nothing to go back to.")
         version = find(project, before)
         _check_servable(version)
         _note(version, actor=actor, verb="roll back to")
@@ -145,9 +143,9 @@ def _take_turn(project: Project) -> None:
 
 def _check_servable(version: ModelVersion) -> None:
     if version.state != ModelState.READY:
-        raise Refused(f"Model {version.number} is {version.state}: only a ready version can serve.")
+        raise VersionRefused(f"Model {version.number} is {version.state}: only a ready version can serve.")
     if version.champion:
-        raise Refused(f"Model {version.number} is in service already.")
+        raise VersionRefused(f"Model {version.number} is in service already.")
     _files(version)
 
 
@@ -173,12 +171,12 @@ def card(version: ModelVersion) -> str:
 
 
 def archive(version: ModelVersion) -> Iterator[bytes]:
-    """Return a zip of the model folder as a stream: weights, tokenizer, settings, split, card and manifest. Raises Refused.
+    """Return a zip of the model folder as a stream: weights, tokenizer, settings, split, card and manifest. Raises VersionRefused.
 
     Stored, not compressed: weights hardly shrink, and a gigabyte then costs one read and no memory.
     """
     if version.state != ModelState.READY:
-        raise Refused(f"Model {version.number} is {version.state}: there is nothing to download yet.")
+        raise VersionRefused(f"Model {version.number} is {version.state}: there is nothing to download yet.")
     return _zipped(_folder(version), _files(version), within=f"{version.project.slug}-{version.kind}-{version.number}")
 
 
@@ -187,14 +185,16 @@ def _folder(version: ModelVersion) -> Path:
 
 
 def _files(version: ModelVersion) -> list[str]:
-    """Name the files of a version's manifest, and that. Raises Refused if one is not there."""
+    """Name the files of a version's manifest, and that. Raises VersionRefused if one is not there."""
     folder = _folder(version)
     try:
         names = [*orjson.loads((folder / "manifest.json").read_bytes()), "manifest.json"]
     except (OSError, orjson.JSONDecodeError):
         names = []
     if not names or not all((folder / name).is_file() for name in names):
-        raise Refused(f"The files of model {version.number} are gone or damaged on the server. Restore {version.artifact}, or train again.")
+        raise VersionRefused(
+            f"The files of model {version.number} are gone or damaged on the server. Restore {version.artifact}, or train again."
+        )
     return names
 
 

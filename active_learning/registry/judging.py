@@ -1,7 +1,7 @@
 """Stage: judging. A trained version on what no model in service has learned from: against the champion, at best-of-N, step by step.
 
 Reads the folders of both models, held-out labels and graded solutions; gives a Judgement and writes StepScores, nothing else: whether the
-version serves is decided in `registry`. Like `reward_models` it imports the trainer inside functions. Solutions of the test split are
+version serves is decided in `registry`. Like `training` it imports the trainer inside functions. Solutions of the test split are
 scored here, for a figure over all of them, and nowhere else.
 """
 
@@ -18,9 +18,9 @@ import orjson
 from django.conf import settings
 from django.db.models import Q
 
-from active_learning import reward_models
 from active_learning.models import ModelKind, ModelVersion, StepScores
-from active_learning.reward_models import ModelUnusable, Say
+from active_learning.registry import training
+from active_learning.registry.training import ModelUnusable, Say
 from annotation.answers import normalise
 from annotation.models import Outcome, Project, Solution, Split
 
@@ -45,7 +45,7 @@ class Judgement:
     metrics: dict[str, Any] = field(default_factory=dict)
 
 
-def serving(project: Project, kind: str = ModelKind.PRM) -> ModelVersion | None:
+def serving_version(project: Project, kind: str = ModelKind.PRM) -> ModelVersion | None:
     """Return the champion: the version in service."""
     return ModelVersion.objects.select_related("project", "snapshot").filter(project=project, kind=kind, champion=True).first()
 
@@ -54,8 +54,8 @@ def judge(version: ModelVersion, *, say: Say) -> Judgement:
     """Judge a ready version against the champion of its kind, keep some step scores, and measure best-of-N. Takes minutes."""
     from trainer.evaluate import calibration, compare
 
-    model, champion, trained_on = reward_models.load(version), serving(version.project, version.kind), _trained_on(version)
-    unseen = [one for one in reward_models.learned_from(version) if one.solution.problem_key not in trained_on]
+    model, champion, trained_on = training.load(version), serving_version(version.project, version.kind), _trained_on(version)
+    unseen = [one for one in training.learned_from(version) if one.solution.problem_key not in trained_on]
     if version.kind == ModelKind.PRM:
         unseen = [one for one in unseen if one.n_rated]
     ours = _judge_all(version.kind, model, unseen, say=say)
@@ -68,7 +68,7 @@ def judge(version: ModelVersion, *, say: Say) -> Judgement:
     if champion is None or champion == version:
         return Judgement(metrics=metrics)
     try:
-        other = reward_models.load(champion)
+        other = training.load(champion)
         seen = _trained_on(champion)
     except ModelUnusable as gone:
         return Judgement(champion.number, obstacle=str(gone), champion_is_gone=True, metrics=metrics)
@@ -86,7 +86,7 @@ def score_steps(version: ModelVersion, solution_id: int) -> None:
     row = Solution.objects.filter(pk=solution_id, problem__project=version.project).values_list(
         "pk", "problem_id", "problem__statement", "steps"
     )
-    for one in score_solutions(reward_models.load(version), map(reward_models.trainer_solution, row)):
+    for one in score_solutions(training.load(version), map(training.trainer_solution, row)):
         StepScores.objects.get_or_create(
             model_version=version, solution_id=solution_id, defaults={"probabilities": _rounded(one.probabilities)}
         )
@@ -98,7 +98,7 @@ def score_steps(version: ModelVersion, solution_id: int) -> None:
 def _judge_all(kind: str, model: "RewardModel", unseen: Sequence[Any], *, say: Say) -> list["Judged"]:
     from trainer.evaluate import Judged
 
-    listen = reward_models.listener(say, stage="judging")
+    listen = training.listener(say, stage="judging")
     if kind == ModelKind.PRM:
         from trainer.train import judge_solutions
 
@@ -148,9 +148,9 @@ def _best_of_n(version: ModelVersion, model: "RewardModel", *, say: Say) -> dict
     from trainer.evaluate import best_of_n
 
     models = {version.kind: (version, model)}
-    if other := serving(version.project, ModelKind.ORM if version.kind == ModelKind.PRM else ModelKind.PRM):
+    if other := serving_version(version.project, ModelKind.ORM if version.kind == ModelKind.PRM else ModelKind.PRM):
         with suppress(ModelUnusable):  # its curve is left out
-            models[other.kind] = (other, reward_models.load(other))
+            models[other.kind] = (other, training.load(other))
     held_out = set.intersection(*(set(_split(one)["held_out"]) for one, _ in models.values()))
     problems = list(_graded_problems(version.project, held_out))
     if not problems:
@@ -160,7 +160,7 @@ def _best_of_n(version: ModelVersion, model: "RewardModel", *, say: Say) -> dict
     problems = [(problem, group) for problem, group in problems if len(group) >= least]
     rows = [row for _, group in problems for row in group]
     scores = {
-        kind.upper(): np.array(_scores(scorer, [reward_models.trainer_solution(row[:4]) for row in rows], say=say))
+        kind.upper(): np.array(_scores(scorer, [training.trainer_solution(row[:4]) for row in rows], say=say))
         for kind, (_, scorer) in sorted(models.items(), reverse=True)  # the PRM's curve first
     }
     numbers = {kind.upper(): one.number for kind, (one, _) in models.items()}
@@ -201,5 +201,5 @@ def _samples(problems: list[tuple[int, list[tuple[Any, ...]]]], scores: dict[str
 def _scores(model: "RewardModel", solutions: list[Any], *, say: Say) -> list[float]:
     from trainer.score import score_solutions
 
-    listen = reward_models.listener(say, stage="judging")
+    listen = training.listener(say, stage="judging")
     return [float(one.score) for one in score_solutions(model, solutions, total=len(solutions), progress=listen)]

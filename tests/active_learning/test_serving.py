@@ -11,8 +11,8 @@ import pytest
 from django.db.models.functions import Now
 
 from active_learning import registry
-from active_learning.judging import Judgement
 from active_learning.models import ModelVersion
+from active_learning.registry import Judgement, serving
 from annotation.models import Event, Project
 from tests import make
 
@@ -135,7 +135,7 @@ def test_rolling_back_goes_back_one_version_at_a_time(project: Project, trained:
     assert in_service(project) == [3]
     assert registry.roll_back(project, "prm", actor=make.olga(project)).number == 2
     assert registry.roll_back(project, "prm", actor=make.olga()).number == 1
-    with pytest.raises(registry.Refused, match="nothing to go back to"):
+    with pytest.raises(registry.VersionRefused, match="nothing to go back to"):
         registry.roll_back(project, "prm", actor=make.olga())
     assert in_service(project) == [1]
     assert list(Event.objects.filter(verb="roll back to").order_by("pk").values_list("subject", flat=True)) == [
@@ -148,7 +148,7 @@ def test_rolling_back_goes_back_one_version_at_a_time(project: Project, trained:
 def test_a_version_that_is_not_ready_cannot_serve(project: Project, trained: Callable[..., ModelVersion], state: str) -> None:
     trained(1, champion=True)
     trained(2, state=state)
-    with pytest.raises(registry.Refused, match=f"is {state}"):
+    with pytest.raises(registry.VersionRefused, match=f"is {state}"):
         registry.promote(project, 2, actor=make.olga(project))
     assert in_service(project) == [1]
 
@@ -157,7 +157,7 @@ def test_a_version_whose_weights_are_gone_cannot_serve(project: Project, trained
     trained(1, champion=True)
     gone = trained(2)
     (home / gone.artifact / "model.safetensors").unlink()
-    with pytest.raises(registry.Refused, match="gone or damaged"):
+    with pytest.raises(registry.VersionRefused, match="gone or damaged"):
         registry.promote(project, 2, actor=make.olga(project))
     assert in_service(project) == [1]
 
@@ -188,9 +188,9 @@ def test_a_download_holds_the_files_of_the_manifest_byte_for_byte(
 
 def test_a_download_comes_in_pieces(trained: Callable[..., ModelVersion]) -> None:
     sizes = [len(piece) for piece in registry.archive(trained(1))]
-    assert len(sizes) > 4 and max(sizes) < registry.CHUNK + 4096 < 256 * 12_000
+    assert len(sizes) > 4 and max(sizes) < serving.CHUNK + 4096 < 256 * 12_000
 
 
 def test_a_version_that_failed_cannot_be_downloaded(trained: Callable[..., ModelVersion]) -> None:
-    with pytest.raises(registry.Refused, match="nothing to download"):
+    with pytest.raises(registry.VersionRefused, match="nothing to download"):
         registry.archive(trained(1, state="failed"))

@@ -1,6 +1,6 @@
 """The problems of the simulated world: a story told with numbers, and every right way to its answer.
 
-Pure: reads `simulation_stories` and a numpy Generator, returns `SimulatedProblem`s, which `simulation` solves, rightly or not.
+Pure: reads `stories` and a numpy Generator, returns `SimulatedProblem`s, which `simulation` solves, rightly or not.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from active_learning.simulation_stories import PEOPLE, STORIES, Event, Story, Sum
+from active_learning.world.stories import PEOPLE, STORIES, Scene, Story, Sum
 
 T = TypeVar("T")
 LARGEST = 240  # in a right solution: few enough numbers for one token each, and for a tiny model to learn their sums
@@ -79,7 +79,7 @@ class Operation(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class StoryPlan:
     """One right way through a problem, and the mistakes it invites.
 
     A mistake's place is the operation it spoils; for OTHER_QUESTION the operation (or, counted on, the aside) whose result is the answer.
@@ -106,7 +106,7 @@ class SimulatedProblem:
     answers: str  # the sentence that answers it
     words: Mapping[str, str]
     n_numbers: int  # constants and told numbers: where the results begin among a plan's quantities
-    plans: tuple[Plan, ...]
+    plans: tuple[StoryPlan, ...]
     habits: Habits
 
 
@@ -162,7 +162,7 @@ def _tell(story: Story, rng: np.random.Generator, external_id: str, habits: Habi
     words |= {"she": words["who_she"], "her": words["who_her"]}
 
     wanted = 2 + int(rng.random() * 5)
-    chosen: list[tuple[Event, dict[str, int]]] = []
+    chosen: list[tuple[Scene, dict[str, int]]] = []
     told: list[int] = []
     state, x, n_operations, longest = "", 0, 0, 0
     while longest < wanted:
@@ -200,16 +200,16 @@ def _tell(story: Story, rng: np.random.Generator, external_id: str, habits: Habi
     )
 
 
-def _may_follow(event: Event, state: str, chosen: Sequence[tuple[Event, Mapping[str, int]]]) -> bool:
+def _may_follow(event: Scene, state: str, chosen: Sequence[tuple[Scene, Mapping[str, int]]]) -> bool:
     before = event.changes.partition("->")[0].strip()
     return state in before.split("|") and all(event is not earlier for earlier, _ in chosen)
 
 
-def _n_sums(event: Event) -> int:
+def _n_sums(event: Scene) -> int:
     return max(len(event.sums), len(event.other_way))
 
 
-def _happen(possible: Sequence[Event], told: Sequence[int], x: int, rng: np.random.Generator) -> tuple[Event, dict[str, int], list[int]]:
+def _happen(possible: Sequence[Scene], told: Sequence[int], x: int, rng: np.random.Generator) -> tuple[Scene, dict[str, int], list[int]]:
     """Draw one of the events and numbers with which its sums come out."""
     for _ in range(10 if possible else 0):
         event = pick(rng, possible)
@@ -233,14 +233,14 @@ def _reckon(sums: Sequence[Sum], draws: Mapping[str, int], x: int) -> list[int]:
 
 
 def _compile(
-    chosen: Sequence[tuple[Event, Mapping[str, int]]],
+    chosen: Sequence[tuple[Scene, Mapping[str, int]]],
     numbers: tuple[int, ...],
     *,
     other_way: bool,
     trap: float,
     habits: Habits,
     rng: np.random.Generator,
-) -> Plan:
+) -> StoryPlan:
     """Turn the names of operands into places, and list the mistakes that this way invites, one of them as a trap."""
     quantities = list(numbers)
     operations: list[Operation] = []
@@ -276,7 +276,7 @@ def _compile(
     if traps := [i for i, (kind, _) in enumerate(invitations) if kind in habits.traps]:
         weights[pick(rng, traps)] += trap
     *thresholds, total = accumulate(weights)
-    return Plan(tuple(operations), tuple(asides), tuple(quantities), tuple(invitations), tuple(t / total for t in thresholds))
+    return StoryPlan(tuple(operations), tuple(asides), tuple(quantities), tuple(invitations), tuple(t / total for t in thresholds))
 
 
 def _invitations(operations: Sequence[Operation], asides: Sequence[Operation]) -> list[tuple[MistakeKind, int]]:
@@ -292,7 +292,7 @@ def _invitations(operations: Sequence[Operation], asides: Sequence[Operation]) -
     ]
 
 
-def _reference(plan: Plan, n_numbers: int, answers: str, words: Mapping[str, str]) -> str:
+def _reference(plan: StoryPlan, n_numbers: int, answers: str, words: Mapping[str, str]) -> str:
     """Write the solution that the problem's author would print: the first wording of every operation, then the answer."""
     lines = []
     for c, (sign, left, right, says, *_) in zip(plan.quantities[n_numbers:], plan.operations, strict=True):

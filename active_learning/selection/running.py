@@ -1,4 +1,4 @@
-"""Stage: selecting. What a round chooses from, what it chooses, and the proof that it would choose the same again.
+"""What a round chooses from, what it chooses, and the proof that it would choose the same again.
 
 Reads the pool; keeps the candidates as a file under STEPMARK_HOME/rounds, and gives rows that `rounds` writes. With that file, the recipe
 and the seed, `replay` needs neither the model nor its scores.
@@ -15,10 +15,11 @@ import numpy as np
 import orjson
 from django.conf import settings
 
-from active_learning import pool, scoring
+from active_learning import scoring
 from active_learning.models import ModelVersion, Round, Selection
-from active_learning.reward_models import Say
-from active_learning.strategies import Candidates, Choice, Recipe, choose, why
+from active_learning.registry import Say
+from active_learning.selection import pool
+from active_learning.selection.strategies import Candidates, Choice, Recipe, choose, why
 
 
 class NothingToChoose(Exception):

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Self
 import orjson
 from django.db.models import Max
 
-from active_learning.generation.settings import BadGeneration, Settings
-from active_learning.reward_models import Say
+from active_learning.registry import Say
+from active_learning.sampling.settings import BadGeneration, Settings
 from annotation.models import Project, Solution
 from trainer.config import BadBase
 

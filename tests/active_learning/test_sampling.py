@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
-from active_learning import generation
-from active_learning.generation import BadGeneration, check, drawing
+from active_learning import sampling
+from active_learning.sampling import BadGeneration, check, drawing
 from annotation import ingest
 from annotation.models import Problem, Project, Solution
 from tests import make
@@ -40,7 +40,7 @@ def silent(*_: object) -> None: ...
 
 def draw(project: Project, endpoint: Endpoint, *, say: Any = silent, name: str | None = None, fence: Any = silent, **told: Any) -> Any:
     settings = {"model": "halves-1b", "url": endpoint.url, "n": 2, "width": 1, "retries": 0} | told
-    return generation.generate(project, settings=settings, say=say, name=name, fence=fence)
+    return sampling.generate(project, settings=settings, say=say, name=name, fence=fence)
 
 
 def saying(*texts: str) -> Callable[[int, dict[str, Any]], Any]:
@@ -115,7 +115,7 @@ def test_two_runs_draw_with_other_seeds(project, endpoint) -> None:
 
 def test_a_model_in_a_folder_draws_without_any_endpoint(project, tmp_path: Path) -> None:
     settings = {"model": str(save_chain(tmp_path / "chain")), "n": 1, "prompt": "{problem}\n# Solution\n\n", "max_tokens": 8}
-    made = generation.generate(project, settings=settings, say=silent)
+    made = sampling.generate(project, settings=settings, say=silent)
     assert (made.n_new, made.n_short) == (3, 0)
     assert set(Solution.objects.values_list("source", "final_answer")) <= {("chain", "5"), ("chain", "6")}
 

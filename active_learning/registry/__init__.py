@@ -1,0 +1,71 @@
+"""Stage: the registry. One model version's life: it is trained, judged against the version that serves, and serves itself or waits.
+
+Reads snapshots and solutions; writes ModelVersion, StepScores, Events and the folders under STEPMARK_HOME/models.
+"""
+
+from active_learning.registry.judging import Judgement, judge, score_steps, serving_version
+from active_learning.registry.serving import (
+    NoSuchVersion,
+    VersionRefused,
+    archive,
+    ask_for_steps,
+    by_id,
+    card,
+    decide,
+    find,
+    promote,
+    roll_back,
+)
+from active_learning.registry.training import (
+    PRESETS,
+    Fence,
+    ModelUnusable,
+    Say,
+    config_for,
+    listener,
+    load,
+    make_ready,
+    metrics_line,
+    new_version,
+    preview_training,
+    readable_solutions,
+    resumable,
+    resume,
+    take_over,
+    train,
+    trainer_solution,
+)
+
+__all__ = [
+    "PRESETS",
+    "Fence",
+    "Judgement",
+    "ModelUnusable",
+    "NoSuchVersion",
+    "Say",
+    "VersionRefused",
+    "archive",
+    "ask_for_steps",
+    "by_id",
+    "card",
+    "config_for",
+    "decide",
+    "find",
+    "judge",
+    "listener",
+    "load",
+    "make_ready",
+    "metrics_line",
+    "new_version",
+    "preview_training",
+    "promote",
+    "readable_solutions",
+    "resumable",
+    "resume",
+    "roll_back",
+    "score_steps",
+    "serving_version",
+    "take_over",
+    "train",
+    "trainer_solution",
+]
