@@ -15,7 +15,7 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models import Max
 
 from annotation.completions import alternatives_at_error, free_position, hold_positions, tree_of
-from annotation.ingest.values import STEPS
+from annotation.ingest import STEPS
 from annotation.labels.rules import (
     LARGEST,
     LONGEST_SKIP_REASON,
