@@ -296,6 +296,8 @@ def main() -> None:
     parser.add_argument("--learning-rate", type=float, default=1.2e-3)
     parser.add_argument("--token-budget", type=int, default=2048, help="tokens of one optimizer step")
     asked = parser.parse_args()
+    if asked.out != TINY_BASE and not (asked.out / "halfway.json").is_file() and asked.out.is_dir() and any(asked.out.iterdir()):
+        parser.error(f"{asked.out} is not empty. Name a new or empty folder.")
 
     model, pinned = untrained(texts())
     asked.out.mkdir(parents=True, exist_ok=True)

@@ -9,6 +9,7 @@ import sys
 from trainer.commands import evaluate, sample, score, train
 from trainer.config import BadConfig
 from trainer.data import BadLabels
+from trainer.files import OutputRefused
 from trainer.generators import GeneratorFailed
 from trainer.lines import BadLine
 
@@ -35,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
 
             torch.set_num_threads(options.threads)
         options.command(options)
-    except (BadLine, BadLabels, BadConfig, GeneratorFailed, OSError) as error:
+    except (BadLine, BadLabels, BadConfig, GeneratorFailed, OutputRefused, OSError) as error:
         return _say(error)
     except (ValueError, ArithmeticError) as error:
         from trainer.config import BadBase

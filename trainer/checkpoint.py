@@ -1,19 +1,14 @@
-"""Model folders and training checkpoints on disk: atomic, hashed, safetensors and JSON only.
+"""Training checkpoints on disk: safetensors and JSON, each a folder with a manifest. A run keeps its last two.
 
-`published` writes a folder beside its place, fsyncs it and renames it, manifest last; `check_manifest` is what a reader trusts. A run
-keeps its last two checkpoints.
+Only files that a checkpoint consists of are ever deleted, so a folder that holds other files too loses none of them.
 """
 
-import errno
-import hashlib
 import json
 import logging
-import os
-import shutil
-import tempfile
+import re
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,31 +17,26 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from trainer.config import BadBase
+from trainer.files import OutputRefused
+from trainer.folders import (
+    MANIFEST_FILE,
+    SETTINGS_FILE,
+    BadModelFolder,
+    check_manifest,
+    check_writable,
+    remove_folder,
+    strange_files,
+    write_folder,
+)
 
 log = logging.getLogger(__name__)
-FORMAT_VERSION = 1
-CHECKPOINT_FORMAT = 2  # checkpoints of another one are of another run
-SETTINGS_FILE = "stepmark.json"
-MANIFEST_FILE = "manifest.json"
+CHECKPOINT_FORMAT = 2  # a checkpoint of another format belongs to another run
 STATE_FILE = "state.safetensors"
-KEPT = 2  # checkpoints of a run: the newest, and the one before it in case the newest is damaged
+FILES = (MANIFEST_FILE, SETTINGS_FILE, STATE_FILE)
+NAME = re.compile(r"\d{2}-\d{9}")  # number of the phase, optimizer steps done
+DRAFT_NAME = re.compile(rf"\.{NAME.pattern}\.\w+|\.{NAME.pattern}\.old\.\w+")
+N_KEPT = 2  # checkpoints of a run: the newest, and the one before it in case the newest is damaged
 LOST_AFTER = 3600  # seconds
-SPLIT_FILE = "split.json"  # problem keys trained on and held out, so that a later evaluation can tell them apart
-
-
-class BadModelFolder(BadBase):
-    """A reward model folder that is absent, damaged or of another format; the message says which."""
-
-
-class DiskFull(OSError):
-    """The disk filled up while writing; the message names the folder. Nothing half-written is left."""
-
-
-def file_sha256(path: Path) -> str:
-    """Return the hex sha256 of a file, read in pieces."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +55,16 @@ class Checkpoint:
     optimizer: dict[str, Any]
 
 
+def check_checkpoint_folder(folder: Path) -> None:
+    """Raise OutputRefused unless checkpoints can be written in `folder` and removed again: call it before the work begins."""
+    check_writable(folder)
+    for path in _newest_first(folder):
+        if strange := [file for file in strange_files(path) if file not in FILES]:
+            raise OutputRefused(
+                f"{path} has the name of a checkpoint, but holds another file: {strange[0]}. Name another folder for the checkpoints."
+            )
+
+
 def save_checkpoint(folder: Path, checkpoint: Checkpoint, *, fingerprint: str) -> None:
     """Write a checkpoint beside the last one in `folder`, and then remove older ones. Raises DiskFull; the earlier ones then stay."""
     state = checkpoint.optimizer["state"]
@@ -79,15 +79,15 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, *, fingerprint: str) -
         "param_groups": checkpoint.optimizer["param_groups"],
     }
     newest = folder / f"{checkpoint.stage:02d}-{checkpoint.done:09d}"
-    with published(newest) as draft:
+    with write_folder(newest, overwrite=True) as draft:
         save_file({f"weights.{name}": value.contiguous() for name, value in checkpoint.weights.items()} | tensors, draft / STATE_FILE)
         (draft / SETTINGS_FILE).write_text(json.dumps(place) + "\n", encoding="utf-8")
-    for path in _newest_first(folder)[KEPT:]:
-        shutil.rmtree(path, ignore_errors=True)
-    for path in folder.glob(".*"):  # drafts that killed processes left; a young one may be of a run that is not lost after all
+    for path in _newest_first(folder)[N_KEPT:]:
+        remove_folder(path, files=FILES)
+    for path in _drafts(folder):  # that killed processes left; a young one may be of a run that is not lost after all
         with suppress(OSError):
             if time.time() - path.stat().st_mtime > LOST_AFTER:
-                shutil.rmtree(path, ignore_errors=True)
+                _remove_draft(path)
 
 
 def load_checkpoint(folder: Path, *, fingerprint: str) -> Checkpoint | None:
@@ -99,10 +99,10 @@ def load_checkpoint(folder: Path, *, fingerprint: str) -> Checkpoint | None:
             tensors = load_file(path / STATE_FILE)
         except (BadModelFolder, SafetensorError, OSError) as error:
             log.warning("The checkpoint %s is damaged and is left out: %s", path, error)
-            shutil.rmtree(path, ignore_errors=True)
+            remove_folder(path, files=FILES)
             continue
         if place.pop("fingerprint") != fingerprint:
-            shutil.rmtree(path, ignore_errors=True)  # a later one would else be taken for newer than this run's
+            remove_folder(path, files=FILES)  # else one with a higher number would be taken for newer than this run's
             continue
         weights = {name.removeprefix("weights."): value for name, value in tensors.items() if name.startswith("weights.")}
         state: dict[int | str, dict[str, Tensor]] = {}
@@ -114,82 +114,30 @@ def load_checkpoint(folder: Path, *, fingerprint: str) -> Checkpoint | None:
     return None
 
 
-def _newest_first(folder: Path) -> list[Path]:
-    return sorted((path for path in folder.glob("[0-9]*-*") if path.is_dir()), reverse=True)
-
-
 def forget_checkpoint(folder: Path) -> None:
-    """Remove the checkpoints of a run that is finished."""
-    shutil.rmtree(folder, ignore_errors=True)
+    """Remove the checkpoints of a run that is finished, and the folder if nothing else is in it."""
+    for path in _newest_first(folder):
+        remove_folder(path, files=FILES)
+    for path in _drafts(folder):
+        _remove_draft(path)
+    if folder.resolve() != Path.cwd():
+        with suppress(OSError):
+            folder.rmdir()
 
 
-@contextmanager
-def published(folder: Path) -> Iterator[Path]:
-    """Give a temporary folder to fill; on success write its manifest, fsync all and rename it to `folder`, replacing what was there.
-
-    A reader sees the old folder or the new one. On any error the temporary folder is removed. Raises DiskFull.
-    """
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-        try:
-            draft.chmod(0o755)
-            yield draft
-            names = sorted(str(p.relative_to(draft)) for p in draft.rglob("*") if p.is_file())
-            (draft / MANIFEST_FILE).write_text(
-                json.dumps({name: file_sha256(draft / name) for name in names}, indent=2) + "\n", encoding="utf-8"
-            )
-            for path in (*(draft / name for name in names), draft / MANIFEST_FILE, draft):
-                _fsync(path)
-            if folder.exists():  # rename cannot replace a folder that holds files: step aside, then forget the old one
-                old = Path(tempfile.mkdtemp(prefix=f".{folder.name}.old.", dir=folder.parent))
-                folder.rename(old / "was")
-                draft.rename(folder)
-                shutil.rmtree(old, ignore_errors=True)
-            else:
-                draft.rename(folder)
-            _fsync(folder.parent)
-        finally:
-            shutil.rmtree(draft, ignore_errors=True)
-    except Exception as error:
-        if is_disk_full(error):
-            raise DiskFull(
-                errno.ENOSPC, f"The disk is full: {folder} could not be written and nothing was changed. Free some space and start again"
-            ) from error
-        raise
+def _newest_first(folder: Path) -> list[Path]:
+    return sorted(
+        (path for path in folder.glob("*") if NAME.fullmatch(path.name) and path.is_dir() and not path.is_symlink()), reverse=True
+    )
 
 
-def is_disk_full(error: BaseException) -> bool:
-    """Tell whether an error means "no space left", also when a library wrapped it in its own class."""
-    return getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left on device" in str(error)
+def _drafts(folder: Path) -> list[Path]:
+    return _folders(folder.glob(".*"), DRAFT_NAME)
 
 
-def check_manifest(folder: Path) -> str:
-    """Compare every file with manifest.json and return the manifest's own sha256, the model's identity. Raises BadModelFolder."""
-    manifest = folder / MANIFEST_FILE
-    if not folder.is_dir():
-        raise BadModelFolder(f"There is no model folder {folder}.")
-    if not manifest.is_file():
-        raise BadModelFolder(
-            f"{folder} is not a finished reward model: it holds no {MANIFEST_FILE}. Train one with: python -m trainer train"
-        )
-    try:
-        hashes = json.loads(manifest.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise BadModelFolder(f"{manifest} is damaged: {error}.") from error
-    for name, expected in hashes.items():
-        if not (folder / name).is_file() or file_sha256(folder / name) != expected:
-            raise BadModelFolder(
-                f"{folder / name} is missing or damaged: its sha256 is not the manifest's. Restore the folder or train again."
-            )
-    if SETTINGS_FILE not in hashes:
-        raise BadModelFolder(f"{folder} is not a reward model: its manifest names no {SETTINGS_FILE}.")
-    return file_sha256(manifest)
+def _folders(paths: Iterable[Path], name: re.Pattern[str]) -> list[Path]:
+    return [path for path in paths if name.fullmatch(path.name) and path.is_dir() and not path.is_symlink()]
 
 
-def _fsync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _remove_draft(path: Path) -> None:
+    remove_folder(path, files=[*FILES, *(f"was/{name}" for name in FILES)])

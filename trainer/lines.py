@@ -8,12 +8,14 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, TextIO
 
 from tqdm import tqdm
 
 from trainer.data import Alternative, LabeledSolution, Solution
+from trainer.files import write_file
 from trainer.progress import Progress
 
 
@@ -105,10 +107,18 @@ def progress_bar() -> Iterator[Callable[[Progress], None]]:
 
 
 @contextmanager
-def output(path: Path | None) -> Iterator[TextIO]:
-    """Give the file to write to, or standard output for None."""
+def output(path: Path | None, *, overwrite: bool = False) -> Iterator[TextIO]:
+    """Give the file to write to, or standard output for None. The file appears only when it is complete. Raises OutputRefused."""
     if path is None:
         yield sys.stdout
-    else:
+    elif is_device(path):
         with path.open("w", encoding="utf-8") as file:
             yield file
+    else:
+        with write_file(path, overwrite=overwrite) as raw, TextIOWrapper(raw, encoding="utf-8") as file:
+            yield file
+
+
+def is_device(path: Path) -> bool:
+    """Tell whether a path is a pipe or a device, where nothing can be lost."""
+    return path.exists() and not path.is_file() and not path.is_dir()

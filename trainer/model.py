@@ -31,10 +31,10 @@ from transformers import (
 from transformers.pytorch_utils import Conv1D
 from transformers.utils import logging as hf_logging
 
-from trainer.checkpoint import FORMAT_VERSION, SETTINGS_FILE, BadModelFolder, check_manifest
 from trainer.config import TINY_BASE, BadBase, TinyShape, check_base
 from trainer.data import PAD, PROBLEM, RATING_TOKENS, SEPARATOR, STEP, StepTokenizer, broken_words, train_tokenizer
 from trainer.evaluate import ORACLE_THRESHOLD
+from trainer.folders import FORMAT_VERSION, SETTINGS_FILE, BadModelFolder, check_manifest
 
 __all__ = ["BadBase", "BadModelFolder", "RewardModel", "build_tiny", "load_base", "load_prm", "step_tokenizer"]
 

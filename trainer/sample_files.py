@@ -18,6 +18,7 @@ from typing import Any, Self
 from trainer.generators import Draw, Problem
 from trainer.lines import BadLine
 
+BEGINNING = b'{"key": '  # of each line that `SolutionFile` writes: a file that begins otherwise is not its own, and nothing is cut off
 KEPT_FIELDS = ("id", "answer", "subject", "level", "split", "reference_solution")
 
 
@@ -98,7 +99,7 @@ class SolutionFile:
                 try:
                     of = json.loads(line) if line.strip() else None
                 except ValueError as error:
-                    if not line.endswith(b"\n"):
+                    if not line.endswith(b"\n") and (self.equal or line.startswith(BEGINNING) or BEGINNING.startswith(line)):
                         break  # half-written: the process was killed
                     raise BadLine(f"{self.path}, line {number}: not JSON. Repair the line, or write to another file.") from error
                 whole += len(line)

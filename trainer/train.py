@@ -14,16 +14,7 @@ from typing import Any, cast
 from torch import nn
 
 from trainer.card import model_card
-from trainer.checkpoint import (
-    FORMAT_VERSION,
-    MANIFEST_FILE,
-    SETTINGS_FILE,
-    SPLIT_FILE,
-    DiskFull,
-    file_sha256,
-    forget_checkpoint,
-    published,
-)
+from trainer.checkpoint import check_checkpoint_folder, forget_checkpoint
 from trainer.config import BadConfig, TrainConfig
 from trainer.data import (
     BadLabels,
@@ -38,6 +29,16 @@ from trainer.data import (
     uniform_draw,
 )
 from trainer.evaluate import Judged, Report, base_rates, evaluate_steps
+from trainer.folders import (
+    FORMAT_VERSION,
+    MANIFEST_FILE,
+    SETTINGS_FILE,
+    SPLIT_FILE,
+    DiskFull,
+    check_output_folder,
+    file_sha256,
+    write_folder,
+)
 from trainer.losses import Trained
 from trainer.model import (
     RewardModel,
@@ -80,8 +81,11 @@ def train(
     progress: Listener | None = None,
     checkpoint: str | Path | None = None,
     provenance: Mapping[str, str] | None = None,
+    overwrite: bool = False,
 ) -> TrainedModel:
-    """Train on `labeled` (and on the text of `unlabeled`), judge on held-out problems and publish the model in `folder`.
+    """Train on `labeled` (and on the text of `unlabeled`), judge on held-out problems and write the model to `folder`.
+
+    `folder` is new or empty, or with `overwrite` a model to replace; anything else is refused (OutputRefused) before the training.
 
     A PRM (config.kind) learns from LabeledSolution, an ORM from GradedSolution. `progress` hears of it twice a second and may raise to
     abort. `checkpoint` names a folder for resuming: the same call with the same data and config goes on where the last one stopped, and
@@ -89,7 +93,11 @@ def train(
     makes this same call, and the first one writes. Raises TooLittleToLearn, LossNotFinite, MemoryFull, DiskFull, and BadBase for a base
     that cannot be used.
     """
-    began, folder, processes = time.monotonic(), Path(folder), Processes()
+    began, folder, resumable = time.monotonic(), Path(folder), Path(checkpoint) if checkpoint else None
+    check_output_folder(folder, overwrite=overwrite, checkpoint=resumable)
+    if resumable:
+        check_checkpoint_folder(resumable)
+    processes = Processes()
     labels = [one for one in labeled if isinstance(one, GradedSolution) or one.n_rated]
     if any(isinstance(one, GradedSolution) != (config.kind == "orm") for one in labels):
         raise BadLabels("A prm learns from solutions with rated steps, an orm from graded ones. Give the other labels, or the other kind.")
@@ -118,7 +126,6 @@ def train(
         Stage("reward model", read, config.epochs, config.learning_rate, config.language_model_weight, 1.0),
     ]
     trained = trained_parts(model, config)
-    resumable = Path(checkpoint) if checkpoint else None
     outcome = run(trained, stages, config=config, checkpoint=resumable, progress=progress, processes=processes)
     finished = cast(Trained, processes.whole(trained))
     result: TrainedModel | None = None
@@ -146,8 +153,15 @@ def train(
             },
         }
         split = {"training": sorted({one.solution.problem_key for one in training}), "held_out": sorted(held_out)}
-        sha256 = publish(
-            model, folder=folder, config=config, metrics=metrics, threshold=report.threshold, split=split, provenance=dict(provenance or {})
+        sha256 = write_model(
+            model,
+            folder=folder,
+            config=config,
+            metrics=metrics,
+            threshold=report.threshold,
+            split=split,
+            provenance=dict(provenance or {}),
+            overwrite=overwrite,
         )
         if resumable:
             forget_checkpoint(resumable)
@@ -226,7 +240,7 @@ def _judged(model: RewardModel, training: Sequence[Any], held_out: Sequence[Any]
     return judge(model, held_out, rates=base_rates(rating for one in training for rating in one.supervised), progress=progress)
 
 
-def publish(
+def write_model(
     model: RewardModel,
     *,
     folder: Path,
@@ -235,6 +249,7 @@ def publish(
     threshold: float,
     split: dict[str, list[str]],
     provenance: dict[str, str],
+    overwrite: bool,
 ) -> str:
     """Write the model folder atomically and return the sha256 of its manifest."""
     framing = model.tokenizer
@@ -251,7 +266,7 @@ def publish(
         "metrics": metrics,
         "provenance": provenance,
     }
-    with published(folder) as draft:
+    with write_folder(folder, overwrite=overwrite) as draft:
         save_weights(model, draft)
         (draft / SETTINGS_FILE).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
         (draft / SPLIT_FILE).write_text(json.dumps(split) + "\n", encoding="utf-8")

@@ -4,11 +4,13 @@ from annotation.export.checker import Report, check_prm800k, read_prm800k
 from annotation.export.prm800k import export_prm800k, write_prm800k
 from annotation.export.reading import NoSuchAnnotation, annotations_of, has_labels, shown
 from annotation.export.snapshots import Alternative, LabeledSteps, labeled_solutions, take_snapshot
+from trainer.files import OutputRefused
 
 __all__ = [
     "Alternative",
     "LabeledSteps",
     "NoSuchAnnotation",
+    "OutputRefused",
     "Report",
     "annotations_of",
     "check_prm800k",

@@ -3,9 +3,7 @@ dataset has them: order of the keys, absent keys of phase 1, nulls, naive timest
 """
 
 import hashlib
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -17,6 +15,7 @@ from django.db import connection, transaction
 from annotation.export.snapshots import take_snapshot
 from annotation.ingest import BadFile, Progress
 from annotation.models import Annotation, BatchKind, Project, Snapshot, Split, TaskKind
+from trainer.files import write_file
 
 _RECORD = """
 SELECT m.export_uuid::text, a.created_at AT TIME ZONE 'UTC', a.finish_reason, a.total_ms,
@@ -68,17 +67,22 @@ def prm800k_record(annotation: Annotation) -> dict[str, Any]:
 
 
 def export_prm800k(
-    project: Project, out_path: Path | str, *, splits: tuple[str, ...] = (Split.TRAIN,), progress: Progress | None = None
+    project: Project,
+    out_path: Path | str,
+    *,
+    splits: tuple[str, ...] = (Split.TRAIN,),
+    overwrite: bool = False,
+    progress: Progress | None = None,
 ) -> Snapshot:
-    """Take a snapshot and publish it as a file; return the snapshot with the file's sha256.
+    """Take a snapshot and write it to a file; return the snapshot with the file's sha256.
 
-    The file is there whole or not at all; an existing one is replaced. Raises BadFile if it cannot be written: then there is no
-    snapshot either.
+    The file is there whole or not at all; an existing one is replaced only with `overwrite`. Raises OutputRefused, and BadFile if the
+    writing fails: then there is no snapshot either.
     """
     path, home = Path(out_path).absolute(), Path(settings.STEPMARK_HOME).absolute()
     snapshot = None
     try:
-        with _published(path) as out:
+        with write_file(path, overwrite=overwrite) as out:
             snapshot = take_snapshot(project, splits=splits)
             write_prm800k(snapshot, out, progress)
         with path.open("rb") as written:
@@ -94,26 +98,6 @@ def export_prm800k(
     snapshot.file, snapshot.sha256 = str(path.relative_to(home)) if path.is_relative_to(home) else "", sha256
     Snapshot.objects.filter(pk=snapshot.pk, sha256="").update(file=snapshot.file, sha256=sha256)
     return snapshot
-
-
-@contextmanager
-def _published(path: Path) -> Iterator[BinaryIO]:
-    """Write a file under a temporary name; give it its own once every byte and the rename would outlive a power cut."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with partial.open("wb") as out:
-            yield out
-            out.flush()
-            os.fsync(out.fileno())
-        partial.replace(path)
-    finally:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def _line(

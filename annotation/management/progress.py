@@ -7,6 +7,7 @@ from django.core.management.base import CommandError
 from tqdm import tqdm
 
 from annotation.answers import GraderUnavailable
+from annotation.export import OutputRefused
 from annotation.ingest import BadFile, BadProject
 
 _BYTES = "reading"  # the one stage that counts bytes
@@ -38,7 +39,7 @@ def drawn_progress() -> Iterator[ProgressBar]:
     bar = ProgressBar()
     try:
         yield bar
-    except (BadFile, BadProject, GraderUnavailable) as bad:
+    except (BadFile, BadProject, GraderUnavailable, OutputRefused) as bad:
         bar.close()
         raise CommandError(str(bad), returncode=2) from None
     except KeyboardInterrupt:

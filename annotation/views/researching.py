@@ -79,7 +79,7 @@ def download_export(request: HttpRequest, project: "Project") -> HttpResponse:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         snapshot = export.export_prm800k(project, path)
-    except (ingest.BadFile, OSError) as error:
+    except (export.OutputRefused, ingest.BadFile, OSError) as error:
         log.error("The export of %s failed: %s", project.slug, error)
         messages.error(request, "The file could not be written on the server: free some space there and try again. No snapshot was made.")
         return redirect("overview", slug=project.slug)

@@ -10,7 +10,6 @@ from django.db import connection
 
 from annotation import export, ingest
 from annotation.export.prm800k import write_prm800k
-from annotation.ingest import BadFile
 from annotation.models import Annotation, Batch, Project, Snapshot, SnapshotItem, Solution
 from tests import make
 from tests.annotation.test_formats import completion, step, write
@@ -160,7 +159,7 @@ def test_an_export_is_a_file_with_its_hash_and_its_place(tmp_path: Path, setting
     stored = Snapshot.objects.get()
     assert stored.sha256 == snapshot.sha256 == hashlib.sha256(content).hexdigest()
     assert (stored.file, stored.count, stored.spec) == ("exports.jsonl", 1, {"splits": ["train"], "without": []})
-    assert export.export_prm800k(project, tmp_path / "exports.jsonl").sha256 == stored.sha256
+    assert export.export_prm800k(project, tmp_path / "exports.jsonl", overwrite=True).sha256 == stored.sha256
 
 
 def test_an_export_that_breaks_off_leaves_the_old_file_and_no_snapshot(tmp_path: Path) -> None:
@@ -172,16 +171,30 @@ def test_an_export_that_breaks_off_leaves_the_old_file_and_no_snapshot(tmp_path:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        export.export_prm800k(project, path, progress=stop)
+        export.export_prm800k(project, path, overwrite=True, progress=stop)
     assert path.read_text() == "the file of yesterday"
     assert sorted(one.name for one in tmp_path.iterdir()) == ["f.jsonl", "out.jsonl"]
     assert not Snapshot.objects.exists()
 
 
 def test_an_export_to_nowhere_is_refused_and_leaves_no_snapshot(tmp_path: Path) -> None:
-    with pytest.raises(BadFile, match=r"cannot be written \(No such file or directory\)"):
+    with pytest.raises(export.OutputRefused, match="none is not a folder that you can write to"):
         export.export_prm800k(make.project(), tmp_path / "none" / "out.jsonl")
     assert not Snapshot.objects.exists()
+
+
+def test_an_export_replaces_a_file_only_when_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make.project("sums")
+    (tmp_path / "thesis.txt").write_text("years of work")
+    command = ("export", "--project", "sums", "--out", str(tmp_path / "thesis.txt"))
+    with pytest.raises(CommandError, match="already exists") as refused:
+        call_command(*command)
+    assert refused.value.returncode == 2 and (tmp_path / "thesis.txt").read_text() == "years of work"
+    assert not Snapshot.objects.exists()
+    with pytest.raises(CommandError, match="not an ordinary file"):
+        call_command("export", "--project", "sums", "--out", "/dev/null", "--overwrite")
+    call_command(*command, "--overwrite")
+    assert "Wrote 0 annotations" in capsys.readouterr().out and (tmp_path / "thesis.txt").read_text() == ""
 
 
 def test_the_commands_export_and_check(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

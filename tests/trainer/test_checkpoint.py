@@ -13,7 +13,7 @@ import torch
 
 from tests.trainer.bases import make_base
 from tests.trainer.sums import small, sums
-from trainer import checkpoint, stages
+from trainer import checkpoint, folders, stages
 from trainer.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from trainer.config import TrainConfig
 from trainer.train import train
@@ -51,7 +51,7 @@ def spawn(where: str, name: str, calls: int, base: Path, folder: Path) -> int | 
 
 
 def _start(where: str, name: str, calls: int, base: Path, folder: Path) -> None:
-    train_until({"stages": stages, "checkpoint": checkpoint}[where], name, calls, base, folder)
+    train_until({"stages": stages, "folders": folders}[where], name, calls, base, folder)
 
 
 @pytest.mark.parametrize("n_kills", [5, pytest.param(20, marks=pytest.mark.long)])
@@ -61,7 +61,7 @@ def test_a_run_killed_at_random_points_ends_with_the_same_bytes(n_kills: int, tm
     rng = np.random.default_rng(n_kills)
     for number in range(n_kills):
         # At the beginning of an optimizer step, or within the writing of a checkpoint: it syncs five files and folders.
-        where, name, most = (("stages", "take_step", 4), ("checkpoint", "_fsync", 16))[number % 2]
+        where, name, most = (("stages", "take_step", 4), ("folders", "sync", 16))[number % 2]
         assert spawn(where, name, int(rng.integers(2, most)), base, tmp_path / "killed") == -signal.SIGKILL
         assert not (tmp_path / "killed" / "model").exists()
     assert spawn("stages", "take_step", 0, base, tmp_path / "killed") == 0
@@ -101,12 +101,14 @@ def test_a_checkpoint_of_another_run_is_not_continued_and_does_not_outlive_this_
 
 
 def test_drafts_of_killed_processes_go_when_they_are_old(tmp_path: Path) -> None:
-    for name, age in ((".old", 2 * checkpoint.LOST_AFTER), (".young", 0)):
+    old, young, theirs = ".01-000000007.k2_x", ".01-000000008.abcd", ".git"
+    for name, age in ((old, 2 * checkpoint.LOST_AFTER), (young, 0), (theirs, 2 * checkpoint.LOST_AFTER)):
         (tmp_path / name).mkdir()
+        (tmp_path / name / "state.safetensors").write_text("half")
         then = (tmp_path / name).stat().st_mtime - age
         os.utime(tmp_path / name, (then, then))
     save_checkpoint(tmp_path, state(1), fingerprint="run")
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".young", "01-000000001"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [young, theirs, "01-000000001"]
 
 
 def test_a_run_goes_on_from_the_older_checkpoint_to_the_same_bytes(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from trainer.__main__ import main
 from trainer.generators import Drawn, GeneratorFailed, Problem
 from trainer.lines import BadLine, read_solutions
 from trainer.sample import Budget, read_problems, sample, solution_steps
+from trainer.sample_files import SolutionFile
 
 
 @pytest.mark.parametrize(
@@ -339,3 +340,11 @@ def test_a_base_that_lacks_something_is_one_sentence(
 def test_asking_an_endpoint_never_loads_torch(tmp_path: Path) -> None:
     script = "import sys, trainer.sample as s; s.EndpointGenerator('m', endpoint='http://x/v1'); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+def test_a_file_of_somebody_else_is_never_cut_off(tmp_path: Path) -> None:
+    for content in (b"years of work, on one line", b'{"title": "half of something', b"\x89PNG\r\n\x1a\n\x00"):
+        (tmp_path / "s.jsonl").write_bytes(content)
+        with pytest.raises(BadLine, match="line 1: not JSON"), SolutionFile(tmp_path / "s.jsonl", "m"):
+            pytest.fail("It took the file for its own.")
+        assert (tmp_path / "s.jsonl").read_bytes() == content

@@ -15,7 +15,7 @@ from trainer.model import RewardModel, load_prm
 def scored(folder: Path, *options: str) -> list[dict[str, Any]]:
     (folder / "s.jsonl").write_text("".join(line(one) + "\n" for one in sums(3, seed=4)))
     out = folder / "scores.jsonl"
-    assert main(["score", "--model", "any", "--solutions", str(folder / "s.jsonl"), "--out", str(out), *options]) == 0
+    assert main(["score", "--model", "any", "--solutions", str(folder / "s.jsonl"), "--out", str(out), "--overwrite", *options]) == 0
     return [json.loads(one) for one in out.read_text().splitlines()]
 
 

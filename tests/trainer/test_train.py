@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from tests.trainer.sums import SHAPE, small, sums
-from trainer.checkpoint import BadModelFolder, check_manifest, published
 from trainer.config import TrainConfig
 from trainer.data import Alternative, LabeledSolution, Solution, TrainingSequence, encode_labeled
+from trainer.folders import BadModelFolder, check_manifest, write_folder
 from trainer.losses import summed_losses
 from trainer.model import RewardModel, build_tiny
 from trainer.progress import Progress
@@ -263,13 +263,13 @@ def test_a_full_disk_is_named_and_the_old_model_stays(tmp_path: Path, monkeypatc
 
     monkeypatch.setattr("trainer.train.save_weights", full)
     with pytest.raises(DiskFull, match="disk is full.*model"):
-        train(sums(20), config=small(seed=5, **QUICK), folder=tmp_path / "model")
+        train(sums(20), config=small(seed=5, **QUICK), folder=tmp_path / "model", overwrite=True)
     assert weights(tmp_path / "model") == before and [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
-def test_publishing_over_a_model_replaces_it_whole(tmp_path: Path) -> None:
+def test_writing_over_a_model_replaces_it_whole(tmp_path: Path) -> None:
     for text in ("old", "new"):
-        with published(tmp_path / "model") as draft:
+        with write_folder(tmp_path / "model", overwrite=True) as draft:
             (draft / f"{text}.txt").write_text(text)
             (draft / "stepmark.json").write_text("{}")
     assert sorted(path.name for path in (tmp_path / "model").iterdir()) == ["manifest.json", "new.txt", "stepmark.json"]
@@ -277,7 +277,7 @@ def test_publishing_over_a_model_replaces_it_whole(tmp_path: Path) -> None:
 
 
 def test_a_manifest_without_settings_is_no_reward_model(tmp_path: Path) -> None:
-    with published(tmp_path / "model") as draft:
+    with write_folder(tmp_path / "model", overwrite=False) as draft:
         (draft / "weights").write_text("x")
     with pytest.raises(BadModelFolder, match=r"stepmark\.json"):
         check_manifest(tmp_path / "model")

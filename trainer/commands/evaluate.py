@@ -100,7 +100,7 @@ def run(options: argparse.Namespace) -> None:
 
 def load(folder: Path, *, kind: str) -> "tuple[RewardModel, frozenset[str], frozenset[str]]":
     """Load a model of this kind and the keys of the problems it was trained on and of those it held out."""
-    from trainer.checkpoint import SPLIT_FILE
+    from trainer.folders import SPLIT_FILE
     from trainer.score import load_prm
 
     model = load_prm(folder)

@@ -5,7 +5,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trainer.lines import output, progress_bar, read_solutions
+from trainer.files import check_output_file
+from trainer.lines import is_device, output, progress_bar, read_solutions
 
 if TYPE_CHECKING:
     from trainer.score import StepScores
@@ -16,7 +17,8 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     one = commands.add_parser("score", help="rate the steps of solutions")
     one.add_argument("--model", type=Path, required=True)
     one.add_argument("--solutions", type=Path, required=True, help="JSON lines; ratings are ignored")
-    one.add_argument("--out", type=Path, help="JSON lines to write (default: standard output)")
+    one.add_argument("--out", type=Path, help="JSON lines to write (default: standard output); must not exist yet")
+    one.add_argument("--overwrite", action="store_true", help="replace the file that --out names")
     one.add_argument("--token-budget", type=int, help="tokens of one forward (default: what suits the device)")
     one.add_argument(
         "--bf16", action="store_true", help="multiply in bfloat16: faster where the device can; scores change in the third digit"
@@ -29,8 +31,10 @@ def run(options: argparse.Namespace) -> None:
     """Write one line of step probabilities and score for each solution, in the order of the file."""
     from trainer.score import load_prm, on_fastest_device, score_solutions
 
+    if options.out and not is_device(options.out):
+        check_output_file(options.out, overwrite=options.overwrite, inputs=[options.solutions])
     model = on_fastest_device(load_prm(options.model))
-    with progress_bar() as listen, output(options.out) as out:
+    with progress_bar() as listen, output(options.out, overwrite=options.overwrite) as out:
         for one in score_solutions(
             model,
             (line.solution for line in read_solutions(options.solutions)),

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trainer.config import BadConfig, TrainConfig
+from trainer.folders import check_output_folder
 from trainer.lines import BadLine, progress_bar, read_solutions
 
 if TYPE_CHECKING:
@@ -32,7 +33,8 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     one = commands.add_parser("train", help="train a model from labeled solutions")
     one.add_argument("--labeled", type=Path, required=True, help='JSON lines with ratings; of an orm, with "right": true or false')
     one.add_argument("--unlabeled", type=Path, help="JSON lines whose text the language-model stage also reads")
-    one.add_argument("--out", type=Path, required=True, help="the model folder to write")
+    one.add_argument("--out", type=Path, required=True, help="folder to write the model to: new or empty")
+    one.add_argument("--overwrite", action="store_true", help="replace the model that --out already holds")
     one.add_argument("--kind", choices=("prm", "orm"), help="process (default) or outcome reward model")
     one.add_argument("--base", help='"tiny" (default), a model folder or a hub id')
     one.add_argument("--revision", help="commit of the hub id")
@@ -46,6 +48,7 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
 
 def run(options: argparse.Namespace) -> None:
     """Train a model folder from labeled solutions and print its metrics as JSON."""
+    check_output_folder(options.out, overwrite=options.overwrite, checkpoint=options.checkpoint)
     changes = read_settings(options.config) if options.config else {}
     names = ("kind", "base", "revision", "gradient_checkpointing", *(name.replace("-", "_") for name, _, _ in NUMBERS))
     config = TrainConfig.from_settings(changes | {name: getattr(options, name) for name in names if getattr(options, name) is not None})
@@ -56,7 +59,15 @@ def run(options: argparse.Namespace) -> None:
 
     is_first = Processes().is_first
     with progress_bar() as listen:
-        trained = train(labeled, unlabeled=unlabeled, config=config, folder=options.out, progress=listen, checkpoint=options.checkpoint)
+        trained = train(
+            labeled,
+            unlabeled=unlabeled,
+            config=config,
+            folder=options.out,
+            progress=listen,
+            checkpoint=options.checkpoint,
+            overwrite=options.overwrite,
+        )
     if is_first:
         print(json.dumps({"folder": str(trained.folder), "sha256": trained.sha256, "metrics": trained.metrics}, indent=2))
 

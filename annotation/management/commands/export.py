@@ -16,12 +16,14 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--project", required=True, metavar="SLUG")
         parser.add_argument("--format", choices=["prm800k"], default="prm800k")
-        parser.add_argument("--out", required=True, metavar="FILE", help="appears only when it is complete; replaced if it exists")
+        parser.add_argument("--out", required=True, metavar="FILE", help="a new file; it appears only when it is complete")
+        parser.add_argument("--overwrite", action="store_true", help="replace FILE if it exists")
         parser.add_argument(
             "--split", choices=list(SPLITS), default="train", help="labels on problems of which split (default: %(default)s)"
         )
 
-    def handle(self, *args: Any, project: str, out: str, split: str, **options: Any) -> None:
+    def handle(self, *args: Any, project: str, out: str, split: str, overwrite: bool, **options: Any) -> None:
         with drawn_progress() as progress:
-            snapshot = export.export_prm800k(ingest.find_project(project), out, splits=SPLITS[split], progress=progress)
+            exported = ingest.find_project(project)
+            snapshot = export.export_prm800k(exported, out, splits=SPLITS[split], overwrite=overwrite, progress=progress)
         self.stdout.write(f"Wrote {snapshot.count:,} annotations to {out} (snapshot {snapshot.number}, sha256 {snapshot.sha256}).")
