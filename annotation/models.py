@@ -414,7 +414,7 @@ class SnapshotItem(models.Model):
 
 
 class Keys(models.Model):
-    """The keys that one person chose instead of the usual ones: {action: keys}."""
+    """The keys that one person chose instead of the default keys: {action: keys}."""
 
     person = models.OneToOneField(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, primary_key=True, related_name="keys")
     chosen = models.JSONField(default=dict)
