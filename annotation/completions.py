@@ -5,9 +5,11 @@ STEPMARK_GENERATOR names. It writes the generator's texts as StepAlternative row
 without one.
 """
 
+import itertools
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import User
@@ -73,6 +75,11 @@ class CompletionTree:
     alternatives: dict[int, list[tuple[int, str, bytes | None]]]  # step -> (position, text, prefix), lowest position first
     is_generated: bool
 
+    @property
+    def depends_on_path(self) -> bool:
+        """Whether a choice changes what is shown after it."""
+        return self.is_generated or any(prefix for rows in self.alternatives.values() for *_, prefix in rows)
+
     def after(self, path: Sequence[str]) -> list[Completion]:
         """Return what is shown after these texts. Equal texts are shown once."""
         step = len(path)
@@ -87,6 +94,45 @@ class CompletionTree:
             if generated_after == prefix or generated_after is None and follows_stored:
                 shown.setdefault(text, Completion(position, text, ends_solution(text)))
         return list(shown.values())
+
+
+@dataclass(frozen=True, slots=True)
+class ShownCompletions:
+    """What the labeling page shows of one solution besides the solution's own steps.
+
+    at_mistake: by step, the alternatives to rate if the first mistake is there. by_step: the completions at each step of an interactive
+    project. With `depends_on_path` these end where the labeler has come to, and the page asks for more after each choice.
+    """
+
+    at_mistake: Mapping[int, list[Completion]]
+    by_step: Sequence[list[Completion]]
+    depends_on_path: bool = False
+
+
+def shown_completions(project: Project, solution_id: int, *, ratings: Sequence[Mapping[str, Any]] = ()) -> ShownCompletions:
+    """Return what the labeling page shows beside the steps to a labeler who has given these ratings.
+
+    In a project that collects labels of whole solutions without alternatives this is nothing, and it costs no query.
+    """
+    if project.step_source != StepSource.INTERACTIVE:
+        return ShownCompletions(alternatives_at_error(solution_id) if project.alternatives_after_error else {}, ())
+    tree = tree_of(solution_id)
+    if tree.depends_on_path:
+        try:
+            by_step = completions_along(solution_id, _path_of(ratings))
+        except BadSubmission:  # an old draft: the page asks for what it needs
+            by_step = completions_along(solution_id, [])
+        return ShownCompletions({}, by_step, depends_on_path=True)
+    n_steps = max(len(tree.steps), *(step + 1 for step in tree.alternatives), 0)
+    return ShownCompletions({}, [tree.after([""] * step) for step in range(n_steps)])
+
+
+def _path_of(ratings: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the path of a draft: the completion that was chosen, or the text that was written, at each step up to the first without."""
+    chosen = {rating["step"]: rating for rating in ratings if rating.get("chosen") or "text" in rating}
+    steps = itertools.takewhile(chosen.__contains__, itertools.count())
+    fields = ((chosen[step], "text" if "text" in chosen[step] else "position") for step in steps)
+    return [{field: rating[field]} for rating, field in fields]
 
 
 def ends_solution(text: str) -> bool:

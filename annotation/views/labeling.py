@@ -4,9 +4,8 @@ The page is rendered once; each submit answers with the next solution as a fragm
 JSON {code, message}, a sentence the page shows as it is, so that no work is ever lost silently.
 """
 
-import itertools
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -81,9 +80,10 @@ def reopen(request: HttpRequest, project: "Project", annotation_id: int) -> Http
     problem = annotation.solution.problem
     answer = problem.answer if project.show_reference_answer else None
     said = {"revision": 0, "ratings": ratings, "reason": annotation.reason if annotation.finish_reason == "found_error" else ""}
-    shown = {"problem": problem.statement, "reference_answer": answer, "steps": annotation.solution.steps}
-    work = {"project": project, "reopened": annotation, "draft": orjson.dumps(said).decode(), "lease": shown}
-    return _page(request, project, work | _completions(project, annotation.solution_id, ratings))
+    solution = {"problem": problem.statement, "reference_answer": answer, "steps": annotation.solution.steps}
+    work = {"project": project, "reopened": annotation, "draft": orjson.dumps(said).decode(), "lease": solution}
+    shown = completions.shown_completions(project, annotation.solution_id, ratings=ratings)
+    return _page(request, project, work | _completions(shown))
 
 
 def background(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
@@ -244,35 +244,19 @@ def _next_solution(request: HttpRequest, project: "Project") -> dict[str, Any]:
 
 
 def _work(lease: queue.Lease) -> dict[str, Any]:
+    ratings = lease.draft["ratings"] if lease.draft else ()
     return {
         "project": lease.project,
         "lease": lease,
         "draft": orjson.dumps(lease.draft).decode() if lease.draft else "",
         "lease_seconds": _seconds_until(lease.expires_at),
-        **_completions(lease.project, lease.solution_id, lease.draft["ratings"] if lease.draft else ()),
+        **_completions(completions.shown_completions(lease.project, lease.solution_id, ratings=ratings)),
     }
 
 
-def _completions(project: "Project", solution_id: int, ratings: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return what the page shows beside the solution's own steps: nothing, without a query, in most projects."""
-    if project.step_source != "interactive":
-        return {"beside": completions.alternatives_at_error(solution_id)} if project.alternatives_after_error else {}
-    tree = completions.tree_of(solution_id)
-    if by_path := tree.is_generated or any(prefix for rows in tree.alternatives.values() for *_, prefix in rows):
-        try:
-            shown = completions.completions_along(solution_id, _path(ratings))
-        except completions.BadSubmission:  # a draft of another time: the page asks for what it needs
-            shown = completions.completions_along(solution_id, [])
-    else:  # the same whatever is chosen: all of it at once
-        shown = [tree.after([""] * step) for step in range(max(len(tree.steps), *(step + 1 for step in tree.alternatives), 0))]
-    return {"shown": orjson.dumps(shown).decode(), "by_path": by_path}
-
-
-def _path(ratings: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return the way a draft goes: what was gone on from at each step, as far as there is something."""
-    gone = {one["step"]: one for one in ratings if one.get("chosen") or "text" in one}
-    steps = itertools.takewhile(gone.__contains__, itertools.count())
-    return [{"text": gone[step]["text"]} if "text" in gone[step] else {"position": gone[step]["position"]} for step in steps]
+def _completions(shown: completions.ShownCompletions) -> dict[str, Any]:
+    by_step = orjson.dumps(shown.by_step).decode()
+    return {"at_mistake": shown.at_mistake, "completions": by_step, "depends_on_path": shown.depends_on_path}
 
 
 def _seconds_until(moment: Any) -> int:
