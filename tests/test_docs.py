@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
 # Started here they would start themselves, or install: their own tests are tests/labelapp/test_supervisor.py and this very run.
 ELSEWHERE = {"script/server", "script/test", "script/setup", "script/bench"}
+TESTS = {name for path in (ROOT / "tests").rglob("test_*.py") for name in re.findall(r"^def (test_\w+)", path.read_text(), re.M)}
 
 
 def commands(document: Path) -> list[str]:
@@ -44,6 +45,12 @@ def test_every_script_and_link_of_the_document_exists(document: Path) -> None:
         assert (ROOT / script).is_file(), script
     for target in re.findall(r"\]\(([^)#:]+)\)", text):
         assert (document.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda d: d.name)
+def test_every_test_that_the_document_names_exists(document: Path) -> None:
+    named = set(re.findall(r"`(test_[a-z0-9_]+)`", document.read_text()))
+    assert named <= TESTS, sorted(named - TESTS)
 
 
 def test_the_check_sees_a_command() -> None:
