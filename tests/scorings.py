@@ -28,8 +28,8 @@ def version_of(project: Project, home: Path, folder: Path, *, number: int = 1, *
 def nothing(*_: Any, **__: Any) -> None: ...
 
 
-def score(version: ModelVersion, say: Callable[..., None] = nothing, fence: Callable[[], None] = nothing) -> None:
-    scoring.score(version, say=say, fence=fence)
+def score(version: ModelVersion, progress: Callable[..., None] = nothing, fence: Callable[[], None] = nothing) -> None:
+    scoring.score(version, progress=progress, fence=fence)
 
 
 def rows(version: ModelVersion) -> list[tuple[Any, ...]]:

@@ -20,11 +20,11 @@ import django
 from active_learning.experiment import points
 from active_learning.experiment.plan import ANSWER, NAME, ORACLE, PROCESS, UNIFORM, BadPlan, Plan
 from active_learning.experiment.points import NOTHING, START, Generated, Point
+from active_learning.registry import ProgressCallback
 from active_learning.selection import DISAGREEMENT, Candidates
 
 ALONE = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TRANSFORMERS_VERBOSITY": "error"}  # of a worker: the others have the other cores
 PLAN, POINTS, CANDIDATES, RESULTS = "plan.json", "points", "candidates", "results.json"
-Say = Callable[[str, int, int], None]
 _KEPT: dict[tuple[str, int | None], list[Generated]] = {}  # a worker's worlds: a second to make, and read by every point
 
 
@@ -44,7 +44,7 @@ def _needs_orm(plan: Plan) -> bool:
     return any(name == DISAGREEMENT for parts in plan.strategies.values() for name, _ in parts)
 
 
-def run(name: str, plan: Plan, *, home: Path, workers: int = 1, say: Say = lambda stage, done, total: None) -> Path:
+def run(name: str, plan: Plan, *, home: Path, workers: int = 1, progress: ProgressCallback = lambda *_: None) -> Path:
     """Train and judge every point of the plan that has no file yet; return the experiment's folder. Raises BadPlan."""
     folder = opened(name, plan, home=home)
     starts, rest = points_of(plan)
@@ -60,7 +60,7 @@ def run(name: str, plan: Plan, *, home: Path, workers: int = 1, say: Say = lambd
         ):
             for _ in finish(jobs):
                 done += 1
-                say(stage, done, total)
+                progress(stage, done, total)
     return folder
 
 

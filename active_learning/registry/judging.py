@@ -20,7 +20,7 @@ from django.db.models import Q
 
 from active_learning.models import ModelKind, ModelVersion, StepScores
 from active_learning.registry import training
-from active_learning.registry.training import ModelUnusable, Say
+from active_learning.registry.training import ModelUnusable, ProgressCallback
 from annotation.answers import normalise
 from annotation.models import Outcome, Project, Solution, Split
 
@@ -50,7 +50,7 @@ def serving_version(project: Project, kind: str = ModelKind.PRM) -> ModelVersion
     return ModelVersion.objects.select_related("project", "snapshot").filter(project=project, kind=kind, champion=True).first()
 
 
-def judge(version: ModelVersion, *, say: Say) -> Judgement:
+def judge(version: ModelVersion, *, progress: ProgressCallback) -> Judgement:
     """Judge a ready version against the champion of its kind, keep some step scores, and measure best-of-N. Takes minutes."""
     from trainer.evaluate import calibration, compare
 
@@ -58,8 +58,8 @@ def judge(version: ModelVersion, *, say: Say) -> Judgement:
     unseen = [one for one in training.learned_from(version) if one.solution.problem_key not in trained_on]
     if version.kind == ModelKind.PRM:
         unseen = [one for one in unseen if one.n_rated]
-    ours = _judge_all(version.kind, model, unseen, say=say)
-    metrics: dict[str, Any] = {"best_of_n": _best_of_n(version, model, say=say)}
+    ours = _judge_all(version.kind, model, unseen, progress=progress)
+    metrics: dict[str, Any] = {"best_of_n": _best_of_n(version, model, progress=progress)}
     if version.kind == ModelKind.PRM:
         _keep_step_scores(version, unseen, ours)
     elif ours:
@@ -75,7 +75,7 @@ def judge(version: ModelVersion, *, say: Say) -> Judgement:
     ours = [one for one in ours if one.problem_key not in seen]
     if not ours:
         return Judgement(champion.number, obstacle="No labeled problem is held out from both models.", metrics=metrics)
-    theirs = _judge_all(version.kind, other, [one for one in unseen if one.solution.problem_key not in seen], say=say)
+    theirs = _judge_all(version.kind, other, [one for one in unseen if one.solution.problem_key not in seen], progress=progress)
     return Judgement(champion.number, comparison=compare(theirs, ours).as_dict(), metrics=metrics)
 
 
@@ -95,16 +95,16 @@ def score_steps(version: ModelVersion, solution_id: int) -> None:
 # --- held-out labels ----------------------------------------------------------------------------------------------------------
 
 
-def _judge_all(kind: str, model: "RewardModel", unseen: Sequence[Any], *, say: Say) -> list["Judged"]:
+def _judge_all(kind: str, model: "RewardModel", unseen: Sequence[Any], *, progress: ProgressCallback) -> list["Judged"]:
     from trainer.evaluate import Judged
 
-    listen = training.listener(say, stage="judging")
+    callback = training.trainer_progress(progress, stage="judging")
     if kind == ModelKind.PRM:
         from trainer.train import judge_solutions
 
-        return judge_solutions(model, unseen, progress=listen)
+        return judge_solutions(model, unseen, progress=callback)
     # An outcome is judged as if the whole solution were one step: the same log-loss and AUC, the same comparison.
-    scores = _scores(model, [one.solution for one in unseen], say=say)
+    scores = _scores(model, [one.solution for one in unseen], progress=progress)
     return [
         Judged(one.solution.problem_key, np.array([[1 - score, 0.0, score]], np.float32), (1 if one.right else -1,), 1)
         for one, score in zip(unseen, scores, strict=True)
@@ -143,7 +143,7 @@ def _rounded(probabilities: "NDArray[np.float32]") -> list[list[float]]:
 # --- best of N ----------------------------------------------------------------------------------------------------------------
 
 
-def _best_of_n(version: ModelVersion, model: "RewardModel", *, say: Say) -> dict[str, Any] | None:
+def _best_of_n(version: ModelVersion, model: "RewardModel", *, progress: ProgressCallback) -> dict[str, Any] | None:
     """Return the paper's Figure 3 over problems none of the models was trained on; None without two graded solutions of one."""
     from trainer.evaluate import best_of_n
 
@@ -160,7 +160,7 @@ def _best_of_n(version: ModelVersion, model: "RewardModel", *, say: Say) -> dict
     problems = [(problem, group) for problem, group in problems if len(group) >= least]
     rows = [row for _, group in problems for row in group]
     scores = {
-        kind.upper(): np.array(_scores(scorer, [training.trainer_solution(row[:4]) for row in rows], say=say))
+        kind.upper(): np.array(_scores(scorer, [training.trainer_solution(row[:4]) for row in rows], progress=progress))
         for kind, (_, scorer) in sorted(models.items(), reverse=True)  # the PRM's curve first
     }
     numbers = {kind.upper(): one.number for kind, (one, _) in models.items()}
@@ -198,8 +198,8 @@ def _samples(problems: list[tuple[int, list[tuple[Any, ...]]]], scores: dict[str
         start += len(group)
 
 
-def _scores(model: "RewardModel", solutions: list[Any], *, say: Say) -> list[float]:
+def _scores(model: "RewardModel", solutions: list[Any], *, progress: ProgressCallback) -> list[float]:
     from trainer.score import score_solutions
 
-    listen = training.listener(say, stage="judging")
-    return [float(one.score) for one in score_solutions(model, solutions, total=len(solutions), progress=listen)]
+    callback = training.trainer_progress(progress, stage="judging")
+    return [float(one.score) for one in score_solutions(model, solutions, total=len(solutions), progress=callback)]

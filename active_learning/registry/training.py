@@ -1,8 +1,8 @@
 """A project's reward models: train a version on a snapshot of the labels, keep its folder, load it again.
 
 Reads snapshots and solutions; writes ModelVersion and the folders under STEPMARK_HOME/models. Imports `trainer` inside functions: the web
-process must never load torch. Knows no rounds: whoever runs a version passes `say`, which hears of progress and may raise to stop, and
-`fence`, which must hold whenever something is written. What it says of solutions is work for `scoring`, which one serves for `registry`.
+process must never load torch. Knows no rounds: the caller passes `progress`, which may raise to stop the run, and `fence`, which
+raises unless the caller still holds the run. What it says of solutions is work for `scoring`, which one serves for `registry`.
 """
 
 import os
@@ -45,8 +45,8 @@ LOADING = threading.Lock()  # transformers mixes up the weights of two models lo
 Fence = Callable[[], None]  # raises unless the caller still holds the run
 
 
-class Say(Protocol):
-    """Hears how far a run is, and may raise to stop it."""
+class ProgressCallback(Protocol):
+    """Is called with how far a run is, and may raise to stop it."""
 
     def __call__(self, stage: str, done: int, total: int | None, seconds_left: float | None = None, loss: float | None = None) -> None: ...
 
@@ -122,7 +122,7 @@ def resume(project: Project, *, number: int) -> ModelVersion | None:
     return ModelVersion.objects.filter(project=project, number=number, state=ModelState.RUNNING).first()
 
 
-def train(version: ModelVersion, *, say: Say) -> "TrainedModel":
+def train(version: ModelVersion, *, progress: ProgressCallback) -> "TrainedModel":
     """Train the version in a folder of this attempt; a second attempt goes on from the first one's checkpoint.
 
     Raises ModelUnusable with a sentence: too little to learn from, a base that is none, a loss that is no number, a full disk.
@@ -140,7 +140,7 @@ def train(version: ModelVersion, *, say: Say) -> "TrainedModel":
             config=_config(version),
             folder=attempt,
             checkpoint=_checkpoint(version),
-            progress=listener(say),
+            progress=trainer_progress(progress),
             provenance={"project": version.project.slug, **told_of, "code": version.code_version},
         )
     except (TooLittleToLearn, LossNotFinite, MemoryFull, DiskFull, BadBase, BadConfig, BadLabels) as error:
@@ -277,9 +277,9 @@ def trainer_solution(row: Iterable[Any]) -> "TrainerSolution":
     return TrainerSolution(str(key), str(problem), statement, tuple(steps))
 
 
-def listener(say: Say, *, stage: str | None = None) -> Callable[["Progress"], None]:
-    """Pass the trainer's progress on, under the name `stage` if given."""
-    return lambda now: say(stage or now.stage, now.done, now.total, now.seconds_left, now.loss)
+def trainer_progress(progress: ProgressCallback, *, stage: str | None = None) -> Callable[["Progress"], None]:
+    """Return a callback for the trainer that passes its progress on, under the name `stage` if given."""
+    return lambda now: progress(stage or now.stage, now.done, now.total, now.seconds_left, now.loss)
 
 
 def load(version: ModelVersion) -> "RewardModel":

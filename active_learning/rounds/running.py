@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,6 +25,7 @@ from active_learning.models import (
     Selection,
     StageName,
 )
+from active_learning.registry import ProgressCallback
 from active_learning.rounds.publishing import opened
 from active_learning.rounds.starting import config_of
 from active_learning.rounds.states import ATTEMPTS, RUNNABLE, RoundFailed, RoundRefused, RunLost, end, stale
@@ -42,15 +43,15 @@ class Hold:
     """One worker's hold on a round: every write goes through the token it claimed."""
 
     round: Round
-    report: Callable[[str, int, int | None], None] | None
+    progress: ProgressCallback | None
     stage: RoundStage | None = None
     said_at: float = 0.0
     curve: list[dict[str, Any]] = field(default_factory=list)  # losses of the training so far: what its page draws
 
-    def say(self, stage: str, done: int, total: int | None, seconds_left: float | None = None, loss: float | None = None) -> None:
+    def advance(self, stage: str, done: int, total: int | None, seconds_left: float | None = None, loss: float | None = None) -> None:
         """Pass progress on, and beat, at most every HEARTBEAT_SECONDS. Raises RunLost once the token is no longer ours."""
-        if self.report:
-            self.report(stage, done, total)
+        if self.progress:
+            self.progress(stage, done, total, seconds_left, loss)
         if time.monotonic() - self.said_at >= HEARTBEAT_SECONDS:
             left = None if seconds_left is None else round(seconds_left)
             progress = {"stage": stage, "done": done, "total": total, "seconds_left": left}
@@ -73,7 +74,7 @@ class Hold:
 
     def log(self, said: str) -> None:
         """Write a line into the log of the present stage and, unless somebody watches, into the worker's."""
-        if not self.report:
+        if not self.progress:
             log.info("Round %s of %s: %s", self.round.generation, self.round.project.slug, said)
         if self.stage:
             self.stage.log.append([timezone.now().isoformat(timespec="seconds"), said])
@@ -100,11 +101,11 @@ class Hold:
             self.update(attempt=1)
 
 
-def run(round_id: int, *, report: Callable[[str, int, int | None], None] | None = None) -> Round:
+def run(round_id: int, *, progress: ProgressCallback | None = None) -> Round:
     """Carry a round from wherever it stands to its proposal or its published batch, and return it as it then is, or failed with the reason.
 
-    Running it twice changes nothing. `report` hears of progress; with it the caller is a person at a terminal, who is told of an
-    unforeseen failure at once, while a worker's run is offered again.
+    Running it twice changes nothing. With `progress` the caller is a person at a terminal: an unforeseen failure is raised at once,
+    while a worker's run is offered again.
     """
     claimed = Round.objects.filter(stale(), pk=round_id, state__in=RUNNABLE, attempt__lt=ATTEMPTS).update(
         token=F("token") + 1, attempt=F("attempt") + 1, heartbeat_at=Now()
@@ -113,7 +114,7 @@ def run(round_id: int, *, report: Callable[[str, int, int | None], None] | None 
     if not claimed:
         return this
     RoundStage.objects.filter(round=this, ended_at__isnull=True).update(ended_at=Now(), failure="Its worker was lost.")
-    hold = Hold(this, report)
+    hold = Hold(this, progress)
     try:
         _turn(hold)
     except RunLost:
@@ -126,7 +127,7 @@ def run(round_id: int, *, report: Callable[[str, int, int | None], None] | None 
             end(this, RoundState.CANCELLED, "It was interrupted.")
             raise
         log.exception("Round %s broke off.", round_id)
-        if report or this.attempt >= ATTEMPTS:
+        if progress or this.attempt >= ATTEMPTS:
             end(this, RoundState.FAILED, f"{type(error).__name__}: {error}")
         else:  # the sweeper offers it again
             Round.objects.filter(pk=round_id, token=this.token, state__in=UNFINISHED).update(heartbeat_at=None)
@@ -145,13 +146,13 @@ def _turn(hold: Hold) -> None:
         version = _train(hold)
         if not version.decision:
             with hold.at(StageName.JUDGE):
-                registry.decide(version, registry.judge(version, say=hold.say), fence=hold.update)
+                registry.decide(version, registry.judge(version, progress=hold.advance), fence=hold.update)
                 hold.log(version.decision["reason"])
     if this.params.get("generate") and not hold.has_ended(StageName.GENERATE):
         hold.update(state=RoundState.GENERATING)
         with hold.at(StageName.GENERATE):
             run = f"round-{this.pk}"  # by name, so that a second attempt goes on and another round draws anew
-            made = sampling.generate(this.project, settings=this.params["generate"], say=hold.say, fence=hold.update, name=run)
+            made = sampling.generate(this.project, settings=this.params["generate"], progress=hold.advance, fence=hold.update, name=run)
             hold.log(str(made))
     recipe = Recipe.from_settings(this.params["recipe"]) if this.params["recipe"] else None
     scorers = _score(hold, recipe) if this.params["kind"] == ModelKind.PRM and (recipe is None or recipe.needs_model) else None
@@ -181,7 +182,7 @@ def _train(hold: Hold) -> ModelVersion:
             hold.update(state=RoundState.TRAINING, model_version=version)
     hold.curve = version.progress.get("curve", [])
     with hold.at(StageName.TRAIN):
-        trained = registry.train(version, say=hold.say)
+        trained = registry.train(version, progress=hold.advance)
         with transaction.atomic():
             hold.update(state=RoundState.SCORING)  # the row lock: nobody else publishes beside us
             if not registry.make_ready(version, trained):
@@ -230,7 +231,7 @@ def _score(hold: Hold, recipe: Recipe | None) -> selection.Scorers:
 
 
 def _score_with(hold: Hold, version: ModelVersion) -> None:
-    scoring.score(version, say=hold.say, fence=hold.update)
+    scoring.score(version, progress=hold.advance, fence=hold.update)
     hold.log(f"Model {version.number} has scored {Score.objects.filter(model_version=version).count():,} solutions.")
 
 
@@ -250,7 +251,7 @@ def _numbered(project: Project, number: int | None) -> ModelVersion | None:
 def _select(hold: Hold, recipe: Recipe, scorers: selection.Scorers) -> None:
     """Choose, keep what was chosen from, and write down why."""
     this = hold.round
-    selected = selection.select(this, recipe, scorers, say=hold.say)
+    selected = selection.select(this, recipe, scorers, progress=hold.advance)
     with transaction.atomic():
         hold.update(
             params=this.params | {"mix": selected.mix, "short": selected.short},

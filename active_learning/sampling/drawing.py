@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 import orjson
 from django.db.models import Max
 
-from active_learning.registry import Say
+from active_learning.registry import ProgressCallback
 from active_learning.sampling.settings import BadGeneration, Settings
 from annotation.models import Project, Solution
 from trainer.config import BadBase
@@ -78,8 +78,8 @@ class Watched:
     The thread works only while the caller waits for it, so nothing is touched by both at once.
     """
 
-    def __init__(self, told: Settings, thread: ThreadPoolExecutor, ledger: Ledger, say: Say) -> None:
-        self.thread, self.ledger, self.say = thread, ledger, say
+    def __init__(self, told: Settings, thread: ThreadPoolExecutor, ledger: Ledger, progress: ProgressCallback) -> None:
+        self.thread, self.ledger, self.pass_on = thread, ledger, progress
         self.last: tuple[str, int, int | None] = ("loading the generator", 0, None)
         self.has_failed = False  # the generator itself, not what it wrote
         self.generator: generators.Generator = self._awaited(_generator, told)
@@ -106,12 +106,12 @@ class Watched:
     def progress(self, stage: str, done: int, total: int | None, seconds_left: float | None = None, loss: float | None = None) -> None:
         """Pass progress on, and remember it for the next beat."""
         self.last = stage, done, total
-        self.say(stage, done, total, seconds_left)
+        self.pass_on(stage, done, total, seconds_left)
 
     def _awaited(self, act: Callable[..., Any], *arguments: Any) -> Any:
         future = self.thread.submit(act, *arguments)
         while not wait([future], timeout=BEAT_SECONDS).done:
-            self.say(*self.last)
+            self.pass_on(*self.last)
         return future.result()
 
 

@@ -1,6 +1,6 @@
 """Stage: generation, the run. Reads Problem; writes STEPMARK_HOME/samples/SLUG/NAME.jsonl through `trainer.sample` and, through `ingest`,
 Solution. A run is that file: whatever ended it, the same run goes on, and what was drawn once is neither drawn, paid for nor loaded
-again. Knows no rounds: who calls passes `say`, which may raise to stop, and `fence`, which must hold before anything is loaded.
+again. Knows no rounds: the caller passes `progress`, which may raise to stop, and `fence`, which must hold before anything is loaded.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ import orjson
 from django.conf import settings as site
 from django.db import connection
 
-from active_learning.registry import Fence, Say, listener
+from active_learning.registry import Fence, ProgressCallback, trainer_progress
 from active_learning.sampling.drawing import Ledger, Watched
 from active_learning.sampling.settings import BadGeneration, Settings
 from annotation import ingest
@@ -78,12 +78,14 @@ class Generated:
         return said
 
 
-def generate(project: Project, *, settings: Mapping[str, Any], say: Say, fence: Fence = lambda: None, name: str | None = None) -> Generated:
+def generate(
+    project: Project, *, settings: Mapping[str, Any], progress: ProgressCallback, fence: Fence = lambda: None, name: str | None = None
+) -> Generated:
     """Draw solutions until each training problem has `n` that the project did not have before this run, and load them, graded.
 
     `name` is the run: under the same name it goes on, under another it begins anew (default: named after model, temperature and seed).
     Budgets hold over all calls of a run. Raises BadGeneration; what was drawn until then is kept, and loaded unless its file is
-    damaged. Whatever `say` or `fence` raise ends the call.
+    damaged. An exception from `progress` or `fence` ends the call.
     """
     told = Settings.of(settings)
     if not NAME.fullmatch(name := told.name if name is None else name):
@@ -93,7 +95,7 @@ def generate(project: Project, *, settings: Mapping[str, Any], say: Say, fence: 
         raise BadGeneration(f"{project.slug} has no training problems to solve. Load some with `manage.py load_problems`.")
     path = Path(site.STEPMARK_HOME) / "samples" / project.slug / f"{name}.jsonl"
     with Ledger(path.with_suffix(".json"), project) as ledger, ThreadPoolExecutor(1, thread_name_prefix="generation") as thread:
-        return _Run(project, told, path, problems, ledger, say, fence).over(Watched(told, thread, ledger, say))
+        return _Run(project, told, path, problems, ledger, progress, fence).over(Watched(told, thread, ledger, progress))
 
 
 class _Known(NamedTuple):
@@ -128,10 +130,17 @@ class _Run:
     """One call: draw, load, and draw again where the project turned out to know a solution already."""
 
     def __init__(
-        self, project: Project, told: Settings, path: Path, problems: dict[str, _Known], ledger: Ledger, say: Say, fence: Fence
+        self,
+        project: Project,
+        told: Settings,
+        path: Path,
+        problems: dict[str, _Known],
+        ledger: Ledger,
+        progress: ProgressCallback,
+        fence: Fence,
     ) -> None:
         self.project, self.told, self.path, self.problems = project, told, path, problems
-        self.ledger, self.say, self.fence = ledger, say, fence
+        self.ledger, self.progress, self.fence = ledger, progress, fence
         self.report = Generated(str(path.relative_to(site.STEPMARK_HOME)), told.n, len(problems))
         # Of the name too: a second run must not draw the texts of the first once more.
         self.seed = int.from_bytes(hashlib.sha256(f"{path.stem} {told.seed}".encode()).digest()[:4])
@@ -173,7 +182,7 @@ class _Run:
                     seed=self.seed,
                     prompt=self.told.prompt or PROMPT,
                     source=self.source,
-                    progress=listener(generator.progress),
+                    progress=trainer_progress(generator.progress),
                 )
             except GeneratorFailed as error:
                 if generator.has_failed or not self._has_begun():
@@ -234,7 +243,7 @@ class _Run:
                 else:
                     tally.outcomes[outcome] += 1
             done += len(chunk)
-            self.say("loading", done, None)
+            self.progress("loading", done, None)
         return tally
 
     def _kept(self) -> Iterator[tuple[_Known, dict[str, Any]]]:

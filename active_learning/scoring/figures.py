@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from active_learning.models import ModelVersion
-from active_learning.registry import Say, listener, load, readable_solutions, trainer_solution
+from active_learning.registry import ProgressCallback, load, readable_solutions, trainer_progress, trainer_solution
 from active_learning.scoring.partitions import ScoringFailed
 
 if TYPE_CHECKING:
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from trainer.score import RewardModel, StepScores
 
 
-def step_scores(version: ModelVersion, solution_ids: list[int], *, say: Say) -> dict[int, list[float]]:
+def step_scores(version: ModelVersion, solution_ids: list[int], *, progress: ProgressCallback) -> dict[int, list[float]]:
     """Return p(neutral) + p(positive) of each step of some solutions."""
     from trainer.score import score_solutions
 
     rows = readable_solutions(version.project, pk__in=solution_ids).values_list("pk", "problem_id", "problem__statement", "steps")
-    scores = score_solutions(load(version), map(trainer_solution, rows), progress=listener(say))
+    scores = score_solutions(load(version), map(trainer_solution, rows), progress=trainer_progress(progress))
     return {int(one.key): (1.0 - one.probabilities[:, 0]).astype(float).round(6).tolist() for one in scores}
 
 

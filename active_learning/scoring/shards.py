@@ -21,7 +21,7 @@ from django.db.models.functions import Now
 from kombu.exceptions import OperationalError as BrokerUnreachable
 
 from active_learning.models import UNFINISHED, ModelState, ModelVersion, Round, Score, ScoreShard, ShardState, Worker
-from active_learning.registry import Fence, Say, load, readable_solutions
+from active_learning.registry import Fence, ProgressCallback, load, readable_solutions
 from active_learning.scoring.figures import score_rows
 from active_learning.scoring.files import ScoreFileDamaged, ScoresRefused, restore
 from active_learning.scoring.partitions import COLUMNS, ScoringFailed, attach, is_attached, partition, table_of
@@ -63,7 +63,7 @@ class ShardLost(Exception):
 # --- scoring a project --------------------------------------------------------------------------------------------------------
 
 
-def score(version: ModelVersion, *, say: Say, fence: Fence) -> None:
+def score(version: ModelVersion, *, progress: ProgressCallback, fence: Fence) -> None:
     """Score every readable solution into the version's partition, together with whatever workers hear of it.
 
     What an earlier run left is finished first; then come the solutions loaded since. Readers never see half of a first scoring, nor wait.
@@ -74,9 +74,9 @@ def score(version: ModelVersion, *, say: Say, fence: Fence) -> None:
     if version.scores_file:
         _bring_back(version)
     _unfinished(version).filter(_claimable(), attempt__gte=ATTEMPTS).update(attempt=0)  # given up by an earlier run: that was then
-    _finish(version, say=say, fence=fence)
+    _finish(version, progress=progress, fence=fence)
     _cut(version, fence=fence)
-    _finish(version, say=say, fence=fence)
+    _finish(version, progress=progress, fence=fence)
     if not is_attached(version):
         raise ScoringFailed(f"The scores of model {version.number} were dropped while it scored. Start a round again.")
 
@@ -95,9 +95,12 @@ def help_score(version: ModelVersion) -> int:
     return n_done
 
 
-def run_shard(shard: ScoreShard, *, version: ModelVersion, model: "RewardModel", say: Callable[[int], None] = lambda done: None) -> None:
-    """Score the solutions of a claimed shard and write them, exactly once. `say` hears how many are read, and may raise to stop.
+def run_shard(
+    shard: ScoreShard, *, version: ModelVersion, model: "RewardModel", progress: Callable[[int], None] = lambda done: None
+) -> None:
+    """Score the solutions of a claimed shard and write them, exactly once.
 
+    `progress` gets the number of solutions read, and may raise to stop.
     Raises ShardLost once the token is no longer ours. On any other error the shard is given back, with the reason.
     """
     beaten_at = time.monotonic()
@@ -108,7 +111,7 @@ def run_shard(shard: ScoreShard, *, version: ModelVersion, model: "RewardModel",
             if not _held(shard).update(heartbeat_at=Now()):
                 raise ShardLost
             beaten_at = time.monotonic()
-        say(done)
+        progress(done)
 
     try:
         _write(shard, list(score_rows(version, _rows(version, shard), model=model, beat=beat)), table=partition(version))
@@ -161,15 +164,15 @@ def _cut(version: ModelVersion, *, fence: Fence) -> None:
         )
 
 
-def _finish(version: ModelVersion, *, say: Say, fence: Fence) -> None:
+def _finish(version: ModelVersion, *, progress: ProgressCallback, fence: Fence) -> None:
     """Work on the shards there are, wait for those that others work on, and attach the table when all are done."""
     if _unfinished(version).exists():
-        _work(version, model=load(version), heard=_Count(version, say))
+        _work(version, model=load(version), count=_Count(version, progress))
     if table_of(version) and not is_attached(version):
         attach(version, fence=fence)
 
 
-def _work(version: ModelVersion, *, model: "RewardModel", heard: "_Count") -> None:
+def _work(version: ModelVersion, *, model: "RewardModel", count: "_Count") -> None:
     rung_at, waiting = -float(RING_SECONDS), _unfinished(version)
     while waiting.exists():
         if time.monotonic() - rung_at >= RING_SECONDS:  # a machine that joins later hears the next one
@@ -177,8 +180,8 @@ def _work(version: ModelVersion, *, model: "RewardModel", heard: "_Count") -> No
             rung_at = time.monotonic()
         if shard := claim(version):
             with suppress(ShardLost):
-                run_shard(shard, version=version, model=model, say=heard)
-            heard.read()
+                run_shard(shard, version=version, model=model, progress=count)
+            count.read()
         elif given_up := waiting.filter(_claimable(), attempt__gte=ATTEMPTS).order_by("number").first():
             raise ScoringFailed(
                 f"Shard {given_up.number} of model {version.number} (solutions {given_up.first_solution} to {given_up.last_solution}) was "
@@ -187,15 +190,15 @@ def _work(version: ModelVersion, *, model: "RewardModel", heard: "_Count") -> No
             )
         else:
             time.sleep(POLL_SECONDS)
-        heard(0)
+        count(0)
 
 
 class _Count:
-    """How far all workers together are, for one `say`: shards that are done, and this worker's part of its own."""
+    """How far all workers together are: the finished shards, and what this worker has done of its own."""
 
-    def __init__(self, version: ModelVersion, say: Say) -> None:
+    def __init__(self, version: ModelVersion, progress: ProgressCallback) -> None:
         first = _unfinished(version).aggregate(first=Min("number"))["first"] if is_attached(version) else 0
-        self.shards, self.say = ScoreShard.objects.filter(model_version=version, number__gte=first), say
+        self.shards, self.progress = ScoreShard.objects.filter(model_version=version, number__gte=first), progress
         self.read()
         self.began_at, self.began_with = time.monotonic(), self.done
 
@@ -208,7 +211,7 @@ class _Count:
             self.read()
         done = min(self.total, self.done + mine)
         rate = (done - self.began_with) / max(time.monotonic() - self.began_at, 1e-3)
-        self.say("scoring", done, self.total, (self.total - done) / rate if rate else None)
+        self.progress("scoring", done, self.total, (self.total - done) / rate if rate else None)
 
 
 def _newest(version: ModelVersion) -> int:

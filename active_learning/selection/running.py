@@ -17,7 +17,7 @@ from django.conf import settings
 
 from active_learning import scoring
 from active_learning.models import ModelVersion, Round, Selection
-from active_learning.registry import Say
+from active_learning.registry import ProgressCallback
 from active_learning.selection import pool
 from active_learning.selection.strategies import Candidates, Choice, Recipe, choose, why
 
@@ -55,7 +55,7 @@ class Replay:
     said: str
 
 
-def select(this: Round, recipe: Recipe, scorers: Scorers, *, say: Say) -> Selected:
+def select(this: Round, recipe: Recipe, scorers: Scorers, *, progress: ProgressCallback) -> Selected:
     """Choose by the recipe, with the steps' scores for whoever looks the choice through. Raises NothingToChoose."""
     project, chooser = this.project, scorers.chooser
     candidates = pool.candidates(project, chooser, recipe=recipe, control=scorers.control, orm=scorers.orm, seed=this.seed)
@@ -64,7 +64,7 @@ def select(this: Round, recipe: Recipe, scorers: Scorers, *, say: Say) -> Select
         raise NothingToChoose(pool.why_empty(project, chooser, recipe=recipe))
     file, sha256 = _keep(this, candidates)
     chosen = candidates.take(choice.indices)
-    steps = scoring.step_scores(chooser, chosen.solutions.tolist(), say=say) if chooser else {}
+    steps = scoring.step_scores(chooser, chosen.solutions.tolist(), progress=progress) if chooser else {}
     rows = [
         Selection(round=this, step_scores=steps.get(row["solution"], []), **{_COLUMN.get(name, name): value for name, value in row.items()})
         for row in _rows(recipe, candidates, choice)

@@ -19,7 +19,7 @@ class ProgressBar:
     def __init__(self) -> None:
         self.stage, self.bar = "", tqdm(disable=True)
 
-    def __call__(self, stage: str, done: int, total: int | None) -> None:
+    def __call__(self, stage: str, done: int, total: int | None, seconds_left: float | None = None, loss: float | None = None) -> None:
         if stage != self.stage:
             self.close()
             of_bytes = stage == _BYTES and total is not None

@@ -206,7 +206,7 @@ def test_an_experiment_started_again_trains_nothing_that_is_there_and_finds_the_
     with pytest.raises(BadPlan, match="not finished .*2-mix-80-20-4.json is missing"):
         experiment.summarise(folder)
     told: list[tuple[str, int, int]] = []
-    experiment.run("small", SMALL, home=folder.parent.parent, say=lambda *now: told.append(now))
+    experiment.run("small", SMALL, home=folder.parent.parent, progress=lambda *now: told.append(now))
     assert told == [("points", 1, 1)]
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
     assert json.loads(lost.read_text())["scores"] == found["scores"]

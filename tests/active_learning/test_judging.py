@@ -19,7 +19,7 @@ WORSE = Comparison(3, 5, {"log_loss": Difference(0.4, 0.5, 0.1, 0.05, 0.2), "ste
 
 
 def turn(project: Project, **options: Any) -> Round:
-    return rounds.run(rounds.start(project, ring=False, **options).pk, report=lambda *_: None)
+    return rounds.run(rounds.start(project, ring=False, **options).pk, progress=lambda *_: None)
 
 
 def found_worse(*_: Any, **__: Any) -> Comparison:
@@ -179,11 +179,11 @@ def test_a_training_that_broke_off_is_resumed_from_its_checkpoint(world: Project
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        rounds.run(started.pk, report=interrupt)
+        rounds.run(started.pk, progress=interrupt)
     broken_off = ModelVersion.objects.get(project=world)
     assert broken_off.state == ModelState.FAILED
     again = rounds.start(world, size=0, resume=True, ring=False)
-    ended = rounds.run(again.pk, report=lambda stage, *_: stages.append(stage))
+    ended = rounds.run(again.pk, progress=lambda stage, *_: stages.append(stage))
     assert ended.state == RoundState.PUBLISHED and ended.model_version == broken_off
     assert "reward model" in stages and "language model" not in stages  # that stage was behind it
     assert Snapshot.objects.filter(project=world).count() == 1

@@ -17,7 +17,7 @@ from tests import make
 
 def turn(project: Project, **options: object) -> Round:
     started = rounds.start(project, ring=False, **options)
-    return rounds.run(started.pk, report=lambda *_: None)
+    return rounds.run(started.pk, progress=lambda *_: None)
 
 
 def test_the_demonstration_has_problems_labels_and_a_first_batch(world: Project) -> None:
@@ -139,7 +139,7 @@ def test_a_running_model_beats_and_says_how_far_it_is(world: Project, monkeypatc
     def look(*_: object) -> None:
         seen.extend(ModelVersion.objects.filter(project=world, heartbeat_at__isnull=False).values_list("progress", flat=True))
 
-    rounds.run(started.pk, report=look)
+    rounds.run(started.pk, progress=look)
     assert {"language model", "reward model"} <= {progress.get("stage") for progress in seen}
 
 
@@ -151,7 +151,7 @@ def test_a_cancelled_round_publishes_nothing(world: Project) -> None:
         if Round.objects.get(pk=started.pk).state == RoundState.TRAINING:
             rounds.cancel(world, started.generation)
 
-    ended = rounds.run(started.pk, report=cancel_in_the_middle)
+    ended = rounds.run(started.pk, progress=cancel_in_the_middle)
     assert ended.state == RoundState.CANCELLED
     assert Batch.objects.count() == batches
     assert ModelVersion.objects.get(round=started).state == ModelState.FAILED
@@ -163,7 +163,7 @@ def test_a_worker_given_up_for_dead_publishes_nothing(world: Project) -> None:
     def lose_it(*_: object) -> None:
         Round.objects.filter(pk=started.pk, attempt=1).update(heartbeat_at="2020-01-01T00:00Z", token=99)
 
-    zombie = rounds.run(started.pk, report=lose_it)
+    zombie = rounds.run(started.pk, progress=lose_it)
     assert zombie.state in ("training", "scoring")
     assert not Score.objects.filter(model_version=zombie.model_version_id).exists()
     assert Batch.objects.filter(project=world, generation=started.generation, kind="selected").count() == 0

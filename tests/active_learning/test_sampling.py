@@ -38,9 +38,9 @@ def project(db, home: Path) -> Project:
 def silent(*_: object) -> None: ...
 
 
-def draw(project: Project, endpoint: Endpoint, *, say: Any = silent, name: str | None = None, fence: Any = silent, **told: Any) -> Any:
+def draw(project: Project, endpoint: Endpoint, *, progress: Any = silent, name: str | None = None, fence: Any = silent, **told: Any) -> Any:
     settings = {"model": "halves-1b", "url": endpoint.url, "n": 2, "width": 1, "retries": 0} | told
-    return sampling.generate(project, settings=settings, say=say, name=name, fence=fence)
+    return sampling.generate(project, settings=settings, progress=progress, name=name, fence=fence)
 
 
 def saying(*texts: str) -> Callable[[int, dict[str, Any]], Any]:
@@ -78,11 +78,11 @@ def test_a_test_problem_is_never_sampled(project, endpoint) -> None:
 
 
 def test_what_was_drawn_for_a_problem_that_became_a_test_problem_is_not_loaded(project, endpoint) -> None:
-    def say(stage: str, done: int, *_: object) -> None:
+    def progress(stage: str, done: int, *_: object) -> None:
         if done == 6:
             Problem.objects.filter(external_id="p1").update(split="test")
 
-    assert draw(project, endpoint, say=say).n_new == 4
+    assert draw(project, endpoint, progress=progress).n_new == 4
     assert not Solution.objects.filter(problem__external_id="p1").exists()
 
 
@@ -115,7 +115,7 @@ def test_two_runs_draw_with_other_seeds(project, endpoint) -> None:
 
 def test_a_model_in_a_folder_draws_without_any_endpoint(project, tmp_path: Path) -> None:
     settings = {"model": str(save_chain(tmp_path / "chain")), "n": 1, "prompt": "{problem}\n# Solution\n\n", "max_tokens": 8}
-    made = sampling.generate(project, settings=settings, say=silent)
+    made = sampling.generate(project, settings=settings, progress=silent)
     assert (made.n_new, made.n_short) == (3, 0)
     assert set(Solution.objects.values_list("source", "final_answer")) <= {("chain", "5"), ("chain", "6")}
 
@@ -133,12 +133,12 @@ def test_the_same_call_draws_and_loads_nothing_a_second_time(project, endpoint) 
 def test_a_run_that_was_stopped_goes_on_and_pays_for_nothing_twice(project, endpoint) -> None:
     class Cancelled(Exception): ...
 
-    def say(stage: str, done: int, *_: object) -> None:
+    def progress(stage: str, done: int, *_: object) -> None:
         if done:
             raise Cancelled
 
     with pytest.raises(Cancelled):
-        draw(project, endpoint, say=say)
+        draw(project, endpoint, progress=progress)
     assert 1 <= len(endpoint.asked) < 6 and not Solution.objects.exists()
     made = draw(project, endpoint)
     assert (made.n_new, made.requests, len(endpoint.asked)) == (6, 6, 6)
@@ -171,11 +171,11 @@ def test_a_run_that_is_lost_loads_nothing(project, endpoint) -> None:
 
 
 def test_a_run_is_had_by_one_process_at_a_time(project, endpoint) -> None:
-    def say(*_: object) -> None:
+    def progress(*_: object) -> None:
         with pytest.raises(BadGeneration, match="Another process has the run halves-1b-t1-seed0. Wait for it"):
             draw(project, endpoint)
 
-    assert draw(project, endpoint, say=say).n_new == 6
+    assert draw(project, endpoint, progress=progress).n_new == 6
 
 
 def test_a_slow_text_is_waited_for_with_a_heartbeat(project, endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,13 +186,13 @@ def test_a_slow_text_is_waited_for_with_a_heartbeat(project, endpoint, monkeypat
         assert alive.wait(PATIENCE)  # until somebody has heard of the run while this text is under way
         return chat(answer(number))
 
-    def say(stage: str, *_: object) -> None:
+    def progress(stage: str, *_: object) -> None:
         beats.append(stage)
         if endpoint.asked:
             alive.set()
 
     endpoint.reply = reply
-    assert draw(project, endpoint, say=say).n_new == 6
+    assert draw(project, endpoint, progress=progress).n_new == 6
     assert alive.is_set()
 
 

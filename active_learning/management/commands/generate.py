@@ -63,9 +63,7 @@ class Command(BaseCommand):
         with drawn_progress() as bar:
             try:
                 told |= {"prompt": _text(prompt)} if prompt else {}
-                made = sampling.generate(
-                    ingest.find_project(project), settings=told, name=name, say=lambda stage, done, total, *_: bar(stage, done, total)
-                )
+                made = sampling.generate(ingest.find_project(project), settings=told, name=name, progress=bar)
             except sampling.BadGeneration as bad:
                 raise CommandError(str(bad), returncode=2) from None
             except KeyboardInterrupt:

@@ -83,7 +83,7 @@ class Command(BaseCommand):
         except (rounds.RoundRefused, ingest.BadProject) as refused:
             raise CommandError(str(refused), returncode=2) from refused
         with drawn_progress() as progress:
-            ended = rounds.run(started.pk, report=progress)
+            ended = rounds.run(started.pk, progress=progress)
         if ended.failure:
             raise CommandError(ended.failure, returncode=2)
         for line in rounds.describe(ended):

@@ -38,7 +38,7 @@ class Command(BaseCommand):
                 plan = plan.changed(**({"seeds": tuple(seeds)} if seeds else {}))
                 with drawn_progress() as progress:
                     told = f"{name}-{own}" if name is not None else own
-                    folder = experiment.run(told, plan, home=Path(settings.STEPMARK_HOME), workers=workers, say=progress)
+                    folder = experiment.run(told, plan, home=Path(settings.STEPMARK_HOME), workers=workers, progress=progress)
                 results = experiment.summarise(folder)
             except experiment.BadPlan as error:
                 raise CommandError(str(error), returncode=2) from error

@@ -277,7 +277,7 @@ def test_a_composed_round_is_trained_proposed_published_and_replayed(world: Proj
     slug = world.slug
     assert olga.post(reverse("compose", args=[slug]), WEIGHTS | {"size": "5"}).status_code == 302
     this = Round.objects.get(state="queued")
-    assert rounds.run(this.pk, report=lambda *_: None).state == "proposed"
+    assert rounds.run(this.pk, progress=lambda *_: None).state == "proposed"
     here = reverse("round", args=[slug, this.pk])
     html = olga.get(here).content.decode()
     assert html.count("data-chosen") == 5 and "data-shaded" in html

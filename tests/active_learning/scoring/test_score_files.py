@@ -44,7 +44,7 @@ def test_a_scoring_leaves_autovacuum_nothing_to_rewrite(version: ModelVersion) -
 def test_half_a_scoring_is_never_seen_and_readers_hold_nothing_up(version: ModelVersion) -> None:
     seen: list[int] = []
     with reading():
-        score(version, say=lambda *_: seen.append(Score.objects.filter(model_version=version).count()))
+        score(version, progress=lambda *_: seen.append(Score.objects.filter(model_version=version).count()))
     assert set(seen) == {0} and len(rows(version)) == 10
 
 

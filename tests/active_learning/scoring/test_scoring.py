@@ -102,7 +102,7 @@ def test_solutions_loaded_since_are_scored_alone(version: ModelVersion) -> None:
     score(version)
     before, read = rows(version), []
     added = {make.solution(make.problem(version.project)).pk for _ in range(5)}
-    score(version, say=lambda stage, done, total, *_: read.append((stage, done, total)))
+    score(version, progress=lambda stage, done, total, *_: read.append((stage, done, total)))
     assert [row for row in rows(version) if row[1] not in added] == before
     assert {row[1] for row in rows(version)} - {row[1] for row in before} == added
     assert read[-1] == ("scoring", 5, 5) and {total for _, _, total in read} == {5}
@@ -117,7 +117,7 @@ def test_a_project_without_solutions_is_scored_at_once(version: ModelVersion) ->
 
 def test_progress_counts_all_shards_and_tells_the_time_left(version: ModelVersion) -> None:
     said: list[tuple[int, int, float | None]] = []
-    score(version, say=lambda _, done, total, left: said.append((done, total, left)))
+    score(version, progress=lambda _, done, total, left: said.append((done, total, left)))
     assert [done for done, _, _ in said] == sorted(done for done, _, _ in said)
     assert said[-1][:2] == (10, 10) and said[-1][2] == 0
     assert all(left > 0 for done, _, left in said if left is not None and done < 10)
@@ -126,7 +126,7 @@ def test_progress_counts_all_shards_and_tells_the_time_left(version: ModelVersio
 def test_the_steps_of_some_solutions_are_scored_on_their_own(version: ModelVersion) -> None:
     score(version)
     wanted = [row[1] for row in rows(version)][2:5]
-    for key, steps in scoring.step_scores(version, wanted, say=nothing).items():
+    for key, steps in scoring.step_scores(version, wanted, progress=nothing).items():
         assert math.prod(steps) == pytest.approx(Score.objects.get(solution=key).score, abs=1e-4)
         wanted.remove(key)
     assert wanted == []

@@ -62,12 +62,12 @@ def test_a_shard_whose_worker_beats_is_waited_for(version: ModelVersion) -> None
     assert theirs is not None
     waited: list[int] = []
 
-    def say(_: str, done: int, *__: Any) -> None:
+    def progress(_: str, done: int, *__: Any) -> None:
         if done == 6 and not waited:  # nothing is left but theirs
             waited.append(done)
             run(theirs, version)
 
-    score(version, say=say)
+    score(version, progress=progress)
     assert waited and len(rows(version)) == 10
     assert ScoreShard.objects.get(pk=theirs.pk).token == 1
 
@@ -97,7 +97,7 @@ def test_a_worker_given_up_for_dead_stops_at_its_next_heartbeat(version: ModelVe
     ScoreShard.objects.filter(pk=shard.pk).update(token=9)
     heard: list[int] = []
     with pytest.raises(scoring.ShardLost):
-        scoring.run_shard(shard, version=version, model=load(version), say=heard.append)
+        scoring.run_shard(shard, version=version, model=load(version), progress=heard.append)
     assert heard == []
 
 
@@ -109,7 +109,7 @@ def test_a_worker_beats_while_it_scores(version: ModelVersion, monkeypatch: pyte
     silent(shard)
     beats = []
     scoring.run_shard(
-        shard, version=version, model=load(version), say=lambda _: beats.append(ScoreShard.objects.get(pk=shard.pk).heartbeat_at)
+        shard, version=version, model=load(version), progress=lambda _: beats.append(ScoreShard.objects.get(pk=shard.pk).heartbeat_at)
     )
     assert shard.heartbeat_at is not None and all(at > shard.heartbeat_at for at in beats) and beats
 
@@ -137,11 +137,11 @@ def test_a_stop_asked_for_keeps_the_shards_that_are_done(version: ModelVersion) 
             raise Stopped
 
     with pytest.raises(Stopped):
-        score(version, say=stop)
+        score(version, progress=stop)
     assert Counter(ScoreShard.objects.values_list("state", flat=True)) == {"done": 1, "open": 2}
     assert rows(version) == []
     again: list[int] = []
-    score(version, say=lambda _, done, *__: again.append(done))
+    score(version, progress=lambda _, done, *__: again.append(done))
     assert again[0] >= 4 and len(rows(version)) == 10
     assert ScoreShard.objects.get(number=1).attempt == 1
 
@@ -162,7 +162,7 @@ def test_a_shard_lost_three_times_fails_by_name_and_is_tried_again_by_the_next_r
 
     silent(ScoreShard.objects.get(number=2))
     with pytest.raises(scoring.ScoringFailed, match=r"Shard 1 of model 1 \(solutions \d+ to \d+\) was lost 3 times, last by .*fell silent"):
-        score(version, fence=nothing, say=lambda *_: lose_it_again())
+        score(version, fence=nothing, progress=lambda *_: lose_it_again())
     score(version)
     assert len(rows(version)) == 10
 
