@@ -98,10 +98,10 @@ class CompletionTree:
 
 @dataclass(frozen=True, slots=True)
 class ShownCompletions:
-    """What the labeling page shows of one solution besides the solution's own steps.
+    """What the labeling page shows for one solution in addition to its steps.
 
     at_mistake: by step, the alternatives to rate if the first mistake is there. by_step: the completions at each step of an interactive
-    project. With `depends_on_path` these end where the labeler has come to, and the page asks for more after each choice.
+    project. With `depends_on_path` they end at the labeler's current step, and the page requests more after each choice.
     """
 
     at_mistake: Mapping[int, list[Completion]]
@@ -110,17 +110,17 @@ class ShownCompletions:
 
 
 def shown_completions(project: Project, solution_id: int, *, ratings: Sequence[Mapping[str, Any]] = ()) -> ShownCompletions:
-    """Return what the labeling page shows beside the steps to a labeler who has given these ratings.
+    """Return what the labeling page shows in addition to the steps, for a draft with these ratings.
 
-    In a project that collects labels of whole solutions without alternatives this is nothing, and it costs no query.
+    For whole solutions without alternatives this is nothing, and it needs no query.
     """
     if project.step_source != StepSource.INTERACTIVE:
-        return ShownCompletions(alternatives_at_error(solution_id) if project.alternatives_after_error else {}, ())
+        return ShownCompletions(alternatives_at_mistake(solution_id) if project.alternatives_after_error else {}, ())
     tree = tree_of(solution_id)
     if tree.depends_on_path:
         try:
             by_step = completions_along(solution_id, _path_of(ratings))
-        except BadSubmission:  # an old draft: the page asks for what it needs
+        except BadSubmission:  # an old draft: the page requests what it needs
             by_step = completions_along(solution_id, [])
         return ShownCompletions({}, by_step, depends_on_path=True)
     n_steps = max(len(tree.steps), *(step + 1 for step in tree.alternatives), 0)
@@ -128,7 +128,7 @@ def shown_completions(project: Project, solution_id: int, *, ratings: Sequence[M
 
 
 def _path_of(ratings: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return the path of a draft: the completion that was chosen, or the text that was written, at each step up to the first without."""
+    """Return the path of a draft: the chosen completion or the written text of each step, up to the first step without one."""
     chosen = {rating["step"]: rating for rating in ratings if rating.get("chosen") or "text" in rating}
     steps = itertools.takewhile(chosen.__contains__, itertools.count())
     fields = ((chosen[step], "text" if "text" in chosen[step] else "position") for step in steps)
@@ -140,7 +140,7 @@ def ends_solution(text: str) -> bool:
     return ANSWER in text
 
 
-def alternatives_at_error(solution_id: int) -> dict[int, list[Completion]]:
+def alternatives_at_mistake(solution_id: int) -> dict[int, list[Completion]]:
     """Return by step the alternatives to rate if the first mistake is there: at most four, written by models, oldest first."""
     tree = tree_of(solution_id)
     by_step = {}

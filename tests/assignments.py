@@ -1,4 +1,4 @@
-"""Assignments and sittings for the tests of queue and labels: what a labeler does between taking a solution and handing it in."""
+"""Assignments and sittings for the tests of queue and labels."""
 
 import uuid
 from datetime import timedelta
@@ -24,9 +24,9 @@ def finish(lease: queue.Lease) -> None:
     assert Assignment.objects.filter(pk=lease.assignment_id, state=AssignmentState.LEASED).update(state=AssignmentState.DONE) == 1
 
 
-def published(of: Project, count: int, **options: object) -> list[Solution]:
-    chosen = make.solutions(of, count)
-    make.batch(of, chosen, **options)
+def published(project: Project, count: int, **options: object) -> list[Solution]:
+    chosen = make.solutions(project, count)
+    make.batch(project, chosen, **options)
     return chosen
 
 
@@ -56,7 +56,7 @@ def rated(*ratings: int | None, flagged: tuple[int, ...] = ()) -> list[labels.Ra
 
 
 def sums(overlap: int = 1, count: int = 1, **fields: object) -> Project:
-    """A project with solutions of three steps in its queue."""
+    """Return a project with solutions of three steps in its queue."""
     project = make.project(overlap=overlap, **fields)
     make.batch(project, make.solutions(project, count))
     return project

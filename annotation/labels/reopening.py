@@ -45,8 +45,8 @@ def _ratings(annotation: Annotation, *, interactive: bool) -> list[Rating]:
     labels = list(StepLabel.objects.filter(annotation=annotation).order_by("step_index", "position"))
     written: dict[tuple[int, int], str] = {}
     if any(label.shown_at is None for label in labels):
-        theirs = StepAlternative.objects.filter(solution=annotation.solution_id, author=annotation.labeler)
-        written = {(step, position): text for step, position, text in theirs.values_list("step_index", "position", "text")}
+        alternatives = StepAlternative.objects.filter(solution=annotation.solution_id, author=annotation.labeler)
+        written = {(step, position): text for step, position, text in alternatives.values_list("step_index", "position", "text")}
     ratings = []
     for label in labels:
         step, ms = label.step_index, label.rated_ms

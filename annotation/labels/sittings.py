@@ -14,7 +14,7 @@ from django.contrib.auth.models import User
 from django.db import IntegrityError, connection, transaction
 from django.db.models import Max
 
-from annotation.completions import alternatives_at_error, free_position, hold_positions, tree_of
+from annotation.completions import alternatives_at_mistake, free_position, hold_positions, tree_of
 from annotation.ingest import STEPS
 from annotation.labels.rules import (
     LARGEST,
@@ -191,7 +191,7 @@ def _checked(subject: Subject, ratings: Sequence[Rating], **end: Any) -> Sitting
         return walked(well_formed(ratings, n_steps=STEPS), ending(**end), tree=tree_of(subject.solution_id))
     ordered, shown = well_formed(ratings, n_steps=subject.n_steps), None
     if subject.has_alternatives:  # read only if one was rated
-        shown = alternatives_at_error(subject.solution_id) if any(rating.get("position") for rating in ordered) else {}
+        shown = alternatives_at_mistake(subject.solution_id) if any(rating.get("position") for rating in ordered) else {}
     return rated_to_first_mistake(ordered, ending(**end), n_steps=subject.n_steps, shown=shown)
 
 

@@ -134,7 +134,7 @@ def close_batch(batch: Batch) -> None:
 def withdraw(solutions: QuerySet[Solution], *, actor: User) -> int:
     """Withdraw solutions from labeling for good, such as those of a bad problem. Return how many were not withdrawn before.
 
-    Nobody gets them any more. A labeler who has one on the page is told, and their ratings are kept as a draft. Stored labels stay.
+    Nobody gets them any more. A labeler who has one on the page gets an error, and their ratings are kept as a draft. Stored labels stay.
     """
     with transaction.atomic():
         ids = list(solutions.filter(withdrawn_at=None).select_for_update(of=["self"]).order_by("pk").values_list("pk", flat=True))

@@ -28,9 +28,7 @@ from annotation.queue.statements import (
     RENEW_RESERVED,
 )
 
-ATTEMPTS = 4  # the first one fails if a second tab is faster, or if leases lapse meanwhile
-
-
+ATTEMPTS = 4  # an attempt fails if a second tab is faster, or if a lease lapses at that moment
 Parameter = int | str | None  # of a statement
 
 
@@ -203,7 +201,7 @@ def lease_reserved(claim: Claim, *, labeler: User, after: int) -> bool:
 
 
 def release_reserved(assignment_id: int, *, labeler: User, token: int) -> bool:
-    """Give back a reserved assignment and return whether it was one. If it has become the lease meanwhile, it stays."""
+    """Give back a reserved assignment and return whether it was one. If it is the lease by now, it stays."""
     return let_go(Assignment.objects.filter(pk=assignment_id, labeler=labeler, token=token, state=AssignmentState.RESERVED)) == 1
 
 
@@ -327,7 +325,7 @@ def extend_lease(assignment_id: int, *, labeler: User, token: int) -> datetime:
             assert new_end is not None  # it was just written
             return new_end
     except IntegrityError as error:
-        if broken_rule(error) in ("assignment_one_lease", "assignment_labeler_once"):  # they have another lease meanwhile
+        if broken_rule(error) in ("assignment_one_lease", "assignment_labeler_once"):  # they have another lease by now
             raise LeaseLost from error
         raise
 

@@ -1,4 +1,4 @@
-"""Stage completions: what is shown at each step, a walk through it, and the generator that goes on where no text is left."""
+"""Stage completions: what is shown at each step, walks, and the generator that writes texts if none is left."""
 
 import uuid
 from unittest.mock import patch
@@ -21,7 +21,7 @@ HERE = "tests.annotation.test_completions"
 
 
 def generate(problem: str, steps: list[str], count: int) -> list[str]:
-    """A generator: numbered texts that tell where they go on from; the third step states the answer."""
+    """Generate numbered texts that name the step before them. The third step states the answer."""
     end = "\n\n# Answer\n\n5" if len(steps) == 2 else ""
     after = f" after {steps[-1][:20]}" if steps else ""
     return [f"{len(steps)}{after} way {way}{end}" for way in range(count)]
@@ -39,7 +39,7 @@ def doubled(problem: str, steps: list[str], count: int) -> list[str]:
     return ["one", "one ", "two", "three"]
 
 
-def bent(problem: str, steps: list[str], count: int) -> list[str]:
+def no_texts(problem: str, steps: list[str], count: int) -> list[str]:
     return [None]
 
 
@@ -49,7 +49,7 @@ def alternatives(solution: Solution, step: int, *texts: str, **fields: object) -
 
 
 def walking(overlap: int = 1, steps: list[str] | None = None, **fields: object) -> Project:
-    """An interactive project with one solution, which has two alternatives at its first step and one at its second."""
+    """Return an interactive project with one solution, which has two alternatives at its first step and one at its second."""
     project = make.project(step_source="interactive", overlap=overlap, **fields)
     solution = make.solution(make.problem(project), steps or STEPS)
     alternatives(solution, 0, "Subtract 2 from 3.", "Count.")
@@ -59,7 +59,7 @@ def walking(overlap: int = 1, steps: list[str] | None = None, **fields: object) 
 
 
 def rate(step: int, *ratings: int | None, chosen: int | None = None, text: str | None = None) -> list[labels.Rating]:
-    """Rate the completions of a step in order of position; choose one of them, or write the step."""
+    """Return ratings of the completions of a step in order of position. One is chosen, or the step is written."""
     rated: list[labels.Rating] = [
         {"step": step, "position": position, "rating": rating, "flagged": rating is None, "ms": 5}
         for position, rating in enumerate(ratings)
@@ -94,11 +94,11 @@ def test_after_a_mistake_the_first_four_alternatives_of_models_are_shown() -> No
     solution = make.solution(make.problem(project), STEPS)
     alternatives(solution, 1, "a", STEPS[1], "b", "a", "c", "d", "e")
     StepAlternative.objects.create(solution=solution, step_index=0, position=1, text="mine", author=make.ann(project))
-    shown = completions.alternatives_at_error(solution.pk)
+    shown = completions.alternatives_at_mistake(solution.pk)
     assert shown == {1: [Completion(1, "a"), Completion(3, "b"), Completion(5, "c"), Completion(6, "d")]}
 
 
-def test_along_a_path_stands_what_is_shown_at_each_step_and_after_it() -> None:
+def test_completions_along_a_path_are_those_of_each_step_and_after_it() -> None:
     lease = lease_of(walking())
     shown = completions.completions_along(lease.solution_id, [{"position": 2}, {"text": "It is five."}])
     assert shown == [
@@ -113,7 +113,7 @@ def test_nothing_is_shown_after_the_end() -> None:
     assert completions.completions_along(lease.solution_id, [{"text": "So 5.\n\n# Answer\n\n5"}])[1:] == [[]]
 
 
-def test_the_last_step_of_a_loaded_solution_ends_it_however_it_states_the_answer() -> None:
+def test_the_last_step_of_a_loaded_solution_ends_it_in_any_wording() -> None:
     lease = lease_of(walking(steps=["Add.", "It is 5"]))
     assert completions.completions_along(lease.solution_id, [{"position": 0}])[1][0] == Completion(0, "It is 5", is_final=True)
 
@@ -139,7 +139,7 @@ def test_a_bad_path_is_refused_with_its_code(code: str, path: list) -> None:
     assert caught.value.code == code
 
 
-def test_only_who_holds_the_assignment_sees_what_comes_next() -> None:
+def test_only_the_holder_of_the_assignment_sees_the_next_step() -> None:
     lease = lease_of(walking())
     for labeler, token in ((make.eve(), lease.token), (make.ann(), lease.token + 1)):
         with pytest.raises(queue.LeaseLost):
@@ -249,7 +249,7 @@ def go_on(lease: queue.Lease, *path: dict, labeler: User | None = None) -> list[
     return completions.next_completions(lease.assignment_id, labeler=labeler or make.ann(), token=lease.token, path=path)
 
 
-def test_the_generator_goes_on_from_what_is_no_step_of_the_solution(settings) -> None:
+def test_the_generator_continues_from_a_text_that_is_no_step_of_the_solution(settings) -> None:
     settings.STEPMARK_GENERATOR = f"{HERE}.generate"
     lease = lease_of(walking(completions_per_step=2))
     assert [one.text for one in go_on(lease, {"position": 0})] == [STEPS[1], "It is 6."]
@@ -258,7 +258,7 @@ def test_the_generator_goes_on_from_what_is_no_step_of_the_solution(settings) ->
     assert {(row.step_index, row.author, bytes(row.prefix)) for row in grown} == {(1, None, completions.digest(["Count."]))}
 
 
-def test_who_comes_to_the_same_place_sees_the_same_texts(settings) -> None:
+def test_everybody_on_the_same_path_sees_the_same_texts(settings) -> None:
     settings.STEPMARK_GENERATOR = f"{HERE}.generate"
     project = walking(overlap=2)
     first = go_on(lease_of(project), {"text": "By hand."})
@@ -283,7 +283,7 @@ def test_a_generator_gives_each_text_once_and_no_more_than_asked(settings) -> No
     assert [one.text for one in go_on(lease_of(walking(completions_per_step=2)), {"position": 2})] == ["one", "two"]
 
 
-@pytest.mark.parametrize("name", ["fail", "silent", "bent"])
+@pytest.mark.parametrize("name", ["fail", "silent", "no_texts"])
 def test_where_the_generator_fails_the_step_is_written_by_hand(settings, name: str) -> None:
     settings.STEPMARK_GENERATOR = f"{HERE}.{name}"
     lease = lease_of(walking())
@@ -294,7 +294,7 @@ def test_where_the_generator_fails_the_step_is_written_by_hand(settings, name: s
 
 
 @pytest.mark.django_db(transaction=True)
-def test_two_who_ask_at_once_get_one_set_of_texts(settings) -> None:
+def test_two_requests_at_once_get_one_set_of_texts(settings) -> None:
     settings.STEPMARK_GENERATOR = f"{HERE}.generate"
     project = walking(overlap=2)
     ann, ben = make.ann(project), make.ben(project)
@@ -305,7 +305,7 @@ def test_two_who_ask_at_once_get_one_set_of_texts(settings) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_two_who_write_a_step_at_once_get_a_position_each() -> None:
+def test_two_people_who_write_a_step_at_once_get_a_position_each() -> None:
     project = walking(overlap=2)
     ann, ben = make.ann(project), make.ben(project)
     leases = {person: queue.lease_next(person, project=project) for person in (ann, ben)}
@@ -320,7 +320,7 @@ def test_two_who_write_a_step_at_once_get_a_position_each() -> None:
 
 
 def bare(count: int = 3, **fields: object) -> Project:
-    """An interactive project with problems that have no solution."""
+    """Return an interactive project with problems that have no solution."""
     project = make.project(**{"step_source": "interactive", **fields})
     for _ in range(count):
         make.problem(project)
@@ -363,7 +363,7 @@ def test_a_problem_the_generator_fails_on_waits_for_the_next_run(settings) -> No
 
 
 @pytest.mark.parametrize(
-    ("name", "fields", "said"),
+    ("name", "fields", "message"),
     [
         ("generate", {"step_source": "solution"}, "collects labels of whole solutions"),
         (None, {}, "Set STEPMARK_GENERATOR"),
@@ -372,10 +372,10 @@ def test_a_problem_the_generator_fails_on_waits_for_the_next_run(settings) -> No
     ],
     ids=["whole solutions", "no generator", "down", "nothing left"],
 )
-def test_a_batch_that_cannot_begin_is_refused_in_one_sentence(settings, name: str | None, fields: dict, said: str) -> None:
+def test_a_batch_that_cannot_begin_is_refused_in_one_sentence(settings, name: str | None, fields: dict, message: str) -> None:
     settings.STEPMARK_GENERATOR = f"{HERE}.{name}" if name else ""
     project = bare(**{"step_source": "interactive", **fields})
-    with patch.object(completions.log, "exception"), pytest.raises(CommandError, match=said) as refused:
+    with patch.object(completions.log, "exception"), pytest.raises(CommandError, match=message) as refused:
         call_command("open_interactive", "--project", project.slug)
     assert (refused.value.returncode, Batch.objects.count()) == (2, 0)
 

@@ -1,4 +1,4 @@
-"""Stage labels: submits and skips; what is refused, and what becomes of work that comes late."""
+"""Stage labels: submits and skips, what is refused, and what happens to late work."""
 
 import uuid
 from datetime import datetime, timedelta
@@ -62,7 +62,7 @@ def test_a_solution_was_not_continued_from_the_unsure_step_it_was_given_up_at() 
 
 @pytest.mark.parametrize("finish_reason", ["give_up", "bad_problem"])
 @pytest.mark.parametrize("ratings", [(), (1,), (1, -1)], ids=["none", "some", "negative"])
-def test_breaking_off_keeps_whatever_was_rated(finish_reason: str, ratings: tuple[int, ...]) -> None:
+def test_a_sitting_that_ends_early_keeps_its_ratings(finish_reason: str, ratings: tuple[int, ...]) -> None:
     project = sums()
     lease = queue.lease_next(make.ann(project), project=project)
     annotation = submit(lease, make.ann(), rated(*ratings), finish_reason=finish_reason, reason="The picture is missing: 图")
@@ -214,7 +214,7 @@ def test_late_submit_of_a_taken_assignment_is_lost_with_the_work_kept_as_a_draft
     assert (assignment_of(taken).state, assignment_of(taken).labeler, Annotation.objects.count()) == ("leased", make.ben(), 0)
 
 
-def test_late_work_overwrites_the_draft_it_grew_from() -> None:
+def test_late_work_overwrites_its_own_draft() -> None:
     project = sums()
     lease = queue.lease_next(make.ann(project), project=project)
     labels.save_draft(lease.assignment_id, labeler=make.ann(), token=lease.token, revision=5, ratings=rated(1))
@@ -303,7 +303,7 @@ def test_skip_keeps_the_overlap_whole() -> None:
     assert sorted(Assignment.objects.values_list("slot", "state")) == [(0, "skipped"), (1, "skipped"), (2, "open"), (3, "open")]
 
 
-def test_a_skipped_solution_does_not_come_back_to_who_skipped_it() -> None:
+def test_a_skipped_solution_does_not_come_back_to_the_same_person() -> None:
     project = sums()
     lease = queue.lease_next(make.ann(project), project=project)
     labels.skip(lease.assignment_id, labeler=make.ann(), token=lease.token, reason="")

@@ -1,4 +1,4 @@
-"""Stage labels: alternatives at the first mistake, and the step in one's own words."""
+"""Stage labels: alternatives at the first mistake, and a step written by hand."""
 
 import uuid
 
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.django_db
 
 
 def with_alternatives(*texts: str, step: int = 1, **fields: object) -> Project:
-    """A project that asks for alternatives, with one solution that has these at a step."""
+    """Return a project that asks for alternatives. Its one solution has these texts at a step."""
     project = make.project(alternatives_after_error=True, **fields)
     [solution] = make.solutions(project, 1)
     for position, text in enumerate(texts, 1):
@@ -30,7 +30,7 @@ def by_hand(text: str = "So it is 5.", *, step: int = 1) -> labels.Rating:
     return {"step": step, "rating": None, "flagged": False, "ms": 700, "text": text}
 
 
-def test_alternatives_at_the_first_mistake_are_stored_beside_it() -> None:
+def test_alternatives_at_the_first_mistake_are_stored_with_it() -> None:
     project = with_alternatives("a", "b", "c")
     lease = queue.lease_next(make.ann(project), project=project)
     annotation = submit(lease, make.ann(), [*rated(1, -1), other(3, 1), other(1, None, flagged=True)])
@@ -123,7 +123,7 @@ def test_a_bad_alternative_is_refused_with_its_code_and_changes_nothing(code: st
     assert (assignment_of(lease).state, Annotation.objects.count(), StepAlternative.objects.count()) == ("leased", 0, 1)
 
 
-def test_a_step_of_ones_own_is_refused_where_nobody_asked_for_it() -> None:
+def test_a_written_step_is_refused_in_a_project_that_does_not_ask_for_it() -> None:
     project = sums()
     lease = queue.lease_next(make.ann(project), project=project)
     with pytest.raises(labels.BadSubmission) as caught:

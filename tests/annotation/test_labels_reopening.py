@@ -1,4 +1,4 @@
-"""Stage labels: corrections, and what is offered for them."""
+"""Stage labels: corrections, and what can be corrected."""
 
 import uuid
 from datetime import timedelta

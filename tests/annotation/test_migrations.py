@@ -1,4 +1,4 @@
-"""The migrations of annotation on a database that holds work: forward, and back."""
+"""The migrations of annotation on a database with data, forward and backward."""
 
 import pytest
 from django.db import IntegrityError, connection, transaction
@@ -21,7 +21,7 @@ SELECT regexp_replace(name, '^(assignment|seat)_', ''), split_part(name, '_', 1)
 
 
 def rules() -> tuple[set[str], list[tuple[object, ...]]]:
-    """Return the prefixes of the rules and indexes of assignments, and what each one is in the database: its rest, oid and file."""
+    """Return the prefixes in the names of rules and indexes of assignments, and for each the rest of its name, its oid and its file."""
     with connection.cursor() as cursor:
         rows = cursor.execute(RULES).fetchall()
     return {prefix for _, prefix, _, _ in rows}, [(name, oid, file) for name, _, oid, file in rows]
@@ -34,7 +34,7 @@ def test_the_rules_of_an_assignment_are_renamed_with_nothing_rebuilt_and_the_way
     prefixes, after = rules()
     assert (
         prefixes == {"assignment"} and len(after) == 11
-    )  # 3 indexes, 2 unique ones of some rows, 2 unique constraints with theirs, 2 checks
+    )  # 3 indexes, 2 unique indexes of some rows, 2 unique constraints and their indexes, 2 checks
     MigrationExecutor(connection).migrate([("annotation", "0003_withdrawn_solutions")])
     assert rules() == ({"seat"}, after)
     MigrationExecutor(connection).migrate([("annotation", "0004_assignment_names")])

@@ -122,7 +122,7 @@ def test_a_solution_goes_to_no_more_people_than_its_overlap() -> None:
 def test_an_empty_batch_in_front_does_not_hide_the_next_one() -> None:
     project = make.project(overlap=2)
     published(project, 1)
-    finish(queue.lease_next(make.ann(project), project=project))  # its second assignment stays open, but not for ann
+    finish(queue.lease_next(make.ann(project), project=project))  # the second assignment of its task stays open, but not for ann
     [later] = published(project, 1)
     assert queue.lease_next(make.ann(project), project=project).solution_id == later.pk
 
@@ -173,7 +173,7 @@ def test_a_suspended_labeler_gets_nothing() -> None:
     assert "paused" in not_qualified(ann, project)
 
 
-def test_a_deactivated_account_gets_nothing_and_its_assignment_goes_on() -> None:
+def test_a_deactivated_account_gets_nothing_and_its_assignment_goes_to_another() -> None:
     project = make.project()
     published(project, 1)
     ann = make.ann(project)
@@ -205,7 +205,7 @@ def test_newcomers_all_go_through_the_whole_screening_first() -> None:
         assert "No screening question is left" in not_qualified(person, project)
 
 
-def test_who_is_qualified_labels_past_the_screening() -> None:
+def test_a_qualified_labeler_skips_the_screening() -> None:
     project = make.project()
     [wanted] = published(project, 1)
     published(project, 1, kind=BatchKind.SCREENING)
@@ -259,7 +259,7 @@ def test_nobody_gets_as_gold_what_they_labeled_as_normal_work() -> None:
     assert queue.lease_next(make.ben(project), project=project).solution_id == one.pk
 
 
-def test_a_gold_assignment_let_go_is_handed_to_nobody_else_and_taken_up_again() -> None:
+def test_a_gold_assignment_given_back_goes_to_the_same_person_only() -> None:
     project, gold = with_gold(100)
     lease = queue.lease_next(make.ann(project), project=project)
     queue.release(lease.assignment_id, labeler=make.ann(), token=lease.token)
@@ -302,8 +302,8 @@ def test_fresh_statistics_leave_the_search_for_open_assignments_an_index_probe_p
     ann, _ = make.ann(project), published_many(project)
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE annotation_assignment, annotation_batch")
-        told = {"project": project.pk, "labeler": ann.pk, "gold_percent": 0}
-        cursor.execute(f"EXPLAIN (FORMAT JSON) {LABELER_STATE}", told)
+        parameters = {"project": project.pk, "labeler": ann.pk, "gold_percent": 0}
+        cursor.execute(f"EXPLAIN (FORMAT JSON) {LABELER_STATE}", parameters)
         [[[explained]]] = cursor.fetchall()
     assert "assignment_queue" in [index for *_, index in scans(explained["Plan"])]
 
@@ -314,9 +314,9 @@ def test_stale_statistics_leave_the_hand_out_an_index_probe_per_row(leased: str)
     ann, batch = make.ann(project), published_many(project)
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE annotation_assignment")
-        # Work the planner has not heard of: it believes that ann holds no assignment at all.
+        # The planner does not know this work: by its statistics ann has no assignments.
         Assignment.objects.filter(slot=0, pk__in=Assignment.objects.order_by("pk")[:2000]).update(state="done", labeler=ann)
-        # As the server plans it once and for all: for values it does not know.
+        # The server makes one plan for all values, which it does not know.
         places = {"leased": "$1", "labeler": "$2", "batch": "$3", "state": "$4", "minutes": "$5"}
         cursor.execute(f"PREPARE hand_out(bigint, int, bigint, text, int) AS {NEXT_ASSIGNMENT % places}")
         cursor.execute("SET LOCAL plan_cache_mode = force_generic_plan")

@@ -1,4 +1,4 @@
-"""Stage queue: the solution that is rendered ahead, behind the one in hand."""
+"""Stage queue: the solution that is rendered ahead of time, after the current one."""
 
 import pytest
 from django.db.models.functions import Now
@@ -11,7 +11,7 @@ from tests.assignments import assignment_of, claim_of, expire, hand_in, publishe
 pytestmark = pytest.mark.django_db
 
 
-def test_a_reserved_assignment_is_nobody_elses() -> None:
+def test_a_reserved_assignment_goes_to_nobody_else() -> None:
     project = make.project()
     published(project, 2)
     lease = queue.lease_next(make.ann(project), project=project)
@@ -99,7 +99,7 @@ def test_behind_the_last_solution_nothing_is_reserved() -> None:
 
 
 @pytest.mark.parametrize("where", ["of an earlier claim", "not leased yet", "of a paused labeler"])
-def test_nobody_goes_on_from_a_claim_that_is_no_lease(where: str) -> None:
+def test_a_claim_that_is_no_lease_has_no_next_solution(where: str) -> None:
     project = make.project()
     published(project, 3)
     lease = queue.lease_next(make.ann(project), project=project)
@@ -126,8 +126,8 @@ def test_a_refused_submit_leaves_the_reservation_as_it_was() -> None:
     assert assignment_of(ahead).state == "reserved"
 
 
-@pytest.mark.django_db(transaction=True)  # no transaction around it that would undo what the refused statement did
-def test_a_submit_of_an_assignment_that_was_given_on_leases_nothing() -> None:
+@pytest.mark.django_db(transaction=True)  # without a transaction around it, which would undo what the refused statement did
+def test_a_submit_of_an_assignment_that_another_took_leases_nothing() -> None:
     project = make.project()
     published(project, 2)
     lease = queue.lease_next(make.ann(project), project=project)
@@ -139,7 +139,7 @@ def test_a_submit_of_an_assignment_that_was_given_on_leases_nothing() -> None:
 
 
 @pytest.mark.parametrize("change", [{"token": 9}, {"state": "open", "labeler": None}], ids=["claimed anew", "given back"])
-def test_a_reservation_that_is_gone_costs_the_submit_nothing(change: dict) -> None:
+def test_a_submit_counts_without_its_reservation(change: dict) -> None:
     project = make.project()
     published(project, 2)
     lease = queue.lease_next(make.ann(project), project=project)
@@ -150,7 +150,7 @@ def test_a_reservation_that_is_gone_costs_the_submit_nothing(change: dict) -> No
     assert queue.go_on(claim_of(ahead), labeler=make.ann(), project=project) is None
 
 
-def test_who_is_paused_gets_no_reserved_assignment_either() -> None:
+def test_a_suspended_labeler_gets_no_reserved_assignment_either() -> None:
     project = make.project()
     published(project, 2)
     lease = queue.lease_next(make.ann(project), project=project)
@@ -216,7 +216,7 @@ def test_closing_a_batch_gives_its_reservations_back() -> None:
     assert (assignment_of(lease).state, assignment_of(ahead).state) == ("leased", "open")
 
 
-def test_a_reservation_in_another_project_is_let_go() -> None:
+def test_a_reservation_in_another_project_is_given_back() -> None:
     here, there = make.project("here"), make.project("there")
     published(here, 2), published(there, 2)
     ann = make.ann(here)
@@ -256,7 +256,7 @@ def test_a_screening_question_is_reserved_and_behind_the_last_nothing() -> None:
     assert queue.reserve_next(make.ann(), project=project) is None
 
 
-def test_a_lease_in_another_project_is_let_go_with_its_draft_kept() -> None:
+def test_a_lease_in_another_project_is_given_back_and_its_draft_kept() -> None:
     here, there = make.project("here"), make.project("there")
     published(here, 1), published(there, 1)
     ann = make.ann(here)

@@ -41,7 +41,7 @@ def test_priority_and_verifier_score_are_kept_with_the_task() -> None:
 
 
 def refused(project: Project, chosen: list[queue.Chosen], **options: object) -> str:
-    """Return why the batch is refused, having checked that nothing was written."""
+    """Return why the batch is refused. Check that nothing was written."""
     before = Batch.objects.count(), Task.objects.count(), Assignment.objects.count()
     with pytest.raises(queue.BadBatch) as caught:
         queue.open_batch(project, chosen, **options)

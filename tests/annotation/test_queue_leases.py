@@ -25,7 +25,7 @@ def test_expired_lease_goes_to_the_next_labeler() -> None:
     assert assignment_of(lease).lapsed is None
 
 
-def test_who_takes_up_again_what_they_let_go_keeps_their_token() -> None:
+def test_the_last_holder_who_takes_an_assignment_again_keeps_its_token() -> None:
     project = make.project()
     published(project, 1)
     lease = queue.lease_next(make.ann(project), project=project)
@@ -96,7 +96,7 @@ def test_extending_an_old_lease_next_to_a_new_one_loses() -> None:
     old = queue.lease_next(make.ann(project), project=project)
     expire(old)
     queue.release_expired()
-    Assignment.objects.filter(pk=old.assignment_id).update(priority=-1)  # so that ann is given the other one
+    Assignment.objects.filter(pk=old.assignment_id).update(priority=-1)  # so that ann gets the other one
     assert queue.lease_next(make.ann(), project=project).assignment_id != old.assignment_id
     with pytest.raises(queue.LeaseLost):
         queue.extend_lease(old.assignment_id, labeler=make.ann(), token=old.token)

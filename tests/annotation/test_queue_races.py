@@ -1,4 +1,4 @@
-"""Races on the queue: real threads, a barrier, an assertion on the whole table."""
+"""Races on the queue, with real threads at a barrier and an assertion on the whole table."""
 
 import threading
 import uuid
@@ -23,9 +23,9 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def rounds(
     count: int, acts: list[Callable[[int], object]], *, before: Callable[[int], object], after: Callable[[int, list], object]
 ) -> None:
-    """Run `count` rounds: `before`, then all acts at once, each in a thread of its own, then `after` with what they returned.
+    """Run `count` rounds: `before`, then all acts at once, each in its own thread, then `after` with what they returned.
 
-    An act's exception is what it returned; one in `before` or `after` ends the test.
+    An exception in an act counts as its return value. An exception in `before` or `after` ends the test.
     """
     barrier = threading.Barrier(len(acts) + 1)
     outcomes: list[object] = [None] * len(acts)
@@ -40,7 +40,7 @@ def rounds(
                     outcomes[place] = error
                 barrier.wait(PATIENCE)
         except threading.BrokenBarrierError:
-            pass  # the main thread has failed and says why
+            pass  # the main thread has failed and reports why
         finally:
             connection.close()
 
@@ -73,7 +73,7 @@ def submit(lease: queue.Lease, labeler: User, submission_id: uuid.UUID, *ratings
 
 
 def no_rule_is_broken(project: Project) -> None:
-    """Check the whole table: every task has its overlap of assignments and no person twice; nobody has two leases."""
+    """Check the whole table: each task has as many assignments as its overlap, and no person twice; nobody has two leases."""
     assignments = Assignment.objects.filter(batch__project=project)
     standing = assignments.exclude(state="skipped").filter(slot__isnull=False)
     for task, overlap in Task.objects.filter(batch__project=project).values_list("pk", "overlap"):
@@ -193,7 +193,7 @@ def test_a_submit_and_a_preparation_at_once_step_over_no_solution() -> None:
         assert outcomes[0].assignment_id == order[number + 1]
 
     def prepare(number: int) -> None:
-        for _ in range(number % 12):  # each round at another moment of the submit, whose statements take as long as these
+        for _ in range(number % 12):  # each round starts at another moment of the submit, whose statements take as long as these
             Project.objects.get(pk=project.pk)
         queue.reserve_next(ann, project=project)
 

@@ -1,4 +1,4 @@
-"""Solutions taken out of labeling: nobody gets them any more, and nothing that was done on them is lost."""
+"""Withdrawn solutions: nobody gets them any more, and no work on them is lost."""
 
 import uuid
 
@@ -55,7 +55,7 @@ def test_a_submit_of_a_withdrawn_solution_is_refused_and_its_ratings_are_kept() 
 
 
 @pytest.mark.parametrize("act", ["draft", "skip", "extend"])
-def test_whoever_has_it_on_the_page_is_told_so(act: str) -> None:
+def test_a_labeler_with_it_on_the_page_gets_an_error(act: str) -> None:
     project = make.project()
     make.batch(project, make.solutions(project, 1))
     lease = queue.lease_next(make.ann(project), project=project)
@@ -68,7 +68,7 @@ def test_whoever_has_it_on_the_page_is_told_so(act: str) -> None:
     assert Draft.objects.exists() is (act == "draft")
 
 
-def test_who_submitted_it_in_another_window_is_told_so() -> None:
+def test_an_error_says_that_it_was_submitted_in_another_window() -> None:
     project = make.project()
     make.batch(project, make.solutions(project, 1))
     lease = queue.lease_next(make.ann(project), project=project)
@@ -154,7 +154,7 @@ def test_the_administration_withdraws_all_solutions_of_a_problem() -> None:
     assert Solution.objects.filter(withdrawn_at=None).get().problem == other
 
 
-def test_who_may_only_look_withdraws_nothing() -> None:
+def test_staff_without_the_permission_withdraw_nothing() -> None:
     problem = make.problem(make.project())
     make.solution(problem)
     staff("view_problem").post("/admin/annotation/problem/", {"action": "withdraw", "_selected_action": [problem.pk]}, follow=True)
