@@ -27,12 +27,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+import httpx
 
-import httpx  # noqa: E402
-
-from benchmarks import site  # noqa: E402
+from benchmarks import temporary_site
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 MOST_SECONDS, MOST_PEOPLE, MOST_SOLUTIONS = 600, 256, 50_000
@@ -198,7 +195,7 @@ def _together(days: Sequence[Callable[[], None]], barrier: threading.Barrier, un
 
 
 def measure(
-    labelers: Sequence[Labeler], of_site: site.Site | None, *, seconds: float, think: float, most: int
+    labelers: Sequence[Labeler], of_site: temporary_site.Site | None, *, seconds: float, think: float, most: int
 ) -> tuple[dict[str, Any], Tally]:
     """Run one form; return its figures and its tally."""
     before, own = of_site.cpu_seconds() if of_site else {}, time.process_time()
@@ -244,7 +241,7 @@ def median_of(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def drive(
-    sign_in: Sequence[str], address: str, options: argparse.Namespace, of_site: site.Site | None
+    sign_in: Sequence[str], address: str, options: argparse.Namespace, of_site: temporary_site.Site | None
 ) -> tuple[dict[str, Any], list[Tally]]:
     """Sign everybody in, run both forms, return the figures of the first with the second under `at_work`."""
     labelers = [Labeler(address, project=options.project, seed=seed) for seed in range(len(sign_in))]
@@ -269,14 +266,14 @@ def main() -> None:
         figures, tallies = drive(sign_in, options.url.rstrip("/"), options, None)
         verdict, broken = {"ratio": None}, False
     else:
-        with site.running_home() as home:
-            path = site.DATA / "gsm8k" / "example_model_solutions.jsonl"
-            project = site.publish(options.project, path=path, lines=options.lines, overlap=2)
-            sign_in = site.invite([project], max(options.people, options.work_people))
-            with site.serving(home) as ours:
+        with temporary_site.running_home() as home:
+            path = temporary_site.DATA / "gsm8k" / "example_model_solutions.jsonl"
+            project = temporary_site.publish(options.project, path=path, lines=options.lines, overlap=2)
+            sign_in = temporary_site.invite([project], max(options.people, options.work_people))
+            with temporary_site.serving(home) as ours:
                 figures, tallies = drive(sign_in, ours.address, options, ours)
             stored, sent = check_database(), sum((tally.counts for tally in tallies), Counter[str]())
-            with site.serving(home, site.BARE) as peer:
+            with temporary_site.serving(home, temporary_site.BARE) as peer:
                 exchanged = list(tallies[-2].exchanged)
                 replay(peer.address, exchanged, people=options.people, seconds=min(1, options.seconds), most=options.solutions)
                 before = peer.cpu_seconds()["web"]

@@ -14,17 +14,12 @@ import json
 import os
 import shutil
 import statistics
-import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+from playwright.sync_api import Browser, Page, Response, sync_playwright
 
-from playwright.sync_api import Browser, Page, Response, sync_playwright  # noqa: E402
-
-from benchmarks import site  # noqa: E402
+from benchmarks import temporary_site
 
 KEYSTROKE_LIMIT = 32  # milliseconds
 LONG_STEPS = 2000
@@ -139,7 +134,7 @@ def publish_all(lines: int, formulas: int) -> list[Any]:
     """Publish real solutions without formulas, as many with them, each in a project of its own, and a very long one."""
     from annotation.ingest import NewProblem, NewSolution
 
-    told = [json.loads(line) for line in (site.DATA / "math" / "math500.jsonl").read_text().splitlines()]
+    told = [json.loads(line) for line in (temporary_site.DATA / "math" / "math500.jsonl").read_text().splitlines()]
     math = [
         NewSolution(
             problem=NewProblem(statement=one["problem"], answer=one["answer"]),
@@ -151,10 +146,10 @@ def publish_all(lines: int, formulas: int) -> list[Any]:
     sets = NewProblem(statement=r"How many $f : \mathbb{Z} \to \mathbb{N}$ have $\sum_{n \in \mathbb{Z}} f(n) = 1$?", answer="0")
     long = NewSolution(problem=NewProblem(statement=f"Add the numbers from 1 to {LONG_STEPS}.", answer="0"), steps=steps)
     return [
-        site.publish("gsm8k", path=site.DATA / "gsm8k" / "example_model_solutions.jsonl", lines=lines, overlap=9),
-        *(site.publish(f"math{number}", rows=[one], overlap=9) for number, one in enumerate(math)),
-        site.publish("sets", rows=[NewSolution(problem=sets, steps=(r"One for each $n \in \mathbb{Z}$.",))], overlap=9),
-        site.publish("long", rows=[long], overlap=9),
+        temporary_site.publish("gsm8k", path=temporary_site.DATA / "gsm8k" / "example_model_solutions.jsonl", lines=lines, overlap=9),
+        *(temporary_site.publish(f"math{number}", rows=[one], overlap=9) for number, one in enumerate(math)),
+        temporary_site.publish("sets", rows=[NewSolution(problem=sets, steps=(r"One for each $n \in \mathbb{Z}$.",))], overlap=9),
+        temporary_site.publish("long", rows=[long], overlap=9),
     ]
 
 
@@ -206,9 +201,9 @@ def main() -> None:
         parser.error("At most 5,000 keystrokes, 50 repetitions and 500 solutions with formulas.")
     executable = os.environ.get("STEPMARK_CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
     sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []  # Chromium refuses root otherwise
-    with site.running_home() as home:
-        (link,) = site.invite(publish_all(50 if options.smoke else 300, options.formulas), 1)
-        with site.serving(home) as ours, sync_playwright() as playwright:
+    with temporary_site.running_home() as home:
+        (link,) = temporary_site.invite(publish_all(50 if options.smoke else 300, options.formulas), 1)
+        with temporary_site.serving(home) as ours, sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=executable, args=ARGUMENTS + sandbox)
             visitor = Visitor(browser, ours.address, ours.address + link)
             figures = measure(visitor, keystrokes=options.keystrokes, repeat=options.repeat, formulas=options.formulas)

@@ -1,128 +1,124 @@
-"""Figure: one whole `manage.py retrain` from the command line, on real data, in a home of its own.
+"""Figure: one whole `manage.py retrain` from the command line, on real data, in a temporary home.
 
-`prm800k` (default): the 1,818 labeled paths of PRM800K, all labeled already, so without a batch; limit 5 minutes. `gsm8k`: 5,276 GSM8K
-solutions and 300 made-up labels (see below); limit 10 minutes. `demonstration`: the simulated world with its oracle's labels; limit
-5 minutes. `beat`: as `gsm8k`, but nobody starts the round: the running server's beat does, by the schedule; limit 10 minutes from the
-moment the server is started to the published batch. `ratio` is the limit over the seconds.
+`prm800k` (default): the 1,818 labeled paths of PRM800K; all are labeled already, so no batch is chosen; limit 5 minutes. `gsm8k`: 5,276
+GSM8K solutions, of which 300 get made-up labels (see `label_some`); limit 10 minutes. `demonstration`: the simulated world with labels from
+its oracle; limit 5 minutes. `beat`: like `gsm8k`, but nobody starts the round: the beat of a running server does, by the schedule; limit 10
+minutes from the start of the server to the published batch. `ratio` is the limit over the seconds. `--smoke`: a few solutions.
 """
 
+import argparse
 import json
-import os
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-DATA = Path(os.environ.get("STEPMARK_DATA") or ROOT.parent / "shared" / "data")
-sys.path.insert(0, str(ROOT))
+from benchmarks import temporary_site
+from benchmarks.temporary_site import DATA, ROOT
+
 LIMITS = {"prm800k": 300, "gsm8k": 600, "demonstration": 300, "beat": 600}
 
 
-def manage(*words: str) -> str:
-    done = subprocess.run([sys.executable, "manage.py", *words], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
+def manage(*words: str) -> None:
+    """Run a command of manage.py with its output shown. If it fails, exit with its code."""
+    done = subprocess.run([sys.executable, "manage.py", *words], cwd=ROOT, check=False)
     if done.returncode:
         sys.exit(done.returncode)
-    print(done.stdout, end="", flush=True)
-    return done.stdout
 
 
-def label_some(source: Path, home: Path) -> Path:
-    """Write 300 solutions of GSM8K with ratings: all steps positive where the answer is right, the first negative where it is wrong.
+def head(source: Path, home: Path, *, n_lines: int | None) -> Path:
+    """Write the first lines of a file to the home; None: return the file itself."""
+    if n_lines is None:
+        return source
+    target = home / source.name
+    with source.open("rb") as lines:
+        target.write_bytes(b"".join(islice(lines, n_lines)))
+    return target
 
-    Nobody would call this a dataset: it gives the loop something to learn from where no person has labeled, and no figure of quality
-    is taken from it.
+
+def label_some(source: Path, home: Path, *, count: int) -> Path:
+    """Write `count` solutions of GSM8K with ratings: all steps positive if the answer is right, else the first step negative.
+
+    The labels are made up. They let the loop train where no person has labeled; no figure of quality is taken from them.
     """
-    out, written = home / "labels.jsonl", 0
-    with source.open(encoding="utf-8") as lines, out.open("w", encoding="utf-8") as target:
-        for line in lines:
+    target = home / "labels.jsonl"
+    with source.open(encoding="utf-8") as lines, target.open("w", encoding="utf-8") as labeled:
+        for line in islice(lines, count):
             row = json.loads(line)
-            one = row["175b_verification"]
-            steps = [step for step in one["solution"].splitlines() if step.strip()]
-            ratings = [1] * len(steps) if one["is_correct"] else [-1]
+            answer = row["175b_verification"]
+            steps = [step for step in answer["solution"].splitlines() if step.strip()]
+            ratings = [1] * len(steps) if answer["is_correct"] else [-1]
             rated = [{"text": step, "rating": rating} for step, rating in zip(steps, [*ratings, *[None] * len(steps)], strict=False)]
-            target.write(json.dumps({"problem": row["question"], "steps": rated}) + "\n")
-            written += 1
-            if written == 300:
-                break
-    return out
+            labeled.write(json.dumps({"problem": row["question"], "steps": rated}) + "\n")
+    return target
 
 
-def unattended(slug: str) -> dict[str, Any]:
-    """Start the server, touch nothing, and wait until a round has published its batch; return its stages in seconds."""
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "labelapp.settings")
-    from labelapp import embedded_postgres
-
-    embedded_postgres.join_if_wanted()
-    import django
-
-    django.setup()
+def unattended(slug: str) -> dict[str, float]:
+    """Start the server and wait until its beat has started a round and the round has ended; return the seconds of each stage."""
     from active_learning.models import Round
 
-    words = [sys.executable, "-m", "labelapp.supervisor", "--port", "8467", "--no-demonstration"]
+    words = [sys.executable, "-m", "labelapp.supervisor", "--port", str(temporary_site.free_port()), "--no-demonstration"]
     server = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL)
     try:
         while not (ended := Round.objects.filter(project__slug=slug, finished_at__isnull=False).first()):
             if server.poll() is not None:
-                sys.exit(f"The server ended with {server.returncode}.")
+                sys.exit(f"The server ended with exit code {server.returncode}.")
             time.sleep(1)
     finally:
         server.send_signal(signal.SIGINT)
         server.wait()
     if ended.failure:
         sys.exit(ended.failure)
-    stages = {one.name: round((one.ended_at - one.began_at).total_seconds(), 1) for one in ended.stages.all()}
-    return {"strategy": ended.strategy, "size": ended.params["size"], "short": ended.params["short"], "stages": stages}
+    return {stage.name: round((stage.ended_at - stage.began_at).total_seconds(), 1) for stage in ended.stages.all()}
 
 
 def main() -> None:
-    name = sys.argv[1] if len(sys.argv) > 1 else "prm800k"
-    if name not in LIMITS:
-        sys.exit(f"There is no form {name}. Known: {', '.join(LIMITS)}.")
-    home = Path(tempfile.mkdtemp(prefix="stepmark-bench-"))
-    os.chmod(home, 0o755)
-    os.environ["STEPMARK_HOME"] = str(home)
-    try:
-        manage("migrate", "-v0")
-        if name == "demonstration":
-            manage("make_demonstration")
-        else:
-            manage("create_project", name, "--name", name)
-        if name == "prm800k":
-            manage("load_solutions", str(DATA / "prm800k" / "phase2_labeled_paths_1818.jsonl"), "--project", name)
-        if name in ("gsm8k", "beat"):
-            source = DATA / "gsm8k" / "example_model_solutions.jsonl"
-            manage("load_solutions", str(source), "--project", name)
-            manage("load_solutions", str(label_some(source, home)), "--project", name)
-        more: dict[str, Any] = {}
-        started = time.monotonic()
-        if name == "beat":
-            manage("schedule", "--project", name, "--every-labels", "100")
-            more = unattended(name)
-        else:
-            manage("retrain", "--project", name, *(["--size", "0"] if name == "prm800k" else []))
-        seconds = time.monotonic() - started
-        metrics = json.loads(next((home / "models" / name).glob("*/stepmark.json")).read_text())["metrics"]
-        kept = ("step_auc", "log_loss", "base_rate_log_loss", "first_mistake", "n_solutions", "n_problems", "share_negative")
-        print(
-            json.dumps(
-                {
-                    "form": name,
-                    "ratio": round(LIMITS[name] / seconds, 2),
-                    "limit": LIMITS[name],
-                    "seconds": round(seconds, 1),
-                    **{key: metrics[key] for key in kept},
-                    "training": metrics["training"],
-                    **more,
-                }
-            )
-        )
-    finally:
-        shutil.rmtree(home, ignore_errors=True)
+    parser = argparse.ArgumentParser(prog="script/bench retrain", description="Measure one whole round from the command line.")
+    parser.add_argument("form", nargs="?", choices=list(LIMITS), default="prm800k", help="(default: %(default)s)")
+    parser.add_argument("--smoke", action="store_true", help="the smallest form: shows that the benchmark runs, says nothing about speed")
+    options = parser.parse_args()
+    if options.smoke and options.form == "demonstration":
+        parser.error("The demonstration has only one size. Use --smoke with another form.")
+    n_lines, n_labels = (40, 20) if options.smoke else (None, 300)
+    with temporary_site.running_home() as home:
+        print(json.dumps(measure(options.form, home, n_lines=n_lines, n_labels=n_labels)))
+
+
+def measure(form: str, home: Path, *, n_lines: int | None, n_labels: int) -> dict[str, Any]:
+    """Load the data of a form, time the round, and return its figures."""
+    if form == "demonstration":
+        manage("make_demonstration")
+    else:
+        manage("create_project", form, "--name", form)
+    if form == "prm800k":
+        paths = head(DATA / "prm800k" / "phase2_labeled_paths_1818.jsonl", home, n_lines=n_lines)
+        manage("load_solutions", str(paths), "--project", form)
+    if form in ("gsm8k", "beat"):
+        source = head(DATA / "gsm8k" / "example_model_solutions.jsonl", home, n_lines=n_lines)
+        manage("load_solutions", str(source), "--project", form)
+        manage("load_solutions", str(label_some(source, home, count=n_labels)), "--project", form)
+    stages: dict[str, float] | None = None
+    started = time.monotonic()
+    if form == "beat":
+        manage("schedule", "--project", form, "--every-labels", str(n_labels // 3))
+        stages = unattended(form)
+    else:
+        manage("retrain", "--project", form, *(["--size", "0"] if form == "prm800k" else []))
+    seconds = time.monotonic() - started
+    metrics = json.loads(next((home / "models" / form).glob("*/stepmark.json")).read_text())["metrics"]
+    names = ("step_auc", "log_loss", "base_rate_log_loss", "first_mistake", "n_solutions", "n_problems", "share_negative")
+    return {
+        "form": form,
+        "ratio": round(LIMITS[form] / seconds, 2),
+        "limit": LIMITS[form],
+        "seconds": round(seconds, 1),
+        **{name: metrics[name] for name in names},
+        "training": metrics["training"],
+        "stages": stages,
+    }
 
 
 if __name__ == "__main__":

@@ -2,10 +2,10 @@
 
 `ratio`: over what is usually written with transformers: batches of 32 in random order, padded, with a mask and the logits of the whole
 vocabulary. `ratio_per_prefix`: over one call of a token-classification pipeline for each step, on the text so far, as TRL documents it for
-its PRMTrainer; `ratio_per_prefix_bare`: over the same forwards without the pipeline. Same weights, ids and threads in one run, tokenisation
-included, medians of repeats taken in turn; the peers run on a part drawn at random. The run fails if a probability differs by 1e-5.
+its PRMTrainer. `ratio_per_prefix_bare`: over the same forwards without the pipeline. All use the same weights, ids and threads in one run,
+tokenisation included; medians of repeats that alternate. The peers run on a random part. The run fails if a probability differs by 1e-5.
 
-`--parts` gives the rate after each step of the way instead; `--stream N` the memory of N solutions through a micro model.
+`--parts` measures the rate after each improvement instead; `--stream N` the memory of N solutions through a micro model.
 """
 
 import argparse
@@ -16,21 +16,17 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+import numpy as np
+import torch
+from transformers import AutoModelForCausalLM, AutoModelForTokenClassification, LlamaConfig, pipeline
 
-import numpy as np  # noqa: E402
-import torch  # noqa: E402
-from transformers import AutoModelForCausalLM, AutoModelForTokenClassification, LlamaConfig, pipeline  # noqa: E402
-
-from active_learning.world import make_world  # noqa: E402
-from trainer.data import PROBLEM, STEP, EncodedSolution, Solution, buckets, encode, padded  # noqa: E402
-from trainer.model import RewardModel, load_tiny  # noqa: E402
-from trainer.prefix import Reader  # noqa: E402
-from trainer.score import score_solutions, suitable_budget  # noqa: E402
+from active_learning.world import make_world
+from trainer.data import PROBLEM, STEP, EncodedSolution, Solution, buckets, encode, padded
+from trainer.model import RewardModel, load_tiny
+from trainer.prefix import Reader
+from trainer.score import score_solutions, suitable_budget
 
 CLASSES = ("negative", "neutral", "positive")
 WORLD, CONTEXT, BATCH, TOLERANCE, MEGABYTE = 2305, 1024, 32, 1e-5, 1 << 20
@@ -67,7 +63,7 @@ def ours(model: RewardModel, solutions: Sequence[Solution]) -> Scored:
 
 @torch.inference_mode()
 def padded_batches(model: RewardModel, solutions: Sequence[Solution]) -> Scored:
-    """The order is random already: `solutions` were drawn so."""
+    """Score in padded batches, in the given order, which is random already."""
     scored: Scored = {}
     for start in range(0, len(solutions), BATCH):
         batch = solutions[start : start + BATCH]
@@ -113,7 +109,7 @@ def documented_pipeline(model: RewardModel) -> Callable[[RewardModel, Sequence[S
                 pipe(f"{PROBLEM}{one.problem}{STEP}" + "".join(step + STEP for step in one.steps[: i + 1]))[-1]
                 for i in range(len(one.steps))
             ]
-            table = np.full((len(last), 3), np.nan)  # the pipeline tells the likeliest class alone
+            table = np.full((len(last), 3), np.nan)  # the pipeline returns only the likeliest class
             for row, answer in zip(table, last, strict=True):
                 row[CLASSES.index(answer["entity"])] = answer["score"]
             scored[one.key] = table
@@ -160,9 +156,9 @@ def compare(options: argparse.Namespace) -> dict[str, Any]:
         repeats=options.repeats,
     )
     differences = {name: largest_difference(scored[name], scored["ours"]) for name in scored if name != "ours"}
-    assert max(differences.values()) < TOLERANCE, f"the same model gives other probabilities: {differences}"
+    assert max(differences.values()) < TOLERANCE, f"the same model gives different probabilities: {differences}"
     spread = float(np.ptp(np.concatenate(list(scored["ours"].values())), axis=0).max())
-    assert spread > 0.1, "the predictions hardly differ, so a wrong one would not be seen"
+    assert spread > 0.1, "the predictions hardly differ: a wrong one would go unnoticed"
     rate = {name: one["solutions_per_second"] for name, one in rates.items()}
     return {
         "ratio": round(rate["ours"] / rate["padded"], 2),
@@ -178,7 +174,7 @@ def compare(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def parts(options: argparse.Namespace) -> dict[str, Any]:
-    """The rate after each step of the way, on ten problems; each form has what those before it have."""
+    """Return the rate after each improvement, on ten problems; each form includes the improvements before it."""
     model = random_model(SHAPE)
     pool = list(solutions_of(10, n_solutions=64))
     drawn = [pool[i] for i in np.random.default_rng(0).permutation(len(pool))]
@@ -237,7 +233,7 @@ def parts(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def stream(n: int) -> dict[str, Any]:
-    """Peak resident memory above that of the loaded and warmed model, after each tenth of the stream."""
+    """Return peak resident memory above that of the loaded and warmed model, after each tenth of the stream."""
     model = random_model(MICRO)
     list(score_solutions(model, list(solutions_of(2, n_solutions=64))))
     loaded, marks, started = peak(), [], time.perf_counter()
@@ -265,13 +261,15 @@ def peak() -> float:
 
 
 def main() -> None:
-    command = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    command = argparse.ArgumentParser(
+        prog="script/bench scoring", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     command.add_argument("--threads", type=int, default=2)
     command.add_argument("--repeats", type=int, default=3)
-    command.add_argument("--part", type=int, default=640, help="solutions for the padded peer; a tenth of them for the other")
-    command.add_argument("--parts", action="store_true")
-    command.add_argument("--smoke", action="store_true", help="the smallest form, 16 solutions: says that it runs, nothing about speed")
-    command.add_argument("--stream", type=int, metavar="N")
+    command.add_argument("--part", type=int, default=640, help="solutions for the padded peer; the peers per prefix get a tenth of them")
+    command.add_argument("--parts", action="store_true", help="measure the rate after each improvement instead")
+    command.add_argument("--smoke", action="store_true", help="the smallest form: shows that the benchmark runs, says nothing about speed")
+    command.add_argument("--stream", type=int, metavar="N", help="measure the memory of scoring N solutions instead")
     options = command.parse_args()
     torch.set_num_threads(options.threads)
     figures = stream(options.stream) if options.stream else parts(options) if options.parts else compare(options)

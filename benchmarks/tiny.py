@@ -1,25 +1,22 @@
 """Figure: the preset `tiny` on 1,000 labeled solutions of the demonstration's world, two seeds; goal: 300 s, AUC 0.90, first-mistake F1 70.
 
-Trains as the product does (a fifth of the problems held out, the oracle's labels), and judges on 500 further problems of the same world
-that nothing was trained or chosen on. `seconds` is the slower run, `auc` and `f1` are means, `ratio` is the limit over the seconds.
-`script/bench tiny 100 400 1000` gives one line for each number of labeled solutions instead: the curve in docs/trainer.md.
+Trains as the product does (a fifth of the problems held out, labels from the oracle). Judges on 500 other problems of the same world, on
+which nothing was trained or chosen. `seconds` is the slower run, `auc` and `f1` are means, `ratio` is the limit over the seconds.
+`script/bench tiny 100 400 1000` prints one line for each number of labeled solutions instead: the curve in docs/trainer.md.
 """
 
+import argparse
 import json
-import sys
 import tempfile
 import time
 from itertools import islice
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-
-from active_learning.world import SimulatedProblem, SimulatedSolution, label, make_world  # noqa: E402
-from trainer.config import TrainConfig  # noqa: E402
-from trainer.data import LabeledSolution, Solution  # noqa: E402
-from trainer.score import load_prm  # noqa: E402
-from trainer.train import judge, train  # noqa: E402
+from active_learning.world import SimulatedProblem, SimulatedSolution, label, make_world
+from trainer.config import TrainConfig
+from trainer.data import LabeledSolution, Solution
+from trainer.score import load_prm
+from trainer.train import judge, train
 
 LIMIT, WORLD, SEEDS = 300, 2305, (0, 1)
 N_LABELED, PER_PROBLEM, N_JUDGED = 1000, 2, 500  # two solutions of a problem, as the demonstration
@@ -59,13 +56,19 @@ def run(training: list[LabeledSolution], judged_on: list[LabeledSolution], *, se
 
 
 def main() -> None:
-    wanted = [int(word) for word in sys.argv[1:]] or [N_LABELED]
-    n_problems = max(wanted) // PER_PROBLEM
-    world = make_world(WORLD, n_problems=n_problems + N_JUDGED, n_solutions=PER_PROBLEM)
+    parser = argparse.ArgumentParser(prog="script/bench tiny", description="Train the preset tiny in the simulated world and judge it.")
+    parser.add_argument("n_labeled", type=int, nargs="*", default=[N_LABELED], help="labeled solutions (default: %(default)s)")
+    parser.add_argument("--smoke", action="store_true", help="the smallest form: shows that the benchmark runs, says nothing about speed")
+    options = parser.parse_args()
+    numbers, n_judged, seeds = ([20], 10, SEEDS[:1]) if options.smoke else (options.n_labeled, N_JUDGED, SEEDS)
+    if min(numbers) < PER_PROBLEM:
+        parser.error(f"N_LABELED must be at least {PER_PROBLEM}.")
+    n_problems = max(numbers) // PER_PROBLEM
+    world = make_world(WORLD, n_problems=n_problems + n_judged, n_solutions=PER_PROBLEM)
     training = [one for pair in islice(world, n_problems) for one in labeled(*pair)]
     judged_on = [one for pair in world for one in labeled(*pair)]
-    for n_labeled in wanted:
-        runs = [run(training[:n_labeled], judged_on, seed=seed) for seed in SEEDS]
+    for n_labeled in numbers:
+        runs = [run(training[:n_labeled], judged_on, seed=seed) for seed in seeds]
         seconds = max(one["seconds"] for one in runs)
         print(
             json.dumps(

@@ -1,11 +1,13 @@
-"""Figure: training tokens per second beside TRL 1.13.0's PRMTrainer: same model, data, precision and tokens per optimizer step; goal 1.8.
+"""Figure: training tokens per second against TRL 1.13.0's PRMTrainer: same model, data, precision and tokens per optimizer step; goal 1.8.
 
-A Llama of 5 million parameters with random weights and the byte-level tokenizer of `tiny` learns from solutions of the simulated world, cut
-after their last rated step, as both can take them. The peer stands in a venv of its own (benchmarks/peers/setup.sh) with the same versions
-of torch and transformers. Each run is a process of its own, ours and theirs in turn; only the loop of optimizer steps is timed. Tokens are
-those of the texts, without padding. `ratio` is the median of ours over the median of theirs; `ratio_processor_time` says the same of
-processor time, which other work on the machine hardly changes. `ratio_peer_grouped_by_length` is beside the peer's sampler that ours has by
-nature and its users have to ask for. `--device cuda` adds FLOP utilisation.
+A Llama of 5 million random parameters with the byte-level tokenizer of `tiny` learns from solutions of the simulated world. They are cut
+after their last rated step, because the peer needs a rating at every step. Both run on the same torch and transformers; the peer's own
+packages are installed once (benchmarks/peers). Each run is a process of its own, and ours and theirs alternate. Only the loop of optimizer
+steps is timed. Tokens are those of the texts, without padding.
+
+`ratio`: the median of ours over the median of theirs. `ratio_processor_time`: the same for processor time, which other work on the machine
+hardly changes. `ratio_peer_grouped_by_length`: against the peer with batches grouped by length. Our trainer always groups them; a user of
+the peer has to ask for it. `--device cuda` adds FLOP utilisation. `--smoke` is the smallest form and says nothing about speed.
 """
 
 import argparse
@@ -20,12 +22,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+from active_learning.world import label, make_world
+from benchmarks import peers
+from trainer.config import TinyShape, TrainConfig
+from trainer.data import PROBLEM, STEP, LabeledSolution, Solution, buckets
 
-from active_learning.world import label, make_world  # noqa: E402
-from trainer.config import TinyShape, TrainConfig  # noqa: E402
-from trainer.data import PROBLEM, STEP, LabeledSolution, Solution, buckets  # noqa: E402
+ROOT = Path(__file__).resolve().parent.parent
 
 GOAL, WORLD, PER_PROBLEM, BATCH = 1.8, 71, 4, 16
 PEAK_FLOPS = {"H100": 989e12, "H200": 989e12, "A100": 312e12}  # dense bfloat16, from the makers' data sheets
@@ -87,7 +89,7 @@ def run_ours(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def budget(sequences: list[Any], batch: int) -> int:
-    """Choose the token budget that makes as many batches as `batch` sequences each would, or one less."""
+    """Choose the token budget that makes as many batches as `batch` sequences each would, or one fewer."""
     lengths, wanted = [len(one) for one in sequences], -(-len(sequences) // batch)
     low, high = max(lengths), sum(lengths)
     while low < high:
@@ -96,8 +98,8 @@ def budget(sequences: list[Any], batch: int) -> int:
     return low
 
 
-def run_peer(options: argparse.Namespace, python: str, *, sampling: str, home: Path) -> dict[str, Any]:
-    """Run TRL's trainer in its venv on the same texts, framed with the same tokens."""
+def run_peer(options: argparse.Namespace, peer: Path, *, sampling: str, home: Path) -> dict[str, Any]:
+    """Run TRL's trainer on the same texts, framed with the same tokens."""
     data = home / "data.jsonl"
     if not data.exists():
         with data.open("w", encoding="utf-8") as file:
@@ -105,7 +107,6 @@ def run_peer(options: argparse.Namespace, python: str, *, sampling: str, home: P
                 labels = [rating != -1 for rating in one.ratings]
                 row = {"prompt": f"{PROBLEM}{one.solution.problem}{STEP}", "completions": one.solution.steps, "labels": labels}
                 file.write(json.dumps(row) + "\n")
-    peer = str(ROOT / "benchmarks" / "peers" / "trl_prm.py")
     named = {
         "model": options.model,
         "data": data,
@@ -118,62 +119,67 @@ def run_peer(options: argparse.Namespace, python: str, *, sampling: str, home: P
         "device": options.device,
         "sampling": sampling,
     }
-    return last_line([python, peer, *(word for name, value in named.items() for word in (f"--{name}", str(value)))])
+    words = [f"--{name}={value}" for name, value in named.items()]
+    return last_line([sys.executable, "-m", "benchmarks.peers.trl_prm", *words], PYTHONPATH=str(peer))
 
 
-def last_line(command: list[str]) -> dict[str, Any]:
+def last_line(command: list[str], **environment: str) -> dict[str, Any]:
     """Run a process and read the JSON on its last line."""
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | {"OMP_WAIT_POLICY": "PASSIVE"})
+    environment = os.environ | {"OMP_WAIT_POLICY": "PASSIVE"} | environment
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=environment)
     if done.returncode:
-        sys.exit(f"{command[1]} failed:\n{done.stderr[-2000:]}")
+        sys.exit(f"{command[2]} failed:\n{done.stderr[-2000:]}")
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(
+        prog="script/bench training", description="Measure training tokens per second against TRL's PRMTrainer."
+    )
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--solutions", type=int, default=256)
     parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--batch", type=int, default=BATCH, help="sequences of the peer's optimizer step")
-    parser.add_argument("--bf16", type=int, choices=(0, 1), help="autocast of both (default: where the device multiplies it itself)")
+    parser.add_argument("--batch", type=int, default=BATCH, help="sequences in one optimizer step of the peer")
+    parser.add_argument("--bf16", type=int, choices=(0, 1), help="bfloat16 for both (default: if the device multiplies it natively)")
     parser.add_argument("--layers", type=int, default=6)
     parser.add_argument("--width", type=int, default=256)
-    parser.add_argument("--model", help=argparse.SUPPRESS)  # of one run of ours in its own process
+    parser.add_argument("--smoke", action="store_true", help="the smallest form: shows that the benchmark runs, says nothing about speed")
+    parser.add_argument("--model", help=argparse.SUPPRESS)  # set where this module runs ours in a process of its own
     options = parser.parse_args()
+    if options.smoke:
+        options.solutions, options.repeats, options.batch, options.layers, options.width = 16, 1, 4, 1, 64
     if options.model:
         print(json.dumps(run_ours(options)))
         return
     if options.device == "cpu":
-        os.environ["CUDA_VISIBLE_DEVICES"] = ""  # a run takes a GPU where it sees one
-    python = subprocess.run(
-        [str(ROOT / "benchmarks" / "peers" / "setup.sh"), "trl"], stdout=subprocess.PIPE, text=True, check=True
-    ).stdout.strip()
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""  # training uses any GPU that it sees
+    peer = peers.install("trl")
     shape = TinyShape(layers=options.layers, width=options.width, heads=max(1, options.width // 64), feed_forward=options.width * 8 // 3)
     with tempfile.TemporaryDirectory(prefix="stepmark-bench-") as folder:
         home = Path(folder)
         options.model = str(home / "model")
         (home / "model").mkdir()
         n_parameters = make_model(home / "model", solutions(options.solutions), shape)
-        figures = compare(options, python, home=home)
+        figures = compare(options, peer, home=home)
     line = {"ratio": figures.pop("ratio"), "goal": GOAL, "device": options.device, "threads": options.threads, "n_parameters": n_parameters}
     if options.device == "cuda":
         line |= utilisation(figures["tokens_per_second"], n_parameters)
     print(json.dumps(line | figures))
 
 
-def compare(options: argparse.Namespace, python: str, *, home: Path) -> dict[str, Any]:
+def compare(options: argparse.Namespace, peer: Path, *, home: Path) -> dict[str, Any]:
     """Run ours, theirs and theirs grouped by length in turn, and return the medians."""
     options.bf16 = int(own_bfloat16(options)) if options.bf16 is None else options.bf16
-    told = [f"--{name}={getattr(options, name)}" for name in ("device", "solutions", "epochs", "threads", "batch", "bf16", "model")]
+    words = [f"--{name}={getattr(options, name)}" for name in ("device", "solutions", "epochs", "threads", "batch", "bf16", "model")]
     runs: dict[str, list[dict[str, Any]]] = {"ours": [], "random": [], "group_by_length": []}
     for _ in range(options.repeats):
         for name, several in runs.items():
             if name == "ours":
-                several.append(last_line([sys.executable, __file__, *told]))
+                several.append(last_line([sys.executable, "-m", "benchmarks.training", *words]))
             else:
-                several.append(run_peer(options, python, sampling=name, home=home))
+                several.append(run_peer(options, peer, sampling=name, home=home))
     tokens = {one["tokens"] for several in runs.values() for one in several}
     assert len(tokens) == 1, f"not the same data: {tokens}"
     speed, processor = (

@@ -1,4 +1,4 @@
-"""Each benchmark of the labeling path runs in its smallest form and prints the figures it promises."""
+"""Each benchmark runs in its smallest form, started as people start it (script/bench), and prints the figures it promises."""
 
 import json
 import subprocess
@@ -8,31 +8,72 @@ from typing import Any
 
 import pytest
 
+from benchmarks import peers
 from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).resolve().parent.parent
+BENCHMARKS = ROOT / "benchmarks"
 
 
 def run(name: str, *options: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [sys.executable, "-P", f"benchmarks/{name}.py", *options], cwd=ROOT, capture_output=True, text=True, check=False, timeout=PATIENCE
-    )
+    return subprocess.run(["script/bench", name, *options], cwd=ROOT, capture_output=True, text=True, check=False, timeout=PATIENCE)
 
 
-def figures(name: str) -> dict[str, Any]:
-    done = run(name, "--smoke")
+def figures(name: str, *options: str) -> dict[str, Any]:
+    done = run(name, *options)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 
 
+def test_training_is_measured_against_its_peer() -> None:
+    found = figures("training", "--smoke")
+    assert min(found["ratio"], found["ratio_processor_time"], found["ratio_peer_grouped_by_length"]) > 0
+    assert found["steps"] == {"ours": 4, "random": 4, "group_by_length": 4}
+
+
+def test_tiny_is_trained_and_judged() -> None:
+    found = figures("tiny", "--smoke")
+    assert found["n_labeled"] == 20 and len(found["runs"]) == 1
+    assert 0 < found["auc"] <= 1 and 0 <= found["f1"] <= 100
+
+
+@pytest.mark.parametrize("options", [("--smoke", "--part", "10", "--repeats", "1"), ("--stream", "200")], ids=["smoke", "stream"])
+def test_scoring_is_measured_with_its_peers(options: tuple[str, ...]) -> None:
+    found = figures("scoring", *options)
+    assert found["ratio"] > 0
+    if "--smoke" in options:
+        assert found["ratio_per_prefix"] > 0 and found["largest_difference"] < 1e-5 and found["ours"]["n"] == 16
+    else:
+        assert found["memory_mb"] < found["limit_mb"] and found["n"] == 200
+
+
+def test_answers_are_graded_by_both_graders(data: Path) -> None:
+    found = figures("grading", "--smoke")
+    assert min(found["ratio"], found["ratio_new"]) > 0
+    assert found["pairs"] == 5 * 4 + 5 * 8
+    assert found["gsm8k_agreement"] == 1
+
+
+@pytest.mark.parametrize("form", ["prm800k", pytest.param("beat", marks=pytest.mark.long)])  # beat waits for a minute
+def test_a_round_is_timed_from_the_command_line_and_by_schedule(data: Path, form: str) -> None:
+    found = figures("retrain", form, "--smoke")
+    assert found["ratio"] > 0 and 0 <= found["step_auc"] <= 1
+    assert (found["stages"] or {}).keys() == ({"train", "judge", "score", "select", "publish"} if form == "beat" else set())
+
+
+def test_data_efficiency_is_measured() -> None:
+    found = figures("data_efficiency", "--smoke")
+    assert found["form"] == "smallest" and found["strategy"] in found["strategies"]
+
+
 def test_a_pool_is_loaded_chosen_from_and_handed_out() -> None:
-    found = figures("select")
+    found = figures("selection", "--smoke")
     assert found["n_solutions"] == 1200 and found["reads"] > 0 <= found["blocked_reads"]
     assert min(found[name] for name in ("ratio", "growth", "loading_seconds", "peer_seconds", "handing_out_ratio")) >= 0
 
 
 def test_people_label_over_http_and_the_database_holds_what_was_acknowledged(data: Path) -> None:
-    found = figures("labeling")
+    found = figures("labeling", "--smoke")
     assert 0 < found["solutions"] < found["acknowledged"] == found["annotations"]
     assert found["ratings"] > found["annotations"]
     assert (found["faults"], found["duplicates"], found["over_overlap"]) == (0, 0, 0)
@@ -44,7 +85,7 @@ def test_people_label_over_http_and_the_database_holds_what_was_acknowledged(dat
 
 
 def test_the_page_is_weighed_and_timed_in_the_browser(data: Path) -> None:
-    found = figures("page")
+    found = figures("page", "--smoke")
     assert 0 < found["kb_without_math"] < found["kb_with_math"]
     assert found["ratio"] == pytest.approx(32 / found["keystroke_p95_ms"], abs=0.01)
     for name in ("next_solution_p95_ms", "cold_clickable_ms", "long_first_paint_ms", "long_keystroke_p95_ms"):
@@ -52,14 +93,66 @@ def test_the_page_is_weighed_and_timed_in_the_browser(data: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         (("--url", "https://label.example.org", "--sign-in", "links.txt"), "must name this machine"),
         (("--url", "http://127.0.0.1:8000"), "needs --sign-in FILE"),
         (("--seconds", "100000"), "At most 600 seconds"),
     ],
 )
-def test_a_labeling_run_without_bounds_or_of_another_machine_is_refused(options: tuple[str, ...], said: str) -> None:
+def test_a_labeling_run_without_bounds_or_of_another_machine_is_refused(options: tuple[str, ...], message: str) -> None:
     done = run("labeling", *options)
     assert done.returncode == 2
-    assert said in done.stderr
+    assert message in done.stderr
+
+
+def test_every_benchmark_is_run_here() -> None:
+    source = Path(__file__).read_text()
+    missing = [path.stem for path in BENCHMARKS.glob("*.py") if f'figures("{path.stem}",' not in source]
+    assert not missing
+
+
+def test_no_benchmark_hides_a_module_of_python() -> None:
+    hidden = [path for path in BENCHMARKS.rglob("*") if path.stem in sys.stdlib_module_names]
+    assert not hidden
+
+
+def test_an_unknown_benchmark_is_refused_with_the_names_there_are() -> None:
+    done = run("select")
+    assert done.returncode == 2
+    assert "There is no benchmark named select." in done.stderr and " selection " in done.stderr
+
+
+# --- installs of peers --------------------------------------------------------------------------------------------------------
+
+
+def test_a_peer_is_installed_once_for_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    calls: list[tuple[str, ...]] = []
+
+    def pip(*words: str, path: Path | None = None) -> None:
+        calls.append(words)
+        if "--target" in words:
+            Path(words[words.index("--target") + 1]).mkdir(parents=True)
+
+    monkeypatch.setattr(peers, "pip", pip)
+    folder = peers.install("trl")
+    assert folder.is_dir() and folder.is_relative_to(tmp_path / "stepmark" / "peers")
+    assert [words[0] for words in calls] == ["install", "check"]
+    assert peers.install("trl") == folder and len(calls) == 2
+
+
+def test_a_failed_install_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+    with pytest.raises(SystemExit) as ended:
+        peers.install("trl")
+    assert ended.value.code == 2 and "could not be installed" in capfd.readouterr().err
+    assert not [path for path in (tmp_path / "stepmark" / "peers").iterdir() if path.suffix == ""]
+
+
+def test_a_peer_pins_nothing_that_stepmark_pins_differently() -> None:
+    pinned = dict(line.split("==") for line in (ROOT / "requirements.txt").read_text().split())
+    pins = dict(line.split("==") for line in (BENCHMARKS / "peers" / "trl.txt").read_text().split())
+    assert pins and not pins.keys() & pinned.keys()

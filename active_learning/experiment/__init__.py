@@ -5,7 +5,7 @@ worth that a strategy chose, and how a PRM chooses beside an ORM and majority vo
 killed run goes on from, `curves` fits lines, `results` draws figures and tables. Reads and writes STEPMARK_HOME/experiments/NAME.
 """
 
-from active_learning.experiment.forms import ABLE, FORMS, FULL, QUICK, SHORT
+from active_learning.experiment.forms import ABLE, FORMS, FULL, QUICK, SHORT, SMALLEST
 from active_learning.experiment.pages import NoSuchExperiment, found, listed, may_see, page
 from active_learning.experiment.plan import BadPlan, Plan
 from active_learning.experiment.results import summarise, told
@@ -17,6 +17,7 @@ __all__ = [
     "FULL",
     "QUICK",
     "SHORT",
+    "SMALLEST",
     "BadPlan",
     "NoSuchExperiment",
     "Plan",

@@ -88,7 +88,24 @@ QUICK = FULL.changed(
     n_best=4,
     uncertainty_heads=0,
 )
+# The smallest: a model of width 8 from scratch. It shows that an experiment runs, in seconds.
+SMALLEST = QUICK.changed(
+    sizes=(4, 8),
+    n_start=14,
+    n_problems=14,
+    n_solutions=3,
+    n_test_problems=6,
+    n_test_solutions=4,
+    n_best=2,
+    epochs=1,
+    outcome_epochs=1,
+    strategies={arm: ALL[arm] for arm in (UNIFORM, MIX)},
+    shown=MIX,
+    per_problem=None,
+    shape={"layers": 1, "width": 8, "heads": 1, "feed_forward": 8, "merges": 20},
+)
 FORMS: dict[str, dict[str, Plan]] = {  # form -> its experiments by name
+    "smallest": {"smallest": SMALLEST},
     "quick": {"quick": QUICK},
     "short": {"able": SHORT},
     "full": {"full": FULL, "able": ABLE, "hidden": HIDDEN},

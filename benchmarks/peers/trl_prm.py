@@ -1,6 +1,6 @@
-"""The peer of benchmarks/training.py: TRL's PRMTrainer on prepared data, in its own venv (setup.sh trl). Prints one JSON object.
+"""The peer of benchmarks/training.py: TRL's PRMTrainer on prepared data. Its last line is one JSON object.
 
-Reads a model folder (weights and tokenizer) and JSON lines of prompt, completions, labels. Its defaults are kept but for those that
+Reads a model folder (weights and tokenizer) and JSON lines of prompt, completions, labels. TRL's defaults are kept, except for those that
 would make it slower or do work that ours does not: gradient checkpointing, logging and saving are off.
 """
 

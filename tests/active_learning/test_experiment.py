@@ -26,21 +26,7 @@ from active_learning.world import Habits, MistakeKind, make_world
 from tests import make
 
 LABELS = np.array([40, 60, 100, 180], float)
-SMALL = experiment.QUICK.changed(
-    seeds=(1, 2),
-    sizes=(4, 8),
-    n_start=14,
-    n_problems=14,
-    n_solutions=3,
-    n_test_problems=6,
-    n_test_solutions=4,
-    n_best=2,
-    epochs=1,
-    strategies={arm: ALL[arm] for arm in (UNIFORM, MIX)},
-    shown=MIX,
-    per_problem=None,
-    shape={"layers": 1, "width": 8, "heads": 1, "feed_forward": 8, "merges": 20},
-)
+SMALL = experiment.SMALLEST
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -1,7 +1,7 @@
-"""A site of its own for a benchmark: temporary home, private PostgreSQL, gunicorn on a free port of loopback, as script/server starts it.
+"""A temporary site for a benchmark: temporary home, private PostgreSQL, gunicorn on a free port, started as script/server does.
 
-Reads nothing of the checkout's own home and leaves nothing behind; after a kill -9 only the folder (the supervisor's guard ends the web
-processes, the kernel's lock the database). Django runs in the benchmark's own process too, to load and to check.
+It does not read the checkout's own home and leaves nothing behind. After a kill -9 only the folder is left: the supervisor's guard ends the
+web processes, the kernel's lock the database. Django also runs in the benchmark's own process, to load and to check.
 """
 
 import contextlib
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent.parent
 DATA = Path(os.environ.get("STEPMARK_DATA") or ROOT.parent / "shared" / "data")
 OURS = "labelapp.wsgi"
-BARE = "benchmarks.site.bare"
+BARE = "benchmarks.temporary_site.bare"
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Site:
     web: psutil.Process
 
     def cpu_seconds(self) -> dict[str, float]:
-        """Return the CPU time spent so far by the web processes and by PostgreSQL, each with its children, ended ones too."""
+        """Return the CPU seconds spent so far by the web processes and by PostgreSQL, each with its children, including ended ones."""
         postmaster = (self.home / "postgres" / "data" / "postmaster.pid").read_text().split(maxsplit=1)[0]
         return {"web": _cpu_seconds(self.web), "database": _cpu_seconds(psutil.Process(int(postmaster)))}
 
@@ -52,7 +52,7 @@ def _cpu_seconds(master: psutil.Process) -> float:
 
 @contextlib.contextmanager
 def running_home() -> Iterator[Path]:
-    """Make a home, migrate its database, set Django up in this process; at the end stop the database and remove it all."""
+    """Make a home, migrate its database and set Django up in this process; at the end stop the database and remove everything."""
     home = Path(tempfile.mkdtemp(prefix="stepmark-bench-"))
     home.chmod(0o755)  # PostgreSQL runs as another account when we are root
     for name in ("DATABASE_URL", "PRODUCTION", "DEBUG"):
@@ -68,7 +68,7 @@ def running_home() -> Iterator[Path]:
 
 
 def _leave(home: Path) -> None:
-    """Let go of the database before the process ends, so that its folder can be removed."""
+    """Release the database before the process ends, so that its folder can be removed."""
     if "django" in sys.modules:
         from django.db import connections
 
@@ -82,9 +82,7 @@ def _leave(home: Path) -> None:
 @contextlib.contextmanager
 def serving(home: Path, application: str = OURS) -> Iterator[Site]:
     """Serve an application through gunicorn as the supervisor does, for as long as the block runs."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = supervisor.commands(host="127.0.0.1", port=port)["web"]
     processes = supervisor.Supervisor()
     try:
@@ -95,10 +93,17 @@ def serving(home: Path, application: str = OURS) -> Iterator[Site]:
         processes.stop()
 
 
+def free_port() -> int:
+    """Return a port of this machine that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 def publish(
     slug: str, *, path: Path | None = None, lines: int | None = None, rows: "Sequence[NewSolution]" = (), overlap: int = 1
 ) -> "Project":
-    """Make a project of the first lines of a file, or of solutions given as values, and publish all of them in one batch."""
+    """Make a project of the first lines of a file, or of the solutions in `rows`, and publish all of them in one batch."""
     from annotation import ingest, queue
     from annotation.models import Solution
 
@@ -109,7 +114,7 @@ def publish(
                 with path.open("rb") as source:
                     head.writelines(islice(source, lines))
             except FileNotFoundError as missing:
-                sys.exit(f"{missing.filename} is absent: set STEPMARK_DATA to the folder that holds gsm8k/.")
+                sys.exit(f"{missing.filename} is missing. Set STEPMARK_DATA to the folder that holds gsm8k/.")
             head.flush()
             ingest.load_solutions(head.name, project=project)
     else:
@@ -120,7 +125,7 @@ def publish(
 
 
 def invite(projects: "Sequence[Project]", count: int, *, name: str = "labeler") -> list[str]:
-    """Make people who label in the projects; return the path of a one-time sign-in link for each."""
+    """Make labelers of the projects; return the path of a one-time sign-in link for each."""
     from django.contrib.auth.models import User
     from django.urls import reverse
     from sesame.utils import get_query_string

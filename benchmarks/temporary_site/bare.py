@@ -1,7 +1,7 @@
-"""The peer of benchmarks/labeling.py: Django answering as many bytes as were asked for, and nothing else.
+"""The peer of benchmarks/labeling.py: a Django view that answers with as many bytes as requested, and does nothing else.
 
-No middleware, no session, no template, no database; run by the same gunicorn with the same options. What it costs is what any page
-made with these two costs.
+No middleware, session, template or database. The same gunicorn runs it with the same options. What it costs is what any page made with
+these two costs.
 """
 
 from django.conf import settings
@@ -14,7 +14,7 @@ TEXT = b"x" * 2_000_000
 
 
 def answer(request: HttpRequest, size: int = 0) -> HttpResponse:
-    """Read the body, answer with `size` bytes."""
+    """Read the body and answer with `size` bytes."""
     assert isinstance(request.body, bytes)
     return HttpResponse(TEXT[:size])
 

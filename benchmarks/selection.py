@@ -8,26 +8,22 @@ window function. `blocked_reads`: those that waited 50 ms for a lock. `handing_o
 that in one with 12,000 solutions, by turns, on the same queue.
 """
 
+import argparse
+import itertools
+import json
+import statistics
 import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path[0] = str(ROOT)  # instead of this folder, in which `select` is not the module of Python's that others import
+import numpy as np
 
-import argparse  # noqa: E402
-import itertools  # noqa: E402
-import json  # noqa: E402
-import statistics  # noqa: E402
-import threading  # noqa: E402
-import time  # noqa: E402
-from collections.abc import Callable, Iterator  # noqa: E402
-from contextlib import contextmanager  # noqa: E402
-from dataclasses import dataclass, field  # noqa: E402
-from typing import TYPE_CHECKING, Any  # noqa: E402
-
-import numpy as np  # noqa: E402
-
-from benchmarks import site  # noqa: E402
+from benchmarks import temporary_site
 
 if TYPE_CHECKING:
     from active_learning.models import ModelVersion
@@ -187,14 +183,13 @@ def reading(version: "ModelVersion") -> Iterator[Reads]:
 # --- what is measured ---------------------------------------------------------------------------------------------------------
 
 
-def select(project: "Project", version: "ModelVersion", strategy: str, *, size: int, per_problem: int | None) -> int:
+def choose(project: "Project", version: "ModelVersion", strategy: str, *, size: int, per_problem: int | None) -> int:
     """Choose as a round does; return how many were chosen."""
-    from active_learning.selection import pool
-    from active_learning.selection.strategies import Recipe, choose
+    from active_learning.selection import pool, strategies
 
-    recipe = Recipe(((strategy, 1.0),), size, per_problem)
+    recipe = strategies.Recipe(((strategy, 1.0),), size, per_problem)
     candidates = pool.candidates(project, version, recipe=recipe, control=version if strategy == "control" else None)
-    return len(choose(candidates, recipe, rng=np.random.default_rng(0)).indices)
+    return len(strategies.choose(candidates, recipe, rng=np.random.default_rng(0)).indices)
 
 
 def compare_windows(project: "Project", version: "ModelVersion", *, n: int) -> float:
@@ -302,7 +297,7 @@ def measure(form: Form, folder: Path) -> dict[str, Any]:
     spent: dict[str, list[float]] = {"many": [], "tenth": []}
     for _ in range(form.repeats + 1):
         for project, scorer in ((many, version), (tenth, version_of_tenth)):
-            spent[project.slug].append(timed(lambda of=project, by=scorer: select(of, by, "convincing", size=size, per_problem=K))[0])
+            spent[project.slug].append(timed(lambda of=project, by=scorer: choose(of, by, "convincing", size=size, per_problem=K))[0])
     seconds, seconds_tenth = (statistics.median(spent[name][1:]) for name in ("many", "tenth"))  # the first warms up
     say(f"chosen in {seconds:.2f} s, out of a tenth in {seconds_tenth:.2f} s")
     peer = compare_windows(many, version, n=form.n_problems * K)
@@ -310,7 +305,7 @@ def measure(form: Form, folder: Path) -> dict[str, Any]:
     others = {}
     for cap in (K, None):
         for name in ("convincing", "convincing_rest", "entropy", "uncertain", "disagreement", "uniform", "control"):
-            took, n_chosen = timed(lambda name=name, cap=cap: select(many, version, name, size=200, per_problem=cap))
+            took, n_chosen = timed(lambda name=name, cap=cap: choose(many, version, name, size=200, per_problem=cap))
             others[f"{name}, {f'{cap} a problem' if cap else 'globally'}"] = round(took, 2)
             say(f"{n_chosen} by {name}, {cap or 'any number'} a problem: {took:.2f} s")
     return {
@@ -340,7 +335,7 @@ def main() -> None:
     for name in ("small", "smoke"):
         forms.add_argument(f"--{name}", dest="form", action="store_const", const=name, default="full")
     form = FORMS[parser.parse_args().form]
-    with site.running_home() as home:
+    with temporary_site.running_home() as home:
         print(json.dumps(measure(form, home)))
 
 
