@@ -8,7 +8,7 @@ import uuid
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
-from django.db import models
+from django.db import IntegrityError, models
 from django.db.models import F, Func, Q
 from django.db.models.functions import Now
 from django.db.models.lookups import GreaterThanOrEqual
@@ -74,6 +74,11 @@ class BatchState(models.TextChoices):
 class TaskKind(models.TextChoices):
     NORMAL = "normal"
     GOLD = "gold"
+
+
+def broken_rule(error: IntegrityError) -> str | None:
+    """Return the name of the constraint that a statement violated."""
+    return getattr(getattr(error.__cause__, "diag", None), "constraint_name", None)
 
 
 def one_of(name: str, field: str, choices: type[models.TextChoices]) -> models.CheckConstraint:

@@ -4,6 +4,7 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from django.db import connection
+from django.db.models import QuerySet
 from django.http import Http404
 
 from annotation.models import Membership, Project, Role
@@ -51,5 +52,5 @@ def project_of_assignment(person: "Person", assignment_id: int) -> Project:
     raise NotMember("There is no such solution to label, or it is not open to you.")
 
 
-def _memberships(person: "Person", roles: Collection[str]):
+def _memberships(person: "Person", roles: Collection[str]) -> QuerySet[Membership]:
     return Membership.objects.filter(user=person.pk, role__in=roles)

@@ -16,7 +16,7 @@ if BROKER.startswith("filesystem:"):
     folders = {name: settings.STEPMARK_HOME / "broker" / name for name in ("messages", "control")}
     for folder in folders.values():
         folder.mkdir(parents=True, exist_ok=True)
-    options = {
+    options: dict[str, str | int] = {
         "data_folder_in": str(folders["messages"]),
         "data_folder_out": str(folders["messages"]),
         "control_folder": str(folders["control"]),

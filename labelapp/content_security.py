@@ -6,6 +6,7 @@ from csp.constants import HEADER
 from csp.middleware import CSPMiddleware
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 
 
 class ContentSecurityMiddleware(CSPMiddleware):
@@ -17,7 +18,7 @@ class ContentSecurityMiddleware(CSPMiddleware):
         super().process_response(HttpRequest(), blank)
         return blank[HEADER]
 
-    def process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
+    def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
         if settings.DEBUG:  # Django's own error pages are exempt there
             return super().process_response(request, response)
         response[HEADER] = self.policy

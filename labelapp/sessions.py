@@ -6,7 +6,7 @@ only: a person is taken from it after the signed text, the password's hash and `
 included, is left to Django's own look-up.
 """
 
-from typing import Any
+from typing import Any, cast
 
 from django.conf import settings
 from django.contrib import auth
@@ -33,7 +33,7 @@ class SessionStore(db.SessionStore):
     person: User | None = None
 
     def load(self) -> dict[str, Any]:
-        key = self.session_key
+        key = self.session_key or ""
         with connection.cursor() as cursor:
             row = cursor.execute(READ_SESSION, {"person": _person_of.get(key, 0), "key": key}).fetchone()
         if row is None:
@@ -54,12 +54,12 @@ class SignedInMiddleware(AuthenticationMiddleware):
 
     def process_request(self, request: HttpRequest) -> None:
         super().process_request(request)
-        request.user = SimpleLazyObject(lambda: person_of(request))
+        request.user = cast("User | AnonymousUser", SimpleLazyObject(lambda: person_of(request)))
 
 
 def person_of(request: HttpRequest) -> User | AnonymousUser:
     """Return who is signed in, as django.contrib.auth.get_user does."""
-    session = request.session
+    session = cast(SessionStore, request.session)
     if (
         session.get(auth.BACKEND_SESSION_KEY) in settings.AUTHENTICATION_BACKENDS
         and (person := session.person) is not None

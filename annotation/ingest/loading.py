@@ -257,7 +257,7 @@ class _Staging:
         if self.report.annotations:
             self._store_annotations()
 
-    def _run(self, commands: str, **more: object) -> int:
+    def _run(self, commands: str, **more: Any) -> int:
         """Run one command or several, and return the rows of the last: the server binds the parameters of one command at a time."""
         for command in commands.split(";\n"):
             self.cursor.execute(command, {"project": self.project.pk, **more})

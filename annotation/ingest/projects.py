@@ -8,7 +8,7 @@ from django.core.validators import validate_slug
 from django.db import IntegrityError, transaction
 
 from annotation.ingest.values import BadText, clean_text
-from annotation.models import Membership, Project, Role
+from annotation.models import Membership, Project, Role, broken_rule
 
 
 class BadProject(ValueError):
@@ -35,7 +35,7 @@ def create_project(slug: str, *, name: str, owners: Iterable[str] = ()) -> Proje
             project = Project.objects.create(slug=slug, name=name)
             Membership.objects.bulk_create([Membership(project=project, user=person, role=Role.OWNER) for person in people])
     except IntegrityError as error:
-        if "slug" not in (getattr(error.__cause__, "diag", None) and error.__cause__.diag.constraint_name or ""):
+        if "slug" not in (broken_rule(error) or ""):
             raise
         raise BadProject(f"There is a project {slug} already. Choose another slug, or load into that one.") from None
     return project

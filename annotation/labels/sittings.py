@@ -29,8 +29,8 @@ from annotation.labels.rules import (
     well_formed,
 )
 from annotation.labels.statements import ANNOTATION, KEEP_DRAFT, REVISE, SUBJECT_OF_ANNOTATION, SUBJECT_OF_ASSIGNMENT, SUBMIT
-from annotation.models import Annotation, Assignment, AssignmentState, Draft, Event, StepAlternative, StepSource, Task
-from annotation.queue import Claim, LeaseLost, broken_rule, fence, lease_reserved, lost, one_statement
+from annotation.models import Annotation, Assignment, AssignmentState, Draft, Event, StepAlternative, StepSource, Task, broken_rule
+from annotation.queue import Claim, LeaseLost, fence, lease_reserved, lost, one_statement
 
 SUBMISSION_ONCE = "annotation_annotation_submission_id_key"
 SUPERSEDED_ONCE = "annotation_annotation_supersedes_id_key"

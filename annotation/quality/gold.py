@@ -6,12 +6,23 @@ Reads annotations; writes GoldAnswer and the batches that newcomers go through, 
 import random
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypedDict
 
 from django.db import transaction
 from django.db.models import Count, Min, Q, QuerySet
 
 from annotation import queue
 from annotation.models import Annotation, Assignment, Batch, BatchKind, FinishReason, GoldAnswer, Project, Split, StepSource, Task
+
+if TYPE_CHECKING:
+    from django_stubs_ext import WithAnnotations
+
+
+class WithFirstMistake(TypedDict):
+    """What `newest` adds to an annotation."""
+
+    first_mistake: int | None
+
 
 GOLD = "solution__goldanswer__acceptable_first_errors"  # as an annotation reaches it
 
@@ -39,7 +50,7 @@ def is_within_gold(finish_reason: str, first_mistake: int | None, acceptable: Co
     return finish_reason == FinishReason.SOLUTION and not acceptable
 
 
-def newest(**where: object) -> "QuerySet[Annotation]":
+def newest(**where: object) -> "QuerySet[WithAnnotations[Annotation, WithFirstMistake]]":
     """Return the newest revision of each annotation that fits, with the index of its first mistake."""
     first_mistake = Min("steplabel__step_index", filter=Q(steplabel__rating=-1, steplabel__position=0))
     return Annotation.objects.filter(**where, superseded_by__isnull=True).annotate(first_mistake=first_mistake)

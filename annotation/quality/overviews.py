@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from typing import Any
 
-from django.db.models import Avg, Count, F, Max, Q
+from django.db.models import Avg, Count, F, Max, Q, QuerySet
 from django.db.models.functions import TruncDate
 from django.utils import timezone
 
@@ -66,14 +67,14 @@ def overview(project: Project) -> Overview:
     )
 
 
-def _labeled_by_day(annotations) -> list[tuple[date, int]]:
+def _labeled_by_day(annotations: QuerySet[Annotation]) -> list[tuple[date, int]]:
     first = timezone.now().date() - timedelta(days=DAYS - 1)
     recent = annotations.filter(created_at__date__gte=first).annotate(day=TruncDate("created_at")).values_list("day")
     found = dict(recent.annotate(count=Count("pk")))
     return [(day, found.get(day, 0)) for day in (first + timedelta(days=offset) for offset in range(DAYS))]
 
 
-def _counted(rows, field: str, names: list[str]) -> dict[str, int]:
+def _counted(rows: QuerySet[Any], field: str, names: list[str]) -> dict[str, int]:
     found = dict(rows.order_by().values_list(field).annotate(count=Count("pk")))
     return {name: found[name] for name in names if name in found}
 

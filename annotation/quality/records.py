@@ -160,7 +160,9 @@ def _records(labeler: "Person", projects: list[int]) -> dict[int, LabelerRecord]
         today=Count("pk", filter=today),
         today_ms=Sum("active_ms", filter=today, default=0),
     )
-    return {row.pop("project"): LabelerRecord(**row) for row in sums}
+    figures = ("total", "week", "week_ms", "today", "today_ms")
+    rows = sums.values_list("project", *figures)
+    return {project: LabelerRecord(**dict(zip(figures, row, strict=True))) for project, *row in rows}
 
 
 def _waiting(person: "Person", projects: list[int]) -> dict[int, int]:

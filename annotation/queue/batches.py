@@ -8,8 +8,21 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models import Count, Max, Min, Q, QuerySet
 from django.db.models.functions import Coalesce, Now
 
-from annotation.models import Assignment, AssignmentState, Batch, BatchKind, BatchState, Event, Project, Solution, Split, Task, TaskKind
-from annotation.queue.leases import broken_rule, let_go
+from annotation.models import (
+    Assignment,
+    AssignmentState,
+    Batch,
+    BatchKind,
+    BatchState,
+    Event,
+    Project,
+    Solution,
+    Split,
+    Task,
+    TaskKind,
+    broken_rule,
+)
+from annotation.queue.leases import let_go
 from annotation.queue.statements import MAKE_ASSIGNMENTS
 
 MAX_BATCH = 10_000  # tasks; one hand-out stays one index scan over the open assignments

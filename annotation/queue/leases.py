@@ -17,7 +17,7 @@ from django.db.models import DurationField, F, Func, Q, QuerySet, Subquery
 from django.db.models.functions import Now
 from django.utils.crypto import salted_hmac
 
-from annotation.models import Assignment, AssignmentState, BatchKind, Project
+from annotation.models import Assignment, AssignmentState, BatchKind, Project, broken_rule
 from annotation.queue.statements import (
     ASSIGNMENT_ON_DEMAND,
     LABELER_STATE,
@@ -121,11 +121,6 @@ class LabelerState:
     def is_screened(self) -> bool:
         """Whether the labeler gets screening questions only."""
         return self.has_screening and not self.is_qualified
-
-
-def broken_rule(error: IntegrityError) -> str | None:
-    """Return the name of the constraint that a statement violated."""
-    return getattr(getattr(error.__cause__, "diag", None), "constraint_name", None)
 
 
 def fence(assignment_id: int, *, labeler: User, token: int) -> Q:

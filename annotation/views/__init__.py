@@ -11,7 +11,10 @@ from uuid import UUID
 
 import orjson
 from django.contrib.auth.decorators import login_required
-from django.http import HttpRequest, HttpResponse
+from django.contrib.auth.models import User
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django_htmx.middleware import HtmxDetails
 
 from annotation import people
 
@@ -22,17 +25,27 @@ MILLISECONDS = range(2**31)  # what the columns hold: 24 days
 KEY = range(2**63)
 
 
+View = Callable[..., HttpResponseBase]
+
+
+class SignedInRequest(HttpRequest):
+    """A request as our views get it: of a signed-in person, with what htmx says about it."""
+
+    user: User
+    htmx: HtmxDetails
+
+
 class BadBody(ValueError):
     """A JSON body that is not what the address takes; the message names the field."""
 
 
-def for_roles(roles: Collection[str]) -> Callable[[Callable[..., HttpResponse]], Callable[..., HttpResponse]]:
+def for_roles(roles: Collection[str]) -> Callable[[View], View]:
     """Decorate a view of a project: it gets the project instead of the slug, and only people with one of the roles get it."""
 
-    def decorate(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    def decorate(view: View) -> View:
         @login_required
         @wraps(view)
-        def guarded(request: HttpRequest, slug: str, **more: Any) -> HttpResponse:
+        def guarded(request: HttpRequest, slug: str, **more: Any) -> HttpResponseBase:
             project: Project = people.require_role(request.user, slug, roles)
             return view(request, project, **more)
 

@@ -25,7 +25,7 @@ class KeysForm(forms.Form):
     """The keys of one person: a field for each action."""
 
     def __init__(self, data: Mapping[str, Any] | None = None, *, present: Mapping[str, Sequence[str]]) -> None:
-        super().__init__(data, auto_id="key-%s", initial=present)
+        super().__init__(data, auto_id="key-%s", initial=dict(present))
         typed = {"autocomplete": "off", "autocapitalize": "off", "spellcheck": "false"}
         for name, action in keys.ACTIONS.items():
             widget = forms.TextInput({**typed, "data-words": action.words, "aria-describedby": f"fault-{name}"})

@@ -5,7 +5,7 @@ JSON {code, message}, a sentence the page shows as it is, so that no work is eve
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -16,7 +16,8 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_not_required
 from django.core.exceptions import ObjectDoesNotExist
 from django.db import InterfaceError, OperationalError
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.http import Http404, HttpResponse, JsonResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
 from django.urls import reverse
@@ -27,7 +28,7 @@ from django.views.decorators.http import require_GET, require_POST
 from sesame.views import LoginView
 
 from annotation import completions, keys, labels, people, quality, queue
-from annotation.views import KEY, MILLISECONDS, BadBody, for_roles, read_body
+from annotation.views import KEY, MILLISECONDS, BadBody, SignedInRequest, View, for_roles, read_body
 
 if TYPE_CHECKING:
     from annotation.models import Project
@@ -53,7 +54,7 @@ class SignInByLink(LoginView):
 @require_GET
 @never_cache
 @for_roles(people.LABELERS)
-def label(request: HttpRequest, project: "Project") -> HttpResponse:
+def label(request: SignedInRequest, project: "Project") -> HttpResponse:
     """Hand out the next solution, or the one this person already holds, as a whole page."""
     return _page(request, project, _next_solution(request, project))
 
@@ -61,7 +62,7 @@ def label(request: HttpRequest, project: "Project") -> HttpResponse:
 @require_GET
 @never_cache
 @for_roles(people.LABELERS)
-def recent(request: HttpRequest, project: "Project") -> HttpResponse:
+def recent(request: SignedInRequest, project: "Project") -> HttpResponse:
     """List what this person submitted lately and may reopen."""
     annotations = labels.reopenable(request.user, project=project)
     return render(request, "annotation/_recent.html", {"project": project, "annotations": annotations, "minutes": labels.REOPEN_MINUTES})
@@ -70,7 +71,7 @@ def recent(request: HttpRequest, project: "Project") -> HttpResponse:
 @require_GET
 @never_cache
 @for_roles(people.LABELERS)
-def reopen(request: HttpRequest, project: "Project", annotation_id: int) -> HttpResponse:
+def reopen(request: SignedInRequest, project: "Project", annotation_id: int) -> HttpResponse:
     """Show a submitted solution with its ratings, to be corrected as a new revision."""
     try:
         annotation, ratings = labels.reopen(annotation_id, labeler=request.user, project=project)
@@ -86,13 +87,13 @@ def reopen(request: HttpRequest, project: "Project", annotation_id: int) -> Http
     return _page(request, project, work | _completions(shown))
 
 
-def background(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+def background(view: View) -> View:
     """Decorate what the labeling page sends in the background: POST, and every refusal as JSON {code, message}."""
 
     @login_not_required  # it answers 401 itself: a redirect to the sign-in page would look like a success to a script
     @require_POST
     @wraps(view)
-    def answered(request: HttpRequest, **place: int) -> HttpResponse:
+    def answered(request: SignedInRequest, **place: int) -> HttpResponseBase:
         if not request.user.is_authenticated:
             return _refuse(401, "signed_out")
         try:
@@ -119,18 +120,18 @@ def background(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]
 
 
 @background
-def draft(request: HttpRequest, assignment_id: int) -> HttpResponse:
+def draft(request: SignedInRequest, assignment_id: int) -> HttpResponse:
     body = read_body(request, {"token": MILLISECONDS, "revision": MILLISECONDS, "ratings": list})
     return JsonResponse({"revision": labels.save_draft(assignment_id, labeler=request.user, **body)})
 
 
 @background
-def submit(request: HttpRequest, assignment_id: int) -> HttpResponse:
+def submit(request: SignedInRequest, assignment_id: int) -> HttpResponse:
     """Store the ratings; answer with the next solution, or where the page has it already, with its lease's end and the one behind it.
 
     Practice is answered with feedback.
     """
-    fields = {
+    fields: dict[str, type | range] = {
         "token": MILLISECONDS,
         "submission_id": UUID,
         "ratings": list,
@@ -148,7 +149,7 @@ def submit(request: HttpRequest, assignment_id: int) -> HttpResponse:
 
 
 @background
-def skip(request: HttpRequest, assignment_id: int) -> HttpResponse:
+def skip(request: SignedInRequest, assignment_id: int) -> HttpResponse:
     """Hand the solution to another labeler; answer as submit does."""
     project = people.project_of_assignment(request.user, assignment_id)
     body, ahead = _body_and_ahead(request, {"token": MILLISECONDS, "reason": str})
@@ -157,7 +158,7 @@ def skip(request: HttpRequest, assignment_id: int) -> HttpResponse:
 
 
 @background
-def ahead(request: HttpRequest, assignment_id: int) -> HttpResponse:
+def ahead(request: SignedInRequest, assignment_id: int) -> HttpResponse:
     """Reserve the solution after this one and answer with its fragment, to be prepared out of sight; {} when there is none."""
     read_body(request, {})
     project = people.project_of_assignment(request.user, assignment_id)
@@ -169,14 +170,14 @@ def ahead(request: HttpRequest, assignment_id: int) -> HttpResponse:
 
 
 @background
-def release(request: HttpRequest, assignment_id: int) -> HttpResponse:
+def release(request: SignedInRequest, assignment_id: int) -> HttpResponse:
     """Give back a solution that was prepared and not shown."""
     body = read_body(request, {"token": MILLISECONDS})
     return JsonResponse({"released": queue.release_reserved(assignment_id, labeler=request.user, **body)})
 
 
 @background
-def extend(request: HttpRequest, assignment_id: int) -> HttpResponse:
+def extend(request: SignedInRequest, assignment_id: int) -> HttpResponse:
     """Keep the solution for somebody who is still at work on it."""
     body = read_body(request, {"token": MILLISECONDS})
     expires_at = queue.extend_lease(assignment_id, labeler=request.user, **body)
@@ -184,7 +185,7 @@ def extend(request: HttpRequest, assignment_id: int) -> HttpResponse:
 
 
 @background
-def show_completions(request: HttpRequest, assignment_id: int) -> HttpResponse:
+def show_completions(request: SignedInRequest, assignment_id: int) -> HttpResponse:
     """Answer with what may come after a path of an interactive project; takes as long as the generator does."""
     body = read_body(request, {"token": MILLISECONDS, "path": list})
     people.project_of_assignment(request.user, assignment_id)
@@ -193,10 +194,10 @@ def show_completions(request: HttpRequest, assignment_id: int) -> HttpResponse:
 
 
 @background
-def revise(request: HttpRequest, annotation_id: int) -> HttpResponse:
+def revise(request: SignedInRequest, annotation_id: int) -> HttpResponse:
     """Store corrected ratings as the next revision; answer with the page to go on at."""
     project = people.project_of_assignment(request.user, labels.assignment_of(annotation_id, labeler=request.user))
-    fields = {
+    fields: dict[str, type | range] = {
         "submission_id": UUID,
         "ratings": list,
         "finish_reason": str,
@@ -208,7 +209,7 @@ def revise(request: HttpRequest, annotation_id: int) -> HttpResponse:
     return JsonResponse({"next": reverse("label", args=[project.slug])})
 
 
-def _page(request: HttpRequest, project: "Project", work: dict[str, Any]) -> HttpResponse:
+def _page(request: SignedInRequest, project: "Project", work: dict[str, Any]) -> HttpResponse:
     page = {
         "record": quality.labeler_record(request.user, project=project),
         "keys": orjson.dumps(keys.key_map(request.user)).decode(),
@@ -217,13 +218,13 @@ def _page(request: HttpRequest, project: "Project", work: dict[str, Any]) -> Htt
     return render(request, "annotation/label.html", page | work)
 
 
-def _body_and_ahead(request: HttpRequest, fields: Mapping[str, type | range]) -> tuple[dict[str, Any], queue.Claim | None]:
+def _body_and_ahead(request: SignedInRequest, fields: Mapping[str, type | range]) -> tuple[dict[str, Any], queue.Claim | None]:
     body = read_body(request, fields, optional={"ahead": KEY, "ahead_token": MILLISECONDS})
     assignment, token = body.pop("ahead", None), body.pop("ahead_token", None)
     return body, None if assignment is None or token is None else queue.Claim(assignment, token)
 
 
-def _go_on(request: HttpRequest, project: "Project", ahead: queue.Claim | None) -> HttpResponse:
+def _go_on(request: SignedInRequest, project: "Project", ahead: queue.Claim | None) -> HttpResponse:
     if ahead and (gone_on := queue.go_on(ahead, labeler=request.user, project=project)):
         expires_at, following = gone_on
         fragment = render_to_string("annotation/_work.html", _work(following), request) if following else None
@@ -232,7 +233,7 @@ def _go_on(request: HttpRequest, project: "Project", ahead: queue.Claim | None) 
     return render(request, "annotation/_work.html", _next_solution(request, project))
 
 
-def _next_solution(request: HttpRequest, project: "Project") -> dict[str, Any]:
+def _next_solution(request: SignedInRequest, project: "Project") -> dict[str, Any]:
     """Lease the next solution and return what its fragment needs, or why there is none."""
     try:
         lease = quality.lease_next(request.user, project=project)

@@ -3,13 +3,13 @@
 from typing import TYPE_CHECKING
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods
 
 from annotation import people, quality
-from annotation.views import for_roles
+from annotation.views import SignedInRequest, for_roles
 from annotation.views.forms import MessageForm
 
 if TYPE_CHECKING:
@@ -21,16 +21,15 @@ BAR_STRIDE = 40
 
 @require_GET
 @for_roles(people.RESEARCHERS)
-def overview(request: HttpRequest, project: "Project") -> HttpResponse:
+def overview(request: SignedInRequest, project: "Project") -> HttpResponse:
     """Show a project's queue, people and labels per day."""
     seen = quality.overview(project)
     most = max(count for _, count in seen.days) or 1
+    heights = [round(CHART_HEIGHT * count / most, 1) for _, count in seen.days]
     bars = [
-        {"day": day, "count": count, "x": BAR_STRIDE * place, "height": round(CHART_HEIGHT * count / most, 1)}
-        for place, (day, count) in enumerate(seen.days)
+        {"day": day, "count": count, "x": BAR_STRIDE * place, "height": height, "y": CHART_HEIGHT - height}
+        for place, ((day, count), height) in enumerate(zip(seen.days, heights, strict=True))
     ]
-    for bar in bars:
-        bar["y"] = CHART_HEIGHT - bar["height"]
     may_manage = people.has_role(request.user, project, people.MANAGERS)
     page = {"project": project, "seen": seen, "bars": bars, "may_manage": may_manage, "may_write": may_manage}
     return render(request, "annotation/overview.html", {**page, "may_label": people.has_role(request.user, project, people.LABELERS)})
@@ -39,7 +38,7 @@ def overview(request: HttpRequest, project: "Project") -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 @never_cache
 @for_roles(quality.WRITERS)
-def write_message(request: HttpRequest, project: "Project") -> HttpResponse:
+def write_message(request: SignedInRequest, project: "Project") -> HttpResponse:
     """Send a message to a labeler. Show the form, and the messages sent before with whether they were read."""
     typed = request.POST if request.method == "POST" else None
     form = MessageForm(typed, recipients=quality.recipients(project))

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
@@ -12,7 +12,7 @@ from markdown_it import MarkdownIt
 from markdown_it.tree import SyntaxTreeNode
 
 from annotation import keys, people, quality
-from annotation.views import KEY, for_roles
+from annotation.views import KEY, SignedInRequest, for_roles
 from annotation.views.forms import KeysForm
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @require_GET
 @login_required
-def home(request: HttpRequest) -> HttpResponse:
+def home(request: SignedInRequest) -> HttpResponse:
     """Show a person's projects, their own work in each, and their messages."""
     letters = list(quality.messages_to(request.user))
     page = {"unread": [letter for letter in letters if not letter.read_at], "read": [letter for letter in letters if letter.read_at]}
@@ -30,7 +30,7 @@ def home(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 @login_required
-def mark_read(request: HttpRequest, message_id: int) -> HttpResponse:
+def mark_read(request: SignedInRequest, message_id: int) -> HttpResponse:
     """Mark a message as read. Somebody else's message, or one that is already read, stays as it is."""
     if message_id in KEY:
         quality.mark_read(message_id, recipient=request.user)
@@ -39,7 +39,7 @@ def mark_read(request: HttpRequest, message_id: int) -> HttpResponse:
 
 @require_GET
 @for_roles(people.LABELERS | people.RESEARCHERS)
-def guidelines(request: HttpRequest, project: "Project") -> HttpResponse:
+def guidelines(request: SignedInRequest, project: "Project") -> HttpResponse:
     """Show the guidelines as a tree of nodes. Templates write every tag, so HTML in the text is never trusted."""
     text = MarkdownIt("js-default", {"html": False}).parse(project.guidelines)
     return render(request, "annotation/_guidelines.html", {"project": project, "tree": SyntaxTreeNode(text)})
@@ -48,7 +48,7 @@ def guidelines(request: HttpRequest, project: "Project") -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 @never_cache
 @login_required
-def choose_keys(request: HttpRequest) -> HttpResponse:
+def choose_keys(request: SignedInRequest) -> HttpResponse:
     """Show a person's keys, action by action, and store new ones or restore the defaults."""
     if "defaults" in request.POST:
         keys.reset_keys(request.user)

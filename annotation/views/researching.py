@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from django.conf import settings
 from django.contrib import messages
-from django.http import FileResponse, Http404, HttpRequest, HttpResponse
+from django.http import FileResponse, Http404, HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_POST
 
 from annotation import export, ingest, people
-from annotation.views import for_roles
+from annotation.views import SignedInRequest, for_roles
 
 if TYPE_CHECKING:
     from annotation.models import Project
@@ -27,7 +28,7 @@ WORDS = {-1: "negative", 0: "neutral", 1: "positive", None: "not rated"}
 
 @require_GET
 @for_roles(people.RESEARCHERS)
-def annotations(request: HttpRequest, project: "Project") -> HttpResponse:
+def annotations(request: SignedInRequest, project: "Project") -> HttpResponse:
     """List what was labeled, the newest first."""
     finish_reason, before = request.GET.get("finish", ""), request.GET.get("before", "")
     found, older = export.annotations_of(project, finish_reason=finish_reason, before=int(before) if before.isdecimal() else None)
@@ -37,7 +38,7 @@ def annotations(request: HttpRequest, project: "Project") -> HttpResponse:
 
 @require_GET
 @for_roles(people.RESEARCHERS)
-def annotation(request: HttpRequest, project: "Project", annotation_id: int) -> HttpResponse:
+def annotation(request: SignedInRequest, project: "Project", annotation_id: int) -> HttpResponse:
     """Show one annotation with every completion that was seen, and its line in the file."""
     try:
         shown, record = export.shown(project, annotation_id)
@@ -72,7 +73,7 @@ def _seen(place: int, step: dict[str, Any]) -> dict[str, Any]:
 
 @require_POST
 @for_roles(people.RESEARCHERS)
-def download_export(request: HttpRequest, project: "Project") -> HttpResponse:
+def download_export(request: SignedInRequest, project: "Project") -> HttpResponseBase:
     """Take a snapshot, write it as PRM800K records and send the file. What was published stays on disk, as its row says."""
     moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
     path = Path(settings.STEPMARK_HOME) / "exports" / f"{project.slug}-{moment}.jsonl"
