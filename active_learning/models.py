@@ -3,12 +3,18 @@
 A run (training, scoring, selecting) is a row with state, heartbeat, attempt and token; Celery only rings the bell.
 """
 
+from datetime import timedelta
+
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
 from annotation.models import Batch, Problem, Project, Snapshot, Solution, one_of
+
+ATTEMPTS = 3  # at each stage of a round, and at each shard
+STALE = timedelta(minutes=3)  # a run without a heartbeat for this long is given to another worker
+WORKER_SILENT = timedelta(minutes=1)  # a worker without a heartbeat for this long counts as gone
 
 
 class ModelKind(models.TextChoices):

@@ -1,20 +1,18 @@
 """All rounds of a project: the overview's fragment and the list."""
 
-from datetime import timedelta
 from typing import Any
 
 from django.db.models import Q
 from django.db.models.functions import Now
 
 from active_learning import registry
-from active_learning.models import ModelVersion, Round, Worker
+from active_learning.models import WORKER_SILENT, ModelVersion, Round, Worker
 from active_learning.pages.brought import confirmed_chart
 from active_learning.pages.rows import told, unfinished
 from active_learning.selection import STRATEGIES
 from annotation.models import Project
 
 LISTED = 200  # rounds
-WORKER_SILENT = timedelta(minutes=1)
 
 
 def loop(project: Project) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from active_learning import registry, sampling, scoring, selection
 from active_learning.models import (
+    ATTEMPTS,
     UNFINISHED,
     ModelKind,
     ModelState,
@@ -28,7 +29,7 @@ from active_learning.models import (
 from active_learning.registry import ProgressCallback
 from active_learning.rounds.publishing import opened
 from active_learning.rounds.starting import config_of
-from active_learning.rounds.states import ATTEMPTS, RUNNABLE, RoundFailed, RoundRefused, RunLost, end, stale
+from active_learning.rounds.states import RUNNABLE, RoundFailed, RoundRefused, RunLost, end, stale
 from active_learning.selection import CONTROL, DISAGREEMENT, Recipe
 from annotation.models import Project
 

@@ -11,8 +11,8 @@ from django.db.models import Max
 from kombu.exceptions import OperationalError as BrokerUnreachable
 
 from active_learning import registry, sampling
-from active_learning.models import UNFINISHED, ModelKind, Round, RoundState
-from active_learning.rounds.states import ATTEMPTS, RUNNABLE, RoundRefused, end, stale
+from active_learning.models import ATTEMPTS, UNFINISHED, ModelKind, Round, RoundState
+from active_learning.rounds.states import RUNNABLE, RoundRefused, end, stale
 from active_learning.selection import HALF_MIX, PAPER_MIX, BadRecipe, Recipe
 from annotation import queue
 from annotation.models import Batch, BatchKind, Project

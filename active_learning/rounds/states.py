@@ -1,16 +1,12 @@
 """What a round may be and how it ends: the words the other modules of this package share."""
 
-from datetime import timedelta
-
 from django.db import transaction
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
-from active_learning.models import UNFINISHED, ModelState, ModelVersion, Round, RoundStage, RoundState
+from active_learning.models import STALE, UNFINISHED, ModelState, ModelVersion, Round, RoundStage, RoundState
 from annotation.models import Project
 
-ATTEMPTS = 3  # of each stage
-STALE = timedelta(minutes=3)  # a run without a heartbeat for this long is given to another worker
 RUNNABLE = [state for state in UNFINISHED if state != RoundState.PROPOSED]  # a proposal waits for a person, not for a worker
 
 

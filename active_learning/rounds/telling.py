@@ -10,8 +10,6 @@ from active_learning.rounds.states import NoSuchRound
 from active_learning.selection import STRATEGIES
 from annotation.models import Project, Task
 
-WORKER_SILENT = timedelta(minutes=1)
-
 
 def published(project: Project, *, generation: int | None = None) -> list[Round]:
     """Return the rounds that published a batch, oldest first; or the one of that generation. Raises NoSuchRound."""

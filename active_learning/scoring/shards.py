@@ -10,7 +10,6 @@ import platform
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -20,7 +19,19 @@ from django.db.models import Exists, Max, Min, OuterRef, Q, QuerySet, Sum
 from django.db.models.functions import Now
 from kombu.exceptions import OperationalError as BrokerUnreachable
 
-from active_learning.models import UNFINISHED, ModelState, ModelVersion, Round, Score, ScoreShard, ShardState, Worker
+from active_learning.models import (
+    ATTEMPTS,
+    STALE,
+    UNFINISHED,
+    WORKER_SILENT,
+    ModelState,
+    ModelVersion,
+    Round,
+    Score,
+    ScoreShard,
+    ShardState,
+    Worker,
+)
 from active_learning.registry import Fence, ProgressCallback, load, readable_solutions
 from active_learning.scoring.figures import score_rows
 from active_learning.scoring.files import ScoreFileDamaged, ScoresRefused, restore
@@ -32,10 +43,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SHARD = 4096  # solutions of a shard: what a killed worker loses at most
-ATTEMPTS = 3
-STALE = timedelta(minutes=3)  # a shard without a heartbeat for this long is given to another worker
 BEAT_SECONDS, POLL_SECONDS, RING_SECONDS = 10, 2, 60
-WORKER_SILENT = timedelta(minutes=1)
 
 # One statement claims one shard, the first that waits or whose worker is silent; whoever else claims meanwhile skips the locked row.
 CLAIM = """

@@ -8,8 +8,8 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 
 from active_learning import demonstration, registry, rounds
-from active_learning.models import ModelState, ModelVersion, Round, RoundStage, RoundState, Score, Selection
-from active_learning.rounds import running, starting, states
+from active_learning.models import ATTEMPTS, ModelState, ModelVersion, Round, RoundStage, RoundState, Score, Selection
+from active_learning.rounds import running, starting
 from annotation import ingest
 from annotation.models import Batch, Outcome, Problem, Project, Solution, Task
 from tests import make
@@ -177,7 +177,7 @@ def test_the_sweeper_rings_again_and_gives_up_after_three_attempts(world: Projec
     monkeypatch.setattr(starting, "ring_bell", rung.append)
     started = rounds.start(world, ring=False)
     assert rounds.sweep() == rung == [started.pk]
-    Round.objects.filter(pk=started.pk).update(attempt=states.ATTEMPTS)
+    Round.objects.filter(pk=started.pk).update(attempt=ATTEMPTS)
     assert rounds.sweep() == []
     started.refresh_from_db()
     assert started.state == RoundState.FAILED and "lost 3 times" in started.failure
