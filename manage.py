@@ -11,6 +11,11 @@ def main() -> None:
         from django.core.management import execute_from_command_line
     except ImportError:
         sys.exit("Django is not installed here. Run script/setup, then .venv/bin/python manage.py ...")
+    if sys.argv[1:] == ["--version"]:
+        from trainer import __version__
+
+        print(f"Stepmark {__version__}")
+        return
     from labelapp import embedded_postgres
 
     embedded_postgres.join_if_wanted()

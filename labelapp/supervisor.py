@@ -19,6 +19,7 @@ import urllib.request
 from pathlib import Path
 
 from labelapp import embedded_postgres
+from trainer import __version__
 
 ROOT = Path(__file__).resolve().parent.parent
 COLORS = {"web": 36, "worker": 32, "trainer": 35, "beat": 33, "demo": 34}
@@ -157,7 +158,7 @@ def prepare(*, demonstration: bool) -> bool:
 def announce(address: str) -> None:
     from active_learning import demonstration
 
-    print(f"\nStepmark is at {address}\n")
+    print(f"\nStepmark {__version__} is at {address}\n")
     for person, what, link in demonstration.sign_in_links(address):
         print(f"  {person:5} {what:20} {link}")
     print("\nEach link signs in once. Ctrl-C stops everything; the data stays.\n", flush=True)
@@ -176,6 +177,7 @@ def wait_for_page(site: Supervisor, address: str) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="script/server", description="Run Stepmark.")
+    parser.add_argument("--version", action="version", version=f"Stepmark {__version__}")
     parser.add_argument("--host", default=os.environ.get("HOST", "127.0.0.1"))
     parser.add_argument("--port", type=int, default=int(os.environ.get("PORT", "8000")))
     parser.add_argument("--no-demonstration", action="store_true", help="do not make the demonstration project on the first run")

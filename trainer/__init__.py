@@ -1,7 +1,9 @@
-"""Process reward models: train, score and judge them. Knows no web framework, no database and no network of its own."""
+"""Process reward models: train, score and judge them. Knows no web framework and no database."""
 
 import os
 
-# Read by OpenMP when torch loads it. Threads that spin while they wait are ruinous beside other busy processes: on two shared cores
-# a run took 48 s spinning and 2.5 s sleeping. Whoever sets the variable before is obeyed.
+__version__ = "0.1.0"  # the same as in pyproject.toml: tests/trainer/test_command_line.py
+
+# OpenMP reads this when torch loads it. Threads that spin while they wait slow down other busy processes: on two shared cores a run took
+# 48 s with spinning threads and 2.5 s with sleeping ones. A value that is already set stays.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
