@@ -40,7 +40,7 @@ def check_output_file(path: Path, *, overwrite: bool, inputs: Iterable[Path] = (
 
 @contextmanager
 def write_file(path: Path, *, overwrite: bool) -> Iterator[BinaryIO]:
-    """Give a temporary file to fill; on success sync it and rename it to `path`. On an error the old file stays.
+    """Give a temporary file to fill and read; on success sync it and rename it to `path`. On an error the old file stays.
 
     A link is followed. Without `overwrite`, a file that appeared under this name meanwhile stays, the new one gets a name next to it, and
     OutputRefused says which.
@@ -49,7 +49,7 @@ def write_file(path: Path, *, overwrite: bool) -> Iterator[BinaryIO]:
     path = path.resolve()
     draft = path.with_name(f".{path.name[:40]}.{secrets.token_hex(8)}.part")
     try:
-        with draft.open("xb") as file:
+        with draft.open("x+b") as file:
             yield file
         if not overwrite and path.exists():
             kept = free_name(path)

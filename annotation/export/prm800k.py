@@ -12,12 +12,12 @@ import orjson
 from django.conf import settings
 from django.db import connection, transaction
 
-from annotation.export.snapshots import take_snapshot
+from annotation.export.snapshots import HELD, PROBED, choose, record
 from annotation.ingest import BadFile, Progress
 from annotation.models import Annotation, BatchKind, Project, Snapshot, Split, TaskKind
 from trainer.files import write_file
 
-_RECORD = """
+_RECORD = f"""
 SELECT m.export_uuid::text, a.created_at AT TIME ZONE 'UTC', a.finish_reason, a.total_ms,
        -- Phase 1 knows no generations. A file's records keep their own phase in whatever project they were loaded into.
        CASE WHEN project.step_source = 'solution' OR b.kind IN ('imported', 'imported_gold') THEN b.generation END, b.kind, t.kind,
@@ -30,15 +30,13 @@ SELECT m.export_uuid::text, a.created_at AT TIME ZONE 'UTC', a.finish_reason, a.
           LEFT JOIN annotation_stepalternative alt
             ON l.position > 0 AND alt.solution_id = s.id AND alt.step_index = l.step_index AND alt.position = l.position
          WHERE l.annotation_id = a.id)::text
-  FROM annotation_annotation a
-  JOIN annotation_assignment assignment ON assignment.id = a.assignment_id
-  JOIN annotation_task t ON t.id = assignment.task_id JOIN annotation_batch b ON b.id = t.batch_id
-  JOIN annotation_project project ON project.id = b.project_id
-  JOIN annotation_solution s ON s.id = a.solution_id JOIN annotation_problem p ON p.id = s.problem_id
-  LEFT JOIN annotation_membership m ON m.project_id = p.project_id AND m.user_id = a.labeler_id
+  FROM {{held}} {PROBED}
+  LEFT JOIN LATERAL (SELECT export_uuid FROM annotation_membership
+                      WHERE project_id = p.project_id AND user_id = a.labeler_id OFFSET 0) m ON true
+ ORDER BY held.annotation_id
 """
-_OF_SNAPSHOT = f"{_RECORD} JOIN annotation_snapshotitem i ON i.annotation_id = a.id WHERE i.snapshot_id = %s ORDER BY a.id"
-_OF_ONE = f"{_RECORD} WHERE a.id = %s"
+_OF_SNAPSHOT = _RECORD.format(held=HELD)
+_OF_ONE = _RECORD.format(held="(SELECT %s::bigint AS annotation_id) held")
 
 
 def write_prm800k(snapshot: Snapshot, out: BinaryIO, progress: Progress | None = None) -> int:
@@ -80,24 +78,18 @@ def export_prm800k(
     writing fails: then there is no snapshot either.
     """
     path, home = Path(out_path).absolute(), Path(settings.STEPMARK_HOME).absolute()
-    snapshot = None
     try:
-        with write_file(path, overwrite=overwrite) as out:
-            snapshot = take_snapshot(project, splits=splits)
+        # The file gets its name first, then all rows are committed: a kill between the two leaves a whole file that no row names.
+        with transaction.atomic(), write_file(path, overwrite=overwrite) as out:
+            snapshot = choose(project, splits=splits)
             write_prm800k(snapshot, out, progress)
-        with path.open("rb") as written:
-            sha256 = hashlib.file_digest(written, "sha256").hexdigest()
-    except BaseException as error:
-        if snapshot:
-            snapshot.delete()  # its manifest goes with it; a kill leaves one without a sha256, which was never published
-        if not isinstance(error, OSError):
-            raise
+            out.seek(0)
+            sha256 = hashlib.file_digest(out, "sha256").hexdigest()
+            return record(snapshot, file=str(path.relative_to(home)) if path.is_relative_to(home) else "", sha256=sha256)
+    except OSError as error:
         raise BadFile(
             path, None, f"cannot be written ({error.strerror})", "Name a file in a folder that exists, is yours and has room"
         ) from None
-    snapshot.file, snapshot.sha256 = str(path.relative_to(home)) if path.is_relative_to(home) else "", sha256
-    Snapshot.objects.filter(pk=snapshot.pk, sha256="").update(file=snapshot.file, sha256=sha256)
-    return snapshot
 
 
 def _line(

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from django.db.models import F, Min, Q
+from django.db.models import F, OuterRef, Subquery
 
 from annotation.export.prm800k import prm800k_record
-from annotation.models import Annotation, FinishReason, Project
+from annotation.models import Annotation, FinishReason, Project, StepLabel
 
 PAGE = 50  # annotations listed at a time
 
@@ -20,11 +20,10 @@ def annotations_of(project: Project, *, finish_reason: str = "", before: int | N
     Each has the index of its `first_mistake` and the active `minutes`. `finish_reason` keeps those that ended so, `before` those older
     than that one. A superseded revision is not listed. The second value is the next `before`, None at the end.
     """
-    figures = {
-        "first_mistake": Min("steplabel__step_index", filter=Q(steplabel__rating=-1, steplabel__position=0)),
-        "minutes": F("active_ms") / 60_000.0,
-    }
-    kept = Annotation.objects.filter(solution__problem__project=project, superseded_by__isnull=True)
+    # A subquery, so that only the rows of the page are asked for it: grouping would read the labels of the whole project.
+    mistakes = StepLabel.objects.filter(annotation=OuterRef("pk"), rating=-1, position=0).order_by("step_index")
+    figures = {"first_mistake": Subquery(mistakes.values("step_index")[:1]), "minutes": F("active_ms") / 60_000.0}
+    kept = Annotation.objects.newest().filter(solution__problem__project=project)
     if finish_reason in FinishReason.values:
         kept = kept.filter(finish_reason=finish_reason)
     if before is not None:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import orjson
 from django.db import connection, transaction
+from django.db.models import Max
 
 from annotation.models import FinishReason, Project, Snapshot, Split
 
@@ -35,25 +36,38 @@ class LabeledSteps(NamedTuple):
     alternatives: tuple[Alternative, ...]
 
 
-# One statement sees one state of the database, however many people label meanwhile: what REPEATABLE READ gives, and that also
-# inside a caller's transaction. `id <= N` or `created_at <= T` would drift, since transactions commit out of order.
-_TAKE = """
-WITH chosen AS MATERIALIZED (
-    SELECT a.id FROM annotation_annotation a
-      JOIN annotation_assignment assignment ON assignment.id = a.assignment_id JOIN annotation_batch b ON b.id = assignment.batch_id
-      JOIN annotation_solution s ON s.id = a.solution_id JOIN annotation_problem p ON p.id = s.problem_id
-     WHERE p.project_id = %(project)s AND p.split = ANY(%(splits)s) AND a.finish_reason <> ALL(%(without)s) AND b.kind <> 'practice'
-       AND NOT EXISTS (SELECT FROM annotation_annotation newer WHERE newer.supersedes_id = a.id)),
-taken AS (
-    INSERT INTO annotation_snapshot (project_id, number, spec, file, sha256, count, created_at)
-    SELECT %(project)s, COALESCE((SELECT max(number) FROM annotation_snapshot WHERE project_id = %(project)s), 0) + 1,
-           %(spec)s::jsonb, '', '', (SELECT count(*) FROM chosen), now()
-    RETURNING id),
-held AS (INSERT INTO annotation_snapshotitem (snapshot_id, annotation_id) SELECT taken.id, chosen.id FROM taken, chosen)
-SELECT id FROM taken
+# The statistics do not know the rows that these statements read: they were loaded, labeled or chosen seconds ago. A plan that expects
+# one row and meets 40,000 reads all annotations of all projects again for each of them. So each table is reached from the one before
+# it by one index probe a row: LATERAL with OFFSET 0 leaves the planner no other plan.
+
+# All newest annotations of a project. Its tasks come first, by one read at most. One statement sees one state of the database, however
+# many people label meanwhile. `id <= N` or `created_at <= T` would drift, since transactions commit out of order.
+_CHOOSE = """
+INSERT INTO annotation_snapshotitem (snapshot_id, annotation_id)
+SELECT %(snapshot)s, a.id
+  FROM (SELECT id FROM annotation_task
+         WHERE batch_id = ANY (ARRAY(SELECT id FROM annotation_batch WHERE project_id = %(project)s AND kind <> 'practice')) OFFSET 0) t
+ CROSS JOIN LATERAL (SELECT id FROM annotation_assignment WHERE task_id = t.id OFFSET 0) assignment
+ CROSS JOIN LATERAL (SELECT * FROM annotation_annotation WHERE assignment_id = assignment.id OFFSET 0) a
+ CROSS JOIN LATERAL (SELECT problem_id FROM annotation_solution WHERE id = a.solution_id OFFSET 0) s
+ CROSS JOIN LATERAL (SELECT split FROM annotation_problem WHERE id = s.problem_id OFFSET 0) p
+ WHERE p.split = ANY(%(splits)s) AND a.finish_reason <> ALL(%(without)s)
+   AND NOT EXISTS (SELECT FROM annotation_annotation newer WHERE newer.supersedes_id = a.id OFFSET 0)
 """
 
-_LABELED = """
+# The annotations of a manifest (`held`), oldest first, each with what it belongs to.
+PROBED = """
+ CROSS JOIN LATERAL (SELECT * FROM annotation_annotation WHERE id = held.annotation_id OFFSET 0) a
+ CROSS JOIN LATERAL (SELECT * FROM annotation_assignment WHERE id = a.assignment_id OFFSET 0) assignment
+ CROSS JOIN LATERAL (SELECT * FROM annotation_task WHERE id = assignment.task_id OFFSET 0) t
+ CROSS JOIN LATERAL (SELECT * FROM annotation_batch WHERE id = assignment.batch_id OFFSET 0) b
+ CROSS JOIN LATERAL (SELECT * FROM annotation_project WHERE id = b.project_id OFFSET 0) project
+ CROSS JOIN LATERAL (SELECT * FROM annotation_solution WHERE id = a.solution_id OFFSET 0) s
+ CROSS JOIN LATERAL (SELECT * FROM annotation_problem WHERE id = s.problem_id OFFSET 0) p
+"""
+HELD = "(SELECT annotation_id FROM annotation_snapshotitem WHERE snapshot_id = %s ORDER BY annotation_id OFFSET 0) held"
+
+_LABELED = f"""
 SELECT s.id, p.id, p.statement, s.steps::text,
        project.step_source = 'interactive' AND b.kind NOT IN ('imported', 'imported_gold'),
        (SELECT json_agg(json_build_array(l.step_index, l.position, l.rating, l.chosen, alt.text)
@@ -62,13 +76,9 @@ SELECT s.id, p.id, p.statement, s.steps::text,
           LEFT JOIN annotation_stepalternative alt
             ON l.position > 0 AND alt.solution_id = s.id AND alt.step_index = l.step_index AND alt.position = l.position
          WHERE l.annotation_id = a.id AND (l.rating IS NOT NULL OR l.chosen))::text
-  FROM annotation_snapshotitem i
-  JOIN annotation_annotation a ON a.id = i.annotation_id
-  JOIN annotation_assignment assignment ON assignment.id = a.assignment_id JOIN annotation_batch b ON b.id = assignment.batch_id
-  JOIN annotation_project project ON project.id = b.project_id
-  JOIN annotation_solution s ON s.id = a.solution_id JOIN annotation_problem p ON p.id = s.problem_id
- WHERE i.snapshot_id = %s AND p.split = %s AND a.finish_reason <> %s
- ORDER BY a.id
+  FROM {HELD} {PROBED}
+ WHERE p.split = %s AND a.finish_reason <> %s
+ ORDER BY held.annotation_id
 """
 
 
@@ -77,11 +87,30 @@ def take_snapshot(project: Project, *, splits: tuple[str, ...] = (Split.TRAIN,),
 
     `without` leaves out annotations that finished for these reasons. An empty project gives an empty snapshot.
     """
-    spec = orjson.dumps({"splits": list(splits), "without": list(without)}).decode()
-    with transaction.atomic(), connection.cursor() as cursor:
-        Project.objects.select_for_update(no_key=True).get(pk=project.pk)  # numbers go up by one; labeling is not blocked
-        cursor.execute(_TAKE, {"project": project.pk, "splits": list(splits), "without": list(without), "spec": spec})
-        return Snapshot.objects.get(pk=cursor.fetchone()[0])
+    with transaction.atomic():
+        return record(choose(project, splits=splits, without=without))
+
+
+def choose(project: Project, *, splits: tuple[str, ...] = (Split.TRAIN,), without: tuple[str, ...] = ()) -> Snapshot:
+    """Write the list of annotations, and return the snapshot that is not stored yet: call `record` in the same transaction.
+
+    Until then neither a number is taken nor a lock held, and a kill leaves no trace of the snapshot. The list may come before the row
+    it names, since that foreign key is checked at commit.
+    """
+    with connection.cursor() as cursor:
+        (number,) = cursor.execute("SELECT nextval(pg_get_serial_sequence('annotation_snapshot', 'id'))").fetchone()
+        cursor.execute(_CHOOSE, {"snapshot": number, "project": project.pk, "splits": list(splits), "without": list(without)})
+        spec = {"splits": list(splits), "without": list(without)}
+        return Snapshot(pk=number, project=project, spec=spec, count=cursor.rowcount)
+
+
+def record(snapshot: Snapshot, *, file: str = "", sha256: str = "") -> Snapshot:
+    """Store a chosen snapshot under the next number of its project, with its file if it has one."""
+    Project.objects.select_for_update(no_key=True).get(pk=snapshot.project_id)  # numbers go up by one; labeling is not blocked
+    newest = Snapshot.objects.filter(project=snapshot.project_id).aggregate(newest=Max("number"))["newest"] or 0
+    snapshot.number, snapshot.file, snapshot.sha256 = newest + 1, file, sha256
+    snapshot.save(force_insert=True)
+    return snapshot
 
 
 def labeled_solutions(snapshot: Snapshot) -> Iterator[LabeledSteps]:

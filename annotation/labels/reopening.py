@@ -19,9 +19,8 @@ REOPEN_MINUTES = 15  # after the first submission
 
 def reopenable(labeler: User, *, project: Project) -> QuerySet[Annotation]:
     """Return what this labeler submitted recently: newest revisions only, last submission first, without practice and screening."""
-    recent = Annotation.objects.filter(
+    recent = Annotation.objects.newest().filter(
         labeler=labeler,
-        superseded_by__isnull=True,
         assignment__batch__project=project,
         assignment__annotation__revision=1,
         assignment__annotation__created_at__gt=Now() - timedelta(minutes=REOPEN_MINUTES),

@@ -53,7 +53,7 @@ def is_within_gold(finish_reason: str, first_mistake: int | None, acceptable: Co
 def newest(**where: object) -> "QuerySet[WithAnnotations[Annotation, WithFirstMistake]]":
     """Return the newest revision of each annotation that fits, with the index of its first mistake."""
     first_mistake = Min("steplabel__step_index", filter=Q(steplabel__rating=-1, steplabel__position=0))
-    return Annotation.objects.filter(**where, superseded_by__isnull=True).annotate(first_mistake=first_mistake)
+    return Annotation.objects.newest().filter(**where).annotate(first_mistake=first_mistake)
 
 
 def progress_of(labeler_id: int, *, project_id: int, kind: str) -> Progress:
