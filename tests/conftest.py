@@ -10,6 +10,9 @@ from django.db import connection
 
 ROOT = Path(__file__).resolve().parent.parent
 os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"  # Playwright's event loop runs in the thread of the tests
+# Before torch is loaded, and for the commands that tests start: several processes share the cores, and torch's threads spin while they wait
+# for one that has none. A forward pass that takes a second alone then takes ten.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from labelapp import embedded_postgres  # noqa: E402
 
@@ -18,6 +21,7 @@ embedded_postgres.join_if_wanted()
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="run the long forms too")
+    parser.addoption("--reverse", action="store_true", help="run the tests in reverse order, to find one that needs another before it")
 
 
 # Begun first, since nobody helps whoever is left with one of these at the end.
@@ -28,7 +32,10 @@ LONGEST = (
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    items.sort(key=lambda test: LONGEST.index(test.path.name) if test.path.name in LONGEST else len(LONGEST))
+    if config.getoption("--reverse"):
+        items.reverse()
+    else:
+        items.sort(key=lambda test: LONGEST.index(test.path.name) if test.path.name in LONGEST else len(LONGEST))
     if not config.getoption("--long"):
         long = [test for test in items if test.get_closest_marker("long")]
         config.hook.pytest_deselected(items=long)

@@ -2,14 +2,18 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
+from tests.labelapp.test_embedded_postgres import servers
 from tests.trainer.sums import sums
 from tests.trainer.test_command_line import line
+from tests.waiting import until
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
@@ -24,18 +28,71 @@ def commands(document: Path) -> list[str]:
     return [said for block in blocks for said in block.replace("\\\n", "").splitlines() if said.strip() and not said.startswith("#")]
 
 
-@pytest.mark.parametrize("document", [d for d in DOCUMENTS if d.name != "quickstart.md" and commands(d)], ids=lambda d: d.name)
-def test_every_command_of_the_document_runs(document: Path, tmp_path: Path) -> None:
-    for entry in ROOT.iterdir():
-        if entry.name not in {"var", ".git"}:
-            (tmp_path / entry.name).symlink_to(entry)
-    for name, seed in (("labeled.jsonl", 0), ("unlabeled.jsonl", 1)):
-        (tmp_path / name).write_text("".join(line(one) + "\n" for one in sums(12, seed=seed)))
-    here = [said for said in commands(document) if said.split()[0] not in ELSEWHERE]
-    script = "set -e\n" + "\n".join(here).replace("python -m", f'"{sys.executable}" -m')
-    env = {**os.environ, "PYTHONPATH": str(ROOT), "STEPMARK_HOME": str(tmp_path / "home")}
-    done = subprocess.run(["/bin/sh", "-c", script], cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+RUN_HERE = {
+    document: tuple(line for line in commands(document) if line.split()[0] not in ELSEWHERE)
+    for document in DOCUMENTS
+    if document.name != "quickstart.md"
+}
+
+
+class Checkouts:
+    """Folders that look like a checkout, each after the commands of a document.
+
+    Several documents begin with the same commands. Those are run once; every document goes on from a copy of the folder they left.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.after = folder, {(): self.fresh(folder / "fresh")}
+
+    def fresh(self, checkout: Path) -> Path:
+        checkout.mkdir()
+        for entry in ROOT.iterdir():
+            if entry.name not in {"var", ".git"}:
+                (checkout / entry.name).symlink_to(entry)
+        for name, seed in (("labeled.jsonl", 0), ("unlabeled.jsonl", 1)):
+            (checkout / name).write_text("".join(line(one) + "\n" for one in sums(12, seed=seed)))
+        return checkout
+
+    def run(self, commands: tuple[str, ...]) -> None:
+        """Run the commands, but for the first ones that another document has run already."""
+        shared = max((n for n in range(len(commands) + 1) if commands[:n] in self.after), default=0)
+        ends = [n for n in range(shared + 1, len(commands)) if self.is_shared(commands[:n])]
+        for start, end in pairwise([shared, *ends, len(commands)]):
+            checkout = self.folder / f"{len(list(self.folder.iterdir()))}"
+            copy(self.after[commands[:start]], checkout)
+            run(commands[start:end], checkout)
+            self.after[commands[:end]] = checkout
+
+    def is_shared(self, first: tuple[str, ...]) -> bool:
+        """Say whether some documents begin with these commands and go on in different ways."""
+        return len({commands[: len(first) + 1] for commands in RUN_HERE.values() if commands[: len(first)] == first}) > 1
+
+
+def copy(checkout: Path, to: Path) -> None:
+    """Copy all that commands have written; PostgreSQL's files keep their owner, to whom alone it opens them."""
+    shutil.copytree(checkout, to, symlinks=True)
+    for path in (checkout / "home").rglob("*"):
+        owner = path.lstat()
+        os.chown(to / path.relative_to(checkout), owner.st_uid, owner.st_gid, follow_symlinks=False)
+
+
+def run(commands: tuple[str, ...], checkout: Path) -> None:
+    home = checkout / "home"
+    script = "set -e\n" + "\n".join(commands).replace("python -m", f'"{sys.executable}" -m')
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "STEPMARK_HOME": str(home)}
+    done = subprocess.run(["/bin/sh", "-c", script], cwd=checkout, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+    until(lambda: not servers(home), what="PostgreSQL has ended, so that its files can be copied")
+
+
+@pytest.fixture(scope="module")
+def checkouts(tmp_path_factory: pytest.TempPathFactory) -> Checkouts:
+    return Checkouts(tmp_path_factory.mktemp("documents"))
+
+
+@pytest.mark.parametrize("document", [document for document, commands in RUN_HERE.items() if commands], ids=lambda document: document.name)
+def test_every_command_of_the_document_runs(document: Path, checkouts: Checkouts) -> None:
+    checkouts.run(RUN_HERE[document])
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda d: d.name)
