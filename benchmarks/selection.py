@@ -185,11 +185,11 @@ def reading(version: "ModelVersion") -> Iterator[Reads]:
 
 def choose(project: "Project", version: "ModelVersion", strategy: str, *, size: int, per_problem: int | None) -> int:
     """Choose as a round does; return how many were chosen."""
-    from active_learning.selection import pool, strategies
+    from active_learning.selection import Recipe, choose, pool
 
-    recipe = strategies.Recipe(((strategy, 1.0),), size, per_problem)
+    recipe = Recipe(((strategy, 1.0),), size, per_problem)
     candidates = pool.candidates(project, version, recipe=recipe, control=version if strategy == "control" else None)
-    return len(strategies.choose(candidates, recipe, rng=np.random.default_rng(0)).indices)
+    return len(choose(candidates, recipe, rng=np.random.default_rng(0)).indices)
 
 
 def compare_windows(project: "Project", version: "ModelVersion", *, n: int) -> float:
@@ -201,7 +201,7 @@ def compare_windows(project: "Project", version: "ModelVersion", *, n: int) -> f
     told = {"version": version.pk, "project": project.pk, "each": K, "limit": n}
     found = []
     with connection.cursor() as cursor:
-        for statement in (WINDOW, pool.CANDIDATES):
+        for statement in (WINDOW, pool.BEST_OF_EACH):
             found.append(timed(lambda said=statement: {row[0] for row in cursor.execute(said, told).fetchall()}))
     if found[0][1] != found[1][1]:
         sys.exit("The window function and the pool's statement find different solutions.")

@@ -1,16 +1,14 @@
 """Part of the experiment: the forms in which it is run. Its settings were chosen on other worlds: docs/experiment.md says how."""
 
 from active_learning.experiment.plan import UNIFORM, Plan
-from active_learning.selection import DISAGREEMENT, ENTROPY, HALF_MIX, PAPER_MIX, UNCERTAIN
+from active_learning.selection import DISAGREEMENT, ENTROPY, HALF_MIX, PAPER_MIX, UNCERTAIN, Parts
 
 MIX, HALF = "mix 80/20", "half convincing, half uniform"
-ALL = {
+ALL: dict[str, Parts] = {
     UNIFORM: ((UNIFORM, 1.0),),
-    HALF: HALF_MIX,
-    MIX: PAPER_MIX,
-    ENTROPY: ((ENTROPY, 1.0),),
-    DISAGREEMENT: ((DISAGREEMENT, 1.0),),
-    UNCERTAIN: ((UNCERTAIN, 1.0),),
+    HALF: HALF_MIX.parts,
+    MIX: PAPER_MIX.parts,
+    **{strategy.name: ((strategy.name, 1.0),) for strategy in (ENTROPY, DISAGREEMENT, UNCERTAIN)},
 }
 # A generator whose wrong answers agree more often than the demonstration's, so that a vote is no easy match: it mostly does the wrong
 # operation, which is easily seen, and falls into traps that no program imitates.

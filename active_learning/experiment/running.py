@@ -21,7 +21,7 @@ from active_learning.experiment import points
 from active_learning.experiment.plan import ANSWER, NAME, ORACLE, PROCESS, UNIFORM, BadPlan, Plan
 from active_learning.experiment.points import NOTHING, START, Generated, Point
 from active_learning.registry import ProgressCallback
-from active_learning.selection import DISAGREEMENT, Candidates
+from active_learning.selection import STRATEGIES, Need, read_candidates, write_candidates
 
 ALONE = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TRANSFORMERS_VERBOSITY": "error"}  # of a worker: the others have the other cores
 PLAN, POINTS, CANDIDATES, RESULTS = "plan.json", "points", "candidates", "results.json"
@@ -31,7 +31,7 @@ _KEPT: dict[tuple[str, int | None], list[Generated]] = {}  # a worker's worlds: 
 def points_of(plan: Plan) -> tuple[list[Point], list[Point]]:
     """List what must be trained: first the starts, from which the selectors come, then all that follows from their choices."""
     kinds = (PROCESS, ORACLE, ANSWER) if plan.outcomes else (PROCESS,)
-    needs_orm = plan.outcomes or any(name == DISAGREEMENT for parts in plan.strategies.values() for name, _ in parts)
+    needs_orm = plan.outcomes or _needs_orm(plan)
     starts = [
         Point(seed, START, 0, kind) for seed in plan.seeds for kind in (kinds if plan.outcomes else (PROCESS, ANSWER)[: 1 + needs_orm])
     ]
@@ -41,7 +41,7 @@ def points_of(plan: Plan) -> tuple[list[Point], list[Point]]:
 
 
 def _needs_orm(plan: Plan) -> bool:
-    return any(name == DISAGREEMENT for parts in plan.strategies.values() for name, _ in parts)
+    return any(Need.ORM in STRATEGIES[name].needs for parts in plan.strategies.values() for name, _ in parts)
 
 
 def run(name: str, plan: Plan, *, home: Path, workers: int = 1, progress: ProgressCallback = lambda *_: None) -> Path:
@@ -128,7 +128,7 @@ def _train_and_judge(plan: Plan, folder: Path, point: Point) -> None:
         learned, model = [], points.untrained(plan, solutions[: plan.n_start])
     else:
         needs_figures = point.size and point.arm != UNIFORM
-        known = Candidates.load(_candidates_path(folder, point.seed)) if needs_figures else points.unscored(plan, solutions)
+        known = read_candidates(_candidates_path(folder, point.seed)) if needs_figures else points.unscored(plan, solutions)
         learned = points.chosen(plan, point, solutions, known=known)
         model = points.train_point(plan, point, learned)
     trained = time.monotonic()
@@ -144,10 +144,7 @@ def _read_pool(plan: Plan, folder: Path, seed: int) -> None:
     start = solutions[: plan.n_start]
     prm = points.train_point(plan, Point(seed, START, 0), start)
     orm = points.train_point(plan, Point(seed, START, 0, ANSWER), start) if _needs_orm(plan) else None
-    known = points.candidates(plan, solutions, prm=prm, orm=orm)
-    with tempfile.TemporaryDirectory(dir=folder) as home:
-        known.save(Path(home) / "known.npz")
-        os.replace(Path(home) / "known.npz", _candidates_path(folder, seed))
+    write_candidates(_candidates_path(folder, seed), points.candidates(plan, solutions, prm=prm, orm=orm))
 
 
 def _pool(plan: Plan, seed: int) -> list[Generated]:

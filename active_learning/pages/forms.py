@@ -3,38 +3,40 @@
 from collections.abc import Mapping
 from typing import Any
 
-from active_learning import registry, rounds
+from active_learning import registry
 from active_learning.models import ModelKind, Schedule
 from active_learning.pages.rows import unfinished
-from active_learning.selection import HALF_MIX, PAPER_MIX, STRATEGIES
+from active_learning.selection import CONVINCING, EXPLORE_MIX, MIXES, STRATEGIES, UNIFORM, Mix
 from annotation.models import Project
 
 TYPED = ("size", "per_problem", "n", "model", "budget")  # fields of a recipe's form besides weights and boxes
-PRESETS = {
-    "convincing": ("Convincing wrong answers", (("convincing", 1.0),)),
-    "half": ("Half of them, half at random", HALF_MIX),
-    "paper": ("The paper’s 80/20", PAPER_MIX),
-    "explore": ("With a floor of 10 % at random", rounds.MIXES["explore"]),
-    "uniform": ("At random", (("uniform", 1.0),)),
-}
-NEEDS = {
-    "uncertain": "Only a model with uncertainty heads gives any.", "disagreement": "Reads the ORM in service too, if there is one.",
-    "control": "The model that chose the first batch; until there is one, the model in service.",
-}  # fmt: skip
 
 
 def composer(project: Project, *, preset: str = "", typed: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Return what the composer shows: the recipe as it was typed, else of a preset, and what stands in the way of a round now."""
-    parts = PRESETS.get(preset, PRESETS["convincing"])[1]
-    form = typed or recipe_form({"parts": parts, "size": project.batch_size, "per_problem": project.per_problem, "train": True})
+    presets = _presets()
+    form = typed or recipe_form(
+        {
+            "parts": presets.get(preset, presets[CONVINCING.name]).parts,
+            "size": project.batch_size,
+            "per_problem": project.per_problem,
+            "train": True,
+        }
+    )
     return {
         "form": form,
         "fields": recipe_fields(form),
-        "presets": {name: words for name, (words, _) in PRESETS.items()},
+        "presets": {mix.name: mix.label for mix in presets.values()},
         "preset": preset,
         "unfinished": unfinished(project),
         "champion": registry.serving_version(project, ModelKind.PRM),
     }
+
+
+def _presets() -> dict[str, Mix]:
+    """Return the recipes to begin with: the two most used strategies alone, and the named mixes."""
+    alone = {strategy.name: Mix(strategy.name, strategy.label, ((strategy.name, 1.0),)) for strategy in (CONVINCING, UNIFORM)}
+    return {CONVINCING.name: alone[CONVINCING.name], **MIXES, UNIFORM.name: alone[UNIFORM.name]}
 
 
 def recipe_form(recipe: Mapping[str, Any]) -> dict[str, Any]:
@@ -45,15 +47,21 @@ def recipe_form(recipe: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def recipe_fields(form: Mapping[str, Any]) -> list[dict[str, str]]:
-    """Return the strategies with what they mean and the weight the form gives them."""
+    """Return each strategy in words, with the weight the form gives it."""
     return [
-        {"name": name, "words": words, "needs": NEEDS.get(name, ""), "weight": form["weights"].get(name, "")}
-        for name, words in STRATEGIES.items()
+        {
+            "name": strategy.name,
+            "label": strategy.label,
+            "picks": strategy.picks,
+            "note": strategy.note,
+            "weight": form["weights"].get(strategy.name, ""),
+        }
+        for strategy in STRATEGIES.values()
     ]
 
 
 def schedule_page(project: Project, kept: Schedule, *, typed: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Return the recipe of scheduled rounds as the form shows it: as typed, as kept, or what is started where none was chosen."""
-    usual = {"parts": rounds.MIXES["explore"], "size": project.batch_size, "per_problem": project.per_problem}
+    usual = {"parts": EXPLORE_MIX.parts, "size": project.batch_size, "per_problem": project.per_problem}
     form = typed or recipe_form({**(kept.recipe or usual), **kept.generate})
     return {"form": form, "fields": recipe_fields(form)}

@@ -9,7 +9,7 @@ from active_learning import registry
 from active_learning.models import WORKER_SILENT, ModelVersion, Round, Worker
 from active_learning.pages.brought import confirmed_chart
 from active_learning.pages.rows import told, unfinished
-from active_learning.selection import STRATEGIES
+from active_learning.selection import CONVINCING, UNIFORM
 from annotation.models import Project
 
 LISTED = 200  # rounds
@@ -22,7 +22,7 @@ def loop(project: Project) -> dict[str, Any]:
     return {
         "rounds": [told(one) for one in found],
         "unfinished": unfinished(project),
-        "strategies": {name: STRATEGIES[name] for name in ("convincing", "uniform")},
+        "strategies": {strategy.name: strategy.label for strategy in (CONVINCING, UNIFORM)},
         "versions": [(version, registry.metrics_line(version.metrics)) for version in versions],
         "workers": list(Worker.objects.annotate(alive=Q(heartbeat_at__gt=Now() - WORKER_SILENT)).order_by("name")),
     }

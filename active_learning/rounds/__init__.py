@@ -10,7 +10,6 @@ from active_learning.rounds.publishing import publish, replay
 from active_learning.rounds.running import run
 from active_learning.rounds.starting import (
     CONVINCING,
-    MIXES,
     UNIFORM,
     cancel,
     checked_generator,
@@ -26,7 +25,6 @@ from active_learning.rounds.telling import any_published, describe, published, s
 
 __all__ = [
     "CONVINCING",
-    "MIXES",
     "UNIFORM",
     "NoSuchRound",
     "RoundRefused",

@@ -30,7 +30,7 @@ from active_learning.registry import ProgressCallback
 from active_learning.rounds.publishing import opened
 from active_learning.rounds.starting import config_of
 from active_learning.rounds.states import RUNNABLE, RoundFailed, RoundRefused, RunLost, end, stale
-from active_learning.selection import CONTROL, DISAGREEMENT, Recipe
+from active_learning.selection import Need, Recipe
 from annotation.models import Project
 
 log = logging.getLogger(__name__)
@@ -209,10 +209,9 @@ def _score(hold: Hold, recipe: Recipe | None) -> selection.Scorers:
     if hold.has_ended(StageName.SCORE):
         return selection.Scorers(*(_numbered(this.project, this.params[name]) for name in ("chosen_with", "control", "orm")))
     chooser = registry.serving_version(this.project) or this.model_version
-    asked = {name for name, _ in recipe.parts} if recipe else set()
     others = {
-        "control": (_control(this.project) or chooser) if CONTROL in asked else None,
-        "orm": registry.serving_version(this.project, ModelKind.ORM) if DISAGREEMENT in asked else None,
+        "control": (_control(this.project) or chooser) if recipe and recipe.needs(Need.CONTROL) else None,
+        "orm": registry.serving_version(this.project, ModelKind.ORM) if recipe and recipe.needs(Need.ORM) else None,
     }
     hold.update(state=RoundState.SCORING)
     with hold.at(StageName.SCORE):

@@ -13,7 +13,7 @@ from kombu.exceptions import OperationalError as BrokerUnreachable
 from active_learning import registry, sampling
 from active_learning.models import ATTEMPTS, UNFINISHED, ModelKind, Round, RoundState
 from active_learning.rounds.states import RUNNABLE, RoundRefused, end, stale
-from active_learning.selection import HALF_MIX, PAPER_MIX, BadRecipe, Recipe
+from active_learning.selection import MIXES, BadRecipe, Recipe
 from annotation import queue
 from annotation.models import Batch, BatchKind, Project
 from trainer.config import BadBase, BadConfig, TrainConfig
@@ -21,12 +21,6 @@ from trainer.config import BadBase, BadConfig, TrainConfig
 log = logging.getLogger(__name__)
 
 CONVINCING, UNIFORM = "convincing", "uniform"
-MIXES: dict[str, tuple[tuple[str, float], ...]] = {  # recipes with a name of their own
-    "paper": PAPER_MIX,
-    "half": HALF_MIX,
-    # What a schedule starts where nobody chose: a floor that keeps the figures unbiased, and the frozen control beside the newest model.
-    "explore": ((CONVINCING, 0.8), (UNIFORM, 0.1), ("control", 0.1)),
-}
 
 
 def recipe_for(
@@ -44,7 +38,7 @@ def recipe_for(
     `size` is how many solutions are published, `per_problem` how many of one problem at most (defaults: the project's), `globally`
     lifts that limit.
     """
-    parts: list[list[Any]] = [list(part) for part in MIXES.get(strategy, ())]
+    parts: list[list[Any]] = [list(part) for part in MIXES[strategy].parts] if strategy in MIXES else []
     for text in [] if parts else strategy.split(","):
         name, _, weight = text.partition(":")
         with suppress(ValueError):  # what is no number is refused by the recipe, which names it
@@ -160,7 +154,7 @@ def _name(recipe: Recipe | None) -> str:
         return ""
     if len(recipe.parts) == 1:
         return recipe.parts[0][0]
-    return next((name for name, parts in MIXES.items() if Recipe(parts, recipe.size).parts == recipe.parts), "mix")
+    return next((mix.name for mix in MIXES.values() if Recipe(mix.parts, recipe.size).parts == recipe.parts), "mix")
 
 
 def checked_generator(settings: Mapping[str, Any]) -> dict[str, Any]:

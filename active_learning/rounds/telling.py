@@ -37,7 +37,7 @@ def describe(ended: Round) -> list[str]:
     if not ended.params["recipe"]:
         return lines
     mix = ended.params["recipe"]["parts"]
-    parts = "; ".join(f"{weight:.0%} {STRATEGIES[name]}" if len(mix) > 1 else STRATEGIES[name] for name, weight in mix)
+    parts = "; ".join(f"{weight:.0%} {STRATEGIES[name].picks}" if len(mix) > 1 else STRATEGIES[name].picks for name, weight in mix)
     if ended.batch_id:
         lines.append(f"Published batch {ended.generation}: {Task.objects.filter(batch=ended.batch_id).count():,} solutions, {parts}.")
     elif ended.state == RoundState.PROPOSED:

@@ -1,43 +1,43 @@
 """Stage: selection. What a round can choose from, what it chooses by its recipe, and the proof that it would choose the same again.
 
-`strategies` is pure and holds every strategy; `pool` reads the candidates from the database; `running` chooses and keeps the candidates.
+`strategies` holds every strategy; `candidates`, `recipes` and `choosing` are pure like it. `pool` reads the candidates from the database,
+`running` chooses for a round, and `files` keeps what it chose from.
 """
 
+from active_learning.selection.candidates import RIGHT, WRONG, Candidates
+from active_learning.selection.choosing import choose
+from active_learning.selection.files import read_candidates, write_candidates
+from active_learning.selection.recipes import EXPLORE_MIX, HALF_MIX, MIXES, PAPER_MIX, BadRecipe, Mix, Parts, Recipe
 from active_learning.selection.running import NothingToChoose, Replay, Scorers, Selected, replay, select
-from active_learning.selection.strategies import (
-    CONTROL,
-    DISAGREEMENT,
-    ENTROPY,
-    HALF_MIX,
-    PAPER_MIX,
-    RIGHT,
-    STRATEGIES,
-    UNCERTAIN,
-    WRONG,
-    BadRecipe,
-    Candidates,
-    Recipe,
-    choose,
-)
+from active_learning.selection.strategies import CONVINCING, DISAGREEMENT, ENTROPY, STRATEGIES, UNCERTAIN, UNIFORM, Need, Strategy
 
 __all__ = [
-    "CONTROL",
+    "CONVINCING",
     "DISAGREEMENT",
     "ENTROPY",
+    "EXPLORE_MIX",
     "HALF_MIX",
+    "MIXES",
     "PAPER_MIX",
     "RIGHT",
     "STRATEGIES",
     "UNCERTAIN",
+    "UNIFORM",
     "WRONG",
     "BadRecipe",
     "Candidates",
+    "Mix",
+    "Need",
     "NothingToChoose",
+    "Parts",
     "Recipe",
     "Replay",
     "Scorers",
     "Selected",
+    "Strategy",
     "choose",
+    "read_candidates",
     "replay",
     "select",
+    "write_candidates",
 ]

@@ -1,11 +1,10 @@
 """What a round chooses from, what it chooses, and the proof that it would choose the same again.
 
-Reads the pool; keeps the candidates as a file under STEPMARK_HOME/rounds, and gives rows that `rounds` writes. With that file, the recipe
+Reads the pool; writes the candidates to a file under STEPMARK_HOME/rounds; returns rows that `rounds` writes. With that file, the recipe
 and the seed, `replay` needs neither the model nor its scores.
 """
 
 import hashlib
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +18,11 @@ from active_learning import scoring
 from active_learning.models import ModelVersion, Round, Selection
 from active_learning.registry import ProgressCallback
 from active_learning.selection import pool
-from active_learning.selection.strategies import Candidates, Choice, Recipe, choose, why
+from active_learning.selection.candidates import Candidates
+from active_learning.selection.choosing import Choice, choose
+from active_learning.selection.files import read_candidates, write_candidates
+from active_learning.selection.recipes import Recipe
+from active_learning.selection.strategies import STRATEGIES, UNIFORM
 
 
 class NothingToChoose(Exception):
@@ -37,7 +40,7 @@ class Scorers:
 
 @dataclass(frozen=True, slots=True)
 class Selected:
-    """What a round chose, and the file of what it chose from. `short` is a sentence where there was less than asked for."""
+    """What a round chose, and the file of what it chose from. `short` is a sentence where fewer were chosen than the recipe says."""
 
     rows: list[Selection]
     n_candidates: int
@@ -49,63 +52,67 @@ class Selected:
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """Whether choosing again gave the same bytes, and what to tell a person."""
+    """Whether choosing again gave the same bytes, and a sentence for a person."""
 
     same: bool
-    said: str
+    message: str
 
 
-def select(this: Round, recipe: Recipe, scorers: Scorers, *, progress: ProgressCallback) -> Selected:
-    """Choose by the recipe, with the steps' scores for whoever looks the choice through. Raises NothingToChoose."""
-    project, chooser = this.project, scorers.chooser
-    candidates = pool.candidates(project, chooser, recipe=recipe, control=scorers.control, orm=scorers.orm, seed=this.seed)
-    choice = _choice(this, recipe, candidates)
+def select(round_: Round, recipe: Recipe, scorers: Scorers, *, progress: ProgressCallback) -> Selected:
+    """Choose by the recipe, with step scores for the person who reviews the choice. Raises NothingToChoose."""
+    project, chooser = round_.project, scorers.chooser
+    candidates = pool.candidates(project, chooser, recipe=recipe, control=scorers.control, orm=scorers.orm, seed=round_.seed)
+    choice = _choice(round_, recipe, candidates)
     if not len(choice.indices):
         raise NothingToChoose(pool.why_empty(project, chooser, recipe=recipe))
-    file, sha256 = _keep(this, candidates)
+    file, sha256 = _keep(round_, candidates)
     chosen = candidates.take(choice.indices)
     steps = scoring.step_scores(chooser, chosen.solutions.tolist(), progress=progress) if chooser else {}
     rows = [
-        Selection(round=this, step_scores=steps.get(row["solution"], []), **{_COLUMN.get(name, name): value for name, value in row.items()})
+        Selection(
+            round=round_, step_scores=steps.get(row["solution"], []), **{_COLUMN.get(name, name): value for name, value in row.items()}
+        )
         for row in _rows(recipe, candidates, choice)
     ]
-    mix = {"chosen": pool.describe(chosen), "uniform": pool.describe(_uniform(this, recipe, scorers))}
-    short = f"Asked for {recipe.size:,}, only {len(rows):,} fit the recipe." if len(rows) < recipe.size else ""
-    return Selected(rows, len(candidates.solutions), mix, short, file, sha256)
+    mix = {"chosen": pool.describe(chosen), "uniform": pool.describe(_uniform(round_, recipe, scorers))}
+    short = f"The recipe says {recipe.size:,} solutions, but only {len(rows):,} fit it." if len(rows) < recipe.size else ""
+    return Selected(rows, len(candidates), mix, short, file, sha256)
 
 
 _COLUMN = {"solution": "solution_id"}
 
 
-def replay(this: Round) -> Replay:
-    """Choose again from the kept candidates by the kept recipe and seed, and compare with what is written down, byte for byte."""
-    if not this.candidates_file:
-        return Replay(False, f"Round {this.generation} chose nothing, so there is nothing to replay.")
-    path = Path(settings.STEPMARK_HOME) / this.candidates_file
+def replay(round_: Round) -> Replay:
+    """Choose again from the same candidates by the same recipe and seed, and compare with the round's selection, byte for byte."""
+    if not round_.candidates_file:
+        return Replay(False, f"Round {round_.generation} chose nothing, so there is nothing to replay.")
+    path = Path(settings.STEPMARK_HOME) / round_.candidates_file
     try:
-        found = hashlib.sha256(path.read_bytes()).hexdigest()
+        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
-        return Replay(False, f"The candidates of round {this.generation} cannot be read, {error.strerror}: restore {path.name}.")
-    if found != this.candidates_sha256:
-        return Replay(False, f"{this.candidates_file} is not the file round {this.generation} wrote: restore it from a backup.")
-    recipe, candidates = Recipe.from_settings(this.params["recipe"]), Candidates.load(path)
-    again = orjson.dumps(list(_rows(recipe, candidates, _choice(this, recipe, candidates))))
+        return Replay(
+            False, f"The candidates of round {round_.generation} cannot be read: {error.strerror}. Restore {path.name} from a backup."
+        )
+    if sha256 != round_.candidates_sha256:
+        return Replay(False, f"{round_.candidates_file} is not the file that round {round_.generation} wrote. Restore it from a backup.")
+    recipe, candidates = Recipe.from_settings(round_.params["recipe"]), read_candidates(path)
+    again = orjson.dumps(list(_rows(recipe, candidates, _choice(round_, recipe, candidates))))
     columns = ("rank", "solution", "part", "score", "reason")
     written = orjson.dumps(
         [
             dict(zip(columns, row, strict=True))
-            for row in Selection.objects.filter(round=this).order_by("rank").values_list("rank", "solution_id", *columns[2:])
+            for row in Selection.objects.filter(round=round_).order_by("rank").values_list("rank", "solution_id", *columns[2:])
         ]
     )
-    n_chosen = Selection.objects.filter(round=this).count()
+    n_chosen = Selection.objects.filter(round=round_).count()
     if again != written:
-        return Replay(False, f"Choosing again gives another selection than the {n_chosen:,} solutions that are written down.")
+        return Replay(False, f"Choosing again gives a selection that differs from the {n_chosen:,} solutions of the round.")
     digest = hashlib.sha256(again).hexdigest()[:12]
     return Replay(True, f"Choosing again gives the same {n_chosen:,} solutions, byte for byte (sha256 {digest}).")
 
 
-def _choice(this: Round, recipe: Recipe, candidates: Candidates) -> Choice:
-    return choose(candidates, recipe, rng=np.random.default_rng((this.seed, this.generation)))
+def _choice(round_: Round, recipe: Recipe, candidates: Candidates) -> Choice:
+    return choose(candidates, recipe, rng=np.random.default_rng((round_.seed, round_.generation)))
 
 
 def _rows(recipe: Recipe, candidates: Candidates, choice: Choice) -> Iterator[dict[str, Any]]:
@@ -116,26 +123,20 @@ def _rows(recipe: Recipe, candidates: Candidates, choice: Choice) -> Iterator[di
             "solution": int(candidates.solutions[index]),
             "part": name,
             "score": None if np.isnan(score) else score,
-            "reason": why(candidates, index, name),
+            "reason": STRATEGIES[name].why(candidates[index]),
         }
 
 
-def _uniform(this: Round, recipe: Recipe, scorers: Scorers) -> Candidates:
-    """Return what a uniform draw of the same size would be: what every recipe is measured against."""
-    uniform = replace(recipe, parts=(("uniform", 1.0),), is_diverse=False, is_stratified=False)
-    drawn = pool.candidates(this.project, scorers.chooser, recipe=uniform, seed=this.seed)
-    return drawn.take(_choice(this, uniform, drawn).indices)
+def _uniform(round_: Round, recipe: Recipe, scorers: Scorers) -> Candidates:
+    """Return a random draw of the same size: every recipe is compared with it."""
+    uniform = replace(recipe, parts=((UNIFORM.name, 1.0),), is_diverse=False, is_stratified=False)
+    drawn = pool.candidates(round_.project, scorers.chooser, recipe=uniform, seed=round_.seed)
+    return drawn.take(_choice(round_, uniform, drawn).indices)
 
 
-def _keep(this: Round, candidates: Candidates) -> tuple[str, str]:
-    """Write the candidates under the home: a temporary name first, so that a file with the right name is whole."""
-    name = f"rounds/{this.project.slug}/{this.pk}.candidates.npz"
+def _keep(round_: Round, candidates: Candidates) -> tuple[str, str]:
+    """Write the candidates under the home; return the file's name there and its SHA-256."""
+    name = f"rounds/{round_.project.slug}/{round_.pk}.candidates.npz"
     path = Path(settings.STEPMARK_HOME) / name
     path.parent.mkdir(parents=True, exist_ok=True)
-    written = path.with_name(f"{this.pk}.{this.token}.partial.npz")
-    candidates.save(written)
-    with written.open("rb+") as file:
-        os.fsync(file.fileno())
-        sha256 = hashlib.sha256(file.read()).hexdigest()
-    written.rename(path)
-    return name, sha256
+    return name, write_candidates(path, candidates)

@@ -141,7 +141,7 @@ def cancel_round(request: HttpRequest, project: "Project", round_id: int) -> Htt
 def replay_round(request: HttpRequest, project: "Project", round_id: int) -> HttpResponse:
     """Choose again from what the round kept, and say whether it is the same."""
     replayed = rounds.replay(project, round_id)
-    (messages.success if replayed.same else messages.error)(request, replayed.said)
+    (messages.success if replayed.same else messages.error)(request, replayed.message)
     return redirect("round", slug=project.slug, round_id=round_id)
 
 

@@ -21,7 +21,7 @@ from active_learning.experiment import curves, points, results, running
 from active_learning.experiment.forms import ALL, MIX
 from active_learning.experiment.plan import ANSWER, ORACLE, PROCESS, UNIFORM, BadPlan, Plan
 from active_learning.experiment.points import NOTHING, START, Point
-from active_learning.selection.strategies import Candidates
+from active_learning.selection import Candidates
 from active_learning.world import Habits, MistakeKind, make_world
 from tests import make
 

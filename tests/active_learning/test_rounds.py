@@ -271,17 +271,17 @@ def test_any_round_is_replayed_to_the_same_selection_byte_for_byte(world: Projec
         Score.objects.all().delete()  # neither the scores nor the pool as it is now are asked
         Solution.objects.filter(selection__round=ended).update(withdrawn_at="2026-01-01T00:00Z")
         replayed = rounds.replay(world, ended.pk)
-        assert replayed.same and "the same 5 solutions" in replayed.said, replayed.said
+        assert replayed.same and "the same 5 solutions" in replayed.message, replayed.message
 
 
 def test_a_selection_that_was_tampered_with_is_not_replayed_as_the_same(world: Project, home: Path) -> None:
     ended = turn(world, strategy=rounds.UNIFORM, size=5)
     Selection.objects.filter(round=ended, rank=2).update(reason="because")
-    assert "another selection" in rounds.replay(world, ended.pk).said
+    assert "a selection that differs" in rounds.replay(world, ended.pk).message
     (home / ended.candidates_file).write_bytes(b"something else")
-    assert "restore it from a backup" in rounds.replay(world, ended.pk).said
+    assert "Restore it from a backup" in rounds.replay(world, ended.pk).message
     (home / ended.candidates_file).unlink()
-    assert "cannot be read" in rounds.replay(world, ended.pk).said
+    assert "cannot be read" in rounds.replay(world, ended.pk).message
 
 
 def test_the_replay_command_goes_through_every_batch(world: Project, capsys: pytest.CaptureFixture[str]) -> None:
@@ -299,7 +299,7 @@ def test_a_reviewed_round_waits_and_publishes_what_a_person_left(world: Project)
     make.solutions(world, 6)
     proposed = turn(world, size=6, review=True)
     assert proposed.state == RoundState.PROPOSED and proposed.batch is None
-    assert rounds.describe(proposed)[-1].startswith("Proposed 6 solutions, wrong answers the model scores highest.")
+    assert rounds.describe(proposed)[-1].startswith("Proposed 6 solutions, wrong answers that the model scores highest.")
     assert rounds.sweep() == [], "nobody is to run what waits for a person"
     assert rounds.run(proposed.pk).state == RoundState.PROPOSED
     with pytest.raises(rounds.RoundRefused, match="waits to be looked through"):
@@ -336,7 +336,7 @@ def test_a_discarded_proposal_queues_nothing_and_frees_the_way(world: Project) -
 def test_less_than_was_asked_for_is_said(world: Project) -> None:
     ended = turn(world, strategy=rounds.UNIFORM, size=5000, globally=True)
     n_left = Selection.objects.filter(round=ended).count()
-    assert ended.params["short"] == f"Asked for 5,000, only {n_left} fit the recipe."
+    assert ended.params["short"] == f"The recipe says 5,000 solutions, but only {n_left} fit it."
     assert ended.params["short"] in rounds.describe(ended)
 
 

@@ -81,7 +81,7 @@ def test_the_quickstart_on_the_real_gsm8k_solutions(
     assert version.state == "ready" and Path(tmp_path, version.artifact, "model.safetensors").is_file()
     assert Score.objects.filter(model_version=version).count() == Solution.objects.count() == 5268
     batch = Batch.objects.get(generation=1)
-    assert f"Published batch 1: {Task.objects.filter(batch=batch).count()} solutions, wrong answers the model scores highest." in said
+    assert f"Published batch 1: {Task.objects.filter(batch=batch).count()} solutions, wrong answers that the model scores highest." in said
     assert {one.solution.outcome for one in Selection.objects.filter(round__batch=batch).select_related("solution")} == {"wrong"}
 
     overview = visit(make.olga(), "/p/gsm8k/")

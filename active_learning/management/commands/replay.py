@@ -22,6 +22,6 @@ class Command(BaseCommand):
             raise CommandError(str(error), returncode=2) from error
         replays = [(one, rounds.replay(one.project, one.pk)) for one in published]
         for one, replay in replays:
-            self.stdout.write(f"Round {one.generation}: {replay.said}")
+            self.stdout.write(f"Round {one.generation}: {replay.message}")
         if not all(replay.same for _, replay in replays):
             raise CommandError("Not every selection could be replayed.", returncode=1)

@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from active_learning import registry, rounds
-from active_learning.selection import STRATEGIES
+from active_learning.selection import MIXES, STRATEGIES
 from annotation import ingest
 from annotation.management.progress import drawn_progress
 
@@ -26,7 +26,7 @@ class Command(BaseCommand):
         what.add_argument("--resume", action="store_true", help="go on with the newest training that broke off, on its labels and recipe")
         what.add_argument("--dry-run", action="store_true", help="say what would be trained on; change nothing")
         what.add_argument("--without-training", action="store_true", help="choose with the model in service")
-        names = ", ".join([*STRATEGIES, *rounds.MIXES])
+        names = ", ".join([*STRATEGIES, *MIXES])
         parser.add_argument("--strategy", default=rounds.CONVINCING, help=f"one of {names}; or a mix such as convincing:0.7,uniform:0.3")
         parser.add_argument("--size", type=int, metavar="N", help="solutions in the next batch (default: the project's); 0: none")
         limit = parser.add_mutually_exclusive_group()

@@ -224,7 +224,7 @@ def test_a_replay_says_whether_it_is_the_same(project: Project, rita: Client, mo
     this = make.round_of(project, {"uniform": make.solutions(project, 1)}, candidates_file="rounds/sums/1.npz", candidates_sha256="cd" * 32)
     assert "Replay the selection" in page(rita, "round", this.pk)
     assert "cannot be read" in rita.post(path("replay-round", this.pk), follow=True).content.decode()
-    same = type("Replay", (), {"same": True, "said": "The same 1 solutions, byte for byte."})
+    same = type("Replay", (), {"same": True, "message": "The same 1 solutions, byte for byte."})
     monkeypatch.setattr(rounds, "replay", lambda *_: same)
     html = rita.post(path("replay-round", this.pk), follow=True).content.decode()
     assert '<li class="success">The same 1 solutions, byte for byte.' in html

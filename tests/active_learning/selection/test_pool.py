@@ -8,8 +8,8 @@ from django.contrib.auth.models import User
 from django.db import connection
 
 from active_learning.models import ModelKind, ModelState, ModelVersion, Score
-from active_learning.selection import pool
-from active_learning.selection.strategies import PAPER_MIX, RIGHT, UNKNOWN, WRONG, Candidates, Recipe, choose
+from active_learning.selection import PAPER_MIX, RIGHT, WRONG, Candidates, Recipe, choose, pool
+from active_learning.selection.candidates import UNKNOWN
 from annotation import queue
 from annotation.models import Project, Solution, Split
 from tests import make
@@ -61,8 +61,8 @@ def prm(project: Project) -> ModelVersion:
 
 
 EACH_WAY = [
-    only("convincing"), only("convincing", per_problem=5), Recipe(PAPER_MIX, 100), Recipe(PAPER_MIX, 100, per_problem=5), only("entropy"),
-    only("uncertain"), only("disagreement"), UNIFORM, only("convincing", is_diverse=True, is_stratified=True),
+    only("convincing"), only("convincing", per_problem=5), Recipe(PAPER_MIX.parts, 100), Recipe(PAPER_MIX.parts, 100, per_problem=5),
+    only("entropy"), only("uncertain"), only("disagreement"), UNIFORM, only("convincing", is_diverse=True, is_stratified=True),
 ]  # fmt: skip
 
 
@@ -127,7 +127,7 @@ def test_right_answers_come_for_the_parts_that_want_them(project: Project, prm: 
     right, unsure = solved(project, prm, 0.3, outcome="correct"), solved(project, prm, 0.4, outcome="unsure")
     for cap in (None, 1):
         assert found(project, prm, only("convincing_rest", per_problem=cap)) == keys(*right, *unsure)
-        assert found(project, prm, Recipe(PAPER_MIX, 100, per_problem=cap)) == keys(*wrong, *right, *unsure)
+        assert found(project, prm, Recipe(PAPER_MIX.parts, 100, per_problem=cap)) == keys(*wrong, *right, *unsure)
 
 
 def test_a_shortlist_is_enough_for_the_choice_that_everything_would_give(project: Project, prm: ModelVersion) -> None:
@@ -138,10 +138,10 @@ def test_a_shortlist_is_enough_for_the_choice_that_everything_would_give(project
             one = make.solution(problem, outcome=str(rng.choice(["wrong", "correct"])))
             score(prm, one, value, entropy=float(rng.random()), prefix=int(rng.integers(1, 4)))
     for recipe in (
-        Recipe(PAPER_MIX, 12, per_problem=2),
-        Recipe(PAPER_MIX, 12),
+        Recipe(PAPER_MIX.parts, 12, per_problem=2),
+        Recipe(PAPER_MIX.parts, 12),
         Recipe((("entropy", 0.5), ("convincing", 0.5)), 10, per_problem=1),
-        Recipe(PAPER_MIX, 12, is_diverse=True),
+        Recipe(PAPER_MIX.parts, 12, is_diverse=True),
         only("entropy", size=9, per_problem=2, is_diverse=True),
     ):
         short, everything = (pool.candidates(project, prm, recipe=told) for told in (recipe, _wide(recipe)))
@@ -284,7 +284,7 @@ def test_the_lateral_walks_the_index_of_each_problem(project: Project, prm: Mode
         cursor.execute(f"ANALYZE active_learning_score_{prm.pk}")
         cursor.execute("SET LOCAL enable_seqscan = off")
         values = {"version": prm.pk, "project": project.pk, "each": 3, "limit": 100}
-        cursor.execute("EXPLAIN " + pool.CANDIDATES, values)
+        cursor.execute("EXPLAIN " + pool.BEST_OF_EACH, values)
         plan = "\n".join(line for (line,) in cursor.fetchall())
     assert f"Index Scan using active_learning_score_{prm.pk}_problem_id_score_idx" in plan
 
@@ -311,16 +311,22 @@ def test_nothing_is_described_without_figures() -> None:
 
 
 def test_the_reason_why_nothing_is_left_names_what_to_do(project: Project, prm: ModelVersion) -> None:
-    assert "has no solutions to serve" in pool.why_empty(project, prm)
+    def reason(strategy: str, by: ModelVersion | None = prm) -> str:
+        return pool.why_empty(project, by, recipe=only(strategy))
+
+    assert "has no solutions to serve" in reason("convincing")
     right = make.solution(make.problem(project), outcome="correct")
-    assert "convincing needs a model's scores and sums has no model in service" in pool.why_empty(project, None, recipe=only("convincing"))
-    assert "Model 1 of sums has no scores any more. Restore them" in pool.why_empty(project, prm)
+    no_model = "Convincing wrong answers: this needs a model's scores, and no model of sums serves yet. Train one first"
+    assert no_model in reason("convincing", by=None)
+    assert "The scores of model 1 of sums are gone. Restore them" in reason("convincing")
     score(prm, right, 0.5)
-    assert "None of the 1 solutions of sums has a wrong answer" in pool.why_empty(project, prm)
-    assert "has no heads to be uncertain with" in pool.why_empty(project, prm, recipe=only("uncertain"))
-    assert "No frozen control model" in pool.why_empty(project, prm, recipe=only("control"))
+    assert "None of the 1 solutions of sums has a wrong answer" in reason("convincing")
+    assert "Model 1 of sums has no uncertainty heads. Train one with heads" in reason("uncertain")
+    assert "The frozen control model of sums has scored no wrong answer" in reason("control")
     wrong = make.solution(right.problem)
     make.batch(project, [right, wrong])
-    assert "with a wrong answer has been queued already" in pool.why_empty(project, prm)
-    assert "Every solution of sums has been queued already" in pool.why_empty(project, None)
-    assert "suits entropy. Load more solutions" in pool.why_empty(project, prm, recipe=only("entropy"))
+    assert "with a wrong answer has been queued already" in reason("convincing")
+    assert "Every solution of sums has been queued already" in reason("uniform", by=None)
+    assert "none of the 2 solutions of sums that are still free fits. Load more solutions." in reason("entropy")
+    both = pool.why_empty(project, prm, recipe=Recipe((("convincing", 0.5), ("uncertain", 0.5)), 5))
+    assert both == f"{reason('convincing')} {reason('uncertain')}"

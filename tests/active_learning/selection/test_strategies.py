@@ -10,22 +10,24 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from active_learning.selection.strategies import (
+from active_learning.selection import (
     PAPER_MIX,
     RIGHT,
     STRATEGIES,
-    UNKNOWN,
     WRONG,
     BadRecipe,
     Candidates,
     Recipe,
-    apportion,
     choose,
-    why,
+    read_candidates,
+    write_candidates,
 )
+from active_learning.selection.candidates import UNKNOWN
+from active_learning.selection.choosing import apportion
 
 MIXES = [
-    (("uniform", 1.0),), (("convincing", 0.6), ("uniform", 0.4)), PAPER_MIX, (("entropy", 0.5), ("disagreement", 0.3), ("uniform", 0.2)),
+    (("uniform", 1.0),), (("convincing", 0.6), ("uniform", 0.4)), PAPER_MIX.parts,
+    (("entropy", 0.5), ("disagreement", 0.3), ("uniform", 0.2)),
 ]  # fmt: skip
 
 
@@ -154,7 +156,7 @@ def test_equal_scores_are_taken_in_their_order() -> None:
 
 def test_the_papers_mix_is_four_convincing_wrong_answers_to_one_of_the_rest() -> None:
     candidates = some(100)
-    choice = choose(candidates, Recipe(PAPER_MIX, 20), rng=np.random.default_rng(0))
+    choice = choose(candidates, Recipe(PAPER_MIX.parts, 20), rng=np.random.default_rng(0))
     assert Counter(choice.parts.tolist()) == {0: 16, 1: 4}
     assert {(part, outcome == WRONG) for part, outcome in zip(choice.parts, candidates.outcomes[choice.indices], strict=True)} == {
         (0, True),
@@ -218,7 +220,7 @@ def test_each_part_is_stratified_and_not_the_batch_alone() -> None:
         scores=np.where(strata, 0.2, 0.8) + np.arange(200) / 1e4,
         outcomes=np.repeat([WRONG, RIGHT], 100),
     )
-    choice = choose(candidates, Recipe(PAPER_MIX, 40, is_stratified=True), rng=np.random.default_rng(0))
+    choice = choose(candidates, Recipe(PAPER_MIX.parts, 40, is_stratified=True), rng=np.random.default_rng(0))
     counts = Counter(zip(choice.parts.tolist(), strata[choice.indices].tolist(), strict=True))
     assert counts == {(0, 0): 16, (0, 1): 16, (1, 0): 4, (1, 1): 4}
 
@@ -278,7 +280,7 @@ def test_another_seed_draws_others() -> None:
 
 def test_parts_are_served_interleaved_and_each_best_first() -> None:
     candidates = some(100, n_problems=100)
-    choice = choose(candidates, Recipe(PAPER_MIX, 10), rng=np.random.default_rng(0))
+    choice = choose(candidates, Recipe(PAPER_MIX.parts, 10), rng=np.random.default_rng(0))
     assert choice.parts.tolist() == [0, 0, 1, 0, 0, 0, 0, 1, 0, 0]
     for part in (0, 1):
         scores = candidates.scores[choice.indices[choice.parts == part]]
@@ -287,12 +289,12 @@ def test_parts_are_served_interleaved_and_each_best_first() -> None:
 
 def test_a_part_that_runs_out_leaves_its_places_to_the_others_in_their_order() -> None:
     candidates = some(50, outcomes=np.repeat([WRONG, RIGHT], [3, 47]))
-    choice = choose(candidates, Recipe((*PAPER_MIX, ("entropy", 0.2)), 12), rng=np.random.default_rng(0))
+    choice = choose(candidates, Recipe((*PAPER_MIX.parts, ("entropy", 0.2)), 12), rng=np.random.default_rng(0))
     assert Counter(choice.parts.tolist()) == {0: 3, 1: 7, 2: 2}
 
 
 def test_nothing_to_choose_from_is_an_empty_choice() -> None:
-    assert chosen(Candidates.of(solutions=[], problems=[]), Recipe(PAPER_MIX, 5, is_stratified=True)) == []
+    assert chosen(Candidates.of(solutions=[], problems=[]), Recipe(PAPER_MIX.parts, 5, is_stratified=True)) == []
 
 
 # --- reasons, files, bad input ------------------------------------------------------------------------------------------------
@@ -302,7 +304,7 @@ def test_nothing_to_choose_from_is_an_empty_choice() -> None:
 def test_every_strategy_gives_its_reason_with_its_number(strategy: str) -> None:
     candidates = some(60)
     index = chosen(candidates, only(strategy, 1))[0]
-    said = why(candidates, index, strategy)
+    said = STRATEGIES[strategy].why(candidates[index])
     figures = {"entropy": candidates.entropy, "uncertain": candidates.confidence, "control": candidates.control}
     assert f"{figures.get(strategy, candidates.scores)[index]:.{3 if strategy == 'uncertain' else 2}f}" in said
     assert len(said) <= 200 and said.endswith(".")
@@ -310,58 +312,58 @@ def test_every_strategy_gives_its_reason_with_its_number(strategy: str) -> None:
 
 def test_a_reason_names_the_answer_and_the_judges_that_differ() -> None:
     candidates = Candidates.of(solutions=[1, 2], problems=[1, 2], scores=[0.2, 0.9], outcomes=[RIGHT, WRONG], orm=[math.nan, 0.1])
-    assert why(candidates, 0, "disagreement") == "A right answer whose reasoning the model doubts: scored 0.20."
-    assert why(candidates, 1, "disagreement") == "Judgements differ: PRM 0.90, ORM 0.10."
+    assert STRATEGIES["disagreement"].why(candidates[0]) == "A right answer whose reasoning the model doubts: scored 0.20."
+    assert STRATEGIES["disagreement"].why(candidates[1]) == "Judgements differ: PRM 0.90, ORM 0.10."
 
 
 def test_candidates_come_back_from_their_file_and_equal_ones_give_equal_bytes(tmp_path: Path) -> None:
     candidates = some(30, orm=np.full(30, math.nan))
-    candidates.save(tmp_path / "one")
-    back = Candidates.load(tmp_path / "one")
-    back.save(tmp_path / "two")
+    sha256 = write_candidates(tmp_path / "one", candidates)
+    back = read_candidates(tmp_path / "one")
+    assert write_candidates(tmp_path / "two", back) == sha256
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
-    assert chosen(back, Recipe(PAPER_MIX, 9)) == chosen(candidates, Recipe(PAPER_MIX, 9))
+    assert chosen(back, Recipe(PAPER_MIX.parts, 9)) == chosen(candidates, Recipe(PAPER_MIX.parts, 9))
     assert np.isnan(back.orm).all() and back.outcomes.dtype == np.int8
 
 
 @pytest.mark.parametrize("written", [b"", b"PK\x03\x04 cut off", b"something else"])
 def test_a_damaged_file_of_candidates_is_named(tmp_path: Path, written: bytes) -> None:
     (tmp_path / "candidates.npz").write_bytes(written)
-    with pytest.raises(ValueError, match="candidates.npz holds no candidates"):
-        Candidates.load(tmp_path / "candidates.npz")
+    with pytest.raises(ValueError, match="candidates.npz is not a file of candidates"):
+        read_candidates(tmp_path / "candidates.npz")
 
 
 def test_a_file_without_one_of_the_arrays_is_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "half.npz", solutions=np.arange(3))
-    with pytest.raises(ValueError, match="half.npz holds no candidates.*problems"):
-        Candidates.load(tmp_path / "half.npz")
+    with pytest.raises(ValueError, match="half.npz is not a file of candidates.*problems"):
+        read_candidates(tmp_path / "half.npz")
 
 
 def test_candidates_of_uneven_length_or_twice_the_same_are_refused() -> None:
     with pytest.raises(ValueError, match="3 solutions need as many scores"):
         Candidates.of(solutions=[1, 2, 3], problems=[1, 1, 1], scores=[0.5])
-    with pytest.raises(ValueError, match="Solution 2 stands twice"):
+    with pytest.raises(ValueError, match="Solution 2 is listed twice"):
         Candidates.of(solutions=[2, 1, 2], problems=[1, 1, 1])
-    with pytest.raises(TypeError, match="know nothing of score"):
+    with pytest.raises(TypeError, match="Candidates have no field score"):
         Candidates.of(solutions=[2], problems=[1], score=[0.5])
 
 
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"parts": [["convincing", 0]]}, "weight of convincing in parts is a number above 0, not 0"),
-        ({"parts": [["convincing", math.nan]]}, "weight of convincing in parts is a number above 0, not nan"),
-        ({"parts": [["convincing", True]]}, "weight of convincing in parts is a number above 0, not True"),
+        ({"parts": [["convincing", 0]]}, "weight of convincing in parts must be a number above 0, not 0"),
+        ({"parts": [["convincing", math.nan]]}, "weight of convincing in parts must be a number above 0, not nan"),
+        ({"parts": [["convincing", True]]}, "weight of convincing in parts must be a number above 0, not True"),
         ({"parts": [["best", 1]]}, "no strategy named best. Known: convincing, "),
-        ({"parts": [["entropy", 1], ["entropy", 2]]}, "entropy stands twice in parts"),
-        ({"parts": []}, "parts is one or more pairs"),
-        ({"parts": "uniform"}, "parts is one or more pairs"),
-        ({"parts": ["uniform"]}, "parts holds pairs of strategy and weight, not 'uniform'"),
-        ({"size": -1}, "size is a whole number of at least 0, not -1"),
-        ({"size": 1.5}, "size is a whole number of at least 0, not 1.5"),
-        ({"size": None}, "size is a whole number"),
-        ({"per_problem": 0}, "per_problem is a whole number of at least 1, not 0"),
-        ({"is_diverse": "no"}, "is_diverse is true or false, not 'no'"),
+        ({"parts": [["entropy", 1], ["entropy", 2]]}, "entropy is listed twice in parts"),
+        ({"parts": []}, "parts must be one or more pairs"),
+        ({"parts": "uniform"}, "parts must be one or more pairs"),
+        ({"parts": ["uniform"]}, "parts must hold pairs of strategy and weight, not 'uniform'"),
+        ({"size": -1}, "size must be a whole number of at least 0, not -1"),
+        ({"size": 1.5}, "size must be a whole number of at least 0, not 1.5"),
+        ({"size": None}, "size must be a whole number"),
+        ({"per_problem": 0}, "per_problem must be a whole number of at least 1, not 0"),
+        ({"is_diverse": "no"}, "is_diverse must be true or false, not 'no'"),
         ({"sizes": 3}, "no field sizes. Known: "),
     ],
 )
@@ -376,4 +378,4 @@ def test_a_recipe_without_a_size_says_so() -> None:
 
 
 def test_weights_are_brought_to_one() -> None:
-    assert Recipe.from_settings({"parts": {"convincing": 8, "convincing_rest": 2}, "size": 5}).parts == PAPER_MIX
+    assert Recipe.from_settings({"parts": {"convincing": 8, "convincing_rest": 2}, "size": 5}).parts == PAPER_MIX.parts

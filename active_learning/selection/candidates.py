@@ -1,0 +1,88 @@
+"""Candidates: what is known of the solutions that a batch may be chosen from. PURE: arrays, no database and no files."""
+
+import math
+from dataclasses import dataclass, fields
+from typing import Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Indices = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+UNKNOWN, WRONG, RIGHT = -1, 0, 1  # outcomes: what is known of a final answer
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """What is known of one solution; nan or UNKNOWN where it is not known. Candidates says what each number is."""
+
+    outcome: int
+    score: float
+    entropy: float
+    confidence: float
+    deviation: float
+    orm: float
+    majority: float
+    control: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidates:
+    """What is known of n solutions a batch may be chosen from: arrays (n,), nan, UNKNOWN or 0 where it is not known."""
+
+    solutions: NDArray[np.int64]
+    problems: NDArray[np.int64]
+    scores: Floats  # PRM: product over steps of p(neutral) + p(positive)
+    outcomes: NDArray[np.int8]  # of the final answer
+    entropy: Floats  # of the first mistake, nats
+    confidence: Floats  # least max(mu, 1 - mu) of any step up to and including the first predicted mistake
+    deviation: Floats  # greatest standard deviation between heads, of the same steps
+    orm: Floats
+    majority: Floats  # share of the problem's graded solutions with the same answer
+    control: Floats  # score by the frozen control model
+    strata: NDArray[np.int32]  # subject and level
+    prefixes: NDArray[np.int64]  # hash of the steps up to and including the first doubtful one
+    drawn: NDArray[np.bool_]  # one of a uniform draw from the whole pool: only these may be taken at random
+
+    def __post_init__(self) -> None:
+        if uneven := [field.name for field in fields(self) if getattr(self, field.name).shape != (len(self),)]:
+            raise ValueError(f"{len(self)} solutions need as many {', '.join(uneven)}.")
+        ordered = np.sort(self.solutions)
+        if len(twice := ordered[1:][ordered[1:] == ordered[:-1]]):
+            raise ValueError(f"Solution {twice[0]} is listed twice among the candidates.")
+
+    @classmethod
+    def of(cls, *, solutions: ArrayLike, problems: ArrayLike, **known: ArrayLike) -> Self:
+        """Make candidates of the arrays that are known. Without `drawn`, all of them count as a draw from the whole pool."""
+        given: dict[str, ArrayLike] = {"solutions": solutions, "problems": problems, **known}
+        if strange := given.keys() - _KINDS.keys():
+            raise TypeError(f"Candidates have no field {', '.join(sorted(strange))}.")
+        blank = {name: np.full(len(np.asarray(solutions)), unknown) for name, (_, unknown) in _KINDS.items()}
+        return cls(**{name: np.asarray((blank | given)[name], kind) for name, (kind, _) in _KINDS.items()})
+
+    def __len__(self) -> int:
+        return len(self.solutions)
+
+    def __getitem__(self, index: int) -> Candidate:
+        return Candidate(
+            outcome=int(self.outcomes[index]),
+            score=float(self.scores[index]),
+            entropy=float(self.entropy[index]),
+            confidence=float(self.confidence[index]),
+            deviation=float(self.deviation[index]),
+            orm=float(self.orm[index]),
+            majority=float(self.majority[index]),
+            control=float(self.control[index]),
+        )
+
+    def take(self, indices: ArrayLike) -> "Candidates":
+        """Return the candidates at these places, in this order."""
+        return Candidates(**{field.name: getattr(self, field.name)[np.asarray(indices, np.int64)] for field in fields(self)})
+
+
+_KINDS: dict[str, tuple[type, float]] = {  # of each array, and what stands for unknown
+    "solutions": (np.int64, 0), "problems": (np.int64, 0), "outcomes": (np.int8, UNKNOWN), "strata": (np.int32, 0),
+    "prefixes": (np.int64, 0), "drawn": (np.bool_, True),
+    **dict.fromkeys(("scores", "entropy", "confidence", "deviation", "orm", "majority", "control"), (np.float64, math.nan)),
+}  # fmt: skip
