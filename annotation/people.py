@@ -1,4 +1,4 @@
-"""Stage: people. Who may do what in a project. Reads and writes Membership; every page and every stage right of it asks here."""
+"""Stage: people. Who may do what in a project. Reads and writes Membership. Every page and every later stage asks this module."""
 
 from collections.abc import Collection
 from typing import TYPE_CHECKING
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 MANAGERS = frozenset({Role.OWNER, Role.MANAGER})  # publish, start rounds, see people
 RESEARCHERS = MANAGERS | {Role.RESEARCHER}  # see the whole project, download its labels
-LABELERS = MANAGERS | {Role.LABELER, Role.REVIEWER}  # rate solutions
+LABELERS = MANAGERS | {Role.LABELER, Role.REVIEWER}  # label solutions
 _COLUMNS = [field.attname for field in Project._meta.concrete_fields]
-# Raw, since a labeler's every submit asks it.
+# Raw SQL, because every submit needs it.
 PROJECT_OF_ASSIGNMENT = f"""
 SELECT {", ".join(f"p.{column}" for column in _COLUMNS)}
   FROM annotation_assignment s JOIN annotation_batch b ON b.id = s.batch_id JOIN annotation_project p ON p.id = b.project_id
@@ -28,28 +28,28 @@ SELECT {", ".join(f"p.{column}" for column in _COLUMNS)}
 
 
 class NotMember(Http404):
-    """This person has no such role in such a project. A page shows it as a missing one: a stranger learns nothing."""
+    """This person has no such role in such a project. Pages answer 404, so that a stranger learns nothing."""
 
 
 def require_role(person: "Person", slug: str, roles: Collection[str]) -> Project:
-    """Return the project, if the person holds one of the roles in it; else raise NotMember."""
+    """Return the project if the person has one of the roles in it. Raises NotMember."""
     if person.is_authenticated and (project := Project.objects.filter(slug=slug, membership__in=_memberships(person, roles)).first()):
         return project
-    raise NotMember("There is no such project, or it is not open to you.")
+    raise NotMember("There is no such project, or you cannot open it.")
 
 
 def has_role(person: "Person", project: Project, roles: Collection[str]) -> bool:
-    """Say whether the person holds one of the roles in the project."""
+    """Return whether the person has one of the roles in the project."""
     return person.is_authenticated and _memberships(person, roles).filter(project=project).exists()
 
 
 def project_of_assignment(person: "Person", assignment_id: int) -> Project:
-    """Return the project of an assignment the person may label in; else raise NotMember."""
+    """Return the project of an assignment if the person may label in it. Raises NotMember."""
     with connection.cursor() as cursor:
         row = cursor.execute(PROJECT_OF_ASSIGNMENT, {"person": person.pk, "assignment": assignment_id, "roles": [*LABELERS]}).fetchone()
     if row:
         return Project.from_db(connection.alias, _COLUMNS, row)
-    raise NotMember("There is no such solution to label, or it is not open to you.")
+    raise NotMember("There is no such solution to label, or you cannot label it.")
 
 
 def _memberships(person: "Person", roles: Collection[str]) -> QuerySet[Membership]:

@@ -1,4 +1,4 @@
-"""The Celery application: the doorbell of long work. What must not be lost stands in PostgreSQL, never in the broker."""
+"""The Celery application. Its messages only start work: the state of the work is in PostgreSQL, never in the broker."""
 
 import os
 
@@ -22,8 +22,8 @@ if BROKER.startswith("filesystem:"):
         "control_folder": str(folders["control"]),
     }
 else:
-    # Redis gives a message to a second worker while a long task still runs, hence early acks and rows with tokens; with these two it
-    # redelivers what a dead worker had not acknowledged after 16 s instead of 98 s.
+    # Redis gives a message to a second worker while a long task still runs. Hence early acknowledgement, and rows with tokens. With the
+    # last two options it redelivers the messages of a dead worker after 16 s instead of 98 s.
     options = {"visibility_timeout": 3600, "unacked_restore_throttle": 1, "unacked_restore_interval": 5}
 
 app.conf.update(
@@ -38,10 +38,10 @@ app.conf.update(
     worker_redirect_stdouts=False,
     timezone="UTC",
     beat_schedule_filename=str(settings.STEPMARK_HOME / "broker" / "beat"),
-    # Each expires before the next is due: bells that nobody heard must not pile up.
+    # Each message expires before the next is due, so that they do not pile up while no worker runs.
     beat_schedule={
         "release expired leases": {"task": "annotation.tasks.release_expired", "schedule": 60, "options": {"expires": 50}},
-        "ring again for lost rounds": {"task": "active_learning.tasks.sweep", "schedule": 60, "options": {"expires": 50}},
+        "restart lost rounds": {"task": "active_learning.tasks.sweep", "schedule": 60, "options": {"expires": 50}},
         "start due rounds": {"task": "active_learning.tasks.start_due_rounds", "schedule": 60, "options": {"expires": 50}},
     },
 )

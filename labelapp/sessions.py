@@ -1,9 +1,8 @@
-"""Who asks: the session and its person in one statement, where Django's two ORM look-ups cost a third of a labeler's request.
+"""The session and its person in one statement. Django's two ORM look-ups cost a third of a labeler's request.
 
-Reads and writes django_session as Django's own store does, reads auth_user. A session names its person inside its signed text, which
-the database cannot read; each process therefore remembers who a session belonged to, and asks for both at once. That is a guess
-only: a person is taken from it after the signed text, the password's hash and `is_active` agree, and everything else, doubts
-included, is left to Django's own look-up.
+Reads and writes django_session as Django's own store does, and reads auth_user. The signed text of a session names its person, but the
+database cannot read that text. So each process remembers the person of each session and reads both rows at once. The remembered person
+is a guess: it is used only if the signed text, the password's hash and `is_active` confirm it. Otherwise Django looks the person up.
 """
 
 from typing import Any, cast
@@ -28,7 +27,7 @@ _person_of: dict[str, int] = {}  # session key: person
 
 
 class SessionStore(db.SessionStore):
-    """Django's database sessions; `person` is the one who was read along, or None."""
+    """Django's database sessions. `person` is the person read in the same statement, or None."""
 
     person: User | None = None
 
@@ -50,7 +49,7 @@ class SessionStore(db.SessionStore):
 
 
 class SignedInMiddleware(AuthenticationMiddleware):
-    """Django's, with the person who was read along with the session."""
+    """Django's middleware, which takes the person that was read with the session."""
 
     def process_request(self, request: HttpRequest) -> None:
         super().process_request(request)

@@ -1,10 +1,10 @@
-"""All settings, once. What differs between places comes from the environment; the defaults suit a first look.
+"""All settings. What differs between installations comes from the environment. The defaults are for trying Stepmark on one machine.
 
 STEPMARK_HOME     folder of all state: database, models, exports, broker, logs (default: var/)
-DATABASE_URL      a PostgreSQL of yours; unset: a private one under STEPMARK_HOME
+DATABASE_URL      your own PostgreSQL; unset: a private one under STEPMARK_HOME
 CELERY_BROKER_URL redis://...; unset: files under STEPMARK_HOME
-STEPMARK_GENERATOR package.module.function that proposes next steps in interactive projects; unset: only what was loaded ahead
-SECRET_KEY, ALLOWED_HOSTS, DEBUG, CSRF_TRUSTED_ORIGINS   as in Django; with PRODUCTION=1 the first two are required
+STEPMARK_GENERATOR package.module.function that proposes next steps in interactive projects; unset: only loaded completions
+SECRET_KEY, ALLOWED_HOSTS, DEBUG, CSRF_TRUSTED_ORIGINS   as in Django; PRODUCTION=1 requires the first two
 """
 
 import os
@@ -27,8 +27,8 @@ def _secret_key() -> str:
     if key := os.environ.get("SECRET_KEY"):
         return key
     if PRODUCTION:
-        raise ImproperlyConfigured("PRODUCTION=1 needs a SECRET_KEY of its own in the environment, e.g. from `openssl rand -hex 32`.")
-    # Kept under STEPMARK_HOME, so that sessions outlive a restart; O_EXCL, so that two first starts agree on one key.
+        raise ImproperlyConfigured("PRODUCTION=1 needs SECRET_KEY in the environment. Make one, for example with `openssl rand -hex 32`.")
+    # Kept under STEPMARK_HOME, so that sessions survive a restart. A link is atomic, so two first starts get the same key.
     path = STEPMARK_HOME / "secret_key"
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f"secret_key.{os.getpid()}")
@@ -47,7 +47,7 @@ def _secret_key() -> str:
 SECRET_KEY = _secret_key()
 ALLOWED_HOSTS = os.environ.get("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]").split(",")
 if PRODUCTION and "ALLOWED_HOSTS" not in os.environ:
-    raise ImproperlyConfigured("PRODUCTION=1 needs ALLOWED_HOSTS, the comma-separated host names this site is reached by.")
+    raise ImproperlyConfigured("PRODUCTION=1 needs ALLOWED_HOSTS in the environment: the host names of this site, separated by commas.")
 CSRF_TRUSTED_ORIGINS = [origin for origin in os.environ.get("CSRF_TRUSTED_ORIGINS", "").split(",") if origin]
 
 INSTALLED_APPS = [
@@ -104,7 +104,7 @@ if DATABASES["default"]["ENGINE"] != "django.db.backends.postgresql":
     raise ImproperlyConfigured("DATABASE_URL must name a PostgreSQL database: postgresql://user:password@host/name")
 DATABASES["default"]["ENGINE"] = "labelapp.postgresql"
 DATABASES["default"]["OPTIONS"] = {
-    # A statement that comes again is planned once per connection: half of PostgreSQL's share of a labeled solution was planning.
+    # Repeated statements are planned once per connection. Planning was half of PostgreSQL's time for a labeled solution.
     "server_side_binding": True,
     "prepare_threshold": 5,
     **DATABASES["default"].get("OPTIONS", {}),
@@ -126,7 +126,7 @@ SESAME_ONE_TIME = True
 SESSION_ENGINE = "labelapp.sessions"
 SESSION_COOKIE_AGE = 14 * 24 * 3600
 SESSION_COOKIE_HTTPONLY = True
-# Two copies on one machine share the host name, and cookies know no ports: each copy its own cookie.
+# Two copies on one machine share the host name, and cookies ignore ports. So each copy has its own cookie.
 SESSION_COOKIE_NAME = f"stepmark_{embedded_postgres.fingerprint(STEPMARK_HOME)}"
 CSRF_COOKIE_NAME = f"csrf_{embedded_postgres.fingerprint(STEPMARK_HOME)}"
 
@@ -158,7 +158,7 @@ if PRODUCTION:
 STATIC_URL = "static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 STATIC_ROOT = STEPMARK_HOME / "static"
-# Off production, whitenoise serves the source folders: nothing to collect before the first page.
+# Outside production, whitenoise serves the source folders, so nothing has to be collected first.
 WHITENOISE_USE_FINDERS = WHITENOISE_AUTOREFRESH = not PRODUCTION
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},

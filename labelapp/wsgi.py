@@ -6,6 +6,6 @@ from django.core.wsgi import get_wsgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "labelapp.settings")
 
-import labelapp.celery  # noqa: F401 - the pages ring the workers' bell, and join the private PostgreSQL with it
+import labelapp.celery  # noqa: F401 - the pages start the workers' tasks, and this joins the private PostgreSQL
 
 application = get_wsgi_application()

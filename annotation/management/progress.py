@@ -1,4 +1,4 @@
-"""What the commands of the flow share: a progress bar per stage, and errors as one sentence with exit code 2."""
+"""Progress bars and errors of the commands: one bar per stage, and each error as one sentence with exit code 2."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,23 +10,22 @@ from annotation.answers import GraderUnavailable
 from annotation.export import OutputRefused
 from annotation.ingest import BadFile, BadProject
 
-_BYTES = "reading"  # the one stage that counts bytes
+_BYTES = "reading"  # the only stage that counts bytes
 
 
 class ProgressBar:
-    """Draw `progress(stage, done, total)` on stderr: one bar per stage, none where stderr is no terminal."""
+    """Draw `progress(stage, done, total)` on stderr, one bar per stage. Draws nothing if stderr is not a terminal."""
 
     def __init__(self) -> None:
-        self.stage, self.bar = "", tqdm(disable=True)
+        self.stage = ""
+        self.bar = tqdm(disable=True)
 
     def __call__(self, stage: str, done: int, total: int | None, seconds_left: float | None = None, loss: float | None = None) -> None:
         if stage != self.stage:
             self.close()
-            of_bytes = stage == _BYTES and total is not None
-            self.stage, self.bar = (
-                stage,
-                tqdm(desc=stage, total=total, unit="B" if of_bytes else "", unit_scale=of_bytes, disable=None, leave=False),
-            )
+            counts_bytes = stage == _BYTES and total is not None
+            self.stage = stage
+            self.bar = tqdm(desc=stage, total=total, unit="B" if counts_bytes else "", unit_scale=counts_bytes, disable=None, leave=False)
         self.bar.update(done - self.bar.n)
 
     def close(self) -> None:
@@ -35,7 +34,7 @@ class ProgressBar:
 
 @contextmanager
 def drawn_progress() -> Iterator[ProgressBar]:
-    """Give a progress bar; turn what the stages refuse, and Ctrl-C, into one sentence and an exit code."""
+    """Give a progress bar. Turn errors of the stages, and Ctrl-C, into one sentence and an exit code."""
     bar = ProgressBar()
     try:
         yield bar

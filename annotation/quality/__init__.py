@@ -1,7 +1,7 @@
-"""Stage: quality. Who is admitted to a project, and what the labels say of the work and of those who do it.
+"""Stage: quality. Who is admitted to a project, and what the labels show about the work and the labelers.
 
-Reads memberships, annotations, gold answers and the queue's counts; writes GoldAnswer and Membership.qualified_at, which the queue
-reads, and Message. It stands right of `labels`, so pages, rounds and exports may ask it, and it may ask all that lies left of it.
+Reads memberships, annotations, gold answers and the queue's counts. Writes Message, GoldAnswer and Membership.qualified_at (the queue
+reads it). It comes after `labels`: pages, rounds and exports may use it, and it may use every stage before it.
 """
 
 from annotation.quality.admission import Screening, lease_next, open_screening, screening_of

@@ -1,4 +1,4 @@
-"""Admission: the screening every newcomer goes through, and what its result means.
+"""Admission: the screening that every newcomer goes through, and what its result means.
 
 Reads memberships and annotations; writes the screening's batch and Membership.qualified_at, which the queue reads.
 """
@@ -20,23 +20,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Screening:
-    """How a newcomer did on the screening questions."""
+    """A newcomer's result on the screening questions."""
 
     asked: int
-    within: int  # first mistake, or its absence, within gold's set
+    within: int  # answers within gold
     needed: int
 
     @property
     def is_passed(self) -> bool:
+        """Whether enough answers are within gold."""
         return self.within >= self.needed
 
 
 def open_screening(project: Project, *, by: str, size: int | None = None, seed: int = 0) -> Batch:
-    """Make solutions that a trusted person labeled (`by`, a user name) the screening every newcomer goes through.
+    """Publish a screening for newcomers from solutions that a trusted person (`by`, a user name) labeled.
 
-    Their first mistake becomes gold's only acceptable one; more may be added to the set afterwards. `size` defaults to the project's.
-    Whoever made the questions is admitted. Raises BadScreening: too few labels of that person, an interactive project, or a screening is
-    there already.
+    That person's first mistake becomes the only acceptable one in gold; more can be added later. `size` defaults to the project's. The
+    trusted person is admitted. Raises BadScreening: too few labels by that person, an interactive project, or a screening already exists.
     """
     with transaction.atomic():
         size = project.screening_size if size is None else size
@@ -46,9 +46,9 @@ def open_screening(project: Project, *, by: str, size: int | None = None, seed: 
 
 
 def lease_next(labeler: "User", *, project: Project) -> queue.Lease:
-    """Return what `queue.lease_next` gives; a newcomer who has answered the last screening question is judged and goes on to real work.
+    """Lease as `queue.lease_next` does. A newcomer who has answered the last screening question is judged first.
 
-    Raises NotQualified with the result and with what happens next for one who did not pass; the rest as `queue.lease_next`.
+    Raises NotQualified for a newcomer who did not pass, with the result and what happens next; otherwise as `queue.lease_next`.
     """
     try:
         return queue.lease_next(labeler, project=project)
@@ -59,9 +59,9 @@ def lease_next(labeler: "User", *, project: Project) -> queue.Lease:
         waiting = Membership.objects.filter(project=project, user=labeler, qualified_at__isnull=True, suspended_at__isnull=True)
         if not result.is_passed:
             raise queue.NotQualified(
-                f"You have answered all {result.asked} screening questions of {project}. In {result.within} of them you saw the first "
-                f"mistake where it is, or rightly saw none; {result.needed} are needed. Your work is kept. The project's manager decides "
-                "whether you are admitted all the same; there is nothing more for you to do here until then."
+                f"You have answered all {result.asked} screening questions of {project}. {result.within} of your answers were right; "
+                f"{result.needed} right answers are needed. Your work is kept. The project's manager now decides whether you can "
+                "label here. You do not need to do anything until then."
             ) from None
         if not waiting.update(qualified_at=Now()):
             raise
@@ -69,7 +69,7 @@ def lease_next(labeler: "User", *, project: Project) -> queue.Lease:
 
 
 def screening_of(labeler: "User", *, project: Project) -> Screening | None:
-    """Return a newcomer's result once no screening question is left for them; None before that, and where there is no screening."""
+    """Return a newcomer's result after the last screening question; None before that, and in a project without screening."""
     progress = progress_of(labeler.pk, project_id=project.pk, kind=BatchKind.SCREENING)
     if not progress.asked or progress.ended < progress.asked:
         return None

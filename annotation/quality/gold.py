@@ -1,4 +1,4 @@
-"""Gold: where it is reasonable to see the first mistake, made of what a trusted person labeled, and how verdicts compare with it.
+"""Gold: which steps may be called the first mistake, taken from a trusted person's labels, and how verdicts compare with it.
 
 Reads annotations; writes GoldAnswer and the batches that newcomers go through, practice and screening.
 """
@@ -24,26 +24,32 @@ class WithFirstMistake(TypedDict):
     first_mistake: int | None
 
 
-GOLD = "solution__goldanswer__acceptable_first_errors"  # as an annotation reaches it
+GOLD = "solution__goldanswer__acceptable_first_errors"  # the look-up from an annotation
 
 
 class BadScreening(ValueError):
-    """A screening or practice that cannot be opened; the message says why and what to do."""
+    """A screening or practice that cannot be opened. The message says why and what to do."""
+
+
+class FirstMistake(TypedDict):
+    """What `newest` adds to each annotation."""
+
+    first_mistake: int | None
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a newcomer is with the solutions that every newcomer gets."""
+    """How far a newcomer is in practice or screening."""
 
     asked: int
     ended: int  # answered or skipped
-    within: int  # first mistake, or its absence, within gold's set
+    within: int  # answers within gold
 
 
 def is_within_gold(finish_reason: str, first_mistake: int | None, acceptable: Collection[int] | None) -> bool:
-    """Say whether a person's verdict is one of gold's: its set holds the steps that may be called the first mistake; empty: no mistake.
+    """Return whether a verdict is within gold: the set of steps (from 0) that may be called the first mistake; empty: no mistake.
 
-    Giving up, or calling the problem bad, is no verdict. Source: "Let's Verify Step by Step", appendix B.
+    Giving up and reporting a bad problem are not verdicts. Source: "Let's Verify Step by Step", appendix B.
     """
     if finish_reason == FinishReason.FOUND_ERROR:
         return first_mistake in (acceptable or [])
@@ -51,15 +57,15 @@ def is_within_gold(finish_reason: str, first_mistake: int | None, acceptable: Co
 
 
 def newest(**where: object) -> "QuerySet[WithAnnotations[Annotation, WithFirstMistake]]":
-    """Return the newest revision of each annotation that fits, with the index of its first mistake."""
+    """Return the newest revision of each annotation that matches, with the index of its first mistake."""
     first_mistake = Min("steplabel__step_index", filter=Q(steplabel__rating=-1, steplabel__position=0))
     return Annotation.objects.newest().filter(**where).annotate(first_mistake=first_mistake)
 
 
 def progress_of(labeler_id: int, *, project_id: int, kind: str) -> Progress:
-    """Count what a newcomer was asked in the practice or screening of a project, what they answered, and how often rightly.
+    """Count a newcomer's solutions in the practice or screening of a project: all, ended, and answered within gold.
 
-    A question that was withdrawn counts for nobody, whoever answered it before.
+    A withdrawn solution is not counted for anybody, not even where it was answered before.
     """
     tasks = Task.objects.filter(batch__project=project_id, batch__kind=kind, solution__withdrawn_at=None)
     assignments = Assignment.objects.filter(task__in=tasks, labeler=labeler_id, state__in=["done", "skipped"])
@@ -72,13 +78,15 @@ def progress_of(labeler_id: int, *, project_id: int, kind: str) -> Progress:
 
 
 def publish_trusted(project: Project, *, by: str, size: int, seed: int, kind: str) -> Batch:
-    """Publish solutions that a trusted person (`by`, a user name) labeled, for every newcomer to label again; raise BadScreening.
+    """Publish solutions that a trusted person (`by`, a user name) labeled, for every newcomer to label. Raises BadScreening.
 
-    Their first mistake becomes gold's only acceptable one, what they wrote on it gold's note; a set made richer by hand stays as it is.
+    That person's first mistake becomes the only acceptable one in gold, and their reason becomes gold's note. Existing gold is not changed.
     """
     if project.step_source == StepSource.INTERACTIVE:
-        raise BadScreening(f"{project.slug} is an interactive project: everybody's path is their own there, so no first mistake is known.")
-    # Who has practiced a solution knows its gold, and nobody gets a solution twice: so no solution is in both, nor in two practices.
+        raise BadScreening(
+            f"{project.slug} is an interactive project. Labelers take different paths there, so practice and screening are not possible."
+        )
+    # Practice shows the gold of a solution, and nobody gets a solution twice. So no solution is in both, or in two practices.
     elsewhere = [BatchKind.PRACTICE] if kind == BatchKind.SCREENING else [BatchKind.PRACTICE, BatchKind.SCREENING]
     trusted = newest(
         labeler__username=by,
@@ -90,15 +98,15 @@ def publish_trusted(project: Project, *, by: str, size: int, seed: int, kind: st
     verdicts = {solution: verdict for solution, *verdict in trusted.order_by("pk").values_list("solution", "first_mistake", "reason")}
     if not 0 < size <= len(verdicts):
         raise BadScreening(
-            f"{by} has labeled {len(verdicts):,} solutions of {project.slug} to a first mistake or to the end that newcomers do not get "
-            f"already, and {size:,} are asked for. Choose a smaller --size, or somebody who labeled more."
+            f"The size is {size:,}, but {by} has labeled {len(verdicts):,} usable solutions of {project.slug}. A usable solution is "
+            "labeled completely and is not in practice or screening yet. Choose a smaller --size or a person who labeled more."
         )
     chosen = random.Random(seed).sample(sorted(verdicts), size)
     try:
         with transaction.atomic():
             for solution in chosen:
-                mistake, said = verdicts[solution]
-                gold = {"acceptable_first_errors": [] if mistake is None else [mistake], "note": said}
+                mistake, reason = verdicts[solution]
+                gold = {"acceptable_first_errors": [] if mistake is None else [mistake], "note": reason}
                 GoldAnswer.objects.get_or_create(solution_id=solution, defaults=gold)
             return queue.open_batch(project, [queue.Chosen(solution) for solution in chosen], kind=kind)
     except queue.BadBatch as error:

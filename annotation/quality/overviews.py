@@ -1,4 +1,4 @@
-"""What a manager sees of a project at a glance: queue, people, labels a day. Reads only."""
+"""The overview of a project for managers: queue, people, labels per day. Reads only."""
 
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -16,10 +16,12 @@ DAYS = 14  # of the overview's chart
 
 @dataclass(frozen=True)
 class PersonAtWork:
+    """One row of the overview's table of people."""
+
     name: str
     username: str
     role: str
-    labels: bool  # may rate here
+    labels: bool  # can label here
     today: int
     total: int
     minutes_each: float | None
@@ -28,31 +30,34 @@ class PersonAtWork:
 
 @dataclass(frozen=True)
 class Overview:
-    """What a manager sees of a project at a glance."""
+    """The overview of a project."""
 
     queue: dict[str, int]
-    days: list[tuple[date, int]]  # solutions labeled a day, oldest first, no gaps
+    days: list[tuple[date, int]]  # solutions labeled per day, oldest first, no gaps
     people: list[PersonAtWork]
     finished: dict[str, int]  # annotations by finish reason
     outcomes: dict[str, int]  # solutions by outcome of grading
     minutes_each: float | None
-    wrong_labeled: int  # labeled solutions whose answer is wrong
-    wrong_confirmed: int  # of these, where a person found the mistake
+    wrong_labeled: int  # labeled solutions with a wrong final answer
+    wrong_confirmed: int  # those of them where a mistake was found
     snapshots: list[Snapshot]
 
     @property
     def labeled(self) -> int:
+        """The number of labeled solutions."""
         return sum(self.finished.values())
 
     @property
     def solutions(self) -> int:
+        """The number of loaded solutions."""
         return sum(self.outcomes.values())
 
 
 def overview(project: Project) -> Overview:
-    """Gather what the manager's page shows of queue, people and labels."""
-    published = Annotation.objects.filter(solution__problem__project=project, revision=1)
-    annotations = published.exclude(assignment__batch__kind=BatchKind.PRACTICE)
+    """Return the overview of a project."""
+    annotations = Annotation.objects.filter(solution__problem__project=project, revision=1).exclude(
+        assignment__batch__kind=BatchKind.PRACTICE
+    )
     wrong = annotations.filter(solution__outcome=Outcome.WRONG)
     return Overview(
         queue=queue.counts(project),
@@ -70,13 +75,13 @@ def overview(project: Project) -> Overview:
 def _labeled_by_day(annotations: QuerySet[Annotation]) -> list[tuple[date, int]]:
     first = timezone.now().date() - timedelta(days=DAYS - 1)
     recent = annotations.filter(created_at__date__gte=first).annotate(day=TruncDate("created_at")).values_list("day")
-    found = dict(recent.annotate(count=Count("pk")))
-    return [(day, found.get(day, 0)) for day in (first + timedelta(days=offset) for offset in range(DAYS))]
+    counts = dict(recent.annotate(count=Count("pk")))
+    return [(day, counts.get(day, 0)) for day in (first + timedelta(days=offset) for offset in range(DAYS))]
 
 
 def _counted(rows: QuerySet[Any], field: str, names: list[str]) -> dict[str, int]:
-    found = dict(rows.order_by().values_list(field).annotate(count=Count("pk")))
-    return {name: found[name] for name in names if name in found}
+    counts = dict(rows.order_by().values_list(field).annotate(count=Count("pk")))
+    return {name: counts[name] for name in names if name in counts}
 
 
 def _people(project: Project) -> list[PersonAtWork]:

@@ -1,4 +1,4 @@
-"""Practice: what newcomers label first, with feedback after each solution. It counts nowhere else.
+"""Practice: what newcomers label first, with feedback after each solution. Practice is not counted anywhere.
 
 Reads gold and the newcomer's own annotations; writes the practice batch.
 """
@@ -13,45 +13,47 @@ PRACTICE_SIZE = 5
 
 @dataclass(frozen=True)
 class StepSeen:
-    """One step as the newcomer rated it and as gold sees it. Numbers are as people count, from 1."""
+    """One step with the newcomer's rating and with gold. Its number counts from 1."""
 
     number: int
     text: str
     rating: int | None  # None: not rated
-    is_gold: bool  # one of the steps that may be called the first mistake
+    is_gold: bool  # in gold's set
 
 
 @dataclass(frozen=True)
 class Feedback:
-    """What a newcomer learns after one practice solution."""
+    """What a newcomer sees after one practice solution."""
 
     problem: str
     steps: list[StepSeen]
     finish_reason: str
-    first_mistake: int | None  # this and the next: indices, from 0
-    acceptable: list[int]
-    note: str  # gold's
-    progress: Progress  # this solution among them
+    first_mistake: int | None  # an index, from 0
+    acceptable: list[int]  # indices, from 0
+    note: str  # of gold
+    progress: Progress  # includes this solution
 
     @property
     def is_within(self) -> bool:
+        """Whether the newcomer's answer is within gold."""
         return is_within_gold(self.finish_reason, self.first_mistake, self.acceptable)
 
     @property
     def is_last(self) -> bool:
+        """Whether this was the last practice solution."""
         return self.progress.ended >= self.progress.asked
 
 
 def open_practice(project: Project, *, by: str, size: int | None = None, seed: int = 0) -> Batch:
-    """Make solutions that a trusted person labeled (`by`, a user name) the practice of newcomers; once more adds to it.
+    """Publish a practice for newcomers from solutions that a trusted person (`by`, a user name) labeled. A second call adds to it.
 
-    Gold as in `open_screening`; what that person wrote on the mistake is shown with it. Raises BadScreening.
+    Gold is made as in `open_screening`. The person's reason is shown with the mistake. Raises BadScreening.
     """
     return publish_trusted(project, by=by, size=PRACTICE_SIZE if size is None else size, seed=seed, kind=BatchKind.PRACTICE)
 
 
 def feedback_on(annotation: Annotation) -> Feedback | None:
-    """Return what to tell a newcomer about an answer they just gave; None: it was no practice, which takes one query to know."""
+    """Return the feedback on a newcomer's answer; None if it was not practice, which costs one query."""
     assignments = Assignment.objects.filter(pk=annotation.assignment_id, batch__kind=BatchKind.PRACTICE)
     assignment = assignments.select_related("batch", "task__solution__problem").first()
     if assignment is None:

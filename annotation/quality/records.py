@@ -1,10 +1,10 @@
-"""What a person sees of their own work: the day, the week, the record on gold. As many queries for ten projects as for one; no writes."""
+"""What a person sees about their own work: today, the week, the record on gold. Ten projects cost as many queries as one. Reads only."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from django.db.models import Count, Exists, F, OuterRef, Q, Sum
+from django.db.models import Count, Exists, OuterRef, Q, Sum
 from django.utils import timezone
 
 from annotation import people
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from annotation.people import Person
 
 WEEK = 7  # days, today among them
-LEAST_GOLD = 10  # answers before a share is told: of fewer it says nothing, and one could guess which were gold
+LEAST_GOLD = 10  # answers before a share is shown: fewer mean little, and a labeler could guess which solutions were gold
 
 
 @dataclass(frozen=True)
 class Work:
-    """What was labeled in some time."""
+    """What was labeled in a period."""
 
     count: int = 0
     active_ms: int = 0
@@ -33,12 +33,13 @@ class Work:
 
     @property
     def hours(self) -> float:
+        """Active time in hours."""
         return self.active_ms / 3_600_000
 
 
 @dataclass(frozen=True)
 class LabelerRecord:
-    """What one person has done in one project: today and in the last seven days (UTC), and in all."""
+    """What one person labeled in one project: today and in the last seven days (UTC), and in total."""
 
     today: int = 0
     today_ms: int = 0  # active time, milliseconds
@@ -48,68 +49,72 @@ class LabelerRecord:
 
     @property
     def this_day(self) -> Work:
+        """The work of today."""
         return Work(self.today, self.today_ms)
 
     @property
     def this_week(self) -> Work:
+        """The work of the last seven days."""
         return Work(self.week, self.week_ms)
 
 
 @dataclass(frozen=True)
 class GoldRecord:
-    """How often a person's verdicts were within gold, of those old enough to be told."""
+    """How often a person's answers were within gold. Only answers old enough to be shown are counted."""
 
     answers: int
     within: int
 
     @property
     def share(self) -> float | None:
-        """None: too few answers yet."""
+        """The share of answers within gold, 0 to 1; None while there are too few answers."""
         return self.within / self.answers if self.answers >= LEAST_GOLD else None
 
     @property
     def percent(self) -> int | None:
+        """The share as a whole percentage."""
         return None if self.share is None else round(100 * self.share)
 
 
 @dataclass(frozen=True)
 class ProjectOfPerson:
-    """One card of a person's home."""
+    """One card on a person's home page."""
 
     project: Project
     role: str
-    labels: bool  # may rate here
-    reads: bool  # may open the overview
-    writes: bool  # may write messages to labelers
+    labels: bool  # can label here
+    reads: bool  # can open the overview
+    writes: bool  # can write messages to labelers
     suspended: bool
-    waiting: int  # solutions this person could have next
-    practice: int  # solutions a newcomer is to practice with,
-    screening: int  # and questions they are to answer, before real work
-    in_hand: bool  # one is leased already
+    waiting: int  # solutions this person could get next
+    practice: int  # practice solutions before real work
+    screening: int  # screening questions before real work
+    in_hand: bool  # this person holds a lease
     record: LabelerRecord
     gold: GoldRecord
 
     @property
     def has_work(self) -> bool:
+        """Whether this person can label something here now."""
         return bool(self.in_hand or self.practice or self.screening or self.waiting)
 
     @property
     def is_checked(self) -> bool:
-        """Gold is handed out among the real work here, so a record will come."""
+        """Whether gold is mixed into the real work, so that a record on gold will appear."""
         return self.project.gold_percent > 0
 
 
 def labeler_record(labeler: "Person", *, project: Project) -> LabelerRecord:
-    """Count what a person has labeled: today and in the last seven days (UTC), and in all. A revision counts once."""
+    """Count what a person labeled: today and in the last seven days (UTC), and in total. Revisions of one annotation count once."""
     return _records(labeler, [project.pk]).get(project.pk, LabelerRecord())
 
 
 def projects_of(person: "Person") -> list[ProjectOfPerson]:
-    """Return the person's projects with role, record and waiting work: first those where there is something to label now."""
+    """Return a person's projects with role, record and waiting work. Projects with something to label now come first."""
     memberships = list(Membership.objects.filter(user=person.pk).select_related("project").order_by("project__name"))
     projects = [membership.project_id for membership in memberships]
     records, gold, waiting = _records(person, projects), gold_records(person, projects), _waiting(person, projects)
-    first = _before_work(person, [one.project_id for one in memberships if one.qualified_at is None])
+    first = _before_work(person, [membership.project_id for membership in memberships if membership.qualified_at is None])
     in_hand = set(Assignment.objects.filter(labeler=person.pk, state=AssignmentState.LEASED).values_list("batch__project", flat=True))
     cards = [
         ProjectOfPerson(
@@ -132,12 +137,11 @@ def projects_of(person: "Person") -> list[ProjectOfPerson]:
 
 
 def gold_records(labeler: "Person", projects: list[int]) -> dict[int, GoldRecord]:
-    """Return a person's record on gold and screening questions by project, as of the midnight (UTC) before the last one.
+    """Return a person's record on gold and screening questions by project, without the answers of today and yesterday (UTC).
 
-    It changes once a day and never with an answer of today or yesterday: a figure that moved with a submit would tell which solution
-    was gold.
+    So it changes once a day. A figure that changed with a submit would show which solution was gold.
     """
-    asked = Q(assignment__task__kind=TaskKind.GOLD) | Q(assignment__batch__kind=BatchKind.SCREENING)
+    checked = Q(assignment__task__kind=TaskKind.GOLD) | Q(assignment__batch__kind=BatchKind.SCREENING)
     old = newest(
         labeler=labeler.pk,
         created_at__lt=_midnight() - timedelta(days=1),
@@ -145,28 +149,26 @@ def gold_records(labeler: "Person", projects: list[int]) -> dict[int, GoldRecord
         solution__goldanswer__isnull=False,
     )
     verdicts: dict[int, list[bool]] = {}
-    for project, *verdict in old.filter(asked).values_list("assignment__batch__project", "finish_reason", "first_mistake", GOLD):
+    for project, *verdict in old.filter(checked).values_list("assignment__batch__project", "finish_reason", "first_mistake", GOLD):
         verdicts.setdefault(project, []).append(is_within_gold(*verdict))
     return {project: GoldRecord(len(within), sum(within)) for project, within in verdicts.items()}
 
 
 def _records(labeler: "Person", projects: list[int]) -> dict[int, LabelerRecord]:
     today, week = Q(created_at__gte=_midnight()), Q(created_at__gte=_midnight() - timedelta(days=WEEK - 1))
-    mine = Annotation.objects.filter(labeler=labeler.pk, revision=1, solution__problem__project__in=projects)
-    sums = mine.values(project=F("solution__problem__project")).annotate(
-        total=Count("pk"),
-        week=Count("pk", filter=week),
-        week_ms=Sum("active_ms", filter=week, default=0),
+    annotations = Annotation.objects.filter(labeler=labeler.pk, revision=1, solution__problem__project__in=projects)
+    sums = annotations.values_list("solution__problem__project").annotate(
         today=Count("pk", filter=today),
         today_ms=Sum("active_ms", filter=today, default=0),
+        week=Count("pk", filter=week),
+        week_ms=Sum("active_ms", filter=week, default=0),
+        total=Count("pk"),
     )
-    figures = ("total", "week", "week_ms", "today", "today_ms")
-    rows = sums.values_list("project", *figures)
-    return {project: LabelerRecord(**dict(zip(figures, row, strict=True))) for project, *row in rows}
+    return {project: LabelerRecord(*counts) for project, *counts in sums}
 
 
 def _waiting(person: "Person", projects: list[int]) -> dict[int, int]:
-    """Count the open solutions of selected batches by project, but for those this person has or had an assignment at."""
+    """Count by project the open solutions of selected batches at which this person never had an assignment."""
     had = Assignment.objects.filter(task=OuterRef("task"), labeler=person.pk)
     assignments = Assignment.objects.filter(
         ~Exists(had),
@@ -180,7 +182,7 @@ def _waiting(person: "Person", projects: list[int]) -> dict[int, int]:
 
 
 def _before_work(person: "Person", projects: list[int]) -> dict[tuple[int, str], int]:
-    """Count what a newcomer is still to get before real work, by project and kind: nobody gets a solution twice."""
+    """Count by project and kind what a newcomer still gets before real work. Nobody gets a solution twice."""
     had = Assignment.objects.filter(task__solution=OuterRef("solution"), labeler=person.pk)
     kinds = [BatchKind.PRACTICE, BatchKind.SCREENING]
     left = Task.objects.filter(~Exists(had), batch__project__in=projects, batch__kind__in=kinds, batch__state=BatchState.OPEN)

@@ -1,7 +1,7 @@
-"""The edges a browser speaks to, by the person who looks: labeling, managing, researching.
+"""The views, by the person who uses them: labeling, managing, researching, and the pages of one person.
 
-A view reads the request, calls a stage function, renders. What all of them share stands here: the rule that a page belongs to
-a role in a project, and the reading of JSON bodies.
+A view reads the request, calls a stage function, and renders the answer. This module holds what all views share: the decorator that
+limits a page to some roles in a project, and the reading of JSON bodies.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -19,9 +19,11 @@ from django_htmx.middleware import HtmxDetails
 from annotation import people
 
 if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+
     from annotation.models import Project
 
-MILLISECONDS = range(2**31)  # what the columns hold: 24 days
+MILLISECONDS = range(2**31)  # the range of the columns: 24 days
 KEY = range(2**63)
 
 
@@ -29,18 +31,18 @@ View = Callable[..., HttpResponseBase]
 
 
 class SignedInRequest(HttpRequest):
-    """A request as our views get it: of a signed-in person, with what htmx says about it."""
+    """The request of a signed-in person, with the details that htmx sends."""
 
     user: User
     htmx: HtmxDetails
 
 
 class BadBody(ValueError):
-    """A JSON body that is not what the address takes; the message names the field."""
+    """A JSON body that the view does not accept. The message names the field."""
 
 
 def for_roles(roles: Collection[str]) -> Callable[[View], View]:
-    """Decorate a view of a project: it gets the project instead of the slug, and only people with one of the roles get it."""
+    """Decorate a view of a project: it gets the project instead of the slug. Everybody without one of the roles gets 404."""
 
     def decorate(view: View) -> View:
         @login_required
@@ -57,19 +59,21 @@ def for_roles(roles: Collection[str]) -> Callable[[View], View]:
 def read_body(
     request: HttpRequest, fields: Mapping[str, type | range], *, optional: Mapping[str, type | range] | None = None
 ) -> dict[str, Any]:
-    """Return the fields of a JSON body, typed: every one of `fields`, those of `optional` that are there, no other. A range stands for an
-    integer within it. Raises BadBody."""
+    """Return the fields of a JSON body with their types: all of `fields`, and those of `optional` that are present.
+
+    A range means an integer in that range. Raises BadBody for a missing, unknown or badly typed field.
+    """
     optional = optional or {}
     try:
         body = orjson.loads(request.body)
     except orjson.JSONDecodeError as error:
-        raise BadBody(f"The request is not readable JSON ({error}).") from None
+        raise BadBody(f"The request is not valid JSON ({error}).") from None
     if not isinstance(body, dict):
         raise BadBody("The request must be a JSON object.")
     if unknown := sorted(body.keys() - fields.keys() - optional.keys()):
-        raise BadBody(f"The request has a field that is not known here: {unknown[0]}.")
+        raise BadBody(f"The request has an unknown field: {unknown[0]}.")
     if missing := sorted(fields.keys() - body.keys()):
-        raise BadBody(f"The request lacks the field {missing[0]}.")
+        raise BadBody(f"The field {missing[0]} is missing from the request.")
     return {name: _typed(name, body[name], kind) for name, kind in {**optional, **fields}.items() if name in body}
 
 

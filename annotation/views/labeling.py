@@ -1,7 +1,7 @@
-"""What a labeler sees and sends: the labeling page, drafts, submits, skips.
+"""The views of a labeler: the labeling page, drafts, submits, skips.
 
-The page is rendered once; each submit answers with the next solution as a fragment. Every refusal of a background request is
-JSON {code, message}, a sentence the page shows as it is, so that no work is ever lost silently.
+The page is rendered once. Each submit answers with the next solution as a fragment. A background request that is refused gets JSON
+{code, message}. The page shows the message as it is, so that no work is ever lost silently.
 """
 
 import logging
@@ -37,17 +37,17 @@ log = logging.getLogger(__name__)
 
 REFUSALS = {
     "signed_out": "You are signed out, or your account was closed. Your ratings stay in this browser until you sign in again.",
-    "not_found": "This solution is not open to you any more.",
-    "busy": "The server is busy. It is tried again by itself; nothing is lost.",
+    "not_found": "You can no longer label this solution.",
+    "busy": "The server is busy. This page tries again by itself. Nothing is lost.",
 }
 
 
 @method_decorator(login_not_required, name="dispatch")
 class SignInByLink(LoginView):
-    """Sign a person in by a one-time link; a used or old one leads to the sign-in page, which says so."""
+    """Sign a person in by a one-time link. A used or old link leads to the sign-in page with a message."""
 
     def login_failed(self) -> HttpResponse:
-        messages.error(self.request, "This sign-in link was used before, or is too old. Ask for a new one, or sign in with your password.")
+        messages.error(self.request, "This sign-in link was used before or is too old. Ask for a new link, or sign in with your password.")
         return redirect("sign-in")
 
 
@@ -55,7 +55,7 @@ class SignInByLink(LoginView):
 @never_cache
 @for_roles(people.LABELERS)
 def label(request: SignedInRequest, project: "Project") -> HttpResponse:
-    """Hand out the next solution, or the one this person already holds, as a whole page."""
+    """Show the labeling page with the next solution, or with the one this person holds already."""
     return _page(request, project, _next_solution(request, project))
 
 
@@ -63,7 +63,7 @@ def label(request: SignedInRequest, project: "Project") -> HttpResponse:
 @never_cache
 @for_roles(people.LABELERS)
 def recent(request: SignedInRequest, project: "Project") -> HttpResponse:
-    """List what this person submitted lately and may reopen."""
+    """List the recent submissions that this person can reopen."""
     annotations = labels.reopenable(request.user, project=project)
     return render(request, "annotation/_recent.html", {"project": project, "annotations": annotations, "minutes": labels.REOPEN_MINUTES})
 
@@ -72,7 +72,7 @@ def recent(request: SignedInRequest, project: "Project") -> HttpResponse:
 @never_cache
 @for_roles(people.LABELERS)
 def reopen(request: SignedInRequest, project: "Project", annotation_id: int) -> HttpResponse:
-    """Show a submitted solution with its ratings, to be corrected as a new revision."""
+    """Show a submitted solution with its ratings, for a correction as a new revision."""
     try:
         annotation, ratings = labels.reopen(annotation_id, labeler=request.user, project=project)
     except labels.NothingToRevise as error:
@@ -80,17 +80,18 @@ def reopen(request: SignedInRequest, project: "Project", annotation_id: int) -> 
         return redirect("label", slug=project.slug)
     problem = annotation.solution.problem
     answer = problem.answer if project.show_reference_answer else None
-    said = {"revision": 0, "ratings": ratings, "reason": annotation.reason if annotation.finish_reason == "found_error" else ""}
+    reason = annotation.reason if annotation.finish_reason == "found_error" else ""
+    ratings_so_far = {"revision": 0, "ratings": ratings, "reason": reason}
     solution = {"problem": problem.statement, "reference_answer": answer, "steps": annotation.solution.steps}
-    work = {"project": project, "reopened": annotation, "draft": orjson.dumps(said).decode(), "lease": solution}
+    work = {"project": project, "reopened": annotation, "draft": orjson.dumps(ratings_so_far).decode(), "lease": solution}
     shown = completions.shown_completions(project, annotation.solution_id, ratings=ratings)
     return _page(request, project, work | _completions(shown))
 
 
 def background(view: View) -> View:
-    """Decorate what the labeling page sends in the background: POST, and every refusal as JSON {code, message}."""
+    """Decorate a background request of the labeling page: POST only, and every refusal is JSON {code, message}."""
 
-    @login_not_required  # it answers 401 itself: a redirect to the sign-in page would look like a success to a script
+    @login_not_required  # it answers 401 itself: to a script, a redirect to the sign-in page looks like success
     @require_POST
     @wraps(view)
     def answered(request: SignedInRequest, **place: int) -> HttpResponseBase:
@@ -121,15 +122,16 @@ def background(view: View) -> View:
 
 @background
 def draft(request: SignedInRequest, assignment_id: int) -> HttpResponse:
+    """Store the ratings so far."""
     body = read_body(request, {"token": MILLISECONDS, "revision": MILLISECONDS, "ratings": list})
     return JsonResponse({"revision": labels.save_draft(assignment_id, labeler=request.user, **body)})
 
 
 @background
 def submit(request: SignedInRequest, assignment_id: int) -> HttpResponse:
-    """Store the ratings; answer with the next solution, or where the page has it already, with its lease's end and the one behind it.
+    """Store the ratings and answer with the next solution. Practice is answered with feedback.
 
-    Practice is answered with feedback.
+    If the page has the next solution already, answer with the end of its lease and with the solution after it.
     """
     fields: dict[str, type | range] = {
         "token": MILLISECONDS,
@@ -143,14 +145,14 @@ def submit(request: SignedInRequest, assignment_id: int) -> HttpResponse:
     project = people.project_of_assignment(request.user, assignment_id)
     body, ahead = _body_and_ahead(request, fields)
     annotation = labels.submit(assignment_id, labeler=request.user, ahead=ahead, **body)
-    if ahead is None and (feedback := quality.feedback_on(annotation)):  # nothing is ever reserved behind practice
+    if ahead is None and (feedback := quality.feedback_on(annotation)):  # practice never reserves the next solution
         return render(request, "annotation/_feedback.html", {"project": project, "feedback": feedback})
     return _go_on(request, project, ahead)
 
 
 @background
 def skip(request: SignedInRequest, assignment_id: int) -> HttpResponse:
-    """Hand the solution to another labeler; answer as submit does."""
+    """Pass the solution to another labeler. Answer as `submit` does."""
     project = people.project_of_assignment(request.user, assignment_id)
     body, ahead = _body_and_ahead(request, {"token": MILLISECONDS, "reason": str})
     labels.skip(assignment_id, labeler=request.user, ahead=ahead, **body)
@@ -159,7 +161,7 @@ def skip(request: SignedInRequest, assignment_id: int) -> HttpResponse:
 
 @background
 def ahead(request: SignedInRequest, assignment_id: int) -> HttpResponse:
-    """Reserve the solution after this one and answer with its fragment, to be prepared out of sight; {} when there is none."""
+    """Reserve the solution after this one and answer with its fragment, which the page prepares out of sight. {} if there is none."""
     read_body(request, {})
     project = people.project_of_assignment(request.user, assignment_id)
     try:
@@ -171,14 +173,14 @@ def ahead(request: SignedInRequest, assignment_id: int) -> HttpResponse:
 
 @background
 def release(request: SignedInRequest, assignment_id: int) -> HttpResponse:
-    """Give back a solution that was prepared and not shown."""
+    """Release a reserved solution that was not shown."""
     body = read_body(request, {"token": MILLISECONDS})
     return JsonResponse({"released": queue.release_reserved(assignment_id, labeler=request.user, **body)})
 
 
 @background
 def extend(request: SignedInRequest, assignment_id: int) -> HttpResponse:
-    """Keep the solution for somebody who is still at work on it."""
+    """Extend the lease of a labeler who is still working on the solution."""
     body = read_body(request, {"token": MILLISECONDS})
     expires_at = queue.extend_lease(assignment_id, labeler=request.user, **body)
     return JsonResponse({"seconds": _seconds_until(expires_at)})
@@ -186,7 +188,7 @@ def extend(request: SignedInRequest, assignment_id: int) -> HttpResponse:
 
 @background
 def show_completions(request: SignedInRequest, assignment_id: int) -> HttpResponse:
-    """Answer with what may come after a path of an interactive project; takes as long as the generator does."""
+    """Answer with the completions after a path in an interactive project. This takes as long as the generator takes."""
     body = read_body(request, {"token": MILLISECONDS, "path": list})
     people.project_of_assignment(request.user, assignment_id)
     shown = completions.next_completions(assignment_id, labeler=request.user, **body)
@@ -195,7 +197,7 @@ def show_completions(request: SignedInRequest, assignment_id: int) -> HttpRespon
 
 @background
 def revise(request: SignedInRequest, annotation_id: int) -> HttpResponse:
-    """Store corrected ratings as the next revision; answer with the page to go on at."""
+    """Store corrected ratings as the next revision. Answer with the address of the page to continue on."""
     project = people.project_of_assignment(request.user, labels.assignment_of(annotation_id, labeler=request.user))
     fields: dict[str, type | range] = {
         "submission_id": UUID,
@@ -225,8 +227,8 @@ def _body_and_ahead(request: SignedInRequest, fields: Mapping[str, type | range]
 
 
 def _go_on(request: SignedInRequest, project: "Project", ahead: queue.Claim | None) -> HttpResponse:
-    if ahead and (gone_on := queue.go_on(ahead, labeler=request.user, project=project)):
-        expires_at, following = gone_on
+    if ahead and (confirmed := queue.go_on(ahead, labeler=request.user, project=project)):
+        expires_at, following = confirmed
         fragment = render_to_string("annotation/_work.html", _work(following), request) if following else None
         answer = {"seconds": _seconds_until(expires_at), "ahead": fragment}
         return HttpResponse(orjson.dumps(answer), content_type="application/json")

@@ -23,15 +23,15 @@ BAR_STRIDE = 40
 @for_roles(people.RESEARCHERS)
 def overview(request: SignedInRequest, project: "Project") -> HttpResponse:
     """Show a project's queue, people and labels per day."""
-    seen = quality.overview(project)
-    most = max(count for _, count in seen.days) or 1
-    heights = [round(CHART_HEIGHT * count / most, 1) for _, count in seen.days]
+    shown = quality.overview(project)
+    most = max(count for _, count in shown.days) or 1
+    heights = [round(CHART_HEIGHT * count / most, 1) for _, count in shown.days]
     bars = [
         {"day": day, "count": count, "x": BAR_STRIDE * place, "height": height, "y": CHART_HEIGHT - height}
-        for place, ((day, count), height) in enumerate(zip(seen.days, heights, strict=True))
+        for place, ((day, count), height) in enumerate(zip(shown.days, heights, strict=True))
     ]
     may_manage = people.has_role(request.user, project, people.MANAGERS)
-    page = {"project": project, "seen": seen, "bars": bars, "may_manage": may_manage, "may_write": may_manage}
+    page = {"project": project, "overview": shown, "bars": bars, "may_manage": may_manage, "may_write": may_manage}
     return render(request, "annotation/overview.html", {**page, "may_label": people.has_role(request.user, project, people.LABELERS)})
 
 

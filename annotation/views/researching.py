@@ -1,4 +1,4 @@
-"""What a researcher reads and takes away: the labels one by one, and a snapshot of them as a file."""
+"""The views of a researcher: the labels one by one, and a snapshot of them as a file."""
 
 import logging
 from datetime import UTC, datetime
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-ENDS = {"": "all", "found_error": "a mistake was found", "solution": "no mistake", "give_up": "given up", "bad_problem": "bad problem"}
+ENDS = {"": "all", "found_error": "mistake found", "solution": "no mistakes", "give_up": "gave up", "bad_problem": "bad problem"}
 WORDS = {-1: "negative", 0: "neutral", 1: "positive", None: "not rated"}
 
 
@@ -31,8 +31,8 @@ WORDS = {-1: "negative", 0: "neutral", 1: "positive", None: "not rated"}
 def annotations(request: SignedInRequest, project: "Project") -> HttpResponse:
     """List what was labeled, the newest first."""
     finish_reason, before = request.GET.get("finish", ""), request.GET.get("before", "")
-    found, older = export.annotations_of(project, finish_reason=finish_reason, before=int(before) if before.isdecimal() else None)
-    page = {"project": project, "annotations": found, "before": older, "ends": ENDS.items(), "finish_reason": finish_reason}
+    rows, older = export.annotations_of(project, finish_reason=finish_reason, before=int(before) if before.isdecimal() else None)
+    page = {"project": project, "annotations": rows, "before": older, "ends": ENDS.items(), "finish_reason": finish_reason}
     return render(request, "annotation/annotations.html", page)
 
 
@@ -50,24 +50,23 @@ def annotation(request: SignedInRequest, project: "Project", annotation_id: int)
         "project": project,
         "annotation": shown,
         "record": record,
-        "steps": [_seen(place, step) for place, step in enumerate(labeled)],
+        "steps": [_step(place, step) for place, step in enumerate(labeled)],
         "unlabeled": [{"number": place + 1, "text": text} for place, text in enumerate(texts) if place >= len(labeled)],
         "line": orjson.dumps(record, option=orjson.OPT_INDENT_2).decode(),
     }
     return render(request, "annotation/annotation.html", page)
 
 
-def _seen(place: int, step: dict[str, Any]) -> dict[str, Any]:
-    """Return one step with what was said of each of its completions; those the solution did not go on from stand aside."""
-    completions = [dict(one) for one in step["completions"] or []]
-    for position, one in enumerate(completions):
+def _step(place: int, step: dict[str, Any]) -> dict[str, Any]:
+    """Return one step with the rating of each completion in words. Completions that were not chosen are indented (`aside`)."""
+    completions = [dict(row) for row in step["completions"] or []]
+    for position, completion in enumerate(completions):
         is_chosen = step["chosen_completion"] == position
-        one["aside"] = position > 0 and not is_chosen
-        one["said"] = ", ".join(
-            [WORDS[one["rating"]], *["unsure"] * bool(one["flagged"]), *["gone on from here"] * (is_chosen and len(completions) > 1)]
-        )
+        completion["aside"] = position > 0 and not is_chosen
+        marks = (("unsure", completion["flagged"]), ("chosen", is_chosen and len(completions) > 1))
+        completion["words"] = ", ".join([WORDS[completion["rating"]], *(mark for mark, applies in marks if applies)])
     if human := step["human_completion"]:
-        completions.append({**human, "aside": False, "said": "written by the labeler"})
+        completions.append({**human, "aside": False, "words": "written by the labeler"})
     return {"index": place, "number": place + 1, "completions": completions}
 
 
@@ -82,7 +81,9 @@ def download_export(request: SignedInRequest, project: "Project") -> HttpRespons
         snapshot = export.export_prm800k(project, path)
     except (export.OutputRefused, ingest.BadFile, OSError) as error:
         log.error("The export of %s failed: %s", project.slug, error)
-        messages.error(request, "The file could not be written on the server: free some space there and try again. No snapshot was made.")
+        messages.error(
+            request, "The server could not write the file. Free some disk space on the server and try again. No snapshot was taken."
+        )
         return redirect("overview", slug=project.slug)
     name = f"{project.slug}-snapshot-{snapshot.number}.jsonl"
     return FileResponse(path.open("rb"), as_attachment=True, filename=name, content_type="application/x-ndjson")

@@ -75,8 +75,8 @@ def _leave(home: Path) -> None:
         connections.close_all()
     if descriptor := embedded_postgres._held.pop(home, None):
         os.close(descriptor)
-    for keeper in embedded_postgres._keepers:
-        keeper.wait(30)
+    for runner in embedded_postgres._runners:
+        runner.wait(30)
 
 
 @contextlib.contextmanager

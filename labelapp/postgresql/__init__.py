@@ -1,1 +1,1 @@
-"""The database as this site speaks to it: Django's PostgreSQL, with a cheaper question whether a connection still lives (base.py)."""
+"""Django's engine for PostgreSQL with a cheaper health check of kept connections (base.py)."""

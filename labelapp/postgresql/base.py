@@ -1,4 +1,4 @@
-"""Django's engine for PostgreSQL, but for the health check of a kept connection, which costs no statement here."""
+"""Django's engine for PostgreSQL, except that the health check of a kept connection costs no statement."""
 
 import select
 
@@ -6,8 +6,10 @@ from django.db.backends.postgresql import base
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
+    """Django's connection with another `is_usable`."""
+
     def is_usable(self) -> bool:
-        """Ask the socket instead of the server, before every request: nobody speaks on an idle connection but a server that ends it."""
+        """Check the socket instead of asking the server. On an idle connection, only a server that closes it sends anything."""
         if self.connection is None or self.connection.closed:
             return False
         poll = select.poll()

@@ -139,7 +139,7 @@
       if (this.isAhead) return; // asked once the lease is this labeler's
       const way = this.wayTo(stage.step), { signal } = this.draft.stopped, isAwaited = () => this.stages.includes(stage) && !stage.chosen && !signal.aborted;
       const send = () => post(this.data.completionsUrl, { token: Number(this.data.token) || 0, path: way }, { signal });
-      const onFailure = () => { if (isAwaited()) this.say(stage, "No answer yet. It is tried again by itself.", { isWaiting: true }); };
+      const onFailure = () => { if (isAwaited()) this.say(stage, "No answer yet. This page tries again by itself.", { isWaiting: true }); };
       try {
         const { completions } = await untilAcknowledged(send, { onFailure, signal });
         this.known.set(this.placeOf(way), completions);

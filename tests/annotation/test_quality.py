@@ -68,7 +68,9 @@ def test_who_answers_often_enough_goes_on_to_real_work(project: Project) -> None
 def test_who_does_not_is_told_the_result_and_what_happens_next(project: Project) -> None:
     ann = make.ann(project)
     answer_all(project, ann, wrongly=2)
-    with pytest.raises(queue.NotQualified, match="all 4 screening questions .* In 2 of them .* 3 are needed.* manager"):
+    with pytest.raises(
+        queue.NotQualified, match="all 4 screening questions .* 2 of your answers were right; 3 right answers are needed.* manager"
+    ):
         quality.lease_next(ann, project=project)
     assert Membership.objects.get(user=ann).qualified_at is None
 
@@ -89,7 +91,7 @@ def test_a_skipped_question_counts_as_not_answered_rightly(project: Project) -> 
         lease = quality.lease_next(ann, project=project)
         acceptable = GoldAnswer.objects.get(solution=lease.solution_id).acceptable_first_errors
         submit(lease, ann, acceptable[0] if acceptable else None)
-    with pytest.raises(queue.NotQualified, match="In 2 of them"):
+    with pytest.raises(queue.NotQualified, match="2 of your answers were right"):
         quality.lease_next(ann, project=project)
 
 
@@ -135,7 +137,7 @@ def test_gold_made_richer_by_hand_is_not_overwritten(project: Project) -> None:
 
 
 def test_a_screening_of_too_few_labels_is_refused_with_the_remedy(project: Project) -> None:
-    with pytest.raises(CommandError, match="olga has labeled 4 solutions .* 30 are asked for. Choose a smaller --size") as refused:
+    with pytest.raises(CommandError, match="The size is 30, but olga has labeled 4 usable .* Choose a smaller --size") as refused:
         call_command("open_screening", "--project", project.slug, "--by", "olga", "--size", "30")
     assert refused.value.returncode == 2
 

@@ -94,7 +94,7 @@ def test_a_phase_1_record_is_shown_with_all_its_completions_and_as_it_was_loaded
     annotation = Annotation.objects.get()
     assert export.shown(project, annotation.pk)[1] == PHASE_1
     page = as_rita(project).get(f"/p/{project.slug}/labels/{annotation.pk}/").content.decode()
-    for text in ("Add them.", "2 + 3 = 6.", "Two and three.", "written by the labeler", "It is 6.", "gone on from here"):
+    for text in ("Add them.", "2 + 3 = 6.", "Two and three.", "written by the labeler", "It is 6.", "positive, chosen"):
         assert text in page
 
 

@@ -356,7 +356,7 @@ def test_a_generator_that_fails_is_said_tried_again_or_done_without(ben: Page, g
 def test_a_lost_network_is_waited_for(ben: Page, generating: Asked) -> None:
     intercept(ben, "**/completions/", lambda route: route.abort("connectionrefused"))
     press(ben, "3 1 Enter")
-    expect(ben.locator("[data-step='1']")).to_contain_text("It is tried again by itself.")
+    expect(ben.locator("[data-step='1']")).to_contain_text("This page tries again by itself.")
     ben.context.unroute("**/completions/")
     expect(completion(ben, 1, 1)).to_be_focused()
 

@@ -85,11 +85,11 @@ def test_kill_9_of_the_only_user_leaves_no_process(home: Path, ask: Ask) -> None
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel tells of a parent's death only on Linux")
-def test_kill_9_of_the_keeper_takes_the_server_with_it_and_the_next_command_starts_again(home: Path, ask: Ask) -> None:
+def test_kill_9_of_the_runner_takes_the_server_with_it_and_the_next_command_starts_again(home: Path, ask: Ask) -> None:
     user = ask()
     assert user.stdout and user.stdout.readline()
-    keeper = next(line for line in servers(home) if "labelapp.embedded_postgres" in line)
-    os.kill(int(keeper.split()[0]), signal.SIGKILL)
+    runner = next(line for line in servers(home) if "labelapp.embedded_postgres" in line)
+    os.kill(int(runner.split()[0]), signal.SIGKILL)
     user.send_signal(signal.SIGKILL)
     user.wait()
     wait_until_gone(home)
@@ -110,7 +110,7 @@ def test_data_survive_a_kill_9_of_everything(home: Path) -> None:
     )
     subprocess.run([*run, write], cwd=ROOT, env=env, check=False)
     for line in servers(home):
-        with contextlib.suppress(ProcessLookupError):  # the keeper was quicker
+        with contextlib.suppress(ProcessLookupError):  # the runner was faster
             os.kill(int(line.split()[0]), signal.SIGKILL)
     done = subprocess.run([*run, read], cwd=ROOT, env=env, capture_output=True, text=True, check=False)
     assert done.stdout.strip() == "42", done.stderr

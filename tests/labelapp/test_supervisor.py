@@ -126,14 +126,14 @@ def test_a_round_started_on_the_page_is_run_by_the_worker(server: Server) -> Non
 
 
 def test_kill_9_leaves_no_process_behind(server: Server) -> None:
-    server.wait_for(r"Each link signs in once")
+    server.wait_for(r"Each link works once")
     until(lambda: len(beat_processes(server)) > 0 and len(server.left()) > 5, what=lambda: f"all have started: {server.left()}")
     server.process.kill()
     server.wait_until_gone()
 
 
 def test_a_process_that_dies_stops_the_rest_and_is_named(server: Server) -> None:
-    server.wait_for(r"Each link signs in once")
+    server.wait_for(r"Each link works once")
     [beat, *_] = until(lambda: beat_processes(server), what="beat has started")
     os.kill(beat, signal.SIGKILL)
     server.wait_for(r"beat ended unexpectedly")

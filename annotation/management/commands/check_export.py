@@ -1,4 +1,4 @@
-"""Command: check a file of PRM800K records, this project's or anybody's."""
+"""Command: check a file of PRM800K records, from this project or from elsewhere."""
 
 from typing import Any
 
@@ -15,15 +15,15 @@ class Command(BaseCommand):
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("file")
+        parser.add_argument("file", help="JSONL, one record per line")
 
     def handle(self, *args: Any, file: str, **options: Any) -> None:
         with drawn_progress():
-            found = export.check_prm800k(file)
-        for kind, count in found.gaps.items():
+            checked = export.check_prm800k(file)
+        for kind, count in checked.gaps.items():
             self.stdout.write(f"{count:,} x {kind}")
-        if found.violations:
-            lines = [f"{file} line {line}: {reason}." for line, reason in found.violations[:SHOWN]]
-            left = len(found.violations) - len(lines)
+        if checked.violations:
+            lines = [f"{file} line {line}: {reason}." for line, reason in checked.violations[:SHOWN]]
+            left = len(checked.violations) - len(lines)
             raise CommandError("\n".join([*lines, *([f"... and {left:,} more."] if left else [])]), returncode=2)
-        self.stdout.write(f"{file}: {found.count:,} PRM800K records, all as the format has them.")
+        self.stdout.write(f"{file}: {checked.count:,} PRM800K records, all valid.")

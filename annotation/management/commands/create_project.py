@@ -12,10 +12,10 @@ class Command(BaseCommand):
     help = "Create a project to load problems and solutions into."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("slug", help="its short name in addresses and commands, for instance gsm8k")
-        parser.add_argument("--name", required=True, help="its name on the pages")
+        parser.add_argument("slug", help="short name for addresses and commands, for example gsm8k")
+        parser.add_argument("--name", required=True, help="name shown on the pages")
         parser.add_argument(
-            "--owner", action="append", default=[], metavar="USER", help="an account that owns it; may be given several times"
+            "--owner", action="append", default=[], metavar="USER", help="an account that owns the project; repeat for several owners"
         )
 
     def handle(self, *args: Any, slug: str, name: str, owner: list[str], **options: Any) -> None:

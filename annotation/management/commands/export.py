@@ -1,4 +1,4 @@
-"""Command: publish the labels of a project as a file."""
+"""Command: export the labels of a project as a file."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ SPLITS = {"train": ("train",), "test": ("test",), "all": ("train", "test")}
 
 
 class Command(BaseCommand):
-    help = "Export the labels of a project: takes a snapshot and writes it. Formats: docs/formats.md."
+    help = "Export the labels of a project: take a snapshot and write it to a file. Formats: docs/formats.md."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--project", required=True, metavar="SLUG")
@@ -19,7 +19,13 @@ class Command(BaseCommand):
         parser.add_argument("--out", required=True, metavar="FILE", help="a new file; it appears only when it is complete")
         parser.add_argument("--overwrite", action="store_true", help="replace FILE if it exists")
         parser.add_argument(
-            "--split", choices=list(SPLITS), default="train", help="labels on problems of which split (default: %(default)s)"
+            "--out", required=True, metavar="FILE", help="the file to write; it appears when it is complete, and replaces an older file"
+        )
+        parser.add_argument(
+            "--split",
+            choices=list(SPLITS),
+            default="train",
+            help="the split of the problems whose labels are exported (default: %(default)s)",
         )
 
     def handle(self, *args: Any, project: str, out: str, split: str, overwrite: bool, **options: Any) -> None:

@@ -10,13 +10,15 @@ from annotation.management.progress import drawn_progress
 
 
 class Command(BaseCommand):
-    help = "Load problems from a file. All or nothing; loading a file again changes nothing. Formats: docs/formats.md."
+    help = "Load problems from a file: all of them or none. Loading a file again changes nothing. Formats: docs/formats.md."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("file", help="JSONL (also gzipped) or a JSON array")
         parser.add_argument("--project", required=True, metavar="SLUG")
-        parser.add_argument("--format", choices=list(ingest.FORMATS), help="the format, where the first line does not tell it")
-        parser.add_argument("--split", choices=["train", "test"], help="overrides the file: test problems are never queued nor trained on")
+        parser.add_argument("--format", choices=list(ingest.FORMATS), help="the format, if the first line does not show it")
+        parser.add_argument(
+            "--split", choices=["train", "test"], help="overrides the split in the file; test problems are never labeled or trained on"
+        )
         parser.add_argument("--megabytes", type=int, default=FILE_MEGABYTES, help="the largest file to accept (default: %(default)s)")
 
     def handle(self, *args: Any, file: str, project: str, format: str | None, split: str | None, megabytes: int, **options: Any) -> None:

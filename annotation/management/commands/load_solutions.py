@@ -11,13 +11,13 @@ from annotation.management.progress import drawn_progress
 
 class Command(load_problems.Command):
     help = (
-        "Load solutions from a file, with the problems and the labels it has, and grade their answers. "
-        "All or nothing; loading a file again changes nothing. Formats: docs/formats.md."
+        "Load solutions from a file, with its problems and labels, and grade their final answers: all of them or none. "
+        "Loading a file again changes nothing. Formats: docs/formats.md."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
-        parser.add_argument("--source", default="", help="the generator's name, where the file does not give one")
+        parser.add_argument("--source", default="", help="the generator's name, if the file does not give it")
 
     def handle(
         self, *args: Any, file: str, project: str, format: str | None, split: str | None, megabytes: int, source: str = "", **options: Any

@@ -1,4 +1,4 @@
-"""Command: publish problems that have no solution yet, each begun by the generator."""
+"""Command: publish problems without a solution, each with first steps from the generator."""
 
 from typing import Any
 
@@ -10,21 +10,21 @@ from annotation.management.progress import drawn_progress
 
 class Command(BaseCommand):
     help = (
-        "Ask the generator (STEPMARK_GENERATOR) for first steps of problems that have no solution, and publish these to be walked through. "
-        "A run that was stopped goes on where it was. docs/interactive.md."
+        "Publish problems that have no solution. The generator (STEPMARK_GENERATOR) proposes first steps, and labelers continue from them. "
+        "A stopped run continues where it stopped. See docs/interactive.md."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--project", required=True, metavar="SLUG")
-        parser.add_argument("--size", type=int, metavar="N", help="problems to publish (default: the project's batch size)")
+        parser.add_argument("--size", type=int, metavar="N", help="number of problems to publish (default: the project's batch size)")
 
     def handle(self, *args: Any, project: str, size: int | None, **options: Any) -> None:
         if size is not None and not 1 <= size <= queue.MAX_BATCH:
-            raise CommandError(f"--size is {size}. Publish 1 to {queue.MAX_BATCH:,} problems.", returncode=2)
+            raise CommandError(f"--size is {size}. Choose 1 to {queue.MAX_BATCH:,} problems.", returncode=2)
         try:
             with drawn_progress() as progress:
                 batch, failed = completions.open_interactive(ingest.find_project(project), size=size, progress=progress)
         except queue.BadBatch as bad:
             raise CommandError(str(bad), returncode=2) from None
-        left = f" The generator failed on {failed:,} problems, which wait for the next run." if failed else ""
+        left = f" The generator failed on {failed:,} problems. Run this command again to try them again." if failed else ""
         self.stdout.write(f"Opened the {batch} of {project}.{left}")

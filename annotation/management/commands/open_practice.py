@@ -10,21 +10,21 @@ from annotation.management.progress import drawn_progress
 
 class Command(BaseCommand):
     help = (
-        "Let newcomers label a few solutions with feedback before the screening, or before real work where there is none: solutions that "
-        "a trusted person labeled. After each they see where the first mistake is. Nothing of it counts. Once more adds to it."
+        "Let newcomers practice on solutions that a trusted person labeled, before the screening and before real work. After each solution "
+        "they see where the first mistake is. Practice is not counted. A second call adds solutions."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--project", required=True, metavar="SLUG")
-        parser.add_argument("--by", required=True, metavar="USER", help="whose labels are trusted")
-        parser.add_argument("--size", type=int, metavar="N", help="solutions (default: 5)")
-        parser.add_argument("--seed", type=int, default=0)
+        parser.add_argument("--by", required=True, metavar="USER", help="the person whose labels are trusted")
+        parser.add_argument("--size", type=int, metavar="N", help="number of solutions (default: 5)")
+        parser.add_argument("--seed", type=int, default=0, help="for the random choice of solutions (default: %(default)s)")
 
     def handle(self, *args: Any, project: str, by: str, size: int | None, seed: int, **options: Any) -> None:
         with drawn_progress():
-            found = ingest.find_project(project)
+            opened_in = ingest.find_project(project)
         try:
-            batch = quality.open_practice(found, by=by, size=size, seed=seed)
+            batch = quality.open_practice(opened_in, by=by, size=size, seed=seed)
         except quality.BadScreening as bad:
             raise CommandError(str(bad), returncode=2) from None
-        self.stdout.write(f"Opened the {batch} of {project}. Newcomers begin with it, and are told where each first mistake is.")
+        self.stdout.write(f"Opened the {batch} of {project}. Newcomers begin with it and see where each first mistake is.")

@@ -134,7 +134,7 @@ def test_an_export_that_cannot_be_written_is_said(project: Project, settings: An
     (tmp_path / "exports").write_text("a file where the folder should be")
     settings.STEPMARK_HOME = tmp_path
     answer = signed_in(make.rita(project)).post(reverse("export", args=[project.slug]), follow=True)
-    assert "could not be written" in answer.content.decode()
+    assert "could not write the file" in answer.content.decode()
     assert str(tmp_path) not in answer.content.decode()
 
 
