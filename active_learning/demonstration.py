@@ -13,6 +13,7 @@ from django.urls import reverse
 from sesame.utils import get_query_string
 
 from active_learning import rounds
+from active_learning.selection import UNIFORM
 from active_learning.world import SimulatedProblem, SimulatedSolution, label, make_world
 from annotation import ingest
 from annotation.models import FinishReason, Membership, Project, Role
@@ -68,7 +69,8 @@ def make_demonstration(*, progress: Callable[[str, int, int | None], None] | Non
     world = make_world(SEED, n_problems=N_PROBLEMS, n_solutions=N_SOLUTIONS)
     ingest.add_solutions(project, _rows(world), progress=progress)
     if not rounds.any_published(project):
-        rounds.run(rounds.start(project, strategy=rounds.UNIFORM, seed=SEED, ring=False).pk)
+        plan = rounds.RoundPlan(rounds.recipe_for(project, strategy=UNIFORM.name), seed=SEED)
+        rounds.run(rounds.start(project, plan, ring=False).pk)
     return project
 
 

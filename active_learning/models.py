@@ -178,9 +178,9 @@ class Round(models.Model):
     generation = models.PositiveSmallIntegerField()
     model_version = models.ForeignKey(ModelVersion, null=True, on_delete=models.PROTECT)
     batch = models.ForeignKey(Batch, null=True, on_delete=models.PROTECT)
-    strategy = models.CharField(max_length=40)  # the name of params["recipe"], which strategies.Recipe reads
-    params = models.JSONField(default=dict)
-    seed = models.BigIntegerField(default=0)
+    strategy = models.CharField(max_length=40)  # the name of the plan's recipe
+    plan = models.JSONField(default=dict)  # what it was asked to do: rounds.RoundPlan
+    findings = models.JSONField(default=dict)  # what it found out: rounds.Findings
     state = models.CharField(max_length=10, choices=RoundState, default=RoundState.QUEUED)
     failure = models.TextField(blank=True)
     progress = models.JSONField(default=dict)
@@ -245,7 +245,7 @@ class Schedule(models.Model):
     is_on = models.BooleanField(default=True)
     daily_at = models.TimeField(null=True, blank=True)  # UTC; null: not by the time of day
     recipe = models.JSONField(default=dict)  # strategies.Recipe; empty: the project's size, convincing wrong answers
-    generate = models.JSONField(default=dict)  # generation's settings; empty: no new solutions are sampled
+    sample = models.JSONField(default=dict)  # settings of sampling; empty: no new solutions are drawn first
     note = models.CharField(max_length=300, blank=True)  # what stood in the way of the last round that was due
     noted_at = models.DateTimeField(null=True)
 

@@ -16,6 +16,7 @@ from django.db.models.functions import Now
 
 from active_learning import rounds
 from active_learning.models import Round, Schedule
+from active_learning.selection import EXPLORE_MIX, Recipe
 from annotation.models import Event, Project, StepLabel
 
 log = logging.getLogger(__name__)
@@ -39,7 +40,7 @@ def change(
     every_hours: int | None,
     daily_at: time | None,
     recipe: Mapping[str, Any] | None,
-    generate: Mapping[str, Any] | None = None,
+    sample: Mapping[str, Any] | None = None,
     actor: User | None,
 ) -> Schedule:
     """Write a schedule down. A round under way is not touched. Raises BadSchedule."""
@@ -49,20 +50,21 @@ def change(
     if is_on and every_labels is None and every_hours is None and daily_at is None:
         raise BadSchedule("Nothing would ever start a round: give a number of labels, of hours or a time of day, or switch it off.")
     try:
-        checked = rounds.recipe_for(project, **_DEFAULT) if recipe is None else rounds.checked_recipe(recipe)
-        settings = rounds.checked_generator(generate) if generate else {}
+        plan = rounds.RoundPlan(rounds.checked_recipe(recipe) if recipe else _default_recipe(project), train=True)
+        settings = rounds.checked_sampling(sample) if sample else {}
     except rounds.RoundRefused as refused:
         raise BadSchedule(str(refused)) from refused
     with transaction.atomic():
         Project.objects.filter(pk=project.pk).update(retrain_every_labels=every_labels, retrain_every_hours=every_hours)
-        said = {"is_on": is_on, "daily_at": daily_at, "recipe": checked.as_dict(), "generate": settings, "note": "", "noted_at": None}
-        schedule, _ = Schedule.objects.update_or_create(project=project, defaults=said)
+        columns = {"is_on": is_on, "daily_at": daily_at, "recipe": plan.recipe and plan.recipe.as_dict(), "sample": settings}
+        schedule, _ = Schedule.objects.update_or_create(project=project, defaults={**columns, "note": "", "noted_at": None})
         Event.objects.create(actor=actor, verb="change schedule", subject=f"project {project.slug}")
     project.refresh_from_db(fields=["retrain_every_labels", "retrain_every_hours"])
     return schedule
 
 
-_DEFAULT = {"strategy": "explore"}
+def _default_recipe(project: Project) -> Recipe:
+    return rounds.recipe_for(project, strategy=EXPLORE_MIX.name)
 
 
 def start_due_rounds() -> list[Round]:
@@ -75,8 +77,8 @@ def start_due_rounds() -> list[Round]:
         if not _is_due(project, schedule):
             continue
         try:
-            recipe = schedule.recipe or rounds.recipe_for(project, **_DEFAULT)
-            started.append(rounds.start(project, recipe=recipe, train=True, generate=schedule.generate or None))
+            recipe = rounds.checked_recipe(schedule.recipe) if schedule.recipe else _default_recipe(project)
+            started.append(rounds.start(project, rounds.RoundPlan(recipe, train=True, sample=schedule.sample)))
             _note(schedule, "")
         except rounds.RoundRefused as refused:
             _note(schedule, f"A round is due and could not start. {refused}")
@@ -119,7 +121,7 @@ def _is_due(project: Project, schedule: Schedule) -> bool:
 
 def _last(project: Project) -> Round | None:
     """Return the last round that trained a PRM, whoever started it and however it ended."""
-    return Round.objects.filter(project=project, params__train=True, params__kind="prm").order_by("-created_at").first()
+    return Round.objects.filter(project=project, plan__train=True, plan__kind="prm").order_by("-created_at").first()
 
 
 def _new_labels(project: Project, last: Round | None) -> QuerySet[StepLabel]:

@@ -4,13 +4,17 @@ rita researches, eve is a stranger."""
 import itertools
 import threading
 from collections.abc import Callable
+from inspect import signature
+from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import User
 from django.db import connection
 from django.db.models.functions import Now
 
+from active_learning import rounds
 from active_learning.models import ModelVersion, Round, Selection
+from active_learning.rounds import RoundPlan
 from annotation.ingest import digest
 from annotation.models import Batch, Membership, Problem, Project, Role, Solution
 from tests.waiting import PATIENCE
@@ -86,22 +90,25 @@ def round_of(of: Project, chosen: dict[str, list[Solution]], *, generation: int 
     """Make a round that chose solutions, by part, each step of them right with 0.9, 0.4, 0.9; a published one opens their batch."""
     parts = [[name, len(those) / sum(map(len, chosen.values()))] for name, those in chosen.items()]
     size = sum(map(len, chosen.values()))
-    params = {
-        "recipe": {"parts": parts, "size": size, "per_problem": 2, "is_diverse": False, "is_stratified": False},
-        "size": size,
-        "kind": "prm",
-        "train": True,
-    }
-    params |= fields.pop("params", {})
+    recipe = {"parts": parts, "size": size, "per_problem": 2, "is_diverse": False, "is_stratified": False}
+    written = {"recipe": recipe, "train": True} | fields.pop("plan", {})
     solutions = [(one, part) for part, those in chosen.items() for one in those]
     opened = batch(of, [one for one, _ in solutions], generation=generation) if state == "published" else None
     strategy = parts[0][0] if len(parts) == 1 else "mix"
-    made = Round.objects.create(project=of, generation=generation, strategy=strategy, params=params, state=state, batch=opened, **fields)
+    made = Round.objects.create(project=of, generation=generation, strategy=strategy, plan=written, state=state, batch=opened, **fields)
     Selection.objects.bulk_create(
         Selection(round=made, solution=one, rank=rank, part=part, score=0.324, step_scores=[0.9, 0.4, 0.9], reason=f"taken by {part}")
         for rank, (one, part) in enumerate(solutions, start=1)
     )
     return made
+
+
+def plan(of: Project, **options: Any) -> RoundPlan:
+    """Make the plan of a round. The options of a recipe go into one: of convincing wrong answers, unless they say something else."""
+    names = (signature(rounds.recipe_for).parameters.keys() - {"project"}) & options.keys()
+    settings = {name: options.pop(name) for name in names}
+    recipe = rounds.recipe_for(of, **settings) if settings or options.get("kind") != "orm" else None
+    return RoundPlan(recipe, **options)
 
 
 def at_once(acts: list[Callable[[], object]]) -> list[object]:

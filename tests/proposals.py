@@ -26,6 +26,6 @@ def proposed(project: Project, n: int = 3, **fields: Any) -> Round:
     uniform = {"share_wrong": 0.4, "share_right": 0.6, "mean_score": None, "expected_share_with_mistake": 0.55}
     counts = {"n_solutions": n, "n_problems": 2}
     mix = {"chosen": counts | chosen, "uniform": counts | uniform}
-    params = {"chosen_with": 1, "review": True, "mix": mix, **fields.pop("params", {})}
+    findings = {"chosen_with": 1, "mix": mix, **fields.pop("findings", {})}
     solutions = {"convincing": make.solutions(project, n)}
-    return make.round_of(project, solutions, state="proposed", model_version=version, params=params, **fields)
+    return make.round_of(project, solutions, state="proposed", model_version=version, plan={"review": True}, findings=findings, **fields)

@@ -11,7 +11,7 @@ from django.db.models import Min, Q
 from active_learning import charts
 from active_learning.charts import Chart, Point
 from active_learning.models import ModelVersion, Round, Selection
-from active_learning.pages.rows import parts
+from active_learning.pages.rows import RoundRow
 from active_learning.selection import STRATEGIES
 from annotation.models import Annotation, FinishReason
 
@@ -41,47 +41,65 @@ class Share:
         return f"{self.k / self.n:.0%} ({low:.0%} to {high:.0%})"
 
 
-def said_of(of: Iterable[Round], solutions: Collection[int] | None = None) -> dict[int, list[tuple[str, int | None]]]:
-    """Return how people ended on each solution of some rounds' batches, and the first mistake they saw."""
-    newest = Annotation.objects.filter(assignment__batch__in=[one.batch_id for one in of if one.batch_id], superseded_by__isnull=True)
+@dataclass(frozen=True, slots=True)
+class PartBrought:
+    """What one strategy of a recipe brought: solutions chosen, those a person left out, those in which people found a mistake."""
+
+    name: str
+    n: int
+    dropped: int
+    confirmed: Share
+
+
+Ends = list[tuple[str, int | None]]  # how each person finished a solution, and the first mistake they saw
+
+
+def ends_of(rounds: Iterable[Round], solutions: Collection[int] | None = None) -> dict[int, Ends]:
+    """Return for each solution of some rounds' batches how people finished it, and the first mistake they saw."""
+    batches = [round_.batch_id for round_ in rounds if round_.batch_id]
+    newest = Annotation.objects.filter(assignment__batch__in=batches, superseded_by__isnull=True)
     if solutions is not None:
         newest = newest.filter(solution__in=solutions)
     negative = Q(steplabel__position=0, steplabel__rating=-1)
-    found: dict[int, list[tuple[str, int | None]]] = {}
+    ends: dict[int, Ends] = {}
     rows = newest.annotate(mistake=Min("steplabel__step_index", filter=negative)).order_by("pk")
     for solution, reason, mistake in rows.values_list("solution_id", "finish_reason", "mistake"):
-        found.setdefault(solution, []).append((reason, mistake))
-    return found
+        ends.setdefault(solution, []).append((reason, mistake))
+    return ends
 
 
-def is_confirmed(ends: Sequence[tuple[str, int | None]]) -> bool | None:
+def is_confirmed(ends: Ends) -> bool | None:
     """Say whether at least half of those who judged a solution to an end found a mistake; None if nobody did."""
     judged = [reason for reason, _ in ends if reason in (FinishReason.FOUND_ERROR, FinishReason.SOLUTION)]
     return 2 * judged.count(FinishReason.FOUND_ERROR) >= len(judged) if judged else None
 
 
-def brought(this: Round, chooser: ModelVersion | None) -> dict[str, Any]:
-    """Return what people said of a round's choice: by part, by the step of the first mistake, and beside the model's."""
-    said, threshold = said_of([this]), threshold_of(chooser)
-    rows = list(Selection.objects.filter(round=this).values_list("solution_id", "part", "is_dropped", "step_scores"))
-    by_part = []
-    for name, _ in parts(this):
-        those = [(solution, is_dropped) for solution, part, is_dropped, _ in rows if (part or this.strategy) == name]
-        verdicts = [verdict for solution, _ in those if (verdict := is_confirmed(said.get(solution, []))) is not None]
-        dropped = sum(is_dropped for _, is_dropped in those)
-        by_part.append({"name": name, "n": len(those), "dropped": dropped, "confirmed": Share(sum(verdicts), len(verdicts))})
-    whole = {name: sum(one[name] for one in by_part) for name in ("n", "dropped")}
-    whole["confirmed"] = Share(sum(one["confirmed"].k for one in by_part), sum(one["confirmed"].n for one in by_part))
+def brought(row: RoundRow, chooser: ModelVersion | None) -> dict[str, Any]:
+    """Return what people found in a round's choice: by part, by the step of the first mistake, and compared with the model."""
+    round_, threshold = row.round, threshold_of(chooser)
+    ends = ends_of([round_])
+    chosen = list(Selection.objects.filter(round=round_).values_list("solution_id", "part", "is_dropped", "step_scores"))
+    parts = []
+    for name, _ in row.parts:
+        taken = [(solution, is_dropped) for solution, part, is_dropped, _ in chosen if (part or round_.strategy) == name]
+        verdicts = [verdict for solution, _ in taken if (verdict := is_confirmed(ends.get(solution, []))) is not None]
+        dropped = sum(is_dropped for _, is_dropped in taken)
+        parts.append(PartBrought(name, len(taken), dropped, Share(sum(verdicts), len(verdicts))))
+    confirmed = Share(sum(part.confirmed.k for part in parts), sum(part.confirmed.n for part in parts))
     # A mistake for each person who named one: where labelers differ, each counts.
     pairs = [
         (mistake, weak_step(scores, threshold) if scores else None)
-        for solution, _, _, scores in rows
-        for reason, mistake in said.get(solution, [])
+        for solution, _, _, scores in chosen
+        for reason, mistake in ends.get(solution, [])
         if mistake is not None
     ]
-    exactly = Share(sum(mistake == weak for mistake, weak in pairs), len(pairs) if chooser else 0)
-    is_aside = sum(is_confirmed(ends) is None for ends in said.values())
-    return {"parts": by_part, "whole": whole, "exactly": exactly, "aside": is_aside, "bars": _bars(pairs, is_modelled=chooser is not None)}
+    return {
+        "parts": parts,
+        "whole": PartBrought("all", sum(part.n for part in parts), sum(part.dropped for part in parts), confirmed),
+        "exactly": Share(sum(mistake == weak for mistake, weak in pairs), len(pairs) if chooser else 0),
+        "aside": sum(is_confirmed(each) is None for each in ends.values()),
+        "bars": _bars(pairs, is_modelled=chooser is not None),
+    }
 
 
 def _bars(pairs: Sequence[tuple[int, int | None]], *, is_modelled: bool) -> dict[str, Any] | None:
@@ -114,27 +132,33 @@ def _bars(pairs: Sequence[tuple[int, int | None]], *, is_modelled: bool) -> dict
     return {"bars": bars, "is_modelled": is_modelled}
 
 
-def confirmed_chart(found: Sequence[Round]) -> Chart | None:
+def confirmed_chart(rounds: Sequence[Round]) -> Chart | None:
     """Draw the share of each part that people found a mistake in, over the rounds."""
-    published = {one.pk: one for one in found if one.batch_id}
-    said = said_of(published.values())
+    published = {round_.pk: round_ for round_ in rounds if round_.batch_id}
+    ends = ends_of(published.values())
     verdicts: dict[tuple[str, int], list[bool]] = {}
     for solution, round_id, part in Selection.objects.filter(round__in=published).values_list("solution_id", "round_id", "part"):
-        if (verdict := is_confirmed(said.get(solution, []))) is not None:
-            this = published[round_id]
-            verdicts.setdefault((part or this.strategy, this.generation), []).append(verdict)
+        if (verdict := is_confirmed(ends.get(solution, []))) is not None:
+            round_ = published[round_id]
+            verdicts.setdefault((part or round_.strategy, round_.generation), []).append(verdict)
     series = []
     for name in STRATEGIES:
-        shares = {generation: Share(sum(found), len(found)) for (part, generation), found in sorted(verdicts.items()) if part == name}
-        series.append((name, [Point(generation, one.k / one.n, *one.bounds) for generation, one in shares.items() if one.bounds]))
-    drawn = sorted(series, key=lambda one: not one[1])  # six places have a look of their own: parts without a label take none
+        shares = {generation: Share(sum(those), len(those)) for (part, generation), those in sorted(verdicts.items()) if part == name}
+        line = [Point(generation, share.k / share.n, *share.bounds) for generation, share in shares.items() if share.bounds]
+        series.append((name, line))
+    drawn = sorted(series, key=lambda named: not named[1])  # six places have a look of their own: parts without a label take none
     return over_whole_numbers(drawn[:6], x_words="round", y_words="share in which people found a mistake", y_range=(0, 1))
 
 
-def over_whole_numbers(series: Sequence[tuple[str, Sequence[Point]]], **told: Any) -> Chart | None:
+def over_whole_numbers(
+    series: Sequence[tuple[str, Sequence[Point]]], *, x_words: str, y_words: str, y_range: tuple[float, float] | None = None
+) -> Chart | None:
     """Draw lines over rounds or models: wide enough that no tick stands between two of them."""
     places = [point.x for _, line in series for point in line]
-    return charts.line_chart(series, x_range=(min(places), max(max(places), min(places) + 3)), **told) if places else None
+    if not places:
+        return None
+    x_range = (min(places), max(max(places), min(places) + 3))
+    return charts.line_chart(series, x_range=x_range, x_words=x_words, y_words=y_words, y_range=y_range)
 
 
 def threshold_of(chooser: ModelVersion | None) -> float:

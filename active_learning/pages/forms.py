@@ -63,5 +63,5 @@ def recipe_fields(form: Mapping[str, Any]) -> list[dict[str, str]]:
 def schedule_page(project: Project, kept: Schedule, *, typed: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Return the recipe of scheduled rounds as the form shows it: as typed, as kept, or what is started where none was chosen."""
     usual = {"parts": EXPLORE_MIX.parts, "size": project.batch_size, "per_problem": project.per_problem}
-    form = typed or recipe_form({**(kept.recipe or usual), **kept.generate})
+    form = typed or recipe_form({**(kept.recipe or usual), **kept.sample})
     return {"form": form, "fields": recipe_fields(form)}

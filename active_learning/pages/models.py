@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from django.db.models import Prefetch
 
-from active_learning import charts, registry
+from active_learning import charts, registry, rounds
 from active_learning.charts import Chart, Point
 from active_learning.models import ModelKind, ModelState, ModelVersion, Selection, StepScores
 from annotation.models import Annotation, BatchKind, FinishReason, Project, Solution, StepLabel
@@ -335,7 +335,7 @@ def _step_probabilities(version: ModelVersion, solution_id: int) -> list[list[fl
     if kept is not None:
         return kept
     for chosen in Selection.objects.filter(solution=solution_id).select_related("round__model_version").order_by("-pk"):
-        made_by = chosen.round.model_version and chosen.round.params.get("chosen_with", chosen.round.model_version.number)
+        made_by = chosen.round.model_version and (rounds.findings_of(chosen.round).chosen_with or chosen.round.model_version.number)
         if chosen.step_scores and chosen.round.project_id == version.project_id and made_by == version.number:
             return [[1 - right, 0.0, right] for right in chosen.step_scores]
     return None

@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
 from active_learning import registry
 from active_learning.models import WORKER_SILENT, ModelVersion, Round, Worker
 from active_learning.pages.brought import confirmed_chart
-from active_learning.pages.rows import told, unfinished
+from active_learning.pages.rows import row_of, unfinished
 from active_learning.selection import CONVINCING, UNIFORM
 from annotation.models import Project
 
@@ -17,10 +17,9 @@ LISTED = 200  # rounds
 
 def loop(project: Project) -> dict[str, Any]:
     """Return what the overview shows of the loop: the newest rounds and model versions, and the workers."""
-    found = _rounds(project)[:10]
     versions = list(ModelVersion.objects.filter(project=project).order_by("-number")[:10])
     return {
-        "rounds": [told(one) for one in found],
+        "rounds": [row_of(round_) for round_ in _rounds(project)[:10]],
         "unfinished": unfinished(project),
         "strategies": {strategy.name: strategy.label for strategy in (CONVINCING, UNIFORM)},
         "versions": [(version, registry.metrics_line(version.metrics)) for version in versions],
@@ -30,9 +29,9 @@ def loop(project: Project) -> dict[str, Any]:
 
 def all_rounds(project: Project) -> dict[str, Any]:
     """Return the rounds, the newest first, and over all of them how many solutions of each part people found a mistake in."""
-    found = [told(one) for one in _rounds(project)[:LISTED]]
-    return {"rounds": found, "confirmed": confirmed_chart(found), "unfinished": unfinished(project)}
+    listed = list(_rounds(project)[:LISTED])
+    return {"rounds": [row_of(round_) for round_ in listed], "confirmed": confirmed_chart(listed), "unfinished": unfinished(project)}
 
 
-def _rounds(project: Project):
+def _rounds(project: Project) -> QuerySet[Round]:
     return Round.objects.filter(project=project).select_related("model_version", "batch").order_by("-pk")

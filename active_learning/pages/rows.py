@@ -1,11 +1,36 @@
-"""What every page says of a round: how long it took, what it was made of, whether it is under way."""
+"""What every page shows of a round: what it was asked to do, how long it took, whether it is under way."""
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.utils import timezone
 
+from active_learning import rounds
 from active_learning.models import UNFINISHED, Round
+from active_learning.rounds import Findings, RoundPlan
 from annotation.models import Project
+
+
+@dataclass(frozen=True, slots=True)
+class RoundRow:
+    """One round as the pages show it. parts: the strategies of its recipe, with their weights."""
+
+    round: Round
+    plan: RoundPlan
+    findings: Findings
+    is_unfinished: bool
+    lasted: str
+
+    @property
+    def parts(self) -> tuple[tuple[str, float], ...]:
+        return self.plan.recipe.parts if self.plan.recipe else ()
+
+
+def row_of(round_: Round) -> RoundRow:
+    """Return what the pages show of a round."""
+    is_unfinished = round_.state in UNFINISHED
+    ended_at = round_.finished_at or (timezone.now() if is_unfinished else None)
+    return RoundRow(round_, rounds.plan_of(round_), rounds.findings_of(round_), is_unfinished, lasted(round_.created_at, ended_at))
 
 
 def unfinished(project: Project) -> Round | None:
@@ -13,22 +38,8 @@ def unfinished(project: Project) -> Round | None:
     return Round.objects.filter(project=project, state__in=UNFINISHED).first()
 
 
-def told(this: Round) -> Round:
-    """Put beside a round what its row on a page says."""
-    this.is_unfinished = this.state in UNFINISHED
-    this.lasted = lasted(this.created_at, this.finished_at or (timezone.now() if this.is_unfinished else None))
-    this.parts = parts(this)
-    return this
-
-
-def parts(this: Round) -> list[tuple[str, float]]:
-    """Return the strategies of a round with their weights."""
-    recipe = this.params.get("recipe")
-    return [(name, weight) for name, weight in recipe["parts"]] if recipe else [(this.strategy, 1.0)] if this.strategy else []
-
-
 def lasted(begun: datetime, ended: datetime | None) -> str:
-    """Say how long something took."""
+    """Return in words how long something took."""
     if ended is None:
         return "–"
     seconds = max(0, round((ended - begun) / timedelta(seconds=1)))

@@ -6,34 +6,34 @@ first, and every later write names that token and must hit one row, so a worker 
 that ended well is not run again; one that broke off is, at most three times. Celery only rings the bell; `sweep` rings it again.
 """
 
+from active_learning.rounds.plan import (
+    Findings,
+    RoundPlan,
+    checked_recipe,
+    checked_sampling,
+    findings_of,
+    plan_of,
+    recipe_for,
+)
 from active_learning.rounds.publishing import publish, replay
 from active_learning.rounds.running import run
-from active_learning.rounds.starting import (
-    CONVINCING,
-    UNIFORM,
-    cancel,
-    checked_generator,
-    checked_recipe,
-    preview,
-    recipe_for,
-    ring_bell,
-    start,
-    sweep,
-)
+from active_learning.rounds.starting import cancel, preview, ring_bell, start, sweep
 from active_learning.rounds.states import NoSuchRound, RoundRefused, find
 from active_learning.rounds.telling import any_published, describe, published, say_alive
 
 __all__ = [
-    "CONVINCING",
-    "UNIFORM",
+    "Findings",
     "NoSuchRound",
+    "RoundPlan",
     "RoundRefused",
     "any_published",
     "cancel",
-    "checked_generator",
     "checked_recipe",
+    "checked_sampling",
     "describe",
     "find",
+    "findings_of",
+    "plan_of",
     "preview",
     "publish",
     "published",

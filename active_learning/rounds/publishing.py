@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from active_learning import selection
 from active_learning.models import Round, RoundStage, RoundState, Selection, StageName
+from active_learning.rounds.plan import plan_of
 from active_learning.rounds.states import RoundFailed, RoundRefused, find
 from active_learning.selection import Replay
 from annotation import queue
@@ -39,7 +40,7 @@ def publish(project: Project, round_id: int, *, dropped: Collection[int] = (), a
             Selection.objects.filter(round=this, solution__in=dropped).update(is_dropped=True)
             stage = RoundStage.objects.create(round=this, name=StageName.PUBLISH, attempt=1)
             batch, left_out = opened(this)
-            said = f"{actor.get_username()} published {Task.objects.filter(batch=batch).count():,} of {this.params['size']:,} solutions."
+            said = f"{actor.get_username()} published {Task.objects.filter(batch=batch).count():,} of {plan_of(this).size:,} solutions."
             stage.log = [[timezone.now().isoformat(timespec="seconds"), said]]
             stage.ended_at = Now()
             stage.save(update_fields=["log", "ended_at"])
@@ -55,4 +56,6 @@ def publish(project: Project, round_id: int, *, dropped: Collection[int] = (), a
 
 def replay(project: Project, round_id: int) -> Replay:
     """Choose again from what a round kept and compare with its selection. Raises NoSuchRound."""
-    return selection.replay(find(project, round_id))
+    round_ = find(project, round_id)
+    plan = plan_of(round_)
+    return selection.replay(round_, plan.recipe, seed=plan.seed)

@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from django.db import transaction
@@ -27,8 +27,8 @@ from active_learning.models import (
     StageName,
 )
 from active_learning.registry import ProgressCallback
+from active_learning.rounds.plan import RoundPlan, findings_of, plan_of
 from active_learning.rounds.publishing import opened
-from active_learning.rounds.starting import config_of
 from active_learning.rounds.states import RUNNABLE, RoundFailed, RoundRefused, RunLost, end, stale
 from active_learning.selection import Need, Recipe
 from annotation.models import Project
@@ -142,44 +142,44 @@ NAMED = (registry.ModelUnusable, scoring.ScoringFailed, sampling.BadGeneration, 
 
 def _turn(hold: Hold) -> None:
     """Go through the stages that have not ended well yet."""
-    this = hold.round
-    if this.params["train"]:
-        version = _train(hold)
+    round_, plan = hold.round, plan_of(hold.round)
+    if plan.train:
+        version = _train(hold, plan)
         if not version.decision:
             with hold.at(StageName.JUDGE):
                 registry.decide(version, registry.judge(version, progress=hold.advance), fence=hold.update)
                 hold.log(version.decision["reason"])
-    if this.params.get("generate") and not hold.has_ended(StageName.GENERATE):
+    if plan.sample and not hold.has_ended(StageName.GENERATE):
         hold.update(state=RoundState.GENERATING)
         with hold.at(StageName.GENERATE):
-            run = f"round-{this.pk}"  # by name, so that a second attempt goes on and another round draws anew
-            made = sampling.generate(this.project, settings=this.params["generate"], progress=hold.advance, fence=hold.update, name=run)
-            hold.log(str(made))
-    recipe = Recipe.from_settings(this.params["recipe"]) if this.params["recipe"] else None
-    scorers = _score(hold, recipe) if this.params["kind"] == ModelKind.PRM and (recipe is None or recipe.needs_model) else None
-    if recipe is None:
+            name = f"round-{round_.pk}"  # the run's: a second attempt goes on with it, and another round draws anew
+            drawn = sampling.generate(round_.project, settings=plan.sample, progress=hold.advance, fence=hold.update, name=name)
+            hold.log(str(drawn))
+    scorers = _score(hold, plan) if plan.scores else selection.Scorers()
+    if plan.recipe is None:
         return hold.update(state=RoundState.PUBLISHED, finished_at=Now(), progress={})
     if not hold.has_ended(StageName.SELECT):
         hold.update(state=RoundState.SELECTING)
         with hold.at(StageName.SELECT):
-            _select(hold, recipe, scorers or selection.Scorers())
-    if this.params["review"]:
+            _select(hold, plan, plan.recipe, scorers)
+    if plan.review:
         return hold.update(state=RoundState.PROPOSED, heartbeat_at=None, progress={})
     with hold.at(StageName.PUBLISH):
         _publish(hold)
-        if dropped := scoring.drop_old(this.project, keep=_kept(this)):
-            hold.log(f"The scores of older models went to files: {', '.join(map(str, dropped))}.")
+        findings = findings_of(round_)
+        in_use = {number for number in (findings.chosen_with, findings.control) if number}
+        if dropped := scoring.drop_old(round_.project, keep=in_use):
+            hold.log(f"Moved the scores of older models to files: {', '.join(map(str, dropped))}.")
 
 
-def _train(hold: Hold) -> ModelVersion:
+def _train(hold: Hold, plan: RoundPlan) -> ModelVersion:
     """Return this round's model version, trained and ready."""
-    this = hold.round
-    version = this.model_version
+    version = hold.round.model_version
     if version and version.state == ModelState.READY:
         return version
     if not version or not registry.take_over(version):
         with transaction.atomic():
-            version = _begun(this)
+            version = _begin_version(hold.round, plan)
             hold.update(state=RoundState.TRAINING, model_version=version)
     hold.curve = version.progress.get("curve", [])
     with hold.at(StageName.TRAIN):
@@ -192,31 +192,32 @@ def _train(hold: Hold) -> ModelVersion:
     return version
 
 
-def _begun(this: Round) -> ModelVersion:
-    """Make the version this round trains, or take up the one whose training broke off."""
-    if number := this.params.get("resume"):
-        if resumed := registry.resume(this.project, number=number):
-            return resumed
-        raise RoundFailed(f"Model {number} has been taken up by another round meanwhile.")
-    kind = this.params["kind"]
-    config = config_of(this.project, kind=kind, preset=this.params.get("preset"), base=this.params["base"], seed=this.seed)
-    return registry.new_version(this.project, config=config, kind=kind)
+def _begin_version(round_: Round, plan: RoundPlan) -> ModelVersion:
+    """Make the version this round trains, or continue the one whose training broke off."""
+    if number := findings_of(round_).resumed:
+        if version := registry.resume(round_.project, number=number):
+            return version
+        raise RoundFailed(f"Another round has continued the training of model {number} meanwhile.")
+    return registry.new_version(round_.project, config=plan.config(round_.project), kind=plan.kind)
 
 
-def _score(hold: Hold, recipe: Recipe | None) -> selection.Scorers:
-    """Score the pool with the champion and with what else the recipe reads: the frozen control, the ORM, unless their files are gone."""
-    this = hold.round
+def _score(hold: Hold, plan: RoundPlan) -> selection.Scorers:
+    """Score the pool with the champion and with the other models the recipe reads (the frozen control, the ORM), unless their files are
+    gone."""
+    round_, findings = hold.round, findings_of(hold.round)
     if hold.has_ended(StageName.SCORE):
-        return selection.Scorers(*(_numbered(this.project, this.params[name]) for name in ("chosen_with", "control", "orm")))
-    chooser = registry.serving_version(this.project) or this.model_version
+        return selection.Scorers(*(_version(round_.project, number) for number in (findings.chosen_with, findings.control, findings.orm)))
+    chooser = registry.serving_version(round_.project) or round_.model_version
+    if chooser is None:
+        raise RoundFailed(f"{round_.project.slug} has no model in service to choose with. Start a round that trains one.")
     others = {
-        "control": (_control(this.project) or chooser) if recipe and recipe.needs(Need.CONTROL) else None,
-        "orm": registry.serving_version(this.project, ModelKind.ORM) if recipe and recipe.needs(Need.ORM) else None,
+        "control": (_control(round_.project) or chooser) if plan.recipe and plan.recipe.needs(Need.CONTROL) else None,
+        "orm": registry.serving_version(round_.project, ModelKind.ORM) if plan.recipe and plan.recipe.needs(Need.ORM) else None,
     }
     hold.update(state=RoundState.SCORING)
     with hold.at(StageName.SCORE):
-        if chooser.pk != this.model_version_id and this.model_version:
-            hold.log(f"Model {chooser.number} stays in service and chooses. {this.model_version.decision['reason']}")
+        if round_.model_version and round_.model_version != chooser:
+            hold.log(f"Model {chooser.number} stays in service and chooses. {round_.model_version.decision['reason']}")
         _score_with(hold, chooser)
         for name, version in others.items():
             try:
@@ -225,8 +226,8 @@ def _score(hold: Hold, recipe: Recipe | None) -> selection.Scorers:
             except registry.ModelUnusable as unusable:
                 hold.log(f"The {name} is left out. {unusable}")
                 others[name] = None
-        numbers = {name: version and version.number for name, version in others.items()}
-        hold.update(params=this.params | {"chosen_with": chooser.number} | numbers)
+        numbers = {name: version.number if version else None for name, version in others.items()}
+        hold.update(findings=replace(findings, chosen_with=chooser.number, **numbers).as_dict())
     return selection.Scorers(chooser, **others)
 
 
@@ -240,27 +241,28 @@ def _control(project: Project) -> ModelVersion | None:
 
     The paper saw iterated retraining of the selector become unstable and could not say why: a selector that never changes shows it.
     """
-    chose = Round.objects.filter(project=project, batch__isnull=False, params__chosen_with__isnull=False).order_by("pk").first()
-    return _numbered(project, chose.params["chosen_with"]) if chose else None
+    first = Round.objects.filter(project=project, batch__isnull=False, findings__chosen_with__isnull=False).order_by("pk").first()
+    return _version(project, findings_of(first).chosen_with) if first else None
 
 
-def _numbered(project: Project, number: int | None) -> ModelVersion | None:
+def _version(project: Project, number: int | None) -> ModelVersion | None:
+    if number is None:
+        return None
     return ModelVersion.objects.select_related("project").filter(project=project, number=number, state=ModelState.READY).first()
 
 
-def _select(hold: Hold, recipe: Recipe, scorers: selection.Scorers) -> None:
+def _select(hold: Hold, plan: RoundPlan, recipe: Recipe, scorers: selection.Scorers) -> None:
     """Choose, keep what was chosen from, and write down why."""
-    this = hold.round
-    selected = selection.select(this, recipe, scorers, progress=hold.advance)
+    selected = selection.select(hold.round, recipe, scorers, seed=plan.seed, progress=hold.advance)
     with transaction.atomic():
         hold.update(
-            params=this.params | {"mix": selected.mix, "short": selected.short},
+            findings=replace(findings_of(hold.round), mix=selected.mix, short=selected.short).as_dict(),
             candidates_file=selected.file,
             candidates_sha256=selected.sha256,
         )
-        Selection.objects.filter(round=this).delete()  # of an attempt that was lost before its stage was noted
+        Selection.objects.filter(round=hold.round).delete()  # of an attempt that was lost before its stage was noted
         Selection.objects.bulk_create(selected.rows, batch_size=1000)
-    hold.log(f"{len(selected.rows):,} of {selected.n_candidates:,} candidates chosen. {selected.short}".strip())
+    hold.log(f"Chose {len(selected.rows):,} of {selected.n_candidates:,} candidates. {selected.short}".strip())
 
 
 def _publish(hold: Hold) -> None:
@@ -270,9 +272,4 @@ def _publish(hold: Hold) -> None:
         batch, left_out = opened(hold.round)
         hold.update(state=RoundState.PUBLISHED, batch=batch, finished_at=Now(), progress={})
     if left_out:
-        hold.log(f"{left_out:,} were left out: withdrawn or queued since they were chosen.")
-
-
-def _kept(this: Round) -> set[int]:
-    """Name the versions whose scores stay in the database: those this round chose with."""
-    return {number for name in ("chosen_with", "control") if (number := this.params.get(name))}
+        hold.log(f"Left out {left_out:,} solutions that were withdrawn or queued since they were chosen.")

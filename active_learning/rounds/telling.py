@@ -6,6 +6,7 @@ from django.db.models.functions import Now
 
 from active_learning import registry
 from active_learning.models import Round, RoundState, Score, Selection, Worker
+from active_learning.rounds.plan import findings_of, plan_of
 from active_learning.rounds.states import NoSuchRound
 from active_learning.selection import STRATEGIES
 from annotation.models import Project, Task
@@ -25,26 +26,26 @@ def any_published(project: Project) -> bool:
 
 def describe(ended: Round) -> list[str]:
     """Return in a few lines what a round brought: a model, a proposal, a batch."""
-    lines = []
+    lines, plan, findings = [], plan_of(ended), findings_of(ended)
     if version := ended.model_version:
         lines.append(f"{version.kind.upper()} model {version.number} ({version.base}): {registry.metrics_line(version.metrics)}.")
         serves = "It is in service." if version.champion else "It waits for a person."
         lines.append(f"{version.decision.get('reason', '')} {serves}".strip())
         if n_scored := Score.objects.filter(model_version=version).count():
             lines.append(f"Scored {n_scored:,} solutions.")
-        if (number := ended.params.get("chosen_with")) and number != version.number:
+        if (number := findings.chosen_with) and number != version.number:
             lines.append(f"Chose with model {number}, which stays in service.")
-    if not ended.params["recipe"]:
+    if not plan.recipe:
         return lines
-    mix = ended.params["recipe"]["parts"]
+    mix = plan.recipe.parts
     parts = "; ".join(f"{weight:.0%} {STRATEGIES[name].picks}" if len(mix) > 1 else STRATEGIES[name].picks for name, weight in mix)
     if ended.batch_id:
         lines.append(f"Published batch {ended.generation}: {Task.objects.filter(batch=ended.batch_id).count():,} solutions, {parts}.")
     elif ended.state == RoundState.PROPOSED:
         n_chosen = Selection.objects.filter(round=ended).count()
         lines.append(f"Proposed {n_chosen:,} solutions, {parts}. Look them through on the project's page Rounds, and publish them there.")
-    if short := ended.params.get("short"):
-        lines.append(short)
+    if findings.short:
+        lines.append(findings.short)
     return lines
 
 

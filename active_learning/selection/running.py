@@ -58,11 +58,11 @@ class Replay:
     message: str
 
 
-def select(round_: Round, recipe: Recipe, scorers: Scorers, *, progress: ProgressCallback) -> Selected:
+def select(round_: Round, recipe: Recipe, scorers: Scorers, *, seed: int, progress: ProgressCallback) -> Selected:
     """Choose by the recipe, with step scores for the person who reviews the choice. Raises NothingToChoose."""
     project, chooser = round_.project, scorers.chooser
-    candidates = pool.candidates(project, chooser, recipe=recipe, control=scorers.control, orm=scorers.orm, seed=round_.seed)
-    choice = _choice(round_, recipe, candidates)
+    candidates = pool.candidates(project, chooser, recipe=recipe, control=scorers.control, orm=scorers.orm, seed=seed)
+    choice = _choice(round_, recipe, candidates, seed=seed)
     if not len(choice.indices):
         raise NothingToChoose(pool.why_empty(project, chooser, recipe=recipe))
     file, sha256 = _keep(round_, candidates)
@@ -74,7 +74,7 @@ def select(round_: Round, recipe: Recipe, scorers: Scorers, *, progress: Progres
         )
         for row in _rows(recipe, candidates, choice)
     ]
-    mix = {"chosen": pool.describe(chosen), "uniform": pool.describe(_uniform(round_, recipe, scorers))}
+    mix = {"chosen": pool.describe(chosen), "uniform": pool.describe(_uniform(round_, recipe, scorers, seed=seed))}
     short = f"The recipe says {recipe.size:,} solutions, but only {len(rows):,} fit it." if len(rows) < recipe.size else ""
     return Selected(rows, len(candidates), mix, short, file, sha256)
 
@@ -82,9 +82,9 @@ def select(round_: Round, recipe: Recipe, scorers: Scorers, *, progress: Progres
 _COLUMN = {"solution": "solution_id"}
 
 
-def replay(round_: Round) -> Replay:
+def replay(round_: Round, recipe: Recipe | None, *, seed: int) -> Replay:
     """Choose again from the same candidates by the same recipe and seed, and compare with the round's selection, byte for byte."""
-    if not round_.candidates_file:
+    if recipe is None or not round_.candidates_file:
         return Replay(False, f"Round {round_.generation} chose nothing, so there is nothing to replay.")
     path = Path(settings.STEPMARK_HOME) / round_.candidates_file
     try:
@@ -95,8 +95,8 @@ def replay(round_: Round) -> Replay:
         )
     if sha256 != round_.candidates_sha256:
         return Replay(False, f"{round_.candidates_file} is not the file that round {round_.generation} wrote. Restore it from a backup.")
-    recipe, candidates = Recipe.from_settings(round_.params["recipe"]), read_candidates(path)
-    again = orjson.dumps(list(_rows(recipe, candidates, _choice(round_, recipe, candidates))))
+    candidates = read_candidates(path)
+    again = orjson.dumps(list(_rows(recipe, candidates, _choice(round_, recipe, candidates, seed=seed))))
     columns = ("rank", "solution", "part", "score", "reason")
     written = orjson.dumps(
         [
@@ -111,8 +111,8 @@ def replay(round_: Round) -> Replay:
     return Replay(True, f"Choosing again gives the same {n_chosen:,} solutions, byte for byte (sha256 {digest}).")
 
 
-def _choice(round_: Round, recipe: Recipe, candidates: Candidates) -> Choice:
-    return choose(candidates, recipe, rng=np.random.default_rng((round_.seed, round_.generation)))
+def _choice(round_: Round, recipe: Recipe, candidates: Candidates, *, seed: int) -> Choice:
+    return choose(candidates, recipe, rng=np.random.default_rng((seed, round_.generation)))
 
 
 def _rows(recipe: Recipe, candidates: Candidates, choice: Choice) -> Iterator[dict[str, Any]]:
@@ -127,11 +127,11 @@ def _rows(recipe: Recipe, candidates: Candidates, choice: Choice) -> Iterator[di
         }
 
 
-def _uniform(round_: Round, recipe: Recipe, scorers: Scorers) -> Candidates:
+def _uniform(round_: Round, recipe: Recipe, scorers: Scorers, *, seed: int) -> Candidates:
     """Return a random draw of the same size: every recipe is compared with it."""
     uniform = replace(recipe, parts=((UNIFORM.name, 1.0),), is_diverse=False, is_stratified=False)
-    drawn = pool.candidates(round_.project, scorers.chooser, recipe=uniform, seed=round_.seed)
-    return drawn.take(_choice(round_, uniform, drawn).indices)
+    drawn = pool.candidates(round_.project, scorers.chooser, recipe=uniform, seed=seed)
+    return drawn.take(_choice(round_, uniform, drawn, seed=seed).indices)
 
 
 def _keep(round_: Round, candidates: Candidates) -> tuple[str, str]:

@@ -12,6 +12,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from django_htmx.http import HttpResponseClientRefresh
 
 from active_learning import pages, rounds, schedules
+from active_learning.selection import CONVINCING
 from annotation import people
 from annotation.views import for_roles
 
@@ -83,8 +84,8 @@ def start_round(request: HttpRequest, project: "Project") -> HttpResponse:
     """Start a round by the two fields of the overview; it publishes without being looked through."""
     try:
         size = _whole(request.POST, "size", "The size")
-        recipe = rounds.recipe_for(project, strategy=request.POST.get("strategy", rounds.CONVINCING), size=size)
-        messages.success(request, f"Round {rounds.start(project, recipe=recipe).generation} is queued.")
+        recipe = rounds.recipe_for(project, strategy=request.POST.get("strategy", CONVINCING.name), size=size)
+        messages.success(request, f"Round {rounds.start(project, rounds.RoundPlan(recipe)).generation} is queued.")
     except (BadField, *REFUSED) as refused:
         messages.error(request, str(refused))
     return redirect("overview", slug=project.slug)
@@ -95,11 +96,13 @@ def start_round(request: HttpRequest, project: "Project") -> HttpResponse:
 def compose(request: HttpRequest, project: "Project") -> HttpResponse:
     """Show the composer; a POST starts a round whose selection waits to be looked through."""
     typed, fault = None, ""
-    kept = schedules.find(project).generate
+    kept = schedules.find(project).sample
     if request.method == "POST":
         typed = _typed(request.POST)
         try:
-            started = rounds.start(project, recipe=_recipe(typed), generate=_generate(typed, kept), train=typed["train"], review=True)
+            recipe = rounds.checked_recipe(_recipe(typed))
+            plan = rounds.RoundPlan(recipe, sample=_sample(typed, kept) or {}, train=typed["train"], review=True)
+            started = rounds.start(project, plan)
         except (BadField, *REFUSED) as refused:
             fault = str(refused)
         else:
@@ -162,7 +165,7 @@ def schedule(request: HttpRequest, project: "Project") -> HttpResponse:
                 every_hours=_whole(request.POST, "every_hours", "The number of hours"),
                 daily_at=_time_of_day(request.POST),
                 recipe=_recipe(typed),
-                generate=_generate(typed, kept.generate),
+                sample=_sample(typed, kept.sample),
                 actor=request.user,
             )
         except (BadField, *REFUSED) as refused:
@@ -212,7 +215,7 @@ def _recipe(typed: Mapping[str, Any]) -> dict[str, Any]:
     return {"parts": parts, **limits, "is_diverse": typed["is_diverse"], "is_stratified": typed["is_stratified"]}
 
 
-def _generate(typed: Mapping[str, Any], kept: Mapping[str, Any]) -> dict[str, Any] | None:
+def _sample(typed: Mapping[str, Any], kept: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return the settings by which new solutions are sampled first; of the model that the schedule names, with what else is kept there."""
     n, budget = _whole(typed, "n", "The number of new solutions"), _whole(typed, "budget", "The budget of tokens")
     if not n:

@@ -19,7 +19,7 @@ WORSE = Comparison(3, 5, {"log_loss": Difference(0.4, 0.5, 0.1, 0.05, 0.2), "ste
 
 
 def turn(project: Project, **options: Any) -> Round:
-    return rounds.run(rounds.start(project, ring=False, **options).pk, progress=lambda *_: None)
+    return rounds.run(rounds.start(project, make.plan(project, **options), ring=False).pk, progress=lambda *_: None)
 
 
 def found_worse(*_: Any, **__: Any) -> Comparison:
@@ -84,7 +84,7 @@ def test_a_worse_version_waits_and_the_round_chooses_with_the_champion(world: Pr
     first = turn(world, size=1).model_version
     monkeypatch.setattr(evaluate, "compare", found_worse)
     ended = turn(world, size=3, seed=1)
-    assert ended.state == RoundState.PUBLISHED and ended.params["chosen_with"] == 1
+    assert ended.state == RoundState.PUBLISHED and ended.findings["chosen_with"] == 1
     assert ended.model_version.decision["promoted"] is False and registry.serving_version(world) == first
     chosen = Selection.objects.filter(round=ended)
     assert chosen.count() == 3
@@ -125,7 +125,7 @@ def test_the_champion_stays_when_the_judging_of_its_challenger_breaks(world: Pro
 
 def test_a_round_taken_over_after_the_training_is_judged_and_not_trained_again(world: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     turn(world, size=0)
-    started = rounds.start(world, size=2, seed=1, ring=False)
+    started = rounds.start(world, make.plan(world, size=2, seed=1), ring=False)
     whole, broken = evaluate.compare, [False, True]
 
     def killed_once(*judged: Any) -> Comparison:
@@ -167,12 +167,12 @@ def test_an_orm_learns_from_grades_serves_beside_the_prm_and_chooses_nothing(wor
 
 def test_an_orm_is_refused_a_size(world: Project) -> None:
     with pytest.raises(rounds.RoundRefused, match="chooses no solutions"):
-        rounds.start(world, kind="orm", size=5, ring=False)
+        rounds.start(world, make.plan(world, kind="orm", size=5), ring=False)
 
 
 def test_a_training_that_broke_off_is_resumed_from_its_checkpoint(world: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(config.TINY_RECIPE, "checkpoint_minutes", 0.0)
-    started, stages = rounds.start(world, size=0, ring=False), []
+    started, stages = rounds.start(world, make.plan(world, size=0), ring=False), []
 
     def interrupt(stage: str, *_: Any) -> None:
         if stage == "reward model":
@@ -182,18 +182,18 @@ def test_a_training_that_broke_off_is_resumed_from_its_checkpoint(world: Project
         rounds.run(started.pk, progress=interrupt)
     broken_off = ModelVersion.objects.get(project=world)
     assert broken_off.state == ModelState.FAILED
-    again = rounds.start(world, size=0, resume=True, ring=False)
+    again = rounds.start(world, make.plan(world, size=0, resume=True), ring=False)
     ended = rounds.run(again.pk, progress=lambda stage, *_: stages.append(stage))
     assert ended.state == RoundState.PUBLISHED and ended.model_version == broken_off
     assert "reward model" in stages and "language model" not in stages  # that stage was behind it
     assert Snapshot.objects.filter(project=world).count() == 1
     with pytest.raises(rounds.RoundRefused, match="no PRM training that broke off"):
-        rounds.start(world, size=0, resume=True, ring=False)
+        rounds.start(world, make.plan(world, size=0, resume=True), ring=False)
 
 
-def test_resuming_takes_no_other_recipe(world: Project) -> None:
-    with pytest.raises(rounds.RoundRefused, match="keeps its base, recipe and seed"):
-        rounds.start(world, resume=True, seed=4, ring=False)
+def test_resuming_takes_no_other_config(world: Project) -> None:
+    with pytest.raises(rounds.RoundRefused, match="keeps its base, config and seed"):
+        rounds.start(world, make.plan(world, resume=True, seed=4), ring=False)
 
 
 def test_a_dry_run_says_what_would_be_trained_on_and_changes_nothing(world: Project, capsys: pytest.CaptureFixture[str]) -> None:
@@ -223,8 +223,9 @@ def test_a_dry_run_says_what_is_missing(db: None, home: Path) -> None:
     ],
 )
 def test_a_preset_that_does_not_fit_its_base_is_refused(db: None, told: dict[str, str], reason: str) -> None:
+    project = make.project()
     with pytest.raises(rounds.RoundRefused, match=reason):
-        rounds.start(make.project(), ring=False, **told)
+        rounds.start(project, make.plan(project, **told), ring=False)
 
 
 def test_the_preset_lora_trains_adapters_of_the_named_base(db: None) -> None:
@@ -244,4 +245,4 @@ def test_what_a_person_put_into_service_chooses_in_the_next_round(world: Project
     turn(world, size=0, seed=1)
     registry.promote(world, 2, actor=make.olga(world))
     ended = turn(world, size=2, seed=2)
-    assert ended.params["chosen_with"] == 2
+    assert ended.findings["chosen_with"] == 2

@@ -16,7 +16,7 @@ from tests import make
 
 
 def turn(project: Project, **options: object) -> Round:
-    started = rounds.start(project, ring=False, **options)
+    started = rounds.start(project, make.plan(project, **options), ring=False)
     return rounds.run(started.pk, progress=lambda *_: None)
 
 
@@ -115,7 +115,7 @@ def test_too_little_to_learn_from_fails_with_a_sentence_and_the_next_round_may_s
     assert ended.state == RoundState.FAILED
     assert "0 rated steps" in ended.failure
     assert ModelVersion.objects.get(project=project).state == ModelState.FAILED
-    assert rounds.start(project, ring=False).state == RoundState.QUEUED
+    assert rounds.start(project, make.plan(project), ring=False).state == RoundState.QUEUED
 
 
 def test_no_wrong_answers_left_is_said(world: Project) -> None:
@@ -127,14 +127,14 @@ def test_no_wrong_answers_left_is_said(world: Project) -> None:
 
 
 def test_a_second_round_is_refused_while_one_is_unfinished(world: Project) -> None:
-    rounds.start(world, ring=False)
+    rounds.start(world, make.plan(world), ring=False)
     with pytest.raises(rounds.RoundRefused, match="still queued"):
-        rounds.start(world, ring=False)
+        rounds.start(world, make.plan(world), ring=False)
 
 
 def test_a_running_model_beats_and_says_how_far_it_is(world: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(running, "HEARTBEAT_SECONDS", 0)
-    started, seen = rounds.start(world, ring=False), []
+    started, seen = rounds.start(world, make.plan(world), ring=False), []
 
     def look(*_: object) -> None:
         seen.extend(ModelVersion.objects.filter(project=world, heartbeat_at__isnull=False).values_list("progress", flat=True))
@@ -144,7 +144,7 @@ def test_a_running_model_beats_and_says_how_far_it_is(world: Project, monkeypatc
 
 
 def test_a_cancelled_round_publishes_nothing(world: Project) -> None:
-    started = rounds.start(world, ring=False)
+    started = rounds.start(world, make.plan(world), ring=False)
     batches = Batch.objects.count()
 
     def cancel_in_the_middle(*_: object) -> None:
@@ -158,7 +158,7 @@ def test_a_cancelled_round_publishes_nothing(world: Project) -> None:
 
 
 def test_a_worker_given_up_for_dead_publishes_nothing(world: Project) -> None:
-    started = rounds.start(world, ring=False)
+    started = rounds.start(world, make.plan(world), ring=False)
 
     def lose_it(*_: object) -> None:
         Round.objects.filter(pk=started.pk, attempt=1).update(heartbeat_at="2020-01-01T00:00Z", token=99)
@@ -175,7 +175,7 @@ def test_a_worker_given_up_for_dead_publishes_nothing(world: Project) -> None:
 def test_the_sweeper_rings_again_and_gives_up_after_three_attempts(world: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     rung: list[int] = []
     monkeypatch.setattr(starting, "ring_bell", rung.append)
-    started = rounds.start(world, ring=False)
+    started = rounds.start(world, make.plan(world), ring=False)
     assert rounds.sweep() == rung == [started.pk]
     Round.objects.filter(pk=started.pk).update(attempt=ATTEMPTS)
     assert rounds.sweep() == []
@@ -185,7 +185,7 @@ def test_the_sweeper_rings_again_and_gives_up_after_three_attempts(world: Projec
 
 def test_a_round_in_hand_is_left_alone_by_the_sweeper(world: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(starting, "ring_bell", lambda _: pytest.fail("rang for a round in hand"))
-    started = rounds.start(world, ring=False)
+    started = rounds.start(world, make.plan(world), ring=False)
     with connection.cursor() as cursor:
         cursor.execute("UPDATE active_learning_round SET heartbeat_at = now(), attempt = 1 WHERE id = %s", [started.pk])
     assert rounds.sweep() == []
@@ -200,7 +200,7 @@ def test_the_same_seed_draws_the_same_first_batch(db, home: Path) -> None:
             for n in range(30)
         ]
         ingest.add_solutions(project, rows)
-        ended = turn(project, strategy=rounds.UNIFORM, size=8, seed=7)
+        ended = turn(project, strategy="uniform", size=8, seed=7)
         chosen.append([one.solution.final_answer for one in Selection.objects.filter(round=ended).order_by("rank")])
     assert chosen[0] == chosen[1] and len(chosen[0]) == 8
 
@@ -215,11 +215,11 @@ def test_every_stage_leaves_its_duration_and_what_it_said(world: Project) -> Non
     assert all(one.ended_at >= one.began_at for one in ended.stages.all())
     said = [text for one in ended.stages.all() for _, text in one.log]
     assert "PRM model 1 is ready" in said[0] and "It is the first of its kind." in said[1]
-    assert "Model 1 has scored 48 solutions." in said and said[-1].startswith("4 of ")
+    assert "Model 1 has scored 48 solutions." in said and said[-1].startswith("Chose 4 of ")
 
 
 def test_a_stage_that_broke_off_is_tried_again_and_those_before_it_are_not(world: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    started, whole = rounds.start(world, size=4, ring=False), running.selection.select
+    started, whole = rounds.start(world, make.plan(world, size=4), ring=False), running.selection.select
 
     def breaks(*args: object, **options: object) -> None:
         raise OSError("the disk was gone")
@@ -241,7 +241,7 @@ def test_a_stage_that_broke_off_is_tried_again_and_those_before_it_are_not(world
 
 
 def test_a_stage_is_tried_three_times_however_often_those_before_it_were(world: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    started = rounds.start(world, size=4, ring=False)
+    started = rounds.start(world, make.plan(world, size=4), ring=False)
     trained, tries = registry.train, []
 
     def breaks(*args: object, **options: object) -> None:
@@ -258,7 +258,7 @@ def test_a_stage_is_tried_three_times_however_often_those_before_it_were(world: 
 
 
 def test_a_worker_lost_in_the_middle_of_a_stage_is_written_into_its_log(world: Project) -> None:
-    started = rounds.start(world, strategy=rounds.UNIFORM, size=2, ring=False)
+    started = rounds.start(world, make.plan(world, strategy="uniform", size=2), ring=False)
     RoundStage.objects.create(round=started, name="select", attempt=1)
     rounds.run(started.pk)
     assert stages(started)[0] == ("select", 1, "Its worker was lost.")
@@ -275,7 +275,7 @@ def test_any_round_is_replayed_to_the_same_selection_byte_for_byte(world: Projec
 
 
 def test_a_selection_that_was_tampered_with_is_not_replayed_as_the_same(world: Project, home: Path) -> None:
-    ended = turn(world, strategy=rounds.UNIFORM, size=5)
+    ended = turn(world, strategy="uniform", size=5)
     Selection.objects.filter(round=ended, rank=2).update(reason="because")
     assert "a selection that differs" in rounds.replay(world, ended.pk).message
     (home / ended.candidates_file).write_bytes(b"something else")
@@ -285,7 +285,7 @@ def test_a_selection_that_was_tampered_with_is_not_replayed_as_the_same(world: P
 
 
 def test_the_replay_command_goes_through_every_batch(world: Project, capsys: pytest.CaptureFixture[str]) -> None:
-    turn(world, strategy=rounds.UNIFORM, size=3)
+    turn(world, strategy="uniform", size=3)
     call_command("replay", "--project", world.slug)
     assert [line.split(" the same ")[0] for line in capsys.readouterr().out.splitlines()] == [
         f"Round {n}: Choosing again gives" for n in (0, 1)
@@ -303,7 +303,7 @@ def test_a_reviewed_round_waits_and_publishes_what_a_person_left(world: Project)
     assert rounds.sweep() == [], "nobody is to run what waits for a person"
     assert rounds.run(proposed.pk).state == RoundState.PROPOSED
     with pytest.raises(rounds.RoundRefused, match="waits to be looked through"):
-        rounds.start(world, ring=False)
+        rounds.start(world, make.plan(world), ring=False)
     leave_out = Selection.objects.get(round=proposed, rank=1).solution_id
     ended = rounds.publish(world, proposed.pk, dropped=[leave_out], actor=olga)
     assert ended.state == RoundState.PUBLISHED
@@ -317,7 +317,7 @@ def test_a_reviewed_round_waits_and_publishes_what_a_person_left(world: Project)
 
 def test_a_proposal_leaves_out_what_was_withdrawn_meanwhile_and_is_refused_when_nothing_is_left(world: Project) -> None:
     olga = make.olga(world)
-    proposed = turn(world, strategy=rounds.UNIFORM, size=3, review=True)
+    proposed = turn(world, strategy="uniform", size=3, review=True)
     chosen = list(Selection.objects.filter(round=proposed).order_by("rank").values_list("solution_id", flat=True))
     with pytest.raises(rounds.RoundRefused, match="Nothing is left to publish"):
         rounds.publish(world, proposed.pk, dropped=chosen, actor=olga)
@@ -328,26 +328,26 @@ def test_a_proposal_leaves_out_what_was_withdrawn_meanwhile_and_is_refused_when_
 
 
 def test_a_discarded_proposal_queues_nothing_and_frees_the_way(world: Project) -> None:
-    proposed = turn(world, strategy=rounds.UNIFORM, size=3, review=True)
+    proposed = turn(world, strategy="uniform", size=3, review=True)
     rounds.cancel(world, proposed.generation)
-    assert rounds.start(world, ring=False).generation == proposed.generation
+    assert rounds.start(world, make.plan(world), ring=False).generation == proposed.generation
 
 
 def test_less_than_was_asked_for_is_said(world: Project) -> None:
-    ended = turn(world, strategy=rounds.UNIFORM, size=5000, globally=True)
+    ended = turn(world, strategy="uniform", size=5000, globally=True)
     n_left = Selection.objects.filter(round=ended).count()
-    assert ended.params["short"] == f"The recipe says 5,000 solutions, but only {n_left} fit it."
-    assert ended.params["short"] in rounds.describe(ended)
+    assert ended.findings["short"] == f"The recipe says 5,000 solutions, but only {n_left} fit it."
+    assert ended.findings["short"] in rounds.describe(ended)
 
 
 def test_the_first_selector_stays_as_the_frozen_control_of_later_rounds(world: Project) -> None:
     make.solutions(world, 12)
     turn(world, size=3)
     second = turn(world, strategy="convincing:0.5,uniform:0.25,control:0.25", size=4, globally=True)
-    assert second.params["control"] == 1
+    assert second.findings["control"] == 1
     parts = set(Selection.objects.filter(round=second).values_list("part", flat=True))
     assert parts == {"convincing", "uniform", "control"}
-    assert second.params["mix"]["chosen"]["n_solutions"] == second.params["mix"]["uniform"]["n_solutions"] == 4
+    assert second.findings["mix"]["chosen"]["n_solutions"] == second.findings["mix"]["uniform"]["n_solutions"] == 4
 
 
 def test_a_control_whose_files_are_gone_leaves_its_share_to_the_others(world: Project, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -359,7 +359,7 @@ def test_a_control_whose_files_are_gone_leaves_its_share_to_the_others(world: Pr
     make.solutions(world, 3)  # which the control has not scored
     shutil.rmtree(home / first.model_version.artifact)
     third = turn(world, strategy="convincing:0.5,control:0.5", size=4, globally=True, train=False)
-    assert third.state == RoundState.PUBLISHED and third.params["control"] is None
+    assert third.state == RoundState.PUBLISHED and "control" not in third.findings
     assert set(Selection.objects.filter(round=third).values_list("part", flat=True)) == {"convincing"}
     said = [text for _, text in third.stages.get(name="score").log]
     assert any(text.startswith("The control is left out. Model 1 cannot be loaded") for text in said), said
@@ -374,11 +374,11 @@ def test_a_recipe_that_cannot_be_followed_is_refused_before_a_round_is_queued(wo
         ({"size": 20_000}, "A batch holds up to 10,000"),
         ({"train": False}, "no model in service"),
         ({"size": 0, "review": True}, "Nothing would be chosen"),
-        ({"generate": {"colour": "red"}}, "colour"),
+        ({"sample": {"colour": "red"}}, "colour"),
         ({"kind": "orm", "size": 5}, "chooses no solutions"),
     ):
         with pytest.raises(rounds.RoundRefused, match=reason):
-            rounds.start(world, ring=False, **options)
+            rounds.start(world, make.plan(world, **options), ring=False)
     assert Round.objects.count() == before
 
 
@@ -386,7 +386,7 @@ def test_a_recipe_that_cannot_be_followed_is_refused_before_a_round_is_queued(wo
 def test_two_workers_at_once_run_a_round_once(home: Path) -> None:
     project = make.project()
     make.solutions(project, 30)
-    started = rounds.start(project, strategy=rounds.UNIFORM, size=10, ring=False)
+    started = rounds.start(project, make.plan(project, strategy="uniform", size=10), ring=False)
     make.at_once([lambda: rounds.run(started.pk)] * 4)
     started.refresh_from_db()
     assert started.state == RoundState.PUBLISHED and started.attempt == 1
@@ -396,6 +396,6 @@ def test_two_workers_at_once_run_a_round_once(home: Path) -> None:
 @pytest.mark.django_db(transaction=True)
 def test_eight_starts_at_once_make_one_round(home: Path) -> None:
     project = make.project()
-    outcomes = make.at_once([lambda: rounds.start(project, ring=False)] * 8)
+    outcomes = make.at_once([lambda: rounds.start(project, make.plan(project), ring=False)] * 8)
     assert sorted(type(outcome).__name__ for outcome in outcomes) == ["Round"] + ["RoundRefused"] * 7
     assert Round.objects.count() == 1

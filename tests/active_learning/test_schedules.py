@@ -66,7 +66,7 @@ def test_a_schedule_that_is_off_starts_nothing(world: Project) -> None:
 
 def test_a_round_that_would_overlap_waits_and_is_named_once(world: Project, caplog: pytest.LogCaptureFixture) -> None:
     planned(world, every_labels=10)
-    rounds.start(world, size=0, ring=False)
+    rounds.start(world, make.plan(world, size=0), ring=False)
     Round.objects.update(created_at="2020-01-01T00:00Z")
     with caplog.at_level(logging.WARNING):
         assert schedules.start_due_rounds() == schedules.start_due_rounds() == []
@@ -82,13 +82,13 @@ def test_a_scheduled_round_follows_the_recipe_that_was_written_down(world: Proje
     recipe = {"parts": [["entropy", 1]], "size": 7, "per_problem": 1}
     planned(world, every_labels=10, recipe=recipe)
     [started] = schedules.start_due_rounds()
-    assert started.strategy == "entropy" and started.params["size"] == 7 and started.params["train"]
+    assert started.strategy == "entropy" and started.plan["recipe"]["size"] == 7 and started.plan["train"]
 
 
 def test_without_a_recipe_a_schedule_keeps_a_floor_and_the_frozen_control(world: Project) -> None:
     Project.objects.update(retrain_every_labels=10)  # as a command or the administration sets it
     [started] = schedules.start_due_rounds()
-    assert started.strategy == "explore" and started.params["size"] == world.batch_size
+    assert started.strategy == "explore" and started.plan["recipe"]["size"] == world.batch_size
 
 
 def test_a_schedule_that_cannot_be_kept_is_refused_and_changes_nothing(world: Project) -> None:
@@ -98,7 +98,7 @@ def test_a_schedule_that_cannot_be_kept_is_refused_and_changes_nothing(world: Pr
         ({"every_labels": 0}, "new labels must be at least 1"),
         ({"every_hours": -3}, "hours must be at least 1"),
         ({"every_labels": 5, "recipe": {"parts": [["magic", 1]], "size": 5}}, "magic"),
-        ({"every_labels": 5, "generate": {"colour": "red"}}, "colour"),
+        ({"every_labels": 5, "sample": {"colour": "red"}}, "colour"),
     ):
         with pytest.raises(schedules.BadSchedule, match=reason):
             planned(world, **changes)
@@ -107,7 +107,7 @@ def test_a_schedule_that_cannot_be_kept_is_refused_and_changes_nothing(world: Pr
 
 
 def test_changing_a_schedule_leaves_the_round_under_way_alone(world: Project) -> None:
-    started = rounds.start(world, size=0, ring=False)
+    started = rounds.start(world, make.plan(world, size=0), ring=False)
     planned(world, every_labels=10)
     started.refresh_from_db()
     assert started.state == "queued" and started.token == 0

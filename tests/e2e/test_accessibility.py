@@ -45,9 +45,10 @@ def busy_project() -> Project:
         project=project, number=1, base="tiny", state="ready", sha256="ab" * 32, champion=True, ready_at=Now(), metrics=metrics
     )
     Round.objects.create(project=project, generation=0, strategy="convincing", state="failed", failure="Too little.", model_version=version)
-    Round.objects.create(project=project, generation=1, strategy="random", state="published", params={"size": 40})
+    planned = make.plan(project, size=40).as_dict()
+    Round.objects.create(project=project, generation=1, strategy="uniform", state="published", plan=planned)
     running = {"stage": "scoring", "done": 3, "total": 9, "seconds_left": 7}
-    Round.objects.create(project=project, generation=2, strategy="convincing", state="scoring", params={"size": 40}, progress=running)
+    Round.objects.create(project=project, generation=2, strategy="convincing", state="scoring", plan=planned, progress=running)
     Worker.objects.create(name="asleep", queues="celery", heartbeat_at=Now() - timedelta(hours=1))
     Worker.objects.create(name="awake", queues="celery", heartbeat_at=Now())
     return project

@@ -38,8 +38,8 @@ def project(settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
     versions = [make.version(made, number, metrics=METRICS | told, champion=number == 3) for number, told in figures.items()]
     for generation, version in enumerate(versions[:2]):
         chosen = {"convincing": make.solutions(made, 3), "uniform": make.solutions(made, 1), "control": make.solutions(made, 1)}
-        params = {"chosen_with": version.number, "control": 1, "mix": MIX, "short": "Asked for 9, only 5 fit the recipe."}
-        this = make.round_of(made, chosen, generation=generation, model_version=version, params=params, finished_at=timezone.now())
+        findings = {"chosen_with": version.number, "control": 1, "mix": MIX, "short": "Asked for 9, only 5 fit the recipe."}
+        this = make.round_of(made, chosen, generation=generation, model_version=version, findings=findings, finished_at=timezone.now())
         for name in ("train", "judge", "score", "select", "publish"):
             stage(this, name)
         rate(made, 3)
@@ -72,7 +72,7 @@ def rate(project: Project, n: int) -> None:
 
 def proposal(project: Project, n: int = 4) -> Round:
     chosen = {"convincing": [make.solution(make.problem(project), [f"Way {place}.", *STEPS]) for place in range(n)]}
-    made = make.round_of(project, chosen, generation=2, state="proposed", params={"chosen_with": 3, "mix": MIX, "review": True})
+    made = make.round_of(project, chosen, generation=2, state="proposed", plan={"review": True}, findings={"chosen_with": 3, "mix": MIX})
     for name in ("train", "judge", "score", "select"):
         stage(made, name)
     return made
@@ -124,7 +124,7 @@ def test_a_round_is_composed_looked_through_and_published_by_keys_alone(visit: V
     page.keyboard.press("Enter")
     expect(page.locator("main")).to_contain_text("It waits for a worker.")
     this = Round.objects.get(state="queued")
-    assert this.params["recipe"]["parts"] == [["convincing", 0.8], ["uniform", 0.2]]
+    assert this.plan["recipe"]["parts"] == [["convincing", 0.8], ["uniform", 0.2]]
     chosen = [make.solution(make.problem(project), STEPS) for _ in range(2)]
     Selection.objects.bulk_create(
         Selection(round=this, solution=one, rank=rank, part="convincing", score=0.3, step_scores=[0.9, 0.2, 0.9], reason="convincing")

@@ -58,7 +58,8 @@ def test_the_overview_shows_what_became_of_rounds_and_models(visit: Visit) -> No
     )
     Round.objects.create(project=project, generation=0, strategy="convincing", state="failed", failure="Too little.", model_version=version)
     running = {"stage": "scoring", "done": 3, "total": 9, "seconds_left": 7}
-    Round.objects.create(project=project, generation=1, strategy="convincing", state="scoring", params={"size": 40}, progress=running)
+    planned = make.plan(project, size=40).as_dict()
+    Round.objects.create(project=project, generation=1, strategy="convincing", state="scoring", plan=planned, progress=running)
     Worker.objects.create(name="asleep", queues="celery", heartbeat_at=Now() - timedelta(hours=1))
     page = visit(make.olga(project), "/p/sums/", viewport={"width": 375, "height": 700})
     loop = page.locator("[data-loop]")

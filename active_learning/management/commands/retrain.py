@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from active_learning import registry, rounds
-from active_learning.selection import MIXES, STRATEGIES
+from active_learning.selection import CONVINCING, MIXES, STRATEGIES
 from annotation import ingest
 from annotation.management.progress import drawn_progress
 
@@ -27,7 +27,7 @@ class Command(BaseCommand):
         what.add_argument("--dry-run", action="store_true", help="say what would be trained on; change nothing")
         what.add_argument("--without-training", action="store_true", help="choose with the model in service")
         names = ", ".join([*STRATEGIES, *MIXES])
-        parser.add_argument("--strategy", default=rounds.CONVINCING, help=f"one of {names}; or a mix such as convincing:0.7,uniform:0.3")
+        parser.add_argument("--strategy", default=CONVINCING.name, help=f"one of {names}; or a mix such as convincing:0.7,uniform:0.3")
         parser.add_argument("--size", type=int, metavar="N", help="solutions in the next batch (default: the project's); 0: none")
         limit = parser.add_mutually_exclusive_group()
         limit.add_argument("--per-problem", type=int, metavar="K", help="at most K solutions of one problem (default: the project's)")
@@ -59,27 +59,16 @@ class Command(BaseCommand):
     ) -> None:
         try:
             found = ingest.find_project(project)
+            model = {"kind": kind, "preset": preset, "base": base, "seed": seed}
             if dry_run:
-                for line in rounds.preview(found, kind=kind, preset=preset, base=base, seed=seed):
+                for line in rounds.preview(found, rounds.RoundPlan(**model)):
                     self.stdout.write(line)
                 return
-            started = rounds.start(
-                found,
-                strategy=strategy,
-                size=size,
-                per_problem=per_problem,
-                globally=globally,
-                is_diverse=diverse,
-                is_stratified=stratified,
-                train=False if without_training else None,
-                review=review,
-                kind=kind,
-                preset=preset,
-                base=base,
-                seed=seed,
-                resume=resume,
-                ring=False,
-            )
+            limits = {"per_problem": per_problem, "globally": globally, "is_diverse": diverse, "is_stratified": stratified}
+            chooses = kind == "prm" or size or strategy != CONVINCING.name
+            recipe = rounds.recipe_for(found, strategy=strategy, size=size, **limits) if chooses else None
+            plan = rounds.RoundPlan(recipe, train=False if without_training else None, review=review, resume=resume, **model)
+            started = rounds.start(found, plan, ring=False)
         except (rounds.RoundRefused, ingest.BadProject) as refused:
             raise CommandError(str(refused), returncode=2) from refused
         with drawn_progress() as progress:

@@ -6,7 +6,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from active_learning import rounds, schedules
-from active_learning.selection import MIXES, STRATEGIES
+from active_learning.selection import EXPLORE_MIX, MIXES, STRATEGIES
 from annotation import ingest
 
 
@@ -20,7 +20,7 @@ class Command(BaseCommand):
         parser.add_argument("--daily-at", type=time.fromisoformat, metavar="HH:MM", help="at this time (UTC), if there is a new label")
         parser.add_argument("--off", action="store_true", help="start nothing")
         names = ", ".join([*STRATEGIES, *MIXES])
-        parser.add_argument("--strategy", default="explore", help=f"one of {names}; or a mix such as convincing:0.7,uniform:0.3")
+        parser.add_argument("--strategy", default=EXPLORE_MIX.name, help=f"one of {names}; or a mix such as convincing:0.7,uniform:0.3")
         parser.add_argument("--size", type=int, metavar="N", help="solutions of a batch (default: the project's)")
 
     def handle(
@@ -46,7 +46,7 @@ class Command(BaseCommand):
                     every_hours=every_hours,
                     daily_at=daily_at,
                     recipe=recipe,
-                    generate=schedules.find(found).generate,
+                    sample=schedules.find(found).sample,
                     actor=None,
                 )
             self.stdout.write(schedules.next_due(found))

@@ -248,7 +248,7 @@ def test_a_solution_that_was_not_read_to_its_end_scores_nothing(project: Project
 def test_a_selected_solution_is_shaded_by_what_the_round_wrote_down(project: Project, home: Path) -> None:
     made, first, second = make.solution(make.problem(project)), version(project, 1, home), version(project, 2, home)
     done = Round.objects.create(
-        project=project, generation=0, strategy="convincing", state="published", model_version=second, params={"chosen_with": 1}
+        project=project, generation=0, strategy="convincing", state="published", model_version=second, findings={"chosen_with": 1}
     )
     Selection.objects.create(round=done, solution=made, rank=1, score=0.5, step_scores=[0.9, 0.8, 0.7])
     assert [step["right"] for step in pages.scored_solution(project, first.number, made.pk)["steps"]] == pytest.approx([0.9, 0.8, 0.7])

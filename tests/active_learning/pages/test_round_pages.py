@@ -93,15 +93,15 @@ def test_a_failed_round_says_where_and_why_and_no_more_is_to_come(project: Proje
 
 
 def test_a_uniform_round_neither_trains_nor_scores(project: Project) -> None:
-    params = {"train": False, "generate": {"per_problem": 2}}
-    this = make.round_of(project, {"uniform": make.solutions(project, 1)}, state="queued", params=params)
+    plan = {"train": False, "sample": {"per_problem": 2}}
+    this = make.round_of(project, {"uniform": make.solutions(project, 1)}, state="queued", plan=plan)
     assert [one.name for one in pages.one_round(project, this.pk)["stages"]] == ["generate", "select", "publish"]
 
 
 def test_a_round_that_trains_an_orm_chooses_nothing(project: Project, olga: Client) -> None:
     trained = make.version(project, 1, kind="orm")
-    params = {"kind": "orm", "recipe": None, "size": 0, "train": True}
-    this = Round.objects.create(project=project, generation=0, params=params, state="published", model_version=trained)
+    plan = {"kind": "orm", "recipe": None, "train": True}
+    this = Round.objects.create(project=project, generation=0, plan=plan, state="published", model_version=trained)
     assert [one.name for one in pages.one_round(project, this.pk)["stages"]] == ["train", "judge"]
     assert "trains an ORM" in page(olga, "round", this.pk) and "trains an ORM" in page(olga, "rounds")
 
@@ -125,8 +125,7 @@ def test_the_fragment_goes_on_until_the_page_has_something_else_to_say(project: 
 
 
 def test_a_round_from_before_stages_were_written_down_has_a_page(project: Project, olga: Client) -> None:
-    params = {"size": 3, "per_problem": 2}
-    old = Round.objects.create(project=project, generation=0, strategy="convincing", state="published", params=params)
+    old = make.round_of(project, {"convincing": make.solutions(project, 3)})
     assert {one.state for one in pages.one_round(project, old.pk)["stages"]} == {"done"}
     assert "Round 0" in page(olga, "round", old.pk) and "Round 0" not in page(olga, "compose")
 
@@ -144,17 +143,17 @@ def test_a_share_has_wilsons_interval(k: int, n: int, words: str) -> None:
 def test_what_a_round_brought_is_told_by_part(project: Project, olga: Client) -> None:
     version = make.version(project, 1, champion=True)
     chosen = {"convincing": make.solutions(project, 3), "uniform": make.solutions(project, 2)}
-    this = make.round_of(project, chosen, model_version=version, params={"chosen_with": 1})
+    this = make.round_of(project, chosen, model_version=version, findings={"chosen_with": 1})
     rate(project, 2, 1, -1)
     rate(project, 1, 1, 1, 1)
     rate(project, 1, 1, 1, 1)
     rate(project, 1, reason="bad_problem")
     told = pages.one_round(project, this.pk)["brought"]
-    assert [(one["name"], one["n"], one["confirmed"]) for one in told["parts"]] == [
+    assert [(part.name, part.n, part.confirmed) for part in told["parts"]] == [
         ("convincing", 3, Share(2, 3)),
         ("uniform", 2, Share(0, 1)),
     ]
-    assert told["whole"]["confirmed"] == Share(2, 4) and told["aside"] == 1
+    assert told["whole"].confirmed == Share(2, 4) and told["aside"] == 1
     assert "67% (21% to 94%)" in page(olga, "round", this.pk)
 
 
@@ -166,7 +165,7 @@ def test_where_labelers_differ_at_least_half_must_have_found_a_mistake() -> None
 
 def test_the_first_mistake_stands_beside_the_models_first_weak_step(project: Project, olga: Client) -> None:
     version = make.version(project, 1, champion=True)
-    this = make.round_of(project, {"convincing": make.solutions(project, 3)}, model_version=version, params={"chosen_with": 1})
+    this = make.round_of(project, {"convincing": make.solutions(project, 3)}, model_version=version, findings={"chosen_with": 1})
     rate(project, 2, 1, -1)
     rate(project, 1, -1)
     told = pages.one_round(project, this.pk)["brought"]
@@ -183,13 +182,13 @@ def test_only_labels_of_its_own_batch_count(project: Project) -> None:
     rate(project, 1, reason="bad_problem")
     second = make.round_of(project, {"uniform": make.solutions(project, 1)}, generation=1)
     both = [pages.one_round(project, one.pk)["brought"] for one in (first, second)]
-    assert [(one["whole"]["confirmed"], one["aside"]) for one in both] == [(Share(1, 1), 1), (Share(0, 0), 0)]
+    assert [(one["whole"].confirmed, one["aside"]) for one in both] == [(Share(1, 1), 1), (Share(0, 0), 0)]
 
 
 def test_the_models_of_a_round_stand_beside_each_other_and_the_control(project: Project, olga: Client) -> None:
     versions = [make.version(project, number, metrics={"step_auc": number / 10}) for number in (1, 2, 3, 4)]
     this = make.round_of(
-        project, {"control": make.solutions(project, 1)}, model_version=versions[2], params={"chosen_with": 3, "control": 1}
+        project, {"control": make.solutions(project, 1)}, model_version=versions[2], findings={"chosen_with": 3, "control": 1}
     )
     seen = pages.one_round(project, this.pk)
     assert [(words, version.number) for words, version in seen["columns"]] == [
@@ -234,7 +233,7 @@ def test_the_page_of_a_round_asks_the_same_number_of_questions_however_many_solu
     project: Project, rita: Client, django_assert_max_num_queries: Any
 ) -> None:
     version = make.version(project, 1, champion=True)
-    this = make.round_of(project, {"convincing": make.solutions(project, 9)}, model_version=version, params={"chosen_with": 1})
+    this = make.round_of(project, {"convincing": make.solutions(project, 9)}, model_version=version, findings={"chosen_with": 1})
     rate(project, 9, 1, -1)
     with django_assert_max_num_queries(16):
         page(rita, "round", this.pk)

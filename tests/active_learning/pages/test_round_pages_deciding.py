@@ -67,8 +67,8 @@ def test_the_composer_starts_a_round_that_waits_to_be_looked_through(project: Pr
     answer = olga.post(path("compose"), WEIGHTS | {"is_diverse": "on"})
     this = Round.objects.get()
     assert answer.url == path("round", this.pk)
-    assert this.params["review"] is True and this.params["train"] is True
-    assert this.params["recipe"] == {
+    assert this.plan["review"] is True and this.plan["train"] is True
+    assert this.plan["recipe"] == {
         "parts": [["convincing", 0.8], ["uniform", 0.2]],
         "size": 40,
         "per_problem": 2,
@@ -79,21 +79,21 @@ def test_the_composer_starts_a_round_that_waits_to_be_looked_through(project: Pr
 
 def test_without_a_limit_of_one_problem_the_best_of_all_are_taken(project: Project, olga: Client) -> None:
     olga.post(path("compose"), WEIGHTS | {"per_problem": ""})
-    assert Round.objects.get().params["recipe"]["per_problem"] is None
+    assert Round.objects.get().plan["recipe"]["per_problem"] is None
 
 
 def test_new_solutions_are_sampled_first_if_a_number_is_given(project: Project, olga: Client) -> None:
     olga.post(path("compose"), WEIGHTS | {"n": "4", "model": "owner/model", "budget": "1000"})
-    assert Round.objects.get().params["generate"] == {"model": "owner/model", "n": 4, "budget": 1000}
+    assert Round.objects.get().plan["sample"] == {"model": "owner/model", "n": 4, "budget": 1000}
 
 
 def test_what_the_schedule_keeps_of_a_generator_goes_along_with_its_model(project: Project, olga: Client) -> None:
-    Schedule.objects.create(project=project, generate={"model": "mine", "n": 2, "url": "http://localhost:8000/v1", "budget": 9})
+    Schedule.objects.create(project=project, sample={"model": "mine", "n": 2, "url": "http://localhost:8000/v1", "budget": 9})
     assert 'name="model" value="mine"' in page(olga, "schedule")
     olga.post(path("schedule"), WEIGHTS | {"is_on": "on", "every_hours": "9", "n": "3", "model": "mine"})
-    assert Schedule.objects.get().generate == {"model": "mine", "n": 3, "url": "http://localhost:8000/v1"}
+    assert Schedule.objects.get().sample == {"model": "mine", "n": 3, "url": "http://localhost:8000/v1"}
     olga.post(path("schedule"), WEIGHTS | {"is_on": "on", "every_hours": "9", "n": "", "model": "mine"})
-    assert Schedule.objects.get().generate == {}
+    assert Schedule.objects.get().sample == {}
 
 
 def test_a_preset_fills_the_weights(project: Project, olga: Client) -> None:
@@ -140,7 +140,8 @@ def test_a_round_under_way_is_named_before_and_after_composing(project: Project,
 
 def test_the_overviews_form_starts_a_round_that_publishes_by_itself(project: Project, olga: Client) -> None:
     olga.post(path("start-round"), {"strategy": "uniform", "size": "7"})
-    assert (Round.objects.get().strategy, Round.objects.get().params["size"], Round.objects.get().params["review"]) == ("uniform", 7, False)
+    this = Round.objects.get()
+    assert (this.strategy, this.plan["recipe"]["size"], this.plan["review"]) == ("uniform", 7, False)
     assert "The size is a whole number" in olga.post(path("start-round"), {"size": "x"}, follow=True).content.decode()
 
 
@@ -157,7 +158,7 @@ def test_a_proposal_shows_each_solution_shaded_with_its_reason_and_the_mix_besid
 
 
 def test_a_solution_chosen_without_a_model_is_not_shaded(project: Project, olga: Client) -> None:
-    this = make.round_of(project, {"uniform": make.solutions(project, 2)}, state="proposed", params={"train": False})
+    this = make.round_of(project, {"uniform": make.solutions(project, 2)}, state="proposed", plan={"train": False})
     Selection.objects.update(step_scores=[], score=None)
     html = page(olga, "round", this.pk)
     assert html.count("data-chosen") == 2 and "data-shaded" not in html and "· score" not in html
@@ -219,7 +220,7 @@ def test_cancelling_a_round_that_has_ended_does_not_touch_its_successor(project:
 
 
 def test_fewer_than_asked_for_is_said(project: Project, olga: Client) -> None:
-    this = proposed(project, params={"short": "Asked for 200, only 150 fit the recipe."})
+    this = proposed(project, findings={"short": "Asked for 200, only 150 fit the recipe."})
     assert "Asked for 200, only 150 fit the recipe." in page(olga, "round", this.pk)
 
 

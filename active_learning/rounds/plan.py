@@ -1,0 +1,183 @@
+"""What a round is asked to do, and what it finds out: two values, each with one way into the row of the round and one way out.
+
+A plan comes from a page, a command or a schedule, and does not change once the round is queued. Findings are written by the round's stages.
+"""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Self
+
+from active_learning import registry, sampling
+from active_learning.models import ModelKind, Round
+from active_learning.rounds.states import RoundRefused
+from active_learning.selection import CONVINCING, MIXES, BadRecipe, Recipe
+from annotation import queue
+from annotation.models import Project
+from trainer.config import BadBase, BadConfig, TrainConfig
+
+# --- what is asked for --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class RoundPlan:
+    """Everything a round is asked to do. Raises RoundRefused if the settings contradict each other.
+
+    recipe: how the batch is chosen; None: the round trains and scores, and publishes nothing (a recipe of size 0 counts as None).
+    train: train a model first; None: only if the recipe needs a model, or if there is no recipe. review: propose the batch; a person
+    publishes it. sample: settings of new solutions that are drawn before the scoring (`sampling.check`); empty: none are drawn.
+    kind, preset, base, seed: of the model that is trained; base None: the project's. resume: continue the newest training that broke
+    off, with its own labels and config. An ORM chooses nothing: it is trained to be compared with.
+    """
+
+    recipe: Recipe | None = None
+    train: bool | None = None
+    review: bool = False
+    sample: Mapping[str, Any] = field(default_factory=dict)
+    kind: str = ModelKind.PRM
+    preset: str | None = None
+    base: str | None = None
+    seed: int = 0
+    resume: bool = False
+
+    def __post_init__(self) -> None:
+        if self.recipe and not self.recipe.size:
+            object.__setattr__(self, "recipe", None)
+        if self.kind == ModelKind.ORM and (self.recipe or self.sample):
+            raise RoundRefused("An ORM is trained to be compared with and chooses no solutions. Leave out the size and the strategy.")
+        if not self.recipe and (self.review or self.train is False):
+            raise RoundRefused("Nothing would be chosen. Give a size above 0.")
+        if self.recipe and self.recipe.size > queue.MAX_BATCH:
+            raise RoundRefused(f"A batch holds up to {queue.MAX_BATCH:,} solutions, not {self.recipe.size:,}.")
+        if self.train is None:
+            object.__setattr__(self, "train", self.recipe is None or self.recipe.needs_model)
+
+    @property
+    def size(self) -> int:
+        """How many solutions the batch holds; 0: there is none."""
+        return self.recipe.size if self.recipe else 0
+
+    @property
+    def scores(self) -> bool:
+        """Whether a model scores the pool: always, unless an ORM is trained or the recipe needs no model."""
+        return self.kind == ModelKind.PRM and (self.recipe is None or self.recipe.needs_model)
+
+    @property
+    def strategy(self) -> str:
+        """The recipe's name: its only strategy, the name of a mix, `mix`, or nothing."""
+        if self.recipe is None:
+            return ""
+        if len(self.recipe.parts) == 1:
+            return self.recipe.parts[0][0]
+        parts = self.recipe.parts
+        return next((mix.name for mix in MIXES.values() if Recipe(mix.parts, self.recipe.size).parts == parts), "mix")
+
+    def config(self, project: Project) -> TrainConfig:
+        """Return what the model is trained by. Raises RoundRefused."""
+        try:
+            return registry.config_for(project, kind=self.kind, preset=self.preset, base=self.base, seed=self.seed)
+        except (BadBase, BadConfig) as error:
+            raise RoundRefused(str(error)) from error
+
+    def checked(self, project: Project) -> Self:
+        """Return the plan as the project can follow it now, with the base and the settings of sampling filled in. Raises RoundRefused."""
+        if self.scores and not self.train and registry.serving_version(project) is None:
+            raise RoundRefused(f"{project.slug} has no model in service to choose with. Train one first, or choose at random.")
+        base = self.config(project).base
+        if self.resume and (self.preset or self.base or self.seed):
+            raise RoundRefused("A training that is resumed keeps its base, config and seed. Leave out preset, base and seed.")
+        return replace(self, base=None if self.resume else base, sample=checked_sampling(self.sample) if self.sample else {})
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the plan for JSON: every field, the recipe as its settings."""
+        settings = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return settings | {"recipe": self.recipe and self.recipe.as_dict(), "sample": dict(self.sample), "kind": str(self.kind)}
+
+    @classmethod
+    def from_settings(cls, settings: Mapping[str, Any]) -> Self:
+        """Make a plan of what `as_dict` gave. Raises RoundRefused."""
+        if strange := sorted(settings.keys() - cls.__dataclass_fields__.keys()):
+            raise RoundRefused(f"A plan has no field {strange[0]}. Known: {', '.join(cls.__dataclass_fields__)}.")
+        return cls(**{**settings, "recipe": checked_recipe(settings["recipe"]) if settings.get("recipe") else None})
+
+
+def plan_of(round_: Round) -> RoundPlan:
+    """Return what a round was asked to do."""
+    return RoundPlan.from_settings(round_.plan)
+
+
+def recipe_for(
+    project: Project,
+    *,
+    strategy: str = CONVINCING.name,
+    size: int | None = None,
+    per_problem: int | None = None,
+    globally: bool = False,
+    is_diverse: bool = False,
+    is_stratified: bool = False,
+) -> Recipe:
+    """Return how a batch is chosen: by a strategy, one of MIXES, or parts such as "convincing:0.7,uniform:0.3". Raises RoundRefused.
+
+    `size` is how many solutions are published, `per_problem` the limit per problem (defaults: the project's), `globally` lifts that limit.
+    """
+    return checked_recipe(
+        {
+            "parts": MIXES[strategy].parts if strategy in MIXES else list(map(_part, strategy.split(","))),
+            "size": project.batch_size if size is None else size,
+            "per_problem": None if globally else per_problem if per_problem is not None else project.per_problem,
+            "is_diverse": is_diverse,
+            "is_stratified": is_stratified,
+        }
+    )
+
+
+def _part(text: str) -> tuple[str, float | str]:
+    name, _, weight = text.partition(":")
+    with suppress(ValueError):  # the recipe refuses what is not a number, and names it
+        return name.strip(), float(weight or 1)
+    return name.strip(), weight
+
+
+def checked_recipe(settings: Mapping[str, Any]) -> Recipe:
+    """Return the recipe that some settings describe. Raises RoundRefused."""
+    try:
+        return Recipe.from_settings(settings)
+    except BadRecipe as error:
+        raise RoundRefused(str(error)) from error
+
+
+def checked_sampling(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings of sampling as they are stored. Raises RoundRefused."""
+    try:
+        return sampling.check(settings)
+    except sampling.BadGeneration as error:
+        raise RoundRefused(str(error)) from error
+
+
+# --- what is found out --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What a round found out while it ran. None or empty: not (yet) known.
+
+    chosen_with, control, orm: numbers of the model versions whose scores it chose by. resumed: number of the version whose training
+    it continues. mix: figures of the choice and of as many solutions at random (`pool.describe`). short: a sentence, if fewer solutions
+    fit the recipe than were asked for.
+    """
+
+    chosen_with: int | None = None
+    control: int | None = None
+    orm: int | None = None
+    resumed: int | None = None
+    mix: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
+    short: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what is known, for JSON."""
+        return {name: value for name, value in asdict(self).items() if value}
+
+
+def findings_of(round_: Round) -> Findings:
+    """Return what a round has found out so far."""
+    return Findings(**round_.findings)

@@ -1,0 +1,104 @@
+"""The migrations of active_learning on a database that holds rounds of every kind there has been: forward, and back."""
+
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
+
+from active_learning import pages, rounds
+from active_learning.models import Round
+from active_learning.rounds import Findings, RoundPlan
+from active_learning.selection import Recipe
+from annotation.models import Project
+from tests import make
+
+pytestmark = pytest.mark.django_db
+
+MIX = {"chosen": {"n_solutions": 4}, "uniform": {"n_solutions": 4}}
+RECIPE = {"parts": [["convincing", 0.8], ["uniform", 0.2]], "size": 40, "per_problem": None, "is_diverse": True, "is_stratified": False}
+SHORT = "Asked for 40, only 4 fit the recipe."
+SAMPLE = {"model": "owner/name", "n": 4}
+NEWER = {"recipe": RECIPE, "size": 40, "train": True, "review": True, "kind": "prm", "preset": None, "base": "tiny"}
+# The row's strategy and params, and what they say: rounds of one strategy, then with kinds of model, then with recipes.
+KINDS: list[tuple[str, dict[str, Any], RoundPlan, Findings]] = [
+    ("", {}, RoundPlan(), Findings()),
+    (
+        "convincing",
+        {"size": 3, "per_problem": 2, "base": "tiny"},
+        RoundPlan(Recipe((("convincing", 1.0),), 3, per_problem=2), base="tiny"),
+        Findings(),
+    ),
+    ("uniform", {"size": 3, "per_problem": None, "base": "tiny"}, RoundPlan(Recipe((("uniform", 1.0),), 3), base="tiny"), Findings()),
+    ("convincing", {"size": 0, "per_problem": 2, "base": "tiny"}, RoundPlan(base="tiny"), Findings()),
+    (
+        "convincing",
+        {"size": 0, "per_problem": 2, "kind": "orm", "preset": "lora", "base": "owner/name"},
+        RoundPlan(kind="orm", preset="lora", base="owner/name"),
+        Findings(),
+    ),
+    (
+        "convincing",
+        {"size": 3, "per_problem": 2, "kind": "prm", "preset": None, "base": "tiny", "resume": 7, "chosen_with": 7},
+        RoundPlan(Recipe((("convincing", 1.0),), 3, per_problem=2), resume=True),
+        Findings(chosen_with=7, resumed=7),
+    ),
+    (
+        "mix",
+        NEWER | {"generate": SAMPLE, "chosen_with": 3, "control": 1, "orm": None, "mix": MIX, "short": SHORT},
+        RoundPlan(Recipe.from_settings(RECIPE), train=True, review=True, sample=SAMPLE, base="tiny"),
+        Findings(chosen_with=3, control=1, mix=MIX, short=SHORT),
+    ),
+    (
+        "mix",
+        NEWER | {"train": False, "review": False, "chosen_with": 3, "control": None, "orm": 2, "mix": MIX, "short": ""},
+        RoundPlan(Recipe.from_settings(RECIPE), train=False, base="tiny"),
+        Findings(chosen_with=3, orm=2, mix=MIX),
+    ),
+    (
+        "",
+        {"recipe": None, "size": 0, "train": True, "review": False, "kind": "orm", "preset": None, "base": "tiny"},
+        RoundPlan(kind="orm", base="tiny"),
+        Findings(),
+    ),
+]
+
+
+def migrate(name: str) -> Any:
+    """Migrate to the migration of this name, and return the models as they are there."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")  # the rows of a test are not committed when its tables change
+    executor = MigrationExecutor(connection)
+    return executor.migrate([("active_learning", name)]).apps
+
+
+def test_what_a_round_was_asked_to_do_and_what_it_found_out_are_parted_and_joined_again() -> None:
+    project = make.project()
+    then = migrate("0003_rounds_shards_schedules")
+    old = then.get_model("active_learning", "Round")
+    of = then.get_model("annotation", "Project").objects.get(pk=project.pk)
+    for generation, (strategy, params, _, _) in enumerate(KINDS):
+        row = {"strategy": strategy, "params": params, "seed": generation, "state": "published"}
+        old.objects.create(project=of, generation=generation, **row)
+    migrate("0004_round_plan")
+    for generation, (_, params, plan, findings) in enumerate(KINDS):
+        round_ = Round.objects.get(generation=generation)
+        assert rounds.plan_of(round_) == RoundPlan.from_settings(plan.as_dict() | {"seed": generation}), params
+        assert rounds.findings_of(round_) == findings, params
+        assert pages.one_round(project, round_.pk)["row"].plan.size == (params.get("size") or 0)
+    migrate("0003_rounds_shards_schedules")
+    for generation, (_, params, plan, _) in enumerate(KINDS):
+        row = old.objects.get(generation=generation)
+        known = {name: value for name, value in params.items() if name not in ("per_problem", "preset", "base")}
+        assert known.items() <= ({"short": "", "mix": {}} | row.params).items() and row.seed == generation
+        assert row.params["recipe"] == (plan.recipe and plan.recipe.as_dict())
+    migrate("0004_round_plan")
+
+
+def test_a_schedule_keeps_its_settings_of_sampling() -> None:
+    project: Project = make.project()
+    then = migrate("0003_rounds_shards_schedules")
+    of = then.get_model("annotation", "Project").objects.get(pk=project.pk)
+    then.get_model("active_learning", "Schedule").objects.create(project=of, generate=SAMPLE)
+    now = migrate("0004_round_plan")
+    assert now.get_model("active_learning", "Schedule").objects.get().sample == SAMPLE

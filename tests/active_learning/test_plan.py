@@ -1,0 +1,67 @@
+"""The plan of a round as a value: what it fills in, what it refuses, and its way into a row and out again."""
+
+import json
+from typing import Any
+
+import pytest
+
+from active_learning.rounds import Findings, RoundPlan, RoundRefused
+from active_learning.selection import MIXES, Recipe
+
+UNIFORM = Recipe((("uniform", 1.0),), 5)
+CONVINCING = Recipe((("convincing", 1.0),), 5, per_problem=2, is_diverse=True)
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [
+        RoundPlan(),
+        RoundPlan(UNIFORM, review=True, seed=3),
+        RoundPlan(CONVINCING, train=False, sample={"model": "owner/name", "n": 4}),
+        RoundPlan(kind="orm", preset="lora", base="owner/name"),
+        RoundPlan(CONVINCING, resume=True),
+    ],
+)
+def test_a_plan_comes_out_of_json_as_it_went_in(plan: RoundPlan) -> None:
+    assert RoundPlan.from_settings(json.loads(json.dumps(plan.as_dict()))) == plan
+
+
+def test_findings_hold_only_what_is_known() -> None:
+    findings = Findings(chosen_with=3, mix={"chosen": {"n_solutions": 4}})
+    assert findings.as_dict() == {"chosen_with": 3, "mix": {"chosen": {"n_solutions": 4}}}
+    assert Findings(**json.loads(json.dumps(findings.as_dict()))) == findings
+
+
+@pytest.mark.parametrize(("recipe", "trains", "scores"), [(UNIFORM, False, False), (CONVINCING, True, True), (None, True, True)])
+def test_a_model_is_trained_where_the_recipe_needs_one(recipe: Recipe | None, trains: bool, scores: bool) -> None:
+    plan = RoundPlan(recipe)
+    assert (plan.train, plan.scores) == (trains, scores)
+
+
+def test_a_recipe_of_size_0_chooses_nothing() -> None:
+    assert RoundPlan(Recipe((("uniform", 1.0),), 0)) == RoundPlan()
+
+
+@pytest.mark.parametrize(
+    ("parts", "name"),
+    [((("entropy", 1),), "entropy"), *((mix.parts, name) for name, mix in MIXES.items()), ((("entropy", 0.5), ("uniform", 0.5)), "mix")],
+)
+def test_a_recipe_is_called_by_its_strategy_or_its_mix(parts: Any, name: str) -> None:
+    assert RoundPlan(Recipe(parts, 5)).strategy == name
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({"kind": "orm", "recipe": CONVINCING.as_dict()}, "chooses no solutions"),
+        ({"kind": "orm", "sample": {"model": "m", "n": 1}}, "chooses no solutions"),
+        ({"review": True}, "Nothing would be chosen"),
+        ({"train": False}, "Nothing would be chosen"),
+        ({"recipe": CONVINCING.as_dict() | {"size": 10_001}}, "A batch holds up to 10,000 solutions, not 10,001."),
+        ({"recipe": {"parts": [["magic", 1]], "size": 5}}, "magic"),
+        ({"colour": "red"}, "A plan has no field colour"),
+    ],
+)
+def test_a_plan_that_contradicts_itself_is_refused(settings: dict[str, Any], reason: str) -> None:
+    with pytest.raises(RoundRefused, match=reason):
+        RoundPlan.from_settings(settings)
