@@ -26,8 +26,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 # Begun first, since nobody helps whoever is left with one of these at the end.
 LONGEST = (
-    "test_docs.py", "test_benchmarks.py", "test_queue_races.py", "test_sequences.py", "test_supervisor.py", "test_experiment.py",
-    "test_launch.py", "test_checkpoint.py", "test_quickstart.py", "test_composer.py",
+    "test_docs.py", "test_benchmarks.py", "test_sequences.py", "test_accessibility.py", "test_supervisor.py", "test_answers.py",
+    "test_experiment.py", "test_launch.py", "test_embedded_postgres.py", "test_models.py", "test_queue_races.py", "test_judging.py",
+    "test_checkpoint.py", "test_quickstart.py", "test_composer.py",
 )  # fmt: skip
 
 

@@ -83,46 +83,52 @@ def server(tmp_path: Path) -> Iterator[Server]:
     running.wait_until_gone()
 
 
-def test_one_command_serves_signs_in_and_one_ctrl_c_ends_it(server: Server) -> None:
+Browser = urllib.request.OpenerDirector
+
+
+def browser() -> Browser:
+    return urllib.request.build_opener(urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar()))
+
+
+def fetch(visitor: Browser, address: str, form: dict[str, str] | None = None) -> tuple[str, str]:
+    """Fetch a page, or send it a form; return where the visitor is then and what stands there."""
+    with visitor.open(address, urllib.parse.urlencode(form).encode() if form else None, timeout=PATIENCE) as page:
+        return page.url, page.read().decode()
+
+
+def test_one_command_serves_signs_in_runs_a_round_and_one_ctrl_c_ends_it(server: Server) -> None:
     link = server.wait_for(r"ann +labels solutions +(http\S+)")[1]
-    browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar()))
-    with browser.open(link, timeout=PATIENCE) as page:
-        assert page.url == f"http://localhost:{server.port}/" and "Word problems" in page.read().decode()
-    stranger = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar()))
-    with contextlib.suppress(urllib.error.HTTPError), stranger.open(link, timeout=PATIENCE) as page:
-        assert "Word problems" not in page.read().decode(), "a one-time link signed in twice"
+    assert fetch(browser(), link)[0] == f"http://localhost:{server.port}/"
+    with contextlib.suppress(urllib.error.HTTPError):
+        assert "Word problems" not in fetch(browser(), link)[1], "a one-time link signed in twice"
+
+    olga = browser()
+    assert "Word problems" in fetch(olga, server.wait_for(r"olga +owns the project +(http\S+)")[1])[1]
     server.wait_for(r"The project demonstration is ready")
+    overview = f"http://localhost:{server.port}/p/demonstration/"
+    token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', fetch(olga, overview)[1])
+    assert token
+    beats = until(lambda: beat_processes(server), what="beat has started")
+    for beat in beats:  # its sweeper would find the round too; the worker must hear of it at once
+        os.kill(beat, signal.SIGSTOP)
+    fetch(olga, f"{overview}rounds/start/", {"csrfmiddlewaretoken": token[1], "strategy": "uniform", "size": "5"})
+    rounds = ""
+
+    def is_published() -> bool:
+        nonlocal rounds
+        rounds = fetch(olga, f"{overview}rounds/")[1]
+        return '<td class="number">5</td>' in rounds and rounds.count(">Published<") == 2
+
+    until(is_published, what=lambda: f"the round of 5 is published: {rounds}")
+    assert ">alive<" in rounds
+    for beat in beats:
+        os.kill(beat, signal.SIGCONT)
+
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGINT):  # an impatient person
         server.process.send_signal(number)
     server.wait_for(r"Stopped\.")
     assert server.process.wait(timeout=PATIENCE) == 0
     server.wait_until_gone()
-
-
-def test_a_round_started_on_the_page_is_run_by_the_worker(server: Server) -> None:
-    link = server.wait_for(r"olga +owns the project +(http\S+)")[1]
-    cookies = http.cookiejar.CookieJar()
-    browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(cookies))
-    browser.open(link, timeout=PATIENCE).close()
-    server.wait_for(r"The project demonstration is ready")
-    overview = f"http://localhost:{server.port}/p/demonstration/"
-    with browser.open(overview, timeout=PATIENCE) as page:
-        token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', page.read().decode())
-    assert token
-    form = urllib.parse.urlencode({"csrfmiddlewaretoken": token[1], "strategy": "uniform", "size": "5"}).encode()
-    for beat in beat_processes(server):  # its sweeper would find the round too; the worker must hear of it at once
-        os.kill(beat, signal.SIGSTOP)
-    browser.open(f"{overview}rounds/start/", form, timeout=PATIENCE).close()
-    rounds = ""
-
-    def is_published() -> bool:
-        nonlocal rounds
-        with browser.open(f"{overview}rounds/", timeout=PATIENCE) as fragment:
-            rounds = fragment.read().decode()
-        return '<td class="number">5</td>' in rounds and rounds.count(">Published<") == 2
-
-    until(is_published, what=lambda: f"the round of 5 is published: {rounds}")
-    assert ">alive<" in rounds
 
 
 def test_kill_9_leaves_no_process_behind(server: Server) -> None:

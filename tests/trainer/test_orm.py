@@ -129,5 +129,6 @@ def test_an_orm_trains_from_a_file_and_a_line_without_a_grade_is_named(tmp_path:
     asked = ["train", "--kind", "orm", "--config", str(config), "--out", str(tmp_path / "model"), "--labeled"]
     assert main([*asked, str(write(tmp_path / "graded.jsonl", *lines))]) == 0
     assert "solution_auc" in json.loads(capsys.readouterr().out)["metrics"]
+    asked.insert(-1, "--overwrite")
     assert main([*asked, str(write(tmp_path / "ungraded.jsonl", *lines[:6], "", line(sums(30)[-1])))]) == 2
     assert "line 8: right must be true or false" in capsys.readouterr().err
