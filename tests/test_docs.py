@@ -1,4 +1,4 @@
-"""Every command in README and docs is run: the quickstart's by its own test, the rest here, in a folder that looks like a checkout."""
+"""Every command in README, CONTRIBUTING and docs is run: the quickstart's by its own test, the rest in a copy of a checkout."""
 
 import os
 import re
@@ -16,9 +16,9 @@ from tests.trainer.test_command_line import line
 from tests.waiting import until
 
 ROOT = Path(__file__).resolve().parent.parent
-DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+DOCUMENTS = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
 # Started here they would start themselves, or install: their own tests are tests/labelapp/test_supervisor.py and this very run.
-ELSEWHERE = {"script/server", "script/test", "script/setup", "script/bench"}
+ELSEWHERE = {"script/server", "script/test", "script/setup", "script/bench", "script/stress"}
 TESTS = {name for path in (ROOT / "tests").rglob("test_*.py") for name in re.findall(r"^def (test_\w+)", path.read_text(), re.M)}
 
 
