@@ -16,11 +16,8 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--project", required=True, metavar="SLUG")
         parser.add_argument("--format", choices=["prm800k"], default="prm800k")
-        parser.add_argument("--out", required=True, metavar="FILE", help="a new file; it appears only when it is complete")
+        parser.add_argument("--out", required=True, metavar="FILE", help="the file to write; it appears when it is complete")
         parser.add_argument("--overwrite", action="store_true", help="replace FILE if it exists")
-        parser.add_argument(
-            "--out", required=True, metavar="FILE", help="the file to write; it appears when it is complete, and replaces an older file"
-        )
         parser.add_argument(
             "--split",
             choices=list(SPLITS),
