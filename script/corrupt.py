@@ -1,7 +1,7 @@
-"""Spoil worked solutions by a program that sees nothing but their text, and drill bare sums: the exercises of `tiny_base`.
+"""The exercises of `tiny_base`: correct solutions with one corrupted step, and drills of single sums.
 
-Pure and seeded: reads texts and a numpy Generator, gives `Exercise`s, each a text with the places where it is right or wrong. The program
-knows what a sum looks like and what the answer line is called; it knows no story and none of the simulation's truth.
+Pure and seeded: it takes texts and a numpy Generator, and makes `Exercise`s. An exercise is a text with the places where it is right or
+wrong. The code knows how a sum and the answer line look. It knows no story and nothing of the simulation's truth.
 """
 
 import os
@@ -18,16 +18,16 @@ NUMBER, WORD = re.compile(r"\d+"), re.compile(r"[^\W\d_]+")
 ANSWER = "\n\n# Answer\n\n"
 SIGNS = ("+", "-", "\\times", "\\div")
 CLOSERS = ("So", "Therefore,", "Thus", "This means that", "Hence")
-COMMON_KNOWLEDGE = (1, 2, 3, 7, 12, 60)  # numbers nobody has to be told
+COMMON_KNOWLEDGE = (1, 2, 3, 7, 12, 60)  # numbers that need no source
 LARGEST = 999
 
 
 class NotHere(Exception):
-    """This solution gives no occasion for this corruption."""
+    """This corruption is not possible in this solution."""
 
 
 class Worked(NamedTuple):
-    """A problem and the steps of a solution without a mistake."""
+    """A problem and the steps of a correct solution."""
 
     problem: str
     steps: tuple[str, ...]
@@ -35,7 +35,7 @@ class Worked(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Exercise:
-    """A text to judge. `wrong_from[i]` is the character of step i from which it is wrong: None never, -1 as a whole."""
+    """A text to judge. `wrong_from[i]` is the first wrong character of step i. None: nothing is wrong; -1: the whole step is wrong."""
 
     problem: str
     steps: tuple[str, ...]
@@ -44,7 +44,7 @@ class Exercise:
 
 
 class Spoiled(NamedTuple):
-    """Steps up to a corrupted one and, where it can be compared, the text it was made from."""
+    """The steps up to a corrupted one, and its original text if the two can be compared."""
 
     before: Sequence[str]
     step: str
@@ -58,7 +58,7 @@ def pick(rng: np.random.Generator, choices: Sequence[T]) -> T:
 
 
 def calculate(a: int, sign: str, b: int) -> int:
-    """Do a sum, or raise NotHere when its result is no whole number that a solution would show."""
+    """Return the result of a sum. Raises NotHere if it is not a whole number that a solution would show."""
     c, rest = {"+": (a + b, 0), "-": (a - b, 0), "\\times": (a * b, 0), "\\div": divmod(a, b) if b else (0, 1)}[sign]
     if rest or not 2 <= c <= LARGEST:
         raise NotHere
@@ -66,7 +66,7 @@ def calculate(a: int, sign: str, b: int) -> int:
 
 
 def nearby(number: int, rng: np.random.Generator) -> int:
-    """Get a number a little wrong: by a few, by tens, or with its digits exchanged."""
+    """Return a slightly wrong number: off by a few or by tens, or with its digits reversed."""
     near = int(str(number)[::-1]) if rng.random() < 0.15 else number + pick(rng, (-1, 1, -2, 2, 3, -3, 5, -5, 10, -10, 20, -20))
     if near == number or not 2 <= near <= LARGEST:
         raise NotHere
@@ -93,30 +93,30 @@ def sum_of(step: str) -> re.Match[str]:
 
 
 def retold(step: str, a: int, sign: str, b: int) -> str:
-    """Put another sum in the place of the step's own, its operands before and its result wherever the step repeats them."""
+    """Replace the sum of a step, its operands before the sum, and its result wherever the step repeats them."""
     found, c = sum_of(step), calculate(a, sign, b)
     head = exchanged(step[: found.start()], {int(found[1]): a, int(found[3]): b})
     return f"{head}${a} {sign} {b} = {c}${exchanged(step[found.end() :], {int(found[4]): c})}"
 
 
 def closest(problem: str, texts: Sequence[str], rng: np.random.Generator) -> str:
-    """Draw the text whose words the problem knows best of some, so that names and things do not give a foreign one away."""
+    """Draw some texts and return the one that shares most words with the problem, so that names do not give a foreign text away."""
     known = set(WORD.findall(problem.lower()))
     return min((pick(rng, texts) for _ in range(24)), key=lambda text: sum(word not in known for word in WORD.findall(text.lower())))
 
 
 class Pool(NamedTuple):
-    """Steps of other solutions of the same subject: with one sum each, and the closing ones."""
+    """Steps of other solutions of the same subject: those with one sum, and the last ones."""
 
     sums: list[str]
     closings: list[str]
 
 
 def slip(problem: str, steps: list[str], pool: Pool, rng: np.random.Generator) -> Spoiled:
-    """Get the result of a sum wrong."""
+    """Change the result of a sum."""
     i = pick(rng, [i for i, step in enumerate(steps) if " = " in step])
     step, found = steps[i], EQUATION.search(steps[i])
-    if found is None:  # a number taken apart, such as 27 = 20 + 7
+    if found is None:  # a number split into parts, such as 27 = 20 + 7
         number = pick(rng, list(NUMBER.finditer(step)))
         return Spoiled(steps[:i], f"{step[: number.start()]}{nearby(int(number[0]), rng)}{step[number.end() :]}", step)
     c, at = int(found[4]), found.start(4)
@@ -124,7 +124,7 @@ def slip(problem: str, steps: list[str], pool: Pool, rng: np.random.Generator) -
 
 
 def miscopy(problem: str, steps: list[str], pool: Pool, rng: np.random.Generator) -> Spoiled:
-    """Take a number that was told or reckoned before for another one, and go on rightly from there."""
+    """Confuse a number that was given or computed before with another one, and continue correctly."""
     i = int(rng.random() * len(steps))
     step, known, found = steps[i], numbers(problem, *steps[:i]), EQUATION.search(steps[i])
     old = pick(rng, [n for n in ((int(found[1]), int(found[3])) if found else numbers(step)) if n in known or n in COMMON_KNOWLEDGE])
@@ -138,7 +138,7 @@ def miscopy(problem: str, steps: list[str], pool: Pool, rng: np.random.Generator
 
 
 def operation(problem: str, steps: list[str], pool: Pool, rng: np.random.Generator) -> Spoiled:
-    """Do another sum than the words say."""
+    """Use another operation than the words say."""
     i = pick(rng, with_sum(steps))
     found = sum_of(steps[i])
     changed = retold(steps[i], int(found[1]), pick(rng, [sign for sign in SIGNS if sign != found[2]]), int(found[3]))
@@ -148,7 +148,7 @@ def operation(problem: str, steps: list[str], pool: Pool, rng: np.random.Generat
 
 
 def omission(problem: str, steps: list[str], pool: Pool, rng: np.random.Generator) -> Spoiled:
-    """Leave a sum out and go on with one of its operands instead of its result."""
+    """Leave a sum out and continue with one of its operands instead of its result."""
     k = pick(rng, [i for i in with_sum(steps) if ANSWER not in steps[i]])
     found = sum_of(steps[k])
     c, kept = int(found[4]), int(found[1] if rng.random() < 0.8 else found[3])
@@ -166,7 +166,7 @@ def omission(problem: str, steps: list[str], pool: Pool, rng: np.random.Generato
 
 
 def foreign(problem: str, steps: list[str], pool: Pool, rng: np.random.Generator) -> Spoiled:
-    """Use the numbers of a step as a step of another problem does, with another operation."""
+    """Use the numbers of a step in the step of another problem, with another operation."""
     i = pick(rng, [i for i in with_sum(steps) if ANSWER not in steps[i]])
     own, other = sum_of(steps[i]), closest(problem, pool.sums, rng)
     theirs = sum_of(other)
@@ -176,7 +176,7 @@ def foreign(problem: str, steps: list[str], pool: Pool, rng: np.random.Generator
 
 
 def premature(problem: str, steps: list[str], pool: Pool, rng: np.random.Generator) -> Spoiled:
-    """Answer with a number from on the way: in the words of the question, of the step, or of another problem's answer."""
+    """Answer with an intermediate number, in the words of the question, of the step, or of another problem's answer."""
     sums = with_sum(steps)
     k = pick(rng, sums[:-1] if ANSWER in steps[sums[-1]] or rng.random() < 0.8 else sums)
     c, last, way = int(sum_of(steps[k])[4]), numbers(steps[-1])[-1], rng.random()
@@ -208,7 +208,7 @@ CORRUPTIONS: tuple[tuple[Callable[[str, list[str], Pool, np.random.Generator], S
 
 
 def corrupt(worked: Worked, pool: Pool, *, rng: np.random.Generator) -> Exercise:
-    """Spoil one step of a worked solution; what follows it is cut off. Raises NotHere if the text gives no occasion."""
+    """Corrupt one step of a correct solution and cut off what follows. Raises NotHere if no corruption is possible."""
     makes, shares = zip(*CORRUPTIONS, strict=True)
     for _ in range(50):
         make = makes[int(np.searchsorted(np.cumsum(shares), rng.random() * sum(shares)))]
@@ -222,7 +222,7 @@ def corrupt(worked: Worked, pool: Pool, *, rng: np.random.Generator) -> Exercise
 
 
 def exercises(solutions: Sequence[tuple[str, Worked]], *, rng: np.random.Generator, share: float = 0.8) -> Iterator[Exercise]:
-    """Corrupt a `share` of (subject, worked solution) pairs and leave the others as they are."""
+    """Corrupt a `share` of the (subject, correct solution) pairs and leave the others unchanged."""
     pools: dict[str, Pool] = {}
     for subject, worked in solutions:
         pool = pools.setdefault(subject, Pool([], []))
@@ -239,7 +239,7 @@ def exercises(solutions: Sequence[tuple[str, Worked]], *, rng: np.random.Generat
 
 
 def one_sum(rng: np.random.Generator) -> Exercise:
-    """Write a single sum, right or with a slip: the shortest text in which sums can be learned."""
+    """Return a single sum, right or wrong: the shortest text from which sums can be learned."""
     while True:
         try:
             a, sign, b = draw_sum((), rng)
@@ -252,10 +252,10 @@ def one_sum(rng: np.random.Generator) -> Exercise:
 
 
 def drill(rng: np.random.Generator) -> Exercise:
-    """Write bare sums over told numbers, some with a slip and some with a number that was never told."""
+    """Return sums over given numbers. Some have a wrong result, and some use a number that was not given."""
     wanted = int(rng.integers(6, 17))
     known: list[int] = []
-    told: list[int] = []
+    given: list[int] = []
     sums: list[tuple[int, str, int, int, int]] = []  # operands, the result shown, the right one
     while len(sums) < wanted:
         try:
@@ -265,22 +265,22 @@ def drill(rng: np.random.Generator) -> Exercise:
         except NotHere:
             continue
         new = [n for n in dict.fromkeys((a, b)) if n not in known]
-        told += new
+        given += new
         known += [*new, *([] if shown in known else [shown])]
         sums.append((a, sign, b, shown, c))
-    told = [told[i] for i in rng.permutation(len(told)) if rng.random() > 0.1] or told[:1]
-    seen, steps, wrong_from = {*told, *COMMON_KNOWLEDGE}, [], []
+    given = [given[i] for i in rng.permutation(len(given)) if rng.random() > 0.1] or given[:1]
+    seen, steps, wrong_from = {*given, *COMMON_KNOWLEDGE}, [], []
     for a, sign, b, shown, c in sums:
         step = f"${a} {sign} {b} = {shown}$."
         places = [n.start() for n in NUMBER.finditer(step)]
         wrong_from.append(next((at for at, wrong in zip(places, (a not in seen, b not in seen, shown != c), strict=True) if wrong), None))
         steps.append(step)
         seen |= {a, b, shown}
-    return Exercise(" ".join(f"${n}$" for n in told), tuple(steps), tuple(wrong_from), "drill")
+    return Exercise(" ".join(f"${n}$" for n in given), tuple(steps), tuple(wrong_from), "drill")
 
 
 def draw_sum(known: Sequence[int], rng: np.random.Generator) -> tuple[int, str, int]:
-    """Draw a sum of small numbers, half of the time going on from a number that is there already."""
+    """Draw a sum of small numbers. More than half of them use a number that is known already."""
     sign, small = pick(rng, ("+", "+", "+", "-", "-", "-", "\\times", "\\div")), int(rng.integers(2, 13))
     middle, a = int(rng.integers(2, 61)), int(rng.integers(2, 241))
     if known and rng.random() < 0.6:

@@ -1,8 +1,8 @@
 """Train trainer/bases/tiny, the base that the preset `tiny` starts from: script/tiny_base.py [--tokens 2e7] [--out FOLDER].
 
-Reads nothing but seeds: text of the simulated world solved without mistakes, spoiled by `corrupt`, and drills. No label of a person, and
-none of the simulation's oracle, takes part. Writes weights, tokenizer, card and manifest; stopped with Ctrl-C it keeps the weights
-in the folder of --out beside them, and goes on from there.
+Reads only seeds: correct solutions of the simulated world, corrupted by `corrupt`, and drills. It uses no label of a person or of the
+simulation's oracle. Writes weights, tokenizer, card and manifest. If it is stopped with Ctrl-C, it keeps its state in the folder of
+--out and continues from there.
 """
 
 import argparse
@@ -30,16 +30,16 @@ from trainer.data import EncodedSolution, StepTokenizer, TrainingSequence, seede
 from trainer.model import RewardModel, build_tiny, hush_convolutions, save_weights  # noqa: E402
 from trainer.train import Stage, take_step  # noqa: E402
 
-WORLDS = 7_000_001  # seeds of the worlds read: this one, the next, ...; no other part of the project uses them
-TEXTS = 900_001  # seed of the world the vocabulary comes from
+WORLDS = 7_000_001  # the first seed of the worlds; no other part of the project uses these seeds
+TEXTS = 900_001  # the seed of the world for the vocabulary
 CONTEXT = 1024
 LAYERS, WIDTH, HEAD = ("conv", "full_attention") * 3, 160, 32
-MODULI = (3, 4, 5, 7)  # together they tell any two numbers apart that differ by less than 420
+MODULI = (3, 4, 5, 7)  # together they distinguish any two numbers that differ by less than 420
 N_RESIDUES = 2 * len(MODULI)
-# Where the residual stream keeps what is planted in it.
+# The places of the planted values in the residual stream.
 FLAGS, FOUND, CODE, BEFORE = slice(28, 32), slice(32, 64), slice(64, 96), slice(96, 128)
 LEFT, RIGHT, TOTAL = slice(128, 136), slice(136, 144), slice(144, 160)  # operands; sum, then difference
-# Until which share of the tokens which mixture: numbers are compared first, and stories read with that.
+# The mixture up to a share of the tokens. The model learns to compare numbers first, then to read stories.
 CURRICULUM = (
     (0.05, {"stories": 20, "drills": 150, "sums": 1000}),
     (1.01, {"stories": 180, "drills": 60, "sums": 300}),
@@ -74,7 +74,7 @@ class Pin(NamedTuple):
 
 
 class Tokens:
-    """The vocabulary with what the exercises need to know of it: which token is a number, and where in its text it ends."""
+    """The vocabulary, with what the exercises need: which tokens are numbers, and where they end in the text."""
 
     def __init__(self, tokenizer: StepTokenizer) -> None:
         self.tokenizer, self.backend = tokenizer, tokenizer.tokenizer.backend_tokenizer
@@ -109,13 +109,13 @@ class Tokens:
 
 
 def texts() -> list[str]:
-    """Return text to learn the vocabulary from, mistakes included: the words that only a mistake uses become tokens too."""
+    """Return the texts for the vocabulary, including mistakes, so that words that occur only in mistakes become tokens too."""
     world = list(make_world(TEXTS, n_problems=2000, n_solutions=4))
     return [*(problem.statement for problem, _ in world), *(step for _, solutions in world for s in solutions for step in s.steps)]
 
 
 def number_features(number: int) -> list[float]:
-    """Describe a whole number so that a small network sees whether a sum is right: residues for + and -, logarithms for * and /.
+    """Return features of a whole number from which a small network can check sums: residues for + and -, logarithms for * and /.
 
     Two numbers one or ten apart differ in a residue. After Fourier features of numbers (FoNE, arXiv 2502.09741).
     """
@@ -126,7 +126,7 @@ def number_features(number: int) -> list[float]:
 
 
 def untrained(texts: Sequence[str]) -> tuple[RewardModel, list[Pin]]:
-    """Build the base's network around the tokenizer of `tiny`: short convolutions and attention in turn (LFM2), with what `plant` gives."""
+    """Build the network and its tokenizer: alternating short convolutions and attention (LFM2), with the circuits of `plant`."""
     hush_convolutions()
     tokenizer = build_tiny(texts, shape=TinyShape(), context=CONTEXT, seed=0).tokenizer
     vocabulary = tokenizer.tokenizer.get_vocab()
@@ -164,13 +164,13 @@ def untrained(texts: Sequence[str]) -> tuple[RewardModel, list[Pin]]:
 
 
 def plant(network: PreTrainedModel) -> list[Pin]:
-    """Give the first two layers two circuits that training alone did not find in 5 million tokens, and return what must stay as it is.
+    """Plant two circuits in the first two layers, which training alone did not find in 5 million tokens. Return the values to keep.
 
     *Was this number there before?* Convolution 0 brings the code of the token before; a head of attention 1 looks for the token after which
     the same number stood (an induction head, arXiv 2209.11895); MLP 1 multiplies what it found with the number's own code.
     *Is this the sum?* Convolution 0 brings the residues of the operands four and two tokens back; MLP 0 turns them by the addition theorem
     into those of sum and difference; MLP 1 compares. A gated MLP multiplies exactly: silu(x) y + silu(-x) (-y) = x y.
-    What is planted is pinned while the base is trained: a thousand steps of noise in the zeros around it had drowned it.
+    The planted values are pinned during training. Without that, noise in the zeros around them destroyed them in a thousand steps.
     """
     first, second = network.base_model.layers[0], network.base_model.layers[1]
     conv, attention = first.conv, second.self_attn
@@ -243,7 +243,7 @@ def multiply(mlp: nn.Module, products: Sequence[tuple[int, int, Sequence[tuple[i
 
 
 def window(number: int, *, stories: int, drills: int, sums: int) -> list[Exercise]:
-    """Make the exercises of window `number`: solutions of `stories` problems of a world of its own, drills, and single sums."""
+    """Return the exercises of window `number`: solutions of `stories` problems from its own world, drills, and single sums."""
     rng = seeded("tiny base", number)
     world = make_world(WORLDS + number, n_problems=stories, n_solutions=4, skill=1.0)
     solutions = [(problem.subject, Worked(problem.statement, s.steps)) for problem, some in world for s in some]
@@ -251,7 +251,7 @@ def window(number: int, *, stories: int, drills: int, sums: int) -> list[Exercis
 
 
 def updates(tokens: Tokens, *, goal: float, token_budget: int, progress: dict[str, int]) -> Iterator[list[TrainingSequence]]:
-    """Yield the sequences of one optimizer step after another until `goal` tokens were read, as CURRICULUM says."""
+    """Yield the sequences of each optimizer step until `goal` tokens are read, mixed as CURRICULUM says."""
     while progress["tokens"] < goal:
         mixture = next(mixture for until, mixture in CURRICULUM if progress["tokens"] < until * goal)
         some = window(progress["windows"], **mixture)
@@ -265,7 +265,7 @@ def updates(tokens: Tokens, *, goal: float, token_budget: int, progress: dict[st
 
 
 class MuonAndAdam:
-    """Muon for the matrices of the layers, AdamW for embedding, head and norms: half the tokens of AdamW alone for the same loss."""
+    """Muon for the matrices of the layers, AdamW for embedding, head and norms. Half the tokens of AdamW alone for the same loss."""
 
     def __init__(self, network: nn.Module, *, learning_rate: float) -> None:
         inner = [p for name, p in network.named_parameters() if p.ndim == 2 and "layers" in name]
@@ -291,27 +291,27 @@ class MuonAndAdam:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=TINY_BASE, help="folder of the base")
-    parser.add_argument("--tokens", type=float, default=2e7, help="tokens to read")
-    parser.add_argument("--learning-rate", type=float, default=1.2e-3)
-    parser.add_argument("--token-budget", type=int, default=2048, help="tokens of one optimizer step")
-    asked = parser.parse_args()
-    if asked.out != TINY_BASE and not (asked.out / "halfway.json").is_file() and asked.out.is_dir() and any(asked.out.iterdir()):
-        parser.error(f"{asked.out} is not empty. Name a new or empty folder.")
+    parser.add_argument("--out", type=Path, default=TINY_BASE, help="folder for the base (default: %(default)s)")
+    parser.add_argument("--tokens", type=float, default=2e7, help="tokens to read (default: %(default)s)")
+    parser.add_argument("--learning-rate", type=float, default=1.2e-3, help="of AdamW; Muon uses twice as much (default: %(default)s)")
+    parser.add_argument("--token-budget", type=int, default=2048, help="tokens in one optimizer step (default: %(default)s)")
+    options = parser.parse_args()
+    if options.out != TINY_BASE and not (options.out / "halfway.json").is_file() and options.out.is_dir() and any(options.out.iterdir()):
+        parser.error(f"{options.out} is not empty. Choose a new or empty folder.")
 
     model, pinned = untrained(texts())
-    asked.out.mkdir(parents=True, exist_ok=True)
-    halfway, told = asked.out / "halfway.safetensors", asked.out / "halfway.json"
+    options.out.mkdir(parents=True, exist_ok=True)
+    halfway, state = options.out / "halfway.safetensors", options.out / "halfway.json"
     progress = {"tokens": 0, "windows": 0, "stories": 0, "drills": 0, "sums": 0, "seconds": 0}
-    if told.is_file():
-        progress = json.loads(told.read_text())
+    if state.is_file():
+        progress = json.loads(state.read_text())
         model.network.load_state_dict(load_file(halfway))
         put_back(pinned)
-    train(model, pinned, halfway, told, progress, asked)
+    train(model, pinned, halfway, state, progress, options)
 
     kinds = ", ".join(make.__name__ for make, _ in CORRUPTIONS)
     nn.Module.to(model.network, torch.bfloat16)
-    save_weights(model, asked.out)
+    save_weights(model, options.out)
     card = CARD.format(
         layers=len(LAYERS),
         width=WIDTH,
@@ -322,16 +322,19 @@ def main() -> None:
         last=WORLDS + progress["windows"] - 1,
         **progress,
     )
-    (asked.out / "README.md").write_text(card, encoding="utf-8")
+    (options.out / "README.md").write_text(card, encoding="utf-8")
     halfway.unlink(missing_ok=True)
-    told.unlink(missing_ok=True)
+    state.unlink(missing_ok=True)
 
 
 def train(
-    model: RewardModel, pinned: Sequence[Pin], halfway: Path, told: Path, progress: dict[str, int], asked: argparse.Namespace
+    model: RewardModel, pinned: Sequence[Pin], halfway: Path, state: Path, progress: dict[str, int], options: argparse.Namespace
 ) -> None:
-    optimizer, stage = MuonAndAdam(model.network, learning_rate=asked.learning_rate), Stage("base", [], 1, asked.learning_rate, 0.0, 1.0)
-    config, tokens = TrainConfig.for_base(token_budget=asked.token_budget), Tokens(model.tokenizer)
+    optimizer, stage = (
+        MuonAndAdam(model.network, learning_rate=options.learning_rate),
+        Stage("base", [], 1, options.learning_rate, 0.0, 1.0),
+    )
+    config, tokens = TrainConfig.for_base(token_budget=options.token_budget), Tokens(model.tokenizer)
     model.network.train()
     losses: list[float] = []
     began = spent = time.process_time()
@@ -340,11 +343,11 @@ def train(
     def keep() -> None:
         progress["seconds"] = before + round(time.process_time() - began)
         save_file(dict(model.network.state_dict()), halfway)
-        told.write_text(json.dumps(progress))
+        state.write_text(json.dumps(progress))
 
     try:
-        for done, batch in enumerate(updates(tokens, goal=asked.tokens, token_budget=asked.token_budget, progress=progress), 1):
-            optimizer.slow_down(min(1.0, done / 100, max(0.02, (1 - progress["tokens"] / asked.tokens) / 0.4)))
+        for done, batch in enumerate(updates(tokens, goal=options.tokens, token_budget=options.token_budget, progress=progress), 1):
+            optimizer.slow_down(min(1.0, done / 100, max(0.02, (1 - progress["tokens"] / options.tokens) / 0.4)))
             sums = take_step(model, [batch], stage=stage, optimizer=optimizer, config=config)  # type: ignore[arg-type]
             losses.append(sums[0] / sums[1])
             put_back(pinned)
