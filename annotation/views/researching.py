@@ -29,7 +29,7 @@ WORDS = {-1: "negative", 0: "neutral", 1: "positive", None: "not rated"}
 @require_GET
 @for_roles(people.RESEARCHERS)
 def annotations(request: SignedInRequest, project: "Project") -> HttpResponse:
-    """List what was labeled, the newest first."""
+    """List the annotations, the newest first."""
     finish_reason, before = request.GET.get("finish", ""), request.GET.get("before", "")
     rows, older = export.annotations_of(project, finish_reason=finish_reason, before=int(before) if before.isdecimal() else None)
     page = {"project": project, "annotations": rows, "before": older, "ends": ENDS.items(), "finish_reason": finish_reason}
@@ -39,7 +39,7 @@ def annotations(request: SignedInRequest, project: "Project") -> HttpResponse:
 @require_GET
 @for_roles(people.RESEARCHERS)
 def annotation(request: SignedInRequest, project: "Project", annotation_id: int) -> HttpResponse:
-    """Show one annotation with every completion that was seen, and its line in the file."""
+    """Show one annotation with every completion that the labeler saw, and its exported record."""
     try:
         shown, record = export.shown(project, annotation_id)
     except export.NoSuchAnnotation as error:
@@ -73,7 +73,7 @@ def _step(place: int, step: dict[str, Any]) -> dict[str, Any]:
 @require_POST
 @for_roles(people.RESEARCHERS)
 def download_export(request: SignedInRequest, project: "Project") -> HttpResponseBase:
-    """Take a snapshot, write it as PRM800K records and send the file. What was published stays on disk, as its row says."""
+    """Take a snapshot, write it as PRM800K records and send the file. The file stays on disk, and the snapshot keeps its hash."""
     moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
     path = Path(settings.STEPMARK_HOME) / "exports" / f"{project.slug}-{moment}.jsonl"
     try:

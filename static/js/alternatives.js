@@ -1,5 +1,5 @@
-// At the first mistake of a whole solution: other texts for that step, rated by the same keys; the step in the labeler's own words; what was wrong.
-// Undo of the mistake folds all of it away, and this page keeps it for the case that the mistake comes back.
+// At the first mistake of a whole solution: other texts for that step, rated with the same keys; the step in the labeler's own words; what was wrong.
+// Undo of the mistake hides all of this. The page keeps it, in case the mistake comes back.
 (() => {
   "use strict";
   const { WholeSolution, $, shown, announce } = Stepmark;
@@ -7,7 +7,7 @@
   class SolutionWithAlternatives extends WholeSolution {
     constructor(root, options) {
       super(root, options);
-      this.besides = new Map(); // step -> where its alternatives are
+      this.besides = new Map(); // step -> the element of its alternatives
       this.alternatives = new Map();
       for (const place of root.querySelectorAll("[data-alternatives]")) {
         const step = Number(place.dataset.alternatives);

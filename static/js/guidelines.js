@@ -1,4 +1,4 @@
-// The search field above the guidelines: marks what is found, counts it, goes from one to the next. htmx brings the panel late, so the document listens.
+// The search field above the guidelines marks and counts the hits and moves between them. htmx loads the panel later, so the document listens.
 (() => {
   "use strict";
   const BLOCKS = "p, li, h3, td, th, pre, blockquote";
@@ -22,7 +22,7 @@
       text += node.data;
     }
     const hits = [...text.matchAll(new RegExp(escaped, "giu"))].map(({ 0: { length }, index }) => ({ from: index, to: index + length }));
-    // From the end on: a text that is split keeps its beginning, so what lies before stays where it was.
+    // Start at the end: a text that is split keeps its beginning, so earlier positions do not change.
     return hits.reverse().map(({ from, to }) => pieces.filter(({ start, end }) => start < to && from < end).map(({ node, start, end }) => {
       const found = node.splitText(Math.max(0, from - start));
       if (found.data.length > Math.min(to, end) - Math.max(from, start)) found.splitText(Math.min(to, end) - Math.max(from, start));

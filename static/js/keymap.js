@@ -1,4 +1,4 @@
-// Which key does what for this person, as the page says it (meta[name=csrf] data-keys: act -> keys), and the hints that name the keys.
+// The keys of this person, from the page (meta[name=csrf] data-keys: act -> keys), and the hints that name the keys.
 (() => {
   "use strict";
   const Stepmark = (globalThis.Stepmark ||= {});

@@ -1,4 +1,4 @@
-// The page of a person's keys: a field takes the key that is pressed, and a key wanted twice is named at once. The server has the last word.
+// The page of a person's keys. A field takes the key that is pressed. A key that is used twice is reported at once; the server checks it again.
 (() => {
   "use strict";
   const form = document.querySelector(".key-form"), said = form.querySelector("[data-said]");
@@ -16,7 +16,7 @@
     if (words) field.setAttribute("aria-invalid", "true"); else field.removeAttribute("aria-invalid");
   };
 
-  // Whose key is it already? Said at the later of the two fields, as the server says it.
+  // Report a key that is used twice at the later of the two fields, as the server does.
   const check = () => {
     const owners = new Map();
     for (const field of fields) {
@@ -46,7 +46,7 @@
     const { key, target } = event;
     if (!listening) {
       if (key !== "Enter" || !fields.includes(target)) return;
-      event.preventDefault(); // it would store the form
+      event.preventDefault(); // Enter would submit the form
       return listen(target);
     }
     if (key === "Tab") return stop();

@@ -1,4 +1,4 @@
-// The labeling page around its sittings: the delivery of what is submitted, the solution after it, keys and clicks.
+// The labeling page around its sittings: delivery of submissions, the next solution, keys and clicks.
 // Hooks for tests and people's own scripts: [data-problem], [data-step="N"] (N counts from 0, as in the API), [data-rating], [data-submit], [data-status].
 (() => {
   "use strict";
@@ -12,8 +12,8 @@
 
   // --- delivery ---
 
-  // From here on the same body is sent until it is acknowledged, over reloads too: the server stores it once.
-  // The solution prepared ahead is put up at once; without one the page waits for the answer.
+  // From now on the same body is sent until it is acknowledged, even after reloads. The server stores it once.
+  // A solution prepared ahead is shown at once. Without one the page waits for the answer.
   Stepmark.hand = (sent, url, body) => {
     sent.draft.stop();
     sent.busy = true;
@@ -29,7 +29,7 @@
 
   let isDelivering = false;
   const deliver = async () => {
-    if (sitting && outbox.holds(sitting.key)) sitting.draft.stop(); // the submit says it all, and a draft after it would be refused
+    if (sitting && outbox.holds(sitting.key)) sitting.draft.stop(); // the submit contains everything, and a later draft would be refused
     if (!sitting?.isAhead) sitting?.lock();
     if (isDelivering) return sitting?.lock();
     isDelivering = true;
@@ -53,7 +53,7 @@
       return true;
     } catch (error) {
       if (!(error instanceof Stepmark.Refused)) throw error;
-      if (![401, 403].includes(error.status)) outbox.clear(); // after a sign-in the same work is sent again; what came after it is a draft
+      if (![401, 403].includes(error.status)) outbox.clear(); // after a sign-in the same work is sent again; later work is a draft
       goBack();
       explain(error);
       return false;
@@ -66,8 +66,8 @@
     const root = $("#work");
     sitting?.draft.stop();
     sitting = null;
-    if (!options?.isAhead) ahead.take(); // it may be this very one, which another tab's submit made the lease
-    if (outbox.hasDelivered(keyOf(root), { since: performance.timeOrigin })) return location.reload(); // asked for before another tab's submit arrived
+    if (!options?.isAhead) ahead.take(); // it may be this solution: a submit in another tab may have leased it
+    if (outbox.hasDelivered(keyOf(root), { since: performance.timeOrigin })) return location.reload(); // requested before the submit of another tab arrived
     shown($("[data-progress]"), "work" in root.dataset);
     Stepmark.showKeys(root);
     globalThis.htmx?.process(root);
@@ -98,29 +98,29 @@
     if (sitting) announce(sitting.greeting);
   };
 
-  // A submit is stored. Its answer confirms the solution put up ahead, or brings another one where that was given on.
+  // A submit is stored. Its answer confirms the solution shown ahead, or brings another one if that one went to somebody else.
   const goOn = (answer, sent) => {
     if (answer.next) return location.assign(answer.next);
     if (typeof answer !== "string") {
       if (sitting && Number(sitting.data.assignment) === sent.body.ahead) {
         sitting.confirm(answer.seconds);
-        if (!outbox.first) sitting.unlock(); // else this one is submitted too
+        if (!outbox.first) sitting.unlock(); // otherwise this one is submitted too
         return prepare(answer.ahead);
       }
-      if (!outbox.first) location.reload(); // the solution it confirms was on the page before a reload
+      if (!outbox.first) location.reload(); // the page was reloaded after it showed the confirmed solution
       return;
     }
     const root = toWork(answer);
     if (sitting?.isAhead) {
       sitting.draft.isHeld = false;
-      sitting.draft.flush(); // the server keeps it, for the case that the solution comes back
-      const said = store.get(sitting.key); // null: nothing was said of it yet
+      sitting.draft.flush(); // the server keeps it, in case the solution comes back
+      const said = store.get(sitting.key); // null: nothing is rated yet
       if (said && root.dataset.assignment === sitting.data.assignment) store.set(keyOf(root), said);
     }
     showNext(root);
   };
 
-  // A submit was refused after the next solution had been put up: bring its work back, and keep what was rated since.
+  // A submit was refused after the next solution was shown. Bring its work back, and keep the ratings made since then.
   const goBack = () => {
     if (!left) return;
     sitting.draft.stop();
@@ -170,11 +170,11 @@
     if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || $("dialog[open]")) return;
     const typing = event.target.closest("input, textarea, select, [contenteditable]");
     const pressing = ["Enter", " "].includes(event.key) && event.target.closest("a, button, summary");
-    if (typing?.matches("[data-wrong]") && ["Enter", "Escape"].includes(event.key)) return sitting.goTo(sitting.focus); // done: the keys rate again
+    if (typing?.matches("[data-wrong]") && ["Enter", "Escape"].includes(event.key)) return sitting.goTo(sitting.focus); // finished: the keys rate again
     const name = Stepmark.actOf(event);
     if (typing || pressing || !name) return;
     event.preventDefault();
-    if (event.repeat && !["up", "down"].includes(name)) return; // a key held down must not rate a whole solution
+    if (event.repeat && !["up", "down"].includes(name)) return; // holding a key down must not rate a whole solution
     act(name);
   });
 
@@ -183,9 +183,9 @@
     if (rating) return sitting?.rate(text, Number(rating.dataset.rating));
     if (button?.dataset.act === "close") return button.closest("dialog").close();
     if (button) {
-      if (text && sitting.places.includes(text)) sitting.goTo(text, { scroll: false }); // what is meant is where the button is
+      if (text && sitting.places.includes(text)) sitting.goTo(text, { scroll: false }); // the button belongs to this text
       act(button.dataset.act || "submit");
-      // After a click of the mouse the keys go on at the text, not at the button; who pressed it by key stays there.
+      // After a mouse click the focus returns to the text. After a key press it stays on the button.
       if (event.detail && sitting && ["undo", "unsure", "unfold"].includes(button.dataset.act)) sitting.goTo(sitting.focus, { scroll: false });
       return;
     }
@@ -207,7 +207,7 @@
       event.preventDefault();
       text.setCustomValidity(!reason ? "Give a reason in a few words." : long ? `Use at most ${LONGEST_SKIP_REASON} characters to pass it on.` : "");
       if (!form.reportValidity()) return;
-      form.closest("dialog").close(); // first: it gives the focus back to where it was
+      form.closest("dialog").close(); // first, because it restores the focus
       if (how === "skip") sitting.skip(reason);
       else sitting.finish(how, reason);
     });
@@ -223,7 +223,7 @@
   addEventListener("pagehide", () => { sitting?.draft.flush(); ahead.leave(); });
   addEventListener("pageshow", (event) => { if (event.persisted && sitting && !sitting.busy) prepare(); });
 
-  // A second tab works on the same solution: take over what it rated, and go on when it has submitted.
+  // A second tab works on the same solution: take over its ratings, and continue after its submit.
   addEventListener("storage", ({ key, newValue }) => {
     if (!sitting || sitting.busy) return;
     if (key === sitting.key && newValue) {
@@ -233,10 +233,10 @@
     }
     if (!key?.startsWith(outbox.prefix)) return;
     if (!newValue && !outbox.first) location.reload();
-    if (newValue && outbox.holds(sitting.key)) deliver(); // that tab may be closed before its submit arrives; delivered twice is stored once
+    if (newValue && outbox.holds(sitting.key)) deliver(); // that tab may close before its submit arrives; a submit that arrives twice is stored once
   });
 
-  // Somebody at work keeps the solution: the lease is renewed before it runs out, and left to run out after they are gone.
+  // While somebody works, the lease is extended before it expires. When they are gone, it expires.
   setInterval(() => {
     if (!sitting || sitting.busy || sitting.isAhead || sitting.isReopened || performance.now() - sitting.seen > IDLE) return;
     const lasts = Number(sitting.data.leaseSeconds) * 1000, held = sitting;
@@ -245,7 +245,7 @@
     post(sitting.data.extendUrl, { token: Number(sitting.data.token) }).then(({ seconds }) => { held.data.leaseSeconds = seconds; }).catch(() => {});
   }, 15_000);
 
-  // The search in the guidelines comes with their first opening.
+  // The search script is loaded when the guidelines are opened for the first time.
   document.addEventListener("toggle", ({ target }) => {
     const { script } = target.dataset;
     if (!script || !target.open || $(`script[src="${script}"]`)) return;

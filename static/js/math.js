@@ -1,5 +1,5 @@
-// Shows a solution's text: literal, with its formulas set by KaTeX and its invisible characters made visible.
-// Stepmark.split is pure and runs in node too; Stepmark.show needs a page. KaTeX is fetched when the first formula is met.
+// Shows the text of a solution unchanged, with formulas rendered by KaTeX and with visible marks for invisible characters.
+// Stepmark.split is pure and also runs in node. Stepmark.show needs a page. KaTeX is loaded with the first formula.
 (() => {
   "use strict";
 
@@ -7,7 +7,7 @@
 
   const ENVIRONMENTS = "(?:align|gather|equation|alignat|split|CD)\\*?";
   const FENCED = [
-    // [what opens, what closes, how the whole looks from there (sticky), kind]
+    // [opening, closing, pattern of the whole (sticky), kind]
     ["\\[", "\\]", /\\\[([\s\S]+?)\\\]/y, "display"],
     ["\\(", "\\)", /\\\(([\s\S]+?)\\\)/y, "inline"],
     ["$$", "$$", /\$\$((?:[^$\\]|\\[\s\S])+?)\$\$/y, "display"],
@@ -15,7 +15,7 @@
     ["[asy]", "[/asy]", /(\[asy\][\s\S]*?\[\/asy\])/y, "code"],
   ];
   const DOLLARS = /\$((?:[^$\\\n]|\\[^\n]|\n(?!\s*\n))+)\$/y;
-  // Collections cut solutions into steps at line ends, through displayed formulas too: one may open here and close in the next step.
+  // Collections split solutions at line ends, even inside displayed formulas. A formula may open here and close in the next step.
   const UNCLOSED = [[/\$\$([^$]*[\\=^_][^$]*)$/y, "display"], [/\$(\\[A-Za-z][^$\n]*)$/y, "inline"]];
   const SHORT_WORDS = new Set("an and are as at but by day for if in is it of on or per so the to up was we".split(" "));
 
@@ -24,11 +24,11 @@
     return (bare.match(/(?<![^\s])[A-Za-z][a-z]*(?=[\s,.;:!?]|$)/g) || []).some((word) => word.length > 3 || SHORT_WORDS.has(word.toLowerCase()));
   };
 
-  // Two dollars fence a formula, as in TeX, unless they are money: an amount right after the second one ("$5-$6"), the first one
-  // behind an amount ("20$, or"), an amount that words follow ("$5 for each$"), or a sum cut short ("$3=$-2").
+  // Two dollars enclose a formula, as in TeX, unless they are money: an amount after the second one ("$5-$6"), an amount
+  // before the first one ("20$, or"), words after an amount ("$5 for each$"), or an incomplete sum ("$3=$-2").
   const isMoney = (before, inside, after) => {
     if (inside.startsWith("\\")) return false;
-    if (/<<|>>/.test(inside)) return true; // GSM8K's calculator marks stand behind amounts: "$<<9*2=18>>18 and $5"
+    if (/<<|>>/.test(inside)) return true; // GSM8K's calculator marks follow amounts: "$<<9*2=18>>18 and $5"
     if (/\d/.test(after) || (/\d/.test(before) && /^[\s/,.;:)]/.test(inside))) return true;
     if (/^\s*-?[\d.,]+\s*$/.test(inside)) return !/^\s/.test(inside) && /\s$/.test(inside);
     if (/^\.?\d/.test(inside) && /(?<!\^)[-+=*/(]\s*$|^[\d.,]+\.\s/.test(inside)) return true;
@@ -57,7 +57,7 @@
 
   // -> [{kind: "text" | "inline" | "display" | "code", body, source}]; the sources joined are the text itself.
   const split = (text) => {
-    const parts = [], lastOf = Object.fromEntries(FENCED.map(([, closing]) => [closing, text.lastIndexOf(closing)])); // or ten thousand "\\[" look ahead each
+    const parts = [], lastOf = Object.fromEntries(FENCED.map(([, closing]) => [closing, text.lastIndexOf(closing)])); // otherwise each of ten thousand "\\[" would search the whole text
     let prose = "", source = "";
     const close = () => { if (source) parts.push({ kind: "text", body: prose, source }); prose = source = ""; };
     for (let at = 0; at < text.length;) {
@@ -79,7 +79,7 @@
     return parts;
   };
 
-  // LaTeX that KaTeX does not know, said in what it knows. Gaps between columns and the length of a rule may differ; no sign does.
+  // Translations of LaTeX that KaTeX does not know. Gaps between columns and the length of a line may differ; no symbol changes.
   const BRACED = "\\{(?:[^{}]|\\{(?:[^{}]|\\{[^{}]*\\})*\\})*\\}";
   const MENDED = [
     [new RegExp(`(\\\\begin\\{array\\})(${BRACED})`, "g"), (_, begin, columns) => begin + columns.replace(new RegExp(`[@!]${BRACED}`, "g"), "")],
@@ -93,7 +93,7 @@
   const MACROS = {
     "\\mbox": "\\text{#1}", "\\indent": "\\quad", "\\overarc": "\\overgroup{#1}", "\\cancelto": "\\cancel{#2}^{#1}", "\\arraystretch": "1",
   };
-  // What a formula may not do: grow without end. Definitions are how TeX doubles and doubles again; nobody needs one inside a formula.
+  // Limits against formulas that grow without end. With definitions TeX can double a text again and again, and no formula needs them.
   const MOST_CHARACTERS = 2000, DEEPEST = 60, MOST_CELLS = 400;
   const STRETCH = /\\renewcommand\s*\{?\\arraystretch\}?\s*\{[0-4](?:\.\d+)?\}/g;
   const DEFINES = /\\(?:[gex]?def|let|futurelet|(?:re)?newcommand|providecommand|global|long)(?![A-Za-z])/;
@@ -117,7 +117,7 @@
 
   const Stepmark = (globalThis.Stepmark ||= {});
   const LIMITS = { trust: false, maxExpand: 200, maxSize: 20, throwOnError: true, strict: "ignore" };
-  // Set one formula: KaTeX's own render, or its renderToString, is handed in as the way to do it. Throws where the source must do.
+  // Render one formula with `set`, which calls KaTeX's render or renderToString. Throws if the source must be shown instead.
   const setFormula = (part, set) => (refuse(part.body), set(mend(part.body), { ...LIMITS, macros: { ...MACROS }, displayMode: part.kind === "display" }));
   Object.assign(Stepmark, { split, splitAnswer, setFormula });
   if (typeof document === "undefined") return;
@@ -132,7 +132,7 @@
     const style = Object.assign(document.createElement("link"), { rel: "stylesheet", href: script.dataset.katexStyle });
     const engine = Object.assign(document.createElement("script"), { src: script.dataset.katex });
     engine.onload = () => resolve(globalThis.katex);
-    engine.onerror = () => { katex = null; resolve(null); }; // the source stays readable; the next solution tries again
+    engine.onerror = () => { katex = null; resolve(null); }; // the source stays readable, and the next solution tries again
     document.head.append(style, engine);
   }));
 
@@ -147,7 +147,7 @@
     });
   };
 
-  // A displayed formula too wide for its place scrolls; then, and only then, the keyboard can reach it.
+  // A displayed formula that is too wide scrolls. Only then can the keyboard reach it.
   const widths = new ResizeObserver((changed) => {
     for (const { target } of changed) {
       const isWide = target.scrollWidth > target.clientWidth;
@@ -170,7 +170,7 @@
     }
   };
 
-  // A usual solution is set in one go, before it is painted; of thousands of formulas some, and after the next frame more.
+  // A normal solution is rendered at once, before it is painted. Thousands of formulas are rendered in slices, with frames between.
   const SLICE = 40; // milliseconds
   const waiting = [];
   const setWaiting = () => {
@@ -191,7 +191,7 @@
     return place;
   };
 
-  // A displayed formula ends its line by itself: the line end written behind it would be an empty line.
+  // A displayed formula ends its line. The line end written after it would make an empty line.
   const afterDisplay = (body) => {
     const [gap] = /^[ \t]*\n?/.exec(body);
     return [Object.assign(document.createElement("span"), { className: "gap", textContent: gap }), ...prose(body.slice(gap.length))];
@@ -202,7 +202,7 @@
     return ["display", "code"].includes(parts[place - 1]?.kind) ? afterDisplay(part.body) : prose(part.body);
   });
 
-  // A bare answer is TeX without fences: "\frac{1}{2}". Plain words and numbers are left alone.
+  // A final answer is TeX without dollars: "\frac{1}{2}". Words and numbers stay as they are.
   const answerNodes = (text) => (/[\\^_]/.test(text) && !text.includes("$") ? [formula({ kind: "inline", body: text, source: text })] : nodes(text));
 
   const showText = (element) => {
@@ -217,7 +217,7 @@
     element.replaceChildren(...nodes(end.before), badge);
   };
 
-  // Show every text under the root: those in sight at once, the others of a long solution when they come near.
+  // Show every text under the root. In a long solution, texts out of sight are shown when they come near.
   Stepmark.show = (root) => {
     for (const element of root.querySelectorAll("[data-answer]")) element.replaceChildren(...answerNodes(element.textContent));
     const texts = [...root.querySelectorAll("[data-text]")];

@@ -1,4 +1,4 @@
-// The bar above the work: the steps of this solution as dots, and the labeler's day.
+// The bar above the work: the steps of this solution as dots, and the labels of today.
 (() => {
   "use strict";
   const Stepmark = (globalThis.Stepmark ||= {});

@@ -1,2 +1,2 @@
-// A page that only shows solutions: set their formulas.
+// A page that only shows solutions: render their formulas.
 Stepmark.show(document.getElementById("main"));

@@ -1,4 +1,4 @@
-// The labeler's last submissions, each a link to the page that reopens it.
+// The labeler's recent submissions, each with a link that reopens it.
 (() => {
   "use strict";
   const Stepmark = (globalThis.Stepmark ||= {});

@@ -1,5 +1,5 @@
-// Keeps what a labeler does: first in this browser, then on the server, again and again until the server has it.
-// Draft and submission live in localStorage until acknowledged, so a reload, a closed tab or a lost network loses nothing.
+// Saves what a labeler does: first in this browser, then on the server, repeated until the server has it.
+// Drafts and submissions stay in localStorage until they are acknowledged. A reload, a closed tab or a lost network loses nothing.
 (() => {
   "use strict";
   const Stepmark = (globalThis.Stepmark ||= {});
@@ -9,14 +9,14 @@
 
   // --- the browser's own copy ---
 
-  const memory = new Map(); // where storage is closed or full, the copy lives as long as the page
+  const memory = new Map(); // if storage is closed or full, the copy lives as long as the page
   const store = {
     get(key) { try { return JSON.parse(memory.get(key) ?? localStorage.getItem(key)); } catch { return null; } },
     set(key, value) {
       const text = JSON.stringify(value);
       try { localStorage.setItem(key, text); memory.delete(key); } catch { memory.set(key, text); }
     },
-    share(key, value) { try { localStorage.setItem(key, JSON.stringify(value)); } catch { /* closed: no other tab would see it */ } },
+    share(key, value) { try { localStorage.setItem(key, JSON.stringify(value)); } catch { /* closed: no other tab can see it */ } },
     drop(key) { memory.delete(key); try { localStorage.removeItem(key); } catch { /* closed */ } },
     keys(prefix) {
       let names = [];
@@ -39,14 +39,14 @@
 
   // --- the server ---
 
-  // What the server refused for good: code and message are its own words.
+  // The server refused a request for good. `code` and `message` come from the server.
   class Refused extends Error {
     constructor(status, code, message) { super(message); Object.assign(this, { status, code }); }
   }
-  // No answer, or one that says "try again".
+  // No answer, or an answer that means "try again".
   class Unreachable extends Error {}
 
-  // The cookie, not the page: signing in in another tab renews it.
+  // Read the cookie, not the page: a sign-in in another tab renews the cookie.
   const csrf = () => {
     const meta = document.querySelector("meta[name=csrf]");
     const cookie = document.cookie.split("; ").find((one) => one.startsWith(`${meta.dataset.cookie}=`));
@@ -70,7 +70,7 @@
     throw new Refused(response.status, refusal.code || (response.status === 403 ? "csrf" : "refused"), refusal.message || "");
   };
 
-  // Repeat until acknowledged or refused: 1 s, 2 s, ... 20 s apart, at once when the network comes back.
+  // Repeat until acknowledged or refused: after 1 s, 2 s, ... 20 s, or at once when the network comes back.
   const untilAcknowledged = async (send, { onFailure, signal }) => {
     for (let wait = RETRY_FIRST; ; wait = Math.min(2 * wait, RETRY_MOST)) {
       try {
@@ -80,7 +80,7 @@
         onFailure(error);
       }
       await new Promise((resolve) => {
-        const timer = setTimeout(done, wait * (0.75 + Math.random() / 2)); // spread: the whole floor was cut off together
+        const timer = setTimeout(done, wait * (0.75 + Math.random() / 2)); // random, because many labelers may lose the network together
         function done() { clearTimeout(timer); removeEventListener("online", done); signal?.removeEventListener("abort", done); resolve(); }
         addEventListener("online", done);
         signal?.addEventListener("abort", done);
@@ -98,15 +98,15 @@
     place.dataset.status = status;
     clearTimeout(wordTimer);
     const say = () => { if (word.textContent !== WORDS[status]) word.textContent = WORDS[status]; };
-    // A save that takes no time is not announced: a screen reader would speak after every key.
+    // A fast save is not announced. Otherwise a screen reader would speak after every key.
     if (status === "saving") wordTimer = setTimeout(say, SAVING_WORD_DELAY);
     else say();
   };
 
   // --- what is submitted and not acknowledged ---
 
-  // Submissions in the order they were made, over reloads too. Each waits for the one before it, whose answer makes its lease good. Each has a key
-  // of its own: two tabs add and drop at the same time.
+  // Submissions in their order, even after reloads. Each waits for the one before it, because that answer confirms its lease. Each has its
+  // own key, because two tabs may add and drop at the same time.
   class Outbox {
     constructor(labeler) { [this.prefix, this.deliveredKey] = [`stepmark.outbox.${labeler}.`, `stepmark.delivered.${labeler}`]; }
     get all() { return store.keys(this.prefix).sort().map((place) => ({ ...store.get(place), place })); }
@@ -114,7 +114,7 @@
     add(sent) { store.set(`${this.prefix}${Date.now()}.${newId()}`, sent); }
     holds(key) { return this.all.some((sent) => sent.key === key); }
 
-    // A page that another tab asked for before the answer came would offer the same work anew: it is remembered for a while.
+    // A page that another tab requested before the answer would offer the same work again. So delivered work is remembered for a while.
     drop({ place, key }) {
       const last = Object.entries(store.get(this.deliveredKey) || {}).slice(1 - KEEP_DELIVERED);
       store.share(this.deliveredKey, Object.fromEntries([...last.filter(([one]) => one !== key), [key, Date.now()]]));
@@ -127,24 +127,24 @@
 
   // --- the draft of one sitting ---
 
-  // Keeps {ratings, ...} of one claim. `onRefused` is told when the server wants no more of it.
+  // Keeps {ratings, ...} of one claim. `onRefused` is called when the server refuses the draft.
   class DraftKeeper {
-    // isHeld: kept in the browser alone until release(), since the assignment is only reserved.
+    // isHeld: kept only in the browser until release(), because the assignment is only reserved.
     constructor({ key, url, token, revision, onRefused, isHeld = false }) {
       Object.assign(this, { key, url, token, revision, onRefused, isHeld, stopped: new AbortController(), sending: false, timer: 0 });
     }
 
-    // Write the copy now, under a revision of its own.
+    // Write the browser's copy now, with a new revision.
     keep(state) {
       this.revision += 1;
       store.set(this.key, { ...state, revision: this.revision, at: Date.now() });
       this.owe(state.ratings);
     }
 
-    // Tell the server soon, under the revision they have. Also what another tab of this browser rated: it may be closed before it could tell.
+    // Send the ratings soon, with their revision. Also those of another tab in this browser, which may close before it can send them.
     owe(ratings) {
       this.unsent = ratings;
-      if (!this.url) return; // a correction is kept in this browser alone until it is submitted
+      if (!this.url) return; // a correction is kept only in this browser until it is submitted
       showStatus(document.querySelector("[data-status]").dataset.status === "retrying" ? "retrying" : "saving");
       clearTimeout(this.timer);
       this.timer = setTimeout(() => this.send(), DRAFT_DELAY);
@@ -156,7 +156,7 @@
       let sent = 0;
       try {
         await untilAcknowledged(() => {
-          sent = this.revision; // a retry carries the newest
+          sent = this.revision; // a retry sends the newest
           return post(this.url, { token: this.token, revision: sent, ratings: this.unsent }, { signal: this.stopped.signal });
         }, { onFailure: () => showStatus("retrying"), signal: this.stopped.signal });
         if (sent === this.revision) { this.unsent = null; showStatus("saved"); }
@@ -173,7 +173,7 @@
     get isWaiting() { return !!this.unsent && !this.stopped.signal.aborted; }
     release() { this.isHeld = false; this.send(); }
 
-    // The page goes away: one last try that outlives it. The copy in the browser stays, whatever becomes of it.
+    // The page closes: one last request that survives it. The browser's copy stays in any case.
     flush() {
       if (this.isHeld || !this.unsent || this.stopped.signal.aborted) return;
       post(this.url, { token: this.token, revision: this.revision, ratings: this.unsent }, { keepalive: true }).catch(() => {});

@@ -1,4 +1,4 @@
-// What every page shares: the theme switch, the person's menu, and a polled fragment that meets an ended session.
+// What all pages share: the theme switch, the person's menu, and polled fragments after a session has ended.
 (() => {
   "use strict";
   const THEMES = { auto: "system", light: "light", dark: "dark" };
@@ -12,7 +12,7 @@
     const next = names[(names.indexOf(root.dataset.theme || "auto") + 1) % names.length];
     if (next === "auto") delete root.dataset.theme;
     else root.dataset.theme = next;
-    try { localStorage.setItem("stepmark.theme", next); } catch { /* it holds for this page only */ }
+    try { localStorage.setItem("stepmark.theme", next); } catch { /* closed: the theme changes on this page only */ }
     showTheme();
   };
   for (const button of document.querySelectorAll("[data-theme-switch]")) button.addEventListener("click", switchTheme);
@@ -28,11 +28,11 @@
     menu.querySelector("summary").focus();
   });
 
-  // htmx is as heavy as the rest of the labeling page: it is fetched for what needs it at once, else when the first fold that it fills is opened.
+  // htmx is as large as the rest of the labeling page. It is loaded at once if something needs it at once, else when a fold that it fills is opened.
   const engine = document.querySelector("meta[data-htmx]");
   let asked = null;
   const loaded = new Promise((resolve) => { if (document.readyState === "complete") resolve(); else addEventListener("load", resolve); });
-  const fetchHtmx = () => (asked ||= loaded.then(() => new Promise((resolve) => { // before the page is complete htmx waits for an event that is over
+  const fetchHtmx = () => (asked ||= loaded.then(() => new Promise((resolve) => { // if it is loaded earlier, htmx misses the event that it waits for
     const script = Object.assign(document.createElement("script"), { src: engine.dataset.htmx });
     script.onload = resolve;
     script.onerror = () => { asked = null; script.remove(); }; // the next opening tries again
@@ -42,10 +42,10 @@
   if (engine && [...document.querySelectorAll(FILLED)].some((one) => !one.getAttribute("hx-trigger")?.startsWith("toggle"))) fetchHtmx();
   document.addEventListener("toggle", ({ target }) => {
     if (!engine || globalThis.htmx || !target.open || !target.querySelector(FILLED)) return;
-    fetchHtmx().then(() => target.dispatchEvent(new Event("toggle"))); // the opening came before htmx could hear it
+    fetchHtmx().then(() => target.dispatchEvent(new Event("toggle"))); // htmx was loaded after this event
   }, { capture: true });
 
-  // A poll after the session ended is led to the sign-in page: show that page whole, not inside the fragment.
+  // After the session has ended, a poll is redirected to the sign-in page. Show that page as a whole, not in the fragment.
   document.addEventListener("htmx:beforeSwap", (event) => {
     if (!event.detail.xhr.responseURL.includes("/sign-in/")) return;
     event.detail.shouldSwap = false;

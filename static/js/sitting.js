@@ -1,10 +1,10 @@
-// A sitting: one labeler at one solution. Ratings, undo, focus, clock and draft, whatever the texts are that are rated; painting is optimistic.
-// whole.js (a solution up to its first mistake) and stepwise.js (one step at a time) say what comes after what; label.js delivers what it makes.
+// A sitting: one labeler at one solution. It has ratings, undo, focus, clock and draft, for any kind of rated text. Painting is optimistic.
+// whole.js (a solution up to its first mistake) and stepwise.js (one step at a time) define the order of texts. label.js delivers the results.
 (() => {
   "use strict";
   const { store, newId, DraftKeeper, paintDots } = Stepmark;
   const NAMES = { [-1]: "negative", 0: "neutral", 1: "positive" };
-  const IDLE = 60_000; // milliseconds without a sign of life after which the clock of active time stands still
+  const IDLE = 60_000; // milliseconds without input after which the clock of active time stops
   const PLACE = "[data-step], [data-position], [data-written]";
 
   const $ = (selector, root = document) => root.querySelector(selector);
@@ -15,18 +15,18 @@
   const keyOf = ({ dataset }) => `stepmark.draft.${LABELER}.${dataset.assignment}.${dataset.token}`;
   const isAnswered = ({ rating, flagged, written }) => rating !== null || flagged || written !== undefined;
 
-  // What a sitting is made of is a *text*: {step, position, element, rating, flagged, ms}; one by the labeler's own hand has `written` and no rating.
-  // A kind of sitting gives: restore(kept), open (the texts that count now, in their order), paintRest(), after(text), nameOf(text),
-  // greeting, closing, submit(); where a step may be written, writing (what is there already) and write(text).
+  // A sitting consists of *texts*: {step, position, element, rating, flagged, ms}. A text that the labeler wrote has `written` and no rating.
+  // A kind of sitting defines: restore(kept), open (the texts that count now, in order), paintRest(), after(text), nameOf(text), greeting,
+  // closing, submit(). If a step may be written: writing (the text so far) and write(text).
   class Sitting {
-    // isAhead: put up before the submit of the sitting before it was acknowledged, hence only reserved.
+    // isAhead: shown before the previous submit was acknowledged, so it is only reserved.
     constructor(root, { isAhead = false } = {}) {
       this.root = root;
       this.data = root.dataset;
       this.key = keyOf(root);
       this.isAhead = isAhead;
       this.isReopened = "reopened" in root.dataset;
-      this.busy = false; // submitted, not acknowledged: the ratings stand as they were sent
+      this.busy = false; // submitted, not acknowledged: the ratings cannot change
       this.textsByElement = new WeakMap();
       this.focus = null;
       this.seen = this.leased = performance.now();
@@ -38,7 +38,7 @@
       return text;
     }
 
-    // The labeler's own step, shown where the page keeps a place for one.
+    // The labeler's own step, made from the page's template.
     writtenText(step, written, ms = 0) {
       const element = $("template[data-own-step]", this.root).content.firstElementChild.cloneNode(true);
       const text = Object.assign(this.text(element, step, null), { written, ms });
@@ -50,7 +50,7 @@
 
     textAt(element) { return this.textsByElement.get(element.closest(PLACE)); }
 
-    // The newer of the server's draft and the browser's own; the server's may be of an earlier claim of the same assignment.
+    // Take the newer one of the server's draft and the browser's copy. The server's draft may belong to an earlier claim.
     load() {
       const server = this.data.draft ? JSON.parse(this.data.draft) : { revision: 0, ratings: [] };
       const own = store.get(this.key);
@@ -61,20 +61,20 @@
         onRefused: Stepmark.explainHere, isHeld: this.isAhead || this.isReopened,
       });
       this.history = [];
-      this.restore({ reason: own?.reason, ...newest }); // the server's draft has ratings alone
+      this.restore({ reason: own?.reason, ...newest }); // the server's draft has only ratings
       this.opened = own?.opened || Date.now();
       this.active = own?.active ?? this.open.reduce((sum, one) => sum + one.ms, 0);
       if (newest === own) this.draft.owe(own.ratings);
     }
 
-    // Undo goes back past a reload: what is rated counts as rated in the order of the texts.
+    // Undo works after a reload: the ratings count as made in the order of the texts.
     fill(text, { rating, flagged, ms }) {
       Object.assign(text, { rating, flagged: !!flagged, ms: ms || 0 });
       if (isAnswered(text)) this.history.push(() => Object.assign(text, { rating: null, flagged: false }));
     }
 
     get missing() { return this.open.filter((text) => !isAnswered(text)); }
-    get places() { return this.open; } // where the arrows go
+    get places() { return this.open; } // the texts that the arrow keys reach
     wireOf({ step, position, rating, flagged, ms, written }) {
       return written === undefined ? { step, position, rating, flagged, ms: Math.round(ms) } : { step, text: written, rating: null, ms: Math.round(ms) };
     }
@@ -83,7 +83,7 @@
 
     // --- the clock ---
 
-    // Count the time since the last sign of life, up to IDLE, for the sitting and for the text in focus.
+    // Add the time since the last input, up to IDLE, to the sitting and to the text in focus.
     tick() {
       const now = performance.now();
       const spent = Math.min(now - this.seen, IDLE);
@@ -144,7 +144,7 @@
       }
       this.focus = text ?? null;
       this.focused();
-      const element = text?.element ?? $("[data-submit]", this.root); // where there is no text yet
+      const element = text?.element ?? $("[data-submit]", this.root); // if there is no text yet
       element.focus({ preventScroll: true });
       if (scroll) element.scrollIntoView({ block: "nearest" });
     }
@@ -196,7 +196,7 @@
       text.element.animate?.([{ outlineOffset: "0px" }, { outlineOffset: "6px" }, { outlineOffset: "0px" }], 200);
     }
 
-    // Bad problem and give up keep what is rated from the first text on, without a gap.
+    // Bad problem and give up keep the ratings up to the first unrated text.
     get unbroken() { const { open, missing: [first] } = this; return first ? open.slice(0, open.indexOf(first)) : open; }
 
     finish(finish_reason, reason) {
@@ -215,7 +215,7 @@
     unlock() { this.busy = false; this.paintRest(); }
     edit() { this.busy = false; this.load(); this.paintAll(); }
 
-    // The lease is this labeler's now: what was rated so far is told to the server.
+    // The lease is confirmed: send the ratings so far to the server.
     confirm(seconds) {
       [this.data.leaseSeconds, this.leased, this.isAhead] = [seconds, performance.now(), false];
       this.draft.release();

@@ -1,5 +1,5 @@
-// A sitting that goes step by step: the completions of one step are rated, the solution goes on from a positive one or from a step in the labeler's
-// own words, and so on to the answer. Steps gone before stay open: going on from another text there drops what came after, and undo brings it back.
+// A sitting step by step: the completions of one step are rated, and the solution continues from a positive one or from the labeler's own step, up to
+// the answer. Earlier steps stay open. Choosing another text there removes the later steps, and undo brings them back.
 (() => {
   "use strict";
   const { Sitting, $, shown, plural, announce, isAnswered, keyName, post, untilAcknowledged } = Stepmark;
@@ -11,14 +11,14 @@
     constructor(root, options) {
       super(root, options);
       this.list = $("[data-steps]", root);
-      this.stages = []; // {step, element, texts, own, chosen}, one for each step so far; texts null: not known yet
-      this.known = new Map(); // where -> the completions there
+      this.stages = []; // {step, element, texts, own, chosen}, one for each step so far; texts is null if not known yet
+      this.known = new Map(); // place -> its completions
       const given = JSON.parse(this.data.completions);
       if (!("byPath" in this.data)) given.forEach((completions, step) => this.known.set(step, completions));
       this.given = given;
     }
 
-    // What comes next depends on all that was chosen where texts are generated; what was loaded ahead is the same whatever was chosen.
+    // Generated completions depend on all earlier choices. Loaded completions do not.
     placeOf(way) { return "byPath" in this.data ? JSON.stringify(way) : way.length; }
     completionsAt(way) { return this.known.get(this.placeOf(way)) ?? ("byPath" in this.data ? undefined : []); }
     wayTo(step) { return this.stages.slice(0, step).map(({ chosen }) => wayOf(chosen)); }
@@ -26,9 +26,9 @@
     restore({ ratings }) {
       this.stages.forEach(({ element }) => element.remove());
       this.stages = [];
-      this.pending = Map.groupBy(ratings, ({ step }) => step); // of steps whose completions are not there yet
+      this.pending = Map.groupBy(ratings, ({ step }) => step); // ratings of steps whose completions are not loaded yet
       if ("byPath" in this.data) {
-        // The server sent the completions along the way of its own draft.
+        // The server sent the completions along the path of its draft.
         const way = [];
         for (const completions of this.given) {
           this.known.set(this.placeOf(way), completions.length ? completions : undefined);
@@ -53,7 +53,7 @@
     stageOf(text) { return text && this.stages.find((stage) => this.textsOf(stage).includes(text)); }
     positives({ texts }) { return (texts ?? []).filter(({ rating }) => rating === 1); }
     get isComplete() { return !!this.last.chosen; }
-    // What Enter goes on from at the step in hand; null where that is not clear yet.
+    // The text from which Enter continues at the current step; null if there is none yet.
     get candidate() {
       const { here, focus } = this, positives = this.positives(here);
       return here.own ?? (positives.includes(focus) ? focus : here.chosen ?? (positives.length === 1 ? positives[0] : null));
@@ -64,7 +64,7 @@
       return { ...super.wireOf(text), ...(isChosen && { chosen: true }) };
     }
     get said() { return [...super.said, ...[...this.pending.values()].flat()]; }
-    // Who breaks off leaves the last step as it is; what they wrote there counts only with everything beside it rated.
+    // Give up keeps the last step as it is. A step written there counts only if all its completions are rated.
     get unbroken() {
       const isLoose = ({ written, step }) => written !== undefined && step === this.last.step && this.missing.length > 0;
       return this.open.filter((text) => isAnswered(text) && !isLoose(text));
@@ -83,7 +83,7 @@
 
     // --- one step after the other ---
 
-    // Put up the step after all that is chosen; where its completions are not known, ask for them.
+    // Show the step after the chosen ones. Ask for its completions if they are not known.
     enter() {
       const step = this.stages.length;
       const element = $("template[data-stage]", this.root).content.firstElementChild.cloneNode(true);
@@ -95,7 +95,7 @@
       Stepmark.showKeys(element);
       const kept = this.pending.get(step) ?? [], completions = this.completionsAt(this.wayTo(step));
       if (completions) this.layOut(stage, completions);
-      else if (kept.length === 1 && kept[0].text !== undefined) this.layOut(stage, []); // written where there was nothing to rate
+      else if (kept.length === 1 && kept[0].text !== undefined) this.layOut(stage, []); // written where there were no completions
       else this.ask(stage);
     }
 
@@ -133,10 +133,10 @@
       if (!text.isFinal) this.enter();
     }
 
-    // Ask the server, which may ask the generator; the page says so meanwhile, and a step can be written by hand all the while.
+    // Ask the server, which may ask the generator. Meanwhile the page says so, and the labeler can write the step.
     async ask(stage) {
       this.say(stage, "Waiting for the next step…", { isWaiting: true });
-      if (this.isAhead) return; // asked once the lease is this labeler's
+      if (this.isAhead) return; // asked after the lease is confirmed
       const way = this.wayTo(stage.step), { signal } = this.draft.stopped, isAwaited = () => this.stages.includes(stage) && !stage.chosen && !signal.aborted;
       const send = () => post(this.data.completionsUrl, { token: Number(this.data.token) || 0, path: way }, { signal });
       const onFailure = () => { if (isAwaited()) this.say(stage, "No answer yet. This page tries again by itself.", { isWaiting: true }); };
@@ -175,7 +175,7 @@
       if (!this.last.texts) this.ask(this.last);
     }
 
-    // Before the way goes on otherwise from a stage: undo brings all back that was there, the stages after it too.
+    // Before the path changes at a stage: undo restores the stage and the stages after it.
     remember(stage, text) {
       const { own, chosen } = stage, later = this.stages.slice(stage.step + 1), { rating, flagged } = text ?? {};
       this.history.push(() => {
@@ -191,7 +191,7 @@
 
     cut(stage) { for (const { element } of this.stages.splice(stage.step + 1)) element.remove(); }
 
-    // Do what changes the way; with work behind the stage, ask first. Nothing comes after the stage when act begins.
+    // Change the path. If later stages have ratings, ask first. The later stages are gone when `act` runs.
     turn(stage, text, act) {
       const later = this.stages.slice(stage.step + 1);
       const turn = () => {
@@ -206,7 +206,7 @@
       $("[data-drop-text]", dialog).textContent = `This removes what comes after step ${stage.step + 1}: ${plural(later.length, "step")}. Undo brings it back.`;
       $("form", dialog).onsubmit = (event) => {
         event.preventDefault();
-        dialog.close(); // first: it gives the focus back to where it was
+        dialog.close(); // first, because it restores the focus
         turn();
       };
       dialog.showModal();
@@ -217,7 +217,7 @@
     rate(text, rating) {
       const stage = this.stageOf(text);
       if (this.busy || !text || text.written !== undefined || stage.chosen !== text || rating === 1) return super.rate(text, rating);
-      this.turn(stage, text, () => { // what is gone on from must be positive
+      this.turn(stage, text, () => { // the chosen text must be positive
         text.rating = rating;
         this.keep();
         this.paintTexts();
@@ -225,10 +225,10 @@
       });
     }
 
-    // What is not rated up to the step in hand; a step after it may be left for good.
+    // Unrated texts up to the current step. Later steps may be left.
     get inTheWay() { const { here, missing } = this; return this.isComplete ? missing : missing.filter(({ step }) => step <= here.step); }
 
-    // Enter: go on from the text in focus, else from the only positive one; from a final one, submit.
+    // Enter: continue from the text in focus, else from the only positive one. From a final one, submit.
     submit() {
       if (this.busy) return;
       const { here, candidate, inTheWay: [missing] } = this;
@@ -286,7 +286,7 @@
       this.goTo(this.missing[0] ?? (first && this.after(first)));
     }
 
-    // What is to be done now, and what Enter does.
+    // What the labeler does next, and what Enter does.
     get words() {
       const { here, candidate, last } = this, missing = this.inTheWay.length, enter = keyName("submit");
       if (missing) return `${plural(missing, "completion")} to rate.`;

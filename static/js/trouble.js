@@ -1,4 +1,4 @@
-// What the server refused, in plain words: what happened, what became of the work, and the one way on.
+// A refusal of the server in plain words: what happened, what became of the work, and what to do.
 (() => {
   "use strict";
   const Stepmark = (globalThis.Stepmark ||= {});
@@ -13,7 +13,7 @@
     not_found: ["You cannot label this solution", "Everything you submitted before is saved.", "Get the next solution", reload],
   };
 
-  // `edit` leads back to ratings that may be mended.
+  // `edit` leads back to ratings that can be corrected.
   Stepmark.explain = (error, { edit }) => {
     const [title, work, on, act] = TROUBLE[error.code] || ["These ratings were not accepted", "They are still on this page. Correct them and submit again.", "Back to the ratings", edit];
     const dialog = $("#trouble");
@@ -24,7 +24,7 @@
     const button = $("[data-trouble-on]");
     button.textContent = on;
     button.onclick = () => { dialog.close(); act(); };
-    dialog.oncancel = (event) => event.preventDefault(); // there is one way on, and it is the button
+    dialog.oncancel = (event) => event.preventDefault(); // only the button closes the dialog
     if (!dialog.open) dialog.showModal();
     button.focus();
   };

@@ -1,4 +1,4 @@
-// A sitting at a whole solution: rated step by step up to the first mistake. What is behind it folds away; its ratings stay in this page for undo
+// A sitting at a whole solution: rated step by step up to the first mistake. Later steps are hidden. Their ratings stay in this page for undo
 // and are never sent. alternatives.js adds what some projects ask for at the mistake.
 (() => {
   "use strict";
@@ -38,7 +38,7 @@
       this.goTo(this.missing[0] ?? this.open.at(-1));
     }
 
-    // What depends on all steps: the fold behind a mistake, the progress, the word on what comes next.
+    // Paint what depends on all steps: the hidden steps after a mistake, the progress, and what comes next.
     paintRest() {
       const { end, open, missing } = this, later = this.steps.length - end;
       if (this.folded !== end || this.foldedOpen !== this.unfolded) {

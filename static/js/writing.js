@@ -1,9 +1,9 @@
-// The dialog in which a labeler writes a step. What was typed and not kept is there again when the same step is opened.
+// The dialog in which a labeler writes a step. Text that was not saved is there again when the same step is opened.
 (() => {
   "use strict";
   const { $, announce, splitAnswer } = Stepmark;
   const LONGEST = 10_000; // characters
-  const dialog = $("#write"), form = $("form", dialog), { text, answer } = form.elements; // a final answer only where a step may end the solution
+  const dialog = $("#write"), form = $("form", dialog), { text, answer } = form.elements; // there is a final answer only if a step may end the solution
   let sitting = null;
 
   const typed = () => [text.value.trim(), answer?.value.trim() && `# Answer\n\n${answer.value.trim()}`].filter(Boolean).join("\n\n");
@@ -27,7 +27,7 @@
     text.setCustomValidity(!length ? "Write the step." : length > LONGEST ? `Use at most ${LONGEST} characters. This text has ${length}.` : "");
     if (!form.reportValidity()) return;
     delete dialog.dataset.place;
-    dialog.close(); // first: it gives the focus back to where it was
+    dialog.close(); // first, because it restores the focus
     sitting.write(written);
   });
 })();
