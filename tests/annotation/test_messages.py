@@ -108,3 +108,17 @@ def test_messages_of_another_project_are_not_shown(project: Project) -> None:
     make.person("olga", other, Role.OWNER)
     send("for ann", project=project)
     assert "for ann" not in signed_in("olga").get(reverse("messages", args=[other.slug])).content.decode()
+
+
+@pytest.mark.parametrize(
+    ("to", "text", "words"),
+    [
+        ("", "Well done.", "Choose who gets the message."),
+        ("ann", " \r\n ", "The message is empty. Write a few words."),
+        ("ann", "x" * 2001, "The message was not sent. The message has 2,001 characters. Send at most 2,000."),
+    ],
+)
+def test_the_page_says_at_the_field_why_a_message_was_not_sent(project: Project, to: str, text: str, words: str) -> None:
+    answer = signed_in("olga").post(reverse("messages", args=[project.slug]), {"to": to, "text": text})
+    assert answer.status_code == 400 and words in answer.content.decode()
+    assert not Message.objects.exists()
