@@ -1,23 +1,25 @@
-"""Pure: the geometry of the charts. Series of numbers in; points, ticks and a table out, in the units of the drawing.
+"""The geometry of the charts. PURE: series of numbers in; points, ticks and a table out, in the units of the drawing.
 
-templates/charts/ turns a Chart into SVG with its data beside it, readable without JavaScript; static/css/models.css gives it its colours.
+templates/charts/ turns a Chart into SVG with its data in a table, readable without JavaScript. static/css/models.css sets the colours.
 """
 
+import csv
+import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 WIDTH, HEIGHT = 640, 300
-LEFT, RIGHT, TOP, BOTTOM = 58, 18, 12, 34  # room for the ticks' numbers
-# A mark per series, around its point: disc, square, triangle, diamond, cross, and none for the lines that bound the others.
+LEFT, RIGHT, TOP, BOTTOM = 58, 18, 12, 34  # margins, for the numbers of the ticks
+# A mark for each series, around its point: disc, square, triangle, diamond, cross, and none for the last: it bounds the others.
 SHAPES = ("M-4 0a4 4 0 1 0 8 0a4 4 0 1 0-8 0", "M-4-4h8v8h-8z", "M0-5l5 9h-10z", "M0-5l5 5-5 5-5-5z", "M-4-4l8 8M4-4l-8 8", "")
 FRAME = {"width": WIDTH, "height": HEIGHT, "left": LEFT, "right": WIDTH - RIGHT, "top": TOP, "bottom": HEIGHT - BOTTOM}
-MARKS = 12  # points of a line that carry a mark, at most: it tells series apart where colour cannot
+MARKS = 12  # most points of a line with a mark: marks tell series apart without colour
 
 
 class Point(NamedTuple):
-    """One value of a series; `low` and `high` bound its band, if it has one. None: no value here."""
+    """One value of a series. `low` and `high` bound its band, if it has one. None: no value."""
 
     x: float
     y: float | None
@@ -26,7 +28,7 @@ class Point(NamedTuple):
 
 
 class Tick(NamedTuple):
-    """A number on an axis, and where it stands in the drawing."""
+    """A number on an axis, and its place in the drawing."""
 
     at: float
     words: str
@@ -34,7 +36,7 @@ class Tick(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A series as drawn. `place` numbers it from 1 and chooses colour, dash and `shape`, so that it is told apart without colour too."""
+    """A series as drawn. `place` counts from 1 and sets colour, dash and `shape`: series differ without colour too."""
 
     name: str
     place: int
@@ -63,13 +65,15 @@ class Chart:
 
     @property
     def frame(self) -> dict[str, int]:
-        """Where the axes stand."""
+        """Where the axes are."""
         return FRAME
 
     @property
     def csv(self) -> str:
         """The table as comma-separated values."""
-        return "\n".join(",".join(cell if "," not in cell else f'"{cell}"' for cell in row) for row in (self.header, *self.rows))
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows([self.header, *self.rows])
+        return text.getvalue()
 
 
 def line_chart(
@@ -82,7 +86,7 @@ def line_chart(
     x_range: tuple[float, float] | None = None,
     is_diagonal_drawn: bool = False,
 ) -> Chart | None:
-    """Lay out lines with optional bands over shared axes; None without a value. Series keep their colour by their place."""
+    """Lay out lines with optional bands over shared axes; None if there is no value. The place of a series sets its colour."""
     points = [p for _, line in series for p in line if p.y is not None]
     if not points:
         return None
@@ -136,12 +140,12 @@ def log_ticks(low: float, high: float) -> list[float]:
     """Choose 1, 2 and 5 times powers of ten within the range, its ends included."""
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     inside = [n * 10.0**power for power in powers for n in (1, 2, 5) if low < n * 10.0**power < high]
-    # A number beside an end would be printed over it.
+    # A number close to an end would be printed over it.
     return [low, *(n for n in inside if n / low > 1.3 and high / n > 1.3), *([high] if high > low else [])]
 
 
 def words(number: float) -> str:
-    """Write an axis number as short as it is exact."""
+    """Write an axis number exactly and as short as possible."""
     return f"{number:,.0f}" if number == int(number) else f"{number:.6g}"
 
 
@@ -154,7 +158,7 @@ def _path(points: Sequence[tuple[float, float]]) -> str:
 
 
 def _table(series: Sequence[tuple[str, Sequence[Point]]], x_words: str) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
-    """Give every x a row and every series a column, and columns for its band."""
+    """Return a row for every x, and for every series a column and those of its band."""
     places = sorted({p.x for _, line in series for p in line})
     header, columns = [x_words], [[words(x) for x in places]]
     for name, line in series:

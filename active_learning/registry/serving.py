@@ -62,7 +62,7 @@ def ask_for_steps(version: ModelVersion, solution_id: int) -> None:
 
 
 def decide(version: ModelVersion, judgement: Judgement, *, fence: Fence) -> bool:
-    """Put a judged version into service unless it is worse than the champion beyond noise; else it waits for a person.
+    """Put a judged version into service unless it is significantly worse than the champion; then it waits for a person.
 
     Writes the judgement's metrics and the decision with its reason. Returns whether the version serves now.
     """
@@ -98,8 +98,8 @@ def _verdict(champion: ModelVersion | None, judgement: Judgement) -> tuple[bool,
     if judgement.comparison is None:
         return False, f"It could not be compared with model {champion.number}: {judgement.obstacle}"
     if judgement.comparison["worse"]:
-        return False, f"It is worse than model {champion.number} beyond noise."
-    return True, f"It is not worse than model {champion.number} beyond noise."
+        return False, f"It is significantly worse than model {champion.number}."
+    return True, f"It is not significantly worse than model {champion.number}."
 
 
 def promote(project: Project, number: int, *, actor: "User") -> ModelVersion:

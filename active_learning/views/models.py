@@ -1,4 +1,4 @@
-"""What researchers see of the models, and managers decide. Reads the request, calls one function of a stage, renders."""
+"""The pages of the models: researchers see them, managers decide. Reads the request, calls one stage function, renders."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -22,7 +22,7 @@ MISSING = (registry.NoSuchVersion, pages.NoSuchSolution)
 
 
 def of_models(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
-    """Decorate a view of the models: researchers may see it, and what does not exist is a missing page."""
+    """Decorate a view of the models: it is open to researchers, and a missing version or solution gets 404."""
 
     @for_roles(people.RESEARCHERS)
     @wraps(view)
@@ -38,7 +38,7 @@ def of_models(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
 @require_GET
 @of_models
 def models(request: HttpRequest, project: "Project") -> HttpResponse:
-    """List the versions of each kind; the fragment of them is asked for every few seconds."""
+    """List the versions of each kind. The page asks for the fragment every few seconds."""
     page = {"project": project, "kinds": pages.all_versions(project)}
     return render(request, "active_learning/_versions.html" if request.htmx else "active_learning/models.html", page)
 
@@ -46,21 +46,21 @@ def models(request: HttpRequest, project: "Project") -> HttpResponse:
 @require_GET
 @of_models
 def model(request: HttpRequest, project: "Project", number: int) -> HttpResponse:
-    """Show one version; while it is trained, its progress and losses are a fragment that is asked for every few seconds."""
-    page = {"project": project, "may_decide": people.has_role(request.user, project, people.MANAGERS)}
+    """Show one version. While it is in training, the page asks for the fragment with progress and losses every few seconds."""
+    page: dict[str, Any] = {"project": project, "may_decide": people.has_role(request.user, project, people.MANAGERS)}
     page |= pages.one_version(project, number)
     if request.htmx and page["version"].state != "running":
-        return HttpResponseClientRefresh()  # the training ended: the whole page has something to say now
+        return HttpResponseClientRefresh()  # the training ended, and the whole page has changed
     return render(request, "active_learning/_training.html" if request.htmx else "active_learning/model.html", page)
 
 
 @require_GET
 @of_models
 def compare_models(request: HttpRequest, project: "Project") -> HttpResponse:
-    """Show two versions beside each other."""
+    """Show two versions compared."""
     first, second = request.GET.get("a", ""), request.GET.get("b", "")
     if not (first.isdecimal() and second.isdecimal()):
-        messages.error(request, "Name two versions by their numbers to compare them.")
+        messages.error(request, "Choose two models by their numbers to compare them.")
         return redirect("models", slug=project.slug)
     return render(
         request, "active_learning/compare.html", {"project": project, **pages.compared_versions(project, int(first), int(second))}
@@ -95,7 +95,7 @@ def roll_back(request: HttpRequest, project: "Project") -> HttpResponse:
 @require_GET
 @of_models
 def download_model(request: HttpRequest, project: "Project", number: int) -> HttpResponse:
-    """Send a version as a zip, a piece at a time."""
+    """Send a version as a zip file, in pieces."""
     version = registry.find(project, number)
     try:
         packed = registry.archive(version)
@@ -109,10 +109,10 @@ def download_model(request: HttpRequest, project: "Project", number: int) -> Htt
 @require_GET
 @of_models
 def find_solution(request: HttpRequest, project: "Project", number: int) -> HttpResponse:
-    """Lead to the solution whose number was typed."""
+    """Redirect to the solution with the number that was entered."""
     typed = request.GET.get("id", "").strip()
     if not typed.isdecimal() or len(typed) > 18:
-        messages.error(request, "A solution is found by its number, as the held-out list shows it.")
+        messages.error(request, "Enter the number of a solution, as in the list of held-out solutions.")
         return redirect("model", slug=project.slug, number=number)
     return redirect("solution", slug=project.slug, number=number, solution_id=int(typed))
 
@@ -120,7 +120,7 @@ def find_solution(request: HttpRequest, project: "Project", number: int) -> Http
 @require_http_methods(["GET", "POST"])
 @of_models
 def solution(request: HttpRequest, project: "Project", number: int, solution_id: int) -> HttpResponse:
-    """Show a solution's steps as the version and people saw them; a POST asks a worker to score it."""
+    """Show a solution's steps as the version and people judged them. A POST asks a worker to score it."""
     seen = pages.scored_solution(project, number, solution_id)
     if request.method == "POST":
         here = reverse("solution", kwargs={"slug": project.slug, "number": number, "solution_id": solution_id})
@@ -130,6 +130,6 @@ def solution(request: HttpRequest, project: "Project", number: int, solution_id:
             messages.error(request, str(refused))
             return redirect(here)
         return redirect(f"{here}?asked")
-    if request.htmx:  # the page that waits for a worker
+    if request.htmx:  # from the page that waits for a worker
         return HttpResponseClientRefresh() if seen["is_scored"] else HttpResponse(status=204)
     return render(request, "active_learning/solution.html", {"project": project, "is_asked": "asked" in request.GET, **seen})

@@ -1,5 +1,8 @@
 """Charts are geometry: numbers in, places in a drawing and a table out."""
 
+import csv
+import io
+
 import pytest
 
 from active_learning.charts import FRAME, Point, line_chart, log_ticks, ticks
@@ -43,7 +46,13 @@ def test_the_table_holds_every_number_and_a_gap_stays_a_gap() -> None:
     chart = line_chart([("a", [Point(1, 0.25), Point(2, 0.5)]), ("b", [Point(2, 0.125)])], x_words="N", y_words="share")
     assert chart.header == ("N", "a", "b")
     assert chart.rows == (("1", "0.2500", ""), ("2", "0.5000", "0.1250"))
-    assert chart.csv == "N,a,b\n1,0.2500,\n2,0.5000,0.1250"
+    assert chart.csv == "N,a,b\n1,0.2500,\n2,0.5000,0.1250\n"
+
+
+def test_a_name_with_commas_quotes_and_lines_survives_the_csv() -> None:
+    name = 'PRM "one", of\ntwo lines'
+    chart = line_chart([(name, [Point(1000, 0.25)])], x_words="N", y_words="share")
+    assert list(csv.reader(io.StringIO(chart.csv))) == [["N", name], ["1,000", "0.2500"]]
 
 
 def test_a_series_keeps_its_look_when_another_one_is_empty() -> None:

@@ -42,7 +42,7 @@ FIGURES = {
     for name in ("log_loss", "step_auc", "first_mistake_f1")
 }
 WORSE = {
-    "promoted": False, "by": None, "champion": 1, "before": 1, "reason": "It is worse than model 1 beyond noise.",
+    "promoted": False, "by": None, "champion": 1, "before": 1, "reason": "It is significantly worse than model 1.",
     "comparison": {"n_problems": 70, "n_solutions": 90, "figures": FIGURES, "worse": True},
 }  # fmt: skip
 
@@ -79,7 +79,7 @@ def test_the_pages_of_the_models_have_no_violation_and_fit_their_window(visit: V
         "models/2/": "Why it waits",
         "models/3/": "infinite",
         "models/4/": "about 1 min left; step 3 of 60",
-        "models/compare/?a=1&b=2": "worse beyond noise",
+        "models/compare/?a=1&b=2": "significantly worse",
         f"models/1/solutions/{solution.pk}/": "p(correct)",
         f"models/2/solutions/{solution.pk}/": "Score them",
     }
@@ -126,7 +126,7 @@ def test_a_scored_solution_appears_without_a_click(visit: Visit, project: Projec
     solution = Solution.objects.get(problem__project=project)
     page = visit(make.rita(project), f"/p/sums/models/2/solutions/{solution.pk}/")
     page.get_by_role("button", name="Score them").click()
-    expect(page.locator("main")).to_contain_text("A worker scores this solution")
+    expect(page.locator("main")).to_contain_text("A worker will score this solution")
     rows = [[0.1, 0.2, 0.7], [0.5, 0.0, 0.5], [0.95, 0.05, 0.0]]
     StepScores.objects.create(model_version=ModelVersion.objects.get(number=2), solution=solution, probabilities=rows)
     expect(page.locator("[data-shaded]")).to_have_count(3)

@@ -141,7 +141,7 @@ def test_the_list_says_where_each_version_stands(project: Project, rita: Client,
 
 
 def test_an_empty_project_says_what_trains_the_first_model(project: Project, rita: Client) -> None:
-    assert "trains the first" in rita.get(path("models")).content.decode()
+    assert "trains the first one" in rita.get(path("models")).content.decode()
 
 
 def test_a_version_shows_its_figures_beside_the_base_rate(project: Project, rita: Client, home: Path) -> None:
@@ -155,7 +155,7 @@ def test_a_version_shows_its_figures_beside_the_base_rate(project: Project, rita
 def test_a_version_of_which_little_is_known_has_a_page(project: Project, rita: Client, home: Path, metrics: dict[str, Any]) -> None:
     version(project, 1, home, metrics=metrics, artifact="models/gone")
     page = rita.get(path("model", 1))
-    assert page.status_code == 200 and "No losses are known" in page.content.decode()
+    assert page.status_code == 200 and "This training has no losses yet" in page.content.decode()
     assert rita.get(path("compare-models") + "?a=1&b=1").status_code == 200
 
 
@@ -205,7 +205,7 @@ def test_two_versions_are_compared_by_what_decided_about_the_second(project: Pro
     version(project, 1, home)
     version(project, 2, home, decision={"champion": 1, "comparison": comparison, "promoted": False, "reason": "It is worse."})
     page = rita.get(path("compare-models") + "?a=1&b=2").content.decode()
-    assert "0.062 to 0.188" in page and "PRM 2 is worse beyond noise" in page and "88 solutions of 77 problems" in page
+    assert "0.062 to 0.188" in page and "PRM 2 is significantly worse than PRM 1" in page and "88 solutions of 77 problems" in page
 
 
 def test_any_two_versions_are_compared_on_what_was_held_out_from_both(project: Project, home: Path) -> None:
@@ -216,23 +216,23 @@ def test_any_two_versions_are_compared_on_what_was_held_out_from_both(project: P
         scored(bad, wrong, 0.6, 0.9, 0.5)
         scored(good, right, 0.9, 0.9, 0.9)
         scored(bad, right, 0.4, 0.5, 0.3)
-    found = pages.compared_versions(project, 1, 2)["found"]
+    found = pages.compared_versions(project, 1, 2)["comparison"]
     assert (found["n_problems"], found["n_solutions"], found["worse"]) == (12, 12, True)
     assert found["figures"]["step_auc"]["champion"] == 1.0
-    assert pages.compared_versions(project, 2, 1)["found"]["worse"] is False
+    assert pages.compared_versions(project, 2, 1)["comparison"]["worse"] is False
 
 
 def test_a_comparison_without_numbers_is_refused_with_a_sentence(project: Project, rita: Client) -> None:
-    assert "Name two versions" in rita.get(path("compare-models") + "?a=1&b=x", follow=True).content.decode()
+    assert "Choose two models" in rita.get(path("compare-models") + "?a=1&b=x", follow=True).content.decode()
 
 
 def test_a_solution_stands_with_the_models_and_the_peoples_word_on_each_step(project: Project, rita: Client, home: Path) -> None:
     made, told = labeled(project, 1, -1), version(project, 1, home)
     scored(told, made, 0.875, 0.25, 0.75)
     seen = pages.scored_solution(project, 1, made.pk)
-    assert [step["right"] for step in seen["steps"]] == [0.875, 0.25, 0.75]
-    assert [step["said"] for step in seen["steps"]] == [[("ann", 1)], [("ann", -1)], []]
-    assert [step["is_weak"] for step in seen["steps"]] == [False, True, False]
+    assert [step.right for step in seen["steps"]] == [0.875, 0.25, 0.75]
+    assert [step.ratings for step in seen["steps"]] == [[("ann", 1)], [("ann", -1)], []]
+    assert [step.is_weak for step in seen["steps"]] == [False, True, False]
     assert seen["score"] == pytest.approx(0.875 * 0.25 * 0.75)
     page = rita.get(path("solution", 1, made.pk)).content.decode()
     assert "--right: 0.875" in page and "the model’s first mistake" in page and "negative <span" in page
@@ -242,7 +242,7 @@ def test_a_solution_that_was_not_read_to_its_end_scores_nothing(project: Project
     made = make.solution(make.problem(project))
     scored(version(project, 1, home), made, 0.9, 0.9)
     seen = pages.scored_solution(project, 1, made.pk)
-    assert seen["score"] == 0 and seen["steps"][2]["right"] is None
+    assert seen["score"] == 0 and seen["steps"][2].right is None
 
 
 def test_a_selected_solution_is_shaded_by_what_the_round_wrote_down(project: Project, home: Path) -> None:
@@ -251,7 +251,7 @@ def test_a_selected_solution_is_shaded_by_what_the_round_wrote_down(project: Pro
         project=project, generation=0, strategy="convincing", state="published", model_version=second, findings={"chosen_with": 1}
     )
     Selection.objects.create(round=done, solution=made, rank=1, score=0.5, step_scores=[0.9, 0.8, 0.7])
-    assert [step["right"] for step in pages.scored_solution(project, first.number, made.pk)["steps"]] == pytest.approx([0.9, 0.8, 0.7])
+    assert [step.right for step in pages.scored_solution(project, first.number, made.pk)["steps"]] == pytest.approx([0.9, 0.8, 0.7])
     assert not pages.scored_solution(project, second.number, made.pk)["is_scored"]
 
 
@@ -265,7 +265,7 @@ def test_a_solution_nobody_scored_is_scored_by_a_worker_on_request(
     assert "Score them" in rita.get(here).content.decode()
     waiting = rita.post(here, follow=True).content.decode()
     assert sent == [(("active_learning.tasks.score_steps", [told.pk, made.pk]), "gpu")]
-    assert "A worker scores this solution" in waiting
+    assert "A worker will score this solution" in waiting
     assert rita.get(here, HTTP_HX_REQUEST="true").status_code == 204
     scored(told, made, 0.9, 0.9, 0.9)
     assert rita.get(here, HTTP_HX_REQUEST="true")["HX-Refresh"] == "true"
@@ -285,13 +285,13 @@ def test_solutions_on_which_model_and_people_differ_come_first(project: Project,
     told, agreed, missed = version(project, 1, home), labeled(project, 1, -1), labeled(project, -1)
     scored(told, agreed, 0.9, 0.1, 0.9)
     scored(told, missed, 0.9, 0.9, 0.9)
-    assert [(row["solution"], row["agrees"]) for row in models.held_out(told)] == [(missed, False), (agreed, True)]
+    assert [(row.solution, row.agrees) for row in models.held_out(told)] == [(missed, False), (agreed, True)]
 
 
 @pytest.mark.parametrize("typed", ["", "x", "9" * 19])
 def test_a_solution_is_found_by_its_number_only(project: Project, rita: Client, home: Path, typed: str) -> None:
     version(project, 1, home)
-    assert "found by its number" in rita.get(path("find-solution", 1), {"id": typed}, follow=True).content.decode()
+    assert "Enter the number of a solution" in rita.get(path("find-solution", 1), {"id": typed}, follow=True).content.decode()
 
 
 def test_the_page_of_a_version_asks_the_same_number_of_questions_however_many_solutions(
