@@ -1,4 +1,4 @@
-"""Stage: the registry. One model version's life: it is trained, judged against the version that serves, and serves itself or waits.
+"""Stage: the registry. The life of one model version: it is trained, judged against the serving one, and then serves or waits.
 
 Reads snapshots and solutions; writes ModelVersion, StepScores, Events and the folders under STEPMARK_HOME/models.
 """

@@ -1,8 +1,8 @@
-"""Stage: judging. A trained version on what no model in service has learned from: against the champion, at best-of-N, step by step.
+"""Judging: a trained version on held-out problems, compared with the champion, at best-of-N and step by step.
 
-Reads the folders of both models, held-out labels and graded solutions; gives a Judgement and writes StepScores, nothing else: whether the
-version serves is decided in `registry`. Like `training` it imports the trainer inside functions. Solutions of the test split are
-scored here, for a figure over all of them, and nowhere else.
+Reads the folders of both models, held-out labels and graded solutions; returns a Judgement and writes StepScores. `serving` decides whether
+the version serves. Like `training` it imports the trainer inside functions. Solutions of the test split are scored only here, for a figure
+over all of them.
 """
 
 from collections.abc import Iterator, Sequence
@@ -30,13 +30,13 @@ if TYPE_CHECKING:
     from trainer.evaluate import Judged, Samples
     from trainer.model import RewardModel
 
-SHOWN = 500  # held-out solutions whose step scores are kept, for people to look at and for comparing any two versions
-SAMPLES, SAMPLES_PER_PROBLEM = 10_000, 100  # graded solutions scored for the best-of-N figure, in all and of one problem
+SHOWN = 500  # held-out solutions whose step scores are stored, for people to look at and to compare any two versions
+SAMPLES, SAMPLES_PER_PROBLEM = 10_000, 100  # most graded solutions scored for the best-of-N figure: in all, and of one problem
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What is known of a trained version beyond its own report. `comparison` is None where `obstacle` says why there is none."""
+    """What judging found about a trained version. If `comparison` is None, `obstacle` says why."""
 
     champion: int | None = None  # number of the version it was compared with
     comparison: dict[str, Any] | None = None
@@ -46,49 +46,52 @@ class Judgement:
 
 
 def serving_version(project: Project, kind: str = ModelKind.PRM) -> ModelVersion | None:
-    """Return the champion: the version in service."""
+    """Return the champion: the version that serves."""
     return ModelVersion.objects.select_related("project", "snapshot").filter(project=project, kind=kind, champion=True).first()
 
 
 def judge(version: ModelVersion, *, progress: ProgressCallback) -> Judgement:
-    """Judge a ready version against the champion of its kind, keep some step scores, and measure best-of-N. Takes minutes."""
+    """Compare a ready version with the champion of its kind, store some step scores, and measure best-of-N. Takes minutes."""
+    from trainer.data import GradedSolution
     from trainer.evaluate import calibration, compare
 
     model, champion, trained_on = training.load(version), serving_version(version.project, version.kind), _trained_on(version)
-    unseen = [one for one in training.learned_from(version) if one.solution.problem_key not in trained_on]
-    if version.kind == ModelKind.PRM:
-        unseen = [one for one in unseen if one.n_rated]
+    unseen = [
+        labeled
+        for labeled in training.learned_from(version)
+        if labeled.solution.problem_key not in trained_on and (isinstance(labeled, GradedSolution) or labeled.n_rated)
+    ]
     ours = _judge_all(version.kind, model, unseen, progress=progress)
     metrics: dict[str, Any] = {"best_of_n": _best_of_n(version, model, progress=progress)}
     if version.kind == ModelKind.PRM:
         _keep_step_scores(version, unseen, ours)
     elif ours:
-        outcomes = np.array([one.ratings[0] + 1 for one in ours])
-        metrics["calibration"] = calibration(np.concatenate([one.probabilities for one in ours]), outcomes).as_dict()
+        outcomes = np.array([(judged.ratings[0] or 0) + 1 for judged in ours])
+        metrics["calibration"] = calibration(np.concatenate([judged.probabilities for judged in ours]), outcomes).as_dict()
     if champion is None or champion == version:
         return Judgement(metrics=metrics)
     try:
         other = training.load(champion)
         seen = _trained_on(champion)
-    except ModelUnusable as gone:
-        return Judgement(champion.number, obstacle=str(gone), champion_is_gone=True, metrics=metrics)
-    ours = [one for one in ours if one.problem_key not in seen]
+    except ModelUnusable as unusable:
+        return Judgement(champion.number, obstacle=str(unusable), champion_is_gone=True, metrics=metrics)
+    ours = [judged for judged in ours if judged.problem_key not in seen]
     if not ours:
         return Judgement(champion.number, obstacle="No labeled problem is held out from both models.", metrics=metrics)
-    theirs = _judge_all(version.kind, other, [one for one in unseen if one.solution.problem_key not in seen], progress=progress)
+    theirs = _judge_all(version.kind, other, [labeled for labeled in unseen if labeled.solution.problem_key not in seen], progress=progress)
     return Judgement(champion.number, comparison=compare(theirs, ours).as_dict(), metrics=metrics)
 
 
 def score_steps(version: ModelVersion, solution_id: int) -> None:
-    """Score the steps of one solution that somebody asked to see. Raises ModelUnusable."""
+    """Score the steps of one solution that a person wants to see. Raises ModelUnusable."""
     from trainer.score import score_solutions
 
     row = Solution.objects.filter(pk=solution_id, problem__project=version.project).values_list(
         "pk", "problem_id", "problem__statement", "steps"
     )
-    for one in score_solutions(training.load(version), map(training.trainer_solution, row)):
+    for scored in score_solutions(training.load(version), map(training.trainer_solution, row)):
         StepScores.objects.get_or_create(
-            model_version=version, solution_id=solution_id, defaults={"probabilities": _rounded(one.probabilities)}
+            model_version=version, solution_id=solution_id, defaults={"probabilities": _rounded(scored.probabilities)}
         )
 
 
@@ -104,24 +107,24 @@ def _judge_all(kind: str, model: "RewardModel", unseen: Sequence[Any], *, progre
 
         return judge_solutions(model, unseen, progress=callback)
     # An outcome is judged as if the whole solution were one step: the same log-loss and AUC, the same comparison.
-    scores = _scores(model, [one.solution for one in unseen], progress=progress)
+    scores = _scores(model, [graded.solution for graded in unseen], progress=progress)
     return [
-        Judged(one.solution.problem_key, np.array([[1 - score, 0.0, score]], np.float32), (1 if one.right else -1,), 1)
-        for one, score in zip(unseen, scores, strict=True)
+        Judged(graded.solution.problem_key, np.array([[1 - score, 0.0, score]], np.float32), (1 if graded.right else -1,), 1)
+        for graded, score in zip(unseen, scores, strict=True)
     ]
 
 
 def _keep_step_scores(version: ModelVersion, unseen: Sequence[Any], judged: Sequence["Judged"]) -> None:
-    """Keep the probabilities of the first SHOWN held-out solutions that were labeled as they were loaded, once each."""
-    found = {int(one.solution.key): (list(one.solution.steps), j) for one, j in zip(unseen, judged, strict=True)}
-    loaded = dict(Solution.objects.filter(pk__in=sorted(found)[: 2 * SHOWN]).values_list("pk", "steps"))
-    kept = [key for key in sorted(found) if loaded.get(key) == found[key][0]][:SHOWN]  # an interactive walk has steps of its own
+    """Store the probabilities of the first SHOWN held-out solutions that were labeled as they were loaded, once each."""
+    by_key = {int(labeled.solution.key): (list(labeled.solution.steps), own) for labeled, own in zip(unseen, judged, strict=True)}
+    loaded = dict(Solution.objects.filter(pk__in=sorted(by_key)[: 2 * SHOWN]).values_list("pk", "steps"))
+    keys = [key for key in sorted(by_key) if loaded.get(key) == by_key[key][0]][:SHOWN]  # an interactive walk has steps of its own
     StepScores.objects.bulk_create(
         [
-            StepScores(model_version=version, solution_id=key, probabilities=_rounded(found[key][1].probabilities), held_out=True)
-            for key in kept
+            StepScores(model_version=version, solution_id=key, probabilities=_rounded(by_key[key][1].probabilities), held_out=True)
+            for key in keys
         ],
-        ignore_conflicts=True,  # of a judging that was lost before its decision
+        ignore_conflicts=True,  # from a judging that was lost before its decision
     )
 
 
@@ -133,7 +136,7 @@ def _split(version: ModelVersion) -> dict[str, list[str]]:
     try:
         return orjson.loads((Path(settings.STEPMARK_HOME) / version.artifact / "split.json").read_bytes())
     except (OSError, orjson.JSONDecodeError) as error:
-        raise ModelUnusable(f"Model {version.number} does not say what it was trained on: {error}") from error
+        raise ModelUnusable(f"Model {version.number} does not list the problems it was trained on: {error}") from error
 
 
 def _rounded(probabilities: "NDArray[np.float32]") -> list[list[float]]:
@@ -144,18 +147,18 @@ def _rounded(probabilities: "NDArray[np.float32]") -> list[list[float]]:
 
 
 def _best_of_n(version: ModelVersion, model: "RewardModel", *, progress: ProgressCallback) -> dict[str, Any] | None:
-    """Return the paper's Figure 3 over problems none of the models was trained on; None without two graded solutions of one."""
+    """Return the paper's Figure 3 over problems that no model was trained on; None if none has two graded solutions."""
     from trainer.evaluate import best_of_n
 
     models = {version.kind: (version, model)}
     if other := serving_version(version.project, ModelKind.ORM if version.kind == ModelKind.PRM else ModelKind.PRM):
-        with suppress(ModelUnusable):  # its curve is left out
+        with suppress(ModelUnusable):  # then its curve is missing
             models[other.kind] = (other, training.load(other))
-    held_out = set.intersection(*(set(_split(one)["held_out"]) for one, _ in models.values()))
+    held_out = set.intersection(*(set(_split(own)["held_out"]) for own, _ in models.values()))
     problems = list(_graded_problems(version.project, held_out))
     if not problems:
         return None
-    # The curves end at the fewest samples of a problem: a quarter of the problems may fall out for having fewer than the rest.
+    # The curves end at the fewest samples of a problem. So up to a quarter of the problems, those with the fewest, are left out.
     least = int(np.quantile([len(group) for _, group in problems], 0.25))
     problems = [(problem, group) for problem, group in problems if len(group) >= least]
     rows = [row for _, group in problems for row in group]
@@ -163,12 +166,12 @@ def _best_of_n(version: ModelVersion, model: "RewardModel", *, progress: Progres
         kind.upper(): np.array(_scores(scorer, [training.trainer_solution(row[:4]) for row in rows], progress=progress))
         for kind, (_, scorer) in sorted(models.items(), reverse=True)  # the PRM's curve first
     }
-    numbers = {kind.upper(): one.number for kind, (one, _) in models.items()}
+    numbers = {kind.upper(): own.number for kind, (own, _) in models.items()}
     return best_of_n(list(_samples(problems, scores))).as_dict() | {"models": numbers}
 
 
 def _graded_problems(project: Project, held_out: set[str]) -> Iterator[tuple[int, list[tuple[Any, ...]]]]:
-    """Yield problems of the test split and held-out ones with their graded solutions, two or more each, until there are SAMPLES."""
+    """Yield test problems and held-out ones with their graded solutions, two or more each, until there are SAMPLES."""
     apart = Q(problem__split=Split.TEST) | Q(problem_id__in=map(int, held_out))
     graded = Solution.objects.filter(
         apart, problem__project=project, withdrawn_at__isnull=True, outcome__in=[Outcome.CORRECT, Outcome.WRONG]
@@ -185,14 +188,14 @@ def _graded_problems(project: Project, held_out: set[str]) -> Iterator[tuple[int
 
 
 def _samples(problems: list[tuple[int, list[tuple[Any, ...]]]], scores: dict[str, "NDArray[np.float64]"]) -> Iterator["Samples"]:
-    """Turn rows and scores into the trainer's values; all right answers are one class, wrong ones one per normal form."""
+    """Turn rows and scores into the trainer's values. All right answers are one class, wrong ones are one class per normal form."""
     from trainer.evaluate import Samples
 
     start = 0
     for problem, group in problems:
         right = np.array([row[4] == Outcome.CORRECT for row in group])
         forms = ["right" if is_right else f"wrong: {normalise(row[5] or '')}" for row, is_right in zip(group, right, strict=True)]
-        classes = {form: place for place, form in enumerate(dict.fromkeys(forms))} | {"wrong: ": -1}  # no answer is no vote
+        classes = {form: place for place, form in enumerate(dict.fromkeys(forms))} | {"wrong: ": -1}  # a missing answer is not a vote
         here = slice(start, start + len(group))
         yield Samples(str(problem), right, np.array([classes[form] for form in forms]), {name: all_[here] for name, all_ in scores.items()})
         start += len(group)
@@ -202,4 +205,4 @@ def _scores(model: "RewardModel", solutions: list[Any], *, progress: ProgressCal
     from trainer.score import score_solutions
 
     callback = training.trainer_progress(progress, stage="judging")
-    return [float(one.score) for one in score_solutions(model, solutions, total=len(solutions), progress=callback)]
+    return [float(scored.score) for scored in score_solutions(model, solutions, total=len(solutions), progress=callback)]

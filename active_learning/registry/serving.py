@@ -1,7 +1,7 @@
-"""The registry, third part: which model version serves, who decided it and why; one click puts another into service; a version as a file.
+"""Serving: which model version serves, who decided that and why; how another one is put into service; a version as a file.
 
-Reads Judgements and the folders of models; writes ModelVersion.champion, ModelVersion.decision and Events. One champion per project and
-kind, at all times after the first: nothing here takes a champion out of service without putting another one in.
+Reads Judgements and the folders of models; writes ModelVersion.champion, ModelVersion.decision and Events. After the first version of a
+project and kind there is always exactly one champion: one leaves service only when another takes its place.
 """
 
 import io
@@ -32,7 +32,7 @@ class NoSuchVersion(LookupError):
 
 
 class VersionRefused(ValueError):
-    """A version that cannot be put into service, or sent; the message says why and what to do."""
+    """A version that cannot be put into service or downloaded; the message says why and what to do."""
 
 
 def find(project: Project, number: int) -> ModelVersion:
@@ -44,18 +44,18 @@ def find(project: Project, number: int) -> ModelVersion:
 
 
 def by_id(version_id: int) -> ModelVersion:
-    """Return a version by its key, for a worker that was sent it."""
+    """Return a version by its primary key, as a worker gets it."""
     return ModelVersion.objects.select_related("project").get(pk=version_id)
 
 
 def ask_for_steps(version: ModelVersion, solution_id: int) -> None:
     """Ask a worker to score the steps of one solution. Raises VersionRefused."""
     if version.state != ModelState.READY:
-        raise VersionRefused(f"Model {version.number} is {version.state}: only a ready version can score.")
+        raise VersionRefused(f"Model {version.number} is {version.state}. Only a ready model can score.")
     try:
         current_app.send_task("active_learning.tasks.score_steps", [version.pk, solution_id], queue="gpu", ignore_result=True)
     except (BrokerUnreachable, OSError) as error:
-        raise VersionRefused(f"No worker could be asked ({error}). Start the server's workers and try again.") from error
+        raise VersionRefused(f"No worker could be reached ({error}). Start the workers of the server and try again.") from error
 
 
 # --- champion and challenger --------------------------------------------------------------------------------------------------
@@ -92,9 +92,9 @@ def _verdict(champion: ModelVersion | None, judgement: Judgement) -> tuple[bool,
     if champion is None:
         return True, "It is the first of its kind."
     if champion.number != judgement.champion:
-        return False, f"Model {champion.number} was put into service while this one was judged, so they were never compared."
+        return False, f"Model {champion.number} was put into service while this one was judged, so they were not compared."
     if judgement.champion_is_gone:
-        return True, f"Model {champion.number}, in service until then, cannot be read any more: {judgement.obstacle}"
+        return True, f"Model {champion.number}, which served before, cannot be read any more: {judgement.obstacle}"
     if judgement.comparison is None:
         return False, f"It could not be compared with model {champion.number}: {judgement.obstacle}"
     if judgement.comparison["worse"]:
@@ -103,7 +103,7 @@ def _verdict(champion: ModelVersion | None, judgement: Judgement) -> tuple[bool,
 
 
 def promote(project: Project, number: int, *, actor: "User") -> ModelVersion:
-    """Put a ready version into service, whatever the comparison said. Raises VersionRefused and NoSuchVersion."""
+    """Put a ready version into service, whatever its comparison found. Raises VersionRefused and NoSuchVersion."""
     with transaction.atomic():
         _take_turn(project)
         version = find(project, number)
@@ -122,13 +122,13 @@ def promote(project: Project, number: int, *, actor: "User") -> ModelVersion:
 
 
 def roll_back(project: Project, kind: str, *, actor: "User") -> ModelVersion:
-    """Put the version back into service that the champion replaced. A second call goes one further back. Raises VersionRefused."""
+    """Put the version that the champion replaced back into service. A second call goes one step further back. Raises VersionRefused."""
     with transaction.atomic():
         _take_turn(project)
         champion = serving_version(project, kind)
         before = champion and champion.decision.get("before")
         if not before:
-            raise VersionRefused("No version served before this one: there is nothing to go back to.")
+            raise VersionRefused("No version served before this one, so there is nothing to go back to.")
         version = find(project, before)
         _check_servable(version)
         _note(version, actor=actor, verb="roll back to")
@@ -137,15 +137,15 @@ def roll_back(project: Project, kind: str, *, actor: "User") -> ModelVersion:
 
 
 def _take_turn(project: Project) -> None:
-    """Make two people, or a person and a worker, decide one after the other."""
+    """Let two people, or a person and a worker, decide one after the other."""
     Project.objects.select_for_update(no_key=True).get(pk=project.pk)
 
 
 def _check_servable(version: ModelVersion) -> None:
     if version.state != ModelState.READY:
-        raise VersionRefused(f"Model {version.number} is {version.state}: only a ready version can serve.")
+        raise VersionRefused(f"Model {version.number} is {version.state}. Only a ready model can serve.")
     if version.champion:
-        raise VersionRefused(f"Model {version.number} is in service already.")
+        raise VersionRefused(f"Model {version.number} already serves.")
     _files(version)
 
 
@@ -163,7 +163,7 @@ def _note(version: ModelVersion, *, actor: "User | None", verb: str) -> Event:
 
 
 def card(version: ModelVersion) -> str:
-    """Return the model card; nothing where the folder is gone."""
+    """Return the model card; empty if the folder is gone."""
     try:
         return (_folder(version) / "README.md").read_text(encoding="utf-8")
     except OSError:
@@ -173,10 +173,10 @@ def card(version: ModelVersion) -> str:
 def archive(version: ModelVersion) -> Iterator[bytes]:
     """Return a zip of the model folder as a stream: weights, tokenizer, settings, split, card and manifest. Raises VersionRefused.
 
-    Stored, not compressed: weights hardly shrink, and a gigabyte then costs one read and no memory.
+    The zip is not compressed: weights hardly shrink, and so a gigabyte costs one read and no memory.
     """
     if version.state != ModelState.READY:
-        raise VersionRefused(f"Model {version.number} is {version.state}: there is nothing to download yet.")
+        raise VersionRefused(f"Model {version.number} is {version.state}, so there is nothing to download yet.")
     return _zipped(_folder(version), _files(version), within=f"{version.project.slug}-{version.kind}-{version.number}")
 
 
@@ -185,7 +185,7 @@ def _folder(version: ModelVersion) -> Path:
 
 
 def _files(version: ModelVersion) -> list[str]:
-    """Name the files of a version's manifest, and that. Raises VersionRefused if one is not there."""
+    """Return the names of the files in a version's manifest, and of the manifest. Raises VersionRefused if one is missing."""
     folder = _folder(version)
     try:
         names = [*orjson.loads((folder / "manifest.json").read_bytes()), "manifest.json"]
@@ -199,20 +199,20 @@ def _files(version: ModelVersion) -> list[str]:
 
 
 class _Outbox(io.RawIOBase):
-    """What zipfile writes to: it keeps the bytes until they are taken away to be sent."""
+    """The target of zipfile: it holds the bytes until they are sent."""
 
     def __init__(self) -> None:
-        self.kept = bytearray()
+        self.waiting = bytearray()
 
     def writable(self) -> bool:
         return True
 
     def write(self, data: Any) -> int:
-        self.kept += data
+        self.waiting += data
         return len(data)
 
     def take(self) -> bytes:
-        taken, self.kept = bytes(self.kept), bytearray()
+        taken, self.waiting = bytes(self.waiting), bytearray()
         return taken
 
 

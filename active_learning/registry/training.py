@@ -1,8 +1,8 @@
-"""A project's reward models: train a version on a snapshot of the labels, keep its folder, load it again.
+"""Training: train a version on a snapshot of the labels, write its folder, load it again.
 
 Reads snapshots and solutions; writes ModelVersion and the folders under STEPMARK_HOME/models. Imports `trainer` inside functions: the web
-process must never load torch. Knows no rounds: the caller passes `progress`, which may raise to stop the run, and `fence`, which
-raises unless the caller still holds the run. What it says of solutions is work for `scoring`, which one serves for `registry`.
+process must never load torch. Knows no rounds: the caller passes `progress`, which may raise to stop the run, and `fence`, which raises
+unless the caller still holds the run.
 """
 
 import os
@@ -33,12 +33,12 @@ if TYPE_CHECKING:
     from trainer.score import RewardModel
     from trainer.train import TrainedModel
 
-UNLABELED = 20_000  # unlabeled solutions offered to the language-model stage
-GRADED = 100_000  # graded solutions an ORM learns from at most; the paper's had 100 a problem
+UNLABELED = 20_000  # unlabeled solutions offered to the language-model phase
+GRADED = 100_000  # most graded solutions that an ORM learns from; the paper's had 100 a problem
 PRESETS: dict[str, dict[str, Any]] = {
-    "tiny": {},  # the small model of the project itself: `TrainConfig.for_base` knows its recipe
-    "lora": {"lora_rank": 16, "gradient_checkpointing": True},  # adapters beside a pretrained base that is too large to train whole
-    "full": {},  # every weight of a pretrained base, by the paper's recipe
+    "tiny": {},  # the small model that ships with the product: `TrainConfig.for_base` knows its settings
+    "lora": {"lora_rank": 16, "gradient_checkpointing": True},  # adapters for a pretrained base that is too large to train whole
+    "full": {},  # every weight of a pretrained base, with the paper's settings
 }
 LOADING = threading.Lock()  # transformers mixes up the weights of two models loaded in two threads at once
 
@@ -52,11 +52,11 @@ class ProgressCallback(Protocol):
 
 
 class ModelUnusable(ValueError):
-    """A model that cannot be trained or loaded for a reason a person can mend; the message says which."""
+    """A model that cannot be trained or loaded, for a reason that a person can repair; the message says which."""
 
 
 def readable_solutions(project: Project, **where: Any) -> QuerySet[Solution]:
-    """Return the solutions a model of this project may read: of training problems, not withdrawn."""
+    """Return the solutions that a model of this project can read: of training problems, not withdrawn."""
     return Solution.objects.filter(problem__project=project, problem__split=Split.TRAIN, withdrawn_at__isnull=True, **where)
 
 
@@ -66,22 +66,22 @@ def readable_solutions(project: Project, **where: Any) -> QuerySet[Solution]:
 def config_for(
     project: Project, *, kind: str = ModelKind.PRM, preset: str | None = None, base: str | None = None, seed: int = 0
 ) -> TrainConfig:
-    """Return what a version would be told: the project's base, or `base`, with what the preset changes. Raises BadConfig and BadBase."""
+    """Return a version's config: for the project's base, or `base`, with what the preset changes. Raises BadConfig and BadBase."""
     if preset is not None and preset not in PRESETS:
         raise BadConfig(f"There is no preset named {preset}. Known: {', '.join(PRESETS)}.")
     if preset == TINY and base not in (None, TINY):
-        raise BadConfig(f"The preset {TINY} brings its own base: leave out {base}, or choose another preset.")
+        raise BadConfig(f"The preset {TINY} has its own base. Leave out {base}, or choose another preset.")
     chosen = TINY if preset == TINY else base or project.base_model
     if preset not in (None, TINY) and chosen == TINY:
-        raise BadConfig(f"The preset {preset} needs a pretrained base: name a model folder or a hub id with --base.")
+        raise BadConfig(f"The preset {preset} needs a pretrained base. Name a model folder or a hub id with --base.")
     check_base(chosen)
     changes = {"kind": kind} if kind != ModelKind.PRM else {}
     return TrainConfig.for_base(chosen, seed=seed, **PRESETS.get(preset or "", {}), **changes)
 
 
 def new_version(project: Project, *, config: TrainConfig, kind: str = ModelKind.PRM) -> ModelVersion:
-    """Make the running version that will learn from all labels (a snapshot of them), or, an ORM, from all graded solutions."""
-    # A version left running by a round that has ended meanwhile must not block this one for ever.
+    """Create the running version. A PRM will learn from a snapshot of all labels, an ORM from all graded solutions."""
+    # A version whose round has ended while it was running must not block this one for ever.
     ModelVersion.objects.filter(project=project, state=ModelState.RUNNING).exclude(round__state__in=UNFINISHED).update(
         state=ModelState.FAILED, failure="Its round ended.", token=F("token") + 1
     )
@@ -102,20 +102,20 @@ def new_version(project: Project, *, config: TrainConfig, kind: str = ModelKind.
 
 
 def take_over(version: ModelVersion) -> bool:
-    """Raise the token of a version whose worker was lost. False: it is not running any more."""
+    """Raise the token of a version whose worker was lost. Return False if it is not running any more."""
     taken = ModelVersion.objects.filter(pk=version.pk, state=ModelState.RUNNING).update(token=F("token") + 1, attempt=F("attempt") + 1)
     version.refresh_from_db()
     return bool(taken)
 
 
 def resumable(project: Project, *, kind: str = ModelKind.PRM) -> ModelVersion | None:
-    """Return the newest version whose training broke off and left a checkpoint."""
+    """Return the newest version whose training failed and left a checkpoint."""
     failed = ModelVersion.objects.filter(project=project, kind=kind, state=ModelState.FAILED).order_by("-number")
     return next((version for version in failed if _checkpoint(version).is_dir()), None)
 
 
 def resume(project: Project, *, number: int) -> ModelVersion | None:
-    """Let a failed version run again on its own snapshot and recipe, under a new token. None: it is not failed any more."""
+    """Let a failed version run again with its own snapshot and config, under a new token. Return None if it is not failed any more."""
     ModelVersion.objects.filter(project=project, number=number, state=ModelState.FAILED).update(
         state=ModelState.RUNNING, failure="", token=F("token") + 1, attempt=F("attempt") + 1
     )
@@ -123,16 +123,16 @@ def resume(project: Project, *, number: int) -> ModelVersion | None:
 
 
 def train(version: ModelVersion, *, progress: ProgressCallback) -> "TrainedModel":
-    """Train the version in a folder of this attempt; a second attempt goes on from the first one's checkpoint.
+    """Train the version in a folder of this attempt. A second attempt continues from the checkpoint of the first.
 
-    Raises ModelUnusable with a sentence: too little to learn from, a base that is none, a loss that is no number, a full disk.
+    Raises ModelUnusable: too few labels, a bad base, a loss that is not a number, a full disk or memory.
     """
     from trainer.data import BadLabels
     from trainer.train import DiskFull, LossNotFinite, MemoryFull, TooLittleToLearn
     from trainer.train import train as train_model
 
     attempt, snapshot = _attempt_folder(version), version.snapshot
-    told_of = {"snapshot": str(snapshot.number)} if snapshot else {"graded solutions until": f"{version.created_at:%Y-%m-%d %H:%M} UTC"}
+    learned = {"snapshot": str(snapshot.number)} if snapshot else {"graded solutions until": f"{version.created_at:%Y-%m-%d %H:%M} UTC"}
     try:
         return train_model(
             learned_from(version),
@@ -141,21 +141,21 @@ def train(version: ModelVersion, *, progress: ProgressCallback) -> "TrainedModel
             folder=attempt,
             checkpoint=_checkpoint(version),
             progress=trainer_progress(progress),
-            provenance={"project": version.project.slug, **told_of, "code": version.code_version},
+            provenance={"project": version.project.slug, **learned, "code": version.code_version},
         )
     except (TooLittleToLearn, LossNotFinite, MemoryFull, DiskFull, BadBase, BadConfig, BadLabels) as error:
         raise ModelUnusable(str(error)) from error
     finally:
-        if not (attempt / "manifest.json").exists():  # written last: without it the folder is half a model
+        if not (attempt / "manifest.json").exists():  # it is written last: without it the folder is incomplete
             shutil.rmtree(attempt, ignore_errors=True)
 
 
 def make_ready(version: ModelVersion, trained: "TrainedModel") -> bool:
-    """Make a trained version ready; it does not serve yet. False, and nothing changed: somebody else runs it by now.
+    """Make a trained version ready; it does not serve yet. Return False, and change nothing, if another worker runs it now.
 
     Call it inside the transaction that holds the fence.
     """
-    published = ModelVersion.objects.filter(pk=version.pk, token=version.token, state=ModelState.RUNNING).update(
+    is_ready = ModelVersion.objects.filter(pk=version.pk, token=version.token, state=ModelState.RUNNING).update(
         state=ModelState.READY,
         artifact=str(folder(version).relative_to(settings.STEPMARK_HOME)),
         sha256=trained.sha256,
@@ -164,24 +164,24 @@ def make_ready(version: ModelVersion, trained: "TrainedModel") -> bool:
         ready_at=Now(),
         progress={},
     )
-    if published:
-        shutil.rmtree(folder(version), ignore_errors=True)  # of an attempt that was lost between here and its commit
+    if is_ready:
+        shutil.rmtree(folder(version), ignore_errors=True)  # from an attempt that was lost between this line and its commit
         trained.folder.rename(folder(version))
         version.refresh_from_db()
         for older in ModelVersion.objects.filter(project=version.project, kind=version.kind, number__lt=version.number):
-            shutil.rmtree(_checkpoint(older), ignore_errors=True)  # nobody will take up what is outdone
-    return bool(published)
+            shutil.rmtree(_checkpoint(older), ignore_errors=True)  # a newer version is ready: nobody resumes an older one
+    return bool(is_ready)
 
 
 def preview_training(project: Project, *, config: TrainConfig, kind: str) -> list[str]:
-    """Say what a training now would learn from, in lines for a terminal. Changes nothing. Raises ModelUnusable: why it would fail."""
+    """Return lines for a terminal: what a training would learn from now. Changes nothing. Raises ModelUnusable: why it would fail."""
     from trainer.model import suits_shipped_base
     from trainer.split import TooLittleToLearn, hold_out
     from trainer.train import some_texts
 
     with transaction.atomic():
         snapshot = export.take_snapshot(project) if kind == ModelKind.PRM else None
-        version = ModelVersion(project=project, kind=kind, snapshot=snapshot, created_at=Now())  # never saved
+        version = ModelVersion(project=project, kind=kind, snapshot=snapshot, created_at=Now())  # it is never saved
         learned = list(learned_from(version))
         n_unlabeled = _unlabeled_rows(version).count()
         transaction.set_rollback(True)
@@ -192,14 +192,15 @@ def preview_training(project: Project, *, config: TrainConfig, kind: str) -> lis
     problems = {one.solution.problem_key for one in learned}
     trained_on = [one.solution for one in learned if one.solution.problem_key not in held_out]
     config = config.settled(text_suits=config.is_tiny and suits_shipped_base(some_texts(trained_on)))
-    usual = TrainConfig.for_base(config.base)
-    said = {name: value for name, value in asdict(config).items() if name in ("epochs", "learning_rate") or value != getattr(usual, name)}
+    default = TrainConfig.for_base(config.base)
+    always = ("epochs", "learning_rate")
+    shown = {name: value for name, value in asdict(config).items() if name in always or value != getattr(default, name)}
     return [
         f"data: {_counted(learned, kind)}",
-        f"problems: {len(problems):,}, of which {len(held_out):,} held out to judge it",
-        f"text without labels: {n_unlabeled:,} solutions" if config.language_model_epochs else "text without labels: none is read",
+        f"problems: {len(problems):,}, of which {len(held_out):,} are held out to judge the model",
+        f"text without labels: {n_unlabeled:,} solutions" if config.language_model_epochs else "text without labels: none",
         f"base: {config.base}",
-        "recipe: " + ", ".join(f"{name} {value}" for name, value in said.items() if name not in ("base", "kind", "shape")),
+        "config: " + ", ".join(f"{name} {value}" for name, value in shown.items() if name not in ("base", "kind", "shape")),
     ]
 
 
@@ -213,7 +214,7 @@ def _counted(learned: list[Any], kind: str) -> str:
 
 
 def folder(version: ModelVersion) -> Path:
-    """Return where a version's files are, or will be."""
+    """Return the folder of a version's files, whether it exists yet or not."""
     return Path(settings.STEPMARK_HOME) / "models" / version.project.slug / str(version.number)
 
 
@@ -230,12 +231,16 @@ def _attempt_folder(version: ModelVersion) -> Path:
 
 
 def learned_from(version: ModelVersion) -> Iterator["LabeledSolution | GradedSolution"]:
-    """Yield what a version learns from and is judged on: labeled solutions of its snapshot; for an ORM, graded ones."""
-    return graded(version) if version.kind == ModelKind.ORM else labeled(version.snapshot)
+    """Yield what a version learns from and is judged on: labeled solutions of its snapshot, or graded ones if it is an ORM."""
+    if version.kind == ModelKind.ORM:
+        return graded(version)
+    if version.snapshot is None:
+        raise ModelUnusable(f"Model {version.number} has no snapshot of labels to learn from.")
+    return labeled(version.snapshot)
 
 
 def labeled(snapshot: Snapshot) -> Iterator["LabeledSolution"]:
-    """Yield the labels of a snapshot as the trainer reads them."""
+    """Yield the labels of a snapshot in the form that the trainer reads."""
     from trainer.data import Alternative, LabeledSolution
 
     for one in export.labeled_solutions(snapshot):
@@ -247,26 +252,26 @@ def labeled(snapshot: Snapshot) -> Iterator["LabeledSolution"]:
 
 
 def graded(version: ModelVersion) -> Iterator["GradedSolution"]:
-    """Yield the graded solutions there were when the version was made, at most GRADED; the order of digests is as good as a draw."""
+    """Yield the graded solutions that existed when the version was created, at most GRADED. The order of digests is as good as random."""
     from trainer.data import GradedSolution
 
-    kept = readable_solutions(version.project, outcome__in=[Outcome.CORRECT, Outcome.WRONG], created_at__lte=version.created_at)
-    rows = kept.order_by("digest")[:GRADED].values_list("outcome", "pk", "problem_id", "problem__statement", "steps")
+    solutions = readable_solutions(version.project, outcome__in=[Outcome.CORRECT, Outcome.WRONG], created_at__lte=version.created_at)
+    rows = solutions.order_by("digest")[:GRADED].values_list("outcome", "pk", "problem_id", "problem__statement", "steps")
     for outcome, *row in rows.iterator():
         yield GradedSolution(trainer_solution(row), outcome == Outcome.CORRECT)
 
 
 def _unlabeled(version: ModelVersion) -> Iterator["TrainerSolution"]:
-    """Yield the text of the language-model stage."""
+    """Yield the text of the language-model phase."""
     rows = _unlabeled_rows(version).values_list("pk", "problem_id", "problem__statement", "steps")
     yield from map(trainer_solution, rows.iterator())
 
 
 def _unlabeled_rows(version: ModelVersion) -> QuerySet[Solution]:
-    """Find solutions that had no label when the version was made, at most UNLABELED: the same ones when a training is taken up later."""
+    """Find solutions without a label when the version was created, at most UNLABELED: the same ones when a training is resumed."""
     had_labels = Annotation.objects.filter(solution=OuterRef("pk"), created_at__lte=version.created_at)
-    kept = readable_solutions(version.project, created_at__lte=version.created_at).filter(~Exists(had_labels))
-    return kept.order_by("digest")[:UNLABELED]
+    solutions = readable_solutions(version.project, created_at__lte=version.created_at).filter(~Exists(had_labels))
+    return solutions.order_by("digest")[:UNLABELED]
 
 
 def trainer_solution(row: Iterable[Any]) -> "TrainerSolution":
@@ -293,25 +298,25 @@ def load(version: ModelVersion) -> "RewardModel":
         raise ModelUnusable(f"Model {version.number} cannot be loaded: {error}") from error
 
 
-# --- what is said of a version ------------------------------------------------------------------------------------------------
+# --- a version in words -------------------------------------------------------------------------------------------------------
 
 
 def metrics_line(metrics: dict[str, Any]) -> str:
-    """Say a version's held-out metrics in one line, the log-loss beside the base rate's."""
+    """Return a version's held-out metrics in one line, the log-loss next to that of the base rate."""
     mistake = metrics.get("first_mistake") or {}
     figures = [
         ("step AUC", metrics.get("step_auc"), ".3f"),
         ("solution AUC", metrics.get("solution_auc"), ".3f"),
-        ("first-error F1", mistake.get("f1") and 100 * mistake["f1"], ".1f"),
+        ("first-mistake F1", mistake.get("f1") and 100 * mistake["f1"], ".1f"),
         ("log-loss", metrics.get("log_loss"), ".3f"),
-        ("base rate's", metrics.get("base_rate_log_loss"), ".3f"),
+        ("log-loss of the base rate", metrics.get("base_rate_log_loss"), ".3f"),
     ]
-    said = [f"{name} {value:{form}}" for name, value, form in figures if value is not None]
-    return "held out: " + ", ".join(said) if said else "too few held-out labels for metrics"
+    known = [f"{name} {value:{form}}" for name, value, form in figures if value is not None]
+    return "held out: " + ", ".join(known) if known else "too few held-out labels for metrics"
 
 
 def code_version() -> str:
-    """Return the commit this code stands at, or nothing where there is no checkout."""
+    """Return the commit of this code, or STEPMARK_VERSION if there is no checkout."""
     try:
         git = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], cwd=settings.BASE_DIR, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):

@@ -1,4 +1,4 @@
-"""The pages of the experiments. Reads the request, asks the stage, renders; open to who is researcher, manager or owner in any project."""
+"""The pages of the experiments, open to researchers, managers and owners of any project. Reads the request, asks the stage, renders."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -16,12 +16,12 @@ FILES = {"strategies.csv": "text/csv", **{f"figure-{key}.svg": "image/svg+xml" f
 
 
 def of_experiments(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
-    """Decorate a view: a stranger, and what does not exist, get a missing page."""
+    """Decorate a view: 404 for a person without such a role, and for an experiment that does not exist."""
 
     @wraps(view)
     def guarded(request: HttpRequest, **more: Any) -> HttpResponse:
         if not experiment.may_see(request.user):
-            raise Http404("There is no such page, or it is not open to you.")
+            raise Http404("There is no such page, or you cannot see it.")
         try:
             return view(request, **more)
         except experiment.NoSuchExperiment as error:
@@ -32,7 +32,7 @@ def of_experiments(view: Callable[..., HttpResponse]) -> Callable[..., HttpRespo
 
 @of_experiments
 def experiments(request: HttpRequest) -> HttpResponse:
-    """List the experiments of this place."""
+    """List all experiments."""
     return render(request, "active_learning/experiments.html", {"experiments": experiment.listed(_home())})
 
 

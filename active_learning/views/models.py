@@ -1,11 +1,11 @@
 """The pages of the models: researchers see them, managers decide. Reads the request, calls one stage function, renders."""
 
-from collections.abc import Callable
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import messages
-from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import Http404, HttpResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
@@ -13,7 +13,7 @@ from django_htmx.http import HttpResponseClientRefresh
 
 from active_learning import pages, registry
 from annotation import people
-from annotation.views import for_roles
+from annotation.views import SignedInRequest, View, for_roles
 
 if TYPE_CHECKING:
     from annotation.models import Project
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 MISSING = (registry.NoSuchVersion, pages.NoSuchSolution)
 
 
-def of_models(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+def of_models(view: View) -> View:
     """Decorate a view of the models: it is open to researchers, and a missing version or solution gets 404."""
 
     @for_roles(people.RESEARCHERS)
     @wraps(view)
-    def guarded(request: HttpRequest, project: "Project", **more: Any) -> HttpResponse:
+    def guarded(request: SignedInRequest, project: "Project", **more: Any) -> HttpResponseBase:
         try:
             return view(request, project, **more)
         except MISSING as error:
@@ -37,7 +37,7 @@ def of_models(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
 
 @require_GET
 @of_models
-def models(request: HttpRequest, project: "Project") -> HttpResponse:
+def models(request: SignedInRequest, project: "Project") -> HttpResponse:
     """List the versions of each kind. The page asks for the fragment every few seconds."""
     page = {"project": project, "kinds": pages.all_versions(project)}
     return render(request, "active_learning/_versions.html" if request.htmx else "active_learning/models.html", page)
@@ -45,7 +45,7 @@ def models(request: HttpRequest, project: "Project") -> HttpResponse:
 
 @require_GET
 @of_models
-def model(request: HttpRequest, project: "Project", number: int) -> HttpResponse:
+def model(request: SignedInRequest, project: "Project", number: int) -> HttpResponse:
     """Show one version. While it is in training, the page asks for the fragment with progress and losses every few seconds."""
     page: dict[str, Any] = {"project": project, "may_decide": people.has_role(request.user, project, people.MANAGERS)}
     page |= pages.one_version(project, number)
@@ -56,7 +56,7 @@ def model(request: HttpRequest, project: "Project", number: int) -> HttpResponse
 
 @require_GET
 @of_models
-def compare_models(request: HttpRequest, project: "Project") -> HttpResponse:
+def compare_models(request: SignedInRequest, project: "Project") -> HttpResponse:
     """Show two versions compared."""
     first, second = request.GET.get("a", ""), request.GET.get("b", "")
     if not (first.isdecimal() and second.isdecimal()):
@@ -69,7 +69,7 @@ def compare_models(request: HttpRequest, project: "Project") -> HttpResponse:
 
 @require_POST
 @of_models
-def promote(request: HttpRequest, project: "Project", number: int) -> HttpResponse:
+def promote(request: SignedInRequest, project: "Project", number: int) -> HttpResponse:
     people.require_role(request.user, project.slug, people.MANAGERS)
     try:
         registry.promote(project, number, actor=request.user)
@@ -81,7 +81,7 @@ def promote(request: HttpRequest, project: "Project", number: int) -> HttpRespon
 
 @require_POST
 @of_models
-def roll_back(request: HttpRequest, project: "Project") -> HttpResponse:
+def roll_back(request: SignedInRequest, project: "Project") -> HttpResponse:
     people.require_role(request.user, project.slug, people.MANAGERS)
     try:
         before = registry.roll_back(project, request.POST.get("kind", ""), actor=request.user)
@@ -94,7 +94,7 @@ def roll_back(request: HttpRequest, project: "Project") -> HttpResponse:
 
 @require_GET
 @of_models
-def download_model(request: HttpRequest, project: "Project", number: int) -> HttpResponse:
+def download_model(request: SignedInRequest, project: "Project", number: int) -> HttpResponseBase:
     """Send a version as a zip file, in pieces."""
     version = registry.find(project, number)
     try:
@@ -108,7 +108,7 @@ def download_model(request: HttpRequest, project: "Project", number: int) -> Htt
 
 @require_GET
 @of_models
-def find_solution(request: HttpRequest, project: "Project", number: int) -> HttpResponse:
+def find_solution(request: SignedInRequest, project: "Project", number: int) -> HttpResponse:
     """Redirect to the solution with the number that was entered."""
     typed = request.GET.get("id", "").strip()
     if not typed.isdecimal() or len(typed) > 18:
@@ -119,7 +119,7 @@ def find_solution(request: HttpRequest, project: "Project", number: int) -> Http
 
 @require_http_methods(["GET", "POST"])
 @of_models
-def solution(request: HttpRequest, project: "Project", number: int, solution_id: int) -> HttpResponse:
+def solution(request: SignedInRequest, project: "Project", number: int, solution_id: int) -> HttpResponse:
     """Show a solution's steps as the version and people judged them. A POST asks a worker to score it."""
     seen = pages.scored_solution(project, number, solution_id)
     if request.method == "POST":

@@ -278,7 +278,7 @@ def test_a_broker_that_is_away_is_said(project: Project, rita: Client, home: Pat
     monkeypatch.setattr(serving.current_app, "send_task", away)
     version(project, 1, home)
     answer = rita.post(path("solution", 1, make.solution(make.problem(project)).pk), follow=True)
-    assert "No worker could be asked (no route)" in answer.content.decode()
+    assert "No worker could be reached (no route)" in answer.content.decode()
 
 
 def test_solutions_on_which_model_and_people_differ_come_first(project: Project, home: Path) -> None:
