@@ -150,7 +150,7 @@ def checked_sampling(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return settings of sampling as they are stored. Raises RoundRefused."""
     try:
         return sampling.check(settings)
-    except sampling.BadGeneration as error:
+    except sampling.BadSampling as error:
         raise RoundRefused(str(error)) from error
 
 

@@ -137,7 +137,7 @@ def run(round_id: int, *, progress: ProgressCallback | None = None) -> Round:
 
 
 # Of other stages: reasons a person can mend, which a second attempt would only meet again.
-NAMED = (registry.ModelUnusable, scoring.ScoringFailed, sampling.BadGeneration, selection.NothingToChoose)
+NAMED = (registry.ModelUnusable, scoring.ScoringFailed, sampling.BadSampling, selection.NothingToChoose)
 
 
 def _turn(hold: Hold) -> None:
@@ -153,7 +153,7 @@ def _turn(hold: Hold) -> None:
         hold.update(state=RoundState.GENERATING)
         with hold.at(StageName.GENERATE):
             name = f"round-{round_.pk}"  # the run's: a second attempt goes on with it, and another round draws anew
-            drawn = sampling.generate(round_.project, settings=plan.sample, progress=hold.advance, fence=hold.update, name=name)
+            drawn = sampling.sample(round_.project, settings=plan.sample, progress=hold.advance, fence=hold.update, name=name)
             hold.log(str(drawn))
     scorers = _score(hold, plan) if plan.scores else selection.Scorers()
     if plan.recipe is None:

@@ -1,5 +1,5 @@
-"""Stage: generation, what is drawn from and what that costs. Reads a model or an endpoint; keeps the account of a run beside its file,
-STEPMARK_HOME/samples/SLUG/NAME.json. torch is imported when a model is made, and not before.
+"""Drawing: the generator of a sampling and its cost. Reads a model or an endpoint; writes the account of a run next to its file,
+STEPMARK_HOME/samples/SLUG/NAME.json. torch is imported only when a model is made.
 """
 
 import fcntl
@@ -14,7 +14,7 @@ import orjson
 from django.db.models import Max
 
 from active_learning.registry import ProgressCallback
-from active_learning.sampling.settings import BadGeneration, Settings
+from active_learning.sampling.settings import BadSampling, Settings
 from annotation.models import Project, Solution
 from trainer.config import BadBase
 
@@ -25,9 +25,9 @@ BEAT_SECONDS = 1.0
 
 
 class Ledger:
-    """What a run may know besides its file: what it has used, and which solutions there were before it. The run's lock as well.
+    """The account of a run: what it has used, and the newest solution before it. It is the lock of the run too.
 
-    One small write of always the same length after every text: a killed run loses the account of the texts under way, and no other.
+    After every text comes one small write of constant length. A killed run loses the account of the texts in progress and nothing else.
     """
 
     LENGTH = 200
@@ -41,11 +41,11 @@ class Ledger:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self.file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
-            raise BadGeneration(f"{self.path} cannot be written ({error.strerror}). Mend that, then go on.") from error
+            raise BadSampling(f"{self.path} cannot be written ({error.strerror}). Repair that, then run the same command again.") from error
         try:
             fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if kept := os.pread(self.file, 2 * self.LENGTH, 0):
-                self.before, self.tokens, self.requests = map(int, orjson.loads(kept).values())
+            if content := os.pread(self.file, 2 * self.LENGTH, 0):
+                self.before, self.tokens, self.requests = map(int, orjson.loads(content).values())
             else:
                 newest = Solution.objects.filter(problem__project=self.project).aggregate(newest=Max("pk"))["newest"]
                 self.before = newest or 0
@@ -53,9 +53,9 @@ class Ledger:
         except BaseException as error:
             os.close(self.file)
             if isinstance(error, BlockingIOError):
-                raise BadGeneration(f"Another process has the run {self.path.stem}. Wait for it, or give this one another name.") from None
+                raise BadSampling(f"Another process runs {self.path.stem}. Wait for it, or give this run another name.") from None
             if isinstance(error, (ValueError, TypeError, AttributeError)):
-                raise BadGeneration(f"{self.path} is damaged. Move it away with its .jsonl file, or use another name.") from error
+                raise BadSampling(f"{self.path} is damaged. Move it away with its .jsonl file, or use another name.") from error
             raise
         return self
 
@@ -73,16 +73,16 @@ class Ledger:
 
 
 class Watched:
-    """The generator, made and asked in a thread: while a model loads or a text is slow to come, the caller still says that it lives.
+    """The generator in a thread of its own, so that progress goes on while a model loads or a text takes long.
 
-    The thread works only while the caller waits for it, so nothing is touched by both at once.
+    The thread works only while the caller waits for it, so nothing is used by both at once.
     """
 
-    def __init__(self, told: Settings, thread: ThreadPoolExecutor, ledger: Ledger, progress: ProgressCallback) -> None:
+    def __init__(self, settings: Settings, thread: ThreadPoolExecutor, ledger: Ledger, progress: ProgressCallback) -> None:
         self.thread, self.ledger, self.pass_on = thread, ledger, progress
         self.last: tuple[str, int, int | None] = ("loading the generator", 0, None)
-        self.has_failed = False  # the generator itself, not what it wrote
-        self.generator: generators.Generator = self._awaited(_generator, told)
+        self.has_failed = False  # the generator itself, not its texts
+        self.generator: generators.Generator = self._awaited(_generator, settings)
 
     @property
     def name(self) -> str:
@@ -104,26 +104,28 @@ class Watched:
             raise
 
     def progress(self, stage: str, done: int, total: int | None, seconds_left: float | None = None, loss: float | None = None) -> None:
-        """Pass progress on, and remember it for the next beat."""
+        """Pass progress on, and store it for the next beat."""
         self.last = stage, done, total
         self.pass_on(stage, done, total, seconds_left)
 
-    def _awaited(self, act: Callable[..., Any], *arguments: Any) -> Any:
-        future = self.thread.submit(act, *arguments)
+    def _awaited(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        future = self.thread.submit(function, *arguments)
         while not wait([future], timeout=BEAT_SECONDS).done:
             self.pass_on(*self.last)
         return future.result()
 
 
-def _generator(told: Settings) -> "generators.Generator":
+def _generator(settings: Settings) -> "generators.Generator":
     from trainer.generators import EndpointGenerator, GeneratorFailed, LocalGenerator
 
-    how: dict[str, Any] = {"temperature": told.temperature, "top_p": told.top_p, "max_tokens": told.max_tokens}
-    if told.width:
-        how["width"] = told.width
+    how: dict[str, Any] = {"temperature": settings.temperature, "top_p": settings.top_p, "max_tokens": settings.max_tokens}
+    if settings.width:
+        how["width"] = settings.width
     try:
-        if told.url:
-            return EndpointGenerator(told.model, endpoint=told.url, timeout=told.timeout, retries=told.retries, request=told.request, **how)
-        return LocalGenerator(told.model, revision=told.revision, chat=told.chat, **how)
+        if settings.url:
+            return EndpointGenerator(
+                settings.model, endpoint=settings.url, timeout=settings.timeout, retries=settings.retries, request=settings.request, **how
+            )
+        return LocalGenerator(settings.model, revision=settings.revision, chat=settings.chat, **how)
     except (BadBase, GeneratorFailed) as error:
-        raise BadGeneration(str(error)) from error
+        raise BadSampling(str(error)) from error

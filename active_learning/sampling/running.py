@@ -1,6 +1,7 @@
-"""Stage: generation, the run. Reads Problem; writes STEPMARK_HOME/samples/SLUG/NAME.jsonl through `trainer.sample` and, through `ingest`,
-Solution. A run is that file: whatever ended it, the same run goes on, and what was drawn once is neither drawn, paid for nor loaded
-again. Knows no rounds: the caller passes `progress`, which may raise to stop, and `fence`, which must hold before anything is loaded.
+"""The run of a sampling. Reads Problem; writes STEPMARK_HOME/samples/SLUG/NAME.jsonl by `trainer.sample` and Solution by `ingest`.
+
+That file is the run: whatever ended it, the same run can continue, and nothing is drawn, paid for or loaded twice. Knows no rounds: the
+caller passes `progress`, which may raise to stop, and `fence`, which must hold before anything is loaded.
 """
 
 import hashlib
@@ -19,7 +20,7 @@ from django.db import connection
 
 from active_learning.registry import Fence, ProgressCallback, trainer_progress
 from active_learning.sampling.drawing import Ledger, Watched
-from active_learning.sampling.settings import BadGeneration, Settings
+from active_learning.sampling.settings import BadSampling, Settings
 from annotation import ingest
 from annotation.models import Outcome, Problem, Project, Split
 from trainer.config import BadConfig
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
     from trainer import generators
     from trainer.sample import SampleReport
 
-CHUNK = 2_000  # solutions loaded per transaction; no word is said in it, for a heartbeat would lock the caller's row until it ends
-TOP_UPS = 4  # times that solutions the project had already are replaced by others
+CHUNK = 2_000  # solutions loaded per transaction, without progress: a heartbeat in it would lock the caller's row until it ends
+TOP_UPS = 4  # how often solutions that the project had already are replaced by others
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 # Found by the index of solution_once: two lookups for every line, however large the project is.
@@ -41,8 +42,8 @@ SELECT s.problem_id, s.digest, s.id, s.outcome
 
 
 @dataclass(slots=True)
-class Generated:
-    """What a run has brought by now, over all its calls; `stopped` says why it ended before every problem had its solutions."""
+class SamplingReport:
+    """What a run has brought so far, over all its calls. `stopped` says why it ended before every problem had its solutions."""
 
     file: str  # relative to STEPMARK_HOME
     n: int  # new solutions wanted of each problem
@@ -56,9 +57,9 @@ class Generated:
     n_short: int = 0  # problems with fewer new solutions than wanted
     tokens: int = 0
     requests: int = 0
-    n_loaded: int = 0  # new to the project in this call alone, as all that follow
+    n_loaded: int = 0  # new to the project in this call alone, like all that follow
     n_equal: int = 0  # drawn again, word for word
-    n_unusable: int = 0  # without an answer, cut off, or beyond what is loaded
+    n_unusable: int = 0  # without an answer, cut off, or too large to load
     n_refused: int = 0
     stopped: str = ""
 
@@ -68,58 +69,59 @@ class Generated:
     def __str__(self) -> str:
         graded = f"{self.n_right:,} right, {self.n_wrong:,} wrong, {self.n_unsure:,} unsure, {self.n_ungraded:,} ungraded"
         waste = f"{self.n_equal:,} drawn twice, {self.n_unusable:,} unusable, {self.n_refused:,} refused"
-        said = (
+        message = (
             f"{self.n_new:,} new solutions of {self.n_problems:,} problems ({graded}); {self.n_known:,} were known before; {waste}. "
             f"Used {self.tokens:,} tokens and {self.requests:,} texts."
         )
         if self.n_short:
-            reason = f"left for want of budget. {self.stopped}" if self.stopped else "left: nothing new and usable came of them."
-            said += f" {self.n_short:,} problems with fewer than {self.n:,} new solutions are {reason}"
-        return said
+            reason = self.stopped or "The generator wrote nothing else that is new and usable."
+            message += f" {self.n_short:,} problems still have fewer than {self.n:,} new solutions. {reason}"
+        return message
 
 
-def generate(
+def sample(
     project: Project, *, settings: Mapping[str, Any], progress: ProgressCallback, fence: Fence = lambda: None, name: str | None = None
-) -> Generated:
+) -> SamplingReport:
     """Draw solutions until each training problem has `n` that the project did not have before this run, and load them, graded.
 
-    `name` is the run: under the same name it goes on, under another it begins anew (default: named after model, temperature and seed).
-    Budgets hold over all calls of a run. Raises BadGeneration; what was drawn until then is kept, and loaded unless its file is
-    damaged. An exception from `progress` or `fence` ends the call.
+    `name` is the run: with the same name it continues, with another it starts anew (default: after model, temperature and seed).
+    Budgets hold over all calls of a run. Raises BadSampling; what was drawn before stays, and is loaded unless its file is damaged.
+    An exception from `progress` or `fence` ends the call.
     """
-    told = Settings.of(settings)
-    if not NAME.fullmatch(name := told.name if name is None else name):
-        raise BadGeneration(f"{name!r} is no name of a run: letters, digits, dots, - and _ only, at most 100. Choose another.")
+    checked = Settings.of(settings)
+    if not NAME.fullmatch(name := checked.name if name is None else name):
+        raise BadSampling(f"{name!r} cannot be the name of a run. Use up to 100 letters, digits, dots, - and _.")
     problems = _problems(project, name)
     if not problems:
-        raise BadGeneration(f"{project.slug} has no training problems to solve. Load some with `manage.py load_problems`.")
+        raise BadSampling(f"{project.slug} has no training problems to solve. Load some with `manage.py load_problems`.")
     path = Path(site.STEPMARK_HOME) / "samples" / project.slug / f"{name}.jsonl"
-    with Ledger(path.with_suffix(".json"), project) as ledger, ThreadPoolExecutor(1, thread_name_prefix="generation") as thread:
-        return _Run(project, told, path, problems, ledger, progress, fence).over(Watched(told, thread, ledger, progress))
+    with Ledger(path.with_suffix(".json"), project) as ledger, ThreadPoolExecutor(1, thread_name_prefix="sampling") as thread:
+        return _Run(project, checked, path, problems, ledger, progress, fence).over(Watched(checked, thread, ledger, progress))
 
 
-class _Known(NamedTuple):
-    """A training problem: its row, and what is sent and written of it."""
+class _TrainingProblem(NamedTuple):
+    """A training problem: its primary key, and the form in which it is sent and written."""
 
     pk: int
     problem: "generators.Problem"
 
 
-def _problems(project: Project, name: str) -> dict[str, _Known]:
-    """Return the training problems by key, in an order of the run's own: where a budget ends one run, the next begins elsewhere."""
+def _problems(project: Project, name: str) -> dict[str, _TrainingProblem]:
+    """Return the training problems by key, in an order that depends on the run: after a budget ran out, another run starts elsewhere."""
     from trainer.generators import Problem as Asked
 
     rows = Problem.objects.filter(project=project, split=Split.TRAIN).values("pk", "external_id", "statement", "answer", "subject", "level")
-    found = {}
+    problems = {}
     for row in rows.iterator():
-        pk, key, statement = row.pop("pk"), row.pop("external_id"), row.pop("statement")
-        found[key] = _Known(pk, Asked(key, statement, {"id": key} | {name: value for name, value in row.items() if value}))
-    return {key: found[key] for key in sorted(found, key=lambda key: hashlib.sha256(f"{name} {key}".encode()).digest())}
+        key = row["external_id"]
+        facts = {name: value for name in ("answer", "subject", "level") if (value := row[name])}
+        problems[key] = _TrainingProblem(row["pk"], Asked(key, row["statement"], {"id": key} | facts))
+    return {key: problems[key] for key in sorted(problems, key=lambda key: hashlib.sha256(f"{name} {key}".encode()).digest())}
 
 
 @dataclass(slots=True)
-class _Tally:
-    """What of this run's source stands in the file, by problem, and what became of it in the project."""
+class _FileTally:
+    """The solutions of this run in its file, by problem, and their outcomes in the project."""
 
     drawn: Counter[str] = field(default_factory=Counter)
     known: Counter[str] = field(default_factory=Counter)  # the project had them before the run
@@ -132,38 +134,38 @@ class _Run:
     def __init__(
         self,
         project: Project,
-        told: Settings,
+        settings: Settings,
         path: Path,
-        problems: dict[str, _Known],
+        problems: dict[str, _TrainingProblem],
         ledger: Ledger,
         progress: ProgressCallback,
         fence: Fence,
     ) -> None:
-        self.project, self.told, self.path, self.problems = project, told, path, problems
+        self.project, self.settings, self.path, self.problems = project, settings, path, problems
         self.ledger, self.progress, self.fence = ledger, progress, fence
-        self.report = Generated(str(path.relative_to(site.STEPMARK_HOME)), told.n, len(problems))
-        # Of the name too: a second run must not draw the texts of the first once more.
-        self.seed = int.from_bytes(hashlib.sha256(f"{path.stem} {told.seed}".encode()).digest()[:4])
+        self.report = SamplingReport(str(path.relative_to(site.STEPMARK_HOME)), settings.n, len(problems))
+        # It depends on the name too: a second run must not draw the texts of the first one again.
+        self.seed = int.from_bytes(hashlib.sha256(f"{path.stem} {settings.seed}".encode()).digest()[:4])
 
-    def over(self, generator: Watched) -> Generated:
-        self.source = self.told.source or generator.name
-        wanted = dict.fromkeys(self.problems, self.told.n)
-        tally = _Tally()
+    def over(self, generator: Watched) -> SamplingReport:
+        self.source = self.settings.source or generator.name
+        wanted = dict.fromkeys(self.problems, self.settings.n)
+        tally = _FileTally()
         for _ in range(1 + TOP_UPS):
             failure = self._draw(generator, wanted)
             tally = self._load()
             self._count(tally)
             if failure:
-                raise BadGeneration(f"{failure} {self.report.n_new:,} new solutions of the run are loaded; the same run goes on.")
-            # Where all that was wanted came, but not all of it was new. Where less came, the generator has no more to say.
-            came = {key: self.told.n + tally.known[key] for key, count in wanted.items() if tally.drawn[key] >= count}
+                raise BadSampling(f"{failure} {self.report.n_new:,} new solutions of the run are loaded. The same command continues it.")
+            # Draw again where all that was wanted came but some of it was known. Where less came, the generator has no more to offer.
+            came = {key: self.settings.n + tally.known[key] for key, count in wanted.items() if tally.drawn[key] >= count}
             wanted = {key: count for key, count in came.items() if tally.drawn[key] < count}
             if self.report.stopped or not wanted:
                 break
         return self.report
 
     def _draw(self, generator: Watched, wanted: dict[str, int]) -> str:
-        """Draw until the file holds what is wanted of each problem. Returns why the generator cannot go on, if it cannot."""
+        """Draw until the file has what is wanted of each problem. Return why the generator cannot go on; empty if it can."""
         from trainer.generators import GeneratorFailed
         from trainer.lines import BadLine
         from trainer.sample import PROMPT, sample
@@ -180,61 +182,61 @@ class _Run:
                     out=self.path,
                     budget=self._left(),
                     seed=self.seed,
-                    prompt=self.told.prompt or PROMPT,
+                    prompt=self.settings.prompt or PROMPT,
                     source=self.source,
                     progress=trainer_progress(generator.progress),
                 )
             except GeneratorFailed as error:
                 if generator.has_failed or not self._has_begun():
                     return str(error.__cause__ or error)
-                continue  # of a run that has brought others, these problems are not to be had
+                continue  # the run has drawn others, so only these problems are too hard for the generator
             except (BadLine, BadConfig, OSError) as error:
-                raise BadGeneration(str(error)) from error
+                raise BadSampling(str(error)) from error
             self._add(done)
             if done.stopped:
                 spent = f"{self.ledger.tokens:,} tokens and {self.ledger.requests:,} texts are used"
-                self.report.stopped = f"The budget has no room for another text: {spent}. Give the same run a larger one."
+                self.report.stopped = f"The budget is too small for another text: {spent}. Give the same run a larger budget."
                 return ""
         return ""
 
     def _left(self) -> Any:
         from trainer.sample import Budget
 
-        most = ((self.told.budget, self.ledger.tokens), (self.told.budget_requests, self.ledger.requests))
+        most = ((self.settings.budget, self.ledger.tokens), (self.settings.budget_requests, self.ledger.requests))
         return Budget(*(None if limit is None else max(0, limit - used) for limit, used in most))
 
     def _has_begun(self) -> bool:
-        return any(of.get("source") == self.source for _, of in self._kept())
+        return any(line.get("source") == self.source for _, line in self._lines())
 
     def _add(self, done: "SampleReport") -> None:
         self.report.n_equal += done.equal
         self.report.n_unusable += done.unusable
         self.report.n_refused += done.refused
 
-    def _count(self, tally: "_Tally") -> None:
+    def _count(self, tally: "_FileTally") -> None:
         report, new = self.report, tally.outcomes
         report.n_new, report.n_known = new.total(), tally.known.total()
         report.n_right, report.n_wrong = new[Outcome.CORRECT], new[Outcome.WRONG]
         report.n_unsure, report.n_ungraded = new[Outcome.UNSURE], new[Outcome.UNGRADED]
-        report.n_short = sum(tally.drawn[key] - tally.known[key] < self.told.n for key in self.problems)
+        report.n_short = sum(tally.drawn[key] - tally.known[key] < self.settings.n for key in self.problems)
         report.tokens, report.requests = self.ledger.tokens, self.ledger.requests
 
     # --- from the file into the project ----------------------------------------------------------------------------------------
 
-    def _load(self) -> _Tally:
-        """Load what the project lacks, a chunk and a transaction at a time, and count what stands there of this run."""
+    def _load(self) -> _FileTally:
+        """Load what the project lacks, one chunk and transaction at a time, and count the solutions of this run there."""
         training = set(Problem.objects.filter(project=self.project, split=Split.TRAIN).values_list("external_id", flat=True))
-        self.problems = {key: known for key, known in self.problems.items() if key in training}  # the drawing may have taken a day
-        tally, kept, done = _Tally(), self._kept(), 0
-        while chunk := list(islice(kept, CHUNK)):
-            places = [(known.pk, ingest.digest(of["steps"])) for known, of in chunk]
+        self.problems = {key: known for key, known in self.problems.items() if key in training}  # drawing can take a day
+        tally, lines, done = _FileTally(), self._lines(), 0
+        while chunk := list(islice(lines, CHUNK)):
+            places = [(known.pk, ingest.digest(line["steps"])) for known, line in chunk]
             held = self._held(places)
-            if lacking := [one for one, place in zip(chunk, places, strict=True) if place not in held]:
+            if lacking := [drawn for drawn, place in zip(chunk, places, strict=True) if place not in held]:
                 self.fence()
                 self.report.n_loaded += self._add_solutions(lacking)
                 held = self._held(places)
-            for (known, of), place in zip(chunk, places, strict=True):
-                if of.get("source") != self.source or place not in held:
+            for (known, line), place in zip(chunk, places, strict=True):
+                if line.get("source") != self.source or place not in held:
                     continue
                 pk, outcome = held[place]
                 tally.drawn[known.problem.key] += 1
@@ -246,28 +248,28 @@ class _Run:
             self.progress("loading", done, None)
         return tally
 
-    def _kept(self) -> Iterator[tuple[_Known, dict[str, Any]]]:
-        """Yield the solutions of the file, each with its problem; none of a problem that has become a test problem or is gone."""
+    def _lines(self) -> Iterator[tuple[_TrainingProblem, dict[str, Any]]]:
+        """Yield the solutions of the file with their problems, without those whose problem is gone or in the test split now."""
         if not self.path.exists():
             return
-        with self.path.open("rb") as lines:
-            for line in lines:
-                of = orjson.loads(line) if line.strip() else {}
-                known = self.problems.get(of.get("problem_key", ""))
-                if known and known.problem.text == of["problem"]:
-                    yield known, of
+        with self.path.open("rb") as file:
+            for text in file:
+                line = orjson.loads(text) if text.strip() else {}
+                known = self.problems.get(line.get("problem_key", ""))
+                if known and known.problem.text == line["problem"]:
+                    yield known, line
 
-    def _add_solutions(self, lacking: list[tuple[_Known, dict[str, Any]]]) -> int:
+    def _add_solutions(self, lacking: list[tuple[_TrainingProblem, dict[str, Any]]]) -> int:
         rows = (
             ingest.NewSolution(
-                ingest.NewProblem(known.problem.text, external_id=known.problem.key), tuple(of["steps"]), source=of.get("source") or ""
+                ingest.NewProblem(known.problem.text, external_id=known.problem.key), tuple(line["steps"]), source=line.get("source") or ""
             )
-            for known, of in lacking
+            for known, line in lacking
         )
         try:
             return ingest.add_solutions(self.project, rows).new_solutions
         except ingest.BadFile as bad:
-            raise BadGeneration(f"{self.path}: {bad.reason}. {bad.remedy}.") from bad
+            raise BadSampling(f"{self.path}: {bad.reason}. {bad.remedy}.") from bad
 
     def _held(self, places: list[tuple[int, bytes]]) -> dict[tuple[int, bytes], tuple[int, str]]:
         with connection.cursor() as cursor:

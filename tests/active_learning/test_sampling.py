@@ -13,7 +13,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from active_learning import sampling
-from active_learning.sampling import BadGeneration, check, drawing
+from active_learning.sampling import BadSampling, check, drawing
 from annotation import ingest
 from annotation.models import Problem, Project, Solution
 from tests import make
@@ -40,7 +40,7 @@ def silent(*_: object) -> None: ...
 
 def draw(project: Project, endpoint: Endpoint, *, progress: Any = silent, name: str | None = None, fence: Any = silent, **told: Any) -> Any:
     settings = {"model": "halves-1b", "url": endpoint.url, "n": 2, "width": 1, "retries": 0} | told
-    return sampling.generate(project, settings=settings, progress=progress, name=name, fence=fence)
+    return sampling.sample(project, settings=settings, progress=progress, name=name, fence=fence)
 
 
 def saying(*texts: str) -> Callable[[int, dict[str, Any]], Any]:
@@ -103,7 +103,7 @@ def test_a_generator_with_nothing_new_to_say_is_not_asked_for_ever(project, endp
     made = draw(project, endpoint)
     assert (made.n_new, made.n_known, made.n_short) == (0, 1, 1)
     assert made.requests < 12 and made.n_equal == made.requests - 1
-    assert "1 problems with fewer than 2 new solutions are left: nothing new and usable came of them." in str(made)
+    assert "1 problems still have fewer than 2 new solutions. The generator wrote nothing else that is new and usable." in str(made)
 
 
 def test_two_runs_draw_with_other_seeds(project, endpoint) -> None:
@@ -115,7 +115,7 @@ def test_two_runs_draw_with_other_seeds(project, endpoint) -> None:
 
 def test_a_model_in_a_folder_draws_without_any_endpoint(project, tmp_path: Path) -> None:
     settings = {"model": str(save_chain(tmp_path / "chain")), "n": 1, "prompt": "{problem}\n# Solution\n\n", "max_tokens": 8}
-    made = sampling.generate(project, settings=settings, progress=silent)
+    made = sampling.sample(project, settings=settings, progress=silent)
     assert (made.n_new, made.n_short) == (3, 0)
     assert set(Solution.objects.values_list("source", "final_answer")) <= {("chain", "5"), ("chain", "6")}
 
@@ -172,7 +172,7 @@ def test_a_run_that_is_lost_loads_nothing(project, endpoint) -> None:
 
 def test_a_run_is_had_by_one_process_at_a_time(project, endpoint) -> None:
     def progress(*_: object) -> None:
-        with pytest.raises(BadGeneration, match="Another process has the run halves-1b-t1-seed0. Wait for it"):
+        with pytest.raises(BadSampling, match="Another process runs halves-1b-t1-seed0. Wait for it"):
             draw(project, endpoint)
 
     assert draw(project, endpoint, progress=progress).n_new == 6
@@ -202,7 +202,7 @@ def test_a_slow_text_is_waited_for_with_a_heartbeat(project, endpoint, monkeypat
 def test_a_budget_of_texts_holds_over_all_calls_of_a_run(project, endpoint) -> None:
     made = draw(project, endpoint, budget_requests=4)
     assert (made.n_new, made.n_short, len(endpoint.asked)) == (4, 1, 4)
-    assert "1 problems with fewer than 2 new solutions are left for want of budget" in str(made)
+    assert "1 problems still have fewer than 2 new solutions. The budget is too small for another text" in str(made)
     again = draw(project, endpoint, budget_requests=4)
     assert (again.n_new, len(endpoint.asked)) == (4, 4) and "4 texts are used" in again.stopped
     assert draw(project, endpoint, budget_requests=6).n_new == 6
@@ -217,14 +217,14 @@ def test_a_budget_of_tokens_is_never_exceeded(project, endpoint) -> None:
 
 def test_what_was_paid_for_before_an_endpoint_failed_is_loaded(project, endpoint) -> None:
     endpoint.reply = lambda number, _: chat(answer(number)) if number < 3 else (503, "<p>down</p>")
-    with pytest.raises(BadGeneration, match="status 503.*3 new solutions of the run are loaded; the same run goes on"):
+    with pytest.raises(BadSampling, match="status 503.*3 new solutions of the run are loaded. The same command continues it"):
         draw(project, endpoint)
     assert Solution.objects.count() == 3
 
 
 def test_texts_without_an_answer_end_the_run_with_the_remedy(project, endpoint) -> None:
     endpoint.reply = saying("I do not know.")
-    with pytest.raises(BadGeneration, match="None of the first 64 texts.*0 new solutions of the run"):
+    with pytest.raises(BadSampling, match="None of the first 64 texts.*0 new solutions of the run"):
         draw(project, endpoint, n=30)
 
 
@@ -238,20 +238,20 @@ def test_problems_the_endpoint_refuses_do_not_fail_a_run_that_has_brought_others
 
 def test_a_project_without_training_problems_is_named(project, endpoint) -> None:
     Problem.objects.update(split="test")
-    with pytest.raises(BadGeneration, match="sums has no training problems to solve. Load some"):
+    with pytest.raises(BadSampling, match="sums has no training problems to solve. Load some"):
         draw(project, endpoint)
 
 
 def test_an_account_that_is_damaged_is_named(project, endpoint, home: Path) -> None:
     draw(project, endpoint)
     (home / "samples/sums/halves-1b-t1-seed0.json").write_text("{}")
-    with pytest.raises(BadGeneration, match="is damaged. Move it away"):
+    with pytest.raises(BadSampling, match="is damaged. Move it away"):
         draw(project, endpoint)
 
 
 @pytest.mark.parametrize("name", ["../sums", "", ".hidden", "a/b"])
 def test_the_name_of_a_run_cannot_lead_elsewhere(project, endpoint, name: str) -> None:
-    with pytest.raises(BadGeneration, match="is no name of a run"):
+    with pytest.raises(BadSampling, match="cannot be the name of a run"):
         draw(project, endpoint, name=name)
 
 
@@ -263,11 +263,11 @@ HERE = {"url": "http://localhost:8000/v1", "model": "m", "n": 1}
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"heat": 1}, "There is no setting 'heat'"),
-        ({"api_key": "secret"}, "api_key is no setting: it would be stored. Set OPENAI_API_KEY"),
+        ({"heat": 1}, "Sampling has no setting 'heat'"),
+        ({"api_key": "secret"}, "api_key is not a setting, because settings are stored. Set OPENAI_API_KEY"),
         ({"model": ""}, "model is missing"),
         ({"n": 0}, "n must be a whole number of at least 1, not 0"),
-        ({"n": None}, "n must be a whole number of at least 1, it is missing"),
+        ({"n": None}, "n must be a whole number of at least 1, but it is missing"),
         ({"n": 1.5}, "n must be a whole number"),
         ({"n": True}, "n must be a whole number"),
         ({"budget": 0}, "budget must be a whole number of at least 1, not 0"),
@@ -276,21 +276,21 @@ HERE = {"url": "http://localhost:8000/v1", "model": "m", "n": 1}
         ({"temperature": float("nan")}, "temperature must be a number"),
         ({"top_p": 0}, "top_p must be above 0"),
         ({"prompt": "Solve it."}, "no place for the problem"),
-        ({"chat": True}, "chat is for a model that runs here"),
+        ({"chat": True}, "chat is only for a model that runs here"),
         ({"source": "x" * 201}, "more than 200 characters"),
-        ({"url": "localhost:8000"}, "is no web address"),
-        ({"url": "https://me:secret@example.org/v1"}, "holds more than an address"),
-        ({"url": "https://example.org/v1?key=secret"}, "holds more than an address"),
-        ({"url": "https://api.openai.com/v1"}, "asks for a key. Set OPENAI_API_KEY"),
+        ({"url": "localhost:8000"}, "is not a web address"),
+        ({"url": "https://me:secret@example.org/v1"}, "has more than an address"),
+        ({"url": "https://example.org/v1?key=secret"}, "has more than an address"),
+        ({"url": "https://api.openai.com/v1"}, "needs a key. Set OPENAI_API_KEY"),
         ({"url": "", "model": "/nowhere/at/all"}, "There is no model folder /nowhere/at/all"),
         ({"url": "", "model": "tiny"}, "writes no solutions"),
-        ({"url": "", "retries": 3}, "retries is for an endpoint"),
+        ({"url": "", "retries": 3}, "retries is only for an endpoint"),
         ({"request": ["max_tokens"]}, "request a mapping"),
     ],
 )
 def test_settings_that_cannot_be_used_are_named(change: dict[str, Any], said: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    with pytest.raises(BadGeneration, match=said) as bad:
+    with pytest.raises(BadSampling, match=said) as bad:
         check(HERE | change)
     assert "secret" not in str(bad.value)
 

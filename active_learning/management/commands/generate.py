@@ -63,8 +63,8 @@ class Command(BaseCommand):
         with drawn_progress() as bar:
             try:
                 told |= {"prompt": _text(prompt)} if prompt else {}
-                made = sampling.generate(ingest.find_project(project), settings=told, name=name, progress=bar)
-            except sampling.BadGeneration as bad:
+                made = sampling.sample(ingest.find_project(project), settings=told, name=name, progress=bar)
+            except sampling.BadSampling as bad:
                 raise CommandError(str(bad), returncode=2) from None
             except KeyboardInterrupt:
                 raise CommandError("Stopped. What was drawn is kept; the same command goes on.", returncode=130) from None
@@ -83,4 +83,4 @@ def _text(prompt: Path) -> str:
     try:
         return prompt.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise sampling.BadGeneration(f"The prompt {prompt} cannot be read ({error}). Give a text file in UTF-8.") from None
+        raise sampling.BadSampling(f"The prompt {prompt} cannot be read ({error}). Give a text file in UTF-8.") from None
