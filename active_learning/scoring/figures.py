@@ -1,4 +1,4 @@
-"""What a model says of one solution, as a row of Score: its figures for the strategies, and the hash that tells siblings apart."""
+"""One solution's row of Score: the figures that strategies use, and the hash of its first steps."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -28,23 +28,23 @@ def step_scores(version: ModelVersion, solution_ids: list[int], *, progress: Pro
 def score_rows(
     version: ModelVersion, rows: Sequence[Any], *, model: "RewardModel", beat: Callable[[int], None]
 ) -> Iterator[tuple[Any, ...]]:
-    """Yield the COLUMNS of each (solution, problem, outcome, statement, steps). `beat` hears how many are read. Raises ScoringFailed."""
+    """Yield the COLUMNS of each (solution, problem, outcome, statement, steps). Calls `beat` with the number read. Raises ScoringFailed."""
     from trainer.score import score_solutions
 
     solutions = (trainer_solution((key, problem, statement, steps)) for key, problem, _, statement, steps in rows)
     for row, one in zip(rows, score_solutions(model, solutions, progress=lambda now: beat(now.done)), strict=True):
         key, problem, outcome, _, steps = row
-        # The column is float32: a smaller number than it knows is 0 to it, but an error to COPY.
+        # The column is float32. COPY refuses a number that is too small for it, so it becomes 0 here.
         product = float(np.float32(one.score))
-        if not np.isfinite(product):  # would be sorted above every score
-            raise ScoringFailed(f"Model {version.number} gives solution {key} a score that is no number. Train it again.")
+        if not np.isfinite(product):  # nan would be sorted above every score
+            raise ScoringFailed(f"Model {version.number} gives solution {key} a score that is not a number. Train it again.")
         weak, *figures = _figures(one, model.threshold)
         prefix = None if one.kind == "orm" else prefix_hash(problem, steps if weak is None else steps[: weak + 1])
         yield version.pk, key, problem, product, weak, outcome, *figures, prefix
 
 
 def _figures(one: "StepScores", threshold: float) -> tuple[int | None, float | None, float | None, float | None]:
-    """Return the first weak step, the entropy, the confidence and the deviation; None for what a model does not know."""
+    """Return the first weak step, the entropy, the confidence and the deviation; None for those that the model does not have."""
     from trainer.score import first_weak_step
 
     if one.kind == "orm" or not len(one.probabilities):

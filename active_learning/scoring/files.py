@@ -1,4 +1,4 @@
-"""Scores of old versions as files: written, checked and brought back; the partition goes in the transaction that knows the file."""
+"""Scores of old versions as files: written, checked and restored. The partition is dropped in the transaction that notes the file."""
 
 import gzip
 import hashlib
@@ -22,56 +22,56 @@ from annotation.models import Project
 
 log = logging.getLogger(__name__)
 
-LOCK_TIMEOUT, LOCK_TRIES = "200ms", 50  # what readers wait at most behind a partition that is to be dropped, and how often it is tried
-LEFT_BEHIND = 3600  # seconds after which a half-written file is taken for that of a killed process
+LOCK_TIMEOUT, LOCK_TRIES = "200ms", 50  # the longest that readers wait while a partition is dropped, and how often dropping is tried
+LEFT_BEHIND = 3600  # seconds after which an incomplete file is taken for one of a killed process
 
 
 class ScoresRefused(ValueError):
-    """Scores that cannot be dropped or brought back; the message says why and what to do."""
+    """Scores that cannot be dropped or restored; the message says why and what to do."""
 
 
 class ScoreFileDamaged(ScoresRefused):
-    """The file of a version's scores is gone, or is not what was written."""
+    """The file of a version's scores is missing or damaged."""
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """Where the scores of a version lie: `place` is "database", "file" or, while it is being scored, "unfinished"."""
+class StoredScores:
+    """Where the scores of a version are. place: "database", "file" or, while scoring is not finished, "unfinished"."""
 
     version: ModelVersion
     place: str
-    n_scores: int | None  # None: of a file it is not known without reading it
+    n_scores: int | None  # None for a file: it would have to be read
     n_bytes: int
 
 
-def kept(project: Project) -> list[Kept]:
-    """Return where the scores of each version of a project lie, newest first; versions without scores are left out."""
-    found = []
+def stored(project: Project) -> list[StoredScores]:
+    """Return where the scores of each version of a project are, newest first; versions without scores are left out."""
+    listed = []
     for version in ModelVersion.objects.filter(project=project).select_related("project").order_by("-number"):
         if version.scores_file:
             path = _path(version)
-            found.append(Kept(version, "file", None, path.stat().st_size if path.exists() else 0))
+            listed.append(StoredScores(version, "file", None, path.stat().st_size if path.exists() else 0))
         elif table := table_of(version):
             with connection.cursor() as cursor:
                 cursor.execute(f"SELECT count(*), pg_total_relation_size({table}) FROM {partition(version)}")
-                found.append(Kept(version, "database" if is_attached(version) else "unfinished", *cursor.fetchone()))
-    return found
+                listed.append(StoredScores(version, "database" if is_attached(version) else "unfinished", *cursor.fetchone()))
+    return listed
 
 
 def drop_old(project: Project, *, keep: set[int]) -> list[int]:
-    """Move the scores of old versions to files: all but those in service, the numbers in `keep`, and the last two scored. Returns which.
+    """Move the scores of old versions to files; return the numbers. Kept are the serving ones, those in `keep`, and the last two scored.
 
-    What cannot be dropped now is left for the next time, and logged: a round must not fail for it.
+    What cannot be dropped now stays for the next time and is logged: a round must not fail because of it.
     """
     versions = ModelVersion.objects.filter(project=project).select_related("project").order_by("-number")
     dropped = []
-    for version in [one for one in versions if is_attached(one)][2:]:
+    for version in [version for version in versions if is_attached(version)][2:]:
         if version.champion or version.number in keep:
             continue
         try:
             drop_to_file(version, keep=keep)
         except (ScoresRefused, OSError, DatabaseError) as refused:
-            log.warning("The scores of model %s of %s stay where they are: %s", version.number, project.slug, refused)
+            log.warning("The scores of model %s of %s stay in the database: %s", version.number, project.slug, refused)
         else:
             dropped.append(version.number)
     return dropped
@@ -80,8 +80,8 @@ def drop_old(project: Project, *, keep: set[int]) -> list[int]:
 def drop_to_file(version: ModelVersion, *, keep: Iterable[int] = ()) -> Path:
     """Write a version's scores to a file, sorted by solution, and drop its partition; returns the file. Raises ScoresRefused.
 
-    The file is whole and on the disk before the transaction that drops: killed anywhere, the scores are in one place or both. Readers of
-    other partitions wait LOCK_TIMEOUT at most.
+    The file is complete and on the disk before the transaction that drops. If the process is killed, the scores are in one place or both.
+    Readers of other partitions wait LOCK_TIMEOUT at most.
     """
     _check_droppable(version, keep)
     file, shards = f"scores/{version.project.slug}/{version.number}.csv.gz", _shard_counts(version)
@@ -106,32 +106,34 @@ def drop_to_file(version: ModelVersion, *, keep: Iterable[int] = ()) -> Path:
             except OperationalError as error:
                 if not isinstance(error.__cause__, psycopg.errors.LockNotAvailable):
                     raise
-                time.sleep(0.1)  # those who waited behind us read first
+                time.sleep(0.1)  # let waiting readers go first
     finally:
         draft.unlink(missing_ok=True)
-    raise ScoresRefused(f"The scores of model {version.number} stay: others were reading scores all the time. Try again later.")
+    raise ScoresRefused(
+        f"The scores of model {version.number} stay in the database, because other processes kept reading scores. Try again later."
+    )
 
 
 def restore(version: ModelVersion) -> int:
-    """Load a version's scores from its file into a partition again, and forget the file; returns how many. Raises ScoresRefused."""
+    """Load a version's scores from their file into a partition and delete the file; return how many. Raises ScoresRefused."""
     if not version.scores_file:
-        raise ScoresRefused(f"The scores of model {version.number} lie in no file: there is nothing to bring back.")
+        raise ScoresRefused(f"The scores of model {version.number} are not in a file, so there is nothing to restore.")
     path, table = _path(version), partition(version)
-    again = f"Bring {version.scores_file} back from a backup, or let a round that chooses with this model score again."
+    remedy = f"Restore {version.scores_file} from a backup, or start a round that chooses with this model: it scores again."
     try:
         with path.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise ScoreFileDamaged(f"The scores of model {version.number} cannot be read: {error.strerror}. {again}") from error
+        raise ScoreFileDamaged(f"The scores of model {version.number} cannot be read: {error.strerror}. {remedy}") from error
     if sha256 != version.scores_sha256:
-        raise ScoreFileDamaged(f"The scores of model {version.number} are damaged: the file's sha256 is not the one written down. {again}")
+        raise ScoreFileDamaged(f"The scores of model {version.number} are damaged: the SHA-256 of their file is wrong. {remedy}")
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SELECT pg_try_advisory_xact_lock(hashtext('restore scores'), %s)", [version.pk])
         if not cursor.fetchone()[0]:
-            raise ScoresRefused(f"The scores of model {version.number} are being brought back already.")
+            raise ScoresRefused(f"Another process is restoring the scores of model {version.number} already.")
         held = ModelVersion.objects.get(pk=version.pk)
         if held.scores_sha256 != sha256:
-            raise ScoresRefused(f"The scores of model {version.number} were brought back or dropped again meanwhile.")
+            raise ScoresRefused(f"Another process restored or dropped the scores of model {version.number} meanwhile.")
         cursor.execute(f"CREATE TABLE {table} (LIKE active_learning_score)")
         with gzip.open(path, "rb") as rows:
             columns = rows.readline().decode().strip()  # older files may have fewer
@@ -151,13 +153,13 @@ def restore(version: ModelVersion) -> int:
 
 def _check_droppable(version: ModelVersion, keep: Iterable[int]) -> None:
     if version.champion:
-        raise ScoresRefused(f"Model {version.number} is in service: its scores stay in the database.")
+        raise ScoresRefused(f"Model {version.number} is in service, so its scores stay in the database.")
     if version.number in keep:
-        raise ScoresRefused(f"Model {version.number} is to be kept: its scores stay in the database.")
+        raise ScoresRefused(f"A round still needs model {version.number}, so its scores stay in the database.")
     if version.scores_file:
-        raise ScoresRefused(f"The scores of model {version.number} lie in {version.scores_file} already.")
+        raise ScoresRefused(f"The scores of model {version.number} are in {version.scores_file} already.")
     if not is_attached(version) or _shard_counts(version).keys() - {ShardState.DONE}:
-        raise ScoresRefused(f"Model {version.number} has not scored its project to the end: there is nothing whole to drop.")
+        raise ScoresRefused(f"Model {version.number} has not scored all solutions of its project, so its scores cannot be dropped yet.")
 
 
 def _shard_counts(version: ModelVersion) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""The table of a version's scores: filled on its own, indexed, then attached to all scores; and the columns that COPY fills."""
+"""The table of a version's scores: filled alone, indexed, then attached to all scores; and the columns that COPY fills."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ COLUMNS = "model_version_id, solution_id, problem_id, score, first_weak_step, ou
 
 
 class ScoringFailed(ModelUnusable):
-    """A scoring that cannot be finished for a reason a person can mend; the message says which."""
+    """A scoring that cannot be finished, for a reason that a person can repair; the message says which."""
 
 
 def partition(version: ModelVersion) -> str:
@@ -32,7 +32,7 @@ def is_attached(version: ModelVersion) -> bool:
 
 
 def attach(version: ModelVersion, *, fence: Fence) -> None:
-    """Freeze and index the whole table, then attach it under the fence, which takes milliseconds. Nobody who reads scores waits."""
+    """Freeze and index the whole table, then attach it under the fence, which takes milliseconds. Readers of scores do not wait."""
     table = partition(version)
     fence()
     freeze(table)
@@ -45,16 +45,16 @@ def attach(version: ModelVersion, *, fence: Fence) -> None:
 
 
 def freeze(table: str) -> None:
-    """Do at once, and analyse, what autovacuum would rewrite for minutes: beside it a labeler's next task takes three times as long.
+    """Vacuum and analyse a table at once. Autovacuum would take minutes, and meanwhile a labeler's next task takes three times as long.
 
-    Vacuuming refuses to run in a transaction: a caller who holds one open has the statistics alone.
+    VACUUM does not run in a transaction: inside one, the table is only analysed.
     """
     with connection.cursor() as cursor:
         cursor.execute(f"{'ANALYZE' if connection.in_atomic_block else 'VACUUM (FREEZE, ANALYZE)'} {table}")
 
 
 def index(cursor: Any, table: str, *, version: ModelVersion) -> None:
-    """Give a filled table the primary key and every index that the partitioned table has, unless an earlier run has."""
+    """Give a filled table the primary key and every index of the partitioned table, unless an earlier run has done so."""
     cursor.execute("SELECT EXISTS (SELECT FROM pg_index WHERE indrelid = to_regclass(%s) AND indisprimary)", [table])
     if cursor.fetchone()[0]:
         return
@@ -64,7 +64,7 @@ def index(cursor: Any, table: str, *, version: ModelVersion) -> None:
     )
     for (definition,) in cursor.fetchall():
         cursor.execute(f"CREATE INDEX ON {table} USING {definition.partition(' USING ')[2]}")
-    # The check spares ATTACH its search for rows of other versions.
+    # With this check, ATTACH need not search for rows of other versions.
     cursor.execute(f"ALTER TABLE {table} ADD CONSTRAINT {table}_version CHECK (model_version_id = {version.pk})")
 
 

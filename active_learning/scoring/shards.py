@@ -1,7 +1,7 @@
-"""Scoring shared out over workers. Reads solutions; writes ScoreShard and the version's table.
+"""Scoring divided among workers. Reads solutions; writes ScoreShard and the version's table.
 
-A shard is a range of solutions. A worker claims it under a token, copies its rows and marks it done in one transaction: each solution is
-scored exactly once, whoever dies meanwhile.
+A shard is a range of solutions. A worker claims it under a token, copies its rows and marks it done in one transaction. So each solution
+is scored exactly once, whichever worker dies.
 """
 
 import logging
@@ -42,10 +42,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-SHARD = 4096  # solutions of a shard: what a killed worker loses at most
-BEAT_SECONDS, POLL_SECONDS, RING_SECONDS = 10, 2, 60
+SHARD = 4096  # solutions of a shard: the most that a killed worker loses
+BEAT_SECONDS, POLL_SECONDS, CALL_SECONDS = 10, 2, 60
 
-# One statement claims one shard, the first that waits or whose worker is silent; whoever else claims meanwhile skips the locked row.
+# One statement claims one shard: the first that waits or whose worker is silent. Another worker that claims meanwhile skips the locked row.
 CLAIM = """
 WITH next AS MATERIALIZED (
     SELECT id FROM active_learning_scoreshard
@@ -56,7 +56,7 @@ UPDATE active_learning_scoreshard
    SET state = 'running', attempt = attempt + 1, token = token + 1, worker = %(worker)s, heartbeat_at = now(), failure = ''
  WHERE id = (SELECT id FROM next) RETURNING *
 """
-# The ranges of ids: one pass over the ids that are left, however many, and only the borders leave the database.
+# The ranges of ids: one pass over the unscored ids, however many, and only the borders leave the database.
 BORDERS = """
 SELECT min(id), max(id), count(*)
   FROM (SELECT id, (row_number() OVER (ORDER BY id) - 1) / %s AS shard FROM ({left}) readable (id)) numbered
@@ -65,36 +65,36 @@ SELECT min(id), max(id), count(*)
 
 
 class ShardLost(Exception):
-    """Somebody else holds this shard by now: stop, write nothing."""
+    """Another worker holds this shard now: stop, and write nothing."""
 
 
 # --- scoring a project --------------------------------------------------------------------------------------------------------
 
 
 def score(version: ModelVersion, *, progress: ProgressCallback, fence: Fence) -> None:
-    """Score every readable solution into the version's partition, together with whatever workers hear of it.
+    """Score every readable solution into the version's partition, together with all other workers.
 
-    What an earlier run left is finished first; then come the solutions loaded since. Readers never see half of a first scoring, nor wait.
-    Scores that were dropped to a file are brought back. Raises ScoringFailed, and ModelUnusable if the model's folder is gone.
+    Shards of an earlier run come first, then the solutions loaded since. Readers neither wait nor see an unfinished first scoring. Scores
+    that were dropped to a file are restored. Raises ScoringFailed, and ModelUnusable if the model's folder is gone.
     """
     if version.state != ModelState.READY:
-        raise ScoringFailed(f"Model {version.number} is {version.state}: only a ready version can score.")
+        raise ScoringFailed(f"Model {version.number} is {version.state}. Only a ready model can score.")
     if version.scores_file:
-        _bring_back(version)
-    _unfinished(version).filter(_claimable(), attempt__gte=ATTEMPTS).update(attempt=0)  # given up by an earlier run: that was then
+        _restore(version)
+    _unfinished(version).filter(_claimable(), attempt__gte=ATTEMPTS).update(attempt=0)  # an earlier run gave up on these: try them again
     _finish(version, progress=progress, fence=fence)
     _cut(version, fence=fence)
     _finish(version, progress=progress, fence=fence)
     if not is_attached(version):
-        raise ScoringFailed(f"The scores of model {version.number} were dropped while it scored. Start a round again.")
+        raise ScoringFailed(f"The scores of model {version.number} were dropped while it scored. Start a new round.")
 
 
 def help_score(version: ModelVersion) -> int:
-    """Score shards of a version beside the round that waits for them, until none is left or no round waits. Returns how many."""
+    """Score shards of a version that a round waits for, until none is left or no round waits. Return how many."""
     n_done, model = 0, None
     waits = Round.objects.filter(project=version.project_id, state__in=UNFINISHED)
     while _unfinished(version).filter(_claimable()).exists() and waits.exists():
-        model = model or load(version)  # before anything is claimed: a machine without the folder must cost no attempt
+        model = model or load(version)  # before claiming: a machine without the folder must not use up an attempt
         if not (shard := claim(version)):
             break
         with suppress(ShardLost):
@@ -109,7 +109,7 @@ def run_shard(
     """Score the solutions of a claimed shard and write them, exactly once.
 
     `progress` gets the number of solutions read, and may raise to stop.
-    Raises ShardLost once the token is no longer ours. On any other error the shard is given back, with the reason.
+    Raises ShardLost once another worker has the token. On any other error the shard is released, with the reason.
     """
     beaten_at = time.monotonic()
 
@@ -124,20 +124,20 @@ def run_shard(
     try:
         _write(shard, list(score_rows(version, _rows(version, shard), model=model, beat=beat)), table=partition(version))
     except ShardLost:
-        log.warning("Shard %s of model %s is not ours any more; nothing of it is written.", shard.number, version.number)
+        log.warning("Another worker has shard %s of model %s now. This worker writes nothing of it.", shard.number, version.number)
         raise
     except BaseException as error:
-        with suppress(DatabaseError):  # a lost connection: the shard is taken for lost in three minutes
+        with suppress(DatabaseError):  # without a connection the shard counts as lost after three minutes
             _held(shard).update(state=ShardState.OPEN, heartbeat_at=None, failure=f"{type(error).__name__}: {error}"[:1000])
         raise
 
 
-def _bring_back(version: ModelVersion) -> None:
-    """Restore the scores of a version that serves again; score anew what cannot be read."""
+def _restore(version: ModelVersion) -> None:
+    """Restore the scores of a version that serves again. Score again if they cannot be read."""
     try:
         restore(version)
     except ScoreFileDamaged as damaged:
-        log.warning("%s It is scored again now.", damaged)
+        log.warning("%s The model scores again now.", damaged)
         ModelVersion.objects.filter(pk=version.pk).update(scores_file="", scores_sha256="")
         version.scores_file = version.scores_sha256 = ""
     except ScoresRefused as refused:
@@ -148,7 +148,7 @@ def _bring_back(version: ModelVersion) -> None:
 
 
 def _cut(version: ModelVersion, *, fence: Fence) -> None:
-    """Cut the solutions that have no score into shards, and make the table of a first scoring."""
+    """Divide the solutions without a score into shards, and create the table of a first scoring."""
     table, is_whole = partition(version), is_attached(version)
     scored = Score.objects.filter(model_version=version, solution=OuterRef("pk"))
     newest = _newest(version)
@@ -160,11 +160,11 @@ def _cut(version: ModelVersion, *, fence: Fence) -> None:
         return
     with transaction.atomic(), connection.cursor() as cursor:
         fence()
-        ModelVersion.objects.select_for_update(no_key=True).get(pk=version.pk)  # nobody else cuts or drops beside us
+        ModelVersion.objects.select_for_update(no_key=True).get(pk=version.pk)  # no other process divides or drops at the same time
         if _newest(version) != newest:
             return
         if not is_whole:
-            cursor.execute(f"DROP TABLE IF EXISTS {table}")  # without a shard there is nothing in it that anybody knows of
+            cursor.execute(f"DROP TABLE IF EXISTS {table}")  # without a shard, nothing in it counts
             cursor.execute(f"CREATE TABLE {table} (LIKE active_learning_score)")
         ScoreShard.objects.bulk_create(
             ScoreShard(model_version=version, number=number, first_solution=first, last_solution=last, n_solutions=count)
@@ -173,7 +173,7 @@ def _cut(version: ModelVersion, *, fence: Fence) -> None:
 
 
 def _finish(version: ModelVersion, *, progress: ProgressCallback, fence: Fence) -> None:
-    """Work on the shards there are, wait for those that others work on, and attach the table when all are done."""
+    """Score the open shards, wait for those of other workers, and attach the table when all are done."""
     if _unfinished(version).exists():
         _work(version, model=load(version), count=_Count(version, progress))
     if table_of(version) and not is_attached(version):
@@ -181,11 +181,11 @@ def _finish(version: ModelVersion, *, progress: ProgressCallback, fence: Fence) 
 
 
 def _work(version: ModelVersion, *, model: "RewardModel", count: "_Count") -> None:
-    rung_at, waiting = -float(RING_SECONDS), _unfinished(version)
+    called_at, waiting = -float(CALL_SECONDS), _unfinished(version)
     while waiting.exists():
-        if time.monotonic() - rung_at >= RING_SECONDS:  # a machine that joins later hears the next one
-            _ring(version, n_bells=waiting.filter(_claimable()).count() - 1)
-            rung_at = time.monotonic()
+        if time.monotonic() - called_at >= CALL_SECONDS:  # a machine that joins later gets the next call
+            _call_workers(version, at_most=waiting.filter(_claimable()).count() - 1)
+            called_at = time.monotonic()
         if shard := claim(version):
             with suppress(ShardLost):
                 run_shard(shard, version=version, model=model, progress=count)
@@ -193,8 +193,8 @@ def _work(version: ModelVersion, *, model: "RewardModel", count: "_Count") -> No
         elif given_up := waiting.filter(_claimable(), attempt__gte=ATTEMPTS).order_by("number").first():
             raise ScoringFailed(
                 f"Shard {given_up.number} of model {version.number} (solutions {given_up.first_solution} to {given_up.last_solution}) was "
-                f"lost {ATTEMPTS} times, last by {given_up.worker}: {given_up.failure or 'its worker fell silent'}. "
-                "The log of that worker says more. Then start a round again: what is scored is kept."
+                f"lost {ATTEMPTS} times, last by {given_up.worker}: {given_up.failure or 'its worker stopped answering'}. "
+                "See the log of that worker. Then start a new round: finished shards are kept."
             )
         else:
             time.sleep(POLL_SECONDS)
@@ -239,22 +239,22 @@ def _held(shard: ScoreShard) -> QuerySet[ScoreShard]:
 
 
 def claim(version: ModelVersion) -> ScoreShard | None:
-    """Claim the next shard of a version for this process, under a new token; None if nothing waits."""
+    """Claim the next shard of a version for this process, under a new token. Return None if none waits."""
     worker = f"{platform.node()}, process {os.getpid()}"[-200:]
     claimed = ScoreShard.objects.raw(CLAIM, {"version": version.pk, "attempts": ATTEMPTS, "stale": STALE, "worker": worker})
     return next(iter(claimed), None)
 
 
-def _ring(version: ModelVersion, *, n_bells: int) -> None:
-    """Ring for the workers of the gpu queue. A bell nobody heard expires before the next; one too many finds nothing to do."""
+def _call_workers(version: ModelVersion, *, at_most: int) -> None:
+    """Call workers of the gpu queue. A call that no worker takes expires before the next one; a surplus call finds nothing to do."""
     alive = Worker.objects.filter(heartbeat_at__gt=Now() - WORKER_SILENT, queues__contains="gpu").count()
     try:
-        for _ in range(min(n_bells, alive)):
+        for _ in range(min(at_most, alive)):
             current_app.send_task(
-                "active_learning.tasks.score_shards", [version.pk], queue="gpu", ignore_result=True, expires=RING_SECONDS - 5
+                "active_learning.tasks.score_shards", [version.pk], queue="gpu", ignore_result=True, expires=CALL_SECONDS - 5
             )
     except (BrokerUnreachable, OSError) as error:
-        log.warning("No other worker could be asked to score (%s): this one goes on alone.", error)
+        log.warning("No other worker could be called to score (%s). This one goes on alone.", error)
 
 
 def _rows(version: ModelVersion, shard: ScoreShard) -> list[tuple[int, int, str, str, list[str]]]:
@@ -264,7 +264,7 @@ def _rows(version: ModelVersion, shard: ScoreShard) -> list[tuple[int, int, str,
 
 
 def _write(shard: ScoreShard, scored: Sequence[tuple[Any, ...]], *, table: str) -> None:
-    """Copy a shard's rows and mark it done in one transaction, under its token: both or neither, and once."""
+    """Copy a shard's rows and mark it done in one transaction, under its token: both or neither, and only once."""
     try:
         with transaction.atomic(), connection.cursor() as cursor:
             if not _held(shard).update(state=ShardState.DONE, finished_at=Now(), heartbeat_at=Now()):
@@ -275,7 +275,7 @@ def _write(shard: ScoreShard, scored: Sequence[tuple[Any, ...]], *, table: str) 
     except OperationalError as error:
         if isinstance(error.__cause__, psycopg.errors.DiskFull):
             raise ScoringFailed(
-                "The disk of the database is full: the scores could not be written. Free some space (`manage.py scores --drop` moves an "
-                "old model's scores to a file), then start a round again: what is scored is kept."
+                "The disk of the database is full, so the scores could not be written. Free some space (`manage.py scores --drop` moves an "
+                "old model's scores to a file). Then start a new round: finished shards are kept."
             ) from error
         raise

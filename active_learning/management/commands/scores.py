@@ -1,4 +1,4 @@
-"""Command: where the scores of a project's models lie, and to move them."""
+"""Command: show where the scores of a project's models are, and move them."""
 
 from typing import Any
 
@@ -11,36 +11,36 @@ from annotation import ingest
 
 class Command(BaseCommand):
     help = (
-        "List the models of a project that have scores, where these lie and how large they are. With --drop: write the scores of an old "
-        "model to a file and free the database of them; with --restore: load them again."
+        "List the models of a project that have scores, with place and size of the scores. With --drop: move the scores of an old model "
+        "from the database to a file. With --restore: load them again."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--project", required=True, metavar="SLUG")
         what = parser.add_mutually_exclusive_group()
-        what.add_argument("--drop", type=int, metavar="N", help="number of the model whose scores go to a file")
-        what.add_argument("--restore", type=int, metavar="N", help="number of the model whose scores come back")
+        what.add_argument("--drop", type=int, metavar="N", help="number of the model whose scores are moved to a file")
+        what.add_argument("--restore", type=int, metavar="N", help="number of the model whose scores are loaded again")
 
     def handle(self, *args: Any, project: str, drop: int | None, restore: int | None, **options: Any) -> None:
         try:
-            found = ingest.find_project(project)
+            target = ingest.find_project(project)
             if drop is not None:
-                path = scoring.drop_to_file(registry.find(found, drop))
-                self.stdout.write(f"The scores of model {drop} lie in {path} now.")
+                path = scoring.drop_to_file(registry.find(target, drop))
+                self.stdout.write(f"The scores of model {drop} are in {path} now.")
             elif restore is not None:
-                n_scores = scoring.restore(registry.find(found, restore))
+                n_scores = scoring.restore(registry.find(target, restore))
                 self.stdout.write(f"The {n_scores:,} scores of model {restore} are in the database again.")
             else:
-                self._list(scoring.kept(found))
+                self._list(scoring.stored(target))
         except (ingest.BadProject, registry.NoSuchVersion, scoring.ScoresRefused) as refused:
             raise CommandError(str(refused), returncode=2) from refused
 
-    def _list(self, kept: list[scoring.Kept]) -> None:
-        if not kept:
+    def _list(self, stored: list[scoring.StoredScores]) -> None:
+        if not stored:
             self.stdout.write("No model has scored this project yet.")
-        for one in kept:
-            serves = ", in service" if one.version.champion else ""
-            count = "" if one.n_scores is None else f"{one.n_scores:,} scores, "
-            place = one.version.scores_file if one.place == "file" else one.place
-            size = filesizeformat(one.n_bytes).replace("\xa0", " ")
-            self.stdout.write(f"model {one.version.number} ({one.version.kind.upper()}{serves}): {count}{size}, {place}")
+        for scores in stored:
+            serves = ", in service" if scores.version.champion else ""
+            count = "" if scores.n_scores is None else f"{scores.n_scores:,} scores, "
+            place = scores.version.scores_file if scores.place == "file" else scores.place
+            size = filesizeformat(scores.n_bytes).replace("\xa0", " ")
+            self.stdout.write(f"model {scores.version.number} ({scores.version.kind.upper()}{serves}): {count}{size}, {place}")

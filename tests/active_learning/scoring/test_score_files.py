@@ -119,17 +119,17 @@ def test_a_damaged_file_is_named_and_a_round_scores_again(
 ) -> None:
     score(version)
     harm(scoring.drop_to_file(version))
-    with pytest.raises(scoring.ScoreFileDamaged, match="The scores of model 1 .*scores/sums/1.csv.gz back from a backup"):
+    with pytest.raises(scoring.ScoreFileDamaged, match="The scores of model 1 .*Restore scores/sums/1.csv.gz from a backup"):
         scoring.restore(version)
     with caplog.at_level(logging.WARNING):
         score(version)
-    assert "It is scored again now" in caplog.text and len(rows(version)) == 10
+    assert "The model scores again now" in caplog.text and len(rows(version)) == 10
     assert ModelVersion.objects.get().scores_file == ""
 
 
 def test_the_scores_of_a_version_in_service_or_to_be_kept_stay(version: ModelVersion) -> None:
     score(version)
-    with pytest.raises(scoring.ScoresRefused, match="is to be kept"):
+    with pytest.raises(scoring.ScoresRefused, match="still needs model 1"):
         scoring.drop_to_file(version, keep={1})
     ModelVersion.objects.update(champion=True)  # meanwhile: the version at hand does not know it
     with pytest.raises(scoring.ScoresRefused, match="is in service"):
@@ -139,9 +139,9 @@ def test_the_scores_of_a_version_in_service_or_to_be_kept_stay(version: ModelVer
 
 def test_half_a_scoring_is_not_dropped(version: ModelVersion) -> None:
     begun(version)
-    with pytest.raises(scoring.ScoresRefused, match="nothing whole to drop"):
+    with pytest.raises(scoring.ScoresRefused, match="cannot be dropped yet"):
         scoring.drop_to_file(version)
-    with pytest.raises(scoring.ScoresRefused, match="lie in no file"):
+    with pytest.raises(scoring.ScoresRefused, match="are not in a file"):
         scoring.restore(version)
 
 
@@ -195,7 +195,7 @@ def test_a_reader_is_not_waited_for_long_behind_a_drop(version: ModelVersion, mo
     monkeypatch.setattr(files, "LOCK_TRIES", 2)
     monkeypatch.setattr(files, "LOCK_TIMEOUT", "20ms")
     score(version)
-    with reading(), pytest.raises(scoring.ScoresRefused, match="others were reading scores all the time"):
+    with reading(), pytest.raises(scoring.ScoresRefused, match="other processes kept reading scores"):
         scoring.drop_to_file(version)
     assert len(rows(version)) == 10 and version.scores_file == ""
     assert scoring.drop_to_file(version).is_file()
@@ -209,7 +209,7 @@ def test_old_versions_are_dropped_but_not_the_last_two_nor_those_that_serve_or_a
     for one in versions:
         score(one)
     assert scoring.drop_old(version.project, keep={3}) == [5, 1]
-    places = {one.version.number: one.place for one in scoring.kept(version.project)}
+    places = {one.version.number: one.place for one in scoring.stored(version.project)}
     assert places == {1: "file", 2: "database", 3: "database", 4: "database", 5: "file", 6: "database", 7: "database"}
     assert scoring.drop_old(version.project, keep={3}) == []
 
@@ -237,10 +237,10 @@ def test_the_command_lists_drops_and_restores(version: ModelVersion, home: Path)
     assert said() == "No model has scored this project yet.\n"
     score(version)
     assert said().startswith("model 1 (PRM): 10 scores, ") and said().endswith("KB, database\n")
-    assert said("--drop", "1") == f"The scores of model 1 lie in {home}/scores/sums/1.csv.gz now.\n"
+    assert said("--drop", "1") == f"The scores of model 1 are in {home}/scores/sums/1.csv.gz now.\n"
     assert said().endswith("bytes, scores/sums/1.csv.gz\n")
     assert said("--restore", "1") == "The 10 scores of model 1 are in the database again.\n"
-    for wrong, why in ((("--drop", "9"), "has no model 9"), (("--restore", "1"), "lie in no file")):
+    for wrong, why in ((("--drop", "9"), "has no model 9"), (("--restore", "1"), "are not in a file")):
         with pytest.raises(CommandError, match=why) as refused:
             said(*wrong)
         assert refused.value.returncode == 2

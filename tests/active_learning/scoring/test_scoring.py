@@ -93,7 +93,7 @@ def test_a_score_too_small_for_its_column_is_0(version: ModelVersion, monkeypatc
 
 def test_a_score_that_is_no_number_is_named_and_not_written(version: ModelVersion, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("trainer.score.StepScores.score", property(lambda _: math.nan))
-    with pytest.raises(scoring.ScoringFailed, match=f"gives solution {Solution.objects.earliest('pk').pk} a score that is no number"):
+    with pytest.raises(scoring.ScoringFailed, match=f"gives solution {Solution.objects.earliest('pk').pk} a score that is not a number"):
         score(version)
     assert rows(version) == []
 
@@ -112,7 +112,7 @@ def test_solutions_loaded_since_are_scored_alone(version: ModelVersion) -> None:
 def test_a_project_without_solutions_is_scored_at_once(version: ModelVersion) -> None:
     Solution.objects.all().delete()
     score(version)
-    assert rows(version) == [] and scoring.kept(version.project)[0].place == "database"
+    assert rows(version) == [] and scoring.stored(version.project)[0].place == "database"
 
 
 def test_progress_counts_all_shards_and_tells_the_time_left(version: ModelVersion) -> None:
@@ -144,7 +144,7 @@ def test_a_deleted_model_is_named_and_no_shard_loses_an_attempt(version: ModelVe
 
 def test_a_version_that_is_not_ready_scores_nothing(version: ModelVersion) -> None:
     version.state = ModelState.FAILED
-    with pytest.raises(scoring.ScoringFailed, match="Model 1 is failed: only a ready version can score"):
+    with pytest.raises(scoring.ScoringFailed, match="Model 1 is failed. Only a ready model can score"):
         score(version)
 
 

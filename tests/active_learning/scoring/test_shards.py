@@ -161,7 +161,7 @@ def test_a_shard_lost_three_times_fails_by_name_and_is_tried_again_by_the_next_r
         silent(given_up)
 
     silent(ScoreShard.objects.get(number=2))
-    with pytest.raises(scoring.ScoringFailed, match=r"Shard 1 of model 1 \(solutions \d+ to \d+\) was lost 3 times, last by .*fell silent"):
+    with pytest.raises(scoring.ScoringFailed, match=r"Shard 1 of model 1 \(solutions \d+ to \d+\) was lost 3 times.*stopped answering"):
         score(version, fence=nothing, progress=lambda *_: lose_it_again())
     score(version)
     assert len(rows(version)) == 10
