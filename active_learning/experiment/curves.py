@@ -1,4 +1,4 @@
-"""Part of the experiment: learning curves. PURE: arrays in, slopes, ratios and their intervals out.
+"""Learning curves. PURE: arrays in, slopes, ratios and their intervals out.
 
 values[arm] is (seeds, sizes, problems): for each seed and size the best-of-N of each test problem. The line of an arm is fitted by least
 squares to its mean over the logarithm of the number of labeled solutions, as section 4.2 of "Let's Verify Step by Step" does.
@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 LEVEL = 0.95  # of every interval
-# Two-sided 97.5 % points of Student's distribution for 1, 2, .. degrees of freedom; more seeds than that count as the last.
+# Two-sided 97.5 % points of Student's t distribution for 1, 2, .. degrees of freedom; for more seeds, the last one is used.
 STUDENT = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A figure and its 95 % interval. Without a value it is unbounded or undefined; an end without one is unbounded."""
+    """A number and its 95 % interval. A missing value is unbounded or undefined; a missing end is unbounded."""
 
     value: float | None
     low: float | None = None
@@ -34,7 +34,7 @@ def slope(labels: Floats, values: Floats) -> Floats:
 
 
 def over_seeds(values: Floats) -> Estimate:
-    """Return the mean of one figure over its seeds (seeds,) with the interval of Student's distribution."""
+    """Return the mean of one figure over its seeds (seeds,) with the interval of Student's t distribution."""
     mean = float(values.mean())
     if len(values) < 2:
         return Estimate(mean)
@@ -53,10 +53,10 @@ def resampled(values: Mapping[str, Floats], *, rng: np.random.Generator, trials:
 def efficiency(
     labels: Floats, values: Mapping[str, Floats], *, arm: str, against: str, rng: np.random.Generator, trials: int = 2000
 ) -> Estimate:
-    """Return how many times as steep the arm's line is as the other's, its interval from resampling seeds and problems together.
+    """Return the slope of the arm's line divided by the slope of the other's. The interval comes from resampling seeds and problems.
 
-    Where the arm's line rises and the other's does not, the ratio is unbounded, and so are the ends among such draws. Draws in which
-    neither rises count as 0. Where neither rises in the mean there is no ratio, nor an interval.
+    If only the arm's line rises, the ratio is unbounded; so is an end of the interval among such draws. A draw in which neither line rises
+    counts as 0. If neither line rises in the mean, there is no ratio and no interval.
     """
     mean = {name: slope(labels, own.mean(axis=(0, 2))) for name, own in values.items()}
     if max(mean[arm], mean[against]) <= 0:
@@ -73,9 +73,9 @@ def efficiency(
 
 
 def equal_labels(labels: Floats, values: Mapping[str, Floats], *, arm: str, against: str) -> Floats:
-    """Return how many times as many labels the other arm needs, by its line, for what the arm reaches at each size: (sizes,).
+    """Return how many times as many labels the other arm needs to reach what the arm reaches, at each size: (sizes,).
 
-    The horizontal reading of the same figure; nan where the other's line does not rise.
+    It is read off the other arm's fitted line; nan if that line does not rise.
     """
     own, other = (values[name].mean(axis=(0, 2)) for name in (arm, against))
     rise = slope(labels, other)

@@ -1,4 +1,4 @@
-"""Part of the experiment: the forms in which it is run. Its settings were chosen on other worlds: docs/experiment.md says how."""
+"""The plans of the experiment. Their settings were chosen on other worlds: docs/experiment.md says how."""
 
 from active_learning.experiment.plan import UNIFORM, Plan
 from active_learning.selection import DISAGREEMENT, ENTROPY, HALF_MIX, PAPER_MIX, UNCERTAIN, Parts
@@ -10,8 +10,8 @@ ALL: dict[str, Parts] = {
     MIX: PAPER_MIX.parts,
     **{strategy.name: ((strategy.name, 1.0),) for strategy in (ENTROPY, DISAGREEMENT, UNCERTAIN)},
 }
-# A generator whose wrong answers agree more often than the demonstration's, so that a vote is no easy match: it mostly does the wrong
-# operation, which is easily seen, and falls into traps that no program imitates.
+# The wrong answers of this generator agree more often than the demonstration's, so that majority voting is harder to beat. It mostly
+# does the wrong operation, which is easy to see, and falls into traps that no program imitates.
 HABITS = {
     "weights": {
         "slip": 0.08, "copied_number": 0.04, "wrong_operation": 0.5, "skipped_condition": 0.15, "unit": 0.4, "misread_condition": 0.2,
@@ -20,7 +20,7 @@ HABITS = {
     "traps": ["misread_condition", "other_question", "skipped_condition", "unit"], "trap": 2.0,
 }  # fmt: skip
 
-# Three generators. One is wrong half of the time.
+# There are three generators. This one is wrong half of the time.
 FULL = Plan(
     seeds=(1, 2, 3),
     sizes=(20, 40, 80, 160),
@@ -42,7 +42,7 @@ FULL = Plan(
     token_budget=512,
     uncertainty_heads=32,
 )
-# An able one, whose mistakes have to be looked for: its problems have more solutions, in the pool and where the best is sought.
+# An able one, with rare mistakes: its problems have more solutions, in the pool and for best-of-N.
 ABLE = FULL.changed(
     skill=0.8,
     world=47_000,
@@ -60,7 +60,7 @@ ABLE = FULL.changed(
     shown=MIX,
     outcomes=False,
 )
-# One that bends its last sum towards the answer, so that every fourth right answer hides wrong reasoning: for the kinds of outcome labels.
+# One that adjusts its last sum to reach the answer, so that a quarter of the right answers have wrong reasoning. It tests outcome labels.
 HIDDEN = FULL.changed(
     world=49_000,
     test_world=48_999,

@@ -1,4 +1,4 @@
-"""Part of the experiment: what its pages show. Reads plan.json and results.json; never imports the trainer, asks the database for roles."""
+"""What the pages of the experiments show. Reads plan.json and results.json, and roles from the database; never imports the trainer."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,11 +17,11 @@ class NoSuchExperiment(LookupError):
 
 
 def may_see(person: "Person") -> bool:
-    """Say whether the person is researcher, manager or owner in any project: an experiment belongs to none."""
+    """Return whether the person is researcher, manager or owner in any project: an experiment belongs to no project."""
     return person.is_authenticated and Membership.objects.filter(user=person.pk, role__in=people.RESEARCHERS).exists()
 
 
-def found(name: str, *, home: Path) -> Path:
+def find(name: str, *, home: Path) -> Path:
     """Return the folder of an experiment. Raises NoSuchExperiment."""
     folder = home / "experiments" / name
     if not NAME.fullmatch(name) or not (folder / running.PLAN).is_file():
@@ -30,24 +30,25 @@ def found(name: str, *, home: Path) -> Path:
 
 
 def listed(home: Path) -> list[dict[str, Any]]:
-    """List the experiments, the newest first: how far each is, and what it found. A damaged one is listed with what is wrong."""
-    shown = []
+    """List the experiments, newest first, with their progress and results. A damaged one is listed with the reason."""
+    rows = []
     for folder in (home / "experiments").glob("*"):
         if NAME.fullmatch(folder.name) and (folder / running.PLAN).is_file():
-            shown.append({"name": folder.name, "begun": (folder / running.PLAN).stat().st_mtime, **_standing(folder)})
-    return sorted(shown, key=lambda one: -one["begun"])
+            rows.append({"name": folder.name, "begun": (folder / running.PLAN).stat().st_mtime, **_standing(folder)})
+    return sorted(rows, key=lambda row: -row["begun"])
 
 
 def page(name: str, *, home: Path) -> dict[str, Any]:
     """Return what the page of one experiment shows. Raises NoSuchExperiment."""
-    folder = found(name, home=home)
+    folder = find(name, home=home)
     shown = {"name": name, **_standing(folder)}
-    if (told := shown["results"]) is not None:
-        drawn, n = results.figures(told), told["plan"]["n_best"]
-        compared = [key for key in "abc" if key == "c" or len(told[key]) > 1]  # a line alone compares nothing
+    if (summary := shown["results"]) is not None:
+        drawn, n = results.figures(summary), summary["plan"]["n_best"]
+        compared = [key for key in "abc" if key == "c" or len(summary[key]) > 1]  # one line alone compares nothing
         shown["figures"] = [(key, results.TITLES[key].format(n=n), drawn[key]) for key in compared]
-        shown["settings"] = [(name, value) for name, value in told["plan"].items() if name != "strategies" and value is not None]
-        shown["last"] = told["labels"][-1]
+        shown["settings"] = [(name, value) for name, value in summary["plan"].items() if name != "strategies" and value is not None]
+        shown["table"] = [row | {"label": results.arm_label(row["strategy"])} for row in summary["table"]]
+        shown["last"] = summary["labels"][-1]
     return shown
 
 
@@ -55,13 +56,20 @@ def _standing(folder: Path) -> dict[str, Any]:
     try:
         plan = running.kept_plan(folder)
         n_points = sum(running.path_of(folder, point).exists() for points in running.points_of(plan) for point in points)
-        told = results.read(folder) if (folder / running.RESULTS).is_file() else None
+        summary = results.read(folder) if (folder / running.RESULTS).is_file() else None
     except BadPlan as error:
         return {"failure": str(error), "results": None}
     return {
         "n_points": n_points,
         "n_all": sum(map(len, running.points_of(plan))),
         "n_seeds": len(plan.seeds),
-        "results": told,
+        "results": summary,
+        "best": _best(summary) if summary else None,
         "failure": "",
     }
+
+
+def _best(summary: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the best strategy in words and its data efficiency; None if only random labels were measured."""
+    row = next((row for row in summary["table"] if row["strategy"] == summary["best"]), None)
+    return row and {"label": results.arm_label(row["strategy"]), "efficiency": row["efficiency"]}

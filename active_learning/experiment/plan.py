@@ -1,6 +1,6 @@
-"""Part of the experiment: what is done, as values. PURE: a Plan holds every setting of world, start, recipe, arms, sizes and seeds.
+"""Plans. PURE: a Plan holds every setting of world, start, training, arms, sizes and seeds.
 
-The same plan gives the same figures on the same machine; its fingerprint keeps points of another plan out of a folder.
+The same plan gives the same results on the same machine. Its fingerprint keeps points of another plan out of a folder.
 """
 
 import hashlib
@@ -19,26 +19,26 @@ PROCESS, ORACLE, ANSWER = "process labels", "outcome, from the oracle", "outcome
 
 
 class BadPlan(ValueError):
-    """A plan nobody can carry out, or a folder that holds another one; the message says what to change."""
+    """A plan that cannot be carried out, or a folder with another plan; the message says what to change."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """An experiment. Every solution counts once as labeled, whether by steps or as a whole.
+    """An experiment. A labeled solution counts once, whether labeled by steps or as a whole.
 
-    sizes: solutions that a strategy chooses beyond the `n_start` drawn at random, from which the selector learns. strategies: arm ->
+    sizes: solutions that a strategy chooses in addition to the `n_start` random ones that the selector learns from. strategies: arm ->
     parts of its recipe; `uniform` is always among them. outcomes: whether outcome labels are compared too.
     """
 
     seeds: tuple[int, ...]
     sizes: tuple[int, ...]
     strategies: Mapping[str, tuple[tuple[str, float], ...]]
-    shown: str = UNIFORM  # the arm whose PRM stands in the figure against N, named before anything is run
+    shown: str = UNIFORM  # the arm whose PRM is in the figure over N, chosen before the experiment runs
     outcomes: bool = True
     n_start: int = 50
-    per_problem: int | None = None  # chosen solutions of one problem at most
+    per_problem: int | None = None  # most chosen solutions of one problem
     # The world
-    world: int = 41_000  # its seed is this plus the run's; the test problems' is `test_world`
+    world: int = 41_000  # its seed is this plus the run's; the test problems have the seed `test_world`
     test_world: int = 40_999
     n_problems: int = 300
     n_solutions: int = 10
@@ -48,7 +48,7 @@ class Plan:
     skill: float = 0.5
     level: int = 2
     habits: Mapping[str, Any] | None = None  # settings of simulation.Habits; None: the demonstration's
-    # The recipe, the same in every arm
+    # The training config, the same in every arm
     epochs: int = 4
     learning_rate: float = 5e-4
     outcome_epochs: int = 4
@@ -59,46 +59,46 @@ class Plan:
 
     def __post_init__(self) -> None:
         if not self.seeds or len(set(self.seeds)) < len(self.seeds):
-            raise BadPlan(f"seeds are one or more different whole numbers, not {self.seeds}.")
+            raise BadPlan(f"seeds must be one or more different whole numbers, not {self.seeds}.")
         if len(self.sizes) < 2 or list(self.sizes) != sorted(set(self.sizes)) or self.sizes[0] < 1:
-            raise BadPlan(f"sizes are two or more numbers above 0, each larger than the last, not {self.sizes}.")
+            raise BadPlan(f"sizes must be two or more increasing numbers above 0, not {self.sizes}.")
         for arm in (UNIFORM, self.shown):
             if arm not in self.strategies:
-                raise BadPlan(f"strategies lack {arm}: it is measured against, or shown against N.")
+                raise BadPlan(f"strategies lack {arm}. Add it: the others are compared with it, or it is shown over N.")
         pool = self.n_problems * self.n_solutions
         if self.n_start < 1 or self.n_start + self.sizes[-1] > pool:
-            raise BadPlan(f"{self.n_start} + {self.sizes[-1]} solutions are more than the pool's {pool}: raise n_problems or n_solutions.")
+            raise BadPlan(f"{self.n_start} + {self.sizes[-1]} solutions are more than the pool's {pool}. Raise n_problems or n_solutions.")
         try:
             for parts in self.strategies.values():
                 Recipe(parts, self.sizes[-1], per_problem=self.per_problem)
         except BadRecipe as error:
             raise BadPlan(str(error)) from error
         if not 1 <= self.n_best <= self.n_test_solutions:
-            raise BadPlan(f"n_best is from 1 to the {self.n_test_solutions} solutions of a test problem, not {self.n_best}.")
+            raise BadPlan(f"n_best must be from 1 to {self.n_test_solutions}, the solutions of a test problem, not {self.n_best}.")
         self.generator()
 
     def generator(self) -> Habits:
-        """Return how the world's generator errs. Raises BadPlan."""
+        """Return the habits of the world's generator. Raises BadPlan."""
         if self.habits is None:
             return Habits()
-        told = dict(self.habits)
+        habits = dict(self.habits)
         try:
-            if "weights" in told:
-                told["weights"] = {MistakeKind(kind): weight for kind, weight in told["weights"].items()}
-            if "traps" in told:
-                told["traps"] = frozenset(map(MistakeKind, told["traps"]))
-            return Habits(**told)
+            if "weights" in habits:
+                habits["weights"] = {MistakeKind(kind): weight for kind, weight in habits["weights"].items()}
+            if "traps" in habits:
+                habits["traps"] = frozenset(map(MistakeKind, habits["traps"]))
+            return Habits(**habits)
         except (TypeError, ValueError) as error:
             raise BadPlan(f"habits cannot be used: {error}.") from error
 
     @property
     def labels(self) -> tuple[int, ...]:
-        """How many solutions are labeled at each place of the curves: those of the start alone, then with each size."""
+        """The number of labeled solutions at each point of the curves: the start alone, then with each size."""
         return (self.n_start, *(self.n_start + size for size in self.sizes))
 
     @property
     def fingerprint(self) -> str:
-        """Identify the plan but for its seeds, sizes and strategies: points of a smaller plan serve a larger one."""
+        """Identify the plan without its seeds, sizes and strategies, so that a larger plan can use the points of a smaller one."""
         settings = {k: v for k, v in self.as_dict().items() if k not in ("seeds", "sizes", "strategies", "shown", "outcomes")}
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -108,14 +108,14 @@ class Plan:
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any]) -> Self:
-        """Build from what `as_dict` gave. Raises BadPlan."""
+        """Build a plan from the values of `as_dict`. Raises BadPlan."""
         if strange := sorted(settings.keys() - {field.name for field in fields(cls)}):
             raise BadPlan(f"A plan has no setting {strange[0]}.")
-        told = dict(settings)
+        values = dict(settings)
         for name in ("seeds", "sizes"):
-            told[name] = tuple(told[name])
-        told["strategies"] = {arm: tuple((name, weight) for name, weight in parts) for arm, parts in told["strategies"].items()}
-        return cls(**told)
+            values[name] = tuple(values[name])
+        values["strategies"] = {arm: tuple((name, weight) for name, weight in parts) for arm, parts in values["strategies"].items()}
+        return cls(**values)
 
     def changed(self, **settings: Any) -> Self:
         return replace(self, **settings)

@@ -1,7 +1,7 @@
-"""Part of the experiment: one trained point, and what a strategy knows before it chooses. Imports the trainer inside functions.
+"""One trained model of the experiment, and the candidates that a strategy chooses from. Imports the trainer inside functions.
 
-Reads the simulated world; gives plain values for `running` to keep. All that learns, scores, chooses or judges here is the product's own:
-strategies.choose, trainer.train, trainer.score, trainer.evaluate. The oracle stands in for the labelers.
+Reads the simulated world; returns plain values that `running` writes. Training, scoring, choosing and judging are those of the product:
+selection.choose, trainer.train, trainer.score, trainer.evaluate. The oracle labels in place of people.
 """
 
 import re
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from trainer.evaluate import Samples
     from trainer.score import RewardModel, StepScores
 
-START, NOTHING = "start", "nothing"  # arms of the selector, which learns from the random start alone, and of the base as it is
+START, NOTHING = "start", "nothing"  # the arm of the selector, which learns from the random start alone, and that of the untrained base
 CONTEXT = 1024
 
 
-class Point(NamedTuple):
+class ModelPoint(NamedTuple):
     """A model to train and judge: `size` solutions chosen by `arm` beyond the start, labeled as `labels` says."""
 
     seed: int
@@ -41,8 +41,8 @@ class Point(NamedTuple):
         return f"{self.seed}-{re.sub('[^a-z0-9]+', '-', self.arm.lower())}-{self.size}{kind}"
 
 
-class Generated(NamedTuple):
-    """A solution of the world with its problem, and both their places."""
+class WorldSolution(NamedTuple):
+    """A solution of the simulated world with its problem, and the places of both."""
 
     place: int
     problem_place: int
@@ -51,41 +51,41 @@ class Generated(NamedTuple):
 
     @property
     def is_right(self) -> bool:
-        """Whether its final answer is."""
+        """Whether its final answer is right."""
         return self.solution.final_answer == self.problem.answer
 
     @property
     def text(self) -> "Solution":
-        """The solution as the trainer reads it."""
+        """The solution in the form that the trainer reads."""
         from trainer.data import Solution
 
         return Solution(str(self.place), self.problem.external_id, self.problem.statement, self.solution.steps)
 
 
-def pool(plan: Plan, seed: int) -> list[Generated]:
-    """Return the solutions a run may choose from, in an order of their own, the start first."""
-    found = _generated(plan, plan.world + seed, plan.n_problems, plan.n_solutions)
-    return [found[place] for place in np.random.default_rng((plan.world, seed)).permutation(len(found))]
+def pool(plan: Plan, seed: int) -> list[WorldSolution]:
+    """Return the solutions that a run can choose from, in random order; the first n_start are the start."""
+    solutions = _generated(plan, plan.world + seed, plan.n_problems, plan.n_solutions)
+    return [solutions[place] for place in np.random.default_rng((plan.world, seed)).permutation(len(solutions))]
 
 
-def test_solutions(plan: Plan) -> list[Generated]:
-    """Return the uniform samples of the test problems, the same for all runs: problem by problem."""
+def test_solutions(plan: Plan) -> list[WorldSolution]:
+    """Return the solutions of the test problems, problem by problem; the same for all runs."""
     return _generated(plan, plan.test_world, plan.n_test_problems, plan.n_test_solutions)
 
 
-def _generated(plan: Plan, seed: int, n_problems: int, n_solutions: int) -> list[Generated]:
+def _generated(plan: Plan, seed: int, n_problems: int, n_solutions: int) -> list[WorldSolution]:
     world = make_world(seed, n_problems=n_problems, n_solutions=n_solutions, skill=plan.skill, habits=plan.generator(), level=plan.level)
     pairs = [(place, problem, one) for place, (problem, solutions) in enumerate(world) for one in solutions]
-    return [Generated(place, *rest) for place, rest in enumerate(pairs)]
+    return [WorldSolution(place, *rest) for place, rest in enumerate(pairs)]
 
 
 # --- choosing -----------------------------------------------------------------------------------------------------------------
 
 
-def chosen(plan: Plan, point: Point, solutions: list[Generated], *, known: Candidates) -> list[Generated]:
-    """Return the start and what the arm chooses beyond it; `known` is of the solutions after the start, in their order.
+def chosen(plan: Plan, point: ModelPoint, solutions: list[WorldSolution], *, known: Candidates) -> list[WorldSolution]:
+    """Return the start and what the arm chooses in addition. `known` are the candidates after the start, in their order.
 
-    One draw serves all sizes of a seed, so that a larger one holds the smaller one.
+    All sizes of a seed use the same draw, so that a larger choice includes the smaller one.
     """
     start, rest = solutions[: plan.n_start], solutions[plan.n_start :]
     if not point.size:
@@ -95,14 +95,14 @@ def chosen(plan: Plan, point: Point, solutions: list[Generated], *, known: Candi
     return [*start, *(rest[index] for index in choice.indices)]
 
 
-def unscored(plan: Plan, solutions: list[Generated]) -> Candidates:
-    """Return what is known of the solutions after the start without a model: enough to draw some."""
+def unscored(plan: Plan, solutions: list[WorldSolution]) -> Candidates:
+    """Return the solutions after the start as candidates without scores: enough for a random draw."""
     rest = solutions[plan.n_start :]
     return Candidates.of(solutions=[one.place for one in rest], problems=[one.problem_place for one in rest])
 
 
-def candidates(plan: Plan, solutions: list[Generated], *, prm: "RewardModel", orm: "RewardModel | None") -> Candidates:
-    """Return what is known of the solutions after the start: the selector's figures, an ORM's score, the vote of each problem."""
+def candidates(plan: Plan, solutions: list[WorldSolution], *, prm: "RewardModel", orm: "RewardModel | None") -> Candidates:
+    """Return the solutions after the start as candidates: the selector's figures, an ORM's score, the vote of each problem."""
     from active_learning.scoring import first_mistake_entropy, prefix_hash
     from trainer.score import first_weak_step, score_solutions
 
@@ -145,8 +145,8 @@ def _deviation(one: "StepScores", weak: int | None) -> float:
 # --- learning and judging -----------------------------------------------------------------------------------------------------
 
 
-def train_point(plan: Plan, point: Point, learned: list[Generated]) -> "RewardModel":
-    """Train a fresh model on the oracle's labels of these solutions, or on what the point's labels are, in a folder of its own."""
+def train_point(plan: Plan, point: ModelPoint, learned: list[WorldSolution]) -> "RewardModel":
+    """Train a new model on these solutions, with labels of the point's kind, in a temporary folder."""
     from trainer.score import load_prm
     from trainer.train import train
 
@@ -155,18 +155,18 @@ def train_point(plan: Plan, point: Point, learned: list[Generated]) -> "RewardMo
         return load_prm(trained.folder)
 
 
-def untrained(plan: Plan, learned: list[Generated]) -> "RewardModel":
-    """Return the model as it is before any label: what 0 labels give."""
+def untrained(plan: Plan, learned: list[WorldSolution]) -> "RewardModel":
+    """Return the model before any label."""
     from trainer.train import starting_model
 
-    return starting_model(_config(plan, Point(0, NOTHING, 0)), solutions=[one.text for one in learned])
+    return starting_model(_config(plan, ModelPoint(0, NOTHING, 0)), solutions=[one.text for one in learned])
 
 
-def _config(plan: Plan, point: Point) -> "TrainConfig":
+def _config(plan: Plan, point: ModelPoint) -> "TrainConfig":
     from trainer.config import TINY, TINY_BASE, TinyShape, TrainConfig
 
     kind = "prm" if point.labels == PROCESS else "orm"
-    recipe: dict[str, Any] = {
+    settings: dict[str, Any] = {
         "kind": kind,
         "epochs": plan.epochs if kind == "prm" else plan.outcome_epochs,
         "learning_rate": plan.learning_rate,
@@ -178,12 +178,12 @@ def _config(plan: Plan, point: Point) -> "TrainConfig":
         "uncertainty_heads": plan.uncertainty_heads if kind == "prm" and point.arm == START else 0,
     }
     if plan.shape is not None:
-        return TrainConfig.for_base(TINY, shape=TinyShape(**plan.shape), from_shipped_base=False, **recipe)
-    # Named as a folder the base is any pretrained one: its rating tokens are made equal, and it has never rated a step.
-    return TrainConfig.for_base(str(TINY_BASE), **recipe)
+        return TrainConfig.for_base(TINY, shape=TinyShape(**plan.shape), from_shipped_base=False, **settings)
+    # Given as a folder, the base counts as any pretrained one: its rating tokens are made equal, and it has never rated a step.
+    return TrainConfig.for_base(str(TINY_BASE), **settings)
 
 
-def _labeled(one: Generated, labels: str) -> "LabeledSolution | GradedSolution":
+def _labeled(one: WorldSolution, labels: str) -> "LabeledSolution | GradedSolution":
     from trainer.data import GradedSolution, LabeledSolution
 
     if labels == PROCESS:
@@ -191,28 +191,28 @@ def _labeled(one: Generated, labels: str) -> "LabeledSolution | GradedSolution":
     return GradedSolution(one.text, one.is_right if labels == ANSWER else one.solution.first_mistake is None)
 
 
-def judge(model: "RewardModel", tested: list[Generated], *, n: int) -> dict[str, Any]:
-    """Judge a model on the test solutions: scores, best-of-N of each problem, step AUC and first-mistake F1 (None of an ORM)."""
+def judge(model: "RewardModel", tested: list[WorldSolution], *, n: int) -> dict[str, Any]:
+    """Judge a model on the test solutions: scores, best-of-N of each problem, step AUC and first-mistake F1 (None for an ORM)."""
     from trainer.evaluate import Judged, evaluate_steps
     from trainer.score import score_solutions
 
     read = list(score_solutions(model, [one.text for one in tested]))
-    found: dict[str, Any] = {"scores": [float(np.float32(one.score)) for one in read], "step_auc": None, "first_mistake_f1": None}
-    found["log_loss"] = None
-    found["best_of_n"] = best_of(np.array(found["scores"]), tested, n=n).tolist()
+    figures: dict[str, Any] = {"scores": [float(np.float32(one.score)) for one in read], "step_auc": None, "first_mistake_f1": None}
+    figures["log_loss"] = None
+    figures["best_of_n"] = best_of(np.array(figures["scores"]), tested, n=n).tolist()
     if model.kind == "prm":
         judged = [
             Judged(one.problem.external_id, scored.probabilities, label(one.solution).ratings, len(one.solution.steps))
             for one, scored in zip(tested, read, strict=True)
         ]
         report = evaluate_steps(judged, base_rates=model.base_rates)
-        found |= {"step_auc": report.step_auc, "first_mistake_f1": report.first_mistake and report.first_mistake.f1}
-        found["log_loss"] = report.log_loss
-    return found
+        figures |= {"step_auc": report.step_auc, "first_mistake_f1": report.first_mistake and report.first_mistake.f1}
+        figures["log_loss"] = report.log_loss
+    return figures
 
 
-def best_of(scores: np.ndarray, tested: list[Generated], *, n: int) -> np.ndarray:
-    """Return, for each test problem, how often the best scored of n of its samples is right, over all draws: (problems,)."""
+def best_of(scores: np.ndarray, tested: list[WorldSolution], *, n: int) -> np.ndarray:
+    """Return for each test problem the chance that the best scored of n random samples is right: (problems,)."""
     from trainer.evaluate import expected_right, share_of_draws_inside
 
     n_samples = len(tested) // (tested[-1].problem_place + 1)
@@ -222,23 +222,25 @@ def best_of(scores: np.ndarray, tested: list[Generated], *, n: int) -> np.ndarra
     return np.array([expected_right(own, is_right, inside=inside)[0] for own, is_right in pairs])
 
 
-def samples(tested: list[Generated], scores: dict[str, list[float]]) -> "list[Samples]":
-    """Return the test problems' samples with the scores of some models, for trainer.evaluate.best_of_n."""
+def samples(tested: list[WorldSolution], scores: dict[str, list[float]]) -> "list[Samples]":
+    """Return the samples of the test problems with the scores of some models, for trainer.evaluate.best_of_n."""
     from trainer.evaluate import Samples
 
     n_samples = len(tested) // (tested[-1].problem_place + 1)
-    found = []
+    groups = []
     for start in range(0, len(tested), n_samples):
         own, here = tested[start : start + n_samples], slice(start, start + n_samples)
         classes = {answer: place for place, answer in enumerate(dict.fromkeys(one.solution.final_answer for one in own))}
         answers = np.array([classes[one.solution.final_answer] for one in own])
         right = np.array([one.is_right for one in own])
-        found.append(Samples(own[0].problem.external_id, right, answers, {name: np.array(values[here]) for name, values in scores.items()}))
-    return found
+        groups.append(
+            Samples(own[0].problem.external_id, right, answers, {name: np.array(values[here]) for name, values in scores.items()})
+        )
+    return groups
 
 
-def told_of(learned: list[Generated]) -> dict[str, Any]:
-    """Count what was chosen: problems, right answers, solutions without a mistake, kinds of first mistake."""
+def summary_of(learned: list[WorldSolution]) -> dict[str, Any]:
+    """Count problems, right answers, solutions without a mistake, and kinds of first mistake."""
     kinds = Counter(str(one.solution.mistake_kind) for one in learned if one.solution.mistake_kind)
     return {
         "n_problems": len({one.problem_place for one in learned}),

@@ -1,6 +1,6 @@
-"""Part of the experiment: what the points say. Figures (a), (b), (c), the table of strategies, and both as files.
+"""Results of the experiment: figures (a), (b) and (c), the table of strategies, and all of them as files.
 
-Reads the points of a folder; writes results.json, strategies.csv and a drawing for each figure. The web process reads results.json alone.
+Reads the points of a folder; writes results.json, strategies.csv and a drawing of each figure. The web process reads results.json only.
 """
 
 import csv
@@ -15,18 +15,18 @@ import numpy as np
 from django.template.loader import render_to_string
 
 from active_learning import charts
-from active_learning.charts import Chart
-from active_learning.charts import Point as Mark
+from active_learning.charts import Chart, Point
 from active_learning.experiment import curves, points, running
 from active_learning.experiment.plan import ANSWER, ORACLE, PROCESS, UNIFORM, BadPlan, Plan
-from active_learning.experiment.points import NOTHING, START, Point
+from active_learning.experiment.points import NOTHING, START, ModelPoint
+from active_learning.selection import STRATEGIES
 
 TABLE, FORMAT = "strategies.csv", 1
 OF_UNIFORM = "PRM, uniform labels"
 TRIALS = 2000
 TITLES = {
-    "a": "Best of {n} against labeled solutions, by kind of label",
-    "b": "Best of {n} against labeled solutions, by strategy",
+    "a": "Best of {n} over labeled solutions, by kind of label",
+    "b": "Best of {n} over labeled solutions, by strategy",
     "c": "Share of problems solved by choosing among N solutions",
 }
 HEADER = (
@@ -36,13 +36,15 @@ HEADER = (
 
 
 def summarise(folder: Path) -> dict[str, Any]:
-    """Work out the figures of an experiment whose points are all there, write them down and return them. Raises BadPlan."""
+    """Compute the figures of an experiment with all its points, write them and return them. Raises BadPlan."""
     plan = running.kept_plan(folder)
     starts, rest = running.points_of(plan)
     try:
         found = {point: running.point_of(folder, point) for point in (*starts, *rest)}
     except OSError as error:
-        raise BadPlan(f"The experiment {folder.name} is not finished ({error.filename} is missing). Start it again: it goes on.") from error
+        raise BadPlan(
+            f"The experiment {folder.name} is not finished ({error.filename} is missing). Start it again: it continues."
+        ) from error
     values = {arm: _values(plan, found, arm=arm) for arm in plan.strategies}
     kinds = {PROCESS: values[UNIFORM]} | (
         {kind: _values(plan, found, arm=UNIFORM, labels=kind) for kind in (ORACLE, ANSWER)} if plan.outcomes else {}
@@ -56,7 +58,7 @@ def summarise(folder: Path) -> dict[str, Any]:
         "fingerprint": plan.fingerprint,
         "labels": list(plan.labels),
         "world": _world(plan, tested),
-        "nothing": _nothing(found[Point(0, NOTHING, 0)]),
+        "nothing": _nothing(found[ModelPoint(0, NOTHING, 0)]),
         "a": {kind: _curve(own) for kind, own in kinds.items()},
         "b": {arm: _curve(own) for arm, own in values.items()},
         "c": _against_n(plan, found, tested),
@@ -73,9 +75,9 @@ def summarise(folder: Path) -> dict[str, Any]:
     return results
 
 
-def _values(plan: Plan, found: Mapping[Point, Any], *, arm: str, labels: str = PROCESS) -> curves.Floats:
+def _values(plan: Plan, found: Mapping[ModelPoint, Any], *, arm: str, labels: str = PROCESS) -> curves.Floats:
     """Return best-of-N as (seeds, sizes, problems); the first size is the start alone, which all arms share."""
-    places = [[Point(seed, START, 0, labels), *(Point(seed, arm, size, labels) for size in plan.sizes)] for seed in plan.seeds]
+    places = [[ModelPoint(seed, START, 0, labels), *(ModelPoint(seed, arm, size, labels) for size in plan.sizes)] for seed in plan.seeds]
     return np.array([[found[point]["best_of_n"] for point in row] for row in places])
 
 
@@ -85,10 +87,10 @@ def _curve(values: curves.Floats) -> list[dict[str, Any]]:
     return [asdict(curves.over_seeds(own)) | {"seeds": own.round(4).tolist()} for own in by_seed.T]
 
 
-def _row(plan: Plan, found: Mapping[Point, Any], values: Mapping[str, curves.Floats], *, arm: str) -> dict[str, Any]:
-    """Return what the table says of a strategy: its figures at the largest size, its slope and data efficiency."""
+def _row(plan: Plan, found: Mapping[ModelPoint, Any], values: Mapping[str, curves.Floats], *, arm: str) -> dict[str, Any]:
+    """Return a strategy's row of the table: its figures at the largest size, its slope and data efficiency."""
     labels = np.array(plan.labels, np.float64)
-    last = [found[Point(seed, arm, plan.sizes[-1])] for seed in plan.seeds]
+    last = [found[ModelPoint(seed, arm, plan.sizes[-1])] for seed in plan.seeds]
     ratio = curves.efficiency(labels, values, arm=arm, against=UNIFORM, rng=np.random.default_rng(plan.test_world), trials=TRIALS)
     needed = curves.equal_labels(labels, values, arm=arm, against=UNIFORM)
     reached = curves.over_seeds(values[arm][:, -1].mean(axis=1))
@@ -96,9 +98,9 @@ def _row(plan: Plan, found: Mapping[Point, Any], values: Mapping[str, curves.Flo
         "strategy": arm,
         "parts": [list(part) for part in plan.strategies[arm]],
         "best_of_n": asdict(reached),
-        "step_auc": [round(float(np.mean([found[Point(s, *at)]["step_auc"] for s in plan.seeds])), 4) for at in _places(plan, arm)],
+        "step_auc": [round(float(np.mean([found[ModelPoint(s, *at)]["step_auc"] for s in plan.seeds])), 4) for at in _places(plan, arm)],
         "first_mistake_f1": [
-            round(float(np.mean([found[Point(s, *at)]["first_mistake_f1"] or 0 for s in plan.seeds])), 4) for at in _places(plan, arm)
+            round(float(np.mean([found[ModelPoint(s, *at)]["first_mistake_f1"] or 0 for s in plan.seeds])), 4) for at in _places(plan, arm)
         ],
         "slope": float(curves.slope(labels, values[arm].mean(axis=(0, 2)))),
         "efficiency": asdict(ratio),
@@ -118,7 +120,7 @@ def _added(counts: list[dict[str, int]]) -> dict[str, int]:
 
 
 def _best(plan: Plan, values: Mapping[str, curves.Floats]) -> str | None:
-    """Name the strategy whose line is the steepest, uniform left out; None if there is no other."""
+    """Return the strategy with the steepest line, without uniform; None if there is no other."""
     labels = np.array(plan.labels, np.float64)
     others = [arm for arm in values if arm != UNIFORM]
     return max(others, key=lambda arm: curves.slope(labels, values[arm].mean(axis=(0, 2))), default=None)
@@ -128,30 +130,30 @@ def _nothing(found: Mapping[str, Any]) -> dict[str, Any]:
     return {name: found[name] for name in ("step_auc", "first_mistake_f1", "log_loss")} | {"best_of_n": float(np.mean(found["best_of_n"]))}
 
 
-def _world(plan: Plan, tested: list[points.Generated]) -> dict[str, Any]:
-    told = points.told_of(tested)
+def _world(plan: Plan, tested: list[points.WorldSolution]) -> dict[str, Any]:
+    counts = points.summary_of(tested)
     n_wrong_reasoning = sum(one.is_right and one.solution.first_mistake is not None for one in tested)
     return {
         "n_test_problems": plan.n_test_problems,
         "n_test_solutions": plan.n_test_solutions,
-        "share_right_answers": round(told["n_right_answers"] / len(tested), 4),
-        "share_without_mistake": round(told["n_without_mistake"] / len(tested), 4),
-        "share_wrong_reasoning_of_right_answers": round(n_wrong_reasoning / max(1, told["n_right_answers"]), 4),
-        "mistakes": {kind: round(n / len(tested), 4) for kind, n in told["mistakes"].items()},
+        "share_right_answers": round(counts["n_right_answers"] / len(tested), 4),
+        "share_without_mistake": round(counts["n_without_mistake"] / len(tested), 4),
+        "share_wrong_reasoning_of_right_answers": round(n_wrong_reasoning / max(1, counts["n_right_answers"]), 4),
+        "mistakes": {kind: round(n / len(tested), 4) for kind, n in counts["mistakes"].items()},
     }
 
 
-def _against_n(plan: Plan, found: Mapping[Point, Any], tested: list[points.Generated]) -> dict[str, Any]:
-    """Return best-of-N at the largest size: the PRM of the plan's arm and of uniform labels, the ORM of final answers, majority voting."""
+def _against_n(plan: Plan, found: Mapping[ModelPoint, Any], tested: list[points.WorldSolution]) -> dict[str, Any]:
+    """Return best-of-N at the largest size: the PRM of the shown arm and of uniform labels, the ORM of final answers, majority voting."""
     from trainer.evaluate import best_of_n
 
     by_seed, last = [], plan.sizes[-1]
     for seed in plan.seeds:
-        scores = {"PRM": found[Point(seed, plan.shown, last)]["scores"]}
+        scores = {"PRM": found[ModelPoint(seed, plan.shown, last)]["scores"]}
         if plan.shown != UNIFORM:
-            scores[OF_UNIFORM] = found[Point(seed, UNIFORM, last)]["scores"]
+            scores[OF_UNIFORM] = found[ModelPoint(seed, UNIFORM, last)]["scores"]
         if plan.outcomes:
-            scores["ORM"] = found[Point(seed, UNIFORM, last, ANSWER)]["scores"]
+            scores["ORM"] = found[ModelPoint(seed, UNIFORM, last, ANSWER)]["scores"]
         by_seed.append(best_of_n(points.samples(tested, scores), seed=seed, trials=300))
     shown = [name for name in ("PRM", "ORM", "majority", OF_UNIFORM, "oracle") if name in by_seed[0].curves]
     means = {name: np.array([one.curves[name].mean for one in by_seed]) for name in shown}
@@ -185,13 +187,18 @@ def _csv(rows: list[dict[str, Any]]) -> str:
 # --- drawings and pages -------------------------------------------------------------------------------------------------------
 
 
+def arm_label(arm: str) -> str:
+    """Return an arm in words for people: a strategy's label, or the arm's own name."""
+    return STRATEGIES[arm].label if arm in STRATEGIES else arm
+
+
 def figures(results: Mapping[str, Any]) -> dict[str, Chart | None]:
     """Lay out the three figures."""
     n = results["plan"]["n_best"]
     over_labels = {
         key: charts.line_chart(
             [
-                (name, [Mark(x, at["value"], at["low"], at["high"]) for x, at in zip(results["labels"], curve, strict=True)])
+                (arm_label(name), [Point(x, at["value"], at["low"], at["high"]) for x, at in zip(results["labels"], curve, strict=True)])
                 for name, curve in results[key].items()
             ],
             x_words="labeled solutions",
@@ -202,29 +209,29 @@ def figures(results: Mapping[str, Any]) -> dict[str, Chart | None]:
     }
     against = results["c"]
     series = [
-        (name, [Mark(x, at["value"], at["low"], at["high"]) for x, at in zip(against["n"], curve, strict=True)])
+        (name, [Point(x, at["value"], at["low"], at["high"]) for x, at in zip(against["n"], curve, strict=True)])
         for name, curve in against["curves"].items()
     ]
     return over_labels | {"c": charts.line_chart(series, x_words="N", y_words="problems solved", is_x_logarithmic=True)}
 
 
 def read(folder: Path) -> dict[str, Any]:
-    """Read what `summarise` wrote. Raises BadPlan if it is damaged."""
+    """Read what `summarise` wrote. Raises BadPlan if the file is damaged."""
     try:
         results = json.loads((folder / running.RESULTS).read_text(encoding="utf-8"))
         if results["format"] != FORMAT:
             raise ValueError(f"format {results['format']}")
         return results
     except (OSError, ValueError, KeyError) as error:
-        raise BadPlan(f"The results of {folder.name} cannot be read ({error}). Start it again: its points are kept.") from error
+        raise BadPlan(f"The results of {folder.name} cannot be read ({error}). Start the experiment again: its points are kept.") from error
 
 
-def told(results: Mapping[str, Any]) -> list[str]:
-    """Say what an experiment found, in lines for a terminal."""
+def summary_lines(results: Mapping[str, Any]) -> list[str]:
+    """Return the results of an experiment in lines for a terminal."""
     plan, nothing = results["plan"], results["nothing"]
     lines = [
         f"{results['n_points']} models, {len(plan['seeds'])} seeds, {results['seconds']:.0f} s of training and judging",
-        f"0 labels: best of {plan['n_best']} {nothing['best_of_n']:.3f}, step AUC {_said(nothing['step_auc'])}",
+        f"0 labels: best of {plan['n_best']} {nothing['best_of_n']:.3f}, step AUC {_in_words(nothing['step_auc'])}",
     ]
     for kind, curve in results["a"].items():
         lines.append(f"(a) {kind}: " + _along(results["labels"], curve))
@@ -242,8 +249,8 @@ def _along(labels: Sequence[int], curve: Sequence[Mapping[str, Any]]) -> str:
 def _with_interval(ratio: Mapping[str, Any]) -> str:
     if ratio["value"] is None and not ratio["is_unbounded"]:
         return "undefined"
-    return f"{_said(ratio['value'])} ({_said(ratio['low'])} to {_said(ratio['high'])})"
+    return f"{_in_words(ratio['value'])} ({_in_words(ratio['low'])} to {_in_words(ratio['high'])})"
 
 
-def _said(figure: float | None) -> str:
+def _in_words(figure: float | None) -> str:
     return "unbounded" if figure is None else f"{figure:.2f}"

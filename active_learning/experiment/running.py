@@ -1,7 +1,7 @@
-"""Part of the experiment: carry a plan out, point by point. Every point is a file, so a killed run goes on where it stopped.
+"""Carry a plan out, point by point. Every point is a file, so a killed run continues where it stopped.
 
-Reads a plan and the points there are; writes HOME/NAME/plan.json, candidates/SEED.npz and points/KEY.json, each at once or not at all.
-Workers are processes of their own with one thread each: two small models side by side are trained faster than one on two cores.
+Reads a plan and the points that exist; writes HOME/NAME/plan.json, candidates/SEED.npz and points/KEY.json, each completely or not at all.
+Workers are processes with one thread each: two small models at the same time are trained faster than one after the other on two cores.
 """
 
 import json
@@ -19,25 +19,29 @@ import django
 
 from active_learning.experiment import points
 from active_learning.experiment.plan import ANSWER, NAME, ORACLE, PROCESS, UNIFORM, BadPlan, Plan
-from active_learning.experiment.points import NOTHING, START, Generated, Point
+from active_learning.experiment.points import NOTHING, START, ModelPoint, WorldSolution
 from active_learning.registry import ProgressCallback
 from active_learning.selection import STRATEGIES, Need, read_candidates, write_candidates
 
-ALONE = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TRANSFORMERS_VERBOSITY": "error"}  # of a worker: the others have the other cores
+ALONE = {
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "TRANSFORMERS_VERBOSITY": "error",
+}  # of a worker: the other cores are for other workers
 PLAN, POINTS, CANDIDATES, RESULTS = "plan.json", "points", "candidates", "results.json"
-_KEPT: dict[tuple[str, int | None], list[Generated]] = {}  # a worker's worlds: a second to make, and read by every point
+_KEPT: dict[tuple[str, int | None], list[WorldSolution]] = {}  # a worker's worlds: each takes a second to make, and every point reads one
 
 
-def points_of(plan: Plan) -> tuple[list[Point], list[Point]]:
-    """List what must be trained: first the starts, from which the selectors come, then all that follows from their choices."""
+def points_of(plan: Plan) -> tuple[list[ModelPoint], list[ModelPoint]]:
+    """List what must be trained: first the starts, which give the selectors, then all points that follow from their choices."""
     kinds = (PROCESS, ORACLE, ANSWER) if plan.outcomes else (PROCESS,)
     needs_orm = plan.outcomes or _needs_orm(plan)
     starts = [
-        Point(seed, START, 0, kind) for seed in plan.seeds for kind in (kinds if plan.outcomes else (PROCESS, ANSWER)[: 1 + needs_orm])
+        ModelPoint(seed, START, 0, kind) for seed in plan.seeds for kind in (kinds if plan.outcomes else (PROCESS, ANSWER)[: 1 + needs_orm])
     ]
-    rest = [Point(seed, arm, size) for size in plan.sizes for seed in plan.seeds for arm in plan.strategies]
-    rest += [Point(seed, UNIFORM, size, kind) for size in plan.sizes for seed in plan.seeds for kind in kinds if kind != PROCESS]
-    return [Point(0, NOTHING, 0), *starts], rest
+    rest = [ModelPoint(seed, arm, size) for size in plan.sizes for seed in plan.seeds for arm in plan.strategies]
+    rest += [ModelPoint(seed, UNIFORM, size, kind) for size in plan.sizes for seed in plan.seeds for kind in kinds if kind != PROCESS]
+    return [ModelPoint(0, NOTHING, 0), *starts], rest
 
 
 def _needs_orm(plan: Plan) -> bool:
@@ -65,13 +69,13 @@ def run(name: str, plan: Plan, *, home: Path, workers: int = 1, progress: Progre
 
 
 def opened(name: str, plan: Plan, *, home: Path) -> Path:
-    """Make the experiment's folder, or take up the one that holds the same plan or a smaller one of it. Raises BadPlan."""
+    """Create the experiment's folder, or continue one with the same plan or a smaller part of it. Raises BadPlan."""
     folder = folder_of(name, home=home)
     if (folder / PLAN).exists():
         before = kept_plan(folder)
         if before.fingerprint != plan.fingerprint:
             raise BadPlan(
-                f"The experiment {name} was begun with other settings, and its points cannot be compared with new ones. Give this one "
+                f"The experiment {name} was started with other settings, so its points cannot be compared with new ones. Give this one "
                 f"another name, or remove {folder}."
             )
     for part in (POINTS, CANDIDATES):
@@ -81,9 +85,9 @@ def opened(name: str, plan: Plan, *, home: Path) -> Path:
 
 
 def folder_of(name: str, *, home: Path) -> Path:
-    """Return where an experiment is, or would be. Raises BadPlan for a name that is none."""
+    """Return the folder of an experiment, whether it exists or not. Raises BadPlan for a bad name."""
     if not NAME.fullmatch(name):
-        raise BadPlan(f"An experiment is named by up to 40 small letters, digits and hyphens, not {name!r}.")
+        raise BadPlan(f"The name of an experiment must be up to 40 small letters, digits and hyphens, not {name!r}.")
     return home / "experiments" / name
 
 
@@ -92,11 +96,11 @@ def kept_plan(folder: Path) -> Plan:
     try:
         return Plan.from_settings(json.loads((folder / PLAN).read_text(encoding="utf-8")))
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BadPlan(f"{folder / PLAN} is no plan ({error}). Remove the folder and start again.") from error
+        raise BadPlan(f"{folder / PLAN} is not a plan ({error}). Remove the folder and start again.") from error
 
 
-def point_of(folder: Path, point: Point) -> dict[str, Any]:
-    """Read what a point found."""
+def point_of(folder: Path, point: ModelPoint) -> dict[str, Any]:
+    """Read the results of a point."""
     return json.loads(path_of(folder, point).read_text(encoding="utf-8"))
 
 
@@ -109,8 +113,8 @@ def write(path: Path, text: str) -> None:
     os.replace(draft, path)
 
 
-def path_of(folder: Path, point: Point) -> Path:
-    """Return where a point's file is, or will be."""
+def path_of(folder: Path, point: ModelPoint) -> Path:
+    """Return the path of a point's file, whether it exists or not."""
     return folder / POINTS / f"{point.key}.json"
 
 
@@ -121,8 +125,8 @@ def _candidates_path(folder: Path, seed: int) -> Path:
 # --- what a worker does -------------------------------------------------------------------------------------------------------
 
 
-def _train_and_judge(plan: Plan, folder: Path, point: Point) -> None:
-    """Train one point and write what it found: everything a figure needs, and what it was trained on."""
+def _train_and_judge(plan: Plan, folder: Path, point: ModelPoint) -> None:
+    """Train and judge one point, and write its results: all that a figure needs, and what it was trained on."""
     began, solutions, tested = time.monotonic(), _pool(plan, point.seed), _tested(plan)
     if point.arm == NOTHING:
         learned, model = [], points.untrained(plan, solutions[: plan.n_start])
@@ -132,29 +136,29 @@ def _train_and_judge(plan: Plan, folder: Path, point: Point) -> None:
         learned = points.chosen(plan, point, solutions, known=known)
         model = points.train_point(plan, point, learned)
     trained = time.monotonic()
-    found = points.judge(model, tested, n=plan.n_best)
-    found |= {"n_labeled": len(learned), "seconds": [round(trained - began, 1), round(time.monotonic() - trained, 1)]}
-    found |= {"learned": points.told_of(learned[plan.n_start :])}
-    write(path_of(folder, point), json.dumps(found) + "\n")
+    results = points.judge(model, tested, n=plan.n_best)
+    results |= {"n_labeled": len(learned), "seconds": [round(trained - began, 1), round(time.monotonic() - trained, 1)]}
+    results |= {"learned": points.summary_of(learned[plan.n_start :])}
+    write(path_of(folder, point), json.dumps(results) + "\n")
 
 
 def _read_pool(plan: Plan, folder: Path, seed: int) -> None:
-    """Let the selector read the pool, and keep what a strategy may know of it."""
+    """Let the selector score the pool, and write the candidates for the strategies."""
     solutions = _pool(plan, seed)
     start = solutions[: plan.n_start]
-    prm = points.train_point(plan, Point(seed, START, 0), start)
-    orm = points.train_point(plan, Point(seed, START, 0, ANSWER), start) if _needs_orm(plan) else None
+    prm = points.train_point(plan, ModelPoint(seed, START, 0), start)
+    orm = points.train_point(plan, ModelPoint(seed, START, 0, ANSWER), start) if _needs_orm(plan) else None
     write_candidates(_candidates_path(folder, seed), points.candidates(plan, solutions, prm=prm, orm=orm))
 
 
-def _pool(plan: Plan, seed: int) -> list[Generated]:
+def _pool(plan: Plan, seed: int) -> list[WorldSolution]:
     key = (plan.fingerprint, seed)
     if key not in _KEPT:
         _KEPT[key] = points.pool(plan, seed)
     return _KEPT[key]
 
 
-def _tested(plan: Plan) -> list[Generated]:
+def _tested(plan: Plan) -> list[WorldSolution]:
     key = (plan.fingerprint, None)
     if key not in _KEPT:
         _KEPT[key] = points.test_solutions(plan)
@@ -163,12 +167,12 @@ def _tested(plan: Plan) -> list[Generated]:
 
 @contextmanager
 def _workers(n: int) -> Iterator[Callable[[Iterable[tuple[Any, ...]]], Iterator[None]]]:
-    """Give a function that carries jobs out, here or in n processes, yielding as each is done; an error ends them all."""
+    """Give a function that runs jobs, here or in n processes, and yields as each is done. An error ends all of them."""
     if n == 1:
-        yield lambda jobs: (job(*told) for job, *told in jobs)
+        yield lambda jobs: (job(*arguments) for job, *arguments in jobs)
         return
     before = {name: os.environ.get(name) for name in ALONE}
-    os.environ |= ALONE  # read when a worker imports torch; Django is for what the stages import
+    os.environ |= ALONE  # read when a worker imports torch; the imported stages need Django
     try:
         with ProcessPoolExecutor(n, mp_context=get_context("spawn"), initializer=django.setup) as processes:
 

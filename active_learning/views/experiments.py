@@ -45,7 +45,7 @@ def one_experiment(request: HttpRequest, name: str) -> HttpResponse:
 @of_experiments
 def experiment_file(request: HttpRequest, name: str, file: str) -> HttpResponse:
     """Send a table or a figure as a file."""
-    path = experiment.found(name, home=_home()) / file
+    path = experiment.find(name, home=_home()) / file
     if file not in FILES or not path.is_file():
         raise Http404(f"The experiment {name} has no file {file}.")
     headers = {"Content-Disposition": f'attachment; filename="{name}-{file}"'}

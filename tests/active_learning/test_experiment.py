@@ -20,7 +20,7 @@ from active_learning import experiment
 from active_learning.experiment import curves, points, results, running
 from active_learning.experiment.forms import ALL, MIX
 from active_learning.experiment.plan import ANSWER, ORACLE, PROCESS, UNIFORM, BadPlan, Plan
-from active_learning.experiment.points import NOTHING, START, Point
+from active_learning.experiment.points import NOTHING, START, ModelPoint
 from active_learning.selection import Candidates
 from active_learning.world import Habits, MistakeKind, make_world
 from tests import make
@@ -115,7 +115,7 @@ def test_the_interval_over_seeds_is_students() -> None:
         ({"seeds": ()}, "seeds"),
         ({"strategies": {MIX: ALL[MIX]}}, "lack uniform"),
         ({"sizes": (4, 400)}, "more than the pool's 42"),
-        ({"n_best": 9}, "n_best is from 1 to the 4"),
+        ({"n_best": 9}, "n_best must be from 1 to 4"),
         ({"strategies": ALL | {"bold": (("bold", 1.0),)}}, "no strategy named bold"),
         ({"habits": {"weights": {"typo": 1}}}, "habits"),
     ],
@@ -152,10 +152,10 @@ def test_every_arm_shares_the_start_and_adds_what_its_strategy_takes() -> None:
         scores=np.linspace(0.1, 0.9, len(rest)),
     )
     for arm in (UNIFORM, MIX):
-        fewer, more = (points.chosen(SMALL, Point(1, arm, size), solutions, known=known) for size in (4, 8))
+        fewer, more = (points.chosen(SMALL, ModelPoint(1, arm, size), solutions, known=known) for size in (4, 8))
         assert fewer[: SMALL.n_start] == more[: SMALL.n_start] == solutions[: SMALL.n_start]
         assert len(fewer) == SMALL.n_start + 4 and len({one.place for one in more}) == SMALL.n_start + 8
-    wrong = [one for one in points.chosen(SMALL, Point(1, MIX, 5), solutions, known=known)[SMALL.n_start :] if not one.is_right]
+    wrong = [one for one in points.chosen(SMALL, ModelPoint(1, MIX, 5), solutions, known=known)[SMALL.n_start :] if not one.is_right]
     assert len(wrong) == 4  # 80 % of 5
 
 
@@ -177,15 +177,15 @@ def test_best_of_n_is_certain_for_a_perfect_score_and_the_share_of_right_ones_fo
 def test_every_point_of_the_plan_is_trained_and_judged(folder: Path) -> None:
     starts, rest = running.points_of(SMALL)
     assert {path.stem for path in (folder / "points").glob("*.json")} == {point.key for point in (*starts, *rest)}
-    assert Point(0, NOTHING, 0) in starts and Point(2, START, 0, ORACLE) in starts and Point(1, UNIFORM, 8, ANSWER) in rest
-    found = running.point_of(folder, Point(1, MIX, 8))
+    assert ModelPoint(0, NOTHING, 0) in starts and ModelPoint(2, START, 0, ORACLE) in starts and ModelPoint(1, UNIFORM, 8, ANSWER) in rest
+    found = running.point_of(folder, ModelPoint(1, MIX, 8))
     assert found["n_labeled"] == 22 and len(found["scores"]) == 24 and len(found["best_of_n"]) == 6 and found["step_auc"] is not None
-    assert running.point_of(folder, Point(1, UNIFORM, 8, ANSWER))["step_auc"] is None  # an ORM rates no step
+    assert running.point_of(folder, ModelPoint(1, UNIFORM, 8, ANSWER))["step_auc"] is None  # an ORM rates no step
     assert not list(folder.glob("tmp*"))  # no model stays
 
 
 def test_an_experiment_started_again_trains_nothing_that_is_there_and_finds_the_same(folder: Path) -> None:
-    lost, before = running.path_of(folder, Point(2, MIX, 4)), (folder / "results.json").read_text()
+    lost, before = running.path_of(folder, ModelPoint(2, MIX, 4)), (folder / "results.json").read_text()
     kept = {path: path.stat().st_mtime_ns for path in (folder / "points").iterdir() if path != lost}
     found = json.loads(lost.read_text())
     lost.unlink()
@@ -209,7 +209,7 @@ def test_other_settings_need_another_name(folder: Path) -> None:
 
 @pytest.mark.parametrize("name", ["", "../up", "Big", "a" * 41])
 def test_a_name_that_is_no_folder_of_its_own_is_refused(name: str, tmp_path: Path) -> None:
-    with pytest.raises(BadPlan, match="is named by"):
+    with pytest.raises(BadPlan, match="name of an experiment must be"):
         experiment.run(name, SMALL, home=tmp_path)
     assert not list(tmp_path.iterdir())
 
@@ -217,7 +217,7 @@ def test_a_name_that_is_no_folder_of_its_own_is_refused(name: str, tmp_path: Pat
 def test_workers_find_what_one_process_finds(folder: Path, tmp_path: Path) -> None:
     few = SMALL.changed(seeds=(1,), outcomes=False, strategies={UNIFORM: ALL[UNIFORM]}, shown=UNIFORM)
     beside = experiment.run("small", few, home=tmp_path, workers=2)
-    for point in (Point(1, UNIFORM, 4), Point(1, UNIFORM, 8)):
+    for point in (ModelPoint(1, UNIFORM, 4), ModelPoint(1, UNIFORM, 8)):
         assert running.point_of(beside, point)["scores"] == pytest.approx(running.point_of(folder, point)["scores"], abs=1e-5)
 
 
@@ -231,7 +231,7 @@ def test_the_results_hold_three_figures_a_row_for_each_strategy_and_what_0_label
     assert told["labels"] == [14, 18, 22] and told["best"] == MIX
     assert told["a"][PROCESS] == told["b"][UNIFORM]
     assert told["nothing"]["step_auc"] is not None
-    by_hand = np.mean([np.mean(running.point_of(folder, Point(seed, MIX, 8))["best_of_n"]) for seed in (1, 2)])
+    by_hand = np.mean([np.mean(running.point_of(folder, ModelPoint(seed, MIX, 8))["best_of_n"]) for seed in (1, 2)])
     assert told["b"][MIX][-1]["value"] == pytest.approx(by_hand)
 
 
@@ -264,7 +264,11 @@ def test_the_command_runs_a_form_and_says_what_it_found(folder: Path, settings: 
     call_command("simulate", "--workers", "1")
     said = capsys.readouterr().out
     assert "(a) outcome, from the oracle: 14 " in said and "(b) mix 80/20" in said and "(c) best of 4" in said
-    for words, why in ((("--name", "../x"), "is named by"), (("--workers", "0"), "at least 1"), (("--seeds", "1", "1"), "seeds")):
+    for words, why in (
+        (("--name", "../x"), "name of an experiment must be"),
+        (("--workers", "0"), "at least 1"),
+        (("--seeds", "1", "1"), "seeds"),
+    ):
         with pytest.raises(CommandError, match=why):
             call_command("simulate", *words)
 
@@ -319,8 +323,8 @@ def test_a_damaged_experiment_is_listed_with_what_is_wrong(shown: Path) -> None:
     (shown.parent / "broken" / "plan.json").write_text("{")
     try:
         client = visitor(make.rita(make.project()))
-        assert "is no plan" in client.get("/experiments/").content.decode()
-        assert "is no plan" in client.get("/experiments/broken/").content.decode()
+        assert "is not a plan" in client.get("/experiments/").content.decode()
+        assert "is not a plan" in client.get("/experiments/broken/").content.decode()
     finally:
         (shown.parent / "broken" / "plan.json").unlink()
 
