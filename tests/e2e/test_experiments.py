@@ -89,4 +89,4 @@ def test_an_experiment_is_found_from_the_list_and_says_its_figures_in_numbers(vi
     expect(drawn.get_by_role("row", name=f"{LABELS[-1]} 0.6800")).to_be_visible()
     table = page.get_by_role("group", name="Strategies")
     expect(table.get_by_role("row", name="mix 80/20")).to_contain_text("2.75 (1.25 to unbounded)")
-    expect(table.get_by_role("row", name="entropy")).to_contain_text("undefined")
+    expect(table.get_by_role("row", name="Unclear first mistake")).to_contain_text("undefined")
