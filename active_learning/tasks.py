@@ -1,6 +1,7 @@
-"""What beat and the pages ask the workers to do. Each task calls one stage function; a lost or doubled bell changes nothing."""
+"""The tasks of the workers. Each calls one stage function; a task that is lost or sent twice changes nothing."""
 
 import threading
+from typing import Any
 
 from celery import shared_task
 from celery.signals import worker_ready
@@ -32,13 +33,13 @@ def score_shards(version_id: int) -> int:
 
 @shared_task
 def score_steps(version_id: int, solution_id: int) -> None:
-    """Score a solution that somebody looks at. A bell that is lost is rung again by the next click."""
+    """Score a solution that a person looks at. If the task is lost, the next click sends it again."""
     registry.score_steps(registry.by_id(version_id), solution_id)
 
 
 @worker_ready.connect
-def say_alive(sender, **_) -> None:
-    """Beat from the worker's main process, which goes on while its child trains."""
+def say_alive(sender: Any, **_: Any) -> None:
+    """Note every ten seconds that the worker is alive, from its main process, which goes on while its child trains."""
     name, queues = sender.hostname, ",".join(sorted(queue.name for queue in sender.app.amqp.queues.consume_from.values()))
 
     def beat() -> None:

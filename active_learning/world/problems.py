@@ -1,4 +1,4 @@
-"""The problems of the simulated world: a story told with numbers, and every right way to its answer.
+"""The problems of the simulated world: a story with numbers, and every right way to its answer.
 
 Pure: reads `stories` and a numpy Generator, returns `SimulatedProblem`s, which `simulation` solves, rightly or not.
 """
@@ -17,26 +17,26 @@ import numpy as np
 from active_learning.world.stories import PEOPLE, STORIES, Scene, Story, Sum
 
 T = TypeVar("T")
-LARGEST = 240  # in a right solution: few enough numbers for one token each, and for a tiny model to learn their sums
-CONSTANTS = (1, 2, 3, 7, 12, 60)  # common knowledge: the first quantities of every plan, told in no statement
+LARGEST = 240  # number in a right solution: each number can be one token, and a tiny model can learn their sums
+CONSTANTS = (1, 2, 3, 7, 12, 60)  # common knowledge: the first quantities of every plan; no statement mentions them
 LATEX = {"+": "+", "-": "-", "*": r"\times", "/": r"\div", "=": "="}
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-BESIDE = -1  # the place of a mistake that lies beside the way to the answer
+BESIDE = -1  # the place of a mistake that does not affect the answer
 
 
 class MistakeKind(StrEnum):
-    """The kinds of mistakes people make; blind corruption of a right solution imitates the first three, hardly the others."""
+    """The kinds of mistakes that people make. Blind corruption of a right solution imitates the first three, but hardly the others."""
 
-    SLIP = "slip"  # the sum itself comes out wrong
+    SLIP = "slip"  # the result of the sum is wrong
     COPIED_NUMBER = "copied_number"  # a number is not the one that the problem or an earlier step gave
     WRONG_OPERATION = "wrong_operation"  # the sum does not do what its own words say
-    SKIPPED_CONDITION = "skipped_condition"  # something the problem told is left out
+    SKIPPED_CONDITION = "skipped_condition"  # a condition of the problem is left out
     UNIT = "unit"  # a conversion is forgotten, or done with the wrong factor
     MISREAD_CONDITION = "misread_condition"  # words and sum agree with each other, but not with the problem
     OTHER_QUESTION = "other_question"  # a true sentence is given as the answer to another question
 
 
-KIND_WEIGHTS = {  # where a problem invites the kind at all: only some have units, or words to misread
+KIND_WEIGHTS = {  # if a problem allows the kind at all: only some have units, or words to misread
     MistakeKind.SLIP: 0.24,
     MistakeKind.COPIED_NUMBER: 0.24,
     MistakeKind.WRONG_OPERATION: 0.12,
@@ -45,14 +45,14 @@ KIND_WEIGHTS = {  # where a problem invites the kind at all: only some have unit
     MistakeKind.MISREAD_CONDITION: 0.20,
     MistakeKind.OTHER_QUESTION: 0.08,
 }
-CARELESS = (MistakeKind.SLIP, MistakeKind.COPIED_NUMBER)  # no problem invites these more than another: they are never its trap
+CARELESS = (MistakeKind.SLIP, MistakeKind.COPIED_NUMBER)  # these are equally likely in all problems, so they are never a trap
 
 
 @dataclass(frozen=True, slots=True)
 class Habits:
-    """What mistakes a generator makes: the weight of each kind, which of them a problem may set as a trap and how strong at most.
+    """The mistakes of a generator: the weight of each kind, which kinds can be a problem's trap, and the greatest strength of a trap.
 
-    mends: how often its last sum is bent towards the right answer, where it would be off by `mends_within` at most.
+    mends: how often its last sum is changed to the right answer, if it would be off by `mends_within` at most.
     """
 
     weights: Mapping[MistakeKind, float] = field(default_factory=lambda: KIND_WEIGHTS)
@@ -80,14 +80,14 @@ class Operation(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class StoryPlan:
-    """One right way through a problem, and the mistakes it invites.
+    """One right way through a problem, and the mistakes that are possible in it.
 
-    A mistake's place is the operation it spoils; for OTHER_QUESTION the operation (or, counted on, the aside) whose result is the answer.
+    The place of a mistake is its operation. For OTHER_QUESTION it is the operation, or the remark after them, whose result is the answer.
     """
 
     operations: tuple[Operation, ...]
     asides: tuple[Operation, ...]
-    quantities: tuple[int, ...]  # constants, told numbers, then the true result of each operation
+    quantities: tuple[int, ...]  # constants, stated numbers, then the true result of each operation
     invitations: tuple[tuple[MistakeKind, int], ...]
     thresholds: tuple[float, ...]  # cumulative shares of the invitations, without the last
 
@@ -105,19 +105,19 @@ class SimulatedProblem:
     question: str
     answers: str  # the sentence that answers it
     words: Mapping[str, str]
-    n_numbers: int  # constants and told numbers: where the results begin among a plan's quantities
+    n_numbers: int  # constants and stated numbers: the results come after them in a plan's quantities
     plans: tuple[StoryPlan, ...]
     habits: Habits
 
 
 class Infeasible(Exception):
-    """The sums of a draw leave the small whole numbers; the draw is made again."""
+    """A sum of the draw is not a small whole number; the draw is repeated."""
 
 
 def make_problem(rng: np.random.Generator, *, external_id: str, habits: Habits = HABITS) -> SimulatedProblem:
     """Draw a word problem: a story, its people and numbers, the question, and every right way to the answer.
 
-    Statements rarely repeat; `simulation.make_world` takes care that they never do.
+    Statements rarely repeat; `simulation.make_world` makes sure that they never do.
     """
     while True:
         with suppress(Infeasible):
@@ -130,7 +130,7 @@ def pick(rng: np.random.Generator, choices: Sequence[T]) -> T:
 
 
 def calculate(sign: str, a: int, b: int, *, largest: int) -> int:
-    """Do a sum; raise Infeasible when the result is no whole number from 2 to `largest`."""
+    """Compute a sum. Raises Infeasible if the result is not a whole number from 2 to `largest`."""
     c, rest = a + b, 0
     if sign == "-":
         c = a - b
@@ -214,9 +214,9 @@ def _happen(possible: Sequence[Scene], told: Sequence[int], x: int, rng: np.rand
     for _ in range(10 if possible else 0):
         event = pick(rng, possible)
         if not event.sums and rng.random() < 0.7:
-            continue  # a fact that no question needs is the exception
+            continue  # facts that no question needs are rare
         draws = {name: pick(rng, numbers) for name, numbers in event.draws.items()}
-        if len({*told, *draws.values()}) == len(told) + len(draws):  # all told numbers differ, so that one copied wrongly is wrong
+        if len({*told, *draws.values()}) == len(told) + len(draws):  # all stated numbers differ, so a wrong copy is wrong
             with suppress(Infeasible):
                 return event, draws, _reckon(event.sums, draws, x)
     raise Infeasible
@@ -293,7 +293,7 @@ def _invitations(operations: Sequence[Operation], asides: Sequence[Operation]) -
 
 
 def _reference(plan: StoryPlan, n_numbers: int, answers: str, words: Mapping[str, str]) -> str:
-    """Write the solution that the problem's author would print: the first wording of every operation, then the answer."""
+    """Write the reference solution: the first wording of every operation, then the answer."""
     lines = []
     for c, (sign, left, right, says, *_) in zip(plan.quantities[n_numbers:], plan.operations, strict=True):
         lines.append(capitalise(say(says[0], words, sign, plan.quantities[left], plan.quantities[right], c)))

@@ -1,7 +1,7 @@
-"""The simulated world: word problems, a fallible generator of solutions and an oracle that knows the first mistake.
+"""The simulated world: word problems, a generator that makes mistakes, and an oracle that knows the first mistake.
 
-Pure and seeded: reads `problems` and a numpy Generator, returns values. The demonstration project and the experiments live in
-this world; docs/simulation.md says what it is and is not.
+PURE and seeded: reads `problems` and a numpy Generator, returns values. The demonstration project and the experiments use this world;
+docs/simulation.md says what it is and what it is not.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ LARGEST_WRONG = 999
 STEPS = (3, 7)
 INVERSE = {"+": "-", "-": "+", "*": "/", "/": "*"}
 WRONG_SIGN = {"+": "-*", "-": "+", "*": "+", "/": "*-"}
-MISTAKEN_FACTOR = {3: 12, 7: 5, 12: 10, 60: 100}  # what people remember wrongly: a yard, a week, a dozen, an hour
+MISTAKEN_FACTOR = {3: 12, 7: 5, 12: 10, 60: 100}  # wrong factors that people remember: for a yard, a week, a dozen, an hour
 OPENERS = (("", "", "First, ", "To start, "), ("", "", "Next, ", "Then ", "Now "), ("", "Finally, ", "In the end, "))
 RECALLS = ("We know that ", "The problem says that ", "Remember that ")
 GOALS = ("The question is: ", "We want to know: ", "Let me restate the question: ")
@@ -60,9 +60,9 @@ CLOSERS = ("So ", "Therefore, ", "Thus ", "This means that ", "Hence ")
 
 @dataclass(frozen=True, slots=True)
 class SimulatedSolution:
-    """A generated solution with the truth about it.
+    """A generated solution with its true ratings.
 
-    `ratings` has one for every step: a step after the first mistake is -1 when it errs itself or builds on a wrong number.
+    `ratings` has one for every step. A step after the first mistake is -1 if it is wrong itself or uses a wrong number.
     """
 
     steps: tuple[str, ...]
@@ -78,10 +78,10 @@ class OracleLabels(NamedTuple):
 
 
 def sample_solution(problem: SimulatedProblem, *, rng: np.random.Generator, skill: float) -> SimulatedSolution:
-    """Solve the problem as a person of that skill would (0 < skill <= 1): right with probability skill ** burden.
+    """Solve the problem like a person of that skill (0 < skill <= 1): right with probability skill ** burden.
 
-    A mistake is carried on consistently, so the final answer is usually, but not always, wrong. A mistake that would lead to a number that
-    no person believes (negative, broken, huge) is noticed and another one made instead.
+    Later steps build on a mistake, so the final answer is usually, but not always, wrong. A mistake that would give an incredible number
+    (negative, fractional, huge) is replaced by another one.
     """
     plan = pick(rng, problem.plans)
     if rng.random() >= skill**problem.burden:
@@ -96,7 +96,7 @@ def sample_solution(problem: SimulatedProblem, *, rng: np.random.Generator, skil
 
 
 def label(solution: SimulatedSolution) -> OracleLabels:
-    """Rate the steps as a faultless labeler does: up to and including the first mistake."""
+    """Rate the steps like a labeler without errors: up to and including the first mistake."""
     if solution.first_mistake is None:
         return OracleLabels(solution.ratings, "solution")
     return OracleLabels(solution.ratings[: solution.first_mistake + 1], "found_error")
@@ -105,7 +105,7 @@ def label(solution: SimulatedSolution) -> OracleLabels:
 def noisy_label(
     solution: SimulatedSolution, *, rng: np.random.Generator, detection: float = 0.9, false_alarm: float = 0.01
 ) -> OracleLabels:
-    """Rate the steps as a fallible labeler does: a wrong step is seen with probability `detection`, any other blamed with `false_alarm`."""
+    """Rate the steps like a labeler who errs. A wrong step is rated -1 with probability `detection`, any other with `false_alarm`."""
     ratings: list[int] = []
     for rating in solution.ratings:
         blamed = rng.random() < (detection if rating < 0 else false_alarm)
@@ -120,8 +120,8 @@ def make_world(
 ) -> Iterator[tuple[SimulatedProblem, list[SimulatedSolution]]]:
     """Yield problems with distinct statements, each with solutions of distinct texts.
 
-    The same for the same seed, and a larger world begins with the smaller one: problem i and its solution j depend on seed, i, j, skill,
-    habits and level (of the hardest problem) alone. Raises ValueError when a problem has fewer than n_solutions different solutions.
+    The same seed gives the same world, and a larger world begins with the smaller one: problem i and its solution j depend only on seed,
+    i, j, skill, habits and level (of the hardest problem). Raises ValueError if a problem has fewer than n_solutions different solutions.
     """
     if not 0 < skill <= 1:
         raise ValueError(f"skill must be above 0 and at most 1, not {skill}")
@@ -144,7 +144,7 @@ def make_world(
 
 
 def _order(plan: StoryPlan, n_numbers: int, rng: np.random.Generator) -> list[int]:
-    """Order the operations, now and then with two neighbours exchanged that do not need each other."""
+    """Order the operations. Sometimes two neighbours that do not need each other change places."""
     order = list(range(len(plan.operations)))
     i = int(rng.random() * (len(order) - 1))
     if rng.random() < 0.4 and n_numbers + i not in plan.operations[i + 1][1:3] and i + 2 < len(order):
@@ -153,7 +153,7 @@ def _order(plan: StoryPlan, n_numbers: int, rng: np.random.Generator) -> list[in
 
 
 def _slip(c: int, rng: np.random.Generator) -> int:
-    """Get a number wrong as people do: by one or two, by ten or twenty, or with its digits exchanged."""
+    """Return a number that is wrong in the way of people: by one or two, by ten or twenty, or with its digits exchanged."""
     wrong = int(str(c)[::-1]) if rng.random() < 0.15 else c + pick(rng, (-1, 1, -2, 2, -10, 10, -10, 10, -20, 20))
     if wrong == c or not 2 <= wrong <= LARGEST_WRONG:
         raise Infeasible
@@ -161,16 +161,16 @@ def _slip(c: int, rng: np.random.Generator) -> int:
 
 
 class _Author:
-    """Writes one solution with the given mistakes (place -> kind), remembering what it believes every quantity to be and why it is wrong.
+    """Writes one solution with the given mistakes (place -> kind). It tracks every quantity, and why it is wrong.
 
-    Raises Infeasible where a mistake leads to an incredible number or changes nothing.
+    Raises Infeasible if a mistake gives an incredible number or changes nothing.
     """
 
     def __init__(self, problem: SimulatedProblem, plan: StoryPlan, mistakes: Mapping[int, MistakeKind], rng: np.random.Generator) -> None:
         self.problem, self.plan, self.mistakes, self.rng = problem, plan, mistakes, rng
         self.believed = list(plan.quantities)
         self.causes: list[MistakeKind | None] = [None] * len(self.believed)
-        self.seen = list(range(len(CONSTANTS), problem.n_numbers))  # places of the numbers that could be copied
+        self.seen = list(range(len(CONSTANTS), problem.n_numbers))  # places of the numbers that can be copied
         self.steps: list[str] = []
         self.ratings: list[int] = []
         self.kinds: list[MistakeKind | None] = []
@@ -180,10 +180,10 @@ class _Author:
         order = _order(plan, self.problem.n_numbers, rng)
         other = next((place for place, kind in self.mistakes.items() if kind is MistakeKind.OTHER_QUESTION), None)
         if other is not None and other < n_operations and rng.random() < 0.7:
-            del order[order.index(other) + 1 :]  # stops there, content with it
+            del order[order.index(other) + 1 :]  # the solution stops there
         self.spare = STEPS[1] - len(order) - 1 - (other is not None)
         self.first, self.last = order[0], order[-1]
-        self.mends = rng.random() < self.problem.habits.mends  # a second slip, or a look at the expected answer, will set the result right
+        self.mends = rng.random() < self.problem.habits.mends  # a second slip, or a look at the expected answer, will make the result right
         slips_beside = pick(rng, order) if BESIDE in self.mistakes else None
 
         if self.spare and (len(order) < STEPS[0] - 1 or rng.random() < 0.15):
@@ -207,7 +207,7 @@ class _Author:
         self.spare -= self.remarked
 
     def _recall(self) -> None:
-        """Repeat a fact or the question: true, but no progress."""
+        """Repeat a fact or the question: true, but without progress."""
         if self.rng.random() < 0.5:
             self._write(pick(self.rng, RECALLS) + pick(self.rng, self.problem.facts), right=0)
         else:
@@ -215,10 +215,10 @@ class _Author:
             self._write(pick(self.rng, GOALS) + question[0].lower() + question[1:], right=0)
 
     def _reckon(self, k: int, slip_beside: MistakeKind | None) -> None:
-        """Do operation k with its mistake, if it has one, and perhaps remark something, with a slip if one shall happen beside the way."""
+        """Do operation k with its mistake, if any. Sometimes add a remark, with a slip in it if the plan has a mistake beside the way."""
         rng, operation, kind, result = self.rng, self.plan.operations[k], self.mistakes.get(k), self.problem.n_numbers + k
         if kind is MistakeKind.OTHER_QUESTION:
-            kind = None  # comes to light in the conclusion
+            kind = None  # it shows in the conclusion
         if kind is MistakeKind.SKIPPED_CONDITION or (kind is MistakeKind.UNIT and rng.random() < 0.6):
             self.believed[result], self.causes[result] = self.believed[operation.left], kind
             return
@@ -257,7 +257,7 @@ class _Author:
             self._remark(pick(rng, self.plan.asides))
 
     def _copy_wrongly(self, operation: Operation) -> tuple[int, int]:
-        """Replace an operand that has to be looked up by another known number or by one with a digit misread."""
+        """Replace an operand that was copied from the text by another known number, or by one with a misread digit."""
         place = pick(self.rng, [place for place in (operation.left, operation.right) if place >= len(CONSTANTS)])
         number = self.believed[place]
         another = self.believed[pick(self.rng, self.seen)]
@@ -278,7 +278,7 @@ class _Author:
         return c
 
     def _conclude(self, other: int | None) -> None:
-        """Answer the question, or, by mistake, another one."""
+        """Answer the question, or by mistake another one."""
         n_operations, goal = len(self.plan.operations), len(self.plan.quantities) - 1
         value, states, cause = self.believed[goal], self.problem.answers, self.causes[goal]
         if other is not None:
