@@ -201,7 +201,7 @@ def test_a_dry_run_says_what_would_be_trained_on_and_changes_nothing(world: Proj
     call_command("retrain", "--project", world.slug, "--dry-run")
     said = capsys.readouterr().out
     labels = sum(1 for _ in world.batch_set.get(kind="imported").task_set.all())
-    assert f"data: {labels} labeled solutions, " in said and "held out to judge it" in said and "in service: none" in said
+    assert f"data: {labels} labeled solutions, " in said and "are held out to judge the model" in said and "in service: none" in said
     call_command("retrain", "--project", world.slug, "--dry-run", "--kind", "orm")
     n_right = sum(one.outcome == Outcome.CORRECT for problem in world.problem_set.all() for one in problem.solution_set.all())
     assert f"48 graded solutions, {n_right} right and {48 - n_right} wrong" in capsys.readouterr().out
@@ -218,7 +218,7 @@ def test_a_dry_run_says_what_is_missing(db: None, home: Path) -> None:
     [
         ({"preset": "lora"}, "needs a pretrained base"),
         ({"preset": "full"}, "needs a pretrained base"),
-        ({"preset": "tiny", "base": "owner/name"}, "brings its own base"),
+        ({"preset": "tiny", "base": "owner/name"}, "has its own base"),
         ({"preset": "huge"}, "no preset named huge"),
     ],
 )

@@ -224,7 +224,7 @@ def test_a_drop_that_fails_fails_no_round(
         score(one)
     monkeypatch.setattr(files, "drop_to_file", refuse)
     assert scoring.drop_old(version.project, keep=set()) == []
-    assert "The scores of model 1 of sums stay where they are: not yours" in caplog.text
+    assert "The scores of model 1 of sums stay in the database: not yours" in caplog.text
 
 
 def said(*arguments: str) -> str:
