@@ -18,7 +18,7 @@ from tests.waiting import until
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
 # Started here they would start themselves, or install: their own tests are tests/labelapp/test_supervisor.py and this very run.
-ELSEWHERE = {"script/server", "script/test", "script/setup", "script/bench", "script/stress"}
+ELSEWHERE = {"script/server", "script/test", "script/setup", "script/bench", "script/stress", "script/checks"}
 TESTS = {name for path in (ROOT / "tests").rglob("test_*.py") for name in re.findall(r"^def (test_\w+)", path.read_text(), re.M)}
 
 
