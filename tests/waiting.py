@@ -10,7 +10,7 @@ from playwright.sync_api import Page
 # Seconds until a wait gives up: ten times what the slowest wait needs on two quiet cores. A test that passes never waits this long.
 # Set it lower while you look at a failing test: STEPMARK_PATIENCE=5 script/test tests/e2e/test_home.py
 PATIENCE = float(os.environ.get("STEPMARK_PATIENCE", "240"))
-POLL_SECONDS = 0.02
+POLL_SECONDS = 0.05
 
 Value = TypeVar("Value")
 

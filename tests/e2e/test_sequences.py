@@ -191,11 +191,11 @@ class Person:
 
         def outcome() -> str | None:
             nonlocal look
-            is_loaded = self.is_loaded()
+            is_torn = self.tab in self.torn and self.is_loaded()  # and no more of it will come
             look = self.look()
             if look:
                 return None if self.fault(look) else "shown"
-            if self.tab in self.torn and is_loaded:  # and no more of it will come
+            if is_torn:
                 if self.is_offline:
                     return "the browser's own page"
                 self.load()
@@ -239,6 +239,7 @@ class Person:
             until(self.is_at_rest, what=lambda: f"this tab comes to rest; it shows {self.look()}", page=self.tab)
 
     def is_at_rest(self) -> bool:
+        self.context.clock.run_for(300)  # what the page still means to send, or to send again, it sends now
         look = self.look()
         return bool(look and look["isDelivered"] and look["status"] == "saved" and not look["isBusy"] and not self.fault(look))
 
