@@ -2,7 +2,7 @@
 
 Trains as the product does (a fifth of the problems held out, labels from the oracle). Judges on 500 other problems of the same world, on
 which nothing was trained or chosen. `seconds` is the slower run, `auc` and `f1` are means, `ratio` is the limit over the seconds.
-`script/bench tiny 100 400 1000` prints one line for each number of labeled solutions instead: the curve in docs/trainer.md.
+`script/bench tiny 0 1000` prints one line for each number of labeled solutions; 0 judges the shipped base without training.
 """
 
 import argparse
@@ -11,10 +11,13 @@ import tempfile
 import time
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from active_learning.world import SimulatedProblem, SimulatedSolution, label, make_world
 from trainer.config import TrainConfig
 from trainer.data import LabeledSolution, Solution
+from trainer.evaluate import Report, base_rates
+from trainer.model import load_tiny
 from trainer.score import load_prm
 from trainer.train import judge, train
 
@@ -29,7 +32,7 @@ def labeled(problem: SimulatedProblem, solutions: list[SimulatedSolution]) -> li
     ]
 
 
-def run(training: list[LabeledSolution], judged_on: list[LabeledSolution], *, seed: int) -> dict[str, float]:
+def run(training: list[LabeledSolution], judged_on: list[LabeledSolution], *, seed: int) -> dict[str, Any]:
     """Train once and return the raw figures."""
     with tempfile.TemporaryDirectory(prefix="stepmark-bench-") as home:
         started = time.monotonic()
@@ -39,45 +42,59 @@ def run(training: list[LabeledSolution], judged_on: list[LabeledSolution], *, se
         report = judge(
             model, judged_on, rates=model.base_rates, threshold=model.threshold, threshold_split="the run's own held-out problems"
         )
-    first, own = report.first_mistake, trained.metrics["first_mistake"]
-    assert first and own and report.step_auc, "the judged solutions are right and wrong"
-    return {
+    own = trained.metrics["first_mistake"]
+    assert own, "the held-out solutions are right and wrong"
+    return figures(report) | {
         "seed": seed,
         "n_labeled": len(training),
         "seconds": round(seconds, 1),
-        "auc": round(report.step_auc, 4),
-        "f1": round(100 * first.f1, 1),
-        "log_loss": round(report.log_loss or 0, 4),
-        "base_rate_log_loss": round(report.base_rate_log_loss or 0, 4),
-        "n_judged_steps": report.n_rated_steps,
         "own_held_out_auc": round(trained.metrics["step_auc"], 4),
         "own_held_out_f1": round(100 * own["f1"], 1),
     }
 
 
+def judge_base(pool: list[LabeledSolution], judged_on: list[LabeledSolution]) -> dict[str, Any]:
+    """Return the raw figures of the shipped base as it is. The base rates are those of the solutions it could have learned from."""
+    rates = base_rates(rating for solution in pool for rating in solution.supervised)
+    report = judge(load_tiny(context=TrainConfig.for_base().context), judged_on, rates=rates)
+    return figures(report) | {"n_labeled": 0, "seconds": 0.0}
+
+
+def figures(report: Report) -> dict[str, Any]:
+    assert report.first_mistake and report.step_auc, "the judged solutions are right and wrong"
+    return {
+        "auc": round(report.step_auc, 4),
+        "f1": round(100 * report.first_mistake.f1, 1),
+        "log_loss": round(report.log_loss or 0, 4),
+        "base_rate_log_loss": round(report.base_rate_log_loss or 0, 4),
+        "n_judged_steps": report.n_rated_steps,
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="script/bench tiny", description="Train the preset tiny in the simulated world and judge it.")
-    parser.add_argument("n_labeled", type=int, nargs="*", default=[N_LABELED], help="labeled solutions (default: %(default)s)")
+    parser.add_argument("n_labeled", type=int, nargs="*", help=f"labeled solutions (default: {N_LABELED}); 0: no training")
     parser.add_argument("--smoke", action="store_true", help="the smallest form: shows that the benchmark runs, says nothing about speed")
     options = parser.parse_args()
-    numbers, n_judged, seeds = ([20], 10, SEEDS[:1]) if options.smoke else (options.n_labeled, N_JUDGED, SEEDS)
-    if min(numbers) < PER_PROBLEM:
-        parser.error(f"N_LABELED must be at least {PER_PROBLEM}.")
-    n_problems = max(numbers) // PER_PROBLEM
+    numbers = options.n_labeled or [20 if options.smoke else N_LABELED]
+    n_judged, seeds = (10, SEEDS[:1]) if options.smoke else (N_JUDGED, SEEDS)
+    # The same problems are judged whatever the numbers are.
+    n_problems = max(*numbers, 20 if options.smoke else N_LABELED) // PER_PROBLEM
     world = make_world(WORLD, n_problems=n_problems + n_judged, n_solutions=PER_PROBLEM)
-    training = [one for pair in islice(world, n_problems) for one in labeled(*pair)]
-    judged_on = [one for pair in world for one in labeled(*pair)]
+    pool = [solution for pair in islice(world, n_problems) for solution in labeled(*pair)]
+    judged_on = [solution for pair in world for solution in labeled(*pair)]
     for n_labeled in numbers:
-        runs = [run(training[:n_labeled], judged_on, seed=seed) for seed in seeds]
-        seconds = max(one["seconds"] for one in runs)
+        training = pool[:n_labeled]
+        runs = [run(training, judged_on, seed=seed) for seed in seeds] if n_labeled else [judge_base(pool, judged_on)]
+        seconds = max(figure["seconds"] for figure in runs)
         print(
             json.dumps(
                 {
-                    "ratio": round(LIMIT / seconds, 2),
+                    "ratio": round(LIMIT / seconds, 2) if seconds else None,
                     "limit": LIMIT,
                     "seconds": seconds,
-                    "auc": round(sum(one["auc"] for one in runs) / len(runs), 4),
-                    "f1": round(sum(one["f1"] for one in runs) / len(runs), 1),
+                    "auc": round(sum(figure["auc"] for figure in runs) / len(runs), 4),
+                    "f1": round(sum(figure["f1"] for figure in runs) / len(runs), 1),
                     "n_labeled": n_labeled,
                     "runs": runs,
                 }

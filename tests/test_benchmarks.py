@@ -31,9 +31,10 @@ def test_training_is_measured_against_its_peer() -> None:
     assert found["steps"] == {"ours": 4, "random": 4, "group_by_length": 4}
 
 
-def test_tiny_is_trained_and_judged() -> None:
-    found = figures("tiny", "--smoke")
-    assert found["n_labeled"] == 20 and len(found["runs"]) == 1
+@pytest.mark.parametrize(("options", "n_labeled"), [(("--smoke",), 20), (("--smoke", "0"), 0)], ids=["trained", "base"])
+def test_tiny_is_judged(options: tuple[str, ...], n_labeled: int) -> None:
+    found = figures("tiny", *options)
+    assert found["n_labeled"] == n_labeled and len(found["runs"]) == 1
     assert 0 < found["auc"] <= 1 and 0 <= found["f1"] <= 100
 
 
@@ -59,6 +60,17 @@ def test_a_round_is_timed_from_the_command_line_and_by_schedule(data: Path, form
     found = figures("retrain", form, "--smoke")
     assert found["ratio"] > 0 and 0 <= found["step_auc"] <= 1
     assert (found["stages"] or {}).keys() == ({"train", "judge", "score", "select", "publish"} if form == "beat" else set())
+
+
+def test_the_first_page_is_timed_with_a_fresh_home_and_a_second_time() -> None:
+    found = figures("starting", "--smoke")
+    assert found["ratio"] > 0 and found["runs"] == {"fresh": [found["fresh_seconds"]], "second": [found["second_seconds"]]}
+
+
+def test_loading_and_exporting_are_timed(data: Path) -> None:
+    found = figures("loading", "--smoke")
+    assert found["n_loaded"] == found["n_exported"] == 100
+    assert all(found[part]["seconds"] > 0 < found[part]["memory_mb"] for part in ("gsm8k", "many", "again", "labeled", "export"))
 
 
 def test_data_efficiency_is_measured() -> None:
