@@ -23,7 +23,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoModelForTokenClassification, LlamaConfig, pipeline
 
 from active_learning.world import make_world
-from trainer.data import PROBLEM, STEP, EncodedSolution, Solution, buckets, encode, padded
+from trainer.data import PROBLEM, STEP, EncodedSolution, SolutionText, buckets, encode, padded
 from trainer.model import RewardModel, load_tiny
 from trainer.prefix import Reader
 from trainer.score import score_solutions, suitable_budget
@@ -35,10 +35,10 @@ MICRO = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "nu
 Scored = dict[str, np.ndarray]  # probabilities (n_steps, 3) by key
 
 
-def solutions_of(n_problems: int, *, n_solutions: int) -> Iterator[Solution]:
+def solutions_of(n_problems: int, *, n_solutions: int) -> Iterator[SolutionText]:
     for problem, solutions in make_world(WORLD, n_problems=n_problems, n_solutions=n_solutions):
         for i, one in enumerate(solutions):
-            yield Solution(f"{problem.external_id}-{i}", problem.external_id, problem.statement, one.steps)
+            yield SolutionText(f"{problem.external_id}-{i}", problem.external_id, problem.statement, one.steps)
 
 
 def random_model(shape: dict[str, int]) -> RewardModel:
@@ -57,12 +57,12 @@ def random_model(shape: dict[str, int]) -> RewardModel:
     return RewardModel(AutoModelForCausalLM.from_config(config).eval(), tokenizer, CONTEXT)
 
 
-def ours(model: RewardModel, solutions: Sequence[Solution]) -> Scored:
+def ours(model: RewardModel, solutions: Sequence[SolutionText]) -> Scored:
     return {one.key: one.probabilities for one in score_solutions(model, solutions)}
 
 
 @torch.inference_mode()
-def padded_batches(model: RewardModel, solutions: Sequence[Solution]) -> Scored:
+def padded_batches(model: RewardModel, solutions: Sequence[SolutionText]) -> Scored:
     """Score in padded batches, in the given order, which is random already."""
     scored: Scored = {}
     for start in range(0, len(solutions), BATCH):
@@ -77,7 +77,7 @@ def padded_batches(model: RewardModel, solutions: Sequence[Solution]) -> Scored:
 
 
 @torch.inference_mode()
-def each_prefix(model: RewardModel, solutions: Sequence[Solution]) -> Scored:
+def each_prefix(model: RewardModel, solutions: Sequence[SolutionText]) -> Scored:
     scored: Scored = {}
     for solution in solutions:
         [one] = encode([solution], tokenizer=model.tokenizer, context=CONTEXT)
@@ -90,7 +90,7 @@ def each_prefix(model: RewardModel, solutions: Sequence[Solution]) -> Scored:
     return scored
 
 
-def documented_pipeline(model: RewardModel) -> Callable[[RewardModel, Sequence[Solution]], Scored]:
+def documented_pipeline(model: RewardModel) -> Callable[[RewardModel, Sequence[SolutionText]], Scored]:
     """The same network as a token classifier: its three classes are the rating tokens, its text spells the ids of `encode`."""
     rows = list(model.tokenizer.rating_ids)
     network = model.network
@@ -102,7 +102,7 @@ def documented_pipeline(model: RewardModel) -> Callable[[RewardModel, Sequence[S
         classifier.score.bias.zero_()
     pipe = pipeline("token-classification", model=classifier, tokenizer=model.tokenizer.tokenizer)
 
-    def run(_: RewardModel, solutions: Sequence[Solution]) -> Scored:
+    def run(_: RewardModel, solutions: Sequence[SolutionText]) -> Scored:
         scored: Scored = {}
         for one in solutions:
             last = [
@@ -188,7 +188,7 @@ def parts(options: argparse.Namespace) -> dict[str, Any]:
             scored |= read(encoded, batch, [np.arange(len(batch))])
         return scored
 
-    def read(encoded: Sequence[EncodedSolution], batch: Sequence[Solution], groups: Sequence[np.ndarray]) -> Scored:
+    def read(encoded: Sequence[EncodedSolution], batch: Sequence[SolutionText], groups: Sequence[np.ndarray]) -> Scored:
         scored: Scored = {}
         for group in groups:
             chosen = [encoded[i] for i in group]

@@ -15,7 +15,7 @@ from typing import Any
 
 from active_learning.world import SimulatedProblem, SimulatedSolution, label, make_world
 from trainer.config import TrainConfig
-from trainer.data import LabeledSolution, Solution
+from trainer.data import LabeledSolution, SolutionText
 from trainer.evaluate import Report, base_rates
 from trainer.model import load_tiny
 from trainer.score import load_prm
@@ -27,7 +27,7 @@ N_LABELED, PER_PROBLEM, N_JUDGED = 1000, 2, 500  # two solutions of a problem, a
 
 def labeled(problem: SimulatedProblem, solutions: list[SimulatedSolution]) -> list[LabeledSolution]:
     return [
-        LabeledSolution(Solution(f"{problem.external_id}-{i}", problem.external_id, problem.statement, s.steps), label(s).ratings)
+        LabeledSolution(SolutionText(f"{problem.external_id}-{i}", problem.external_id, problem.statement, s.steps), label(s).ratings)
         for i, s in enumerate(solutions[:PER_PROBLEM])
     ]
 

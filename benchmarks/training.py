@@ -25,7 +25,7 @@ from typing import Any
 from active_learning.world import label, make_world
 from benchmarks import peers
 from trainer.config import TinyShape, TrainConfig
-from trainer.data import PROBLEM, STEP, LabeledSolution, Solution, buckets
+from trainer.data import PROBLEM, STEP, LabeledSolution, SolutionText, buckets
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -40,7 +40,7 @@ def solutions(count: int) -> list[LabeledSolution]:
     labeled = []
     for number, (problem, one) in enumerate(islice(pairs, count)):
         ratings = label(one).ratings
-        solution = Solution(str(number), problem.external_id, problem.statement, tuple(one.steps[: len(ratings)]))
+        solution = SolutionText(str(number), problem.external_id, problem.statement, tuple(one.steps[: len(ratings)]))
         labeled.append(LabeledSolution(solution, tuple(ratings)))
     return labeled
 
@@ -60,7 +60,7 @@ def run_ours(options: argparse.Namespace) -> dict[str, Any]:
     import torch
 
     from trainer.data import encode_labeled
-    from trainer.stages import Stage, run, trained_parts
+    from trainer.phases import Phase, run, trained_parts
     from trainer.train import prepared_model
 
     torch.set_num_threads(options.threads)
@@ -74,7 +74,7 @@ def run_ours(options: argparse.Namespace) -> dict[str, Any]:
     steps: list[int] = []
     outcome = run(
         trained,
-        [Stage("reward model", rated, config.epochs, config.learning_rate, 0.0, 1.0)],
+        [Phase("reward model", rated, config.epochs, config.learning_rate, 0.0, 1.0)],
         config=config,
         progress=lambda now: steps.append(now.total or 0),
     )
@@ -203,7 +203,7 @@ def compare(options: argparse.Namespace, peer: Path, *, home: Path) -> dict[str,
 def own_bfloat16(options: argparse.Namespace) -> bool:
     import torch
 
-    from trainer.stages import multiplies_bfloat16
+    from trainer.phases import multiplies_bfloat16
 
     return multiplies_bfloat16(torch.device(options.device))
 

@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -28,7 +28,7 @@ from script.corrupt import CORRUPTIONS, Exercise, Worked, drill, exercises, one_
 from trainer.config import TINY_BASE, TinyShape, TrainConfig  # noqa: E402
 from trainer.data import EncodedSolution, StepTokenizer, TrainingSequence, seeded, shuffled_buckets  # noqa: E402
 from trainer.model import RewardModel, build_tiny, hush_convolutions, save_weights  # noqa: E402
-from trainer.train import Stage, take_step  # noqa: E402
+from trainer.train import Phase, take_step  # noqa: E402
 
 WORLDS = 7_000_001  # the first seed of the worlds; no other part of the project uses these seeds
 TEXTS = 900_001  # the seed of the world for the vocabulary
@@ -47,21 +47,20 @@ CURRICULUM = (
 CARD = """\
 # The base of the preset `tiny`
 
-{layers} layers of short convolutions and attention in turn (LFM2), width {width}, {parameters:,} parameters. `tiny` starts from it where
-a project's text looks like the text it has read.
+{layers} layers of short convolutions and attention in turn (LFM2), width {width}, {parameters:,} parameters. `tiny` starts from it if the
+text of a project is like the text it has read.
 
-- **Planted** before training, and kept through it: circuits that tell whether a number was there before, and whether a sum or a
-  difference is right (`plant` in the script says how). The rest began at random.
-
+- **Planted** before training, and kept during it: circuits that show whether a number occurred before, and whether a sum or a
+  difference is right (`plant` in the script explains them). All other weights began at random.
 - **Made by** `script/tiny_base.py` in {seconds:,} seconds of CPU time, from {tokens:,} tokens: {stories:,} solutions,
   {drills:,} drills and {sums:,} single sums.
-- **Read**: problems of the simulated world with the seeds {first} to {last}, with solutions of its solver that never errs
-  (skill 1), four of five of them spoiled in one step by a program that sees only their text (`script/corrupt.py`: {kinds});
-  drills, bare sums over told numbers; and single sums. The demonstration and the benchmarks live in a world of another
-  seed. The vocabulary comes from text of the world {texts}, mistakes included.
-- **Learned**: at every number and every step end, whether the text is wrong so far in its step. No person's label, and no label of
-  the simulation's oracle, took part: labels show it what neutral means, and the mistakes that a program cannot imitate.
-- **Not good for** anything else: it knows small whole numbers and the words of these stories.
+- **Read**: problems of the simulated world with the seeds {first} to {last}, solved without mistakes (skill 1). A program that sees only
+  the text spoiled one step in four of five solutions (`script/corrupt.py`: {kinds}). Also drills, which are bare sums over given numbers,
+  and single sums. The demonstration and the benchmarks use a world with another seed. The vocabulary comes from text of the world
+  {texts}, mistakes included.
+- **Learned**: at every number and every step end, whether the step is wrong so far. No label of a person or of the simulation's
+  oracle was used. Labels teach it what neutral means, and the mistakes that a program cannot imitate.
+- **Not useful for** anything else: it knows small whole numbers and the words of these stories.
 """
 
 
@@ -69,7 +68,7 @@ class Pin(NamedTuple):
     """A part of a parameter that keeps its value."""
 
     parameter: Tensor
-    index: tuple[slice | list[int], ...]
+    place: tuple[slice | list[int], ...]
     value: Tensor
 
 
@@ -172,7 +171,8 @@ def plant(network: PreTrainedModel) -> list[Pin]:
     into those of sum and difference; MLP 1 compares. A gated MLP multiplies exactly: silu(x) y + silu(-x) (-y) = x y.
     The planted values are pinned during training. Without that, noise in the zeros around them destroyed them in a thousand steps.
     """
-    first, second = network.base_model.layers[0], network.base_model.layers[1]
+    layers: Any = network.base_model.layers
+    first, second = layers[0], layers[1]
     conv, attention = first.conv, second.self_attn
     carried = [(into, source, 1) for into, source in zip(range(BEFORE.start, BEFORE.stop), range(CODE.start, CODE.stop), strict=True)]
     carried += [(LEFT.start + i, i, 4) for i in range(N_RESIDUES)] + [(RIGHT.start + i, i, 2) for i in range(N_RESIDUES)]
@@ -201,13 +201,13 @@ def plant(network: PreTrainedModel) -> list[Pin]:
     turns = []
     for i in range(len(MODULI)):
         cos, sin = i, len(MODULI) + i
-        for a, b, into in (
+        for a, b, products in (
             (cos, cos, ((cos, 1), (8 + cos, 1))),
             (sin, sin, ((cos, -1), (8 + cos, 1))),
             (sin, cos, ((sin, 1), (8 + sin, 1))),
             (cos, sin, ((sin, 1), (8 + sin, -1))),
         ):
-            turns.append((LEFT.start + a, RIGHT.start + b, [(TOTAL.start + place, sign * 0.7) for place, sign in into]))
+            turns.append((LEFT.start + a, RIGHT.start + b, [(TOTAL.start + place, sign * 0.7) for place, sign in products]))
     seen, total, rest = range(FLAGS.start, FLAGS.start + 3)
     matches = [(FOUND.start + i, CODE.start + i, [(seen, 0.1)]) for i in range(HEAD)]
     matches += [(TOTAL.start + i, i, [(total, 0.5)]) for i in range(N_RESIDUES)]
@@ -216,23 +216,23 @@ def plant(network: PreTrainedModel) -> list[Pin]:
     multiply(second.feed_forward, matches)
 
     everywhere, planted = slice(None), [(first.feed_forward, 2 * len(turns)), (second.feed_forward, 2 * len(matches))]
-    pinned = [(matrix, (kept,)) for matrix in outputs]
+    pinned: list[tuple[Tensor, tuple[slice | list[int], ...]]] = [(matrix, (kept,)) for matrix in outputs]
     pinned += [(one, ([*gates, *(2 * WIDTH + into for into in channels)],)) for one in (conv.in_proj.weight, conv.in_proj.bias)]
     pinned += [(conv.conv.weight, (channels,)), (conv.conv.bias, (channels,)), (conv.out_proj.weight, (everywhere, channels))]
     pinned += [(matrix, (slice(HEAD),)) for matrix in heads] + [(attention.out_proj.weight, (everywhere, slice(HEAD)))]
     pinned += [(one.weight, (everywhere,)) for one in (attention.q_layernorm, attention.k_layernorm)]
     for mlp, units in planted:
         pinned += [(mlp.w1.weight, (slice(units),)), (mlp.w3.weight, (slice(units),)), (mlp.w2.weight, (everywhere, slice(units)))]
-    return [Pin(parameter, index, parameter[index].clone()) for parameter, index in pinned]
+    return [Pin(parameter, place, parameter[place].clone()) for parameter, place in pinned]
 
 
 @torch.no_grad()
 def put_back(pinned: Sequence[Pin]) -> None:
-    for parameter, index, value in pinned:
-        parameter[index] = value
+    for parameter, place, value in pinned:
+        parameter[place] = value
 
 
-def multiply(mlp: nn.Module, products: Sequence[tuple[int, int, Sequence[tuple[int, float]]]]) -> None:
+def multiply(mlp: Any, products: Sequence[tuple[int, int, Sequence[tuple[int, float]]]]) -> None:
     """Let the first hidden units of a gated MLP add x[a] * x[b] * weight to each (place, weight)."""
     for unit, (a, b, into) in enumerate(products):
         for one, sign in ((2 * unit, 1), (2 * unit + 1, -1)):
@@ -250,17 +250,17 @@ def window(number: int, *, stories: int, drills: int, sums: int) -> list[Exercis
     return [*exercises(solutions, rng=rng), *(drill(rng) for _ in range(drills)), *(one_sum(rng) for _ in range(sums))]
 
 
-def updates(tokens: Tokens, *, goal: float, token_budget: int, progress: dict[str, int]) -> Iterator[list[TrainingSequence]]:
+def updates(tokens: Tokens, *, goal: float, token_budget: int, counts: dict[str, int]) -> Iterator[list[TrainingSequence]]:
     """Yield the sequences of each optimizer step until `goal` tokens are read, mixed as CURRICULUM says."""
-    while progress["tokens"] < goal:
-        mixture = next(mixture for until, mixture in CURRICULUM if progress["tokens"] < until * goal)
-        some = window(progress["windows"], **mixture)
+    while counts["tokens"] < goal:
+        mixture = next(mixture for until, mixture in CURRICULUM if counts["tokens"] < until * goal)
+        some = window(counts["windows"], **mixture)
         sequences = [tokens.sequence(one) for one in some]
-        progress["windows"] += 1
+        counts["windows"] += 1
         for name, amount in (*mixture.items(), ("stories", 3 * mixture["stories"])):  # four solutions of a problem
-            progress[name] += amount
-        for batch in shuffled_buckets([len(s) for s in sequences], token_budget=token_budget, rng=seeded("order", progress["windows"])):
-            progress["tokens"] += sum(len(sequences[i]) for i in batch)
+            counts[name] += amount
+        for batch in shuffled_buckets([len(s) for s in sequences], token_budget=token_budget, rng=seeded("order", counts["windows"])):
+            counts["tokens"] += sum(len(sequences[i]) for i in batch)
             yield [sequences[i] for i in batch]
 
 
@@ -302,12 +302,12 @@ def main() -> None:
     model, pinned = untrained(texts())
     options.out.mkdir(parents=True, exist_ok=True)
     halfway, state = options.out / "halfway.safetensors", options.out / "halfway.json"
-    progress = {"tokens": 0, "windows": 0, "stories": 0, "drills": 0, "sums": 0, "seconds": 0}
+    counts = {"tokens": 0, "windows": 0, "stories": 0, "drills": 0, "sums": 0, "seconds": 0}
     if state.is_file():
-        progress = json.loads(state.read_text())
+        counts = json.loads(state.read_text())
         model.network.load_state_dict(load_file(halfway))
         put_back(pinned)
-    train(model, pinned, halfway, state, progress, options)
+    train(model, pinned, halfway, state, counts, options)
 
     kinds = ", ".join(make.__name__ for make, _ in CORRUPTIONS)
     nn.Module.to(model.network, torch.bfloat16)
@@ -319,8 +319,8 @@ def main() -> None:
         kinds=kinds,
         texts=TEXTS,
         first=WORLDS,
-        last=WORLDS + progress["windows"] - 1,
-        **progress,
+        last=WORLDS + counts["windows"] - 1,
+        **counts,
     )
     (options.out / "README.md").write_text(card, encoding="utf-8")
     halfway.unlink(missing_ok=True)
@@ -328,35 +328,35 @@ def main() -> None:
 
 
 def train(
-    model: RewardModel, pinned: Sequence[Pin], halfway: Path, state: Path, progress: dict[str, int], options: argparse.Namespace
+    model: RewardModel, pinned: Sequence[Pin], halfway: Path, state: Path, counts: dict[str, int], options: argparse.Namespace
 ) -> None:
-    optimizer, stage = (
+    optimizer, phase = (
         MuonAndAdam(model.network, learning_rate=options.learning_rate),
-        Stage("base", [], 1, options.learning_rate, 0.0, 1.0),
+        Phase("base", [], 1, options.learning_rate, 0.0, 1.0),
     )
     config, tokens = TrainConfig.for_base(token_budget=options.token_budget), Tokens(model.tokenizer)
     model.network.train()
     losses: list[float] = []
     began = spent = time.process_time()
-    before = progress["seconds"]
+    before = counts["seconds"]
 
-    def keep() -> None:
-        progress["seconds"] = before + round(time.process_time() - began)
+    def save_state() -> None:
+        counts["seconds"] = before + round(time.process_time() - began)
         save_file(dict(model.network.state_dict()), halfway)
-        state.write_text(json.dumps(progress))
+        state.write_text(json.dumps(counts))
 
     try:
-        for done, batch in enumerate(updates(tokens, goal=options.tokens, token_budget=options.token_budget, progress=progress), 1):
-            optimizer.slow_down(min(1.0, done / 100, max(0.02, (1 - progress["tokens"] / options.tokens) / 0.4)))
-            sums = take_step(model, [batch], stage=stage, optimizer=optimizer, config=config)  # type: ignore[arg-type]
+        for done, batch in enumerate(updates(tokens, goal=options.tokens, token_budget=options.token_budget, counts=counts), 1):
+            optimizer.slow_down(min(1.0, done / 100, max(0.02, (1 - counts["tokens"] / options.tokens) / 0.4)))
+            sums = take_step(model, [batch], phase=phase, optimizer=optimizer, config=config)  # type: ignore[arg-type]
             losses.append(sums[0] / sums[1])
             put_back(pinned)
             if time.process_time() - spent > 60:
                 spent = time.process_time()
-                keep()
-                print(f"{progress['tokens']:,} tokens, loss {np.mean(losses[-200:]):.4f}, {progress['seconds']:,} s", flush=True)
+                save_state()
+                print(f"{counts['tokens']:,} tokens, loss {np.mean(losses[-200:]):.4f}, {counts['seconds']:,} s", flush=True)
     finally:
-        keep()
+        save_state()
 
 
 if __name__ == "__main__":

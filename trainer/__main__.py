@@ -1,17 +1,18 @@
-"""The command line: `python -m trainer train | score | evaluate | sample`, on JSON lines, for a researcher without the web site.
+"""The command line, `python -m trainer train | score | evaluate | sample`: JSON lines in and out, without the web site.
 
-A wrong input is a sentence that names the line, with exit code 2. The commands stand in `trainer.commands`.
+A wrong input ends with one sentence that says what to do, and exit code 2. Each command is a module of `trainer.commands`.
 """
 
 import argparse
 import sys
 
+from trainer import __version__
 from trainer.commands import evaluate, sample, score, train
 from trainer.config import BadConfig
 from trainer.data import BadLabels
 from trainer.files import OutputRefused
 from trainer.generators import GeneratorFailed
-from trainer.lines import BadLine
+from trainer.lines import BadInput
 
 COMMANDS = (train, score, evaluate, sample)
 BAD_INPUT = 2
@@ -20,7 +21,8 @@ BAD_INPUT = 2
 def parser() -> argparse.ArgumentParser:
     """Build the command line."""
     top = argparse.ArgumentParser(prog="python -m trainer", description="Train, run and judge reward models on JSON lines.")
-    top.add_argument("--threads", type=int, help="processor threads (default: all)")
+    top.add_argument("--version", action="version", version=f"stepmark {__version__}")
+    top.add_argument("--threads", type=int, help="number of processor threads to use (default: all)")
     commands = top.add_subparsers(required=True, metavar=" | ".join(command.__name__.rpartition(".")[2] for command in COMMANDS))
     for command in COMMANDS:
         command.add_to(commands)
@@ -28,7 +30,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; return 0, or 2 after a sentence about bad input."""
+    """Run one command; return 0, or 2 after printing what is wrong with the input."""
     options = parser().parse_args(arguments)
     try:
         if options.threads:
@@ -36,19 +38,19 @@ def main(arguments: list[str] | None = None) -> int:
 
             torch.set_num_threads(options.threads)
         options.command(options)
-    except (BadLine, BadLabels, BadConfig, GeneratorFailed, OutputRefused, OSError) as error:
-        return _say(error)
+    except (BadInput, BadLabels, BadConfig, GeneratorFailed, OutputRefused, OSError) as error:
+        return _print_error(error)
     except (ValueError, ArithmeticError) as error:
         from trainer.config import BadBase
         from trainer.train import LossNotFinite, TooLittleToLearn
 
         if isinstance(error, (BadBase, TooLittleToLearn, LossNotFinite)):
-            return _say(error)
+            return _print_error(error)
         raise
     return 0
 
 
-def _say(error: Exception) -> int:
+def _print_error(error: Exception) -> int:
     print(f"{error.strerror}: {error.filename}" if isinstance(error, OSError) and error.filename else error, file=sys.stderr)
     return BAD_INPUT
 

@@ -1,22 +1,22 @@
-"""Which attention a training run computes fastest.
+"""Choose the attention that a training run computes fastest.
 
-Reads nothing but lengths and the device; changes a network's attention for as long as a run lasts.
+Depends only on lengths and the device. Changes a network's attention for as long as a run lasts.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-SHORT = 512  # tokens; beyond, the (T, T) products of plain attention cost more than they spare
+SHORT = 512  # tokens; above this the (T, T) products of plain attention cost more than they save
 
 
 @contextmanager
 def quick_attention(network: Any, *, longest: int, autocast: bool) -> Iterator[None]:
-    """Attend by plain products while sequences are at most SHORT tokens long and a processor trains in bfloat16; else change nothing.
+    """Use plain attention if a processor trains in bfloat16 and no sequence is longer than SHORT tokens; else change nothing.
 
-    There the backward of the fused kernel runs at a few GFLOP/s: at 128 tokens plain attention made a whole training step a fifth
-    faster, at 512 a tenth, and at 1,024 it was slower by a third (torch 2.13). In float32 the fused kernel is at least as fast.
-    Set for a whole run, not for a batch: gradient checkpointing computes a forward again and must find the same attention.
+    In that case the backward pass of the fused kernel reaches only a few GFLOP/s. Plain attention made a whole training step a fifth
+    faster at 128 tokens and a tenth faster at 512; at 1,024 it was a third slower (torch 2.13). In float32 the fused kernel is at least
+    as fast. The choice holds for a whole run, not for a batch: gradient checkpointing repeats a forward pass and needs the same attention.
     """
     fused = network.config._attn_implementation
     if not autocast or longest > SHORT or network.device.type != "cpu" or fused != "sdpa":

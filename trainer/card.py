@@ -1,4 +1,4 @@
-"""The model card: what a reward model was trained on, how, how well it does on problems it never saw, and what it is not good for."""
+"""Write the model card: training data, settings, figures on held-out problems, and limits of a reward model."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,60 +14,66 @@ PROCESS = (
 OUTCOME = (
     "Outcome reward model",
     "Predicts, at every token of a solution, whether its final answer will be right; the score is read at the last one (Lightman\n"
-    "et al., arXiv 2305.20050). It was told outcomes only: a right answer reached by a wrong way counts as right.",
+    "et al., arXiv 2305.20050). It learned from outcomes only: a right answer with wrong steps counts as right.",
     "{n_solutions:,} solutions of {n_problems:,} problems, graded by their final answer",
 )
-LIMITS = ("A score is the model's guess at a person's rating, not a proof;", "A score is the model's guess at the outcome, not a proof;")
+LIMITS = (
+    "A score is the model's guess at a person's rating, not a proof.",
+    "A score is the model's guess at the outcome, not a proof.",
+)
 
 
 def model_card(*, config: TrainConfig, metrics: Mapping[str, Any], provenance: Mapping[str, str]) -> str:
-    """Write the README.md of a model folder from the run's own figures (the metrics that `train` returns)."""
+    """Write the README.md of a model folder from the metrics that `train` returns."""
     training, is_orm = metrics["training"], config.kind == "orm"
     if config.from_shipped_base:
-        base = "the preset `tiny`, from the base in `trainer/bases/tiny`, which has read text of the simulated world and no label"
+        base = "the preset `tiny`, which starts from `trainer/bases/tiny`: a base that has read text of the simulated world and no labels"
     elif config.is_tiny:
         base = "the preset `tiny`, trained from scratch"
     else:
         base = f"`{config.base}`" + (f" at revision `{config.revision}`" if config.revision else "")
     origin = "".join(f"- {name}: {value}\n" for name, value in provenance.items())
     cut = (
-        f"{training['n_cut_solutions']} solutions were longer than {config.context} tokens and were cut at a step boundary "
-        f"({training['n_unread_steps']} steps not read).\n"
+        f"{training['n_cut_solutions']} solutions were longer than {config.context} tokens and were cut at the end of a step "
+        f"({training['n_unread_steps']} steps were not read).\n"
         if training["n_cut_solutions"]
         else ""
     )
-    kind, does, labels = OUTCOME if is_orm else PROCESS
+    kind, purpose, data = OUTCOME if is_orm else PROCESS
     n_judged, what = (metrics["n_solutions"], "graded solutions") if is_orm else (metrics["n_rated_steps"], "rated steps")
-    small = "" if n_judged >= 500 else f"**The held-out figures rest on {n_judged} {what}: treat them as an indication only.**\n\n"
+    small = "" if n_judged >= 500 else f"**The held-out figures come from only {n_judged} {what}: treat them as an indication only.**\n\n"
     token_rate, rating_rate = f"{config.language_model_learning_rate:g}", f"{config.learning_rate:g}"
-    trained = f"LoRA of rank {config.lora_rank} on every linear layer, merged" if config.lora_rank else "every weight trained"
-    heads = f"; {config.uncertainty_heads} uncertainty heads on the detached states" if config.uncertainty_heads else ""
+    trained = f"LoRA of rank {config.lora_rank} on every linear layer, merged" if config.lora_rank else "Every weight was trained"
+    heads = f"; {config.uncertainty_heads} uncertainty heads, which do not change the network" if config.uncertainty_heads else ""
     return f"""---
 library_name: transformers
 tags: [{kind.lower().replace(" ", "-")}, step-ratings]
 ---
 # {kind}
 
-{does}
+{purpose}
 Made by Stepmark from {base}; {training["n_parameters"]:,} parameters.
 
 ## Data
-- {labels.format(**training)}
+- {data.format(**training)}
 - {training["n_unlabeled_solutions"]:,} unlabeled solutions, text only
 {origin}{cut}
-## Recipe
-{config.language_model_epochs} passes over the text with the language-model loss (learning rate {token_rate}), then
-{config.epochs} passes over the labeled solutions with the rating loss (learning rate {rating_rate}) plus {config.language_model_weight:g}
-times the language-model loss; {trained}{heads}; AdamW, seed {config.seed}, {training["seconds"]:g} seconds. Every setting is in
-`stepmark.json`.
+## Training
+- Text: {_passes(config.language_model_epochs)} with the language-model loss, learning rate {token_rate}
+- Labels: {_passes(config.epochs)} with the rating loss plus {config.language_model_weight:g} times the language-model loss,
+  learning rate {rating_rate}
+- {trained}{heads}
+- AdamW, seed {config.seed}, {training["seconds"]:g} seconds
+
+All settings are in `stepmark.json`.
 
 ## On {metrics["n_problems"]:,} held-out problems ({metrics["n_solutions"]:,} solutions{"" if is_orm else f", {n_judged:,} rated steps"})
 {small}{_outcome_figures(metrics) if is_orm else _step_figures(metrics)}
-The held-out problems are named in `split.json`.
+`split.json` lists the held-out problems.
 
 ## Limits
-It has seen only solutions of the kind above and says nothing reliable about others. {LIMITS[is_orm]} a solution that was not read to its
-end scores 0.
+The model has seen only solutions of the kind above; do not rely on it for others. {LIMITS[is_orm]}
+A solution that was not read to its end scores 0.
 """
 
 
@@ -80,11 +86,12 @@ def _step_figures(metrics: Mapping[str, Any]) -> str:
 | step AUC, negative against the rest | {_figure(metrics["step_auc"])} | 0.500 |
 | log-loss, three classes, nats | {_figure(metrics["log_loss"])} | {_figure(metrics["base_rate_log_loss"])} |
 | first-mistake F1 | {_figure(first and first["f1"])} | 0.000 |
-| first mistake named exactly, {wrong} solutions with one | {_figure(first and first["accuracy_wrong"])} | 0.000 |
-| no mistake claimed, {right} solutions without one | {_figure(first and first["accuracy_right"])} | 1.000 |
+| first mistake found exactly, in {wrong} solutions with a mistake | {_figure(first and first["accuracy_wrong"])} | 0.000 |
+| no mistake found, in {right} solutions without a mistake | {_figure(first and first["accuracy_right"])} | 1.000 |
 
 Base rates of the training part (negative, neutral, positive): {rates}.
-Threshold of the first mistake, p(negative) > {metrics["threshold"]:.3f}: {metrics["threshold_split"]}."""
+The first mistake is the first step with p(negative) > {metrics["threshold"]:.3f}.
+This threshold was chosen on: {metrics["threshold_split"]}."""
 
 
 def _outcome_figures(metrics: Mapping[str, Any]) -> str:
@@ -94,6 +101,10 @@ def _outcome_figures(metrics: Mapping[str, Any]) -> str:
 | log-loss, two outcomes, nats | {_figure(metrics["log_loss"])} | {_figure(metrics["base_rate_log_loss"])} |
 
 Share of right solutions in the training part: {metrics["base_rates"][2]:.3f}."""
+
+
+def _passes(number: int) -> str:
+    return "1 pass" if number == 1 else f"{number} passes"
 
 
 def _figure(value: float | None) -> str:

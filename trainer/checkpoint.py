@@ -1,6 +1,6 @@
 """Training checkpoints on disk: safetensors and JSON, each a folder with a manifest. A run keeps its last two.
 
-Only files that a checkpoint consists of are ever deleted, so a folder that holds other files too loses none of them.
+Deletes only files that belong to a checkpoint: other files in the same folder stay.
 """
 
 import json
@@ -30,7 +30,7 @@ from trainer.folders import (
 )
 
 log = logging.getLogger(__name__)
-CHECKPOINT_FORMAT = 2  # a checkpoint of another format belongs to another run
+CHECKPOINT_FORMAT = 3  # a checkpoint of another format belongs to another run
 STATE_FILE = "state.safetensors"
 FILES = (MANIFEST_FILE, SETTINGS_FILE, STATE_FILE)
 NAME = re.compile(r"\d{2}-\d{9}")  # number of the phase, optimizer steps done
@@ -41,12 +41,12 @@ LOST_AFTER = 3600  # seconds
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """Where a run stood: `done` optimizer steps of stage number `stage`, the sums of its running epoch, weights and optimizer state.
+    """The state of a run after `done` optimizer steps of phase number `phase`: the sums of the current epoch, weights, optimizer state.
 
-    No random state: every optimizer step seeds its own from its place in the run.
+    There is no random state to keep: each optimizer step has a seed made from its place in the run.
     """
 
-    stage: int
+    phase: int
     done: int
     sums: list[float]
     losses: dict[str, float]
@@ -61,48 +61,48 @@ def check_checkpoint_folder(folder: Path) -> None:
     for path in _newest_first(folder):
         if strange := [file for file in strange_files(path) if file not in FILES]:
             raise OutputRefused(
-                f"{path} has the name of a checkpoint, but holds another file: {strange[0]}. Name another folder for the checkpoints."
+                f"{path} has the name of a checkpoint, but holds another file: {strange[0]}. Name another folder with --checkpoint."
             )
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint, *, fingerprint: str) -> None:
-    """Write a checkpoint beside the last one in `folder`, and then remove older ones. Raises DiskFull; the earlier ones then stay."""
+    """Write a checkpoint to `folder`, then remove all but the last two. Raises DiskFull: the earlier ones then stay."""
     state = checkpoint.optimizer["state"]
     tensors = {f"optimizer.{name}.{part}": value for name, values in state.items() for part, value in values.items()}
     place = {
         "fingerprint": fingerprint,
-        "stage": checkpoint.stage,
+        "phase": checkpoint.phase,
         "done": checkpoint.done,
         "sums": checkpoint.sums,
         "losses": checkpoint.losses,
         "curve": checkpoint.curve,
         "param_groups": checkpoint.optimizer["param_groups"],
     }
-    newest = folder / f"{checkpoint.stage:02d}-{checkpoint.done:09d}"
+    newest = folder / f"{checkpoint.phase:02d}-{checkpoint.done:09d}"
     with write_folder(newest, overwrite=True) as draft:
         save_file({f"weights.{name}": value.contiguous() for name, value in checkpoint.weights.items()} | tensors, draft / STATE_FILE)
         (draft / SETTINGS_FILE).write_text(json.dumps(place) + "\n", encoding="utf-8")
     for path in _newest_first(folder)[N_KEPT:]:
         remove_folder(path, files=FILES)
-    for path in _drafts(folder):  # that killed processes left; a young one may be of a run that is not lost after all
+    for path in _drafts(folder):  # left by killed processes; a recent one may belong to a run that is still alive
         with suppress(OSError):
             if time.time() - path.stat().st_mtime > LOST_AFTER:
                 _remove_draft(path)
 
 
 def load_checkpoint(folder: Path, *, fingerprint: str) -> Checkpoint | None:
-    """Read the newest undamaged checkpoint of the run that `fingerprint` names; None if there is none. Those of another run are removed."""
+    """Read the newest intact checkpoint of the run with this fingerprint, or return None. Remove the checkpoints of other runs."""
     for path in _newest_first(folder):
         try:
             check_manifest(path)
             place = json.loads((path / SETTINGS_FILE).read_text(encoding="utf-8"))
             tensors = load_file(path / STATE_FILE)
         except (BadModelFolder, SafetensorError, OSError) as error:
-            log.warning("The checkpoint %s is damaged and is left out: %s", path, error)
+            log.warning("The checkpoint %s is damaged and is not used: %s", path, error)
             remove_folder(path, files=FILES)
             continue
         if place.pop("fingerprint") != fingerprint:
-            remove_folder(path, files=FILES)  # else one with a higher number would be taken for newer than this run's
+            remove_folder(path, files=FILES)  # one with a higher number would look newer than this run's
             continue
         weights = {name.removeprefix("weights."): value for name, value in tensors.items() if name.startswith("weights.")}
         state: dict[int | str, dict[str, Tensor]] = {}
@@ -115,7 +115,7 @@ def load_checkpoint(folder: Path, *, fingerprint: str) -> Checkpoint | None:
 
 
 def forget_checkpoint(folder: Path) -> None:
-    """Remove the checkpoints of a run that is finished, and the folder if nothing else is in it."""
+    """Remove the checkpoints of a finished run, and their folder if it is then empty."""
     for path in _newest_first(folder):
         remove_folder(path, files=FILES)
     for path in _drafts(folder):

@@ -1,7 +1,7 @@
-"""What a training run is told: the base, the recipe, the seed. Reads and writes JSON; imports nothing heavy, so the web side may hold one.
+"""The settings of a training run, as JSON. Imports nothing heavy, so a web process can use it.
 
-`TrainConfig.for_base` is the door: it starts from the recipe that suits the base, the paper's for a pretrained language model and
-a from-scratch recipe for the preset `tiny`, and changes only what the caller names.
+Start with `TrainConfig.for_base`: it takes the settings that suit the base (the paper's for a pretrained language model, others for the
+preset `tiny`) and changes only those that the caller names.
 """
 
 import json
@@ -19,7 +19,7 @@ class BadConfig(ValueError):
 
 
 class BadBase(ValueError):
-    """A base, or a reward model, that cannot be loaded; the message says why and what to do."""
+    """A base or a reward model that cannot be loaded; the message says why and what to do."""
 
 
 @dataclass(frozen=True)
@@ -30,46 +30,46 @@ class TinyShape:
     width: int = 128
     heads: int = 4
     feed_forward: int = 384
-    merges: int = 1200  # learned text pieces, on top of 256 bytes and the 1,110 number tokens
+    merges: int = 1200  # text pieces to learn, in addition to 256 bytes and 1,110 number tokens
 
     def __post_init__(self) -> None:
         if min(self.layers, self.width, self.heads, self.feed_forward) < 1 or self.merges < 0:
-            raise BadConfig(f"Every size of the tiny model must be positive: {self}.")
+            raise BadConfig(f"Every size of the tiny model must be positive, which is not so in {self}. Raise it.")
         if self.width % (2 * self.heads):
-            raise BadConfig(f"width ({self.width}) must be a multiple of twice the number of heads ({self.heads}).")
+            raise BadConfig(f"width ({self.width}) must be a multiple of twice the number of heads ({self.heads}). Change one of them.")
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """One training run. The defaults are the paper's recipe for a pretrained base; `for_base("tiny")` gives the other one."""
+    """The settings of one training run. The defaults are the paper's, for a pretrained base; `for_base("tiny")` gives those of `tiny`."""
 
     base: str  # "tiny", a local folder, or a hub id such as "Qwen/Qwen2.5-0.5B"
-    kind: Literal["prm", "orm"] = "prm"  # learns from rated steps, or from solutions graded by their final answer
-    revision: str | None = None  # commit of a hub id; without one, the commit found is pinned in the model card
+    kind: Literal["prm", "orm"] = "prm"  # learn from rated steps, or from solutions graded by their final answer
+    revision: str | None = None  # commit of a hub id; without it, the model card names the commit that was loaded
     epochs: int = 2  # passes over the labeled solutions
     language_model_epochs: int = 0  # passes over unlabeled and labeled text before that, language-model loss only
-    language_model_weight: float = 0.0  # weight of the language-model loss beside the rating loss
+    language_model_weight: float = 0.0  # weight of the language-model loss, added to the rating loss
     learning_rate: float = 1e-5  # peak; linear warm-up, then linear decay to a tenth
     language_model_learning_rate: float = 1e-5
     weight_decay: float = 0.1
-    warmup: float = 0.05  # share of a stage's optimizer steps
+    warmup: float = 0.05  # share of the optimizer steps of a phase
     clip_norm: float = 1.0
     token_budget: int = 8192  # tokens of one forward, padding included
-    batches_per_update: int = 1  # forwards per optimizer step, of all processes together, and at least one of each
-    lora_rank: int = 0  # 0: every weight is trained; above: low-rank adapters of this rank, merged into the saved weights
-    gradient_checkpointing: bool = False  # forget the activations inside a layer and compute them again: less memory, a third more time
-    uncertainty_heads: int = 0  # small heads whose disagreement tells how sure the model is; 32 in ActPRM
-    language_model_solutions: int = 20_000  # unlabeled solutions read at most, drawn uniformly
-    context: int = 2048  # longer solutions are cut at a step boundary and counted
-    held_out: float = 0.2  # share of problems never trained on, from which the metrics come
-    autocast: bool | None = None  # bfloat16 in the forward of training (scoring is float32); None: where the device multiplies it itself
+    batches_per_update: int = 1  # forwards per optimizer step, over all processes; at least one for each
+    lora_rank: int = 0  # 0: train every weight; else train adapters of this rank, which are merged into the saved weights
+    gradient_checkpointing: bool = False  # compute the activations in a layer twice instead of storing them: less memory, more time
+    uncertainty_heads: int = 0  # number of small heads whose disagreement shows how unsure the model is; 32 in ActPRM
+    language_model_solutions: int = 20_000  # read at most this many unlabeled solutions, drawn uniformly
+    context: int = 2048  # tokens; longer solutions are cut at the end of a step and counted
+    held_out: float = 0.2  # share of the problems that are never trained on and give the metrics
+    autocast: bool | None = None  # bfloat16 in training's forward pass; None: if the device supports it. Scoring is float32
     seed: int = 0  # of weights, order and dropout
-    split_seed: int = 0  # of the held-out problems: not `seed`, so that all versions of a project hold out the same ones
+    split_seed: int = 0  # of the held-out problems; separate from `seed`, so that all versions of a project hold out the same
     checkpoint_minutes: float = 5.0
     minimum_rated_steps: int = 6
     minimum_problems: int = 3
     shape: TinyShape = field(default_factory=TinyShape)
-    from_shipped_base: bool | None = None  # `tiny` only: whether to start from trainer/bases/tiny; None: the text decides
+    from_shipped_base: bool | None = None  # only for `tiny`: start from trainer/bases/tiny or not; None: the text decides
 
     def __post_init__(self) -> None:
         for setting in fields(self):
@@ -92,62 +92,62 @@ class TrainConfig:
         if self.kind not in ("prm", "orm"):
             raise BadConfig(f'kind must be "prm" (rated steps) or "orm" (graded solutions), not {self.kind!r}.')
         if self.lora_rank < 0 or self.uncertainty_heads < 0:
-            raise BadConfig("lora_rank and uncertainty_heads cannot be negative; 0 means none.")
+            raise BadConfig("lora_rank and uncertainty_heads cannot be negative. Use 0 for none.")
         if self.lora_rank and self.is_tiny:
-            raise BadConfig("lora_rank is for a pretrained base: the preset tiny is small enough to train every weight. Leave it out.")
+            raise BadConfig("lora_rank needs a pretrained base: the preset tiny is small and trains every weight. Leave lora_rank out.")
         if not self.base:
-            raise BadConfig('base is empty: give "tiny", a model folder or a hub id.')
+            raise BadConfig('base is empty. Give "tiny", a model folder or a hub id.')
         if not 0 < self.held_out < 1:
-            raise BadConfig(f"held_out is a share between 0 and 1, not {self.held_out}.")
+            raise BadConfig(f"held_out must be a share between 0 and 1, not {self.held_out}.")
         if self.learning_rate <= 0 or self.language_model_learning_rate <= 0:
             raise BadConfig("A learning rate must be above 0.")
         if self.language_model_weight < 0 or self.language_model_epochs < 0:
             raise BadConfig("language_model_weight and language_model_epochs cannot be negative.")
         if self.from_shipped_base and (not self.is_tiny or self.shape != TinyShape()):
-            raise BadConfig("from_shipped_base is for the preset tiny in its own shape: leave it out, or leave out base and shape.")
+            raise BadConfig("from_shipped_base works only for the preset tiny with its default shape. Leave out one of them.")
         if not 0 <= self.warmup < 1:
-            raise BadConfig(f"warmup is a share of the optimizer steps, from 0 to below 1, not {self.warmup}.")
+            raise BadConfig(f"warmup must be a share of the optimizer steps, at least 0 and below 1, not {self.warmup}.")
 
     @classmethod
     def for_base(cls, base: str = TINY, **changes: Any) -> Self:
-        """Return the recipe that suits `base`, with `changes` applied. Raises BadConfig for a setting that does not exist."""
+        """Return the settings that suit `base`, with `changes` applied. Raises BadConfig for a setting that does not exist."""
         unknown = sorted(set(changes) - {f.name for f in fields(cls)})
         if unknown:
             raise BadConfig(f"There is no setting named {', '.join(unknown)}. Known: {', '.join(f.name for f in fields(cls))}.")
-        recipe = (TINY_RECIPE if base == TINY else LORA_RECIPE if changes.get("lora_rank") else {}) | (
-            ORM_RECIPE if changes.get("kind") == "orm" else {}
+        defaults = (TINY_DEFAULTS if base == TINY else LORA_DEFAULTS if changes.get("lora_rank") else {}) | (
+            ORM_DEFAULTS if changes.get("kind") == "orm" else {}
         )
-        return replace(cls(base=base, **recipe), **changes)
+        return replace(cls(base=base, **defaults), **changes)
 
     @property
     def is_tiny(self) -> bool:
         return self.base == TINY
 
     def settled(self, *, text_suits: bool) -> Self:
-        """Decide where `tiny` starts, if nobody has, and take the shipped base's recipe for what the caller left as it was."""
+        """Decide where `tiny` starts if the caller did not, and take the shipped base's settings where the caller kept the defaults."""
         if not self.is_tiny:
             return self
         shipped = text_suits and self.shape == TinyShape() if self.from_shipped_base is None else self.from_shipped_base
-        recipe = {name: value for name, value in SHIPPED_BASE_RECIPE.items() if shipped and getattr(self, name) == TINY_RECIPE[name]}
-        return replace(self, from_shipped_base=shipped, **recipe)
+        defaults = {name: value for name, value in SHIPPED_BASE_DEFAULTS.items() if shipped and getattr(self, name) == TINY_DEFAULTS[name]}
+        return replace(self, from_shipped_base=shipped, **defaults)
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), indent=2)
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Read what `to_json` wrote; settings left out keep the recipe of the base. Raises BadConfig."""
+        """Read what `to_json` wrote; a setting that is missing keeps the base's default. Raises BadConfig."""
         try:
             settings = json.loads(text)
         except json.JSONDecodeError as error:
-            raise BadConfig(f"The configuration is not JSON: {error}.") from error
+            raise BadConfig(f"The settings are not JSON: {error}. Give a JSON mapping.") from error
         return cls.from_settings(settings)
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any]) -> Self:
-        """Build from a mapping such as a JSON column holds. Raises BadConfig."""
+        """Build from a mapping, such as a JSON column. Raises BadConfig."""
         if not isinstance(settings, Mapping):
-            raise BadConfig("The configuration must be a JSON mapping of settings.")
+            raise BadConfig("The settings must be a JSON mapping.")
         changes = dict(settings)
         try:
             if "shape" in changes:
@@ -158,7 +158,7 @@ class TrainConfig:
 
 
 def check_base(base: str) -> None:
-    """Raise BadBase if `base` is a path and no folder a model can be loaded from. A hub id is only tried when it is loaded."""
+    """Raise BadBase if `base` is a path to something that is not a model folder. A hub id is tried only when it is loaded."""
     if base == TINY:
         return
     folder = Path(base)
@@ -173,12 +173,12 @@ def check_base(base: str) -> None:
     if not any(folder.glob("*.safetensors")):
         if any(folder.glob("*.bin")) or any(folder.glob("*.pt*")):
             raise BadBase(
-                f"{base} holds its weights only as a pickle, which is never loaded because it can run code. Convert it to safetensors."
+                f"{base} holds its weights only as a pickle. A pickle can run code, so it is never loaded. Convert it to safetensors."
             )
-        raise BadBase(f"{base} holds no weights: model.safetensors is missing.")
+        raise BadBase(f"{base} holds no weights: model.safetensors is missing. Copy it into the folder, or name another base.")
 
 
-TINY_RECIPE: dict[str, Any] = {
+TINY_DEFAULTS: dict[str, Any] = {
     "epochs": 2,
     "language_model_epochs": 2,
     "language_model_weight": 1.0,
@@ -187,11 +187,11 @@ TINY_RECIPE: dict[str, Any] = {
     "token_budget": 2048,
     "context": 1024,
 }
-SHIPPED_BASE_RECIPE: dict[str, Any] = {  # it has learned to compare numbers: no language-model stage, and a small learning rate
+SHIPPED_BASE_DEFAULTS: dict[str, Any] = {  # it already compares numbers: no language-model phase, and a small learning rate
     "epochs": 4,
     "language_model_epochs": 0,
     "language_model_weight": 0.0,
     "learning_rate": 5e-4,
 }
-LORA_RECIPE: dict[str, Any] = {"learning_rate": 1e-4}  # adapters start from nothing and need larger steps than trained weights
-ORM_RECIPE: dict[str, Any] = {"epochs": 1}  # as the paper: a second pass learns the outcomes by heart
+LORA_DEFAULTS: dict[str, Any] = {"learning_rate": 1e-4}  # adapters start at zero and need larger steps than trained weights
+ORM_DEFAULTS: dict[str, Any] = {"epochs": 1}  # as in the paper: with a second pass the model learns the outcomes by heart

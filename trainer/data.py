@@ -1,7 +1,7 @@
-"""Solutions as token ids: tokenise once, find the step ends, mask the labels, bucket by length.
+"""Turn solutions into token ids: tokenise, find the step ends, mask the labels, group by length.
 
-Reads value types that any caller can build; gives numpy arrays to `train` and `score`. Both go through `encode`, so the positions a
-model is trained at are the positions it is read at. Imports no torch.
+Reads value types that any caller can build and gives numpy arrays to `train` and `score`. Both use `encode`, so a model is read at the
+positions at which it was trained. Imports no torch.
 """
 
 import hashlib
@@ -18,20 +18,20 @@ if TYPE_CHECKING:
 
 PAD, PROBLEM, STEP, NEGATIVE, NEUTRAL, POSITIVE = "<|pad|>", "<|problem|>", "<|step|>", "<|negative|>", "<|neutral|>", "<|positive|>"
 RATING_TOKENS = (NEGATIVE, NEUTRAL, POSITIVE)  # class 0, 1, 2 = rating -1, 0, +1
-UNRATED = -1  # class of a step without a rating: no loss
+UNRATED = -1  # class of a step without a rating, which has no loss
 SEPARATOR = "\n\n"  # ends the problem and every step of a pretrained base
-# A number of at most three digits, a (LaTeX) word, a run of signs, a run of blanks; words and signs take a blank before them, and
-# the blank after them when a digit follows.
+# A number of at most three digits, a (LaTeX) word, a run of signs, or a run of spaces. Words and signs include the space before them,
+# and also the space after them if a digit follows.
 PIECES = r"[0-9]{1,3}| ?\\?\p{L}+(?: (?=[0-9]))?| ?[^\s\p{L}0-9]+(?: (?=[0-9]))?|\s+"
 
 
 class BadLabels(ValueError):
-    """Labels that do not fit their solution; the message names the solution and what to mend."""
+    """Labels that do not fit their solution; the message names the solution and what to correct."""
 
 
 @dataclass(frozen=True, slots=True)
-class Solution:
-    """One solution: `key` names it, `problem_key` its problem (what a split must not tear apart)."""
+class SolutionText:
+    """The text of one solution. `key` identifies it, `problem_key` its problem: a split keeps all solutions of a problem together."""
 
     key: str
     problem_key: str
@@ -40,8 +40,8 @@ class Solution:
 
 
 @dataclass(frozen=True, slots=True)
-class Alternative:
-    """Another text for step `step_index`, following the same earlier steps, with its own rating."""
+class RatedAlternative:
+    """Another text for step `step_index` after the same earlier steps, with its own rating."""
 
     step_index: int
     text: str
@@ -50,51 +50,53 @@ class Alternative:
 
 @dataclass(frozen=True, slots=True)
 class GradedSolution:
-    """A solution and whether its final answer is right: what an outcome reward model learns from."""
+    """A solution and whether its final answer is right. An outcome reward model learns from these."""
 
-    solution: Solution
+    solution: SolutionText
     right: bool
 
     def __post_init__(self) -> None:
         if not isinstance(self.right, bool):
-            raise BadLabels(f"Solution {self.solution.key} has right = {self.right!r}: a grade is true or false. Leave ungraded ones out.")
+            raise BadLabels(
+                f"Solution {self.solution.key} has right = {self.right!r}: a grade is true or false. Leave out ungraded solutions."
+            )
 
 
 @dataclass(frozen=True, slots=True)
 class LabeledSolution:
-    """A solution and its ratings (-1, 0, +1, None = unrated), which may stop early. What follows the first negative is never used.
+    """A solution and its ratings (-1, 0, +1, None = unrated), which can stop early. Nothing after the first negative is used.
 
-    `soft`, if given, is what training aims at instead of the ratings of the steps: for each step the consensus posterior (negative,
-    neutral, positive), None where every labeler had stopped. Ratings still judge a model, and alternatives keep theirs.
+    `soft`, if given, replaces the ratings of the steps as the target of training: for each step the consensus posterior (negative,
+    neutral, positive), or None where every labeler had stopped. A model is still judged by the ratings; alternatives keep their own.
     """
 
-    solution: Solution
+    solution: SolutionText
     ratings: tuple[int | None, ...]
-    alternatives: tuple[Alternative, ...] = ()
+    alternatives: tuple[RatedAlternative, ...] = ()
     soft: tuple[tuple[float, float, float] | None, ...] | None = None
 
     def __post_init__(self) -> None:
         key, n_steps = self.solution.key, len(self.solution.steps)
         if len(self.ratings) > n_steps:
-            raise BadLabels(
-                f"Solution {key} has {n_steps} steps but {len(self.ratings)} ratings: a rating belongs to a step that does not exist."
-            )
+            raise BadLabels(f"Solution {key} has {n_steps} steps but {len(self.ratings)} ratings. Give at most one rating for each step.")
         for rating in (*self.ratings, *(a.rating for a in self.alternatives)):
             if rating not in (-1, 0, 1, None) or isinstance(rating, bool):
-                raise BadLabels(f"Solution {key} has the rating {rating!r}: a rating is -1, 0, 1 or nothing.")
+                raise BadLabels(f"Solution {key} has the rating {rating!r}: a rating is -1, 0, 1 or null.")
         for step_index, posterior in enumerate(self.soft or ()):
             if step_index >= n_steps:
-                raise BadLabels(f"Solution {key} has {n_steps} steps but {len(self.soft or ())} soft labels: one belongs to no step.")
+                raise BadLabels(
+                    f"Solution {key} has {n_steps} steps but {len(self.soft or ())} soft labels. Give at most one for each step."
+                )
             if posterior is not None and not (len(posterior) == 3 and min(posterior) >= 0 and abs(sum(posterior) - 1) < 1e-3):
                 raise BadLabels(
-                    f"Solution {key} has the soft label {posterior!r} at step index {step_index}: it takes three probabilities "
-                    "(negative, neutral, positive) that add up to 1, or nothing."
+                    f"Solution {key} has the soft label {posterior!r} at step index {step_index}. Give three probabilities "
+                    "(negative, neutral, positive) that add up to 1, or null."
                 )
         for alternative in self.alternatives:
             if not 0 <= alternative.step_index < n_steps or alternative.rating is None:
                 raise BadLabels(
-                    f"Solution {key} has an alternative for step index {alternative.step_index} of {n_steps} steps, "
-                    f"rated {alternative.rating}: it needs a step that exists and a rating."
+                    f"Solution {key} has {n_steps} steps and an alternative at step index {alternative.step_index} with the rating "
+                    f"{alternative.rating}. An alternative needs a step that exists and a rating."
                 )
 
     @property
@@ -104,20 +106,20 @@ class LabeledSolution:
 
     @property
     def supervised(self) -> tuple[int | None, ...]:
-        """The ratings up to and including the first negative; of soft labels, the likeliest ones."""
+        """The ratings up to and including the first negative; with soft labels, the most likely ratings."""
         if self.soft is not None:
             return tuple(None if p is None else p.index(max(p)) - 1 for p in self.soft)
         return self.ratings if self.first_mistake is None else self.ratings[: self.first_mistake + 1]
 
     @property
-    def supervised_alternatives(self) -> tuple[Alternative, ...]:
-        """The alternatives at or before the first negative: later ones would follow a wrong step."""
+    def supervised_alternatives(self) -> tuple[RatedAlternative, ...]:
+        """The alternatives at or before the first negative. Later ones would follow a wrong step."""
         last = len(self.solution.steps) if self.first_mistake is None else self.first_mistake
         return tuple(a for a in self.alternatives if a.step_index <= last)
 
     @property
     def n_rated(self) -> int:
-        """How many ratings are supervised, alternatives included."""
+        """The number of supervised ratings, alternatives included."""
         return sum(rating is not None for rating in self.supervised) + len(self.supervised_alternatives)
 
 
@@ -125,8 +127,8 @@ class LabeledSolution:
 class StepTokenizer:
     """A tokenizer and the ids that frame a solution: `prefix`, problem, `step_end`, then each step followed by `step_end`.
 
-    `step_end` is one token of its own for `tiny` and the ids of a blank line for a pretrained base; it is appended as ids, so the token a
-    rating is read at is the same one after every step whatever the step's text ends with.
+    `step_end` is a special token for `tiny` and the ids of a blank line for a pretrained base. It is appended as ids, so a rating is read
+    at the same token after every step, however the step's text ends.
     """
 
     tokenizer: Any  # transformers.PreTrainedTokenizerBase
@@ -136,7 +138,7 @@ class StepTokenizer:
     pad_id: int
 
     def token_ids(self, texts: Sequence[str]) -> list[list[int]]:
-        """Tokenise each text by itself; a text that spells a special token stays plain text."""
+        """Tokenise each text alone. A text that spells a special token stays plain text."""
         if not texts:
             return []
         return self.tokenizer(list(texts), add_special_tokens=False, split_special_tokens=True, verbose=False)["input_ids"]
@@ -144,7 +146,7 @@ class StepTokenizer:
 
 @dataclass(frozen=True, slots=True)
 class EncodedSolution:
-    """Token ids of one solution, `step_ends[i]` being the position at which step i is judged."""
+    """The token ids of one solution. Step i is judged at position `step_ends[i]`."""
 
     ids: NDArray[np.int32]  # (T,)
     step_ends: NDArray[np.int32]  # (steps read,)
@@ -157,15 +159,15 @@ class EncodedSolution:
 
 @dataclass(frozen=True, slots=True)
 class TrainingSequence:
-    """An encoded solution, a class per place (its step ends by default); the language-model loss covers positions from `text_from` on."""
+    """An encoded solution with a class at each place (by default its step ends). The language-model loss begins at `text_from`."""
 
     encoded: EncodedSolution
     classes: NDArray[np.int64]  # (places,) 0, 1, 2 or UNRATED
     text_from: int = 0
-    soft: NDArray[np.float32] | None = None  # (places, 3): probabilities to aim at instead of the classes
-    at: NDArray[np.int32] | None = None  # positions of the places; an outcome is aimed at from every token
+    soft: NDArray[np.float32] | None = None  # (places, 3): target probabilities instead of the classes
+    at: NDArray[np.int32] | None = None  # positions of the places, if not the step ends: an ORM predicts at every token
     problem_key: str = ""
-    family: str = ""  # shared by a solution and its alternatives, which begin alike
+    family: str = ""  # the same for a solution and its alternatives, which share a beginning
 
     def __len__(self) -> int:
         return len(self.encoded.ids)
@@ -180,12 +182,12 @@ class TrainingSequence:
         return int((self.classes != UNRATED).sum())
 
 
-def encode(solutions: Sequence[Solution], *, tokenizer: StepTokenizer, context: int) -> list[EncodedSolution]:
-    """Build ids and step ends of each solution: the one tokenisation of training and scoring.
+def encode(solutions: Sequence[SolutionText], *, tokenizer: StepTokenizer, context: int) -> list[EncodedSolution]:
+    """Return ids and step ends of each solution. Training and scoring both use this tokenisation.
 
-    A solution longer than `context` tokens is cut after the last step that fits; `unread_steps` says how many did not.
+    A solution longer than `context` tokens is cut after the last step that fits; `unread_steps` counts the others.
     """
-    problems = list(dict.fromkeys(s.problem for s in solutions))  # the samples of a problem share its text
+    problems = list(dict.fromkeys(s.problem for s in solutions))  # solutions of one problem share its text
     problem_ids = dict(zip(problems, tokenizer.token_ids(problems), strict=True))
     step_ids = iter(tokenizer.token_ids([step for s in solutions for step in s.steps]))
     encoded = []
@@ -204,24 +206,24 @@ def encode(solutions: Sequence[Solution], *, tokenizer: StepTokenizer, context: 
 
 
 def encode_labeled(labeled: Sequence[LabeledSolution], *, tokenizer: StepTokenizer, context: int) -> list[TrainingSequence]:
-    """Encode each solution and, as a sequence of its own, each alternative after the steps before it.
+    """Encode each solution, and each alternative with the steps before it as another sequence.
 
-    Only ratings up to the first negative become classes. An alternative's shared prefix carries neither rating nor language-model loss
-    again: it has both in the solution's own sequence.
+    Only ratings up to the first negative become classes. The steps before an alternative have no rating and no language-model loss there:
+    they have both in the sequence of the solution.
     """
     sequences = []
-    encodings = encode([one.solution for one in labeled], tokenizer=tokenizer, context=context)
-    for number, (one, encoded) in enumerate(zip(labeled, encodings, strict=True)):
+    encodings = encode([labels.solution for labels in labeled], tokenizer=tokenizer, context=context)
+    for number, (labels, encoded) in enumerate(zip(labeled, encodings, strict=True)):
         n_read, soft = len(encoded.step_ends), None
-        if one.soft is not None:
+        if labels.soft is not None:
             soft = np.zeros((n_read, 3), np.float32)
-            for row, posterior in zip(soft, one.soft, strict=False):  # both may stop early
+            for row, posterior in zip(soft, labels.soft, strict=False):  # both can stop early
                 row[:] = posterior or 0.0
-        family = str(number) if one.supervised_alternatives else ""
-        classes = _classes(one.supervised, n_read)
-        sequences.append(TrainingSequence(encoded, classes, soft=soft, problem_key=one.solution.problem_key, family=family))
-    branches = [(str(number), one.solution, a) for number, one in enumerate(labeled) for a in one.supervised_alternatives]
-    texts = [Solution(s.key, s.problem_key, s.problem, (*s.steps[: a.step_index], a.text)) for _, s, a in branches]
+        family = str(number) if labels.supervised_alternatives else ""
+        classes = _classes(labels.supervised, n_read)
+        sequences.append(TrainingSequence(encoded, classes, soft=soft, problem_key=labels.solution.problem_key, family=family))
+    branches = [(str(number), labels.solution, a) for number, labels in enumerate(labeled) for a in labels.supervised_alternatives]
+    texts = [SolutionText(s.key, s.problem_key, s.problem, (*s.steps[: a.step_index], a.text)) for _, s, a in branches]
     for (family, solution, alternative), encoded in zip(branches, encode(texts, tokenizer=tokenizer, context=context), strict=True):
         if not encoded.unread_steps:
             ratings = (None,) * alternative.step_index + (alternative.rating,)
@@ -232,42 +234,46 @@ def encode_labeled(labeled: Sequence[LabeledSolution], *, tokenizer: StepTokeniz
 
 
 def encode_graded(graded: Sequence[GradedSolution], *, tokenizer: StepTokenizer, context: int) -> list[TrainingSequence]:
-    """Encode each solution with one class, right (2) or wrong (0), at every token that is read of its steps (arXiv 2305.20050).
+    """Encode each solution with one class, right (2) or wrong (0), at every token of the steps that fit (arXiv 2305.20050).
 
-    A solution of which no step fits has no place, and so no part in the loss.
+    A solution whose first step does not fit has no place and no loss.
     """
     sequences = []
-    problems = list(dict.fromkeys(one.solution.problem for one in graded))
+    problems = list(dict.fromkeys(grade.solution.problem for grade in graded))
     n_tokens = {problem: len(ids) for problem, ids in zip(problems, tokenizer.token_ids(problems), strict=True)}
-    for one, encoded in zip(graded, encode([one.solution for one in graded], tokenizer=tokenizer, context=context), strict=True):
-        first = len(tokenizer.prefix) + n_tokens[one.solution.problem] + len(tokenizer.step_end)
+    for grade, encoded in zip(graded, encode([grade.solution for grade in graded], tokenizer=tokenizer, context=context), strict=True):
+        first = len(tokenizer.prefix) + n_tokens[grade.solution.problem] + len(tokenizer.step_end)
         at = np.arange(first, encoded.step_ends[-1] + 1 if len(encoded.step_ends) else first, dtype=np.int32)
-        classes = np.full(len(at), 2 if one.right else 0, np.int64)
-        sequences.append(TrainingSequence(encoded, classes, at=at, problem_key=one.solution.problem_key))
+        classes = np.full(len(at), 2 if grade.right else 0, np.int64)
+        sequences.append(TrainingSequence(encoded, classes, at=at, problem_key=grade.solution.problem_key))
     return sequences
 
 
 def cut_after_ratings(sequences: Iterable[TrainingSequence]) -> list[TrainingSequence]:
-    """Drop the text after each sequence's last rated place, and sequences without one: attention is causal, so no rating loss changes.
+    """Drop the text after the last rated place of each sequence, and sequences without a rated place.
 
-    For training without a language-model loss. Labels that stop at the first mistake leave much of a wrong solution unread.
+    For training without a language-model loss: attention is causal, so the rating loss stays the same. Labels stop at the first mistake,
+    so much of a wrong solution need not be read.
     """
     cut = []
-    for one in sequences:
-        rated = np.flatnonzero(one.classes != UNRATED)
+    for sequence in sequences:
+        rated = np.flatnonzero(sequence.classes != UNRATED)
         if len(rated):
             n_places = int(rated[-1]) + 1
-            encoded = one.encoded
-            last = int(one.places[n_places - 1])
+            encoded = sequence.encoded
+            last = int(sequence.places[n_places - 1])
             shorter = EncodedSolution(encoded.ids[: last + 1], encoded.step_ends[encoded.step_ends <= last], encoded.n_steps)
-            soft, at = None if one.soft is None else one.soft[:n_places], None if one.at is None else one.at[:n_places]
-            cut.append(replace(one, encoded=shorter, classes=one.classes[:n_places], soft=soft, at=at))
+            soft, at = None if sequence.soft is None else sequence.soft[:n_places], None if sequence.at is None else sequence.at[:n_places]
+            cut.append(replace(sequence, encoded=shorter, classes=sequence.classes[:n_places], soft=soft, at=at))
     return cut
 
 
-def encode_unlabeled(solutions: Sequence[Solution], *, tokenizer: StepTokenizer, context: int) -> list[TrainingSequence]:
-    """Encode solutions that carry the language-model loss only."""
-    return [TrainingSequence(one, _classes((), len(one.step_ends))) for one in encode(solutions, tokenizer=tokenizer, context=context)]
+def encode_unlabeled(solutions: Sequence[SolutionText], *, tokenizer: StepTokenizer, context: int) -> list[TrainingSequence]:
+    """Encode solutions that have only the language-model loss."""
+    return [
+        TrainingSequence(encoded, _classes((), len(encoded.step_ends)))
+        for encoded in encode(solutions, tokenizer=tokenizer, context=context)
+    ]
 
 
 def _classes(ratings: Sequence[int | None], n_read: int) -> NDArray[np.int64]:
@@ -279,13 +285,13 @@ def _classes(ratings: Sequence[int | None], n_read: int) -> NDArray[np.int64]:
 
 
 def seeded(*parts: object) -> np.random.Generator:
-    """Make a generator from a hash of `parts`: the order of an epoch depends on (seed, stage, epoch) and on nothing that ran before it."""
+    """Return a random generator seeded with a hash of `parts`, so that nothing that ran before has an effect."""
     digest = hashlib.sha256(repr(parts).encode()).digest()
     return np.random.default_rng(int.from_bytes(digest[:8], "big"))
 
 
 def buckets(lengths: Sequence[int] | NDArray[np.int64], *, token_budget: int) -> list[NDArray[np.int64]]:
-    """Group indices by length so that rows x longest <= token_budget; one row longer than the budget stands alone."""
+    """Group indices by length so that rows x longest <= token_budget. A row longer than the budget is a group of its own."""
     order = np.argsort(np.asarray(lengths, np.int64), kind="stable")[::-1]
     groups, start = [], 0
     while start < len(order):
@@ -296,7 +302,7 @@ def buckets(lengths: Sequence[int] | NDArray[np.int64], *, token_budget: int) ->
 
 
 def shuffled_buckets(lengths: Sequence[int], *, token_budget: int, rng: np.random.Generator) -> list[NDArray[np.int64]]:
-    """Group a random order by length within windows, then shuffle the groups: little padding, and yet other neighbours every epoch."""
+    """Group by length within windows of a random order, then shuffle the groups: little padding, other neighbours in each epoch."""
     sizes = np.asarray(lengths, np.int64)
     order = rng.permutation(len(sizes))
     window = max(1, 16 * token_budget // max(1, int(sizes.mean()))) if len(sizes) else 1
@@ -311,18 +317,18 @@ def shuffled_buckets(lengths: Sequence[int], *, token_budget: int, rng: np.rando
 def padded(encoded: Sequence[EncodedSolution], *, pad_id: int) -> NDArray[np.int64]:
     """Stack ids into (B, T), padded on the right.
 
-    No mask is needed: pads come after every position that is read, and attention is causal.
+    No mask is needed: attention is causal, and pads follow every position that is read.
     """
-    width = max(len(one.ids) for one in encoded)
+    width = max(len(solution.ids) for solution in encoded)
     ids = np.full((len(encoded), width), pad_id, np.int64)
-    for row, one in zip(ids, encoded, strict=True):
-        row[: len(one.ids)] = one.ids
+    for row, solution in zip(ids, encoded, strict=True):
+        row[: len(solution.ids)] = solution.ids
     return ids
 
 
-def windows(solutions: Iterable[Solution], *, size: int) -> Iterator[list[Solution]]:
-    """Cut a stream into lists of `size`, so that a million solutions are never in memory at once."""
-    window: list[Solution] = []
+def windows(solutions: Iterable[SolutionText], *, size: int) -> Iterator[list[SolutionText]]:
+    """Cut a stream into lists of `size`, so that never all solutions are in memory."""
+    window: list[SolutionText] = []
     for solution in solutions:
         window.append(solution)
         if len(window) == size:
@@ -332,9 +338,9 @@ def windows(solutions: Iterable[Solution], *, size: int) -> Iterator[list[Soluti
         yield window
 
 
-def uniform_draw(solutions: Iterable[Solution], *, size: int, rng: np.random.Generator) -> list[Solution]:
+def uniform_draw(solutions: Iterable[SolutionText], *, size: int, rng: np.random.Generator) -> list[SolutionText]:
     """Keep `size` solutions of a stream, each with the same chance (reservoir sampling), in the order of the stream."""
-    kept: list[tuple[int, Solution]] = []
+    kept: list[tuple[int, SolutionText]] = []
     for place, solution in enumerate(solutions if size else ()):
         if len(kept) < size:
             kept.append((place, solution))
@@ -344,7 +350,7 @@ def uniform_draw(solutions: Iterable[Solution], *, size: int, rng: np.random.Gen
 
 
 def broken_words(texts: Iterable[str], *, tokenizer: "Tokenizer") -> float:
-    """Return the share of the words, numbers and signs of `texts` that take more than one token: how strange the texts are."""
+    """Return the share of the words, numbers and signs of `texts` that need more than one token: how unfamiliar the texts are."""
     n_words = n_broken = 0
     for text in texts:
         words = [word for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(text)]
@@ -354,11 +360,10 @@ def broken_words(texts: Iterable[str], *, tokenizer: "Tokenizer") -> float:
 
 
 def train_tokenizer(texts: Iterable[str], *, merges: int) -> "Tokenizer":
-    """Train a byte-level BPE on `texts` in which every group of one to three digits is ONE token (longer numbers are cut from the left).
+    """Train a byte-level BPE on `texts` in which each group of one to three digits is ONE token. Longer numbers are cut from the left.
 
-    Bytes underneath: any text round-trips. A blank before a number belongs to the piece before it, so a number is the same token
-    wherever it stands. Digits are taken out before training and their 1,110 tokens are added, so they exist
-    whether or not the text shows them.
+    Any text can be decoded again, because bytes are the smallest pieces. A space before a number belongs to the piece before it, so a
+    number is the same token everywhere. The 1,110 number tokens are added after training, so they exist even if `texts` do not use them.
     """
     from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
@@ -375,7 +380,9 @@ def train_tokenizer(texts: Iterable[str], *, merges: int) -> "Tokenizer":
     digits = "0123456789"
     rules = [tuple(rule) for rule in learned["merges"] if not set("".join(rule)) <= set(digits)]
     rules += [(a, b) for a in digits for b in digits]
-    rules += [pair for a in digits for b in digits for c in digits for pair in ((a + b, c), (a, b + c))]  # whichever pair was joined first
+    rules += [
+        pair for a in digits for b in digits for c in digits for pair in ((a + b, c), (a, b + c))
+    ]  # in whichever order pairs are joined
     vocabulary = {piece: i for i, piece in enumerate((*sorted(alphabet), *dict.fromkeys(a + b for a, b in rules)))}
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=rules))
     tokenizer.pre_tokenizer, tokenizer.decoder = pieces, decoders.ByteLevel()

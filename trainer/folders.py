@@ -50,7 +50,7 @@ def check_output_folder(folder: Path, *, overwrite: bool, checkpoint: Path | Non
     if place.is_dir() and any(place.iterdir()):
         if strange := strange_files(place):
             raise OutputRefused(
-                f"{folder} is not empty, and it holds more than a Stepmark model: see {strange[0]}. Nothing was deleted. "
+                f"{folder} is not empty and holds a file that is not part of a Stepmark model: {strange[0]}. Nothing was deleted. "
                 "Name a new or empty folder."
             )
         if not overwrite:
@@ -131,7 +131,7 @@ def write_folder(folder: Path, *, overwrite: bool) -> Iterator[Path]:
         kept = draft
         with suppress(OSError):
             kept = draft.rename(free_name(place))
-        raise OutputRefused(f"{str(error).rstrip('.')}. The finished folder is not lost: it is {kept}.") from error
+        raise OutputRefused(f"{str(error).rstrip('.')}. The new folder is not lost: it is {kept}.") from error
     sync(place.parent)
 
 

@@ -1,7 +1,7 @@
-"""What solutions are drawn from: a local causal language model, or an endpoint that speaks OpenAI's chat protocol.
+"""Generators of solutions: a local causal language model, or an endpoint with OpenAI's chat protocol.
 
-Reads prompts, one `Draw` for each text wanted; gives `Drawn` texts as they come in. torch and openai are imported when a generator is
-made and not before, so a process that only asks an endpoint never holds a model.
+Reads prompts, one `Draw` for each text wanted; gives `Drawn` texts as they arrive. torch and openai are imported only when a generator
+is made, so a process that uses an endpoint never loads torch.
 """
 
 import os
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 
 OPENAI = "https://api.openai.com/v1"
 KEY = "OPENAI_API_KEY"
-# The final answer: what stands under the heading, to the first blank line, the next heading or the end of the text.
+# The final answer: the text under the heading, up to the first blank line, the next heading or the end.
 ANSWER = re.compile(r"^[ \t]*# Answer\b:?[ \t]*(?:\n\s*)?(?P<answer>(?!#)\S.*?)\s*?(?:(?P<end>\n\s*\n|\n#)|\s*\Z)", re.M | re.S)
 
 
 class GeneratorFailed(ValueError):
-    """A generator that cannot be used, or not any longer; the message says why and what to do."""
+    """A generator that cannot be used, or stopped working; the message says why and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
-    """A problem to solve: `key` is what a split keeps together, `fields` go unchanged into every line about it."""
+class ProblemText:
+    """A problem to solve. `key` identifies it in a split; `fields` are copied into each line about it."""
 
     key: str
     text: str
@@ -39,9 +39,9 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """One text to be drawn: the `number`-th for its problem, with a seed of its own."""
+    """One text to draw: number `number` for its problem, with its own seed."""
 
-    problem: Problem
+    problem: ProblemText
     number: int
     prompt: str
     seed: int
@@ -49,9 +49,9 @@ class Draw:
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """What came of a draw: the text without the prompt, whether the token limit cut it, and the tokens of both.
+    """The result of a draw: the text without the prompt, whether the token limit cut it, and the tokens of prompt and text.
 
-    `refused` is the reason why this prompt got no text, where others may.
+    `refused` says why there is no text for this prompt; other prompts can still work.
     """
 
     draw: Draw
@@ -62,25 +62,26 @@ class Drawn:
 
 
 class Generator(Protocol):
-    """Anything that draws texts; `name` goes into the lines as their source."""
+    """Anything that draws texts. `name` becomes the source in each line."""
 
     @property
     def name(self) -> str: ...
 
     def most_tokens(self, prompt: str) -> int:
-        """Return the most tokens, prompt included, that one draw may cost."""
+        """Return the most tokens, prompt included, that one draw can use."""
         ...
 
     def draw(self, draws: Iterable[Draw]) -> Iterator[Drawn]:
-        """Yield each draw's text, in any order, taking from `draws` only what is begun at once. Raises GeneratorFailed."""
+        """Yield the text of each draw, in any order. Take a draw only when it starts. Raises GeneratorFailed."""
         ...
 
 
 @dataclass(frozen=True)
 class EndpointGenerator:
-    """A model behind an endpoint: `width` requests at a time, each tried again (429, 5xx, timeouts) `retries` times with growing pauses.
+    """A model behind an endpoint, asked with `width` requests at a time. After 429, 5xx or a timeout a request is repeated.
 
-    `request` changes the body of every request: a value replaces, null takes a key out. The key comes from OPENAI_API_KEY.
+    It is repeated `retries` times, after growing pauses. `request` changes the body of every request: a value replaces the default, null
+    removes a key. The API key is read from OPENAI_API_KEY.
     """
 
     model: str
@@ -99,9 +100,9 @@ class EndpointGenerator:
 
         key = os.environ.get(KEY, "").strip()
         if not key and self.endpoint.startswith(OPENAI):
-            raise GeneratorFailed(f"{self.endpoint} asks for a key. Set {KEY} in the environment, or name an endpoint of your own.")
+            raise GeneratorFailed(f"{self.endpoint} needs a key. Set {KEY} in the environment, or name an endpoint of your own.")
         if not self.endpoint.startswith(("http://", "https://")):
-            raise GeneratorFailed(f"The endpoint {self.endpoint!r} is no web address. Give one such as http://localhost:8000/v1.")
+            raise GeneratorFailed(f"The endpoint {self.endpoint!r} is not a web address. Give one such as http://localhost:8000/v1.")
         client = OpenAI(api_key=key or "none", base_url=self.endpoint, timeout=self.timeout, max_retries=self.retries)
         object.__setattr__(self, "_client", client)
 
@@ -110,14 +111,14 @@ class EndpointGenerator:
         return self.model
 
     def most_tokens(self, prompt: str) -> int:
-        """Return the token limit and a guess at the prompt's tokens, three bytes each: the endpoint's tokenizer is not here to ask."""
+        """Return the token limit plus an estimate of the prompt's tokens: three bytes each, since the tokenizer is not known here."""
         return self.max_tokens + len(prompt.encode()) // 3
 
     def draw(self, draws: Iterable[Draw]) -> Iterator[Drawn]:
-        """Keep `width` requests under way. After a failure no new one begins, and those under way are still given out."""
+        """Keep `width` requests running. After a failure no new request starts, and the running ones are still yielded."""
         waiting, failure = iter(draws), None
         with ThreadPoolExecutor(self.width, thread_name_prefix="generator") as pool:
-            running = {pool.submit(self._ask, one) for one in islice(waiting, self.width)}
+            running = {pool.submit(self._ask, draw) for draw in islice(waiting, self.width)}
             while running:
                 finished, running = wait(running, return_when=FIRST_COMPLETED)
                 for future in finished:
@@ -125,31 +126,31 @@ class EndpointGenerator:
                         yield future.result()
                     except GeneratorFailed as error:
                         failure = failure or error
-                while failure is None and len(running) < self.width and (one := next(waiting, None)):
-                    running.add(pool.submit(self._ask, one))
+                while failure is None and len(running) < self.width and (draw := next(waiting, None)):
+                    running.add(pool.submit(self._ask, draw))
         if failure:
             raise failure
 
-    def _ask(self, one: Draw) -> Drawn:
+    def _ask(self, draw: Draw) -> Drawn:
         import openai
 
-        settings = {"temperature": self.temperature, "top_p": self.top_p, "max_tokens": self.max_tokens, "seed": one.seed}
+        settings = {"temperature": self.temperature, "top_p": self.top_p, "max_tokens": self.max_tokens, "seed": draw.seed}
         body = {name: value for name, value in (settings | dict(self.request)).items() if value is not None}
         here, tries = f"The endpoint {self.endpoint}", f"{self.retries + 1} tries" if self.retries else "one try"
         try:
             reply = self._client.chat.completions.create(
-                model=self.model, messages=[{"role": "user", "content": one.prompt}], extra_body=body
+                model=self.model, messages=[{"role": "user", "content": draw.prompt}], extra_body=body
             )
         except (openai.AuthenticationError, openai.PermissionDeniedError) as error:
-            raise GeneratorFailed(f"{here} does not accept the key. Set {KEY} to one that may use {self.model}.") from error
+            raise GeneratorFailed(f"{here} does not accept the key. Set {KEY} to a key that can use {self.model}.") from error
         except openai.NotFoundError as error:
             raise GeneratorFailed(
-                f"{here} knows no model {self.model}, or no chat: {_short(error)} Check --model, and that the address ends in /v1."
+                f"{here} has no model {self.model}, or no chat: {_short(error)} Check --model, and that the address ends in /v1."
             ) from error
         except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
-            return Drawn(one, "", 0, refused=_short(error))
+            return Drawn(draw, "", 0, refused=_short(error))
         except openai.RateLimitError as error:
-            raise GeneratorFailed(f"{here} still says 'too many requests' after {tries}. Lower --width, or go on later.") from error
+            raise GeneratorFailed(f"{here} still answers 'too many requests' after {tries}. Lower --width, or try again later.") from error
         except openai.APITimeoutError as error:
             raise GeneratorFailed(
                 f"{here} gave no answer within {self.timeout:g} s in {tries}. Raise --timeout or lower --width."
@@ -159,13 +160,17 @@ class EndpointGenerator:
                 f"{here} cannot be reached ({_short(error.__cause__ or error)}). Check the address and the network."
             ) from error
         except openai.APIStatusError as error:
-            raise GeneratorFailed(f"{here} fails with status {error.status_code} after {tries}: {_short(error)} Go on later.") from error
+            raise GeneratorFailed(
+                f"{here} fails with status {error.status_code} after {tries}: {_short(error)} Try again later."
+            ) from error
         except (openai.OpenAIError, ValueError) as error:
-            raise GeneratorFailed(f"{here} answers with nonsense: {_short(error)} Check that the address ends in /v1.") from error
-        return self._read(one, reply)
+            raise GeneratorFailed(
+                f"{here} gives an answer that cannot be read: {_short(error)} Check that the address ends in /v1."
+            ) from error
+        return self._read(draw, reply)
 
-    def _read(self, one: Draw, reply: Any) -> Drawn:
-        """Take the text out of a reply that may be anything at all."""
+    def _read(self, draw: Draw, reply: Any) -> Drawn:
+        """Take the text out of a reply, whose form is not known."""
         try:
             choice = reply.choices[0]
             text, reason = choice.message.content or "", choice.finish_reason
@@ -174,18 +179,18 @@ class EndpointGenerator:
                 raise TypeError
         except (TypeError, LookupError, AttributeError) as error:
             raise GeneratorFailed(
-                f"The endpoint {self.endpoint} answers with nonsense, not with a chat completion: {str(reply)[:100]!r}. "
+                f"The endpoint {self.endpoint} gives an answer that is not a chat completion: {str(reply)[:100]!r}. "
                 "Check that the address ends in /v1."
             ) from error
-        guess = len((one.prompt + text).encode(errors="replace")) // 3 + 1
-        return Drawn(one, text, tokens if isinstance(tokens, int) else guess, cut=reason == "length")
+        guess = len((draw.prompt + text).encode(errors="replace")) // 3 + 1
+        return Drawn(draw, text, tokens if isinstance(tokens, int) else guess, cut=reason == "length")
 
 
 class LocalGenerator:
-    """A causal language model in this process: `width` texts at a time, each until its answer is told or `max_tokens` are spent.
+    """A causal language model in this process. Draws `width` texts at a time, each until its answer is complete or `max_tokens` is reached.
 
-    The prompt is continued as plain text; with `chat` it is the user's message in the model's own template. Safetensors only, and no
-    code of the folder is run. Raises BadBase.
+    The prompt is continued as plain text; with `chat` it becomes the user's message in the model's chat template. Weights are read from
+    safetensors only, and no code in the folder is run. Raises BadBase.
     """
 
     def __init__(
@@ -206,15 +211,15 @@ class LocalGenerator:
         self._network, self._tokenizer = _language_model(base, revision=revision)
         self._network.to(*(("cuda", torch.bfloat16) if torch.cuda.is_available() else ("cpu", torch.float32)))
         if chat and not self._tokenizer.chat_template:
-            raise BadBase(f"{base} has no chat template. Leave out --chat, and the prompt is continued as plain text.")
+            raise BadBase(f"{base} has no chat template. Leave out --chat: then the prompt is continued as plain text.")
         ends = self._network.generation_config.eos_token_id
         ends = self._tokenizer.eos_token_id if ends is None else ends
         self._ends: list[int] = ends if isinstance(ends, list) else [] if ends is None else [ends]
         pad = self._tokenizer.pad_token_id
         self._pad: int = pad if pad is not None else (self._ends or [0])[0]
-        n_rows = self._network.get_input_embeddings().num_embeddings  # some have more than the tokenizer has tokens
+        n_rows = self._network.get_input_embeddings().num_embeddings  # some models have more rows than the tokenizer has tokens
         pieces = self._tokenizer.batch_decode([[number] for number in range(max(n_rows, len(self._tokenizer)))])
-        # Only such a token can end an answer, so the texts are decoded after these alone.
+        # Only these tokens can end an answer, so a text is decoded only after them.
         self._closing = torch.tensor(["\n" in piece or "#" in piece for piece in pieces], device=self._network.device)
 
     def _ids(self, prompt: str) -> list[int]:
@@ -224,11 +229,11 @@ class LocalGenerator:
         return self._tokenizer(prompt, verbose=False)["input_ids"]
 
     def most_tokens(self, prompt: str) -> int:
-        """Return the prompt's tokens and the token limit."""
+        """Return the tokens of the prompt plus the token limit."""
         return len(self._ids(prompt)) + self.max_tokens
 
     def draw(self, draws: Iterable[Draw]) -> Iterator[Drawn]:
-        """Draw batches of `width`. The seed of a batch is its first draw's, so the same batches give the same texts."""
+        """Draw batches of `width`. A batch uses the seed of its first draw, so the same batches give the same texts."""
         waiting = iter(draws)
         while batch := list(islice(waiting, self.width)):
             yield from self._batch(batch)
@@ -237,36 +242,36 @@ class LocalGenerator:
         import torch
 
         longest = getattr(self._network.config.get_text_config(), "max_position_embeddings", None) or 1 << 30
-        prompts = {one.prompt: self._ids(one.prompt) for one in batch}
-        fitting = [one for one in batch if len(prompts[one.prompt]) < longest]
-        for one in batch:
-            if len(prompts[one.prompt]) >= longest:
-                yield Drawn(one, "", 0, refused=f"the prompt has {len(prompts[one.prompt])} tokens and the base reads {longest}.")
+        prompts = {draw.prompt: self._ids(draw.prompt) for draw in batch}
+        fitting = [draw for draw in batch if len(prompts[draw.prompt]) < longest]
+        for draw in batch:
+            if len(prompts[draw.prompt]) >= longest:
+                yield Drawn(draw, "", 0, refused=f"the prompt has {len(prompts[draw.prompt])} tokens, but the base reads only {longest}.")
         if not fitting:
             return
         try:
-            texts = self._continue([prompts[one.prompt] for one in fitting], longest=longest, seed=fitting[0].seed)
+            texts = self._continue([prompts[draw.prompt] for draw in fitting], longest=longest, seed=fitting[0].seed)
         except torch.OutOfMemoryError as error:
             if len(fitting) == 1:
-                raise GeneratorFailed("A single text does not fit into the device's memory. Lower --max-tokens.") from error
+                raise GeneratorFailed("One text alone does not fit into the device's memory. Lower --max-tokens.") from error
             for half in (fitting[: len(fitting) // 2], fitting[len(fitting) // 2 :]):
                 yield from self._batch(half)
             return
-        for one, ids in zip(fitting, texts, strict=True):
+        for draw, ids in zip(fitting, texts, strict=True):
             ended = next((at for at, number in enumerate(ids) if number in self._ends), len(ids))
             text = self._tokenizer.decode(ids[:ended], skip_special_tokens=True)
-            told = ANSWER.search(text)
-            cut = ended == len(ids) and not (told and told["end"])
-            yield Drawn(one, text, len(prompts[one.prompt]) + min(ended + 1, len(ids)), cut=cut)
+            answer = ANSWER.search(text)
+            cut = ended == len(ids) and not (answer and answer["end"])
+            yield Drawn(draw, text, len(prompts[draw.prompt]) + min(ended + 1, len(ids)), cut=cut)
 
     def _continue(self, prompts: list[list[int]], *, longest: int, seed: int) -> list[list[int]]:
-        """Return the ids that follow each prompt, to where its answer is told; prompts are padded on the left, under a mask."""
+        """Return the ids that follow each prompt, up to the end of its answer. Prompts are padded on the left, with a mask."""
         import torch
         from transformers import GenerationConfig, StoppingCriteriaList
 
         width, device = max(map(len, prompts)), self._network.device
-        ids = torch.tensor([[self._pad] * (width - len(one)) + one for one in prompts], device=device)  # (B, T)
-        mask = torch.tensor([[0] * (width - len(one)) + [1] * len(one) for one in prompts], device=device)
+        ids = torch.tensor([[self._pad] * (width - len(prompt)) + prompt for prompt in prompts], device=device)  # (B, T)
+        mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts], device=device)
         hot = self.temperature > 0
         how = GenerationConfig(
             max_new_tokens=min(self.max_tokens, longest - width),
@@ -275,24 +280,24 @@ class LocalGenerator:
             pad_token_id=self._pad,
             eos_token_id=self._ends or None,
         )
-        told: dict[int, int] = {}
+        ends: dict[int, int] = {}  # by row: the tokens up to the end of its answer
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), torch.inference_mode():
             torch.manual_seed(seed)
             made = self._network.generate(
-                ids, attention_mask=mask, generation_config=how, stopping_criteria=StoppingCriteriaList([self._answered(width, told)])
+                ids, attention_mask=mask, generation_config=how, stopping_criteria=StoppingCriteriaList([self._answered(width, ends)])
             )
-        return [row[: told.get(number)] for number, row in enumerate(made[:, width:].tolist())]
+        return [row[: ends.get(number)] for number, row in enumerate(made[:, width:].tolist())]
 
-    def _answered(self, width: int, told: dict[int, int]) -> "Callable[..., Tensor]":
-        """Return the criterion that ends a row of a batch once its answer is told, and writes into `told` after how many tokens."""
+    def _answered(self, width: int, ends: dict[int, int]) -> "Callable[..., Tensor]":
+        """Return a criterion that stops each row of a batch when its answer is complete, and notes in `ends` after how many tokens."""
         import torch
 
         def answered(ids: "Tensor", scores: object, **_: object) -> "Tensor":
             for row in self._closing[ids[:, -1]].nonzero()[:, 0].tolist():
-                found = ANSWER.search(self._tokenizer.decode(ids[row, width:], skip_special_tokens=True))
-                if found and found["end"]:
-                    told.setdefault(row, ids.shape[1] - width)
-            return torch.tensor([row in told for row in range(len(ids))], device=ids.device)  # (B,)
+                answer = ANSWER.search(self._tokenizer.decode(ids[row, width:], skip_special_tokens=True))
+                if answer and answer["end"]:
+                    ends.setdefault(row, ids.shape[1] - width)
+            return torch.tensor([row in ends for row in range(len(ids))], device=ids.device)  # (B,)
 
         return answered
 
@@ -314,8 +319,8 @@ def _language_model(base: str, *, revision: str | None) -> tuple[Any, Any]:
 
 
 def _short(error: BaseException) -> str:
-    """Return the first 200 characters of a reason, on one line, as a sentence."""
+    """Return the first 200 characters of an error's reason on one line, as a sentence."""
     body = getattr(error, "body", None)
-    said = body.get("message") if isinstance(body, Mapping) else None
-    text = " ".join(str(said or error).split())[:200] or type(error).__name__
+    message = body.get("message") if isinstance(body, Mapping) else None
+    text = " ".join(str(message or error).split())[:200] or type(error).__name__
     return text if text.endswith((".", "!", "?")) else f"{text}."

@@ -1,6 +1,6 @@
-"""The last feed-forward part of a network, read at a few positions alone: after it no position hears of another.
+"""Run the last feed-forward part of a network only at the positions that are read: after it no position depends on another.
 
-For `prefix`, which reads step ends, and `losses`, which reads rated places.
+`prefix` uses it for step ends, `losses` for rated places.
 """
 
 from collections.abc import Iterator
@@ -13,20 +13,20 @@ from trainer.model import RewardModel
 
 
 def last_feed_forward(network: nn.Module) -> nn.Module | None:
-    """Find the feed-forward part of the last layer if all its weights are plain matrices, which read every position by itself."""
+    """Return the feed-forward part of the last layer if it has only plain matrices, which treat each position alone; else None."""
     layers = getattr(network.base_model, "layers", None)
     if not isinstance(layers, nn.ModuleList) or not len(layers):
         return None
     part = getattr(layers[-1], "mlp", None) or getattr(layers[-1], "feed_forward", None)
-    weighted = [one for one in part.modules() if next(one.parameters(recurse=False), None) is not None] if part is not None else []
-    return part if weighted and all(isinstance(one, nn.Linear) for one in weighted) else None
+    weighted = [layer for layer in part.modules() if next(layer.parameters(recurse=False), None) is not None] if part is not None else []
+    return part if weighted and all(isinstance(layer, nn.Linear) for layer in weighted) else None
 
 
 @contextmanager
 def reads_only(part: nn.Module | None, at: tuple[Tensor, Tensor]) -> Iterator[None]:
-    """Let `part` see the positions `at` (rows, columns) of its input (B, T, D) alone; elsewhere its output is 0 and must not be read.
+    """Run `part` only at the positions `at` (rows, columns) of its input (B, T, D). Elsewhere its output is 0 and must not be read.
 
-    After the last feed-forward part no position hears of another. In a network of four layers this saves a sixth of the work.
+    In a network of four layers this saves a sixth of the work.
     """
     if part is None:
         yield
@@ -52,7 +52,7 @@ def reads_only(part: nn.Module | None, at: tuple[Tensor, Tensor]) -> Iterator[No
 
 @torch.no_grad()
 def spared_part(model: RewardModel) -> nn.Module | None:
-    """Return the last feed-forward part if reading it at some positions alone changes no state there: tried on made-up text."""
+    """Return the last feed-forward part if running it only at some positions gives the same states there. Tries it on made-up text."""
     part, network = last_feed_forward(model.network), model.network
     if part is None:
         return None

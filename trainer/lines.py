@@ -1,12 +1,12 @@
-"""JSON lines in and out of the command line: a labeled solution per line, progress on standard error.
+"""The files of the command line: JSON lines in and out, and progress on standard error.
 
 Reads one solution per line: {"problem": .., "steps": [..], "ratings": [..], "problem_key": .., "key": .., "alternatives": [..], ..}.
-A wrong line is a sentence that names it and the remedy. docs/trainer.md describes the formats.
+A wrong line is refused with its number and a remedy. docs/trainer.md describes the formats.
 """
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from io import TextIOWrapper
 from pathlib import Path
@@ -14,32 +14,32 @@ from typing import Any, TextIO
 
 from tqdm import tqdm
 
-from trainer.data import Alternative, LabeledSolution, Solution
+from trainer.data import LabeledSolution, RatedAlternative, SolutionText
 from trainer.files import write_file
-from trainer.progress import Progress
+from trainer.progress import Progress, ProgressUpdate
 
 
-class BadLine(ValueError):
-    """A line of an input file that cannot be used; the message names the file, the line and the remedy."""
+class BadInput(ValueError):
+    """An input that cannot be used; the message names the file, the line and the remedy."""
 
 
 def read_solutions(path: Path) -> Iterator[LabeledSolution]:
-    """Yield each line as a labeled solution (with no ratings if it has none). Raises BadLine."""
+    """Yield each line as a labeled solution, without ratings if the line has none. Raises BadInput."""
     keys: dict[str, int] = {}
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
             if not line.strip():
                 continue
             try:
-                one = _solution(line, number)
+                labeled = _solution(line, number)
             except (ValueError, TypeError, KeyError) as error:
                 reason = f"the key {error} is missing" if isinstance(error, KeyError) else str(error)
-                raise BadLine(f"{path}, line {number}: {reason}") from error
-            if (first := keys.setdefault(one.solution.key, number)) != number:
-                raise BadLine(
-                    f"{path}, line {number}: the key {one.solution.key!r} was already used in line {first}. Give each solution its own key."
+                raise BadInput(f"{path}, line {number}: {reason}") from error
+            if (first := keys.setdefault(labeled.solution.key, number)) != number:
+                raise BadInput(
+                    f"{path}, line {number}: the key {labeled.solution.key!r} was already used in line {first}. Give each solution its own."
                 )
-            yield one
+            yield labeled
 
 
 def _solution(line: bytes, number: int) -> LabeledSolution:
@@ -52,7 +52,7 @@ def _solution(line: bytes, number: int) -> LabeledSolution:
     except json.JSONDecodeError as error:
         raise ValueError(f"not JSON ({error.msg} at column {error.colno}). Each line holds one JSON mapping.") from error
     if not isinstance(fields, dict):
-        raise ValueError("a line must hold a JSON mapping with at least problem and steps.")
+        raise ValueError("a line must hold a JSON mapping with at least the keys problem and steps.")
     problem, steps, ratings = fields["problem"], fields["steps"], fields.get("ratings", [])
     if not isinstance(steps, list) or not steps or not all(isinstance(step, str) and step.strip() for step in steps):
         raise ValueError("steps must be a list of at least one non-empty text.")
@@ -64,13 +64,15 @@ def _solution(line: bytes, number: int) -> LabeledSolution:
         try:
             name.encode()
         except UnicodeEncodeError as error:
-            raise ValueError("the text holds half a surrogate pair, which is no character. Repair the text.") from error
-    alternatives = tuple(Alternative(one["step_index"], one["text"], one["rating"]) for one in fields.get("alternatives") or [])
-    solution = Solution(str(fields.get("key", f"line {number}")), str(fields.get("problem_key", problem)), problem, tuple(steps))
+            raise ValueError("the text holds half a surrogate pair, which is not a character. Correct the text.") from error
+    alternatives = tuple(
+        RatedAlternative(other["step_index"], other["text"], other["rating"]) for other in fields.get("alternatives") or []
+    )
+    solution = SolutionText(str(fields.get("key", f"line {number}")), str(fields.get("problem_key", problem)), problem, tuple(steps))
     soft = fields.get("soft")
-    if soft is not None and not (isinstance(soft, list) and all(one is None or isinstance(one, list) for one in soft)):
+    if soft is not None and not (isinstance(soft, list) and all(row is None or isinstance(row, list) for row in soft)):
         raise ValueError("soft must be a list of three probabilities or null, one for each step, from the first step on.")
-    posterior = None if soft is None else tuple(None if one is None else tuple(one) for one in soft)
+    posterior = None if soft is None else tuple(None if row is None else tuple(row) for row in soft)
     return LabeledSolution(solution, tuple(ratings), alternatives, posterior)
 
 
@@ -78,29 +80,29 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     fields = dict(pairs)
     if len(fields) != len(pairs):
         twice = next(name for name, _ in pairs if [n for n, _ in pairs].count(name) > 1)
-        raise ValueError(f"the key {twice!r} stands twice in one mapping. Keep one of them.")
+        raise ValueError(f"the key {twice!r} appears twice in one mapping. Remove one of them.")
     return fields
 
 
 @contextmanager
-def progress_bar() -> Iterator[Callable[[Progress], None]]:
-    """Give a listener that draws one tqdm bar per stage on standard error."""
+def progress_bar() -> Iterator[Progress]:
+    """Give a progress callback that draws one bar per phase on standard error."""
     bar: tqdm[Any] | None = None
-    stage = ""
+    phase = ""
 
-    def listen(now: Progress) -> None:
-        nonlocal bar, stage
-        if bar is None or stage != now.stage:
+    def progress(now: ProgressUpdate) -> None:
+        nonlocal bar, phase
+        if bar is None or phase != now.phase:
             if bar is not None:
                 bar.close()
-            stage = now.stage
-            bar = tqdm(desc=stage, total=now.total, file=sys.stderr)
+            phase = now.phase
+            bar = tqdm(desc=phase, total=now.total, file=sys.stderr)
         if now.loss is not None:
             bar.set_postfix(loss=f"{now.loss:.3f}", refresh=False)
         bar.update(now.done - bar.n)
 
     try:
-        yield listen
+        yield progress
     finally:
         if bar is not None:
             bar.close()

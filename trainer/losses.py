@@ -1,6 +1,6 @@
-"""The losses of a batch: of ratings, of the next token, and of the uncertainty heads, each summed in nats so that batches add up.
+"""The losses of a batch: of ratings, of the next token, and of the uncertainty heads. Each is a sum in nats, so batches can be added.
 
-Reads training sequences and a reward model; gives tensors to `stages`. `Trained` is everything with a gradient as one module, so that
+Reads training sequences and a reward model; gives tensors to `phases`. `Trained` holds everything with a gradient in one module, so that
 copies and shards (DDP, FSDP) see every use of a weight.
 """
 
@@ -21,16 +21,16 @@ from trainer.trees import families, masked, plant
 
 
 class Trained(nn.Module):
-    """The network, its uncertainty heads, and the three rating rows where they are trained apart from the output matrix.
+    """The network, its uncertainty heads, and the three rating rows if they are trained apart from the output matrix.
 
-    Apart they spare the gradient, the optimizer's state and the decay of the other rows, of which a rating loss alone knows nothing; and
-    beside frozen weights (LoRA) they are the only ones that can tell the ratings from each other.
+    A rating loss alone does not use the other rows. Without them there is no gradient, no optimizer state and no decay to compute. If the
+    other weights are frozen (LoRA), the rating rows are the only output weights that learn.
     """
 
     def __init__(self, model: RewardModel, *, rows_apart: bool = False) -> None:
         super().__init__()
         self.model, self.network, self.heads = model, model.network, model.heads
-        self.spared: tuple[nn.Module, ...] = ()  # in a tuple: its weights are the network's, and not to be counted twice
+        self.spared: tuple[nn.Module, ...] = ()  # in a tuple, so that its weights, which belong to the network, are not counted twice
         self.rating_rows: nn.Parameter | None = None
         if rows_apart:
             output = cast(nn.Linear, model.network.get_output_embeddings())
@@ -46,7 +46,7 @@ class Trained(nn.Module):
         )
 
     def only(self, *, language_model: bool, ratings: bool, adapters: bool) -> None:
-        """Let only that have a gradient what these losses use; with adapters, nothing else of the network."""
+        """Turn gradients on only for the weights that these losses use; with adapters, for no others of the network."""
         output = cast(nn.Linear, self.network.get_output_embeddings())
         tied = output.weight is cast(nn.Embedding, self.network.get_input_embeddings()).weight
         if not adapters and not tied:
@@ -57,7 +57,7 @@ class Trained(nn.Module):
             self.heads.requires_grad_(ratings)
 
     def write_rows(self) -> None:
-        """Put the rating rows back into the output matrix of the network."""
+        """Copy the rating rows back into the output matrix of the network."""
         if self.rating_rows is not None:
             output = cast(nn.Linear, self.network.get_output_embeddings())
             with torch.no_grad():
@@ -74,41 +74,51 @@ def summed_losses(
     seed: int = 0,
     spared: nn.Module | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the rating loss over the rated places, the next-token loss over the text and the heads' mean loss, all summed, in nats.
+    """Return three sums in nats: the rating loss over the rated places, the next-token loss over the text, the mean loss of the heads.
 
-    A soft label is aimed at by its cross-entropy, of which the negative log-likelihood of a rating is the case of certainty. `spared` is
-    a part of the network that need read the rated places alone, where there is no language-model loss.
+    The loss of a soft label is the cross-entropy; for a certain label this is the negative log-likelihood. `spared` is a part of the
+    network that only needs to run at the rated places, if there is no language-model loss.
     """
     device = model.network.device
     run, place, width = _laid_out(model, batch, device=device)
     rating = token = heads = torch.zeros((), device=device)
-    rated = [one.classes != UNRATED for one in batch]
-    flat = np.concatenate([place(i, one.places[r]) for i, (one, r) in enumerate(zip(batch, rated, strict=True))])
-    few = 4 * len(flat) < len(batch) * width  # an outcome model rates nearly every place: there gathering costs more than it spares
-    row, column = (torch.from_numpy(one).to(device) for one in np.divmod(flat, width))
+    rated = [sequence.classes != UNRATED for sequence in batch]
+    flat = np.concatenate([place(i, sequence.places[r]) for i, (sequence, r) in enumerate(zip(batch, rated, strict=True))])
+    few = 4 * len(flat) < len(batch) * width  # an ORM has a class at nearly every place: there this costs more than it saves
+    row, column = (torch.from_numpy(index).to(device) for index in np.divmod(flat, width))
     with reads_only(spared if few else None, (row, column)):
         flat_states = run().flatten(0, 1)  # (B x T, D)
     if ratings:
         judged = flat_states[torch.from_numpy(flat).to(device)]  # (N, D)
         log_probabilities = model.rating_log_probabilities(judged, rows=rows)
-        if any(one.soft is not None for one in batch):
-            aims = torch.from_numpy(np.concatenate([_aims(one)[r] for one, r in zip(batch, rated, strict=True)])).to(device)  # (N, 3)
-            rating = -(aims * log_probabilities).sum()
-            negative = aims[:, 0]
+        if any(sequence.soft is not None for sequence in batch):
+            targets = torch.from_numpy(np.concatenate([_targets(sequence)[r] for sequence, r in zip(batch, rated, strict=True)])).to(
+                device
+            )  # (N, 3)
+            rating = -(targets * log_probabilities).sum()
+            negative = targets[:, 0]
         else:
-            classes = torch.from_numpy(np.concatenate([one.classes[r] for one, r in zip(batch, rated, strict=True)])).to(device)  # (N,)
+            classes = torch.from_numpy(np.concatenate([sequence.classes[r] for sequence, r in zip(batch, rated, strict=True)])).to(
+                device
+            )  # (N,)
             rating = nll_loss(log_probabilities, classes, reduction="sum")
             negative = (classes == 0).float()
         if model.heads is not None:
             weights = np.repeat(
-                [bootstrap(one.problem_key, n_heads=model.heads.out_features, seed=seed) for one in batch], [r.sum() for r in rated], axis=0
+                [bootstrap(sequence.problem_key, n_heads=model.heads.out_features, seed=seed) for sequence in batch],
+                [r.sum() for r in rated],
+                axis=0,
             )
             logits = model.heads(judged.detach().to(model.heads.weight.dtype)).float()  # (N, H): one product for all heads
-            aim = negative[:, None].expand_as(logits)
-            heads = binary_cross_entropy_with_logits(logits, aim, torch.from_numpy(weights).to(device), reduction="sum") / logits.shape[1]
+            target = negative[:, None].expand_as(logits)
+            heads = (
+                binary_cross_entropy_with_logits(logits, target, torch.from_numpy(weights).to(device), reduction="sum") / logits.shape[1]
+            )
     if language_model:
-        flat = np.concatenate([place(i, np.arange(one.text_from, len(one) - 1)) for i, one in enumerate(batch)])  # those with a next token
-        following = np.concatenate([one.encoded.ids[one.text_from + 1 :] for one in batch]).astype(np.int64)  # (M,)
+        flat = np.concatenate(
+            [place(i, np.arange(sequence.text_from, len(sequence) - 1)) for i, sequence in enumerate(batch)]
+        )  # positions with a next token
+        following = np.concatenate([sequence.encoded.ids[sequence.text_from + 1 :] for sequence in batch]).astype(np.int64)  # (M,)
         logits = model.token_logits(flat_states[torch.from_numpy(flat).to(device)]).float()  # (M, V)
         token = cross_entropy(logits, torch.from_numpy(following).to(device), reduction="sum")
     return rating, token, heads
@@ -117,10 +127,10 @@ def summed_losses(
 def _laid_out(
     model: RewardModel, batch: Sequence[TrainingSequence], *, device: torch.device
 ) -> tuple[Callable[[], Tensor], Callable[[int, NDArray[np.integer]], NDArray[np.int64]], int]:
-    """Lay the batch out in rows; return what runs it (B, T, D), where in B x T positions of a sequence lie, and T."""
+    """Lay the batch out in rows. Return a function that runs it (B, T, D), one that finds a sequence's positions in B x T, and T."""
     groups = families(batch)
-    if len(groups) == len(batch):  # nothing to share: attention stays causal, without a mask
-        ids = torch.from_numpy(padded([one.encoded for one in batch], pad_id=model.tokenizer.pad_id)).to(device)  # (B, T)
+    if len(groups) == len(batch):  # nothing is shared: causal attention, no mask
+        ids = torch.from_numpy(padded([sequence.encoded for sequence in batch], pad_id=model.tokenizer.pad_id)).to(device)  # (B, T)
         width = ids.shape[1]
         return lambda: model.hidden_states(ids), lambda i, positions: i * width + positions.astype(np.int64), width
     trees = [plant([batch[i] for i in group]) for group in groups]
@@ -138,10 +148,10 @@ def _laid_out(
 
 @torch.no_grad()
 def shares_beginnings(model: RewardModel) -> bool:
-    """Try whether the network computes for the sequences of a tree what it computes for each alone; convolutions, for one, do not."""
+    """Try whether the network gives the sequences of a tree the same states as each alone. Convolutions, for example, do not."""
     config = model.network.config.get_text_config()
     if getattr(config, "sliding_window", None) or set(getattr(config, "layer_types", None) or ()) - {"full_attention"}:
-        return False  # a mask of ours would take the place of theirs
+        return False  # our mask would replace theirs
     stem: list[int] = [5, 9, 2, 7, 3]
     tails: tuple[list[int], ...] = ([], [8, 4, 6], [1, 2, 8, 7])
     texts = [np.array(stem[: 5 - 2 * bool(tail)] + tail, np.int32) for tail in tails]
@@ -151,10 +161,10 @@ def shares_beginnings(model: RewardModel) -> bool:
     try:
         run, place, _ = _laid_out(model, batch, device=device)
         states = run().flatten(0, 1)
-        alone = [_laid_out(model, [one], device=device)[0]().flatten(0, 1) for one in batch]
-        ours = [states[torch.from_numpy(place(i, np.arange(len(one))))] for i, one in enumerate(batch)]
+        alone = [_laid_out(model, [sequence], device=device)[0]().flatten(0, 1) for sequence in batch]
+        ours = [states[torch.from_numpy(place(i, np.arange(len(sequence))))] for i, sequence in enumerate(batch)]
         return all(torch.allclose(a, b, atol=1e-3 * float(b.abs().max())) for a, b in zip(ours, alone, strict=True))
-    except (TypeError, ValueError, RuntimeError, AttributeError):  # how networks refuse a mask of four dimensions, or positions
+    except (TypeError, ValueError, RuntimeError, AttributeError):  # a network that does not accept a mask of four dimensions, or positions
         return False
     finally:
         model.network.train(was_training)
@@ -162,9 +172,9 @@ def shares_beginnings(model: RewardModel) -> bool:
 
 @cache
 def bootstrap(problem_key: str, *, n_heads: int, seed: int) -> NDArray[np.float32]:
-    """Return how often each head's bootstrap sample of the problems holds this one: (H,) from Poisson(1), which needs no list of all."""
+    """Return how often each head's bootstrap sample contains this problem: (H,) from Poisson(1), so no list of problems is needed."""
     return seeded(seed, "uncertainty heads", problem_key).poisson(1.0, n_heads).astype(np.float32)
 
 
-def _aims(one: TrainingSequence) -> NDArray[np.float32]:
-    return one.soft if one.soft is not None else np.eye(3, dtype=np.float32)[np.maximum(one.classes, 0)]
+def _targets(sequence: TrainingSequence) -> NDArray[np.float32]:
+    return sequence.soft if sequence.soft is not None else np.eye(3, dtype=np.float32)[np.maximum(sequence.classes, 0)]

@@ -1,7 +1,7 @@
 """The reward model: a causal language model whose next token, after a step, is that step's rating.
 
 Reads a base (the preset `tiny`, a local folder or a hub id) or a folder that `train` wrote; gives a RewardModel to `train` and `score`.
-safetensors only, never remote code, and everything that can be wrong with a folder is said in a sentence.
+Weights are read from safetensors only, and no code in a folder is run. A folder that cannot be used is refused with a reason.
 """
 
 import json
@@ -40,27 +40,27 @@ __all__ = ["BadBase", "BadModelFolder", "RewardModel", "build_tiny", "load_base"
 
 
 HEADS_FILE = "heads.safetensors"
-STRANGE = 0.05  # share of broken words up to which the shipped base reads a text: 0.01 in the simulated world, 0.34 in GSM8K
+STRANGE = 0.05  # largest share of broken words in text that suits the shipped base: 0.01 in the simulated world, 0.34 in GSM8K
 
 
 @dataclass(frozen=True, slots=True)
 class RewardModel:
-    """A causal language model with three rating tokens, its tokenizer, and what it was trained with."""
+    """A causal language model with three rating tokens, its tokenizer and its settings."""
 
     network: PreTrainedModel
     tokenizer: StepTokenizer
     context: int
     threshold: float = ORACLE_THRESHOLD  # p(negative) above which a step counts as weak
-    sha256: str = ""  # of the manifest of the folder it was read from
+    sha256: str = ""  # of the manifest of the folder from which it was read
     base_rates: tuple[float, float, float] = (1 / 3, 1 / 3, 1 / 3)  # of the ratings it was trained on
     settings: dict[str, Any] | None = None  # stepmark.json
-    kind: str = "prm"  # or "orm": one outcome, aimed at from every token; no step of its is neutral
+    kind: str = "prm"  # or "orm", which predicts the outcome at every token and has no neutral steps
     heads: nn.Linear | None = None  # uncertainty heads: (D) -> H logits of p(negative)
 
     def hidden_states(self, ids: Tensor, *, positions: Tensor | None = None, seen: Tensor | None = None) -> Tensor:
-        """Run the backbone over right-padded ids (B, T) and return its last states (B, T, D); no cache.
+        """Run the network over right-padded ids (B, T) and return its last states (B, T, D), without a cache.
 
-        No mask either, but for trees: `positions` (B, T) and `seen` (B, 1, T, T), see `trees.masked`.
+        Only trees need a mask: `positions` (B, T) and `seen` (B, 1, T, T), see `trees.masked`.
         """
         if seen is None:
             return self.network.base_model(input_ids=ids, use_cache=False).last_hidden_state
@@ -69,8 +69,7 @@ class RewardModel:
     def rating_log_probabilities(self, states: Tensor, *, rows: Tensor | None = None) -> Tensor:
         """Turn step-end states (N, D) into log-probabilities (N, 3) of negative, neutral, positive, in float32; -inf for an ORM's neutral.
 
-        Only the three rating rows of the output matrix are multiplied (or `rows` (3, D), where training holds them apart); the rest of
-        the vocabulary takes no part.
+        Multiplies only the three rating rows of the output matrix, or `rows` (3, D) if training keeps them apart.
         """
         head, ids = cast(nn.Linear, self.network.get_output_embeddings()), list(self.tokenizer.rating_ids)
         bias = None if head.bias is None else head.bias[ids]
@@ -81,18 +80,18 @@ class RewardModel:
 
     @torch.no_grad()
     def uncertainty(self, states: Tensor) -> Tensor:
-        """Return mean and standard deviation over the heads of p(negative) at states (N, D): (N, 2) float32. Raises without heads."""
+        """Return mean and deviation of p(negative) over the heads at states (N, D): (N, 2) float32. Raises ValueError without heads."""
         if self.heads is None:
             raise ValueError("The model has no uncertainty heads. Train it with uncertainty_heads = 32.")
         negative = self.heads(states.to(self.heads.weight.dtype)).float().sigmoid()  # (N, H)
         return torch.stack((negative.mean(-1), negative.std(-1, correction=0)), -1)
 
     def token_logits(self, states: Tensor) -> Tensor:
-        """Turn states (N, D) into logits (N, V) of the next token, scaled and capped as the base itself does it."""
+        """Turn states (N, D) into logits (N, V) of the next token, scaled and capped as the base does."""
         config = self.network.config
         logits = cast(nn.Linear, self.network.get_output_embeddings())(states)
         scale = (getattr(config, "logit_scale", None) or 1.0) / (getattr(config, "logits_scaling", None) or 1.0)
-        if scale != 1.0:  # (N, V) is the largest tensor of a tiny model: no pass over it for nothing
+        if scale != 1.0:  # (N, V) is the largest tensor of a tiny model: avoid a needless pass over it
             logits = logits * scale
         cap = getattr(config, "final_logit_softcapping", None)
         return logits if cap is None else cap * torch.tanh(logits / cap)
@@ -103,7 +102,7 @@ class RewardModel:
 
 
 def build_tiny(texts: Iterable[str], *, shape: TinyShape, context: int, seed: int) -> RewardModel:
-    """Make an untrained small Llama with a tokenizer trained on `texts`; the same seed gives the same weights."""
+    """Make a small untrained Llama with a tokenizer trained on `texts`. The same seed gives the same weights."""
     trained = PreTrainedTokenizerFast(tokenizer_object=train_tokenizer(texts, merges=shape.merges), pad_token=PAD)
     tokenizer = step_tokenizer(trained)
     config = LlamaConfig(
@@ -125,9 +124,9 @@ def build_tiny(texts: Iterable[str], *, shape: TinyShape, context: int, seed: in
 
 
 def new_heads(n_heads: int, *, width: int, seed: int) -> nn.Linear:
-    """Make uncertainty heads (arXiv 2504.10559), each a line of its own through the states; the same seed gives the same ones.
+    """Make uncertainty heads (arXiv 2504.10559), each a linear function of the state. The same seed gives the same heads.
 
-    They begin about one logit apart, and stay apart where no training state pulls them together.
+    They begin about one logit apart. They stay apart for states that are unlike those in training.
     """
     heads = nn.Linear(width, n_heads)
     with torch.no_grad():
@@ -137,18 +136,18 @@ def new_heads(n_heads: int, *, width: int, seed: int) -> nn.Linear:
 
 
 def add_adapters(network: PreTrainedModel, *, rank: int, seed: int) -> None:
-    """Put low-rank adapters (LoRA, arXiv 2106.09685) beside every linear layer but the output, and freeze all the rest, in place."""
-    from peft import LoraConfig, inject_adapter_in_model  # a second to import: only who asks for adapters pays
+    """Add low-rank adapters (LoRA, arXiv 2106.09685) to every linear layer except the output, and freeze all other weights, in place."""
+    from peft import LoraConfig, inject_adapter_in_model  # takes a second to import: only for those who use adapters
 
-    turned = any(isinstance(layer, Conv1D) for layer in network.modules())  # GPT-2 keeps its matrices the other way round
-    config = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear", fan_in_fan_out=turned)
+    is_transposed = any(isinstance(layer, Conv1D) for layer in network.modules())  # GPT-2 stores its matrices transposed
+    config = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear", fan_in_fan_out=is_transposed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         inject_adapter_in_model(config, network)
 
 
 def merge_adapters(network: PreTrainedModel) -> None:
-    """Add the adapters to the weights they stand beside, and remove them, in place: scoring knows nothing of them."""
+    """Merge the adapters into the weights and remove them, in place, so that scoring needs no adapters."""
     from peft.tuners.tuners_utils import BaseTunerLayer
 
     for name, layer in list(network.named_modules()):
@@ -160,7 +159,7 @@ def merge_adapters(network: PreTrainedModel) -> None:
 
 
 def without_dropout(network: nn.Module) -> None:
-    """Set every dropout of a network to 0, for good: modules of their own and the shares that attention keeps as numbers."""
+    """Set every dropout of a network to 0, in place: dropout modules, and the rates that attention keeps as numbers."""
     for module in network.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0
@@ -170,13 +169,13 @@ def without_dropout(network: nn.Module) -> None:
 
 
 def suits_shipped_base(texts: Sequence[str]) -> bool:
-    """Tell whether the shipped base has read text like this: hardly a word of it is strange to its vocabulary."""
+    """Tell whether the shipped base suits these texts: its vocabulary contains nearly all their words."""
     file = TINY_BASE / "tokenizer.json"
     return file.is_file() and broken_words(texts, tokenizer=Tokenizer.from_file(str(file))) <= STRANGE
 
 
 def load_tiny(*, context: int) -> RewardModel:
-    """Load the base that the preset `tiny` starts from; its rating tokens already tell right from wrong. Raises BadBase."""
+    """Load the shipped base of the preset `tiny`, whose rating tokens already separate right from wrong. Raises BadBase."""
     check_base(str(TINY_BASE))
     hush_convolutions()
     try:
@@ -189,7 +188,7 @@ def load_tiny(*, context: int) -> RewardModel:
 
 
 def step_tokenizer(tokenizer: PreTrainedTokenizerBase) -> StepTokenizer:
-    """Find the ids that frame a solution: own tokens for `tiny`, a blank line and the beginning-of-text token for any other base."""
+    """Find the ids that frame a solution: special tokens for `tiny`; for other bases a blank line and the beginning-of-text token."""
     vocabulary = tokenizer.get_vocab()
     ratings = cast(tuple[int, int, int], tuple(vocabulary[token] for token in RATING_TOKENS))
     prefix: tuple[int, ...]
@@ -203,14 +202,14 @@ def step_tokenizer(tokenizer: PreTrainedTokenizerBase) -> StepTokenizer:
 
 
 def load_base(base: str, *, revision: str | None = None, context: int) -> RewardModel:
-    """Load a pretrained causal language model and give it three rating tokens, all equally likely at first.
+    """Load a pretrained causal language model and add three rating tokens, all equally likely at first.
 
-    `context` is lowered to what the base can attend to. Raises BadBase with a sentence for each way a base can be unusable.
+    `context` is lowered to the longest text that the base can read. Raises BadBase with the reason if the base cannot be used.
     """
     check_base(base)
     try:
         config = AutoConfig.from_pretrained(base, revision=revision, trust_remote_code=False)
-        # The commit that a branch stands for now: tokenizer and weights must not be of a later one.
+        # The commit of the configuration: tokenizer and weights must come from the same one, even if the branch moves on.
         source = {"revision": getattr(config, "_commit_hash", None) or revision, "trust_remote_code": False}
         tokenizer = AutoTokenizer.from_pretrained(base, **source)
         with without_bars():
@@ -230,14 +229,14 @@ def load_base(base: str, *, revision: str | None = None, context: int) -> Reward
 
 
 def load_prm(folder: str | Path) -> RewardModel:
-    """Load a reward model from a folder that `train` wrote, after checking it against its manifest. Raises BadModelFolder."""
+    """Load a reward model from a folder that `train` wrote, after a check against its manifest. Raises BadModelFolder."""
     folder = Path(folder)
     sha256 = check_manifest(folder)
     hush_convolutions()
     settings = json.loads((folder / SETTINGS_FILE).read_text(encoding="utf-8"))
     if settings.get("format") != FORMAT_VERSION:
         raise BadModelFolder(
-            f"{folder} has format {settings.get('format')!r}; this version reads format {FORMAT_VERSION}. Train the model again."
+            f"{folder} has format {settings.get('format')!r}, but this version reads format {FORMAT_VERSION}. Train the model again."
         )
     tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     with without_bars():
@@ -265,7 +264,7 @@ def load_prm(folder: str | Path) -> RewardModel:
 
 
 def save_weights(model: RewardModel, folder: Path) -> None:
-    """Write model.safetensors, the uncertainty heads, the network's and the tokenizer's configuration into an existing folder."""
+    """Write model.safetensors, the uncertainty heads and the configuration of network and tokenizer into an existing folder."""
     with without_bars():
         model.network.save_pretrained(folder)
     if model.heads is not None:
@@ -275,7 +274,7 @@ def save_weights(model: RewardModel, folder: Path) -> None:
 
 @contextmanager
 def without_bars() -> Iterator[None]:
-    """Keep transformers' own progress bars out of logs: `progress` tells how far a run is."""
+    """Turn off the progress bars of transformers, which would fill the logs."""
     shown = hf_logging.is_progress_bar_enabled()
     hf_logging.disable_progress_bar()
     try:
@@ -286,16 +285,17 @@ def without_bars() -> Iterator[None]:
 
 
 def hush_convolutions() -> None:
-    """Keep the advice to install a CUDA kernel out of logs: the reference convolution of the shipped base is right, and small."""
+    """Turn off a warning that advises to install a CUDA kernel: the shipped base is small and does not need it."""
     logging.getLogger("transformers.integrations.hub_kernels").setLevel(logging.ERROR)
 
 
 def why_unusable(base: str, error: Exception) -> str:
+    """Say in a sentence why a base cannot be loaded, from the error that transformers raised."""
     reason = " ".join(str(error).split())
     if Path(base).exists():
         return f"The model folder {base} cannot be loaded: {reason[:300]}"
     if "safetensors" in reason:
-        return f"The hub model {base} has no safetensors weights, and pickles are never loaded. Choose a revision that has them."
+        return f"The hub model {base} has no safetensors weights, and pickles are never loaded. Choose a revision with safetensors."
     if "couldn't connect" in reason.lower() or "offline" in reason.lower() or "internet" in reason.lower():
-        return f"The hub cannot be reached and {base} is not in the local cache. Download it and give its folder, or use the preset tiny."
+        return f"The hub cannot be reached, and {base} is not in the local cache. Download it and give its folder, or use the preset tiny."
     return f"The base {base} cannot be loaded from the hub: {reason[:300]}"

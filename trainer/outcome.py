@@ -1,4 +1,4 @@
-"""How an outcome reward model is judged: by solutions graded by their final answer, no steps.
+"""Judge an outcome reward model by solutions whose final answer was graded.
 
 Reads graded solutions and step probabilities; gives a report. The score is p(positive) at the last step (arXiv 2305.20050).
 """
@@ -15,16 +15,16 @@ from trainer.evaluate import ORACLE_THRESHOLD, Probabilities, auc, log_loss
 
 @dataclass(frozen=True, slots=True)
 class OutcomeReport:
-    """What held-out grades say of an ORM. None where it is undefined; solutions not read to their end are counted and left out."""
+    """The figures of an ORM on held-out grades; None where one is undefined. Solutions with unread steps are counted and left out."""
 
     n_problems: int
     n_solutions: int
     n_unread_solutions: int
     share_right: float | None
-    solution_auc: float | None  # right against wrong, by the score
-    log_loss: float | None  # of the two outcomes, in nats
+    solution_auc: float | None  # separates right from wrong solutions by the score
+    log_loss: float | None  # over the two outcomes, in nats
     base_rate_log_loss: float | None
-    base_rates: tuple[float, float, float]  # wrong, 0, right: of the training part
+    base_rates: tuple[float, float, float]  # of the training part: wrong, 0, right
     threshold: float = ORACLE_THRESHOLD
 
     def as_dict(self) -> dict[str, Any]:
@@ -35,14 +35,14 @@ class OutcomeReport:
 def report_outcomes(
     graded: Sequence[GradedSolution], probabilities: Sequence[Probabilities], *, base_rates: tuple[float, float, float]
 ) -> OutcomeReport:
-    """Report on graded solutions, given an ORM's step probabilities (steps read, 3) of each."""
+    """Report on graded solutions, given an ORM's step probabilities (steps read, 3) for each."""
     read = [
-        (one.right, p[-1, 2]) for one, p in zip(graded, probabilities, strict=True) if len(p) == len(one.solution.steps)
-    ]  # only the last step's counts
+        (grade.right, p[-1, 2]) for grade, p in zip(graded, probabilities, strict=True) if len(p) == len(grade.solution.steps)
+    ]  # only the last step counts
     right = np.array([r for r, _ in read], bool)
     positive = np.array([p for _, p in read], np.float64)
     return OutcomeReport(
-        n_problems=len({one.solution.problem_key for one in graded}),
+        n_problems=len({grade.solution.problem_key for grade in graded}),
         n_solutions=len(graded),
         n_unread_solutions=len(graded) - len(read),
         share_right=float(right.mean()) if len(right) else None,
@@ -54,6 +54,6 @@ def report_outcomes(
 
 
 def outcome_rates(graded: Sequence[GradedSolution]) -> tuple[float, float, float]:
-    """Return the shares of wrong, of nothing, and of right, each outcome counted once more than seen so that none is impossible."""
-    share = (sum(one.right for one in graded) + 1) / (len(graded) + 2)
+    """Return the shares (wrong, 0, right). Each outcome is counted once more than seen, so that neither is impossible."""
+    share = (sum(grade.right for grade in graded) + 1) / (len(graded) + 2)
     return 1 - share, 0.0, share

@@ -1,7 +1,7 @@
-"""Pack solutions end to end into one row, for GPUs whose attention takes many lengths: no pads, and no position sees another solution.
+"""Pack solutions end to end into one row without pads, for GPUs with variable-length attention. No position sees another solution.
 
-Reads EncodedSolution; gives `prefix` the groups to pack, their ids and positions, and the attention that keeps to the borders. Where a
-network would look across a border, packing is refused in a sentence.
+Reads EncodedSolution; gives `prefix` the groups to pack, their ids and positions, and an attention that respects the borders. A network
+that would look across a border is refused.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,28 +20,26 @@ from trainer.config import BadConfig
 from trainer.data import EncodedSolution
 
 PACKED = "stepmark_packed"
-AMPERE = (8, 0)  # the first GPUs whose flash attention takes many lengths
+AMPERE = (8, 0)  # compute capability of the first GPUs with variable-length flash attention
 WIDEST_HEAD = 256
 
 
 class PackingRefused(BadConfig):
-    """Packing was asked for where it is impossible or wrong; the message says why and what to do instead."""
+    """Packing is impossible or would be wrong here; the message says why and what to do instead."""
 
 
 def check_packing(network: PreTrainedModel, *, bfloat16: bool) -> None:
-    """Raise PackingRefused unless this network, on its device, keeps packed solutions apart."""
+    """Raise PackingRefused unless this network keeps packed solutions apart on its device."""
     check_borders(network)
     device = network.device
     if device.type != "cuda" or torch.cuda.get_device_capability(device) < AMPERE:
-        raise PackingRefused(
-            "Packing needs an NVIDIA GPU of compute capability 8.0 or more. Score without it: batches are padded by length."
-        )
+        raise PackingRefused("Packing needs an NVIDIA GPU of compute capability 8.0 or more. Score without packing.")
     if not bfloat16:
-        raise PackingRefused("Attention over packed solutions multiplies in bfloat16 only. Ask for bfloat16 too, or score without packing.")
+        raise PackingRefused("Packing works only in bfloat16. Use bfloat16 too, or score without packing.")
 
 
 def check_borders(network: PreTrainedModel) -> None:
-    """Raise PackingRefused if a layer of the network would read across the border between two packed solutions."""
+    """Raise PackingRefused if a layer of the network would read across the border of two packed solutions."""
     name, config = type(network).__name__, network.config.get_text_config()
     try:
         layers = {type(layer) for layer in DynamicCache(config=config).layers}
@@ -49,7 +47,7 @@ def check_borders(network: PreTrainedModel) -> None:
         layers = set()
     kinds = set(getattr(config, "layer_types", None) or ()) - {"full_attention"}
     if layers - {DynamicLayer} or kinds or not network._supports_attention_backend:
-        reads = ", ".join(sorted(kinds)) or "no exchangeable attention"
+        reads = ", ".join(sorted(kinds)) or "an attention that cannot be replaced"
         raise PackingRefused(
             f"Solutions cannot be packed for {name}: its layers ({reads}) ignore the borders between them. Score without packing."
         )
@@ -58,7 +56,7 @@ def check_borders(network: PreTrainedModel) -> None:
 
 
 def packs(lengths: Sequence[int], *, token_budget: int) -> list[NDArray[np.int64]]:
-    """Group places in their order so that the sum of lengths stays within the budget; a longer one stands alone."""
+    """Group places, in order, so that the lengths of a group add up to at most the budget. A longer solution is a group of its own."""
     groups: list[list[int]] = []
     room = 0
     for place, length in enumerate(lengths):
@@ -71,18 +69,18 @@ def packs(lengths: Sequence[int], *, token_budget: int) -> list[NDArray[np.int64
 
 
 def packed(encoded: Sequence[EncodedSolution]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int32]]:
-    """Return ids (1, T), positions (1, T) that begin anew with each solution, the step ends (N,) in the row, the borders (B + 1,)."""
-    lengths = [len(one.ids) for one in encoded]
+    """Return ids (1, T), positions (1, T) that start again at 0 for each solution, step ends (N,) in the row, and borders (B + 1,)."""
+    lengths = [len(solution.ids) for solution in encoded]
     borders = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
-    ids = np.concatenate([one.ids for one in encoded]).astype(np.int64)
+    ids = np.concatenate([solution.ids for solution in encoded]).astype(np.int64)
     positions = np.concatenate([np.arange(length) for length in lengths])
-    ends = np.concatenate([start + one.step_ends for start, one in zip(borders, encoded, strict=False)]).astype(np.int64)
+    ends = np.concatenate([start + solution.step_ends for start, solution in zip(borders, encoded, strict=False)]).astype(np.int64)
     return ids[None], positions[None], ends, borders
 
 
 @contextmanager
 def attends_within_borders(network: PreTrainedModel) -> Iterator[None]:
-    """Let the network attend within each packed solution; it hears of the borders by the keywords of transformers' flash attention."""
+    """Let the network attend only within each packed solution. The borders are passed like those of transformers' flash attention."""
     own = network.config._attn_implementation
     network.set_attn_implementation(PACKED)
     try:
@@ -111,7 +109,7 @@ def packed_attention(
 
 
 def no_mask(*_: Any, **__: Any) -> None:
-    """The borders say everything."""
+    """Make no mask: the borders replace it."""
 
 
 AttentionInterface.register(PACKED, packed_attention)

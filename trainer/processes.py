@@ -1,7 +1,7 @@
-"""The processes of one training run: one alone, or those that `accelerate launch` or `torchrun` started, each with its share of a step.
+"""The processes of one training run: a single one, or several that `accelerate launch` or `torchrun` started.
 
-Reads their environment; writes nothing. Every process orders the same batches and takes its own, so that none has to tell
-another what to do: only gradients, losses and the decision to save go between them.
+Reads the environment; writes nothing. Every process makes the same order of batches and takes its share. The processes exchange only
+gradients, losses and the decision to save.
 """
 
 import atexit
@@ -19,22 +19,22 @@ from torch.nn.parallel import DistributedDataParallel
 from transformers import PreTrainedModel
 
 T = TypeVar("T")
-WAIT = timedelta(hours=24)  # the others wait while the first one judges and publishes
+WAIT = timedelta(hours=24)  # the others wait while the first one judges and writes the model
 
 
 class Processes:
-    """One process and its device, or several that train one model: copies of it (DDP), or a part of it each (FSDP)."""
+    """One process with its device, or several that train one model: each with a copy (DDP) or with a part (FSDP)."""
 
     def __init__(self) -> None:
         self.rank, self.count, self.sharded = 0, int(os.environ.get("WORLD_SIZE", "1")), False
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._twin: nn.Module | None = None
         if self.count > 1:
-            from accelerate import PartialState  # finds the device, the backend and the addresses that the launcher gave
+            from accelerate import PartialState  # finds the device, the backend and the launcher's addresses
 
             state = PartialState(cpu=not torch.cuda.is_available(), timeout=WAIT)
             self.rank, self.device = state.process_index, state.device
-            atexit.register(state.destroy_process_group)  # else its threads, still waiting when Python ends, now and then abort the process
+            atexit.register(state.destroy_process_group)  # else waiting threads sometimes abort the process at its end
             self.sharded = os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true"
 
     @property
@@ -42,25 +42,25 @@ class Processes:
         return self.rank == 0
 
     def wrap(self, module: nn.Module) -> nn.Module:
-        """Give the module whose calls add up gradients over all processes; as it is for one alone."""
+        """Return a module that adds up gradients over all processes; for a single process the module itself."""
         if self.count == 1:
             return module
         if not self.sharded:
-            return DistributedDataParallel(module, broadcast_buffers=False)  # on one device each, so no inputs to move
+            return DistributedDataParallel(module, broadcast_buffers=False)  # each has one device, so no inputs need moving
         if self._twin is None:
-            # A copy without weights, to be filled when training is over: shards cannot be turned back into a module.
+            # A copy without weights, filled after the training: shards cannot be turned back into a module.
             self._twin = copy.deepcopy(module, {id(p): nn.Parameter(p.to("meta"), p.requires_grad) for p in module.parameters()})
             self._shard(module)
         return module
 
     def share(self, batches: Sequence[T]) -> list[tuple[T, bool]]:
-        """Return this process's batches and whether each counts: all take the same number, so some pass over one once more for nothing."""
+        """Return this process's batches and whether each counts. All take the same number, so some repeat one that does not count."""
         rounds = -(-len(batches) // self.count)
         places = [turn * self.count + self.rank for turn in range(rounds)]
         return [(batches[place] if place < len(batches) else batches[0], place < len(batches)) for place in places]
 
     def quiet(self, module: nn.Module, *, last: bool) -> AbstractContextManager[Any]:
-        """Keep copies from exchanging gradients before the last batch of a step."""
+        """Stop copies from exchanging gradients before the last batch of a step."""
         return nullcontext() if last or not isinstance(module, DistributedDataParallel) else module.no_sync()
 
     def total(self, values: Tensor) -> Tensor:
@@ -70,40 +70,40 @@ class Processes:
         return values
 
     def decide(self, wanted: bool) -> bool:
-        """Return what the first process wants, on every process."""
+        """Return the first process's decision on every process."""
         return bool(self.total(torch.tensor(float(wanted and self.is_first), device=self.device))) if self.count > 1 else wanted
 
     def tell(self, value: T) -> T:
-        """Return the first process's value on every process, which all wait for it."""
+        """Return the first process's value on every process. The others wait for it."""
         if self.count == 1:
             return value
-        told = [value]
-        dist.broadcast_object_list(told, device=self.device)
-        return told[0]
+        values = [value]
+        dist.broadcast_object_list(values, device=self.device)
+        return values[0]
 
     def weights(self, module: nn.Module) -> dict[str, Tensor]:
-        """Return the parameters by name; of shards, gathered on the first process and empty on the others."""
+        """Return the parameters by name. Shards are gathered on the first process; the others get an empty mapping."""
         if not self.sharded:
             return {name: p.detach() for name, p in module.named_parameters()}
         gathered = _gather().get_model_state_dict(module, options=_gather().StateDictOptions(full_state_dict=True, cpu_offload=True))
         return {name: gathered[name] for name, _ in module.named_parameters() if name in gathered}
 
     def optimizer_state(self, module: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-        """Return the optimizer's state and groups; of shards, gathered as `weights` does it."""
+        """Return the optimizer's state and groups; shards are gathered as in `weights`."""
         if not self.sharded:
             return optimizer.state_dict()
         options = _gather().StateDictOptions(full_state_dict=True, cpu_offload=True)
         return _gather().get_optimizer_state_dict(module, optimizer, options=options)
 
     def restore_optimizer(self, module: nn.Module, optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
-        """Give an optimizer the state that `optimizer_state` returned."""
+        """Load a state that `optimizer_state` returned."""
         if not self.sharded:
             optimizer.load_state_dict(state)
         else:
             _gather().set_optimizer_state_dict(module, optimizer, state, options=_gather().StateDictOptions(full_state_dict=True))
 
     def whole(self, module: nn.Module) -> nn.Module:
-        """Return the trained module with all its weights: itself, or on the first process the twin filled from the shards."""
+        """Return the trained module with all its weights: itself, or on the first process a copy filled from the shards."""
         if self._twin is None:
             return module
         weights = self.weights(module)
@@ -113,7 +113,7 @@ class Processes:
                 setattr(self._twin.get_submodule(owner), own, nn.Parameter(weights[name]))
             for part in self._twin.modules():
                 if isinstance(part, PreTrainedModel):
-                    part.tie_weights()  # filled one by one, an embedding and the output that shares it are two
+                    part.tie_weights()  # an embedding and an output that share weights were filled separately
         return self._twin
 
     def _shard(self, module: nn.Module) -> None:
@@ -122,11 +122,11 @@ class Processes:
 
         mesh = init_device_mesh(self.device.type, (self.count,))
         blocks = {name for part in module.modules() for name in getattr(part, "_no_split_modules", None) or ()}
-        for part in [*(one for one in module.modules() if type(one).__name__ in blocks), module]:
+        for part in [*(block for block in module.modules() if type(block).__name__ in blocks), module]:
             fully_shard(part, mesh=mesh)
 
 
 def _gather() -> Any:
-    from torch.distributed.checkpoint import state_dict  # three seconds to import: only where weights are sharded
+    from torch.distributed.checkpoint import state_dict  # takes three seconds to import: only for sharded weights
 
     return state_dict

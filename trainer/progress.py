@@ -1,4 +1,4 @@
-"""How far a run is: what `train` and `score` tell whoever waits. Nothing heavy is imported, so any process may hold a Progress."""
+"""How far a run is: what `train`, `score` and `sample` pass to their caller. Imports nothing heavy, so any process can use it."""
 
 import time
 from collections.abc import Callable
@@ -6,32 +6,35 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
-    """`done` of `total` units of a stage; None where it cannot be known. `loss` is the recent training loss."""
+class ProgressUpdate:
+    """`done` of `total` units of a phase are done; None where a number is unknown. `loss` is the recent training loss."""
 
-    stage: str
+    phase: str
     done: int
     total: int | None
     seconds_left: float | None = None
     loss: float | None = None
 
 
-class Clock:
-    """Turns counts into Progress at most twice a second and passes it on; an exception from the listener ends the run."""
+Progress = Callable[[ProgressUpdate], None]  # called at most twice a second; an exception it raises ends the run
 
-    def __init__(self, stage: str, total: int | None, listener: Callable[[Progress], None] | None) -> None:
-        self.stage, self.total, self.listener = stage, total, listener
+
+class Clock:
+    """Turn counts of done units into updates: at most two a second, and always the last one."""
+
+    def __init__(self, phase: str, total: int | None, progress: Progress | None) -> None:
+        self.phase, self.total, self.progress = phase, total, progress
         self.started = time.monotonic()
-        self.told = self.started - 1.0
-        self.first: int | None = None  # a resumed stage does not begin at 0
+        self.updated = self.started - 1.0
+        self.first: int | None = None  # a resumed phase does not begin at 0
 
     def tick(self, done: int, *, loss: float | None = None) -> None:
-        """Report `done` units; the last one is always told."""
+        """Pass on that `done` units are done."""
         now = time.monotonic()
         if self.first is None:
             self.first, self.started = max(0, done - 1), min(self.started, now)
-        if self.listener is None or (now - self.told < 0.5 and done != self.total):
+        if self.progress is None or (now - self.updated < 0.5 and done != self.total):
             return
-        self.told = now
+        self.updated = now
         left = None if self.total is None else (now - self.started) / max(1, done - self.first) * (self.total - done)
-        self.listener(Progress(self.stage, done, self.total, left, loss))
+        self.progress(ProgressUpdate(self.phase, done, self.total, left, loss))

@@ -1,12 +1,12 @@
 """Sample solutions: N texts for each problem from a generator, split into steps, as lines that `train`, `score` and the site read.
 
-Reads problems and what the output file holds already; appends one JSON line for each new solution. A second call goes on where the
-first one stopped, for whatever reason it did. docs/sampling.md describes the file and the prompt.
+Reads problems and the lines that are already in the output file; appends one JSON line for each new solution. A second call continues
+where the first one stopped, whatever the reason. docs/sampling.md describes the file and the prompt.
 """
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sized
+from collections.abc import Iterable, Iterator, Sized
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -14,13 +14,13 @@ from typing import Any
 
 from trainer.config import BadConfig
 from trainer.data import seeded
-from trainer.generators import ANSWER, Draw, Drawn, EndpointGenerator, Generator, GeneratorFailed, LocalGenerator, Problem
+from trainer.generators import ANSWER, Draw, Drawn, EndpointGenerator, Generator, GeneratorFailed, LocalGenerator, ProblemText
 from trainer.progress import Clock, Progress
 from trainer.sample_files import SolutionFile, read_problems
 
-__all__ = ["Budget", "EndpointGenerator", "GeneratorFailed", "LocalGenerator", "Problem", "next_steps", "read_problems", "sample"]
+__all__ = ["Budget", "EndpointGenerator", "GeneratorFailed", "LocalGenerator", "ProblemText", "next_steps", "read_problems", "sample"]
 
-PLACE = "{problem}"  # where a prompt takes the problem's text
+PLACE = "{problem}"  # is replaced by the text of the problem
 PROMPT = """\
 Solve the last problem as the others are solved: one step of reasoning a line, without numbering and without headings. After the last step \
 come a blank line, the heading "# Answer", a blank line and the final answer alone.
@@ -59,14 +59,14 @@ So $x = 2$ or $x = -2$, and the larger one is $2$.
 # Solution
 
 """
-ROUNDS = 4  # times that what gave no new solution is drawn again
-UNUSABLE, REFUSED = 64, 8  # that many and nothing else: the prompt, or the settings, do not suit the generator
-STEP_CHARACTERS, SOLUTION_CHARACTERS, STEPS = 20_000, 500_000, 2_000  # what the site loads
+ROUNDS = 4  # how often a draw without a new solution is repeated
+UNUSABLE, REFUSED = 64, 8  # if the first results are all of this kind, prompt or settings do not suit the generator
+STEP_CHARACTERS, SOLUTION_CHARACTERS, STEPS = 20_000, 500_000, 2_000  # limits of the site
 
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """The most tokens (prompts included) and requests that one call may use; None: any number."""
+    """The most tokens (prompts included) and requests that one call can use; None: no limit."""
 
     tokens: int | None = None
     requests: int | None = None
@@ -74,17 +74,17 @@ class Budget:
 
 @dataclass(slots=True)
 class SampleReport:
-    """What a call did; `stopped` says why it ended before every problem had its solutions."""
+    """What a call did. `stopped` says why it ended before every problem had its solutions."""
 
     written: int = 0
-    found: int = 0  # solutions of these problems that stood in the file before
-    equal: int = 0  # drawn again, word for word
+    found: int = 0  # solutions of these problems that were in the file before
+    equal: int = 0  # drawn again word for word
     unusable: int = 0  # without an answer, cut off, or beyond what the site loads
     refused: int = 0
     requests: int = 0
     tokens: int = 0
     problems: int = 0
-    short: int = 0  # problems that have fewer solutions than were wanted
+    short: int = 0  # problems with fewer solutions than wanted
     stopped: str = ""
 
     def as_dict(self) -> dict[str, Any]:
@@ -92,7 +92,7 @@ class SampleReport:
 
 
 def sample(
-    problems: Iterable[Problem],
+    problems: Iterable[ProblemText],
     *,
     generator: Generator,
     per_problem: int,
@@ -102,13 +102,13 @@ def sample(
     prompt: str = PROMPT,
     source: str = "",
     keep_equal: bool = False,
-    progress: Callable[[Progress], None] | None = None,
+    progress: Progress | None = None,
 ) -> SampleReport:
-    """Draw solutions until each problem has `per_problem` different ones from this source in the file `out`, and append them there.
+    """Append solutions to the file `out` until each problem has `per_problem` different ones from this source.
 
-    Solutions of the same source that the file holds already count. With `keep_equal`, equal ones count too: then the file is a uniform
-    sample, as best-of-N needs it. `source` is by default the generator's name. Raises GeneratorFailed, BadLine for a file that holds
-    something else, BadConfig and OSError; what was drawn until then stands in the file.
+    Solutions of the same source that are already in the file count. With `keep_equal`, equal ones count too: then the file is a uniform
+    sample, which best-of-N needs. The default `source` is the generator's name. Raises GeneratorFailed, BadInput for a file that holds
+    something else, BadConfig and OSError. The solutions drawn before an error are in the file.
     """
     if per_problem < 1:
         raise BadConfig(f"The number of solutions of a problem must be at least 1, not {per_problem}.")
@@ -120,51 +120,51 @@ def sample(
         try:
             return run.over(problems)
         except GeneratorFailed as error:
-            raise GeneratorFailed(f"{error} {run.report.written} new solutions are kept in {out}; the same call goes on.") from error
+            raise GeneratorFailed(f"{error} {run.report.written} new solutions are kept in {out}; the same call continues.") from error
 
 
 def next_steps(problem: str, steps: list[str], count: int) -> list[str]:
-    """Return up to `count` texts for the step after `steps`: what STEPMARK_GENERATOR may name.
+    """Return up to `count` texts for the step after `steps`. Use it as STEPMARK_GENERATOR.
 
-    Asks the endpoint STEPMARK_GENERATOR_ENDPOINT (default: OpenAI's) for STEPMARK_GENERATOR_MODEL. Raises GeneratorFailed.
+    Asks the model STEPMARK_GENERATOR_MODEL at STEPMARK_GENERATOR_ENDPOINT (default: OpenAI's). Raises GeneratorFailed.
     """
     generator = _site_generator(
         os.environ.get("STEPMARK_GENERATOR_MODEL", ""), os.environ.get("STEPMARK_GENERATOR_ENDPOINT", "") or EndpointGenerator.endpoint
     )
-    begun = PROMPT.replace(PLACE, problem) + "".join(f"{step}\n" for step in steps)
-    asked = Problem("", problem)
+    prompt = PROMPT.replace(PLACE, problem) + "".join(f"{step}\n" for step in steps)
+    source = ProblemText("", problem)
     texts = []
-    for drawn in generator.draw(Draw(asked, number, begun, _seed(time.time_ns(), problem, number)) for number in range(count)):
+    for drawn in generator.draw(Draw(source, number, prompt, _seed(time.time_ns(), problem, number)) for number in range(count)):
         lines = drawn.text.strip("\n").split("\n")
-        while steps and lines and lines[0].strip() in {step.strip() for step in steps}:  # a chat model that begins at the beginning
+        while steps and lines and lines[0].strip() in {step.strip() for step in steps}:  # a chat model that repeats the earlier steps
             lines.pop(0)
         text = "\n".join(lines)
-        found = solution_steps(text, cut=drawn.cut) or tuple(line.rstrip() for line in lines if line.strip())
-        if found:
-            texts.append(found[0])
+        next_ones = solution_steps(text, cut=drawn.cut) or tuple(line.rstrip() for line in lines if line.strip())
+        if next_ones:
+            texts.append(next_ones[0])
         elif drawn.refused:
-            raise GeneratorFailed(f"{generator.model} refuses to go on from here: {drawn.refused}")
+            raise GeneratorFailed(f"{generator.model} refuses to continue this solution: {drawn.refused}")
     return texts
 
 
 @cache
 def _site_generator(model: str, endpoint: str) -> EndpointGenerator:
     if not model:
-        raise GeneratorFailed("STEPMARK_GENERATOR_MODEL is not set: name the model that the endpoint should ask.")
+        raise GeneratorFailed("STEPMARK_GENERATOR_MODEL is not set. Set it to the name of a model behind the endpoint.")
     return EndpointGenerator(model, endpoint=endpoint, max_tokens=1024, timeout=30, retries=1)
 
 
 def solution_steps(text: str, *, cut: bool = False) -> tuple[str, ...] | None:
-    """Split a text at its line breaks, the final answer joined to the last step; None if it has no answer, or cannot be stored.
+    """Split a text at its line breaks and join the final answer to the last step. None if there is no answer, or it cannot be stored.
 
-    What stands after the answer is left away. Of a text that was cut off, the answer counts only if something follows it.
+    Text after the answer is dropped. If the text was cut off, the answer counts only if some text follows it.
     """
-    told = ANSWER.search(text)
-    if told is None or (cut and not told["end"]):
+    answer = ANSWER.search(text)
+    if answer is None or (cut and not answer["end"]):
         return None
-    lines = [line.rstrip() for line in text[: told.start()].split("\n") if line.strip() and line.strip() != "# Solution"]
-    answer = f"# Answer\n\n{told['answer']}"
-    steps = (*lines[:-1], f"{lines[-1]}\n\n{answer}") if lines else (answer,)
+    lines = [line.rstrip() for line in text[: answer.start()].split("\n") if line.strip() and line.strip() != "# Solution"]
+    ending = f"# Answer\n\n{answer['answer']}"
+    steps = (*lines[:-1], f"{lines[-1]}\n\n{ending}") if lines else (ending,)
     if len(steps) > STEPS or max(map(len, steps)) > STEP_CHARACTERS or sum(map(len, steps)) > SOLUTION_CHARACTERS:
         return None
     if any(character == "\0" or "\ud800" <= character <= "\udfff" for character in text):
@@ -173,7 +173,7 @@ def solution_steps(text: str, *, cut: bool = False) -> tuple[str, ...] | None:
 
 
 class _Sampling:
-    """One call of `sample`: which draws are still to be made, what they may cost, what became of them."""
+    """One call of `sample`: the draws still to make, what they can cost, and what they gave."""
 
     def __init__(
         self,
@@ -189,42 +189,42 @@ class _Sampling:
         self.generator, self.per_problem, self.file, self.budget = generator, per_problem, file, budget
         self.seed, self.prompt, self.keep_equal, self.clock = seed, prompt, keep_equal, clock
         self.report = SampleReport()
-        self.reserved = 0  # tokens that the requests under way may cost at most
-        self.lacking: dict[str, Problem] = {}
-        self.hopeless: dict[str, str] = {}  # problems whose prompt was refused, and why: no use in asking again
+        self.reserved = 0  # the most tokens that the running requests can use
+        self.lacking: dict[str, ProblemText] = {}
+        self.hopeless: dict[str, str] = {}  # by problem, why its prompt was refused: it is not tried again
         self.next: Draw | None = None
 
-    def over(self, problems: Iterable[Problem]) -> SampleReport:
-        """Draw what every problem lacks, then up to ROUNDS times again what gave no new solution."""
+    def over(self, problems: Iterable[ProblemText]) -> SampleReport:
+        """Draw the missing solutions of every problem, then repeat up to ROUNDS times what gave no new solution."""
         draws = self._first(problems)
         for _ in range(1 + ROUNDS):
             self._exhaust(draws)
-            again = [one for key, one in self.lacking.items() if key not in self.hopeless]
+            again = [problem for key, problem in self.lacking.items() if key not in self.hopeless]
             if self.report.stopped or not again:
                 break
-            draws = (draw for one in again for draw in self._draws(one))
-        for _ in draws:  # the budget ended the round: the problems never begun are counted all the same
+            draws = (draw for problem in again for draw in self._draws(problem))
+        for _ in draws:  # the budget is used up: count the problems that were never begun
             pass
         self._doubt(last=True)
         self.report.short = len(self.lacking)
         return self.report
 
-    def _first(self, problems: Iterable[Problem]) -> Iterator[Draw]:
-        for one in problems:
+    def _first(self, problems: Iterable[ProblemText]) -> Iterator[Draw]:
+        for problem in problems:
             self.report.problems += 1
-            self.report.found += (there := min(self.file.counts[one.key], self.per_problem))
+            self.report.found += (there := min(self.file.counts[problem.key], self.per_problem))
             if there < self.per_problem:
-                self.lacking[one.key] = one
-                yield from self._draws(one)
+                self.lacking[problem.key] = problem
+                yield from self._draws(problem)
 
-    def _draws(self, one: Problem) -> Iterator[Draw]:
-        begun = self.prompt.replace(PLACE, one.text.strip())
-        for _ in range(self.per_problem - self.file.counts[one.key]):
-            number = self.file.next_number(one.key)
-            yield Draw(one, number, begun, _seed(self.seed, one.key, number))
+    def _draws(self, problem: ProblemText) -> Iterator[Draw]:
+        prompt = self.prompt.replace(PLACE, problem.text.strip())
+        for _ in range(self.per_problem - self.file.counts[problem.key]):
+            number = self.file.next_number(problem.key)
+            yield Draw(problem, number, prompt, _seed(self.seed, problem.key, number))
 
     def _exhaust(self, draws: Iterator[Draw]) -> None:
-        """Make the draws. Where the reserve of those under way stood in the way of the next one, it is tried again after them."""
+        """Make the draws. If the running ones reserve too much of the budget for the next one, it is tried again after them."""
         self.next = next(draws, None)
         while self.next is not None:
             before = self.report.requests
@@ -232,11 +232,11 @@ class _Sampling:
                 self._take(drawn)
             if self.report.requests == before:
                 spent = f"{self.report.tokens:,} tokens and {self.report.requests:,} requests"
-                self.report.stopped = f"The budget has no room for another text: {spent} are used."
+                self.report.stopped = f"The rest of the budget is too small for another text: {spent} are used."
                 return
 
     def _affordable(self, draws: Iterator[Draw]) -> Iterator[Draw]:
-        """Let draws through as long as the budget covers the most that they and those under way may cost."""
+        """Yield draws as long as the budget covers the most that they and the running ones can cost."""
         while self.next is not None:
             most = self.generator.most_tokens(self.next.prompt)
             if self.budget.requests is not None and self.report.requests >= self.budget.requests:
@@ -249,40 +249,40 @@ class _Sampling:
             yield draw
 
     def _take(self, drawn: Drawn) -> None:
-        one, report = drawn.draw.problem, self.report
+        problem, report = drawn.draw.problem, self.report
         self.reserved -= self.generator.most_tokens(drawn.draw.prompt)
         report.tokens += drawn.n_tokens
         steps = None if drawn.refused else solution_steps(drawn.text, cut=drawn.cut)
         if drawn.refused:
             report.refused += 1
-            self.hopeless[one.key] = drawn.refused
+            self.hopeless[problem.key] = drawn.refused
         elif steps is None:
             report.unusable += 1
         elif self.file.append(drawn.draw, steps, keep_equal=self.keep_equal):
             report.written += 1
-            if self.file.counts[one.key] >= self.per_problem:
-                self.lacking.pop(one.key, None)
+            if self.file.counts[problem.key] >= self.per_problem:
+                self.lacking.pop(problem.key, None)
         else:
             report.equal += 1
         self._doubt()
         self.clock.tick(report.found + report.written)
 
     def _doubt(self, *, last: bool = False) -> None:
-        """Raise GeneratorFailed when nothing has come of the call that looks as if more of it would help."""
+        """Raise GeneratorFailed if no result so far suggests that more draws would help."""
         report = self.report
         if report.written or report.equal:
             return
         if report.refused >= (1 if last else REFUSED) and not report.unusable:
             raise GeneratorFailed(
-                f"The generator refuses the prompt: {next(iter(self.hopeless.values()))} Mend the prompt or the settings."
+                f"The generator refuses the prompt: {next(iter(self.hopeless.values()))} Change the prompt or the settings."
             )
         if report.unusable >= UNUSABLE:
             raise GeneratorFailed(
                 f"None of the first {report.unusable} texts ended with '# Answer' and an answer. Raise --max-tokens, or give "
-                "a prompt of your own with --prompt."
+                "your own prompt with --prompt."
             )
 
 
 def _seed(*parts: object) -> int:
-    """Return a seed that every endpoint takes: a whole number below 2^31."""
+    """Return a seed that every endpoint accepts: a whole number below 2^31."""
     return int(seeded("sample", *parts).integers(1 << 31))

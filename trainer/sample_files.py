@@ -1,6 +1,6 @@
 """The files of sampling: problems in, solutions out.
 
-Reads problems from JSON lines; keeps the output file, which is only ever appended to, and what it holds of each problem.
+Reads problems from JSON lines. Appends solutions to the output file, and counts the solutions of each problem in it.
 """
 
 import errno
@@ -15,54 +15,57 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from trainer.generators import Draw, Problem
-from trainer.lines import BadLine
+from trainer.generators import Draw, ProblemText
+from trainer.lines import BadInput
 
-BEGINNING = b'{"key": '  # of each line that `SolutionFile` writes: a file that begins otherwise is not its own, and nothing is cut off
+BEGINNING = b'{"key": '  # of each line that `SolutionFile` writes; a file that begins otherwise was not written by it
 KEPT_FIELDS = ("id", "answer", "subject", "level", "split", "reference_solution")
 
 
-def read_problems(path: str | Path) -> list[Problem]:
-    """Read problems from JSON lines in the site's formats (generic, MATH, GSM8K); equal ones once. Raises BadLine."""
-    problems: dict[str, Problem] = {}
+def read_problems(path: str | Path) -> list[ProblemText]:
+    """Read problems from JSON lines in the site's formats (generic, MATH, GSM8K), equal ones once. Raises BadInput."""
+    problems: dict[str, ProblemText] = {}
     with Path(path).open("rb") as file:
         for number, line in enumerate(file, 1):
             if not line.strip():
                 continue
             try:
-                one = _problem(json.loads(line))
+                problem = _problem(json.loads(line))
             except UnicodeDecodeError as error:
-                raise BadLine(f"{path}, line {number}: not UTF-8. Save the file as UTF-8.") from error
+                raise BadInput(f"{path}, line {number}: not UTF-8. Save the file as UTF-8.") from error
             except json.JSONDecodeError as error:
-                raise BadLine(f"{path}, line {number}: not JSON ({error.msg}). Each line holds one JSON mapping.") from error
+                raise BadInput(f"{path}, line {number}: not JSON ({error.msg}). Each line holds one JSON mapping.") from error
             except ValueError as error:
-                raise BadLine(f"{path}, line {number}: {error}") from error
-            if problems.setdefault(one.key, one).text != one.text:
-                raise BadLine(f"{path}, line {number}: the id {one.key!r} names another problem further up. Give each problem its own id.")
+                raise BadInput(f"{path}, line {number}: {error}") from error
+            if problems.setdefault(problem.key, problem).text != problem.text:
+                raise BadInput(
+                    f"{path}, line {number}: an earlier line uses the id {problem.key!r} for another problem. Give each problem its own id."
+                )
     if not problems:
-        raise BadLine(f"{path} holds no problem. Give one JSON mapping a line, with the key problem.")
+        raise BadInput(f"{path} holds no problem. Give one JSON mapping per line, with the key problem.")
     return list(problems.values())
 
 
-def _problem(of: Any) -> Problem:
-    if not isinstance(of, dict):
+def _problem(line: Any) -> ProblemText:
+    if not isinstance(line, dict):
         raise ValueError("a line must hold a JSON mapping with the key problem.")
-    text = of.get("problem", of.get("question"))
+    text = line.get("problem", line.get("question"))
     if not isinstance(text, str) or not text.strip():
         raise ValueError("problem must be a non-empty text.")
-    kept = {name: of[name] for name in KEPT_FIELDS if of.get(name) is not None}
-    if isinstance(key := of.get("unique_id"), str):  # MATH: its test problems stay test problems
-        kept = {"id": key} | ({"split": "test"} if key.startswith("test/") else {}) | kept
-    if "problem" not in of and isinstance(worked := kept.get("answer"), str):  # GSM8K: the answer stands at the end of the solution
-        kept["answer"] = worked.rpartition("#### ")[2].strip()
-    key = str(kept.get("id") or of.get("problem_key") or hashlib.sha256(text.encode(errors="replace")).hexdigest()[:16])
-    return Problem(key, text, kept)
+    fields = {name: line[name] for name in KEPT_FIELDS if line.get(name) is not None}
+    if isinstance(key := line.get("unique_id"), str):  # MATH: a test problem stays a test problem
+        fields = {"id": key} | ({"split": "test"} if key.startswith("test/") else {}) | fields
+    if "problem" not in line and isinstance(worked := fields.get("answer"), str):  # GSM8K: the answer is at the end of the solution
+        fields["answer"] = worked.rpartition("#### ")[2].strip()
+    key = str(fields.get("id") or line.get("problem_key") or hashlib.sha256(text.encode(errors="replace")).hexdigest()[:16])
+    return ProblemText(key, text, fields)
 
 
 class SolutionFile:
-    """The output: JSON lines that are only ever appended, each in one write, and pushed to the disk every second and at the end.
+    """The output file. Lines are only appended, each in one write, and synced to the disk every second and at the end.
 
-    Locked while it is open, so two calls never draw into one file. A last line that a killed process left half-written is cut off.
+    The file is locked while it is open, so two calls never write to it at once. A last line that a killed process left half-written is
+    removed.
     """
 
     def __init__(self, path: Path, source: str) -> None:
@@ -79,7 +82,7 @@ class SolutionFile:
             fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             self.file.close()
-            raise BadLine(f"Another run is writing to {self.path}. Wait for it, or write to another file.") from None
+            raise BadInput(f"Another run is writing to {self.path}. Wait until it ends, or write to another file.") from None
         try:
             self._read()
         except BaseException:
@@ -97,23 +100,27 @@ class SolutionFile:
         with open(self.file.fileno(), "rb", closefd=False) as lines:
             for number, line in enumerate(lines, 1):
                 try:
-                    of = json.loads(line) if line.strip() else None
+                    fields = json.loads(line) if line.strip() else None
                 except ValueError as error:
                     if not line.endswith(b"\n") and (self.equal or line.startswith(BEGINNING) or BEGINNING.startswith(line)):
-                        break  # half-written: the process was killed
-                    raise BadLine(f"{self.path}, line {number}: not JSON. Repair the line, or write to another file.") from error
+                        break  # half-written by a process that was killed
+                    raise BadInput(f"{self.path}, line {number}: not JSON. Correct the line, or write to another file.") from error
                 whole += len(line)
-                if of is None:
+                if fields is None:
                     continue
                 try:
-                    key, steps, source = str(of.get("problem_key", of["problem"])), [str(step) for step in of["steps"]], of.get("source")
+                    key, steps, source = (
+                        str(fields.get("problem_key", fields["problem"])),
+                        [str(step) for step in fields["steps"]],
+                        fields.get("source"),
+                    )
                 except (TypeError, LookupError, AttributeError) as error:
-                    raise BadLine(
+                    raise BadInput(
                         f"{self.path}, line {number}: not a solution (problem and steps are missing). Write to another file."
                     ) from error
-                self._count(key, _digest(steps), source, of.get("draw"))
+                self._count(key, _digest(steps), source, fields.get("draw"))
                 if not line.endswith(b"\n"):
-                    self.file.write(b"\n")  # a whole line whose line break alone is missing
+                    self.file.write(b"\n")  # only the line break is missing
                     whole += 1
         self.file.truncate(whole)
 
@@ -124,26 +131,26 @@ class SolutionFile:
             self.numbers[key] = max(self.numbers.get(key, 0), number + 1 if isinstance(number, int) else 0)
 
     def next_number(self, key: str) -> int:
-        """Return the number of a problem's next draw: numbers go on from the file, so no seed is used twice for a kept text."""
+        """Return the number of a problem's next draw. It continues after those in the file, so no seed is used twice."""
         self.numbers[key] = number = self.numbers.get(key, 0) + 1
         return number - 1
 
     def append(self, draw: Draw, steps: tuple[str, ...], *, keep_equal: bool) -> bool:
-        """Write a solution and tell whether it is new; equal ones are only written with `keep_equal`."""
-        one, digest = draw.problem, _digest(steps)
-        if (seen := self.equal[one.key, digest]) and not keep_equal:
+        """Write a solution. Without `keep_equal`, return False instead if the file holds an equal one."""
+        problem, digest = draw.problem, _digest(steps)
+        if (seen := self.equal[problem.key, digest]) and not keep_equal:
             return False
         line = {
-            "key": f"{one.key}/{digest[:16]}" + (f"-{seen + 1}" if seen else ""),
-            "problem_key": one.key,
-            "problem": one.text,
+            "key": f"{problem.key}/{digest[:16]}" + (f"-{seen + 1}" if seen else ""),
+            "problem_key": problem.key,
+            "problem": problem.text,
             "steps": steps,
             "source": self.source,
             "draw": draw.number,
-        } | dict(one.fields)
+        } | dict(problem.fields)
         self._write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
-        self.equal[one.key, digest] += 1
-        self.counts[one.key] += 1
+        self.equal[problem.key, digest] += 1
+        self.counts[problem.key] += 1
         if time.monotonic() - self.synced > 1:
             os.fsync(self.file.fileno())
             self.synced = time.monotonic()
@@ -153,9 +160,9 @@ class SolutionFile:
         end = os.fstat(self.file.fileno()).st_size
         try:
             if self.file.write(line) != len(line):
-                raise OSError(errno.ENOSPC, "The disk is full: free some space and give the same call again", str(self.path))
+                raise OSError(errno.ENOSPC, "The disk is full. Free some space and start the same command again", str(self.path))
         except OSError:
-            self.file.truncate(end)  # the line stands whole or not at all
+            self.file.truncate(end)  # never half a line
             raise
 
 

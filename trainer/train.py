@@ -1,7 +1,7 @@
-"""Train a reward model, top to bottom: split, tokenise, language model, rating loss, judge, publish.
+"""Train a reward model: split, tokenise, train in phases, judge, write the model.
 
-Reads labeled (or graded) and unlabeled solutions; writes a model folder (weights, tokenizer, stepmark.json, model card, manifest) and,
-on the way, checkpoints from which the same call goes on. The loop itself stands in `stages`, what it minimises in `losses`.
+Reads labeled (or graded) and unlabeled solutions; writes a model folder (weights, tokenizer, stepmark.json, model card, manifest) and
+checkpoints from which the same call can continue. The training loop is in `phases`, the losses in `losses`.
 """
 
 import json
@@ -20,7 +20,7 @@ from trainer.data import (
     BadLabels,
     GradedSolution,
     LabeledSolution,
-    Solution,
+    SolutionText,
     cut_after_ratings,
     encode_graded,
     encode_labeled,
@@ -28,7 +28,7 @@ from trainer.data import (
     seeded,
     uniform_draw,
 )
-from trainer.evaluate import Judged, Report, base_rates, evaluate_steps
+from trainer.evaluate import Judged, StepReport, base_rates, evaluate_steps
 from trainer.folders import (
     FORMAT_VERSION,
     MANIFEST_FILE,
@@ -53,17 +53,18 @@ from trainer.model import (
     without_dropout,
 )
 from trainer.outcome import OutcomeReport, outcome_rates, report_outcomes
+from trainer.phases import LossNotFinite, MemoryFull, Phase, run, take_step, trained_parts
 from trainer.processes import Processes
+from trainer.progress import Progress
 from trainer.score import score_solutions
 from trainer.split import TooLittleToLearn, hold_out
-from trainer.stages import Listener, LossNotFinite, MemoryFull, Stage, run, take_step, trained_parts
 
-__all__ = ["DiskFull", "LossNotFinite", "MemoryFull", "Stage", "TooLittleToLearn", "TrainedModel", "hold_out", "take_step", "train"]
+__all__ = ["DiskFull", "LossNotFinite", "MemoryFull", "Phase", "TooLittleToLearn", "TrainedModel", "hold_out", "take_step", "train"]
 
 
 @dataclass(frozen=True, slots=True)
 class TrainedModel:
-    """A finished model folder: `sha256` is its manifest's, `metrics` are plain JSON values from held-out problems."""
+    """A finished model folder, the sha256 of its manifest, and its metrics on held-out problems as plain JSON values."""
 
     folder: Path
     sha256: str
@@ -77,56 +78,57 @@ def train(
     *,
     config: TrainConfig,
     folder: str | Path,
-    unlabeled: Iterable[Solution] = (),
-    progress: Listener | None = None,
+    unlabeled: Iterable[SolutionText] = (),
+    progress: Progress | None = None,
     checkpoint: str | Path | None = None,
     provenance: Mapping[str, str] | None = None,
     overwrite: bool = False,
 ) -> TrainedModel:
     """Train on `labeled` (and on the text of `unlabeled`), judge on held-out problems and write the model to `folder`.
 
-    `folder` is new or empty, or with `overwrite` a model to replace; anything else is refused (OutputRefused) before the training.
-
-    A PRM (config.kind) learns from LabeledSolution, an ORM from GradedSolution. `progress` hears of it twice a second and may raise to
-    abort. `checkpoint` names a folder for resuming: the same call with the same data and config goes on where the last one stopped, and
-    removes it when done. `provenance` (such as snapshot and code version) goes into the model card. Under `accelerate launch` every process
-    makes this same call, and the first one writes. Raises TooLittleToLearn, LossNotFinite, MemoryFull, DiskFull, and BadBase for a base
-    that cannot be used.
+    `folder` is new or empty; with `overwrite` it can hold a model, which is replaced. Anything else is refused before the training
+    (OutputRefused). A PRM (config.kind) learns from LabeledSolution, an ORM from GradedSolution. `progress` is called twice a second; an
+    exception that it raises ends the run. `checkpoint` is a folder to resume from: the same call with the same data and config continues
+    where the last one stopped. The checkpoints are removed at the end. `provenance` (such as snapshot and code version) goes into the
+    model card. Under `accelerate launch` every process makes the same call, and the first one writes. Raises TooLittleToLearn,
+    LossNotFinite, MemoryFull, DiskFull, and BadBase for a base that cannot be used.
     """
     began, folder, resumable = time.monotonic(), Path(folder), Path(checkpoint) if checkpoint else None
     check_output_folder(folder, overwrite=overwrite, checkpoint=resumable)
     if resumable:
         check_checkpoint_folder(resumable)
     processes = Processes()
-    labels = [one for one in labeled if isinstance(one, GradedSolution) or one.n_rated]
-    if any(isinstance(one, GradedSolution) != (config.kind == "orm") for one in labels):
-        raise BadLabels("A prm learns from solutions with rated steps, an orm from graded ones. Give the other labels, or the other kind.")
+    labels = [label for label in labeled if isinstance(label, GradedSolution) or label.n_rated]
+    if any(isinstance(label, GradedSolution) != (config.kind == "orm") for label in labels):
+        raise BadLabels("A prm learns from solutions with rated steps, an orm from graded solutions. Change the labels or the kind.")
     held_out = hold_out(labels, config=config)
-    training = [one for one in labels if one.solution.problem_key not in held_out]
-    config = config.settled(text_suits=config.is_tiny and suits_shipped_base(some_texts([one.solution for one in training])))
-    known = {one.solution.key for one in labels}
+    training = [label for label in labels if label.solution.problem_key not in held_out]
+    config = config.settled(text_suits=config.is_tiny and suits_shipped_base(some_texts([label.solution for label in training])))
+    known = {label.solution.key for label in labels}
     texts = uniform_draw(
         (s for s in unlabeled if s.problem_key not in held_out and s.key not in known),
         size=config.language_model_solutions if config.language_model_epochs else 0,
         rng=seeded(config.seed, "unlabeled"),
     )
 
-    model = prepared_model(config, solutions=[*(one.solution for one in training), *texts])
+    model = prepared_model(config, solutions=[*(label.solution for label in training), *texts])
     config = replace(config, revision=getattr(model.network.config, "_commit_hash", None) or config.revision)
     if config.kind == "orm":
         rated = encode_graded(cast(list[GradedSolution], training), tokenizer=model.tokenizer, context=model.context)
     else:
         rated = encode_labeled(cast(list[LabeledSolution], training), tokenizer=model.tokenizer, context=model.context)
-    if not any(one.n_rated for one in rated):
-        raise TooLittleToLearn(f"No label lies within {model.context} tokens of its text: raise context, or give shorter solutions.")
+    if not any(sequence.n_rated for sequence in rated):
+        raise TooLittleToLearn(
+            f"No label lies within the first {model.context} tokens of its solution. Raise context, or give shorter solutions."
+        )
     read = rated if config.language_model_weight else cut_after_ratings(rated)
     plain = encode_unlabeled(texts, tokenizer=model.tokenizer, context=model.context)
-    stages = [
-        Stage("language model", [*plain, *rated], config.language_model_epochs, config.language_model_learning_rate, 1.0, 0.0),
-        Stage("reward model", read, config.epochs, config.learning_rate, config.language_model_weight, 1.0),
+    phases = [
+        Phase("language model", [*plain, *rated], config.language_model_epochs, config.language_model_learning_rate, 1.0, 0.0),
+        Phase("reward model", read, config.epochs, config.learning_rate, config.language_model_weight, 1.0),
     ]
     trained = trained_parts(model, config)
-    outcome = run(trained, stages, config=config, checkpoint=resumable, progress=progress, processes=processes)
+    outcome = run(trained, phases, config=config, checkpoint=resumable, progress=progress, processes=processes)
     finished = cast(Trained, processes.whole(trained))
     result: TrainedModel | None = None
     if processes.is_first:
@@ -135,15 +137,15 @@ def train(
         if config.lora_rank:
             merge_adapters(model.network)
         nn.Module.to(finished, processes.device)
-        report = _judged(model, training, [one for one in labels if one.solution.problem_key in held_out], progress=progress)
+        report = _judged(model, training, [label for label in labels if label.solution.problem_key in held_out], progress=progress)
         metrics = report.as_dict() | {
             "training": {
-                "n_problems": len({one.solution.problem_key for one in training}),
+                "n_problems": len({label.solution.problem_key for label in training}),
                 "n_solutions": len(training),
-                "n_rated_steps": sum(one.n_rated for one in rated) if config.kind == "prm" else 0,
+                "n_rated_steps": sum(sequence.n_rated for sequence in rated) if config.kind == "prm" else 0,
                 "n_unlabeled_solutions": len(texts),
-                "n_unread_steps": sum(one.encoded.unread_steps for one in rated),
-                "n_cut_solutions": sum(one.encoded.unread_steps > 0 for one in rated),
+                "n_unread_steps": sum(sequence.encoded.unread_steps for sequence in rated),
+                "n_cut_solutions": sum(sequence.encoded.unread_steps > 0 for sequence in rated),
                 "n_parameters": model.n_parameters,
                 "n_processes": processes.count,
                 "losses": outcome.losses,
@@ -152,7 +154,7 @@ def train(
                 "seconds": round(time.monotonic() - began, 1),
             },
         }
-        split = {"training": sorted({one.solution.problem_key for one in training}), "held_out": sorted(held_out)}
+        split = {"training": sorted({label.solution.problem_key for label in training}), "held_out": sorted(held_out)}
         sha256 = write_model(
             model,
             folder=folder,
@@ -169,13 +171,13 @@ def train(
     return cast(TrainedModel, processes.tell(result))
 
 
-def some_texts(solutions: Sequence[Solution], *, size: int = 300) -> list[str]:
-    """Take `size` solutions from all over the labels, each as one text."""
-    return ["\n".join((one.problem, *one.steps)) for one in solutions[:: max(1, len(solutions) // size)]]
+def some_texts(solutions: Sequence[SolutionText], *, size: int = 300) -> list[str]:
+    """Return about `size` solutions, evenly spaced, each as one text."""
+    return ["\n".join((solution.problem, *solution.steps)) for solution in solutions[:: max(1, len(solutions) // size)]]
 
 
-def prepared_model(config: TrainConfig, *, solutions: Sequence[Solution]) -> RewardModel:
-    """Make the model of this kind that training starts from, with what the configuration adds to its base."""
+def prepared_model(config: TrainConfig, *, solutions: Sequence[SolutionText]) -> RewardModel:
+    """Make the model from which training starts: its base, with the heads, adapters and kind of the config."""
     model = starting_model(config, solutions=solutions)
     heads = None
     if config.uncertainty_heads:
@@ -189,12 +191,12 @@ def prepared_model(config: TrainConfig, *, solutions: Sequence[Solution]) -> Rew
         try:
             model.network.activation_checkpointing_enable()
         except ValueError as error:
-            raise BadConfig(f"gradient_checkpointing cannot be used with {config.base}: {error} Leave it out.") from error
+            raise BadConfig(f"gradient_checkpointing does not work with {config.base}: {error} Leave it out.") from error
     return replace(model, kind=config.kind, heads=heads)
 
 
-def starting_model(config: TrainConfig, *, solutions: Sequence[Solution]) -> RewardModel:
-    """Load the pretrained base, the shipped base of `tiny`, or build `tiny` with a tokenizer trained on these solutions."""
+def starting_model(config: TrainConfig, *, solutions: Sequence[SolutionText]) -> RewardModel:
+    """Load the pretrained base or the shipped base of `tiny`, or build `tiny` with a tokenizer trained on these solutions."""
     if not config.is_tiny:
         return load_base(config.base, revision=config.revision, context=config.context)
     if config.from_shipped_base:
@@ -203,12 +205,12 @@ def starting_model(config: TrainConfig, *, solutions: Sequence[Solution]) -> Rew
     return build_tiny(texts, shape=config.shape, context=config.context, seed=config.seed)
 
 
-def judge_solutions(model: RewardModel, labeled: Sequence[LabeledSolution], *, progress: Listener | None = None) -> list[Judged]:
-    """Score labeled solutions and return each beside its ratings."""
-    scores = score_solutions(model, [one.solution for one in labeled], total=len(labeled), progress=progress)
+def judge_solutions(model: RewardModel, labeled: Sequence[LabeledSolution], *, progress: Progress | None = None) -> list[Judged]:
+    """Score labeled solutions; return each with its ratings."""
+    scores = score_solutions(model, [label.solution for label in labeled], total=len(labeled), progress=progress)
     return [
-        Judged(one.solution.problem_key, s.probabilities, one.ratings, len(one.solution.steps))
-        for one, s in zip(labeled, scores, strict=True)
+        Judged(label.solution.problem_key, s.probabilities, label.ratings, len(label.solution.steps))
+        for label, s in zip(labeled, scores, strict=True)
     ]
 
 
@@ -217,27 +219,29 @@ def judge(
     labeled: Sequence[LabeledSolution],
     *,
     rates: tuple[float, float, float],
-    progress: Listener | None = None,
+    progress: Progress | None = None,
     threshold: float | None = None,
     threshold_split: str = "given",
-) -> Report:
-    """Score labeled solutions and report on them beside the base rates."""
+) -> StepReport:
+    """Score labeled solutions and compare the figures with those of the base rates."""
     judged = judge_solutions(model, labeled, progress=progress)
     return evaluate_steps(judged, base_rates=rates, threshold=threshold, threshold_split=threshold_split)
 
 
 def judge_graded(
-    model: RewardModel, graded: Sequence[GradedSolution], *, rates: tuple[float, float, float], progress: Listener | None = None
+    model: RewardModel, graded: Sequence[GradedSolution], *, rates: tuple[float, float, float], progress: Progress | None = None
 ) -> OutcomeReport:
-    """Score graded solutions with an ORM and report on them beside the base rate."""
-    scores = score_solutions(model, [one.solution for one in graded], total=len(graded), progress=progress)
+    """Score graded solutions with an ORM and compare the figures with those of the base rate."""
+    scores = score_solutions(model, [label.solution for label in graded], total=len(graded), progress=progress)
     return report_outcomes(graded, [s.probabilities for s in scores], base_rates=rates)
 
 
-def _judged(model: RewardModel, training: Sequence[Any], held_out: Sequence[Any], *, progress: Listener | None) -> Report | OutcomeReport:
+def _judged(
+    model: RewardModel, training: Sequence[Any], held_out: Sequence[Any], *, progress: Progress | None
+) -> StepReport | OutcomeReport:
     if model.kind == "orm":
         return judge_graded(model, held_out, rates=outcome_rates(training), progress=progress)
-    return judge(model, held_out, rates=base_rates(rating for one in training for rating in one.supervised), progress=progress)
+    return judge(model, held_out, rates=base_rates(rating for label in training for rating in label.supervised), progress=progress)
 
 
 def write_model(
@@ -251,7 +255,7 @@ def write_model(
     provenance: dict[str, str],
     overwrite: bool,
 ) -> str:
-    """Write the model folder atomically and return the sha256 of its manifest."""
+    """Write the model folder as a whole; return the sha256 of its manifest."""
     framing = model.tokenizer
     settings = {
         "format": FORMAT_VERSION,

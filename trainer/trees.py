@@ -1,7 +1,7 @@
-"""Sequences that begin alike, laid out as one: a solution and the alternatives of its steps share the text before them.
+"""Lay sequences with a common beginning out as one row: a solution and the alternatives of its steps share the text before them.
 
-Reads training sequences of one family (a solution and its alternatives); gives rows of token ids with the mask and the positions under
-which a causal network computes for each sequence what it would compute for it alone. numpy only.
+Reads the training sequences of one family (a solution and its alternatives); gives token ids, positions and a mask with which a causal
+network computes for each sequence what it would compute for it alone. numpy only.
 """
 
 from collections.abc import Sequence
@@ -15,24 +15,24 @@ from trainer.data import TrainingSequence
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """One row: the first sequence, then of each other one what follows its common beginning with the first."""
+    """One row: the first sequence, then the rest of each other sequence after the beginning it shares with the first."""
 
     ids: NDArray[np.int32]  # (T,)
-    forks: tuple[tuple[int, int], ...]  # of each sequence: how many tokens it shares with the first, and where its own begin
+    forks: tuple[tuple[int, int], ...]  # for each sequence: how many tokens it shares with the first, and where its own begin
 
     def at(self, sequence: int, positions: NDArray[np.integer]) -> NDArray[np.int64]:
-        """Say where in the row a sequence's positions lie."""
+        """Return the places in the row of a sequence's positions."""
         shared, begin = self.forks[sequence]
         wide = positions.astype(np.int64)
         return np.where(wide < shared, wide, wide - shared + begin)
 
 
 def plant(family: Sequence[TrainingSequence]) -> Tree:
-    """Lay the sequences of one family out as one row."""
+    """Lay out the sequences of one family as one row."""
     first = family[0].encoded.ids
     parts, forks, length = [first], [(len(first), 0)], len(first)
-    for one in family[1:]:
-        ids = one.encoded.ids
+    for sequence in family[1:]:
+        ids = sequence.encoded.ids
         n = min(len(ids), len(first))
         differ = np.flatnonzero(ids[:n] != first[:n])
         shared = int(differ[0]) if len(differ) else n
@@ -43,7 +43,7 @@ def plant(family: Sequence[TrainingSequence]) -> Tree:
 
 
 def masked(trees: Sequence[Tree], *, pad_id: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
-    """Stack trees into ids (B, T), positions (B, T) and what each token attends to, (B, 1, T, T); pads attend to themselves."""
+    """Stack trees into ids (B, T), positions (B, T) and a mask (B, 1, T, T) of what each token attends to. A pad attends to itself."""
     width = max(len(tree.ids) for tree in trees)
     ids = np.full((len(trees), width), pad_id, np.int64)
     positions = np.zeros((len(trees), width), np.int64)
@@ -61,8 +61,8 @@ def masked(trees: Sequence[Tree], *, pad_id: int) -> tuple[NDArray[np.int64], ND
 
 
 def families(sequences: Sequence[TrainingSequence]) -> list[list[int]]:
-    """Group the indices of sequences by family, in order; those that name none stand alone."""
+    """Group the indices of sequences by family, in order. A sequence without a family is a group of its own."""
     groups: dict[object, list[int]] = {}
-    for i, one in enumerate(sequences):
-        groups.setdefault(one.family or i, []).append(i)
+    for i, sequence in enumerate(sequences):
+        groups.setdefault(sequence.family or i, []).append(i)
     return list(groups.values())

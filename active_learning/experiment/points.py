@@ -18,9 +18,9 @@ from active_learning.world import SimulatedProblem, SimulatedSolution, label, ma
 
 if TYPE_CHECKING:
     from trainer.config import TrainConfig
-    from trainer.data import GradedSolution, LabeledSolution, Solution
+    from trainer.data import GradedSolution, LabeledSolution, SolutionText
     from trainer.evaluate import Samples
-    from trainer.score import RewardModel, StepScores
+    from trainer.score import RewardModel, ScoredSolution
 
 START, NOTHING = "start", "nothing"  # the arm of the selector, which learns from the random start alone, and that of the untrained base
 CONTEXT = 1024
@@ -55,11 +55,11 @@ class WorldSolution(NamedTuple):
         return self.solution.final_answer == self.problem.answer
 
     @property
-    def text(self) -> "Solution":
+    def text(self) -> "SolutionText":
         """The solution in the form that the trainer reads."""
-        from trainer.data import Solution
+        from trainer.data import SolutionText
 
-        return Solution(str(self.place), self.problem.external_id, self.problem.statement, self.solution.steps)
+        return SolutionText(str(self.place), self.problem.external_id, self.problem.statement, self.solution.steps)
 
 
 def pool(plan: Plan, seed: int) -> list[WorldSolution]:
@@ -131,14 +131,14 @@ def candidates(plan: Plan, solutions: list[WorldSolution], *, prm: "RewardModel"
     )
 
 
-def _confidence(one: "StepScores", weak: int | None) -> float:
+def _confidence(one: "ScoredSolution", weak: int | None) -> float:
     if one.means is None:
         return np.nan
     means = one.means[: None if weak is None else weak + 1]
     return float(np.maximum(means, 1 - means).min())
 
 
-def _deviation(one: "StepScores", weak: int | None) -> float:
+def _deviation(one: "ScoredSolution", weak: int | None) -> float:
     return np.nan if one.deviations is None else float(one.deviations[: None if weak is None else weak + 1].max())
 
 

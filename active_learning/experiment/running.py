@@ -6,7 +6,6 @@ Workers are processes with one thread each: two small models at the same time ar
 
 import json
 import os
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -22,6 +21,7 @@ from active_learning.experiment.plan import ANSWER, NAME, ORACLE, PROCESS, UNIFO
 from active_learning.experiment.points import NOTHING, START, ModelPoint, WorldSolution
 from active_learning.registry import ProgressCallback
 from active_learning.selection import STRATEGIES, Need, read_candidates, write_candidates
+from trainer.files import write_file
 
 ALONE = {
     "OMP_NUM_THREADS": "1",
@@ -106,11 +106,8 @@ def point_of(folder: Path, point: ModelPoint) -> dict[str, Any]:
 
 def write(path: Path, text: str) -> None:
     """Write a file as a whole: a killed run leaves the old one or the new one."""
-    descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=".")
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-    os.chmod(draft, 0o644)
-    os.replace(draft, path)
+    with write_file(path, overwrite=True) as file:
+        file.write(text.encode())
 
 
 def path_of(folder: Path, point: ModelPoint) -> Path:

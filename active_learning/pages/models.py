@@ -246,16 +246,17 @@ def training_chart(named: Sequence[tuple[str, ModelVersion]]) -> Chart | None:
     for name, version in named:
         curve = (version.metrics.get("training") or {}).get("curve") or version.progress.get("curve") or []
         parts = {"rating_loss": "rating loss", "token_loss": "token loss"} if len(named) == 1 else {"rating_loss": f"rating loss, {name}"}
-        series += [(words, _over_stages(curve, part)) for part, words in parts.items()]
+        series += [(words, _over_phases(curve, part)) for part, words in parts.items()]
     return charts.line_chart(series, x_words="optimizer steps", y_words="loss, nats")
 
 
-def _over_stages(curve: Sequence[dict[str, Any]], part: str) -> list[Point]:
-    """Put the stages of a training one after the other on one axis."""
-    points, offset, stage, length = [], 0, None, 0
+def _over_phases(curve: Sequence[dict[str, Any]], part: str) -> list[Point]:
+    """Put the phases of a training one after the other on one axis."""
+    points, offset, phase, length = [], 0, None, 0
     for one in curve:
-        if one["stage"] != stage:
-            offset, stage = offset + length, one["stage"]
+        name = one.get("phase") or one["stage"]  # the key of models trained before 0.1.0
+        if name != phase:
+            offset, phase = offset + length, name
         length = one["total"] or one["done"]
         if one.get(part) is not None:
             points.append(Point(offset + one["done"], one[part]))

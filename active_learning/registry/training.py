@@ -25,10 +25,10 @@ from active_learning.models import UNFINISHED, ModelKind, ModelState, ModelVersi
 from annotation import export
 from annotation.models import Annotation, Outcome, Project, Snapshot, Solution, Split
 from trainer.config import TINY, BadBase, BadConfig, TrainConfig, check_base
+from trainer.files import OutputRefused
 
 if TYPE_CHECKING:
-    from trainer.data import GradedSolution, LabeledSolution
-    from trainer.data import Solution as TrainerSolution
+    from trainer.data import GradedSolution, LabeledSolution, SolutionText
     from trainer.progress import Progress
     from trainer.score import RewardModel
     from trainer.train import TrainedModel
@@ -143,7 +143,7 @@ def train(version: ModelVersion, *, progress: ProgressCallback) -> "TrainedModel
             progress=trainer_progress(progress),
             provenance={"project": version.project.slug, **learned, "code": version.code_version},
         )
-    except (TooLittleToLearn, LossNotFinite, MemoryFull, DiskFull, BadBase, BadConfig, BadLabels) as error:
+    except (TooLittleToLearn, LossNotFinite, MemoryFull, DiskFull, OutputRefused, BadBase, BadConfig, BadLabels) as error:
         raise ModelUnusable(str(error)) from error
     finally:
         if not (attempt / "manifest.json").exists():  # it is written last: without it the folder is incomplete
@@ -241,13 +241,13 @@ def learned_from(version: ModelVersion) -> Iterator["LabeledSolution | GradedSol
 
 def labeled(snapshot: Snapshot) -> Iterator["LabeledSolution"]:
     """Yield the labels of a snapshot in the form that the trainer reads."""
-    from trainer.data import Alternative, LabeledSolution
+    from trainer.data import LabeledSolution, RatedAlternative
 
     for one in export.labeled_solutions(snapshot):
         yield LabeledSolution(
             trainer_solution((one.solution_id, one.problem_id, one.problem, one.steps)),
             tuple(one.ratings),
-            tuple(Alternative(step_index, text, rating) for step_index, text, rating in one.alternatives if rating is not None),
+            tuple(RatedAlternative(step_index, text, rating) for step_index, text, rating in one.alternatives if rating is not None),
         )
 
 
@@ -261,7 +261,7 @@ def graded(version: ModelVersion) -> Iterator["GradedSolution"]:
         yield GradedSolution(trainer_solution(row), outcome == Outcome.CORRECT)
 
 
-def _unlabeled(version: ModelVersion) -> Iterator["TrainerSolution"]:
+def _unlabeled(version: ModelVersion) -> Iterator["SolutionText"]:
     """Yield the text of the language-model phase."""
     rows = _unlabeled_rows(version).values_list("pk", "problem_id", "problem__statement", "steps")
     yield from map(trainer_solution, rows.iterator())
@@ -274,17 +274,17 @@ def _unlabeled_rows(version: ModelVersion) -> QuerySet[Solution]:
     return solutions.order_by("digest")[:UNLABELED]
 
 
-def trainer_solution(row: Iterable[Any]) -> "TrainerSolution":
+def trainer_solution(row: Iterable[Any]) -> "SolutionText":
     """Turn (solution, problem, statement, steps) into the trainer's value."""
-    from trainer.data import Solution as TrainerSolution
+    from trainer.data import SolutionText
 
     key, problem, statement, steps = row
-    return TrainerSolution(str(key), str(problem), statement, tuple(steps))
+    return SolutionText(str(key), str(problem), statement, tuple(steps))
 
 
-def trainer_progress(progress: ProgressCallback, *, stage: str | None = None) -> Callable[["Progress"], None]:
+def trainer_progress(progress: ProgressCallback, *, stage: str | None = None) -> "Progress":
     """Return a callback for the trainer that passes its progress on, under the name `stage` if given."""
-    return lambda now: progress(stage or now.stage, now.done, now.total, now.seconds_left, now.loss)
+    return lambda now: progress(stage or now.phase, now.done, now.total, now.seconds_left, now.loss)
 
 
 def load(version: ModelVersion) -> "RewardModel":

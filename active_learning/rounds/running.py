@@ -59,7 +59,7 @@ class Hold:
             self.update(progress=progress)
             if loss is not None:
                 part = "token_loss" if stage == "language model" else "rating_loss"
-                self.curve.append({"stage": stage, "done": done, "total": total, part: loss})
+                self.curve.append({"phase": stage, "done": done, "total": total, part: loss})
                 if len(self.curve) > CURVE:
                     del self.curve[-2::-2]  # every other point, never the newest
             running = ModelVersion.objects.filter(round=self.round, state=ModelState.RUNNING)

@@ -103,19 +103,19 @@ class _TrainingProblem(NamedTuple):
     """A training problem: its primary key, and the form in which it is sent and written."""
 
     pk: int
-    problem: "generators.Problem"
+    problem: "generators.ProblemText"
 
 
 def _problems(project: Project, name: str) -> dict[str, _TrainingProblem]:
     """Return the training problems by key, in an order that depends on the run: after a budget ran out, another run starts elsewhere."""
-    from trainer.generators import Problem as Asked
+    from trainer.generators import ProblemText
 
     rows = Problem.objects.filter(project=project, split=Split.TRAIN).values("pk", "external_id", "statement", "answer", "subject", "level")
     problems = {}
     for row in rows.iterator():
         key = row["external_id"]
         facts = {name: value for name in ("answer", "subject", "level") if (value := row[name])}
-        problems[key] = _TrainingProblem(row["pk"], Asked(key, row["statement"], {"id": key} | facts))
+        problems[key] = _TrainingProblem(row["pk"], ProblemText(key, row["statement"], {"id": key} | facts))
     return {key: problems[key] for key in sorted(problems, key=lambda key: hashlib.sha256(f"{name} {key}".encode()).digest())}
 
 
@@ -167,7 +167,7 @@ class _Run:
     def _draw(self, generator: Watched, wanted: dict[str, int]) -> str:
         """Draw until the file has what is wanted of each problem. Return why the generator cannot go on; empty if it can."""
         from trainer.generators import GeneratorFailed
-        from trainer.lines import BadLine
+        from trainer.lines import BadInput
         from trainer.sample import PROMPT, sample
 
         groups = defaultdict(list)
@@ -190,7 +190,7 @@ class _Run:
                 if generator.has_failed or not self._has_begun():
                     return str(error.__cause__ or error)
                 continue  # the run has drawn others, so only these problems are too hard for the generator
-            except (BadLine, BadConfig, OSError) as error:
+            except (BadInput, BadConfig, OSError) as error:
                 raise BadSampling(str(error)) from error
             self._add(done)
             if done.stopped:

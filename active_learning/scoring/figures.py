@@ -13,7 +13,7 @@ from active_learning.scoring.partitions import ScoringFailed
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from trainer.score import RewardModel, StepScores
+    from trainer.score import RewardModel, ScoredSolution
 
 
 def step_scores(version: ModelVersion, solution_ids: list[int], *, progress: ProgressCallback) -> dict[int, list[float]]:
@@ -43,7 +43,7 @@ def score_rows(
         yield version.pk, key, problem, product, weak, outcome, *figures, prefix
 
 
-def _figures(one: "StepScores", threshold: float) -> tuple[int | None, float | None, float | None, float | None]:
+def _figures(one: "ScoredSolution", threshold: float) -> tuple[int | None, float | None, float | None, float | None]:
     """Return the first weak step, the entropy, the confidence and the deviation; None for those that the model does not have."""
     from trainer.score import first_weak_step
 

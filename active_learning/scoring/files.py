@@ -8,7 +8,6 @@ import tempfile
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
-from errno import EDQUOT, ENOSPC
 from pathlib import Path
 
 import psycopg
@@ -19,6 +18,7 @@ from django.db.models import Count
 from active_learning.models import ModelVersion, ScoreShard, ShardState
 from active_learning.scoring.partitions import COLUMNS, attach_indexed, freeze, index, is_attached, partition, table_of
 from annotation.models import Project
+from trainer.files import is_disk_full, rename_file, sync
 
 log = logging.getLogger(__name__)
 
@@ -99,8 +99,7 @@ def drop_to_file(version: ModelVersion, *, keep: Iterable[int] = ()) -> Path:
                     cursor.execute(f"DROP TABLE {partition(version)}")
                     ScoreShard.objects.filter(model_version=version).delete()
                     ModelVersion.objects.filter(pk=version.pk).update(scores_file=file, scores_sha256=sha256)
-                    draft.rename(path)
-                    _fsync(path.parent)
+                    rename_file(draft, path)
                 version.scores_file, version.scores_sha256 = file, sha256
                 return path
             except OperationalError as error:
@@ -180,30 +179,20 @@ def _written(version: ModelVersion, path: Path) -> tuple[Path, str]:
                 left.unlink(missing_ok=True)
         descriptor, name = tempfile.mkstemp(prefix=".", suffix=".csv.gz", dir=path.parent)
         draft = Path(name)
-        with os.fdopen(descriptor, "wb") as raw:
-            with gzip.GzipFile("", "wb", 4, raw, mtime=0) as packed, connection.cursor() as cursor:
-                rows = f"SELECT {COLUMNS} FROM {partition(version)} ORDER BY solution_id"
-                with cursor.copy(f"COPY ({rows}) TO STDOUT (FORMAT csv, HEADER)") as copy:
-                    for piece in copy:
-                        packed.write(piece)
-            raw.flush()
-            os.fsync(raw.fileno())
+        with os.fdopen(descriptor, "wb") as raw, gzip.GzipFile("", "wb", 4, raw, mtime=0) as packed, connection.cursor() as cursor:
+            rows = f"SELECT {COLUMNS} FROM {partition(version)} ORDER BY solution_id"
+            with cursor.copy(f"COPY ({rows}) TO STDOUT (FORMAT csv, HEADER)") as copy:
+                for piece in copy:
+                    packed.write(piece)
+        sync(draft)  # here, not while others wait for the transaction that renames it
         with draft.open("rb") as file:
             return draft, hashlib.file_digest(file, "sha256").hexdigest()
     except BaseException as error:
         if draft:
             draft.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.errno in (ENOSPC, EDQUOT):
+        if is_disk_full(error):
             raise ScoresRefused(
                 f"The disk is full: the scores of model {version.number} could not be written to a file and stay in the database. "
                 "Free some space and try again."
             ) from error
         raise
-
-
-def _fsync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

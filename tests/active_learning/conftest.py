@@ -22,9 +22,9 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     from trainer import config
 
     shape = config.TinyShape(layers=1, width=32, heads=2, feed_forward=64, merges=50)
-    monkeypatch.setitem(config.TINY_RECIPE, "shape", shape)
-    monkeypatch.setitem(config.TINY_RECIPE, "epochs", 1)
-    monkeypatch.setitem(config.TINY_RECIPE, "language_model_epochs", 1)
+    monkeypatch.setitem(config.TINY_DEFAULTS, "shape", shape)
+    monkeypatch.setitem(config.TINY_DEFAULTS, "epochs", 1)
+    monkeypatch.setitem(config.TINY_DEFAULTS, "language_model_epochs", 1)
 
 
 @pytest.fixture

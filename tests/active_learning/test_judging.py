@@ -171,7 +171,7 @@ def test_an_orm_is_refused_a_size(world: Project) -> None:
 
 
 def test_a_training_that_broke_off_is_resumed_from_its_checkpoint(world: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(config.TINY_RECIPE, "checkpoint_minutes", 0.0)
+    monkeypatch.setitem(config.TINY_DEFAULTS, "checkpoint_minutes", 0.0)
     started, stages = rounds.start(world, make.plan(world, size=0), ring=False), []
 
     def interrupt(stage: str, *_: Any) -> None:

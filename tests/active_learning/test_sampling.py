@@ -148,9 +148,9 @@ def test_what_was_drawn_by_a_process_that_was_killed_is_loaded_by_the_next(proje
     """Killed by kill -9 between a text and its loading."""
     draw(project, endpoint, n=1)
     script = (
-        "import os, signal; from pathlib import Path; from trainer.sample import sample, EndpointGenerator, Problem;"
+        "import os, signal; from pathlib import Path; from trainer.sample import sample, EndpointGenerator, ProblemText;"
         "end = lambda now: os.kill(os.getpid(), signal.SIGKILL);"
-        f"sample([Problem(f'p{{i}}', f'Halve {{2 * i}}.') for i in range(3)], per_problem=2, progress=end, seed=5,"
+        f"sample([ProblemText(f'p{{i}}', f'Halve {{2 * i}}.') for i in range(3)], per_problem=2, progress=end, seed=5,"
         f"generator=EndpointGenerator('halves-1b', endpoint={endpoint.url!r}, width=1), out={str(next(home.rglob('*.jsonl')))!r})"
     )
     done = subprocess.run([sys.executable, "-c", script], check=False)

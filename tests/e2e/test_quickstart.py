@@ -53,7 +53,7 @@ def test_the_quickstart_on_the_real_gsm8k_solutions(
 
         shape = config.TinyShape(layers=1, width=32, heads=2, feed_forward=64, merges=100)
         for name, value in {"shape": shape, "epochs": 1, "language_model_epochs": 1, "language_model_solutions": 200}.items():
-            monkeypatch.setitem(config.TINY_RECIPE, name, value)
+            monkeypatch.setitem(config.TINY_DEFAULTS, name, value)
 
     monkeypatch.setenv("STEPMARK_DATA", str(data))
     quickstart = Quickstart(tmp_path)

@@ -14,7 +14,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from tests.waiting import PATIENCE
-from trainer.generators import Draw, Drawn, EndpointGenerator, Problem
+from trainer.generators import Draw, Drawn, EndpointGenerator, ProblemText
 
 SEVEN = "We add the two.\n\n$3 + 4 = 7$.\n\n# Answer\n\n7"
 Reply = tuple[int, str]  # status and body
@@ -146,8 +146,8 @@ def save_chain(folder: Path) -> Path:
     return folder
 
 
-def problems(count: int) -> list[Problem]:
-    return [Problem(f"p{i}", f"Add {i} and 4.", {"id": f"p{i}", "answer": str(i + 4), "split": "test"}) for i in range(count)]
+def problems(count: int) -> list[ProblemText]:
+    return [ProblemText(f"p{i}", f"Add {i} and 4.", {"id": f"p{i}", "answer": str(i + 4), "split": "test"}) for i in range(count)]
 
 
 def lines(file: Path) -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from trainer.config import TinyShape, TrainConfig
-from trainer.data import LabeledSolution, Solution
+from trainer.data import LabeledSolution, SolutionText
 
 SHAPE = TinyShape(layers=2, width=32, heads=2, feed_forward=64, merges=50)
 
@@ -37,7 +37,7 @@ def sums(n_problems: int, *, seed: int = 0) -> list[LabeledSolution]:
             stop = ratings.index(-1) + 1 if -1 in ratings else 3
             labeled.append(
                 LabeledSolution(
-                    Solution(f"{seed}-{problem}-{copy}", f"{seed}-{problem}", f"Problem {problem}: add the numbers.", tuple(steps)),
+                    SolutionText(f"{seed}-{problem}-{copy}", f"{seed}-{problem}", f"Problem {problem}: add the numbers.", tuple(steps)),
                     tuple(ratings[:stop]),
                 )
             )

@@ -243,7 +243,7 @@ def test_what_cannot_be_averaged_is_refused_by_name(problems: list[Samples], ns:
     [
         ({"right": [1, 0], "answers": [0]}, "2 samples but 1 answers"),
         ({"right": [1, 0], "PRM": [0.5]}, "2 samples but 1 PRM"),
-        ({"right": [1], "PRM": [float("nan")]}, "no number"),
+        ({"right": [1], "PRM": [float("nan")]}, "not a number"),
         ({"right": []}, "0 samples"),
     ],
 )

@@ -13,7 +13,7 @@ import torch
 
 from tests.trainer.bases import make_base
 from tests.trainer.sums import small, sums
-from trainer import checkpoint, folders, stages
+from trainer import checkpoint, folders, phases
 from trainer.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from trainer.config import TrainConfig
 from trainer.train import train
@@ -51,20 +51,20 @@ def spawn(where: str, name: str, calls: int, base: Path, folder: Path) -> int | 
 
 
 def _start(where: str, name: str, calls: int, base: Path, folder: Path) -> None:
-    train_until({"stages": stages, "folders": folders}[where], name, calls, base, folder)
+    train_until({"phases": phases, "folders": folders}[where], name, calls, base, folder)
 
 
 @pytest.mark.parametrize("n_kills", [5, pytest.param(20, marks=pytest.mark.long)])
 def test_a_run_killed_at_random_points_ends_with_the_same_bytes(n_kills: int, tmp_path: Path) -> None:
     base = make_base(tmp_path / "base")
-    assert spawn("stages", "take_step", 0, base, tmp_path / "whole") == 0
+    assert spawn("phases", "take_step", 0, base, tmp_path / "whole") == 0
     rng = np.random.default_rng(n_kills)
     for number in range(n_kills):
         # At the beginning of an optimizer step, or within the writing of a checkpoint: it syncs five files and folders.
-        where, name, most = (("stages", "take_step", 4), ("folders", "sync", 16))[number % 2]
+        where, name, most = (("phases", "take_step", 4), ("folders", "sync", 16))[number % 2]
         assert spawn(where, name, int(rng.integers(2, most)), base, tmp_path / "killed") == -signal.SIGKILL
         assert not (tmp_path / "killed" / "model").exists()
-    assert spawn("stages", "take_step", 0, base, tmp_path / "killed") == 0
+    assert spawn("phases", "take_step", 0, base, tmp_path / "killed") == 0
     for file in ("model.safetensors", "heads.safetensors"):
         assert (tmp_path / "killed" / "model" / file).read_bytes() == (tmp_path / "whole" / "model" / file).read_bytes()
     assert not (tmp_path / "killed" / "checkpoint").exists()
@@ -73,7 +73,7 @@ def test_a_run_killed_at_random_points_ends_with_the_same_bytes(n_kills: int, tm
 def state(done: int) -> Checkpoint:
     weights = {"w": torch.full((3,), float(done))}
     return Checkpoint(
-        1, done, [0.0] * 4, {}, asdict(stages.Curve(1)), weights, {"state": {0: {"step": torch.tensor(done)}}, "param_groups": []}
+        1, done, [0.0] * 4, {}, asdict(phases.LossCurve(1)), weights, {"state": {0: {"step": torch.tensor(done)}}, "param_groups": []}
     )
 
 
@@ -113,10 +113,10 @@ def test_drafts_of_killed_processes_go_when_they_are_old(tmp_path: Path) -> None
 
 def test_a_run_goes_on_from_the_older_checkpoint_to_the_same_bytes(tmp_path: Path) -> None:
     base = make_base(tmp_path / "base")
-    assert spawn("stages", "take_step", 0, base, tmp_path / "whole") == 0
-    assert spawn("stages", "take_step", 6, base, tmp_path / "killed") == -signal.SIGKILL
+    assert spawn("phases", "take_step", 0, base, tmp_path / "whole") == 0
+    assert spawn("phases", "take_step", 6, base, tmp_path / "killed") == -signal.SIGKILL
     newest = max((tmp_path / "killed" / "checkpoint").glob("[0-9]*"))
     (newest / "stepmark.json").write_text("torn")
-    assert spawn("stages", "take_step", 0, base, tmp_path / "killed") == 0
+    assert spawn("phases", "take_step", 0, base, tmp_path / "killed") == 0
     whole, killed = ((tmp_path / name / "model" / "model.safetensors").read_bytes() for name in ("whole", "killed"))
     assert whole == killed

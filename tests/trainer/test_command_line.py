@@ -1,8 +1,10 @@
 import json
+import tomllib
 from pathlib import Path
 
 import pytest
 
+import trainer
 from tests.trainer.sums import SHAPE, sums
 from trainer.__main__ import main
 from trainer.config import TrainConfig
@@ -72,7 +74,7 @@ def test_soft_labels_are_read_from_a_line(tmp_path: Path) -> None:
         ('{"problem": "Add.", "steps": ["a"], "soft": 0.5}', "line 2: soft must be a list"),
         ('{"problem": "Add.", "steps": ["a"], "soft": [[0.5, 0.1]]}', "line 2: Solution line 2 has the soft label"),
         ('{"problem": "Add.", "steps": ["a"], "alternatives": [{"text": "b"}]}', "line 2: the key 'step_index' is missing"),
-        ('{"problem": "Add.", "problem": "Add.", "steps": ["a"]}', "line 2: the key 'problem' stands twice"),
+        ('{"problem": "Add.", "problem": "Add.", "steps": ["a"]}', "line 2: the key 'problem' appears twice"),
         ('{"problem": "Add.", "steps": ["\\ud800"]}', "line 2: .*surrogate"),
         ('{"key": "line 1", "problem": "Add.", "steps": ["a"]}', "line 2: the key 'line 1' was already used in line 1"),
     ],
@@ -94,7 +96,7 @@ def test_a_file_that_does_not_exist_is_named(tmp_path: Path, capsys: pytest.Capt
 
 def test_too_few_labels_exit_with_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "--labeled", str(write(tmp_path / "few.jsonl", GOOD)), "--out", str(tmp_path / "model")]) == 2
-    assert "1 rated steps and at least 6" in capsys.readouterr().err
+    assert "1 rated steps, but at least 6" in capsys.readouterr().err
 
 
 def test_a_folder_that_is_no_model_exits_with_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -117,3 +119,10 @@ def test_a_model_is_not_judged_on_problems_it_was_trained_on(
     lines = [line(one) for one in sums(200) if one.solution.problem_key in trained_on]
     assert main(["evaluate", "--model", str(model_folder), "--labeled", str(write(tmp_path / "seen.jsonl", *lines))]) == 2
     assert "trained on the problems of all" in capsys.readouterr().err
+
+
+def test_the_version_is_the_projects(capsys: pytest.CaptureFixture[str]) -> None:
+    project = tomllib.loads((Path(trainer.__file__).parents[1] / "pyproject.toml").read_text())["project"]
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert ended.value.code == 0 and capsys.readouterr().out == f"stepmark {project['version']}\n"

@@ -3,13 +3,13 @@ import sys
 
 import pytest
 
-from trainer.config import TINY_RECIPE, BadConfig, TinyShape, TrainConfig
+from trainer.config import TINY_DEFAULTS, BadConfig, TinyShape, TrainConfig
 
 
 def test_a_pretrained_base_gets_the_papers_recipe_and_tiny_its_own() -> None:
     paper, tiny = TrainConfig.for_base("owner/name"), TrainConfig.for_base()
     assert (paper.epochs, paper.language_model_epochs, paper.language_model_weight, paper.is_tiny) == (2, 0, 0.0, False)
-    assert tiny.is_tiny and tiny.epochs == TINY_RECIPE["epochs"] and tiny.language_model_weight == 1.0
+    assert tiny.is_tiny and tiny.epochs == TINY_DEFAULTS["epochs"] and tiny.language_model_weight == 1.0
 
 
 def test_a_config_survives_json_with_its_shape() -> None:

@@ -6,10 +6,10 @@ from trainer.data import (
     NEGATIVE,
     STEP,
     UNRATED,
-    Alternative,
     BadLabels,
     LabeledSolution,
-    Solution,
+    RatedAlternative,
+    SolutionText,
     StepTokenizer,
     buckets,
     encode,
@@ -25,7 +25,7 @@ from trainer.data import (
 from trainer.model import build_tiny
 
 STEPS = ("Add 2 and 3.", "That is 5.", "Twice that is 11.", "So the answer is 11.\n\n# Answer\n\n11")
-SOLUTION = Solution("s", "p", "What is twice the sum of 2 and 3?", STEPS)
+SOLUTION = SolutionText("s", "p", "What is twice the sum of 2 and 3?", STEPS)
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +77,7 @@ def test_training_and_scoring_read_the_same_ids_at_the_same_positions(tokenizer:
 
 
 def test_a_step_is_judged_at_its_end_token_whatever_its_text(tokenizer: StepTokenizer) -> None:
-    odd = Solution("s", "p", "?", ("ends in a blank ", "ends in lines\n\n", "日", "5"))
+    odd = SolutionText("s", "p", "?", ("ends in a blank ", "ends in lines\n\n", "日", "5"))
     [encoded] = encode([odd], tokenizer=tokenizer, context=256)
     assert [int(encoded.ids[end]) for end in encoded.step_ends] == [tokenizer.step_end[-1]] * 4
     assert (encoded.ids == tokenizer.step_end[-1]).sum() == 5  # the problem's and the four steps'
@@ -101,7 +101,7 @@ def test_an_unrated_step_carries_no_rating(tokenizer: StepTokenizer) -> None:
 
 
 def test_an_alternative_is_supervised_after_the_steps_before_it(tokenizer: StepTokenizer) -> None:
-    labeled = LabeledSolution(SOLUTION, (1, 1, -1), (Alternative(2, "Twice that is 10.", 1),))
+    labeled = LabeledSolution(SOLUTION, (1, 1, -1), (RatedAlternative(2, "Twice that is 10.", 1),))
     main, branch = encode_labeled([labeled], tokenizer=tokenizer, context=256)
     shared = int(main.encoded.step_ends[1]) + 1
     assert branch.encoded.ids[:shared].tolist() == main.encoded.ids[:shared].tolist()
@@ -111,7 +111,7 @@ def test_an_alternative_is_supervised_after_the_steps_before_it(tokenizer: StepT
 
 
 def test_an_alternative_after_the_first_negative_is_not_supervised(tokenizer: StepTokenizer) -> None:
-    labeled = LabeledSolution(SOLUTION, (1, -1), (Alternative(1, "That is five.", 1), Alternative(2, "Twice that is 10.", 1)))
+    labeled = LabeledSolution(SOLUTION, (1, -1), (RatedAlternative(1, "That is five.", 1), RatedAlternative(2, "Twice that is 10.", 1)))
     assert len(encode_labeled([labeled], tokenizer=tokenizer, context=256)) == 2
 
 
@@ -125,7 +125,7 @@ def test_a_long_solution_is_cut_at_a_step_boundary_and_counted(tokenizer: StepTo
 
 
 def test_a_short_step_after_one_that_does_not_fit_is_not_read(tokenizer: StepTokenizer) -> None:
-    [cut] = encode([Solution("s", "p", "?", ("a", "1 " * 100, "b"))], tokenizer=tokenizer, context=50)
+    [cut] = encode([SolutionText("s", "p", "?", ("a", "1 " * 100, "b"))], tokenizer=tokenizer, context=50)
     assert len(cut.step_ends) == 1 and cut.unread_steps == 2
 
 
@@ -140,11 +140,11 @@ def test_unlabeled_solutions_carry_no_rating(tokenizer: StepTokenizer) -> None:
         ((1, 1, 1, 1, 1), (), "4 steps but 5 ratings"),
         ((1, 2), (), "the rating 2"),
         ((True,), (), "the rating True"),
-        ((1,), (Alternative(4, "x", 1),), "step index 4 of 4"),
-        ((1,), (Alternative(0, "x", None),), "rated None"),  # type: ignore[arg-type]
+        ((1,), (RatedAlternative(4, "x", 1),), "alternative at step index 4"),
+        ((1,), (RatedAlternative(0, "x", None),), "rating None"),  # type: ignore[arg-type]
     ],
 )
-def test_labels_that_do_not_fit_name_the_solution(ratings: tuple[int, ...], alternatives: tuple[Alternative, ...], named: str) -> None:
+def test_labels_that_do_not_fit_name_the_solution(ratings: tuple[int, ...], alternatives: tuple[RatedAlternative, ...], named: str) -> None:
     with pytest.raises(BadLabels, match=f"Solution s .*{named}"):
         LabeledSolution(SOLUTION, ratings, alternatives)
 
@@ -160,7 +160,7 @@ def test_a_solution_longer_than_the_budget_stands_alone() -> None:
     assert [sorted(group.tolist()) for group in buckets([5, 50, 5], token_budget=20)] == [[1], [0, 2]]
 
 
-def test_the_order_of_an_epoch_depends_on_seed_stage_and_epoch_alone() -> None:
+def test_the_order_of_an_epoch_depends_on_seed_phase_and_epoch_alone() -> None:
     lengths = [int(n) for n in np.random.default_rng(0).integers(1, 300, 200)]
 
     def order(*parts: object) -> list[list[int]]:
@@ -180,21 +180,21 @@ def test_the_order_of_an_epoch_depends_on_seed_stage_and_epoch_alone() -> None:
 
 
 def test_pads_come_after_every_token(tokenizer: StepTokenizer) -> None:
-    encoded = encode([SOLUTION, Solution("t", "p", "?", ("a",))], tokenizer=tokenizer, context=256)
+    encoded = encode([SOLUTION, SolutionText("t", "p", "?", ("a",))], tokenizer=tokenizer, context=256)
     ids = padded(encoded, pad_id=tokenizer.pad_id)
     assert ids[1, : len(encoded[1].ids)].tolist() == encoded[1].ids.tolist()
     assert set(ids[1, len(encoded[1].ids) :].tolist()) == {tokenizer.pad_id}
 
 
 def test_a_draw_keeps_each_solution_with_the_same_chance() -> None:
-    pool = [Solution(str(i), "p", "?", ("a",)) for i in range(20)]
+    pool = [SolutionText(str(i), "p", "?", ("a",)) for i in range(20)]
     kept = [int(s.key) for seed in range(400) for s in uniform_draw(iter(pool), size=5, rng=np.random.default_rng(seed))]
     counts = np.bincount(kept, minlength=20)
     assert len(kept) == 2000 and counts.min() > 60 and counts.max() < 145  # 100 each, standard deviation 8.7
 
 
 def test_a_draw_of_more_than_there_is_keeps_all_in_order() -> None:
-    pool = [Solution(str(i), "p", "?", ("a",)) for i in range(4)]
+    pool = [SolutionText(str(i), "p", "?", ("a",)) for i in range(4)]
     assert uniform_draw(pool, size=9, rng=np.random.default_rng(0)) == pool
     assert uniform_draw(pool, size=0, rng=np.random.default_rng(0)) == []
 
@@ -205,7 +205,7 @@ def test_windows_read_the_stream_no_further_than_needed() -> None:
     def stream() -> "object":
         for i in range(10):
             read.append(i)
-            yield Solution(str(i), "p", "?", ("a",))
+            yield SolutionText(str(i), "p", "?", ("a",))
 
     first = next(windows(stream(), size=3))  # type: ignore[arg-type]
     assert [s.key for s in first] == ["0", "1", "2"] and len(read) == 3

@@ -84,8 +84,8 @@ def test_an_outcome_reward_model_stands_beside_and_both_leave_out_what_either_wa
     assert "ORM" in report["best_of_n"]["curves"]
     assert report["samples_left_out_as_trained_on"] == 60 - 2 * len(held_out)
     assert report["best_of_n"]["n_problems"] == 6 + len(held_out)
-    assert "kind orm, but --model takes" in refused(capsys, "--model", orm, "--samples", samples)
-    assert "kind prm, but --orm takes" in refused(capsys, "--model", model_folder, "--samples", samples, "--orm", model_folder)
+    assert "kind orm, but --model needs" in refused(capsys, "--model", orm, "--samples", samples)
+    assert "kind prm, but --orm needs" in refused(capsys, "--model", model_folder, "--samples", samples, "--orm", model_folder)
 
 
 def test_the_largest_n_leaves_out_problems_with_fewer_samples(
@@ -165,7 +165,7 @@ def test_a_missing_answer_is_null_and_has_no_vote_and_blanks_make_no_other_answe
 @pytest.mark.parametrize(
     ("words", "named"),
     [
-        ((), "nothing to judge by"),
+        ((), "nothing to judge"),
         (("--labeled", "a.jsonl", "--orm", "orm"), "--samples with --orm"),
         (("--samples", "a.jsonl", "--best-of", 0), "at least 1"),
         (("--labeled", "a.jsonl", "--by-source"), "No line has a source"),

@@ -12,7 +12,7 @@ import torch
 from tests.trainer.drawing import OPEN, SEVEN, SHORT, Endpoint, Reply, chat, lines, problems
 from tests.waiting import PATIENCE
 from trainer.config import BadBase
-from trainer.generators import Draw, Drawn, EndpointGenerator, GeneratorFailed, LocalGenerator, Problem
+from trainer.generators import Draw, Drawn, EndpointGenerator, GeneratorFailed, LocalGenerator, ProblemText
 from trainer.lines import read_solutions
 from trainer.sample import next_steps, sample
 
@@ -92,13 +92,13 @@ def test_as_many_requests_run_at_once_as_the_width_says(endpoint: Endpoint, tmp_
 @pytest.mark.parametrize(
     ("reply", "said"),
     [
-        ((200, "<html>A wonderful page</html>"), "answers with nonsense"),
-        ((200, '{"hello": "there"}'), "answers with nonsense"),
-        ((200, '{"choices": [{"message": {"content": 7}}]}'), "answers with nonsense"),
-        ((200, '{"choices": [{"mess'), "answers with nonsense"),
-        ((404, '{"error": {"message": "no such model"}}'), "knows no model sums-1b, or no chat: no such model. Check --model"),
-        ((400, '{"error": {"message": "seed is unknown"}}'), "refuses the prompt: seed is unknown. Mend the prompt or the settings."),
-        ((429, "{}"), "still says 'too many requests' after 4 tries"),
+        ((200, "<html>A wonderful page</html>"), "gives an answer that"),
+        ((200, '{"hello": "there"}'), "gives an answer that"),
+        ((200, '{"choices": [{"message": {"content": 7}}]}'), "gives an answer that"),
+        ((200, '{"choices": [{"mess'), "gives an answer that"),
+        ((404, '{"error": {"message": "no such model"}}'), "has no model sums-1b, or no chat: no such model. Check --model"),
+        ((400, '{"error": {"message": "seed is unknown"}}'), "refuses the prompt: seed is unknown. Change the prompt or the settings."),
+        ((429, "{}"), "still answers 'too many requests' after 4 tries"),
     ],
 )
 def test_an_endpoint_that_cannot_be_used_is_a_sentence(endpoint: Endpoint, reply: Reply, said: str, tmp_path: Path) -> None:
@@ -177,7 +177,7 @@ def test_the_same_seed_draws_the_same_texts_and_another_seed_others(chain: Path,
 
 
 def test_prompts_of_different_lengths_share_a_batch(chain: Path, tmp_path: Path) -> None:
-    two = [Problem("short", "Add."), Problem("long", "Add three and two, please.")]
+    two = [ProblemText("short", "Add."), ProblemText("long", "Add three and two, please.")]
     report = sample(
         two, generator=LocalGenerator(str(chain), max_tokens=10, width=2), per_problem=1, out=tmp_path / "s.jsonl", prompt=SHORT
     )
@@ -196,7 +196,7 @@ def test_a_text_that_reaches_the_token_limit_is_no_solution(chain: Path, tmp_pat
 
 
 def test_a_problem_longer_than_the_context_is_refused_and_the_others_go_on(chain: Path, tmp_path: Path) -> None:
-    two = [Problem("short", "Add."), Problem("long", "Add " * 30)]
+    two = [ProblemText("short", "Add."), ProblemText("long", "Add " * 30)]
     report = sample(two, generator=LocalGenerator(str(chain), max_tokens=10), per_problem=1, out=tmp_path / "s.jsonl", prompt=SHORT)
     assert (report.written, report.refused, report.short) == (1, 1, 1)
 
@@ -259,7 +259,7 @@ def test_steps_that_the_model_says_again_are_not_the_next_step(next_of: Endpoint
 
 def test_a_next_step_that_is_refused_says_why(next_of: Endpoint) -> None:
     next_of.reply = lambda number, body: (400, '{"error": {"message": "the text is too long"}}')
-    with pytest.raises(GeneratorFailed, match="refuses to go on from here: the text is too long"):
+    with pytest.raises(GeneratorFailed, match="refuses to continue this solution: the text is too long"):
         next_steps("Add 3 and 4.", ["We add."], 2)
 
 

@@ -17,8 +17,8 @@ from tests.trainer.test_command_line import line, write
 from tests.trainer.test_train import model_and_sequences
 from trainer.losses import Trained
 from trainer.model import load_prm, new_heads
+from trainer.phases import Phase, take_step
 from trainer.score import score_solutions
-from trainer.stages import Stage, take_step
 from trainer.train import train
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,7 +32,7 @@ from tests.trainer.test_train import model_and_sequences
 from trainer.losses import Trained
 from trainer.model import new_heads
 from trainer.processes import Processes
-from trainer.stages import Stage, take_step
+from trainer.phases import Phase, take_step
 
 model, sequences = model_and_sequences()
 trained = Trained(replace(model, heads=new_heads(4, width=SHAPE.width, seed=0)))
@@ -41,9 +41,9 @@ wrapped = processes.wrap(trained)
 optimizer = torch.optim.SGD(trained.parameters(), lr=1.0)
 bounds = [0, 5, 6, 11, 14, 16]
 batches = [sequences[a:b] for a, b in zip(bounds, bounds[1:])]
-stage = Stage("reward model", [], 1, 1e-3, 0.7, 1.0)
+phase = Phase("reward model", [], 1, 1e-3, 0.7, 1.0)
 sums = take_step(
-    trained.model, batches, stage=stage, optimizer=optimizer, config=small(clip_norm=0.5), trained=wrapped, processes=processes
+    trained.model, batches, phase=phase, optimizer=optimizer, config=small(clip_norm=0.5), trained=wrapped, processes=processes
 )
 whole = processes.whole(trained)
 if processes.is_first:
@@ -66,8 +66,8 @@ def test_two_processes_take_the_step_of_one_big_batch(shards: bool, tmp_path: Pa
     model, sequences = model_and_sequences()
     trained = Trained(replace(model, heads=new_heads(4, width=SHAPE.width, seed=0)))
     optimizer = torch.optim.SGD(trained.parameters(), lr=1.0)
-    stage = Stage("reward model", [], 1, 1e-3, 0.7, 1.0)
-    sums_of_one = take_step(trained.model, [sequences], stage=stage, optimizer=optimizer, config=small(clip_norm=0.5), trained=trained)
+    phase = Phase("reward model", [], 1, 1e-3, 0.7, 1.0)
+    sums_of_one = take_step(trained.model, [sequences], phase=phase, optimizer=optimizer, config=small(clip_norm=0.5), trained=trained)
 
     (tmp_path / "worker.py").write_text(WORKER)
     launch(str(tmp_path / "worker.py"), str(tmp_path / "two.safetensors"), shards=shards)
@@ -77,23 +77,23 @@ def test_two_processes_take_the_step_of_one_big_batch(shards: bool, tmp_path: Pa
         assert torch.allclose(two[name], p.detach(), rtol=0, atol=1e-6), name
 
 
-# Saves after every optimizer step, and dies after the third of the reward model's stage.
+# Saves after every optimizer step, and dies after the third of the reward model's phase.
 DYING = """
 import os, sys
 from pathlib import Path
 from tests.trainer.sums import sums
-from trainer import stages
+from trainer import phases
 from trainer.config import TrainConfig
 from trainer.train import train
 
-folder, save = Path(sys.argv[1]), stages.save_checkpoint
+folder, save = Path(sys.argv[1]), phases.save_checkpoint
 
 def save_and_die(path, checkpoint, *, fingerprint):
     save(path, checkpoint, fingerprint=fingerprint)
-    if (checkpoint.stage, checkpoint.done) == (1, 3):
+    if (checkpoint.phase, checkpoint.done) == (1, 3):
         os._exit(9)
 
-stages.save_checkpoint = save_and_die
+phases.save_checkpoint = save_and_die
 config = TrainConfig.from_json((folder / "config.json").read_text())
 train(sums(20), config=config, folder=folder / "model", checkpoint=folder / "checkpoint")
 """
@@ -115,7 +115,7 @@ def test_a_launched_run_that_died_ends_as_the_model_of_one_process(shards: bool,
     said = json.loads(launch("-m", "trainer", "train", *asked, "--checkpoint", str(tmp_path / "checkpoint"), shards=shards))
     assert said["metrics"]["training"]["n_processes"] == 2  # and only one of them printed
     for here, there in zip(said["metrics"]["training"]["curve"], alone.metrics["training"]["curve"], strict=True):
-        assert (here["stage"], here["done"]) == (there["stage"], there["done"])
+        assert (here["phase"], here["done"]) == (there["phase"], there["done"])
         assert here["token_loss"] == pytest.approx(there["token_loss"], abs=1e-3)
     solutions = [one.solution for one in sums(5)]
     ours, theirs = (score_solutions(load_prm(folder), solutions) for folder in (tmp_path / "model", tmp_path / "alone"))

@@ -106,9 +106,9 @@ def test_outcome_figures_are_read_at_the_last_step_and_unread_solutions_left_out
 @pytest.mark.parametrize(
     ("solutions", "sentence"),
     [
-        (graded(2)[:3], "There are 3 graded solutions and at least 6"),
-        ([replace(one, right=True) for one in graded(4)], "Of 8 graded solutions 0 are wrong"),
-        (graded(40)[:2] * 3, "cover 1 problems and at least 3"),
+        (graded(2)[:3], "There are 3 graded solutions, but at least 6"),
+        ([replace(one, right=True) for one in graded(4)], "Of 8 graded solutions, 0 are wrong"),
+        (graded(40)[:2] * 3, "cover 1 problems, but at least 3"),
     ],
 )
 def test_too_few_grades_are_said_with_numbers(solutions: list[GradedSolution], sentence: str, tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def test_too_few_grades_are_said_with_numbers(solutions: list[GradedSolution], s
 
 def test_ratings_do_not_train_an_orm_nor_grades_a_prm(tmp_path: Path) -> None:
     for labels, kind in ((sums(5), "orm"), (graded(5), "prm")):
-        with pytest.raises(BadLabels, match="the other kind"):
+        with pytest.raises(BadLabels, match="Change the labels or the kind"):
             train(labels, config=small(**QUICK | {"kind": kind}), folder=tmp_path / "model")  # type: ignore[arg-type]
 
 

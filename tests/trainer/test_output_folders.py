@@ -76,14 +76,14 @@ def other_manifest(folder: Path, _: Path) -> Path:
 @pytest.mark.parametrize(
     ("place", "reason"),
     [
-        (lambda folder, _: notes(folder), r"not empty.*see thesis\.txt"),
+        (lambda folder, _: notes(folder), r"not empty.*thesis\.txt"),
         (lambda folder, _: notes(folder).parent, "current folder"),
-        (annotated_model, r"see what I think of it\.txt"),
+        (annotated_model, r"model: what I think of it\.txt"),
         (a_file, "is a file"),
         (a_link, "is a link.*seven"),
         (a_link_to_nothing, "is a link"),
         (inside_a_file, "not a folder that you can write to"),
-        (other_manifest, r"see manifest\.json"),
+        (other_manifest, r"model: manifest\.json"),
         (lambda *_: Path("."), "current folder"),
         (lambda *_: Path(".."), "current folder"),
         (lambda *_: Path("/"), "current folder"),

@@ -16,8 +16,8 @@ from tests.trainer.drawing import SEVEN, SHORT, Endpoint, Written, answers, chat
 from tests.waiting import PATIENCE, until
 from trainer import sample as stage
 from trainer.__main__ import main
-from trainer.generators import Drawn, GeneratorFailed, Problem
-from trainer.lines import BadLine, read_solutions
+from trainer.generators import Drawn, GeneratorFailed, ProblemText
+from trainer.lines import BadInput, read_solutions
 from trainer.sample import Budget, read_problems, sample, solution_steps
 from trainer.sample_files import SolutionFile
 
@@ -117,7 +117,7 @@ def test_a_last_line_that_lacks_only_its_line_break_stays(tmp_path: Path) -> Non
 def test_a_file_that_holds_something_else_is_left_alone(other: str, tmp_path: Path) -> None:
     file = tmp_path / "s.jsonl"
     file.write_text(other)
-    with pytest.raises(BadLine, match="line 1"):
+    with pytest.raises(BadInput, match="line 1"):
         sample(problems(1), generator=Written(*answers(1)), per_problem=1, out=file)
     assert file.read_text() == other
 
@@ -128,7 +128,7 @@ def test_two_runs_never_write_one_file(tmp_path: Path) -> None:
             sample(problems(1), generator=Written(*answers(2)), per_problem=1, out=tmp_path / "s.jsonl")
             return super().draw(draws)
 
-    with pytest.raises(BadLine, match="Another run is writing"):
+    with pytest.raises(BadInput, match="Another run is writing"):
         sample(problems(1), generator=Meddling(*answers(1)), per_problem=1, out=tmp_path / "s.jsonl")
 
 
@@ -166,7 +166,7 @@ def test_a_budget_of_requests_stops_cleanly_and_the_next_call_goes_on(tmp_path: 
     file = tmp_path / "s.jsonl"
     report = sample(problems(3), generator=Written(*answers(1, 2, 3, 4, 5, 6)), per_problem=2, out=file, budget=Budget(requests=3))
     assert (report.written, report.requests, report.problems, report.short) == (3, 3, 3, 2)
-    assert report.stopped == "The budget has no room for another text: 30 tokens and 3 requests are used."
+    assert report.stopped == "The rest of the budget is too small for another text: 30 tokens and 3 requests are used."
     assert sample(problems(3), generator=Written(*answers(1, 2, 3)), per_problem=2, out=file).stopped == ""
     assert len(lines(file)) == 6
 
@@ -176,7 +176,7 @@ def test_a_budget_of_tokens_is_never_exceeded_though_requests_run_at_once(endpoi
     most = generator.most_tokens(stage.PROMPT.replace("{problem}", "Add 0 and 4."))
     endpoint.reply = lambda number, body: chat(f"So.\n\n# Answer\n\n{number}", tokens=most if number % 2 else 300)
     report = sample(problems(1), generator=generator, per_problem=50, out=tmp_path / "s.jsonl", budget=Budget(tokens=10 * most))
-    assert 8 * most < report.tokens <= 10 * most and "no room" in report.stopped
+    assert 8 * most < report.tokens <= 10 * most and "too small for another text" in report.stopped
 
 
 def test_a_budget_that_suffices_stops_nothing(tmp_path: Path) -> None:
@@ -188,7 +188,7 @@ def test_progress_counts_what_was_there(tmp_path: Path) -> None:
     heard = []
     sample(problems(2), generator=Written(*answers(1, 2)), per_problem=1, out=tmp_path / "s.jsonl")
     sample(problems(2), generator=Written(*answers(3, 4)), per_problem=2, out=tmp_path / "s.jsonl", progress=heard.append)
-    assert (heard[-1].stage, heard[-1].done, heard[-1].total) == ("sampling", 4, 4)
+    assert (heard[-1].phase, heard[-1].done, heard[-1].total) == ("sampling", 4, 4)
 
 
 # --- problems
@@ -213,14 +213,14 @@ def test_problems_of_the_sites_formats_keep_what_the_site_needs(tmp_path: Path) 
         ("{", "line 2: not JSON"),
         ("[1]", "line 2: a line must hold a JSON mapping"),
         ('{"problem": " "}', "line 2: problem must be"),
-        ('{"problem": "Other?", "id": "a"}', "line 2: the id 'a' names another problem"),
+        ('{"problem": "Other?", "id": "a"}', "line 2: an earlier line uses the id 'a' for another problem"),
         (b'{"problem": "\xff"}', "line 2: not UTF-8"),
     ],
 )
 def test_a_bad_problem_is_named(bad: str | bytes, said: str, tmp_path: Path) -> None:
     file = tmp_path / "problems.jsonl"
     file.write_bytes(b'{"problem": "A?", "id": "a"}\n' + (bad if isinstance(bad, bytes) else bad.encode()) + b"\n")
-    with pytest.raises(BadLine, match=said):
+    with pytest.raises(BadInput, match=said):
         read_problems(file)
 
 
@@ -234,7 +234,7 @@ def test_the_site_loads_the_lines(endpoint: Endpoint, tmp_path: Path) -> None:
 
     file = tmp_path / "solutions.jsonl"
     endpoint.reply = lambda number, body: chat(SEVEN if number else SEVEN.replace("7", "8"))
-    sample([Problem("p3", "Add 3 and 4.", {"id": "p3", "answer": "7"})], generator=endpoint.generator(), per_problem=2, out=file)
+    sample([ProblemText("p3", "Add 3 and 4.", {"id": "p3", "answer": "7"})], generator=endpoint.generator(), per_problem=2, out=file)
     project = create_project("sampled", name="Sampled")
     assert load_solutions(file, project=project).solutions == 2
     stored = {one.final_answer: one.outcome for one in Solution.objects.select_related("problem")}
@@ -253,7 +253,7 @@ def test_the_command_samples_and_goes_on(
     where = ["--model", "sums-1b", "--endpoint", endpoint.url, "--width", "1"]
     assert main([*asked_for, *where, "--budget-requests", "3"]) == 0
     said = json.loads(capsys.readouterr().out)
-    assert said["written"] == 3 and "no room" in said["stopped"]
+    assert said["written"] == 3 and "too small for another text" in said["stopped"]
     assert main([*asked_for, *where, "--request", '{"top_k": 5}']) == 0
     assert json.loads(capsys.readouterr().out)["written"] == 1 and endpoint.asked[-1]["top_k"] == 5
     assert len(lines(tmp_path / "s.jsonl")) == 4
@@ -291,17 +291,17 @@ def test_ctrl_c_says_how_to_go_on(
     monkeypatch.setattr(stage, "sample", interrupted)
     with pytest.raises(SystemExit) as stopped:
         main([*asked_for, "--model", "sums-1b", "--endpoint", endpoint.url])
-    assert stopped.value.code == 130 and "the same command goes on" in capsys.readouterr().err
+    assert stopped.value.code == 130 and "The same command continues" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ([], "Say what to sample from"),
-        (["--base", "a", "--model", "b"], "Say what to sample from"),
+        ([], "Choose one generator"),
+        (["--base", "a", "--model", "b"], "Choose one generator"),
         (["--base", "./nowhere"], "There is no model folder ./nowhere"),
         (["--model", "gpt"], "Set OPENAI_API_KEY"),
-        (["--model", "gpt", "--endpoint", "localhost:8000/v1"], "is no web address"),
+        (["--model", "gpt", "--endpoint", "localhost:8000/v1"], "is not a web address"),
         (["--model", "gpt", "--top-p", "2"], "--top-p"),
         (["--model", "gpt", "--endpoint", "http://127.0.0.1:9/v1", "--retries", "0"], "cannot be reached"),
         (["--model", "gpt", "--endpoint", "http://127.0.0.1:9/v1", "--prompt", "{tmp}/no-place.txt"], "Write {problem} where"),
@@ -345,6 +345,6 @@ def test_asking_an_endpoint_never_loads_torch(tmp_path: Path) -> None:
 def test_a_file_of_somebody_else_is_never_cut_off(tmp_path: Path) -> None:
     for content in (b"years of work, on one line", b'{"title": "half of something', b"\x89PNG\r\n\x1a\n\x00"):
         (tmp_path / "s.jsonl").write_bytes(content)
-        with pytest.raises(BadLine, match="line 1: not JSON"), SolutionFile(tmp_path / "s.jsonl", "m"):
+        with pytest.raises(BadInput, match="line 1: not JSON"), SolutionFile(tmp_path / "s.jsonl", "m"):
             pytest.fail("It took the file for its own.")
         assert (tmp_path / "s.jsonl").read_bytes() == content

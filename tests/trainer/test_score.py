@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from tests.trainer.sums import sums
-from trainer.data import Solution, encode
+from trainer.data import SolutionText, encode
 from trainer.model import RewardModel, load_prm
 from trainer.prefix import Reader
-from trainer.score import StepScores, score_solutions, solution_score
+from trainer.score import ScoredSolution, score_solutions, solution_score
 
 POOL = [one.solution for one in sums(60, seed=8)]
-LONG = Solution("long", "p", "Add.", tuple(f"We add: {n} + 1 = {n + 1}." for n in range(60)))
+LONG = SolutionText("long", "p", "Add.", tuple(f"We add: {n} + 1 = {n + 1}." for n in range(60)))
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def test_every_step_gets_three_probabilities_in_the_order_of_the_stream(model: R
 
 
 def test_a_score_does_not_depend_on_its_neighbours(model: RewardModel) -> None:
-    mixed = [*POOL, LONG, *(Solution(f"short{i}", "p", "Add.", ("ok",)) for i in range(5))]
+    mixed = [*POOL, LONG, *(SolutionText(f"short{i}", "p", "Add.", ("ok",)) for i in range(5))]
     alone = {s.key: s.probabilities for solution in mixed for s in score_solutions(model, [solution])}
     rng = np.random.default_rng(0)
     for budget in (64, 300, 1000, 20000):
@@ -43,7 +43,7 @@ def test_a_score_does_not_depend_on_its_neighbours(model: RewardModel) -> None:
 
 def test_a_step_is_judged_by_what_stands_before_it_alone(model: RewardModel) -> None:
     solution = POOL[0]
-    cut = Solution("cut", solution.problem_key, solution.problem, solution.steps[:2])
+    cut = SolutionText("cut", solution.problem_key, solution.problem, solution.steps[:2])
     whole, part = score_solutions(model, [solution, cut])
     assert np.allclose(whole.probabilities[:2], part.probabilities, atol=1e-5)
 
@@ -55,7 +55,7 @@ def test_a_solution_beyond_the_context_is_reported_and_scores_nothing(model: Rew
 
 
 def test_a_problem_beyond_the_context_leaves_all_steps_unread(model: RewardModel) -> None:
-    [one, other] = score_solutions(model, [Solution("s", "p", "7 " * 1000, ("a", "b")), POOL[0]])
+    [one, other] = score_solutions(model, [SolutionText("s", "p", "7 " * 1000, ("a", "b")), POOL[0]])
     assert one.probabilities.shape == (0, 3) and one.unread_steps == 2 and one.score == 0.0
     assert other.unread_steps == 0
 
@@ -64,13 +64,13 @@ def test_a_stream_is_held_two_windows_at_a_time(model: RewardModel, monkeypatch:
     monkeypatch.setattr("trainer.score.WINDOW", 10)
     read = []
 
-    def stream() -> Iterator[Solution]:
+    def stream() -> Iterator[SolutionText]:
         for solution in POOL:
             read.append(solution.key)
             yield solution
 
     for given, scores in enumerate(score_solutions(model, stream())):
-        assert isinstance(scores, StepScores)
+        assert isinstance(scores, ScoredSolution)
         assert len(read) == min(len(POOL), given // 10 * 10 + 20)  # the window being given out, and the one being tokenised
     assert given == len(POOL) - 1
 
@@ -78,7 +78,7 @@ def test_a_stream_is_held_two_windows_at_a_time(model: RewardModel, monkeypatch:
 def test_the_stream_is_read_by_the_callers_thread_and_tokenised_by_another(model: RewardModel, monkeypatch: pytest.MonkeyPatch) -> None:
     threads: dict[str, set[int]] = {"read": set(), "tokenise": set()}
 
-    def stream() -> Iterator[Solution]:
+    def stream() -> Iterator[SolutionText]:
         for solution in POOL:
             threads["read"].add(threading.get_ident())
             yield solution
@@ -95,7 +95,7 @@ def test_the_stream_is_read_by_the_callers_thread_and_tokenised_by_another(model
 
 def test_a_text_that_cannot_be_tokenised_ends_the_run(model: RewardModel) -> None:
     with pytest.raises(TypeError):
-        list(score_solutions(model, [*POOL, Solution("s", "p", "Add.", (None,))]))  # type: ignore[arg-type]
+        list(score_solutions(model, [*POOL, SolutionText("s", "p", "Add.", (None,))]))  # type: ignore[arg-type]
 
 
 def test_out_of_gpu_memory_the_batches_halve_and_it_is_said(
@@ -112,7 +112,7 @@ def test_out_of_gpu_memory_the_batches_halve_and_it_is_said(
     monkeypatch.setattr(Reader, "_run", small)
     for one, other in zip(score_solutions(model, POOL, token_budget=800), exact, strict=True):
         assert np.abs(one.probabilities - other.probabilities).max() < 1e-5
-    assert sum(size > 200 for size in sizes) == 2 and "goes on with 200 tokens" in caplog.text
+    assert sum(size > 200 for size in sizes) == 2 and "goes on with at most 200 tokens" in caplog.text
     with pytest.raises(torch.OutOfMemoryError):
         list(score_solutions(model, [LONG]))
 
@@ -138,18 +138,18 @@ def test_uncertainty_heads_give_mean_and_deviation_of_each_step(model: RewardMod
 
 
 def test_an_outcome_model_scores_the_last_step_alone(model: RewardModel) -> None:
-    one, cut, unread = score_solutions(replace(model, kind="orm"), [POOL[0], LONG, Solution("s", "p", "7 " * 1000, ("a",))])
+    one, cut, unread = score_solutions(replace(model, kind="orm"), [POOL[0], LONG, SolutionText("s", "p", "7 " * 1000, ("a",))])
     assert np.array_equal(one.probabilities[:, 1], np.zeros(3)) and one.kind == "orm"
     assert one.score == one.probabilities[-1, 2] > 0
     assert cut.score == unread.score == 0.0
 
 
 def test_a_listener_can_end_the_run(model: RewardModel) -> None:
-    def listen(_: object) -> None:
+    def progress(_: object) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        list(score_solutions(model, POOL, progress=listen))
+        list(score_solutions(model, POOL, progress=progress))
 
 
 def test_scores_reproduce_exactly(model: RewardModel, model_folder: Path) -> None:

@@ -11,14 +11,14 @@ from transformers import LlamaConfig, LlamaForCausalLM, MambaConfig, MambaForCau
 from transformers import logging as hf_logging
 
 from tests.trainer.sums import sums
-from trainer.data import EncodedSolution, Solution, encode
+from trainer.data import EncodedSolution, SolutionText, encode
 from trainer.model import RewardModel, load_prm, load_tiny
 from trainer.prefix import Beginning, Reader, common_beginnings
 from trainer.score import score_solutions
 
 STORY = "Ann has $3$ bags of $4$ apples each, and Ben has $7$ apples. How many apples do they have?"
 SAMPLES = [
-    Solution(f"s{problem}-{i}", f"p{problem}", f"{STORY} They started with ${problem}$ dollars.", one.solution.steps[: 1 + i % 3])
+    SolutionText(f"s{problem}-{i}", f"p{problem}", f"{STORY} They started with ${problem}$ dollars.", one.solution.steps[: 1 + i % 3])
     for problem in range(5)
     for i, one in enumerate(sums(4, seed=problem)[: 2 * problem + 1])
 ]
@@ -39,7 +39,7 @@ def small_llama(vocabulary: int, **changes: Any) -> LlamaForCausalLM:
     return LlamaForCausalLM(LlamaConfig(**({"vocab_size": vocabulary} | shape | changes)))
 
 
-def tokens_read(model: RewardModel, solutions: list[Solution]) -> int:
+def tokens_read(model: RewardModel, solutions: list[SolutionText]) -> int:
     """How many positions, pads included, the embedding looks up for the solutions themselves."""
     counts: list[int] = []
     reader = Reader(model, token_budget=4096)
@@ -67,7 +67,7 @@ def test_both_short_cuts_are_taken_by_the_models_of_this_project(model: RewardMo
 
 
 def test_the_text_of_a_problem_is_read_once(model: RewardModel) -> None:
-    one_step = [Solution(f"s{i}", "p", STORY, (f"{i} apples.",)) for i in range(20)]
+    one_step = [SolutionText(f"s{i}", "p", STORY, (f"{i} apples.",)) for i in range(20)]
     encoded = encode(one_step, tokenizer=model.tokenizer, context=256)
     [beginning] = common_beginnings(encoded, [STORY] * 20)
     assert tokens_read(model, one_step) == beginning.length + sum(len(one.ids) - beginning.length for one in encoded)
@@ -104,7 +104,7 @@ def test_solutions_that_were_not_read_share_nothing() -> None:
 def test_solutions_of_several_problems_go_on_from_their_own(model: RewardModel) -> None:
     """Problems of equally many tokens are read in one batch; their numbers, and so their states, differ."""
     chosen = [
-        Solution(f"{n}-{i}", str(n), f"{STORY} Ben eats ${n}$.", (f"${i}$ apples.", "So $3$.")) for n in range(3, 7) for i in range(6)
+        SolutionText(f"{n}-{i}", str(n), f"{STORY} Ben eats ${n}$.", (f"${i}$ apples.", "So $3$.")) for n in range(3, 7) for i in range(6)
     ]
     encoded = encode(chosen, tokenizer=model.tokenizer, context=256)
     assert len({one.length for one in common_beginnings(encoded, [one.problem for one in chosen])}) == 1
@@ -156,7 +156,7 @@ def test_a_feed_forward_part_that_mixes_positions_reads_them_all(model: RewardMo
 
 
 def test_a_few_saved_tokens_are_not_worth_a_forward(model: RewardModel) -> None:
-    pair = [Solution(f"s{i}", "p", "Add.", (f"{i} apples.",)) for i in range(2)]
+    pair = [SolutionText(f"s{i}", "p", "Add.", (f"{i} apples.",)) for i in range(2)]
     encoded = encode(pair, tokenizer=model.tokenizer, context=256)
     assert common_beginnings(encoded, ["Add."] * 2) != [] and isinstance(common_beginnings(encoded, ["Add."] * 2)[0], Beginning)
     assert tokens_read(model, pair) == 2 * max(len(one.ids) for one in encoded)

@@ -11,8 +11,8 @@ from active_learning.world import label, make_world
 from script.corrupt import ANSWER, EQUATION, Exercise, NotHere, Worked, calculate, drill, exercises
 from script.tiny_base import CONTEXT, FLAGS, TEXTS, WORLDS, Tokens, number_features, put_back, untrained, window
 from tests.trainer.sums import SHAPE, sums
-from trainer.config import TINY_RECIPE, BadBase, BadConfig, TinyShape, TrainConfig
-from trainer.data import LabeledSolution, Solution, broken_words, encode, train_tokenizer
+from trainer.config import TINY_DEFAULTS, BadBase, BadConfig, TinyShape, TrainConfig
+from trainer.data import LabeledSolution, SolutionText, broken_words, encode, train_tokenizer
 from trainer.evaluate import auc
 from trainer.model import build_tiny, load_prm, load_tiny, save_weights, suits_shipped_base
 from trainer.score import score_solutions
@@ -119,7 +119,7 @@ def test_a_drill_is_wrong_where_a_sum_is_false_or_a_number_was_never_told() -> N
 
 def test_an_exercise_is_tokenised_as_training_and_scoring_tokenise(tokens: Tokens, spoiled: list[Exercise]) -> None:
     for one in spoiled[:50]:
-        [encoded] = encode([Solution("s", "p", one.problem, one.steps)], tokenizer=tokens.tokenizer, context=CONTEXT)
+        [encoded] = encode([SolutionText("s", "p", one.problem, one.steps)], tokenizer=tokens.tokenizer, context=CONTEXT)
         own = tokens.sequence(one)
         assert own.encoded.ids.tolist() == encoded.ids.tolist()
         assert set(encoded.step_ends.tolist()) <= set(own.encoded.step_ends.tolist())
@@ -185,7 +185,7 @@ def test_what_is_planted_stays_through_an_update(worked: list[tuple[str, Worked]
         for parameter in model.network.parameters():
             parameter += 1
     put_back(pinned)
-    assert all(torch.equal(pin.parameter[pin.index], pin.value) for pin in pinned)
+    assert all(torch.equal(pin.parameter[pin.place], pin.value) for pin in pinned)
     unchanged = {name for name, value in weights.items() if torch.equal(value, before[name])}
     assert unchanged == {f"model.layers.1.self_attn.{one}_layernorm.weight" for one in "qk"}  # of all others a part
 
@@ -251,7 +251,7 @@ def test_the_share_of_broken_words_is_that_of_words_without_a_token_of_their_own
 def test_the_shipped_base_has_its_own_recipe_and_the_callers_settings_stay() -> None:
     scratch, shipped = (TrainConfig.for_base(learning_rate=7e-4).settled(text_suits=suits) for suits in (False, True))
     assert (scratch.from_shipped_base, shipped.from_shipped_base) == (False, True)
-    assert scratch.language_model_epochs == TINY_RECIPE["language_model_epochs"] and shipped.language_model_epochs == 0
+    assert scratch.language_model_epochs == TINY_DEFAULTS["language_model_epochs"] and shipped.language_model_epochs == 0
     assert scratch.learning_rate == shipped.learning_rate == 7e-4
     assert shipped.settled(text_suits=False) == shipped  # decided once
 
@@ -260,7 +260,7 @@ def test_a_caller_may_refuse_or_insist() -> None:
     assert not TrainConfig.for_base(from_shipped_base=False).settled(text_suits=True).from_shipped_base
     assert TrainConfig.for_base(from_shipped_base=True).settled(text_suits=False).language_model_epochs == 0
     assert not TrainConfig.for_base(shape=SHAPE).settled(text_suits=True).from_shipped_base
-    with pytest.raises(BadConfig, match="from_shipped_base is for the preset tiny in its own shape"):
+    with pytest.raises(BadConfig, match="from_shipped_base works only for the preset tiny"):
         TrainConfig.for_base(shape=SHAPE, from_shipped_base=True)
     with pytest.raises(BadConfig, match="from_shipped_base"):
         TrainConfig.for_base("Qwen/Qwen2.5-0.5B", from_shipped_base=True)
@@ -279,7 +279,9 @@ def test_a_damaged_shipped_base_is_named(base: Path) -> None:
 
 def test_strange_text_trains_from_scratch_with_its_own_vocabulary(base: Path, tmp_path: Path) -> None:
     strange = [
-        LabeledSolution(Solution(str(i), str(i), "Integrate a smooth function.", ("Substitute boldly.", "Conclude.")), (1, 1 - 2 * (i % 2)))
+        LabeledSolution(
+            SolutionText(str(i), str(i), "Integrate a smooth function.", ("Substitute boldly.", "Conclude.")), (1, 1 - 2 * (i % 2))
+        )
         for i in range(12)
     ]
     trained = train(strange, config=TrainConfig.for_base(epochs=1, language_model_epochs=1), folder=tmp_path / "model")
@@ -294,7 +296,7 @@ def test_the_base_was_not_trained_in_the_worlds_of_the_demonstration_and_the_ben
 
 def test_the_shipped_base_finds_mistakes_in_a_world_it_has_not_read() -> None:
     world = [(problem, one) for problem, some in make_world(9, n_problems=60, n_solutions=2) for one in some]
-    solutions = [Solution(str(i), problem.external_id, problem.statement, one.steps) for i, (problem, one) in enumerate(world)]
+    solutions = [SolutionText(str(i), problem.external_id, problem.statement, one.steps) for i, (problem, one) in enumerate(world)]
     scores = score_solutions(load_tiny(context=CONTEXT), solutions)
     rated = [(s.probabilities[:, 0], label(one).ratings) for s, (_, one) in zip(scores, world, strict=True)]
     found, ratings = np.array([pair for negative, told in rated for pair in zip(negative, told, strict=False)]).T

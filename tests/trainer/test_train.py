@@ -9,16 +9,16 @@ import torch
 
 from tests.trainer.sums import SHAPE, small, sums
 from trainer.config import TrainConfig
-from trainer.data import Alternative, LabeledSolution, Solution, TrainingSequence, encode_labeled
+from trainer.data import LabeledSolution, RatedAlternative, SolutionText, TrainingSequence, encode_labeled
 from trainer.folders import BadModelFolder, check_manifest, write_folder
 from trainer.losses import summed_losses
 from trainer.model import RewardModel, build_tiny
-from trainer.progress import Progress
-from trainer.stages import learning_rate_factor
+from trainer.phases import learning_rate_factor
+from trainer.progress import ProgressUpdate
 from trainer.train import (
     DiskFull,
     LossNotFinite,
-    Stage,
+    Phase,
     TooLittleToLearn,
     TrainedModel,
     hold_out,
@@ -33,12 +33,12 @@ class Stopped(Exception):
     """What a listener raises to abort."""
 
 
-def stop_at(stage: str, done: int) -> "object":
-    def listen(now: Progress) -> None:
-        if now.stage == stage and now.done >= done:
+def stop_at(phase: str, done: int) -> "object":
+    def progress(now: ProgressUpdate) -> None:
+        if now.phase == phase and now.done >= done:
             raise Stopped
 
-    return listen
+    return progress
 
 
 def model_and_sequences(n_problems: int = 8) -> tuple[RewardModel, list[TrainingSequence]]:
@@ -54,7 +54,7 @@ def gradients(model: RewardModel) -> torch.Tensor:
 
 def rated(*ratings: tuple[int | None, ...]) -> list[LabeledSolution]:
     """One solution per tuple of ratings, each of its own problem."""
-    return [LabeledSolution(Solution(f"s{i}", f"p{i}", f"Problem {i}", ("a",) * len(one)), one) for i, one in enumerate(ratings)]
+    return [LabeledSolution(SolutionText(f"s{i}", f"p{i}", f"Problem {i}", ("a",) * len(one)), one) for i, one in enumerate(ratings)]
 
 
 # --- learning ---------------------------------------------------------------------------------------------------------------------
@@ -75,14 +75,14 @@ def test_labels_without_a_rule_teach_nothing(tmp_path: Path) -> None:
 
 
 def test_one_update_over_many_batches_is_one_update_over_a_big_batch() -> None:
-    stage = Stage("reward model", [], 1, 1e-3, 0.7, 1.0)
+    phase = Phase("reward model", [], 1, 1e-3, 0.7, 1.0)
     collected, sums_of_losses = [], []
     for cut in ([16], [1] * 16, [3, 13], [7, 2, 7]):
         model, sequences = model_and_sequences()
         bounds = np.cumsum([0, *cut])
         batches = [sequences[a:b] for a, b in zip(bounds, bounds[1:], strict=False)]
         frozen = torch.optim.SGD(model.network.parameters(), lr=0.0)
-        sums_of_losses.append(take_step(model, batches, stage=stage, optimizer=frozen, config=small(clip_norm=1e9)))
+        sums_of_losses.append(take_step(model, batches, phase=phase, optimizer=frozen, config=small(clip_norm=1e9)))
         collected.append(gradients(model))
     for gradient, losses in zip(collected[1:], sums_of_losses[1:], strict=True):
         assert torch.allclose(gradient, collected[0], atol=1e-6)
@@ -116,7 +116,7 @@ def test_an_unrated_step_pulls_at_nothing() -> None:
 def test_an_alternatives_shared_prefix_has_no_second_language_model_loss() -> None:
     model, _ = model_and_sequences(2)
     one = sums(1)[0]
-    branched = replace(one, ratings=(1,), alternatives=(Alternative(1, "We add: 1 + 1 = 2.", 1),))
+    branched = replace(one, ratings=(1,), alternatives=(RatedAlternative(1, "We add: 1 + 1 = 2.", 1),))
     _, branch = encode_labeled([branched], tokenizer=model.tokenizer, context=256)
     own = len(model.tokenizer.token_ids(["We add: 1 + 1 = 2."])[0]) + len(model.tokenizer.step_end)
     assert len(branch) - 1 - branch.text_from == own
@@ -133,7 +133,7 @@ def test_the_learning_rate_rises_then_falls_to_a_tenth() -> None:
 
 def test_no_problem_is_on_both_sides_and_no_held_out_text_is_read(tmp_path: Path) -> None:
     labeled = sums(20)
-    unlabeled = [Solution(f"u{i}", one.solution.problem_key, one.solution.problem, ("more text",)) for i, one in enumerate(labeled)]
+    unlabeled = [SolutionText(f"u{i}", one.solution.problem_key, one.solution.problem, ("more text",)) for i, one in enumerate(labeled)]
     trained = train(labeled, unlabeled=unlabeled, config=small(**QUICK), folder=tmp_path / "model")
     split = json.loads((trained.folder / "split.json").read_text())
     assert set(split["training"]) | set(split["held_out"]) == {one.solution.problem_key for one in labeled}
@@ -151,10 +151,10 @@ def test_a_single_negative_step_stays_in_training() -> None:
 @pytest.mark.parametrize(
     ("labeled", "sentence"),
     [
-        (rated((1, -1), (1,)), "There are 3 rated steps and at least 6 are needed"),
-        (rated((1, 1), (1, 0), (1, 1)), "Of 6 rated steps 0 are negative"),
-        (rated((-1,), (-1,), (-1,), (-1,), (-1,), (-1,)), "Of 6 rated steps 6 are negative"),
-        (rated((1, 1, 1, 1), (1, 1, -1)), "cover 2 problems and at least 3"),
+        (rated((1, -1), (1,)), "There are 3 rated steps, but at least 6 are needed"),
+        (rated((1, 1), (1, 0), (1, 1)), "Of 6 rated steps, 0 are negative"),
+        (rated((-1,), (-1,), (-1,), (-1,), (-1,), (-1,)), "Of 6 rated steps, 6 are negative"),
+        (rated((1, 1, 1, 1), (1, 1, -1)), "cover 2 problems, but at least 3"),
         ([], "There are 0 rated steps"),
         (rated((None, None, None)), "There are 0 rated steps"),
     ],
@@ -184,18 +184,18 @@ def test_the_same_run_gives_the_same_bytes_and_another_seed_does_not(tmp_path: P
     assert weights(tmp_path / "a") == weights(tmp_path / "b") != weights(tmp_path / "c")
 
 
-@pytest.mark.parametrize(("stage", "done"), [("language model", 2), ("reward model", 1), ("reward model", 7)])
-def test_an_interrupted_run_ends_as_if_it_had_not_been(tmp_path: Path, stage: str, done: int) -> None:
+@pytest.mark.parametrize(("phase", "done"), [("language model", 2), ("reward model", 1), ("reward model", 7)])
+def test_an_interrupted_run_ends_as_if_it_had_not_been(tmp_path: Path, phase: str, done: int) -> None:
     config = small(epochs=3, language_model_epochs=2, checkpoint_minutes=0, token_budget=512)
     whole = train(sums(20), config=config, folder=tmp_path / "whole")
     with pytest.raises(Stopped):
-        train(sums(20), config=config, folder=tmp_path / "halves", checkpoint=tmp_path / "checkpoint", progress=stop_at(stage, done))  # type: ignore[arg-type]
+        train(sums(20), config=config, folder=tmp_path / "halves", checkpoint=tmp_path / "checkpoint", progress=stop_at(phase, done))  # type: ignore[arg-type]
     assert (tmp_path / "checkpoint").is_dir() and not (tmp_path / "halves").exists()
-    heard: list[Progress] = []
+    heard: list[ProgressUpdate] = []
     halves = train(sums(20), config=config, folder=tmp_path / "halves", checkpoint=tmp_path / "checkpoint", progress=heard.append)
     assert weights(tmp_path / "halves") == weights(tmp_path / "whole")
     assert halves.metrics["training"]["losses"] == whole.metrics["training"]["losses"]
-    assert heard[0].done > 1 or heard[0].stage != "language model"  # it went on, not over
+    assert heard[0].done > 1 or heard[0].phase != "language model"  # it went on, not over
     assert not (tmp_path / "checkpoint").exists()
 
 
@@ -214,14 +214,14 @@ def test_a_checkpoint_of_another_run_or_a_damaged_one_is_not_continued(tmp_path:
     assert weights(tmp_path / "once more") == weights(whole.folder)
 
 
-def test_progress_counts_to_the_end_of_every_stage_with_time_left(tmp_path: Path) -> None:
-    heard: list[Progress] = []
+def test_progress_counts_to_the_end_of_every_phase_with_time_left(tmp_path: Path) -> None:
+    heard: list[ProgressUpdate] = []
     train(sums(20), config=small(**QUICK), folder=tmp_path / "model", progress=heard.append)
-    assert list(dict.fromkeys(p.stage for p in heard)) == ["language model", "reward model", "scoring"]
-    for stage in ("language model", "reward model", "scoring"):
-        last = [p for p in heard if p.stage == stage][-1]
+    assert list(dict.fromkeys(p.phase for p in heard)) == ["language model", "reward model", "scoring"]
+    for phase in ("language model", "reward model", "scoring"):
+        last = [p for p in heard if p.phase == phase][-1]
         assert last.done == last.total and last.seconds_left == 0
-    assert all(p.loss is not None for p in heard if p.stage != "scoring")
+    assert all(p.loss is not None for p in heard if p.phase != "scoring")
 
 
 # --- what is published ----------------------------------------------------------------------------------------------------------------
@@ -289,18 +289,18 @@ def test_a_loss_that_is_not_finite_ends_the_run_before_the_weights_are_touched()
         model.network.get_input_embeddings().weight[0] = float("nan")
         model.network.base_model.norm.weight[0] = float("inf")
     before = {name: value.clone() for name, value in model.network.state_dict().items()}
-    stage = Stage("reward model", sequences, 1, 1e-3, 1.0, 1.0)
+    phase = Phase("reward model", sequences, 1, 1e-3, 1.0, 1.0)
     optimizer = torch.optim.AdamW(model.network.parameters(), lr=1.0)
     with pytest.raises(LossNotFinite, match="'reward model'.*Lower its learning rate"):
-        take_step(model, [sequences], stage=stage, optimizer=optimizer, config=small())
+        take_step(model, [sequences], phase=phase, optimizer=optimizer, config=small())
     after = model.network.state_dict()
     assert all(torch.allclose(after[name], before[name], rtol=0, atol=0, equal_nan=True) for name in before)
 
 
 def test_autocast_changes_the_losses_by_rounding_only() -> None:
-    stage, found = Stage("reward model", [], 1, 1e-3, 1.0, 1.0), []
+    phase, found = Phase("reward model", [], 1, 1e-3, 1.0, 1.0), []
     for autocast in (False, True):
         model, sequences = model_and_sequences()
         frozen = torch.optim.SGD(model.network.parameters(), lr=0.0)
-        found.append(take_step(model, [sequences], stage=stage, optimizer=frozen, config=small(autocast=autocast)))
+        found.append(take_step(model, [sequences], phase=phase, optimizer=frozen, config=small(autocast=autocast)))
     assert np.allclose(found[0], found[1], rtol=1e-2) and not np.array_equal(found[0], found[1])

@@ -14,11 +14,11 @@ from safetensors.torch import load_file
 from tests.trainer.bases import make_base
 from tests.trainer.sums import small, sums
 from tests.trainer.test_train import gradients, model_and_sequences
-from trainer import stages
+from trainer import phases
 from trainer.data import cut_after_ratings, encode_labeled
 from trainer.losses import Trained, summed_losses
 from trainer.model import RewardModel, add_adapters, load_base, load_prm, merge_adapters
-from trainer.stages import MemoryFull, trained_parts
+from trainer.phases import MemoryFull, trained_parts
 from trainer.train import train
 
 
@@ -159,7 +159,7 @@ def test_a_batch_that_does_not_fit_is_halved_and_the_run_says_so(
     sizes = short_of_memory(monkeypatch, tokens=400)
     halved = train(sums(20), config=config, folder=tmp_path / "halved")
     assert max(sizes) <= 400 and halved.metrics["training"]["halvings"] == 2  # of 1,024 tokens: to 512, to 256
-    assert "batches are cut into 4 parts" in caplog.text
+    assert "batches are split into 4 parts" in caplog.text
     for here, there in zip(halved.metrics["training"]["curve"], whole.metrics["training"]["curve"], strict=True):
         assert here["token_loss"] == pytest.approx(there["token_loss"], abs=1e-3)  # the optimizer steps are the same
 
@@ -176,20 +176,20 @@ def test_a_solution_that_does_not_fit_alone_is_said_with_the_remedy(tmp_path: Pa
 
 def test_the_curve_has_at_most_200_points_and_their_mean_is_the_mean_of_the_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     taken: list[np.ndarray[Any, Any]] = []
-    original = stages.take_step
+    original = phases.take_step
 
     def take_step(*arguments: Any, **named: Any) -> np.ndarray[Any, Any]:
         taken.append(original(*arguments, **named))
         return taken[-1]
 
-    monkeypatch.setattr(stages, "take_step", take_step)
+    monkeypatch.setattr(phases, "take_step", take_step)
     config = small(epochs=8, language_model_epochs=2, token_budget=64)
     trained = train(sums(20), config=config, folder=tmp_path / "model")
     curve = json.loads((trained.folder / "stepmark.json").read_text())["metrics"]["training"]["curve"]
     assert 100 < len(curve) <= 200 < len(taken)
     stride = curve[0]["done"]
-    rating = [point for point in curve if point["stage"] == "reward model"]
-    assert all(point["rating_loss"] is None for point in curve if point["stage"] == "language model")
+    rating = [point for point in curve if point["phase"] == "reward model"]
+    assert all(point["rating_loss"] is None for point in curve if point["phase"] == "language model")
     assert rating[-1]["done"] == rating[-1]["total"] and [p["done"] for p in rating[:3]] == [stride, 2 * stride, 3 * stride]
     first = np.sum(taken[len(taken) - rating[0]["total"] :][:stride], axis=0)
     assert rating[0]["rating_loss"] == pytest.approx(first[0] / first[1]) and rating[0]["token_loss"] == pytest.approx(first[2] / first[3])

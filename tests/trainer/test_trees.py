@@ -12,7 +12,7 @@ from tests.trainer.sums import small, sums
 from tests.trainer.test_train import gradients, model_and_sequences
 from trainer import losses
 from trainer.config import TINY_BASE
-from trainer.data import Alternative, LabeledSolution, cut_after_ratings, encode_labeled
+from trainer.data import LabeledSolution, RatedAlternative, cut_after_ratings, encode_labeled
 from trainer.losses import shares_beginnings, summed_losses
 from trainer.model import RewardModel, load_base, load_tiny, new_heads
 from trainer.train import train
@@ -26,10 +26,10 @@ def with_alternatives(n_problems: int) -> list[LabeledSolution]:
             one,
             ratings=(1, 1, 0) if i % 2 else (1,),
             alternatives=(
-                Alternative(0, "We add: 2 + 2 = 4.", 1),
-                Alternative(1, "We add: 1 + 1 = 3.", -1),
-                Alternative(2, "So.", 0),
-                Alternative(1, one.solution.steps[1] + " Yes.", 1),  # begins as the solution's own step does
+                RatedAlternative(0, "We add: 2 + 2 = 4.", 1),
+                RatedAlternative(1, "We add: 1 + 1 = 3.", -1),
+                RatedAlternative(2, "So.", 0),
+                RatedAlternative(1, one.solution.steps[1] + " Yes.", 1),  # begins as the solution's own step does
             ),
         )
         for i, one in enumerate(sums(n_problems))
@@ -86,6 +86,6 @@ def test_a_network_that_mixes_neighbours_gets_its_sequences_one_by_one(tmp_path:
     planted = []
     monkeypatch.setattr(losses, "masked", lambda trees, *, pad_id: planted.append(trees) or masked(trees, pad_id=pad_id))
     for knows, n_planted in ((False, 0), (True, 1)):
-        monkeypatch.setattr("trainer.stages.shares_beginnings", lambda model, knows=knows: knows)
+        monkeypatch.setattr("trainer.phases.shares_beginnings", lambda model, knows=knows: knows)
         train(with_alternatives(8), config=small(epochs=1, language_model_epochs=0), folder=tmp_path / str(knows))
         assert bool(planted) == bool(n_planted)

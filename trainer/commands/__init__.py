@@ -1,1 +1,1 @@
-"""The commands of `python -m trainer`, one module each: `add_to` declares its options, `run` carries it out."""
+"""The commands of `python -m trainer`, one module each: `add_to` declares the options, `run` does the work."""

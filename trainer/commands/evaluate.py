@@ -1,12 +1,12 @@
 """Command: judge a trained model on problems it was not trained on, by labeled solutions, by graded samples, or by both.
 
-Reads JSON lines: `--labeled` as `train` does, `--samples` with `right` and `answer` besides; writes one JSON report on standard output.
+Reads JSON lines: `--labeled` as `train` does; `--samples` also needs `right` and `answer`. Writes one JSON report to standard output.
 """
 
 import argparse
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.data import LabeledSolution, Solution
+from trainer.data import LabeledSolution, SolutionText
 from trainer.evaluate import (
     AGGREGATES,
     Judged,
@@ -26,40 +26,41 @@ from trainer.evaluate import (
     evaluate_groups,
     evaluate_steps,
 )
-from trainer.lines import BadLine, progress_bar, read_solutions
+from trainer.lines import BadInput, progress_bar, read_solutions
 from trainer.progress import Progress
 
 if TYPE_CHECKING:
     from trainer.model import RewardModel
 
-Listener = Callable[[Progress], None]
 OTHERS = "Give solutions of other problems."
 
 
 def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Declare the options of `evaluate`."""
-    one = commands.add_parser("evaluate", help="judge a model by labeled solutions, by best-of-N, or by both")
-    one.add_argument("--model", type=Path, required=True, help="folder of a process reward model")
-    one.add_argument("--labeled", type=Path, help="JSON lines with ratings: figures of the steps")
-    one.add_argument("--samples", type=Path, help="JSON lines with right and answer: best-of-N")
-    one.add_argument("--orm", type=Path, help="folder of an outcome reward model, to be set beside the model in best-of-N")
-    one.add_argument("--best-of", type=int, metavar="N", help="largest N; problems with fewer samples are left out (default: none is)")
-    one.add_argument("--by-subject", action="store_const", dest="by", const="subject", help="add a table by the subject of each line")
-    one.add_argument("--by-source", action="store_const", dest="by", const="source", help="add a table by the source of each line")
-    one.add_argument("--seed", type=int, default=0, help="of the bootstrap, and of the draws of a vote")
-    one.set_defaults(command=run)
+    parser = commands.add_parser("evaluate", help="judge a model by labeled solutions, by best-of-N, or by both")
+    parser.add_argument("--model", type=Path, required=True, help="folder of a process reward model")
+    parser.add_argument("--labeled", type=Path, help="JSON lines with ratings, for figures about the steps")
+    parser.add_argument("--samples", type=Path, help="JSON lines with right and answer, for best-of-N")
+    parser.add_argument("--orm", type=Path, help="folder of an outcome reward model, to compare in best-of-N")
+    parser.add_argument(
+        "--best-of", type=int, metavar="N", help="largest N; problems with fewer samples are left out (default: use all problems)"
+    )
+    parser.add_argument("--by-subject", action="store_const", dest="by", const="subject", help="add a table by the subject of each line")
+    parser.add_argument("--by-source", action="store_const", dest="by", const="source", help="add a table by the source of each line")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the bootstrap and of the draws of a vote")
+    parser.set_defaults(command=run)
 
 
 def run(options: argparse.Namespace) -> None:
-    """Print a report on the solutions whose problems none of the models was trained on."""
+    """Print a report on the solutions of problems on which no model was trained."""
     from trainer.train import judge_solutions
 
     if not options.labeled and not options.samples:
-        raise BadLine("There is nothing to judge by. Give --labeled, --samples or both.")
+        raise BadInput("There is nothing to judge. Give --labeled, --samples or both.")
     if options.orm and not options.samples:
-        raise BadLine("An outcome reward model says nothing of steps. Give --samples with --orm.")
+        raise BadInput("An outcome reward model cannot judge steps. Give --samples with --orm.")
     if options.best_of is not None and options.best_of < 1:
-        raise BadLine(f"--best-of is a number of samples, at least 1, not {options.best_of}.")
+        raise BadInput(f"--best-of must be at least 1, not {options.best_of}.")
     model, training, held_out = load(options.model, kind="prm")
     models, trained_on = {"PRM": model}, training
     if options.orm:
@@ -70,72 +71,82 @@ def run(options: argparse.Namespace) -> None:
     problems: list[Samples] = []
     threshold: float | None = model.threshold
     report: dict[str, Any] = {}
-    with progress_bar() as listen:
+    with progress_bar() as progress:
         if options.labeled:
-            rated = [one for one, _, _ in read(options.labeled, by=options.by, groups=groups) if one.n_rated]
-            unseen = [one for one in rated if one.solution.problem_key not in training]
+            rated = [labeled for labeled, _, _ in read(options.labeled, by=options.by, groups=groups) if labeled.n_rated]
+            unseen = [labeled for labeled in rated if labeled.solution.problem_key not in training]
             if not unseen:
-                raise BadLine(f"{options.labeled}: the model was trained on the problems of all its {len(rated)} rated solutions. {OTHERS}")
-            judged = judge_solutions(model, unseen, progress=listen)
-            if not held_out.isdisjoint(one.problem_key for one in judged):
-                threshold = None  # the model's own was chosen on these very problems
+                raise BadInput(f"{options.labeled}: the model was trained on the problems of all {len(rated)} rated solutions. {OTHERS}")
+            judged = judge_solutions(model, unseen, progress=progress)
+            if not held_out.isdisjoint(solution.problem_key for solution in judged):
+                threshold = None  # the model's own threshold was chosen on these problems
             split = "the model's held-out problems, of which none is here"
             steps = evaluate_steps(judged, base_rates=model.base_rates, threshold=threshold, threshold_split=split, trained_on=training)
             report |= {"left_out_as_trained_on": len(rated) - len(unseen)} | steps.as_dict()
         if options.samples:
-            problems, told = gather(
-                options.samples, models, trained_on=trained_on, at_least=options.best_of or 1, by=options.by, groups=groups, listen=listen
+            problems, left_out = gather(
+                options.samples,
+                models,
+                trained_on=trained_on,
+                at_least=options.best_of or 1,
+                by=options.by,
+                groups=groups,
+                progress=progress,
             )
-            report |= told | choices(problems, best_of=options.best_of, seed=options.seed)
+            report |= left_out | choices(problems, best_of=options.best_of, seed=options.seed)
     if options.by and not groups:
-        raise BadLine(f"No line has a {options.by}. Add one to each line, or leave out --by-{options.by}.")
+        raise BadInput(f"No line has a {options.by}. Add one to each line, or leave out --by-{options.by}.")
     tables = ({"by_difficulty": difficulty_quintiles(problems)} if problems else {}) | ({f"by_{options.by}": groups} if options.by else {})
-    problems = [replace(one, scores={name: one.scores[name] for name in models}) for one in problems]  # without the other aggregates
+    problems = [
+        replace(problem, scores={name: problem.scores[name] for name in models}) for problem in problems
+    ]  # without the other aggregates
     for name, mapping in tables.items():
-        mine = [one for one in judged if name != "by_difficulty" or one.problem_key in mapping]
+        mine = [solution for solution in judged if name != "by_difficulty" or solution.problem_key in mapping]
         rows = evaluate_groups(mapping, judged=mine, problems=problems, base_rates=model.base_rates, threshold=threshold, seed=options.seed)
         report[name] = {group: row.as_dict() for group, row in rows.items()}
     print(json.dumps(report, indent=2, ensure_ascii=False))
 
 
 def load(folder: Path, *, kind: str) -> "tuple[RewardModel, frozenset[str], frozenset[str]]":
-    """Load a model of this kind and the keys of the problems it was trained on and of those it held out."""
+    """Load a model of this kind, with the keys of its training problems and of its held-out problems."""
     from trainer.folders import SPLIT_FILE
     from trainer.score import load_prm
 
     model = load_prm(folder)
     if model.kind != kind:
-        options = {"prm": "--model takes a process reward model", "orm": "--orm takes an outcome reward model"}
-        raise BadLine(f"{folder} holds a reward model of kind {model.kind}, but {options[kind]}. Give the folder of one.")
+        needed = {"prm": "--model needs a process reward model", "orm": "--orm needs an outcome reward model"}
+        raise BadInput(f"{folder} holds a reward model of kind {model.kind}, but {needed[kind]}. Name another folder.")
     split = json.loads((folder / SPLIT_FILE).read_text(encoding="utf-8"))
     return model, frozenset(split["training"]), frozenset(split["held_out"])
 
 
 def read(path: Path, *, by: str | None, groups: dict[str, str]) -> Iterator[tuple[LabeledSolution, int, dict[str, Any]]]:
-    """Yield each line as a labeled solution, its number and its keys; note the group of its problem in `groups`. Raises BadLine."""
+    """Yield each line as a labeled solution, its number and its mapping; note the group of its problem in `groups`. Raises BadInput."""
     with path.open("rb") as file:
         numbered = ((number, line) for number, line in enumerate(file, 1) if line.strip())
-        for one, (number, line) in zip(read_solutions(path), numbered, strict=True):
-            fields = json.loads(line)  # `read_solutions` found it sound
-            key = one.solution.problem_key
+        for labeled, (number, line) in zip(read_solutions(path), numbered, strict=True):
+            fields = json.loads(line)  # `read_solutions` has checked it
+            key = labeled.solution.problem_key
             if by and fields.get(by) is not None and groups.setdefault(key, str(fields[by])) != str(fields[by]):
-                raise BadLine(
+                raise BadInput(
                     f"{path}, line {number}: the problem {key!r} has the {by} {fields[by]!r} here and {groups[key]!r} before. "
-                    "A problem is in one group with all its solutions: make them one."
+                    "All solutions of a problem must be in the same group. Correct one of the lines."
                 )
-            yield one, number, fields
+            yield labeled, number, fields
 
 
-def read_samples(path: Path, *, by: str | None = None, groups: dict[str, str] | None = None) -> Iterator[tuple[Solution, bool, str | None]]:
-    """Yield each line as a solution, whether its final answer is right, and that answer (None: it gives none). Raises BadLine."""
-    for one, number, fields in read(path, by=by, groups={} if groups is None else groups):
+def read_samples(
+    path: Path, *, by: str | None = None, groups: dict[str, str] | None = None
+) -> Iterator[tuple[SolutionText, bool, str | None]]:
+    """Yield each line as a solution, whether its final answer is right, and that answer or None. Raises BadInput."""
+    for labeled, number, fields in read(path, by=by, groups={} if groups is None else groups):
         for name, types, remedy in (
-            ("right", bool, "true or false: whether the final answer is the reference answer"),
+            ("right", bool, "true or false: does the final answer equal the reference answer?"),
             ("answer", str | None, "the text of the final answer, or null where there is none"),
         ):
             if name not in fields or not isinstance(fields[name], types):
-                raise BadLine(f"{path}, line {number}: {name} must be {remedy}.")
-        yield one.solution, fields["right"], fields["answer"]
+                raise BadInput(f"{path}, line {number}: {name} must be {remedy}.")
+        yield labeled.solution, fields["right"], fields["answer"]
 
 
 def gather(
@@ -146,64 +157,64 @@ def gather(
     at_least: int,
     by: str | None,
     groups: dict[str, str],
-    listen: Listener,
+    progress: Progress,
 ) -> tuple[list[Samples], dict[str, int]]:
-    """Score the samples of a file with each model and gather them by problem; tell how many were left out and why. Raises BadLine."""
-    told, n_seen = [], 0
-    for one, right, answer in read_samples(path, by=by, groups=groups):
-        if one.problem_key in trained_on:
+    """Score the samples of a file with each model and group them by problem; count those left out. Raises BadInput."""
+    samples, n_seen = [], 0
+    for solution, right, answer in read_samples(path, by=by, groups=groups):
+        if solution.problem_key in trained_on:
             n_seen += 1
         else:
-            told.append((one.problem_key, right, answer))
+            samples.append((solution.problem_key, right, answer))
     scores: dict[str, NDArray[np.float64]] = {}
-    for name, model in models.items():  # read anew for each: the texts of a million samples are never in memory
-        unseen = (one for one, _, _ in read_samples(path) if one.problem_key not in trained_on)
-        scores |= score(name, model, unseen, total=len(told), listen=listen)
-    problems, n_small = by_problem(told, scores, at_least=at_least)
+    for name, model in models.items():  # read again for each model, so that never all texts are in memory
+        unseen = (solution for solution, _, _ in read_samples(path) if solution.problem_key not in trained_on)
+        scores |= score(name, model, unseen, total=len(samples), progress=progress)
+    problems, n_small = by_problem(samples, scores, at_least=at_least)
     if not problems:
-        raise BadLine(f"{path}: no problem that no model was trained on has at least {at_least} samples. {OTHERS}")
-    check_apart((one.problem_key for one in problems), trained_on=trained_on)
+        raise BadInput(f"{path}: among the problems that no model was trained on, none has at least {at_least} samples. {OTHERS}")
+    check_apart((problem.problem_key for problem in problems), trained_on=trained_on)
     return problems, {"samples_left_out_as_trained_on": n_seen, "problems_left_out_with_too_few_samples": n_small}
 
 
 def score(
-    name: str, model: "RewardModel", solutions: Iterable[Solution], *, total: int, listen: Listener
+    name: str, model: "RewardModel", solutions: Iterable[SolutionText], *, total: int, progress: Progress
 ) -> dict[str, NDArray[np.float64]]:
-    """Score the solutions, those of the PRM by all eight aggregates besides: (total,) for each name."""
+    """Score the solutions, with the PRM also by all eight aggregates: (total,) for each name."""
     from trainer.score import score_solutions
 
     scores: dict[str, list[float]] = defaultdict(list)
-    for one in score_solutions(model, solutions, total=total, progress=listen):
-        scores[name].append(one.score)
+    for scored in score_solutions(model, solutions, total=total, progress=progress):
+        scores[name].append(scored.score)
         for way, aggregate in AGGREGATES.items() if name == "PRM" else ():
-            scores[way].append(aggregate(one.probabilities, unread_steps=one.unread_steps))
+            scores[way].append(aggregate(scored.probabilities, unread_steps=scored.unread_steps))
     return {way: np.array(values) for way, values in scores.items()}
 
 
 def by_problem(
-    told: Sequence[tuple[str, bool, str | None]], scores: Mapping[str, NDArray[np.float64]], *, at_least: int
+    samples: Sequence[tuple[str, bool, str | None]], scores: Mapping[str, NDArray[np.float64]], *, at_least: int
 ) -> tuple[list[Samples], int]:
-    """Gather the samples of each problem; count the problems left out because they have fewer than `at_least`.
+    """Group the samples by problem; count the problems left out because they have fewer than `at_least`.
 
-    Answers of one problem with the same text, blanks aside, are one class.
+    Answers of a problem that differ only in spaces are one class.
     """
     places: dict[str, list[int]] = defaultdict(list)
-    for place, (key, _, _) in enumerate(told):
+    for place, (key, _, _) in enumerate(samples):
         places[key].append(place)
     problems = []
     for key, mine in places.items():
         if len(mine) >= at_least:
-            answers = [None if (said := told[i][2]) is None else " ".join(said.split()) for i in mine]
+            answers = [None if (answer := samples[i][2]) is None else " ".join(answer.split()) for i in mine]
             classes = {answer: number for number, answer in enumerate(dict.fromkeys(a for a in answers if a is not None))}
-            right = np.array([told[i][1] for i in mine])
+            right = np.array([samples[i][1] for i in mine])
             votes = np.array([-1 if answer is None else classes[answer] for answer in answers])
             problems.append(Samples(key, right, votes, {name: values[mine] for name, values in scores.items()}))
     return problems, len(places) - len(problems)
 
 
 def choices(problems: Sequence[Samples], *, best_of: int | None, seed: int) -> dict[str, Any]:
-    """Report best-of-N curves, and the eight aggregates at the largest N."""
-    ns = counts_to(best_of or min(len(one.right) for one in problems))
+    """Return the best-of-N curves, and the eight aggregates at the largest N."""
+    ns = counts_to(best_of or min(len(problem.right) for problem in problems))
     whole = best_of_n(problems, ns=ns, seed=seed).as_dict()
     curves = whole.pop("curves")
     return {

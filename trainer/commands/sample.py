@@ -12,33 +12,39 @@ from trainer.lines import progress_bar
 
 def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Declare the options of `sample`."""
-    one = commands.add_parser("sample", help="sample solutions from a language model")
-    one.add_argument("--problems", type=Path, required=True, help="JSON lines: problem, and id, answer, subject, level, split if known")
-    one.add_argument("--out", type=Path, required=True, help="JSON lines to append to; the same command goes on where it stopped")
-    one.add_argument("--per-problem", type=int, required=True, help="solutions of each problem")
-    one.add_argument("--base", help="a model folder or a hub id, run here")
-    one.add_argument("--revision", help="commit of the hub id")
-    one.add_argument("--chat", action="store_true", help="give the prompt in the chat template of --base")
-    one.add_argument("--model", help="the model to ask an endpoint for (key: OPENAI_API_KEY)")
-    one.add_argument("--endpoint", help="its address, ending in /v1 (default: OpenAI's)")
-    one.add_argument("--request", type=_mapping, default={}, help="JSON mapping of changes to each request's body; null takes a key out")
-    one.add_argument("--timeout", type=float, default=120.0, help="seconds of one try")
-    one.add_argument("--retries", type=int, default=6, help="further tries of a request")
-    one.add_argument("--prompt", type=Path, help="text file with {problem} in it (default: two worked examples)")
-    one.add_argument("--temperature", type=float, default=1.0)
-    one.add_argument("--top-p", type=float, default=1.0)
-    one.add_argument("--max-tokens", type=int, default=1024, help="longest solution")
-    one.add_argument("--width", type=int, help="texts at a time (default: 16 here, 8 from an endpoint)")
-    one.add_argument("--budget-tokens", type=int, help="stop before this many tokens, prompts included, are used")
-    one.add_argument("--budget-requests", type=int, help="stop after this many texts")
-    one.add_argument("--keep-equal", action="store_true", help="keep solutions that are equal word for word: a uniform sample")
-    one.add_argument("--source", default="", help="the generator's name in the lines (default: the model's)")
-    one.add_argument("--seed", type=int, default=0)
-    one.set_defaults(command=run)
+    parser = commands.add_parser("sample", help="sample solutions from a language model")
+    parser.add_argument(
+        "--problems", type=Path, required=True, help="JSON lines with problem and, if known, id, answer, subject, level, split"
+    )
+    parser.add_argument(
+        "--out", type=Path, required=True, help="JSON lines, to which solutions are appended; the same command continues where it stopped"
+    )
+    parser.add_argument("--per-problem", type=int, required=True, help="number of solutions of each problem")
+    parser.add_argument("--base", help="a model folder or a hub id, to run here")
+    parser.add_argument("--revision", help="commit of the hub id")
+    parser.add_argument("--chat", action="store_true", help="use the chat template of --base")
+    parser.add_argument("--model", help="name of a model behind an endpoint (key: OPENAI_API_KEY)")
+    parser.add_argument("--endpoint", help="address of the endpoint, which ends in /v1 (default: OpenAI's)")
+    parser.add_argument(
+        "--request", type=_mapping, default={}, help="JSON mapping of changes to the body of each request; null removes a key"
+    )
+    parser.add_argument("--timeout", type=float, default=120.0, help="seconds until a request is given up")
+    parser.add_argument("--retries", type=int, default=6, help="how often a failed request is repeated")
+    parser.add_argument("--prompt", type=Path, help="text file that contains {problem} (default: two worked examples)")
+    parser.add_argument("--temperature", type=float, default=1.0)
+    parser.add_argument("--top-p", type=float, default=1.0)
+    parser.add_argument("--max-tokens", type=int, default=1024, help="most tokens of a solution")
+    parser.add_argument("--width", type=int, help="number of texts at a time (default: 16 here, 8 from an endpoint)")
+    parser.add_argument("--budget-tokens", type=int, help="most tokens to use, prompts included")
+    parser.add_argument("--budget-requests", type=int, help="most texts to draw")
+    parser.add_argument("--keep-equal", action="store_true", help="keep solutions that are equal word for word, as a uniform sample needs")
+    parser.add_argument("--source", default="", help="name of the generator in the lines (default: the model's)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.set_defaults(command=run)
 
 
 def run(options: argparse.Namespace) -> None:
-    """Sample into the file and print what was done as JSON."""
+    """Sample into the file and print a report as JSON."""
     from trainer.sample import PROMPT, Budget, read_problems, sample
 
     problems = read_problems(options.problems)
@@ -46,7 +52,7 @@ def run(options: argparse.Namespace) -> None:
     budget = Budget(options.budget_tokens, options.budget_requests)
     generator = _generator(options)
     try:
-        with progress_bar() as listen:
+        with progress_bar() as progress:
             report = sample(
                 problems,
                 generator=generator,
@@ -57,10 +63,10 @@ def run(options: argparse.Namespace) -> None:
                 prompt=prompt,
                 source=options.source,
                 keep_equal=options.keep_equal,
-                progress=listen,
+                progress=progress,
             )
     except KeyboardInterrupt:
-        print(f"Stopped. What was drawn is kept in {options.out}; the same command goes on.", file=sys.stderr)
+        print(f"Stopped. All solutions so far are in {options.out}. The same command continues.", file=sys.stderr)
         sys.exit(130)
     print(json.dumps({"out": str(options.out)} | report.as_dict(), indent=2))
 
@@ -69,19 +75,19 @@ def _generator(options: argparse.Namespace) -> Any:
     from trainer.generators import EndpointGenerator, LocalGenerator
 
     if bool(options.base) == bool(options.model):
-        raise BadConfig("Say what to sample from: --base FOLDER for a model run here, or --model NAME for one behind an endpoint.")
+        raise BadConfig("Choose one generator: --base FOLDER for a model run here, or --model NAME for a model behind an endpoint.")
     if options.max_tokens < 1 or (options.width is not None and options.width < 1):
         raise BadConfig("--max-tokens and --width must be at least 1.")
     if options.temperature < 0 or not 0 < options.top_p <= 1:
         raise BadConfig("--temperature must be 0 or more, and --top-p above 0 and at most 1.")
-    how = {name: getattr(options, name) for name in ("temperature", "top_p", "max_tokens")}
+    settings = {name: getattr(options, name) for name in ("temperature", "top_p", "max_tokens")}
     if options.width:
-        how["width"] = options.width
+        settings["width"] = options.width
     if options.base:
-        return LocalGenerator(options.base, revision=options.revision, chat=options.chat, **how)
-    where = {"endpoint": options.endpoint} if options.endpoint else {}
+        return LocalGenerator(options.base, revision=options.revision, chat=options.chat, **settings)
+    address = {"endpoint": options.endpoint} if options.endpoint else {}
     return EndpointGenerator(
-        options.model, **where, timeout=options.timeout, retries=max(0, options.retries), request=options.request, **how
+        options.model, **address, timeout=options.timeout, retries=max(0, options.retries), request=options.request, **settings
     )
 
 
@@ -89,7 +95,7 @@ def _mapping(text: str) -> dict[str, Any]:
     try:
         changes = json.loads(text)
     except ValueError as error:
-        raise argparse.ArgumentTypeError(f"not JSON: {error}") from error
+        raise argparse.ArgumentTypeError(f"not JSON: {error}. Give a JSON mapping.") from error
     if not isinstance(changes, dict):
         raise argparse.ArgumentTypeError("give a JSON mapping")
     return changes

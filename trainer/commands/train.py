@@ -1,4 +1,4 @@
-"""Command: train a model folder from labeled solutions, or an ORM from graded ones."""
+"""Command: train a process reward model from labeled solutions, or an outcome reward model from graded solutions."""
 
 import argparse
 import json
@@ -8,63 +8,63 @@ from typing import TYPE_CHECKING, Any
 
 from trainer.config import BadConfig, TrainConfig
 from trainer.folders import check_output_folder
-from trainer.lines import BadLine, progress_bar, read_solutions
+from trainer.lines import BadInput, progress_bar, read_solutions
 
 if TYPE_CHECKING:
     from trainer.data import GradedSolution
 
 NUMBERS = (
     ("epochs", int, "passes over the labeled solutions"),
-    ("language-model-epochs", int, "passes over all text before that"),
-    ("learning-rate", float, "its peak"),
-    ("token-budget", int, "tokens of one forward, padding included"),
-    ("batches-per-update", int, "forwards of one optimizer step, of all processes together"),
-    ("context", int, "longer solutions are cut at a step boundary"),
-    ("held-out", float, "share of the problems that judge the model"),
-    ("lora-rank", int, "train low-rank adapters instead of every weight"),
-    ("uncertainty-heads", int, "heads that tell how sure the model is"),
-    ("seed", int, "of weights and order"),
-    ("split-seed", int, "of the held-out problems"),
+    ("language-model-epochs", int, "passes over all text before the labeled solutions"),
+    ("learning-rate", float, "peak learning rate"),
+    ("token-budget", int, "tokens in one forward pass, padding included"),
+    ("batches-per-update", int, "forward passes in one optimizer step, over all processes"),
+    ("context", int, "longest solution in tokens; a longer one is cut at the end of a step"),
+    ("held-out", float, "share of the problems that are held out to judge the model"),
+    ("lora-rank", int, "rank of low-rank adapters, trained instead of every weight"),
+    ("uncertainty-heads", int, "number of heads that show how sure the model is"),
+    ("seed", int, "seed of weights, order and dropout"),
+    ("split-seed", int, "seed of the choice of held-out problems"),
 )
 
 
 def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Declare the options of `train`."""
-    one = commands.add_parser("train", help="train a model from labeled solutions")
-    one.add_argument("--labeled", type=Path, required=True, help='JSON lines with ratings; of an orm, with "right": true or false')
-    one.add_argument("--unlabeled", type=Path, help="JSON lines whose text the language-model stage also reads")
-    one.add_argument("--out", type=Path, required=True, help="folder to write the model to: new or empty")
-    one.add_argument("--overwrite", action="store_true", help="replace the model that --out already holds")
-    one.add_argument("--kind", choices=("prm", "orm"), help="process (default) or outcome reward model")
-    one.add_argument("--base", help='"tiny" (default), a model folder or a hub id')
-    one.add_argument("--revision", help="commit of the hub id")
-    one.add_argument("--config", type=Path, help="JSON file of settings, as in a model's stepmark.json under config")
-    one.add_argument("--checkpoint", type=Path, help="folder to go on from after an interruption")
-    one.add_argument("--gradient-checkpointing", action="store_true", default=None, help="less memory, a third more time")
-    for name, kind, what in NUMBERS:
-        one.add_argument(f"--{name}", type=kind, help=what)
-    one.set_defaults(command=run)
+    parser = commands.add_parser("train", help="train a model from labeled solutions")
+    parser.add_argument("--labeled", type=Path, required=True, help='JSON lines with ratings; for an orm, with "right": true or false')
+    parser.add_argument("--unlabeled", type=Path, help="JSON lines whose text is also read in the language-model phase")
+    parser.add_argument("--out", type=Path, required=True, help="new or empty folder for the model")
+    parser.add_argument("--overwrite", action="store_true", help="replace the model that --out already holds")
+    parser.add_argument("--kind", choices=("prm", "orm"), help="process (default) or outcome reward model")
+    parser.add_argument("--base", help='"tiny" (default), a model folder or a hub id')
+    parser.add_argument("--revision", help="commit of the hub id")
+    parser.add_argument("--config", type=Path, help="JSON file of settings, as under config in a model's stepmark.json")
+    parser.add_argument("--checkpoint", type=Path, help="folder for checkpoints, from which an interrupted run continues")
+    parser.add_argument("--gradient-checkpointing", action="store_true", default=None, help="use less memory and a third more time")
+    for name, kind, meaning in NUMBERS:
+        parser.add_argument(f"--{name}", type=kind, help=meaning)
+    parser.set_defaults(command=run)
 
 
 def run(options: argparse.Namespace) -> None:
-    """Train a model folder from labeled solutions and print its metrics as JSON."""
+    """Train a model from labeled solutions and print its metrics as JSON."""
     check_output_folder(options.out, overwrite=options.overwrite, checkpoint=options.checkpoint)
     changes = read_settings(options.config) if options.config else {}
     names = ("kind", "base", "revision", "gradient_checkpointing", *(name.replace("-", "_") for name, _, _ in NUMBERS))
     config = TrainConfig.from_settings(changes | {name: getattr(options, name) for name in names if getattr(options, name) is not None})
     labeled: list[Any] = list(read_graded(options.labeled) if config.kind == "orm" else read_solutions(options.labeled))
-    unlabeled = (one.solution for one in read_solutions(options.unlabeled)) if options.unlabeled else ()
+    unlabeled = (line.solution for line in read_solutions(options.unlabeled)) if options.unlabeled else ()
     from trainer.processes import Processes
     from trainer.train import train
 
     is_first = Processes().is_first
-    with progress_bar() as listen:
+    with progress_bar() as progress:
         trained = train(
             labeled,
             unlabeled=unlabeled,
             config=config,
             folder=options.out,
-            progress=listen,
+            progress=progress,
             checkpoint=options.checkpoint,
             overwrite=options.overwrite,
         )
@@ -77,22 +77,22 @@ def read_settings(path: Path) -> dict[str, Any]:
     try:
         settings = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise BadConfig(f"{path} is not JSON: {error}.") from error
+        raise BadConfig(f"{path} is not JSON: {error}. Give a JSON mapping of settings.") from error
     if not isinstance(settings, dict):
         raise BadConfig(f"{path} must hold a JSON mapping of settings.")
     return settings
 
 
 def read_graded(path: Path) -> "Iterator[GradedSolution]":
-    """Yield each line with its "right" as a graded solution. Raises BadLine."""
+    """Yield each line as a graded solution, by its key "right". Raises BadInput."""
     from trainer.data import GradedSolution
 
     with path.open("rb") as file:
         lines = ((number, line) for number, line in enumerate(file, 1) if line.strip())
-        for one, (number, line) in zip(read_solutions(path), lines, strict=True):
+        for labeled, (number, line) in zip(read_solutions(path), lines, strict=True):
             right = json.loads(line).get("right")
             if not isinstance(right, bool):
-                raise BadLine(
+                raise BadInput(
                     f"{path}, line {number}: right must be true or false, the grade of the final answer, not {json.dumps(right)}."
                 )
-            yield GradedSolution(one.solution, right)
+            yield GradedSolution(labeled.solution, right)

@@ -1,7 +1,7 @@
-"""Stage: judge reward models against people. Pure: numpy, no model is loaded here.
+"""Judge reward models against people. numpy only: no model is loaded here.
 
 Reads step probabilities with ratings (`Judged`) and graded samples with scores (`Samples`); gives reports as plain values.
-docs/evaluation.md says what each figure means.
+docs/evaluation.md explains each figure.
 """
 
 from trainer.evaluate.comparison import Comparison, Difference, compare
@@ -9,10 +9,10 @@ from trainer.evaluate.groups import GroupReport, difficulty_quintiles, evaluate_
 from trainer.evaluate.samples import BestOfN, Curve, Samples, best_of_n, counts_to, expected_right, share_of_draws_inside
 from trainer.evaluate.scores import AGGREGATES, ORACLE_THRESHOLD, Probabilities, aggregate, first_weak_step, solution_score
 from trainer.evaluate.steps import (
-    FirstMistake,
+    FirstMistakeF1,
     Judged,
     ProblemStraddles,
-    Report,
+    StepReport,
     auc,
     base_rates,
     check_apart,
@@ -34,13 +34,13 @@ __all__ = [
     "Comparison",
     "Curve",
     "Difference",
-    "FirstMistake",
+    "FirstMistakeF1",
     "GroupReport",
     "Judged",
     "Probabilities",
     "ProblemStraddles",
-    "Report",
     "Samples",
+    "StepReport",
     "aggregate",
     "auc",
     "base_rates",

@@ -1,4 +1,4 @@
-"""Champion against challenger: is a new model worse than the one in service, beyond what chance makes of these problems?
+"""Compare champion and challenger: is a new model worse than the one that serves, by more than chance explains?
 
 Reads two sequences of Judged over the same solutions; gives a Comparison with intervals from a paired bootstrap over problems.
 """
@@ -16,12 +16,12 @@ from trainer.evaluate.temperature import losses
 
 Floats = NDArray[np.float64]
 FIGURES = ("log_loss", "step_auc", "first_mistake_f1")
-AT_ONCE = 2_000_000  # resamples times steps held in memory
+AT_ONCE = 2_000_000  # resamples x steps in memory at once
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One figure of both models, challenger less champion, and the 95 % interval of that difference; None where undefined."""
+    """One figure of both models, the difference challenger - champion, and its 95 % interval; None where undefined."""
 
     champion: float | None
     challenger: float | None
@@ -32,7 +32,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Both models on the same solutions. `worse` if the whole interval says so: of the log-loss above 0, or of the step AUC below 0."""
+    """Both models on the same solutions. `worse` if the whole interval of the log-loss is above 0, or that of the step AUC below 0."""
 
     n_problems: int
     n_solutions: int
@@ -51,72 +51,78 @@ class Comparison:
 def compare(champion: Sequence[Judged], challenger: Sequence[Judged], *, seed: int = 0, trials: int = 2000) -> Comparison:
     """Compare two models by log-loss, step AUC and first-mistake F1 over the same solutions in the same order.
 
-    A problem is drawn with all its solutions and for both models at once. With fewer than two problems there is no interval, and the
-    challenger is not called worse. A step that a model did not read counts as a third for each class: of such a step it knows nothing.
-    F1 is taken at thresholds chosen on the other half of the problems, each model at its own. Raises ValueError if the solutions differ.
+    The bootstrap draws a problem with all its solutions, for both models at once. With fewer than two problems there is no interval, and
+    the challenger is not worse. A step that a model did not read counts as 1/3 for each class. F1 uses thresholds chosen on the other half
+    of the problems, for each model separately. Raises ValueError if the solutions differ.
     """
     if len(champion) != len(challenger):
-        raise ValueError(f"The champion judged {len(champion)} solutions and the challenger {len(challenger)}. Give both the same.")
+        raise ValueError(
+            f"The champion judged {len(champion)} solutions and the challenger {len(challenger)}. Give both the same solutions."
+        )
     for i, (a, b) in enumerate(zip(champion, challenger, strict=True)):
         if (a.problem_key, a.ratings, a.n_steps) != (b.problem_key, b.ratings, b.n_steps):
-            raise ValueError(f"Solution {i} is not the same for both: problem {a.problem_key} and problem {b.problem_key}. Give one order.")
-    keys = sorted({one.problem_key for one in champion})
+            raise ValueError(
+                f"Solution {i} is not the same for both: problem {a.problem_key} and problem {b.problem_key}. Give both in the same order."
+            )
+    keys = sorted({solution.problem_key for solution in champion})
     numbers = {key: i for i, key in enumerate(keys)}
     once = np.ones((1, len(keys)))
     times = seeded(seed, "paired").multinomial(len(keys), np.full(len(keys), 1 / len(keys)), size=trials) if len(keys) > 1 else once[:0]
-    models = [_Tally.of(judged, numbers) for judged in (champion, challenger)]
+    models = [_FigureParts.of(judged, numbers) for judged in (champion, challenger)]
     figures = {}
     for name in FIGURES:
         whole = [float(getattr(model, name)(once)[0]) for model in models]
         spread = getattr(models[1], name)(times) - getattr(models[0], name)(times)
-        spread = spread[~np.isnan(spread)]  # a resample may hold one class only
+        spread = spread[~np.isnan(spread)]  # a resample can contain only one class
         low, high = np.quantile(spread, (0.025, 0.975)).tolist() if len(spread) else (None, None)
         figures[name] = Difference(_defined(whole[0]), _defined(whole[1]), _defined(whole[1] - whole[0]), low, high)
     return Comparison(len(keys), len(champion), figures)
 
 
 @dataclass(frozen=True, slots=True)
-class _Tally:
-    """What one model's figures are made of, with the problem of each part, so that a resample is a weight for each problem."""
+class _FigureParts:
+    """The parts of one model's figures, each with its problem, so that a resample is a weight for each problem."""
 
     problems: NDArray[np.int64]  # (steps,)
     negative: Floats  # (steps,) p(negative)
     wrong: NDArray[np.bool_]  # (steps,) rated negative
     losses: Floats  # (steps,)
-    hits: Floats  # (problems, 4): wrong solutions named exactly, wrong ones, right solutions left unblamed, right ones
+    hits: Floats  # (problems, 4): wrong solutions recognised, all wrong, right solutions recognised, all right
 
     @classmethod
-    def of(cls, judged: Sequence[Judged], numbers: dict[str, int]) -> "_Tally":
+    def of(cls, judged: Sequence[Judged], numbers: dict[str, int]) -> "_FigureParts":
         rated = [
-            (numbers[one.problem_key], *(one.probabilities[i] if i < len(one.probabilities) else (1 / 3,) * 3), rating + 1)
-            for one in judged
-            for i, rating in enumerate(one.supervised)
+            (numbers[solution.problem_key], *(solution.probabilities[i] if i < len(solution.probabilities) else (1 / 3,) * 3), rating + 1)
+            for solution in judged
+            for i, rating in enumerate(solution.supervised)
             if rating is not None
         ]
         columns = np.array(rated, np.float64).reshape(-1, 5)
         probabilities, classes = columns[:, 1:4], columns[:, 4].astype(np.int64)
         hits = np.zeros((len(numbers), 4))
         thresholds = cross_fitted_thresholds(judged)
-        for one in judged:
-            if one.tells_first_mistake:
-                hit = one.is_recognised(threshold=thresholds[one.problem_key])
-                column = 2 if one.first_mistake is None else 0
-                hits[numbers[one.problem_key], column : column + 2] += (hit, 1)
+        for solution in judged:
+            if solution.tells_first_mistake:
+                hit = solution.is_recognised(threshold=thresholds[solution.problem_key])
+                column = 2 if solution.first_mistake is None else 0
+                hits[numbers[solution.problem_key], column : column + 2] += (hit, 1)
         return cls(columns[:, 0].astype(np.int64), probabilities[:, 0], classes == 0, losses(probabilities, classes), hits)
 
     def log_loss(self, times: NDArray[Any]) -> Floats:
-        """Mean loss of each resample: times (R, problems) -> (R,)."""
+        """Return the mean loss of each resample: times (R, problems) -> (R,)."""
         sums, counts = (np.bincount(self.problems, weights=w, minlength=times.shape[1]) for w in (self.losses, np.ones(len(self.losses))))
         return _ratio(times @ sums, times @ counts)
 
     def step_auc(self, times: NDArray[Any]) -> Floats:
-        """Mann-Whitney of each resample, a step counting as often as its problem was drawn: (R, problems) -> (R,)."""
+        """Return the AUC of each resample, where a step counts as often as its problem was drawn: (R, problems) -> (R,)."""
         order = np.flatnonzero(~self.wrong)[np.argsort(self.negative[~self.wrong])]
         rest, wrong, drawn_wrong = self.negative[order], self.negative[self.wrong], self.problems[self.wrong]
         below, upto = np.searchsorted(rest, wrong, "left"), np.searchsorted(rest, wrong, "right")
         values = []
         for part in np.array_split(times.astype(np.int64), 1 + len(times) * len(self.wrong) // AT_ONCE):
-            ranks = np.zeros((len(part), len(rest) + 1), np.int64)  # how many of the others, as often as drawn, stand below each place
+            ranks = np.zeros(
+                (len(part), len(rest) + 1), np.int64
+            )  # how many of the other steps, counted as often as drawn, are below each place
             np.cumsum(part[:, self.problems[order]], axis=1, out=ranks[:, 1:])
             drawn = part[:, drawn_wrong]
             pairs = ((ranks[:, below] + ranks[:, upto]) * drawn).sum(axis=1) / 2
@@ -124,7 +130,7 @@ class _Tally:
         return np.concatenate(values)
 
     def first_mistake_f1(self, times: NDArray[Any]) -> Floats:
-        """Harmonic mean of both accuracies of each resample: (R, problems) -> (R,)."""
+        """Return the harmonic mean of both accuracies of each resample: (R, problems) -> (R,)."""
         named, n_wrong, unblamed, n_right = (times @ self.hits).T
         wrong, right = _ratio(named, n_wrong), _ratio(unblamed, n_right)
         return np.where(wrong + right == 0, 0.0, _ratio(2 * wrong * right, wrong + right))

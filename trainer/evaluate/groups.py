@@ -1,6 +1,6 @@
-"""The same figures for parts of the problems: by difficulty, by subject, by source.
+"""The same figures for groups of problems: by difficulty, by subject, by source.
 
-Reads a mapping of problem key to group; gives one GroupReport for each group. A problem is in one group with all its solutions.
+Reads a mapping of problem key to group; gives one GroupReport for each group. All solutions of a problem are in the same group.
 """
 
 from collections.abc import Mapping, Sequence
@@ -8,17 +8,17 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from trainer.evaluate.samples import BestOfN, Samples, best_of_n
-from trainer.evaluate.steps import Judged, Report, choose_threshold, cross_fitted_thresholds, evaluate_steps, first_mistake_f1
+from trainer.evaluate.steps import Judged, StepReport, choose_threshold, cross_fitted_thresholds, evaluate_steps, first_mistake_f1
 
-UNGROUPED = "(none)"  # problems that the mapping does not name
+UNGROUPED = "(none)"  # the group of problems that are not in the mapping
 
 
 @dataclass(frozen=True, slots=True)
 class GroupReport:
-    """What the steps and the samples of one group of problems say of a model; None without any."""
+    """The figures of a model on the steps and on the samples of one group of problems; None where there are none."""
 
     n_problems: int
-    steps: Report | None
+    steps: StepReport | None
     best_of_n: BestOfN | None
 
     def as_dict(self) -> dict[str, Any]:
@@ -34,11 +34,11 @@ class GroupReport:
 
 
 def difficulty_quintiles(problems: Sequence[Samples]) -> dict[str, str]:
-    """Sort problems by their share of right samples and cut them into fifths; 1 is the hardest. Equal shares are cut by the order of keys.
+    """Sort problems by their share of right samples and split them into fifths; 1 is the hardest. Equal shares are sorted by key.
 
-    The name of a fifth tells its shares, such as "1 of 5: 0.00 to 0.12 right". Fewer than five problems leave fifths empty.
+    The name of a fifth contains its shares, such as "1 of 5: 0.00 to 0.12 right". With fewer than five problems some fifths are empty.
     """
-    shares = {one.problem_key: float(one.right.mean()) for one in problems}
+    shares = {problem.problem_key: float(problem.right.mean()) for problem in problems}
     order = sorted(shares, key=lambda key: (shares[key], key))
     fifths = [order[len(order) * i // 5 : len(order) * (i + 1) // 5] for i in range(5)]
     return {
@@ -58,21 +58,24 @@ def evaluate_groups(
     seed: int = 0,
     trials: int = 1000,
 ) -> dict[str, GroupReport]:
-    """Report on each group of problems by itself, in the order of the groups' names; a problem without a group counts as "(none)".
+    """Report on each group of problems separately, in the order of the groups' names. A problem without a group counts as "(none)".
 
-    Base rates and threshold are those of all, since a group has too few solutions to choose its own. Without a threshold, two halves of
-    all the problems are each judged at the one chosen on the other.
+    Base rates and threshold are those of all problems: a group has too few solutions to choose its own. Without a threshold, each half of
+    the problems is judged at the threshold chosen on the other half.
     """
     thresholds: float | dict[str, float] = cross_fitted_thresholds(judged) if threshold is None else threshold
-    said = ("given", "two halves of all problems, each judged at the threshold chosen on the other")[threshold is None]
+    split = ("given", "two halves of all problems, each judged at the threshold chosen on the other")[threshold is None]
     at = choose_threshold(judged) if threshold is None else threshold
-    named = {key: groups.get(key, UNGROUPED) for key in (*(one.problem_key for one in judged), *(one.problem_key for one in problems))}
-    ns = [min(len(one.right) for one in problems)] if problems else []
+    named = {
+        key: groups.get(key, UNGROUPED)
+        for key in (*(solution.problem_key for solution in judged), *(problem.problem_key for problem in problems))
+    }
+    ns = [min(len(problem.right) for problem in problems)] if problems else []
     reports = {}
     for group in sorted(set(named.values())):
-        mine = [one for one in judged if named[one.problem_key] == group]
-        samples = [one for one in problems if named[one.problem_key] == group]
-        steps = evaluate_steps(mine, base_rates=base_rates, threshold=at, threshold_split=said) if mine else None
+        mine = [solution for solution in judged if named[solution.problem_key] == group]
+        samples = [problem for problem in problems if named[problem.problem_key] == group]
+        steps = evaluate_steps(mine, base_rates=base_rates, threshold=at, threshold_split=split) if mine else None
         reports[group] = GroupReport(
             list(named.values()).count(group),
             steps and replace(steps, first_mistake=first_mistake_f1(mine, threshold=thresholds)),

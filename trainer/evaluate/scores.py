@@ -1,7 +1,7 @@
-"""From the step probabilities of a solution to one number for it, and to its first weak step.
+"""Reduce the step probabilities of a solution to one score, and find its first weak step.
 
-Reads (n_steps, 3) probabilities: negative, neutral, positive; gives a score from 0 to 1. `solution_score` is the one the loop selects by,
-`AGGREGATES` are the eight that the paper compares (arXiv 2305.20050, appendix F.2).
+Reads (n_steps, 3) probabilities: negative, neutral, positive; gives a score from 0 to 1. Rounds select by `solution_score`. `AGGREGATES`
+are the eight scores that the paper compares (arXiv 2305.20050, appendix F.2).
 """
 
 from collections.abc import Callable, Mapping
@@ -21,10 +21,9 @@ OVER_STEPS: Mapping[str, Callable[[NDArray[np.float64]], np.floating]] = {
 
 
 def aggregate(probabilities: Probabilities, *, over_steps: str = "product", neutral_is: str = "positive", unread_steps: int = 0) -> float:
-    """Reduce (n_steps, 3) probabilities to one score, by the `over_steps` of p(right) of each step.
+    """Reduce (n_steps, 3) probabilities to one score: product, minimum, last or mean (`over_steps`) of p(right) of the steps.
 
-    A neutral step counts as right, or with `neutral_is="negative"` as wrong. A solution that was not read to its end cannot be vouched
-    for: 0.
+    A neutral step counts as right, or with `neutral_is="negative"` as wrong. A solution that was not read to its end scores 0.
     """
     if unread_steps or not len(probabilities):
         return 0.0
@@ -40,11 +39,11 @@ AGGREGATES: Mapping[str, Callable[..., float]] = {  # each takes (probabilities,
 
 
 def solution_score(probabilities: Probabilities, *, unread_steps: int = 0) -> float:
-    """Return the probability that every step is right: the product of p(neutral) + p(positive) over (n_steps, 3) probabilities."""
+    """Return the probability that all steps are right: the product of p(neutral) + p(positive) over (n_steps, 3) probabilities."""
     return aggregate(probabilities, unread_steps=unread_steps)
 
 
 def first_weak_step(probabilities: Probabilities, *, threshold: float = ORACLE_THRESHOLD) -> int | None:
-    """Return the index of the first step whose p(negative) exceeds `threshold`, None if there is none."""
+    """Return the index of the first step with p(negative) above `threshold`, or None."""
     weak = np.flatnonzero(probabilities[:, 0] > threshold)
     return int(weak[0]) if len(weak) else None

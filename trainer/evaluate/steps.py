@@ -1,6 +1,6 @@
-"""Judge step probabilities against human ratings: step AUC, log-loss beside the base rate, first-mistake F1, and the split by problem.
+"""Judge step probabilities by human ratings: step AUC, log-loss, first-mistake F1, base rates, and the split by problem.
 
-Reads arrays and ratings, gives a Report. Step probabilities are (n_steps, 3): negative, neutral, positive.
+Reads arrays and ratings, gives a StepReport. Step probabilities are (n_steps, 3): negative, neutral, positive.
 """
 
 import hashlib
@@ -16,12 +16,12 @@ from trainer.evaluate.temperature import Calibration, calibration, log_loss
 
 
 class ProblemStraddles(ValueError):
-    """A problem that a model was trained on is to be judged too; the message names it."""
+    """A model would be judged on a problem it was trained on; the message names the problem."""
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """One solution as a model and a person saw it: probabilities of the steps read, ratings (None = unrated), how many steps it has."""
+    """One solution with a model's and a person's view: probabilities of the steps read, ratings (None = unrated), number of steps."""
 
     problem_key: str
     probabilities: Probabilities
@@ -39,17 +39,17 @@ class Judged:
 
     @property
     def tells_first_mistake(self) -> bool:
-        """Whether the ratings say where the first mistake is, or that there is none: no gap before it, none at all in a right solution."""
+        """Whether the ratings say where the first mistake is, or that there is none: no step before it is unrated."""
         mistake = self.first_mistake
         seen = self.ratings[: self.n_steps if mistake is None else mistake]
         return None not in seen and (mistake is not None or len(self.ratings) == self.n_steps > 0)
 
     @property
     def recognised(self) -> tuple[np.float32, np.float32]:
-        """The thresholds on p(negative), from the first to below the second, at which the first step above is the first mistake.
+        """The range of thresholds on p(negative), second one excluded, at which the first step above is the first mistake.
 
-        Without a mistake no step may be above. A step that was not read is never above, and a solution with unread steps is not
-        called right.
+        For a solution without a mistake, no step is above. A step that was not read is never above, and a solution with unread steps is
+        never recognised as right.
         """
         mistake, n_read = self.first_mistake, len(self.probabilities)
         negative = self.probabilities[:, 0].astype(np.float32)
@@ -58,25 +58,25 @@ class Judged:
         return negative[:mistake].max(initial=-1.0), negative[mistake] if mistake < n_read else np.float32(-np.inf)
 
     def is_recognised(self, *, threshold: float) -> bool:
-        """Whether the first step whose p(negative) exceeds `threshold` is the first mistake, or none does and there is none."""
+        """Whether the first step with p(negative) above `threshold` is the first mistake; without a mistake, whether no step is above."""
         low, high = self.recognised
         return bool(low <= np.float32(threshold) < high)
 
 
 @dataclass(frozen=True, slots=True)
-class FirstMistake:
-    """ProcessBench's measure (arXiv 2412.06559): harmonic mean of two accuracies, from 0 to 1, at thresholds chosen elsewhere."""
+class FirstMistakeF1:
+    """First-mistake F1 as in ProcessBench (arXiv 2412.06559): the harmonic mean of two accuracies, from 0 to 1."""
 
     f1: float
-    accuracy_wrong: float  # solutions with a mistake whose first one is named exactly
-    accuracy_right: float  # solutions without a mistake of which none is claimed
+    accuracy_wrong: float  # share of solutions with a mistake whose first mistake is found exactly
+    accuracy_right: float  # share of solutions without a mistake in which none is found
     n_wrong: int
     n_right: int
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
-    """What held-out ratings say of a model. None where it is undefined, such as an AUC over one class."""
+class StepReport:
+    """The figures of a model on held-out ratings; None where one is undefined, such as an AUC over one class."""
 
     n_problems: int
     n_solutions: int
@@ -84,14 +84,14 @@ class Report:
     n_unread_steps: int
     share_negative: float | None
     step_auc: float | None
-    position_auc: float | None  # the same by the step's index alone: labels stop at the first mistake, so mistakes stand late
+    position_auc: float | None  # of the step's index alone: labels stop at the first mistake, so mistakes come late
     log_loss: float | None
     base_rate_log_loss: float | None
     base_rates: tuple[float, float, float]
-    first_mistake: FirstMistake | None
+    first_mistake: FirstMistakeF1 | None
     threshold: float
     threshold_split: str
-    calibration: Calibration | None  # None where all ratings are of one class
+    calibration: Calibration | None  # None if all ratings are of one class
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -99,9 +99,9 @@ class Report:
 
 
 def split_problems(problem_keys: Iterable[str], *, held_out: float = 0.2, seed: int = 0) -> frozenset[str]:
-    """Choose the held-out problems by a hash of (seed, key): each stays on its side of the split as labels arrive.
+    """Choose the held-out problems by a hash of (seed, key), so that a problem stays on its side when new labels arrive.
 
-    At least one problem is held out, and one left, if there are two.
+    With two problems or more, at least one is held out and at least one is not.
     """
     places = {
         key: int.from_bytes(hashlib.sha256(f"{seed}:{key}".encode("utf-8", "surrogatepass")).digest()[:8], "big") / 2**64
@@ -116,27 +116,27 @@ def split_problems(problem_keys: Iterable[str], *, held_out: float = 0.2, seed: 
 
 
 def check_apart(problem_keys: Iterable[str], *, trained_on: Collection[str]) -> None:
-    """Raise ProblemStraddles if one of `problem_keys` was trained on: its figures would praise what the model remembers."""
+    """Raise ProblemStraddles if a model was trained on one of `problem_keys`: the figures would show what it remembers."""
     both = sorted(set(problem_keys) & set(trained_on))
     if both:
         raise ProblemStraddles(
-            f"The model was trained on {len(both)} of the problems to be judged, such as {both[0]!r}. Leave them out: a problem is on one "
-            "side of the split with all its solutions."
+            f"The model was trained on {len(both)} of the problems to be judged, such as {both[0]!r}. Leave them out: a problem with "
+            "all its solutions is on one side of the split."
         )
 
 
 def auc(scores: NDArray[np.floating], positive: NDArray[np.bool_]) -> float | None:
-    """Return the probability that a positive outranks a negative, ties counting half (Mann-Whitney); None over one class."""
+    """Return the probability that a positive has a higher score than a negative (Mann-Whitney; ties count half). None over one class."""
     n_positive, n_negative = int(positive.sum()), int((~positive).sum())
     if not n_positive or not n_negative:
         return None
     _, inverse, counts = np.unique(scores, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(counts) - (counts - 1) / 2)[inverse]  # mean rank of each group of ties, from 1
+    ranks = (np.cumsum(counts) - (counts - 1) / 2)[inverse]  # mean rank of each group of equal scores, from 1
     return float((ranks[positive].sum() - n_positive * (n_positive + 1) / 2) / (n_positive * n_negative))
 
 
 def base_rates(ratings: Iterable[int | None]) -> tuple[float, float, float]:
-    """Return the shares of negative, neutral and positive, each class counted once more than seen so that none is impossible."""
+    """Return the shares of negative, neutral and positive. Each is counted once more than seen, so that none is impossible."""
     counts = np.ones(3)
     for rating in ratings:
         if rating is not None:
@@ -145,29 +145,32 @@ def base_rates(ratings: Iterable[int | None]) -> tuple[float, float, float]:
     return negative, neutral, positive
 
 
-def first_mistake_f1(judged: Sequence[Judged], *, threshold: float | Mapping[str, float]) -> FirstMistake | None:
-    """Compare the first step above `threshold` (one, or one per problem) with the first mistake; None without both kinds of solution."""
+def first_mistake_f1(judged: Sequence[Judged], *, threshold: float | Mapping[str, float]) -> FirstMistakeF1 | None:
+    """Compare the first step above `threshold` (a number, or one per problem) with the first mistake.
+
+    None unless there are solutions with and without a mistake.
+    """
     hits: dict[bool, list[bool]] = {True: [], False: []}
-    for one in judged:
-        if one.tells_first_mistake:
-            chosen = threshold if isinstance(threshold, float) else threshold[one.problem_key]
-            hits[one.first_mistake is not None].append(one.is_recognised(threshold=chosen))
+    for solution in judged:
+        if solution.tells_first_mistake:
+            chosen = threshold if isinstance(threshold, float) else threshold[solution.problem_key]
+            hits[solution.first_mistake is not None].append(solution.is_recognised(threshold=chosen))
     if not hits[True] or not hits[False]:
         return None
     wrong, right = float(np.mean(hits[True])), float(np.mean(hits[False]))
-    return FirstMistake(2 * wrong * right / (wrong + right) if wrong + right else 0.0, wrong, right, len(hits[True]), len(hits[False]))
+    return FirstMistakeF1(2 * wrong * right / (wrong + right) if wrong + right else 0.0, wrong, right, len(hits[True]), len(hits[False]))
 
 
 def choose_threshold(judged: Sequence[Judged]) -> float:
-    """Return the p(negative) threshold with the best first-mistake F1 over these solutions; the paper's 0.2 where F1 is undefined."""
-    told = [one for one in judged if one.tells_first_mistake]
-    wrong = np.array([one.first_mistake is not None for one in told], bool)
-    if not wrong.any() or wrong.all() or not any(len(one.probabilities) for one in told):
+    """Return the p(negative) threshold with the best first-mistake F1 over these solutions, or the paper's 0.2 if F1 is undefined."""
+    complete = [solution for solution in judged if solution.tells_first_mistake]
+    wrong = np.array([solution.first_mistake is not None for solution in complete], bool)
+    if not wrong.any() or wrong.all() or not any(len(solution.probabilities) for solution in complete):
         return ORACLE_THRESHOLD
     candidates = np.unique(
-        np.quantile(np.concatenate([one.probabilities[:, 0] for one in told]), np.linspace(0, 1, 101)).astype(np.float32)
+        np.quantile(np.concatenate([solution.probabilities[:, 0] for solution in complete]), np.linspace(0, 1, 101)).astype(np.float32)
     )
-    low, high = np.array([one.recognised for one in told]).T[..., None]  # (solutions, 1) each
+    low, high = np.array([solution.recognised for solution in complete]).T[..., None]  # (solutions, 1) each
     hits = (low <= candidates) & (candidates < high)
     named, unblamed = hits[wrong].mean(axis=0), hits[~wrong].mean(axis=0)
     f1 = 2 * named * unblamed / np.maximum(named + unblamed, 1e-9)
@@ -175,11 +178,11 @@ def choose_threshold(judged: Sequence[Judged]) -> float:
 
 
 def cross_fitted_thresholds(judged: Sequence[Judged]) -> dict[str, float]:
-    """Give each problem the threshold chosen on the other half of the problems, so none is chosen on what it is reported on."""
-    half = split_problems((one.problem_key for one in judged), held_out=0.5, seed=1)
-    first = choose_threshold([one for one in judged if one.problem_key in half])
-    second = choose_threshold([one for one in judged if one.problem_key not in half])
-    return {one.problem_key: second if one.problem_key in half else first for one in judged}
+    """Return for each problem the threshold chosen on the other half of the problems, so that it was not chosen on that problem."""
+    half = split_problems((solution.problem_key for solution in judged), held_out=0.5, seed=1)
+    first = choose_threshold([solution for solution in judged if solution.problem_key in half])
+    second = choose_threshold([solution for solution in judged if solution.problem_key not in half])
+    return {solution.problem_key: second if solution.problem_key in half else first for solution in judged}
 
 
 def evaluate_steps(
@@ -189,28 +192,28 @@ def evaluate_steps(
     threshold: float | None = None,
     threshold_split: str = "given",
     trained_on: Collection[str] = (),
-) -> Report:
-    """Report on judged solutions, beside what always answering `base_rates` (those of the training part) would give.
+) -> StepReport:
+    """Report on judged solutions, and compare with a model that always answers `base_rates` (those of the training part).
 
-    Ratings after a first negative are ignored. With a `threshold` the first-mistake F1 uses it, and `threshold_split` says where it was
-    chosen; without one, two halves of the problems are each judged at the other's threshold, and the report's `threshold` is that of all.
-    Raises ProblemStraddles for a problem that is among the keys `trained_on`.
+    Ratings after the first negative are ignored. With a `threshold`, the first-mistake F1 uses it, and `threshold_split` says where it was
+    chosen. Without one, each half of the problems is judged at the threshold chosen on the other half; the `threshold` in the report is
+    chosen on all. Raises ProblemStraddles if a problem is in `trained_on`.
     """
-    check_apart((one.problem_key for one in judged), trained_on=trained_on)
+    check_apart((solution.problem_key for solution in judged), trained_on=trained_on)
     rated = [
         (place, row, rating + 1)
-        for one in judged
-        for place, (row, rating) in enumerate(zip(one.probabilities, one.supervised, strict=False))  # both may stop early
+        for solution in judged
+        for place, (row, rating) in enumerate(zip(solution.probabilities, solution.supervised, strict=False))  # both can stop early
         if rating is not None
     ]
     places, rows, classes = zip(*rated, strict=True) if rated else ((), (), ())
     stacked, truth = np.array(rows, np.float64).reshape(-1, 3), np.array(classes, np.int64)
     thresholds: float | dict[str, float] = cross_fitted_thresholds(judged) if threshold is None else float(threshold)
-    return Report(
-        n_problems=len({one.problem_key for one in judged}),
+    return StepReport(
+        n_problems=len({solution.problem_key for solution in judged}),
         n_solutions=len(judged),
         n_rated_steps=len(truth),
-        n_unread_steps=sum(one.n_steps - len(one.probabilities) for one in judged),
+        n_unread_steps=sum(solution.n_steps - len(solution.probabilities) for solution in judged),
         share_negative=float((truth == 0).mean()) if len(truth) else None,
         step_auc=auc(stacked[:, 0], truth == 0),
         position_auc=auc(np.array(places, np.float64), truth == 0),

@@ -23,8 +23,8 @@ from tests import make
 
 pytestmark = pytest.mark.django_db
 
-CURVE = [{"stage": "language model", "done": 5, "total": 10, "rating_loss": None, "token_loss": 3.0}] + [
-    {"stage": "reward model", "done": done, "total": 20, "rating_loss": 2 / done, "token_loss": None} for done in (1, 10, 20)
+CURVE = [{"phase": "language model", "done": 5, "total": 10, "rating_loss": None, "token_loss": 3.0}] + [
+    {"phase": "reward model", "done": done, "total": 20, "rating_loss": 2 / done, "token_loss": None} for done in (1, 10, 20)
 ]
 BAND = {"mean": [0.25, 0.5], "low": [0.125, 0.375], "high": [0.375, 0.625]}
 METRICS = {

@@ -165,12 +165,13 @@ def test_scores_that_came_while_the_file_was_written_are_not_lost(version: Model
 def test_killed_between_file_and_drop_the_scores_are_still_there(version: ModelVersion, monkeypatch: pytest.MonkeyPatch) -> None:
     class Killed(BaseException): ...
 
-    def killed(_: Path) -> None:
+    def killed(draft: Path, path: Path) -> None:
+        draft.rename(path)
         raise Killed
 
     score(version)
     with monkeypatch.context() as patched:
-        patched.setattr(files, "_fsync", killed)
+        patched.setattr(files, "rename_file", killed)
         with pytest.raises(Killed):
             scoring.drop_to_file(version)
     assert len(rows(version)) == 10 and ModelVersion.objects.get().scores_file == ""

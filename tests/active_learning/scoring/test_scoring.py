@@ -21,7 +21,7 @@ from active_learning.scoring import shards
 from annotation.models import Solution
 from tests import make
 from tests.scorings import begun, nothing, rows, score
-from trainer.data import Solution as TrainerSolution
+from trainer.data import SolutionText
 from trainer.score import first_weak_step, score_solutions
 
 pytestmark = pytest.mark.django_db
@@ -42,7 +42,7 @@ def test_every_readable_solution_is_scored_and_no_other(version: ModelVersion) -
 
 def test_the_figures_are_those_of_the_model(version: ModelVersion, monkeypatch: pytest.MonkeyPatch) -> None:
     solutions = {one.pk: one for one in Solution.objects.select_related("problem").order_by("pk")}
-    told = [TrainerSolution(str(key), str(one.problem_id), one.problem.statement, tuple(one.steps)) for key, one in solutions.items()]
+    told = [SolutionText(str(key), str(one.problem_id), one.problem.statement, tuple(one.steps)) for key, one in solutions.items()]
     scores, seen = list(score_solutions(load(version), told)), set()
     worst = [one.probabilities[:, 0].max() for one in scores]
     model = replace(load(version), threshold=float(np.median(worst)))  # half of the solutions have a weak step
@@ -86,13 +86,13 @@ def test_a_prefix_is_the_same_in_every_process_and_belongs_to_its_problem() -> N
 
 
 def test_a_score_too_small_for_its_column_is_0(version: ModelVersion, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("trainer.score.StepScores.score", property(lambda _: 1e-60))
+    monkeypatch.setattr("trainer.score.ScoredSolution.score", property(lambda _: 1e-60))
     score(version)
     assert {row[3] for row in rows(version)} == {0.0}
 
 
 def test_a_score_that_is_no_number_is_named_and_not_written(version: ModelVersion, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("trainer.score.StepScores.score", property(lambda _: math.nan))
+    monkeypatch.setattr("trainer.score.ScoredSolution.score", property(lambda _: math.nan))
     with pytest.raises(scoring.ScoringFailed, match=f"gives solution {Solution.objects.earliest('pk').pk} a score that is not a number"):
         score(version)
     assert rows(version) == []

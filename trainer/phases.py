@@ -1,7 +1,7 @@
-"""The loop of training: stages of optimizer steps over batches grouped by length, their checkpoints, and the curve of the losses.
+"""The training loop: phases of optimizer steps over batches grouped by length, checkpoints, and the curve of the losses.
 
-Reads a reward model and training sequences, changes the model in place, writes checkpoints. What an optimizer step does depends on the
-weights before it and on hash(seed, stage, epoch or step), never on what ran before in this process: a resumed run is the same run.
+Reads a reward model and training sequences, changes the model in place, writes checkpoints. An optimizer step depends only on the weights
+before it and on hash(seed, phase, epoch or step), not on what ran before in this process. So a resumed run gives the same result.
 """
 
 import errno
@@ -10,7 +10,7 @@ import logging
 import math
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -32,24 +32,22 @@ from trainer.processes import Processes
 from trainer.progress import Clock, Progress
 from trainer.trees import families, plant
 
-CURVE_POINTS = 200  # at most, over all stages
-HEADS_RATE = 0.1  # of the uncertainty heads, over the root of the width: relative to the weights that they begin with
+CURVE_POINTS = 200  # at most, over all phases
+HEADS_RATE = 0.1  # learning rate of the uncertainty heads times the root of the width, in proportion to their first weights
 log = logging.getLogger(__name__)
-
-Listener = Callable[[Progress], None]
 
 
 class LossNotFinite(ArithmeticError):
-    """The loss, or its gradient, became infinite or not a number; the message says in which stage and what to change."""
+    """The loss or its gradient became infinite or not a number; the message names the phase and what to change."""
 
 
 class MemoryFull(OSError):
-    """The accelerator's memory cannot hold one solution (or, with several processes, their batches); the message says what to change."""
+    """The accelerator's memory is too small for one solution (with several processes, for a batch); the message says what to change."""
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
-    """One part of the schedule: which sequences, how often, and how much the language-model loss weighs."""
+class Phase:
+    """One part of a training: its sequences, how often they are read, and the weights of both losses."""
 
     name: str
     sequences: Sequence[TrainingSequence]
@@ -60,7 +58,7 @@ class Stage:
 
 
 @dataclass(slots=True)
-class Curve:
+class LossCurve:
     """The losses of a run in at most CURVE_POINTS means, each over `stride` optimizer steps."""
 
     stride: int
@@ -68,20 +66,20 @@ class Curve:
     sums: list[float] = field(default_factory=lambda: [0.0] * 4)  # of the steps since the last point
     n_steps: int = 0
 
-    def add(self, stage: Stage, done: int, total: int, sums: NDArray[np.float64]) -> None:
-        """Count one optimizer step's (rating loss, rated places, token loss, tokens)."""
+    def add(self, phase: Phase, done: int, total: int, sums: NDArray[np.float64]) -> None:
+        """Add the sums of one optimizer step: rating loss, rated places, token loss, tokens."""
         self.sums = [a + b for a, b in zip(self.sums, sums.tolist(), strict=True)]
         self.n_steps += 1
         if self.n_steps == self.stride or done == total:
-            rating = mean(*self.sums[:2]) if stage.rating_weight else None
-            token = mean(*self.sums[2:]) if stage.language_model_weight else None
-            self.points.append({"stage": stage.name, "done": done, "total": total, "rating_loss": rating, "token_loss": token})
+            rating = mean(*self.sums[:2]) if phase.rating_weight else None
+            token = mean(*self.sums[2:]) if phase.language_model_weight else None
+            self.points.append({"phase": phase.name, "done": done, "total": total, "rating_loss": rating, "token_loss": token})
             self.sums, self.n_steps = [0.0] * 4, 0
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a run tells: the mean losses of each stage's last epoch, the curve, and how often batches were halved for want of memory."""
+class RunResult:
+    """The mean losses of each phase's last epoch, the curve, and how often batches were halved because memory was full."""
 
     losses: dict[str, float]
     curve: list[dict[str, Any]]
@@ -90,64 +88,66 @@ class Outcome:
 
 def run(
     trained: Trained,
-    stages: Sequence[Stage],
+    phases: Sequence[Phase],
     *,
     config: TrainConfig,
     checkpoint: Path | None = None,
-    progress: Listener | None = None,
+    progress: Progress | None = None,
     processes: Processes | None = None,
-) -> Outcome:
-    """Run the stages over what is trained, in place, from the checkpoint if there is one. Raises LossNotFinite, MemoryFull and DiskFull.
+) -> RunResult:
+    """Run the phases, in place, from the checkpoint if there is one. Raises LossNotFinite, MemoryFull and DiskFull.
 
-    Weights are left as the processes hold them: `Processes.whole` puts shards together, `Trained.write_rows` the rating rows back.
+    Afterwards `Processes.whole` puts the shards of several processes together, and `Trained.write_rows` copies the rating rows back.
     """
     processes = processes or Processes()
-    stages = [stage for stage in stages if stage.epochs and stage.sequences]
-    fingerprint = _fingerprint(config, stages, processes)
+    phases = [phase for phase in phases if phase.epochs and phase.sequences]
+    fingerprint = _fingerprint(config, phases, processes)
     nn.Module.to(trained, processes.device)
-    if any(one.family for stage in stages for one in stage.sequences) and not shares_beginnings(trained.model):
-        stages = [replace(stage, sequences=[replace(one, family="") for one in stage.sequences]) for stage in stages]
-    if not config.gradient_checkpointing and (part := spared_part(trained.model)):  # else a forward is computed again, without the hooks
+    if any(sequence.family for phase in phases for sequence in phase.sequences) and not shares_beginnings(trained.model):
+        phases = [replace(phase, sequences=[replace(sequence, family="") for sequence in phase.sequences]) for phase in phases]
+    if not config.gradient_checkpointing and (
+        part := spared_part(trained.model)
+    ):  # gradient checkpointing repeats a forward pass without the hooks
         trained.spared = (part,)
-    plans = [_plan(stage, config, processes) for stage in stages]
-    kept = {name: p for name, p in trained.named_parameters() if p.requires_grad or name == "rating_rows"}
+    plans = [_plan(phase, config, processes) for phase in phases]
+    saved_weights = {name: p for name, p in trained.named_parameters() if p.requires_grad or name == "rating_rows"}
     resumed = load_checkpoint(checkpoint, fingerprint=fingerprint) if checkpoint else None
     if resumed:
         with torch.no_grad():
-            for name, p in kept.items():
+            for name, p in saved_weights.items():
                 p.copy_(resumed.weights[name])
-    curve = Curve(**resumed.curve) if resumed else Curve(math.ceil(sum(map(len, plans)) / (CURVE_POINTS - len(stages))) or 1)
+    curve = LossCurve(**resumed.curve) if resumed else LossCurve(math.ceil(sum(map(len, plans)) / (CURVE_POINTS - len(phases))) or 1)
     losses: dict[str, float] = dict(resumed.losses) if resumed else {}
     halvings, saved = 0, time.monotonic()
-    sequences = [one for stage in stages for one in stage.sequences]
+    sequences = [sequence for phase in phases for sequence in phase.sequences]
     quick = quick_attention(
         trained.network,
         longest=max(map(len, sequences), default=0),
-        autocast=autocasts(config, processes.device) and not any(one.family for one in sequences),  # `trees` has a mask of its own
+        autocast=autocasts(config, processes.device) and not any(sequence.family for sequence in sequences),  # `trees` makes its own mask
     )
     with own_randomness(processes.device), quick:
-        for number, (stage, plan) in enumerate(zip(stages, plans, strict=True)):
-            if resumed and number < resumed.stage:
+        for number, (phase, plan) in enumerate(zip(phases, plans, strict=True)):
+            if resumed and number < resumed.phase:
                 continue
-            here = resumed if resumed and number == resumed.stage else None
-            trained.only(language_model=stage.language_model_weight > 0, ratings=stage.rating_weight > 0, adapters=config.lora_rank > 0)
+            here = resumed if resumed and number == resumed.phase else None
+            trained.only(language_model=phase.language_model_weight > 0, ratings=phase.rating_weight > 0, adapters=config.lora_rank > 0)
             called = processes.wrap(trained)
-            optimizer = _optimizer(trained, learning_rate=stage.learning_rate, weight_decay=config.weight_decay)
+            optimizer = _optimizer(trained, learning_rate=phase.learning_rate, weight_decay=config.weight_decay)
             if here:
                 processes.restore_optimizer(trained, optimizer, here.optimizer)
             done, sums = (here.done, np.array(here.sums)) if here else (0, np.zeros(4))
-            clock = Clock(stage.name, len(plan), progress if processes.is_first else None)
+            clock = Clock(phase.name, len(plan), progress if processes.is_first else None)
             trained.train()
             while done < len(plan):
                 epoch, update = plan[done]
                 if done and plan[done - 1][0] != epoch:
-                    sums = np.zeros(4)  # rating loss, rated places, language-model loss, tokens: of this epoch
+                    sums = np.zeros(4)  # of this epoch: rating loss, rated places, language-model loss, tokens
                 slow_down(optimizer, learning_rate_factor(done + 1, len(plan), warmup=config.warmup))
-                seed_everything(config.seed, stage.name, done, processes.rank, device=processes.device)
+                seed_everything(config.seed, phase.name, done, processes.rank, device=processes.device)
                 try:
-                    batches = [[stage.sequences[i] for i in part] for batch in update for part in _parts(batch, 2**halvings)]
+                    batches = [[phase.sequences[i] for i in part] for batch in update for part in _parts(batch, 2**halvings)]
                     step = take_step(
-                        trained.model, batches, stage=stage, optimizer=optimizer, config=config, trained=called, processes=processes
+                        trained.model, batches, phase=phase, optimizer=optimizer, config=config, trained=called, processes=processes
                     )
                 except torch.OutOfMemoryError as error:
                     halvings += 1
@@ -155,22 +155,22 @@ def run(
                     continue
                 done += 1
                 sums = sums + step
-                curve.add(stage, done, len(plan), step)
-                clock.tick(done, loss=mean(*sums[:2]) if stage.rating_weight else mean(*sums[2:]))
+                curve.add(phase, done, len(plan), step)
+                clock.tick(done, loss=mean(*sums[:2]) if phase.rating_weight else mean(*sums[2:]))
                 if checkpoint and processes.decide(time.monotonic() - saved > 60 * config.checkpoint_minutes):
                     weights, state = processes.weights(trained), processes.optimizer_state(trained, optimizer)
                     if processes.is_first:
-                        weights = {name: weights[name] for name in kept}
+                        weights = {name: weights[name] for name in saved_weights}
                         here = Checkpoint(number, done, sums.tolist(), losses, asdict(curve), weights, state)
                         save_checkpoint(checkpoint, here, fingerprint=fingerprint)
                     saved = time.monotonic()
-            rating, token = mean(*sums[:2]) if stage.rating_weight else None, mean(*sums[2:])
-            losses |= {f"{stage.name}, {part}": value for part, value in (("rating", rating), ("token", token)) if value is not None}
-    return Outcome(losses, curve.points, halvings)
+            rating, token = mean(*sums[:2]) if phase.rating_weight else None, mean(*sums[2:])
+            losses |= {f"{phase.name}, {part}": value for part, value in (("rating", rating), ("token", token)) if value is not None}
+    return RunResult(losses, curve.points, halvings)
 
 
 def trained_parts(model: RewardModel, config: TrainConfig) -> Trained:
-    """Gather what is trained of a model: the rating rows apart beside adapters, and where no loss needs the rest of the output matrix."""
+    """Gather the weights to train. The rating rows are trained apart with adapters, or if no loss needs the rest of the output matrix."""
     tied = model.network.get_output_embeddings().weight is model.network.get_input_embeddings().weight
     return Trained(model, rows_apart=config.lora_rank > 0 or (not tied and config.language_model_weight == 0))
 
@@ -179,21 +179,21 @@ def take_step(
     model: RewardModel,
     batches: Sequence[Sequence[TrainingSequence]],
     *,
-    stage: Stage,
+    phase: Phase,
     optimizer: torch.optim.Optimizer,
     config: TrainConfig,
     trained: nn.Module | None = None,
     processes: Processes | None = None,
 ) -> NDArray[np.float64]:
-    """Take one optimizer step over all `batches` and return (rating loss, rated places, token loss, tokens), the losses summed.
+    """Take one optimizer step over all `batches`; return the sums (rating loss, rated places, token loss, tokens).
 
-    Each loss is its sum over the whole step divided by its count over the whole step, so the gradient is that of one big batch however
-    the sequences are cut into batches and the batches dealt to processes. Raises LossNotFinite before the weights are touched.
+    Each loss is its sum over the whole step divided by its count over the whole step. So the gradient is that of one big batch, however
+    the sequences are split into batches and processes. Raises LossNotFinite before the weights change.
     """
     processes = processes or Processes()
     trained = trained or Trained(model)
-    n_rated = sum(one.n_rated for batch in batches for one in batch)
-    n_tokens = sum(len(one) - 1 - one.text_from for batch in batches for one in batch)
+    n_rated = sum(sequence.n_rated for batch in batches for sequence in batch)
+    n_tokens = sum(len(sequence) - 1 - sequence.text_from for batch in batches for sequence in batch)
     device, autocast = processes.device, autocasts(config, processes.device)
     optimizer.zero_grad(set_to_none=True)
     sums = torch.zeros(2, dtype=torch.float64, device=device)
@@ -202,11 +202,11 @@ def take_step(
         with processes.quiet(trained, last=turn == len(mine)):
             with torch.autocast(device.type, dtype=torch.bfloat16, enabled=autocast):
                 rating, token, heads = trained(
-                    batch, language_model=stage.language_model_weight > 0, ratings=stage.rating_weight > 0, seed=config.seed
+                    batch, language_model=phase.language_model_weight > 0, ratings=phase.rating_weight > 0, seed=config.seed
                 )
-            loss = (stage.rating_weight * rating + heads) / max(1, n_rated) + stage.language_model_weight * token / max(1, n_tokens)
+            loss = (phase.rating_weight * rating + heads) / max(1, n_rated) + phase.language_model_weight * token / max(1, n_tokens)
             if loss.requires_grad:
-                (loss * (processes.count * counts)).backward()  # copies and shards average over the processes
+                (loss * (processes.count * counts)).backward()  # DDP and FSDP average over the processes
             if counts:
                 sums += torch.stack((rating.detach(), token.detach()))
     network = [p for p in trained.parameters() if p.grad is not None]
@@ -216,19 +216,19 @@ def take_step(
     if not math.isfinite(rating_sum + token_sum + size):
         what, value = ("gradient", size) if math.isfinite(rating_sum + token_sum) else ("loss", rating_sum + token_sum)
         raise LossNotFinite(
-            f"The {what} became {value} in the stage {stage.name!r}. Lower its learning rate ({stage.learning_rate:g}) and train."
+            f"The {what} became {value} in the phase {phase.name!r}. Lower its learning rate ({phase.learning_rate:g}) and train again."
         )
     optimizer.step()
     return np.array([rating_sum, n_rated, token_sum, n_tokens])
 
 
 def autocasts(config: TrainConfig, device: torch.device) -> bool:
-    """Tell whether the forward of training runs in bfloat16: as the caller says, else where the device multiplies it itself."""
+    """Tell whether training's forward pass runs in bfloat16: as the config says, else if the device supports it."""
     return multiplies_bfloat16(device) if config.autocast is None else config.autocast
 
 
 def multiplies_bfloat16(device: torch.device) -> bool:
-    """Tell whether the device has bfloat16 arithmetic of its own; emulated, autocast would be slower than float32."""
+    """Tell whether the device has bfloat16 arithmetic. Emulated bfloat16 is slower than float32."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     able = torch.cpu.get_capabilities()
@@ -236,23 +236,23 @@ def multiplies_bfloat16(device: torch.device) -> bool:
 
 
 def learning_rate_factor(done: int, total: int, *, warmup: float) -> float:
-    """Rise linearly over the first `warmup` share of the steps, then fall linearly to a tenth."""
+    """Return the factor of the learning rate: a linear rise over the first `warmup` share of the steps, then a linear fall to a tenth."""
     rising = max(1, round(warmup * total))
     return done / rising if done <= rising else 1 - 0.9 * (done - rising) / max(1, total - rising)
 
 
 def slow_down(optimizer: torch.optim.Optimizer, factor: float) -> None:
-    """Set each group's learning rate to this part of its peak."""
+    """Set the learning rate of each parameter group to its peak times `factor`."""
     for group in optimizer.param_groups:
         group["lr"] = group["peak"] * factor
 
 
 def seed_everything(*parts: object, device: torch.device) -> None:
-    """Seed torch, numpy and random from a hash of `parts`, so that dropout depends on nothing that ran before."""
+    """Seed torch, numpy and random with a hash of `parts`, so that dropout does not depend on what ran before."""
     seed = int(seeded(*parts).integers(2**32))
     random.seed(seed)
     np.random.seed(seed)
-    # Not torch.manual_seed: it would walk the stack at every call for a GPU that may never be used.
+    # Not torch.manual_seed, which walks the stack at every call to seed a GPU later.
     torch.default_generator.manual_seed(seed)
     if device.type == "cuda":
         torch.cuda.manual_seed(seed)
@@ -260,7 +260,7 @@ def seed_everything(*parts: object, device: torch.device) -> None:
 
 @contextmanager
 def own_randomness(device: torch.device) -> Iterator[None]:
-    """Give the caller back the states of random, numpy and torch as they were."""
+    """Restore the states of random, numpy and torch afterwards."""
     states = random.getstate(), np.random.get_state()
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         try:
@@ -271,35 +271,36 @@ def own_randomness(device: torch.device) -> Iterator[None]:
 
 
 def mean(total: float, count: float) -> float | None:
+    """Return the mean, or None over nothing."""
     return float(total / count) if count else None
 
 
-def _plan(stage: Stage, config: TrainConfig, processes: Processes) -> list[tuple[int, list[NDArray[np.int64]]]]:
-    """Order all epochs: for each optimizer step its epoch and its batches of sequence indices, those of a family in one batch."""
-    rows = [np.array(group) for group in families(stage.sequences)]
-    lengths = [len(plant([stage.sequences[i] for i in row]).ids) if len(row) > 1 else len(stage.sequences[row[0]]) for row in rows]
+def _plan(phase: Phase, config: TrainConfig, processes: Processes) -> list[tuple[int, list[NDArray[np.int64]]]]:
+    """Return for each optimizer step its epoch and its batches of sequence indices. A family stays in one batch."""
+    rows = [np.array(group) for group in families(phase.sequences)]
+    lengths = [len(plant([phase.sequences[i] for i in row]).ids) if len(row) > 1 else len(phase.sequences[row[0]]) for row in rows]
     size = processes.count * -(-config.batches_per_update // processes.count)
     plan = []
-    for epoch in range(stage.epochs):
-        groups = shuffled_buckets(lengths, token_budget=config.token_budget, rng=seeded(config.seed, stage.name, epoch))
+    for epoch in range(phase.epochs):
+        groups = shuffled_buckets(lengths, token_budget=config.token_budget, rng=seeded(config.seed, phase.name, epoch))
         batches = [np.concatenate([rows[i] for i in group]) for group in groups]
         plan += [(epoch, batches[i : i + size]) for i in range(0, len(batches), size)]
     return plan
 
 
 def _parts(batch: NDArray[np.int64], n_parts: int) -> list[NDArray[np.int64]]:
-    """Cut a batch of one length group into parts of nearly the same number of rows."""
+    """Split a batch into parts with nearly the same number of rows."""
     return [batch] if n_parts == 1 else [part for part in np.array_split(batch, n_parts) if len(part)]
 
 
 def _halve(update: Sequence[NDArray[np.int64]], halvings: int, error: Exception, processes: Processes) -> None:
-    """Say that batches are halved from here on; or, if that cannot be, raise MemoryFull."""
+    """Log that batches are halved from now on, or raise MemoryFull if they cannot be."""
     remedy = "Turn on gradient_checkpointing, set a lora_rank, or lower"
-    if processes.count > 1:  # the others already wait for this one's gradients
+    if processes.count > 1:  # the others already wait for the gradients of this one
         raise MemoryFull(errno.ENOMEM, f"The memory of process {processes.rank} is full. {remedy} token_budget or context") from error
     if max(map(len, update)) <= 2 ** (halvings - 1):
         raise MemoryFull(errno.ENOMEM, f"The accelerator's memory cannot hold one solution. {remedy} context") from error
-    log.warning("Out of memory: batches are cut into %d parts from here on; the optimizer steps stay the same.", 2**halvings)
+    log.warning("Out of memory: from now on batches are split into %d parts. The optimizer steps stay the same.", 2**halvings)
     if processes.device.type == "cuda":
         torch.cuda.empty_cache()
 
@@ -307,7 +308,7 @@ def _halve(update: Sequence[NDArray[np.int64]], halvings: int, error: Exception,
 def _optimizer(trained: Trained, *, learning_rate: float, weight_decay: float) -> torch.optim.AdamW:
     heads = [] if trained.heads is None else list(trained.heads.parameters())
     rest = [p for p in _without_heads(trained, trained.parameters()) if p.requires_grad]
-    matrices, vectors = [p for p in rest if p.ndim >= 2], [p for p in rest if p.ndim < 2]  # norms and biases do not decay
+    matrices, vectors = [p for p in rest if p.ndim >= 2], [p for p in rest if p.ndim < 2]  # no weight decay for norms and biases
     groups: list[dict[str, Any]] = [
         {"params": matrices, "weight_decay": weight_decay, "peak": learning_rate},
         {"params": vectors, "weight_decay": 0.0, "peak": learning_rate},
@@ -319,18 +320,19 @@ def _optimizer(trained: Trained, *, learning_rate: float, weight_decay: float) -
 
 
 def _without_heads(trained: nn.Module, parameters: "Iterator[nn.Parameter] | Sequence[nn.Parameter]") -> list[nn.Parameter]:
-    """Leave the heads out: they learn beside the network and must neither clip its gradient nor decay with it."""
+    """Leave the heads out: their gradient is not clipped with the network's, and they have no weight decay."""
     heads = next((part.heads for part in trained.modules() if isinstance(part, Trained)), None)
     apart = set() if heads is None else {id(p) for p in heads.parameters()}
     return [p for p in parameters if id(p) not in apart]
 
 
-def _fingerprint(config: TrainConfig, stages: Sequence[Stage], processes: Processes) -> str:
-    """Identify a run: a checkpoint of another recipe or of other data must not be continued."""
-    way = f"checkpoint {CHECKPOINT_FORMAT} {processes.count} {processes.sharded} {config.to_json()}"
-    digest = hashlib.sha256(way.encode())
-    for stage in stages:
-        digest.update(f"{stage.name} {len(stage.sequences)}".encode())
-        for one in stage.sequences:
-            digest.update(one.encoded.ids.tobytes() + one.classes.tobytes() + (b"" if one.soft is None else one.soft.tobytes()))
+def _fingerprint(config: TrainConfig, phases: Sequence[Phase], processes: Processes) -> str:
+    """Identify a run: a checkpoint of another config or of other data must not be continued."""
+    run = f"checkpoint {CHECKPOINT_FORMAT} {processes.count} {processes.sharded} {config.to_json()}"
+    digest = hashlib.sha256(run.encode())
+    for phase in phases:
+        digest.update(f"{phase.name} {len(phase.sequences)}".encode())
+        for sequence in phase.sequences:
+            soft = b"" if sequence.soft is None else sequence.soft.tobytes()
+            digest.update(sequence.encoded.ids.tobytes() + sequence.classes.tobytes() + soft)
     return digest.hexdigest()
