@@ -17,7 +17,7 @@ from django.db.models.functions import Now
 from active_learning import rounds
 from active_learning.models import Round, Schedule
 from active_learning.selection import EXPLORE_MIX, Recipe
-from annotation.models import Event, Project, StepLabel
+from annotation.models import Annotation, Event, Project, Split, StepLabel
 
 log = logging.getLogger(__name__)
 LARGEST = 2_147_483_647  # what the columns hold
@@ -125,8 +125,11 @@ def _last(project: Project) -> Round | None:
 
 
 def _new_labels(project: Project, last: Round | None) -> QuerySet[StepLabel]:
-    labels = StepLabel.objects.filter(annotation__solution__problem__project=project, rating__isnull=False)
-    return labels.filter(annotation__created_at__gt=last.created_at) if last else labels
+    """Return the labels a training would read that came after the last one began."""
+    annotations = Annotation.objects.without_newcomers().filter(solution__problem__project=project, solution__problem__split=Split.TRAIN)
+    if last:
+        annotations = annotations.filter(created_at__gt=last.created_at)
+    return StepLabel.objects.filter(annotation__in=annotations, rating__isnull=False)
 
 
 def _now() -> datetime:

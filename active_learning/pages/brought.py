@@ -57,7 +57,7 @@ Ends = list[tuple[str, int | None]]  # how each person finished a solution, and 
 def ends_of(rounds: Iterable[Round], solutions: Collection[int] | None = None) -> dict[int, Ends]:
     """Return for each solution of some rounds' batches how people finished it, and the first mistake they saw."""
     batches = [round_.batch_id for round_ in rounds if round_.batch_id]
-    newest = Annotation.objects.filter(assignment__batch__in=batches, superseded_by__isnull=True)
+    newest = Annotation.objects.newest().filter(assignment__batch__in=batches)
     if solutions is not None:
         newest = newest.filter(solution__in=solutions)
     negative = Q(steplabel__position=0, steplabel__rating=-1)

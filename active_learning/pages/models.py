@@ -14,7 +14,7 @@ from django.db.models import Prefetch
 from active_learning import charts, registry, rounds
 from active_learning.charts import Chart, Point
 from active_learning.models import ModelKind, ModelState, ModelVersion, Selection, StepScores
-from annotation.models import Annotation, BatchKind, FinishReason, Project, Solution, StepLabel
+from annotation.models import Annotation, FinishReason, Project, Solution, StepLabel
 from trainer.evaluate import Judged, compare, first_weak_step, solution_score
 
 CURVES = ["PRM", "ORM", "majority", "PRM-weighted voting", "oracle", "mean"]  # in this order they get their colours
@@ -360,10 +360,9 @@ def held_out(version: ModelVersion) -> list[HeldOutRow]:
 
 
 def verdicts(solution_ids: Iterable[int]) -> dict[int, list[Verdict]]:
-    """Return what people answered on some solutions, by solution. Practice and superseded revisions do not count."""
+    """Return what people answered on some solutions, by solution. Superseded revisions and newcomers do not count."""
     own_steps = Prefetch("steplabel_set", StepLabel.objects.filter(position=0, rating__isnull=False), to_attr="own_steps")
-    newest = Annotation.objects.filter(solution__in=list(solution_ids), superseded_by__isnull=True)
-    counted = newest.exclude(assignment__batch__kind=BatchKind.PRACTICE)
+    counted = Annotation.objects.newest().without_newcomers().filter(solution__in=list(solution_ids))
     by_solution: dict[int, list[Verdict]] = {}
     for annotation in counted.select_related("labeler").prefetch_related(own_steps).order_by("pk"):
         ratings = {label.step_index: label.rating for label in annotation.own_steps}

@@ -93,7 +93,7 @@ def new_version(project: Project, *, config: TrainConfig, kind: str = ModelKind.
         base=config.base,
         seed=config.seed,
         config=orjson.loads(config.to_json()),
-        snapshot=export.take_snapshot(project) if kind == ModelKind.PRM else None,
+        snapshot=export.take_snapshot(project, for_training=True) if kind == ModelKind.PRM else None,
         code_version=code_version(),
         state=ModelState.RUNNING,
         token=1,
@@ -180,7 +180,7 @@ def preview_training(project: Project, *, config: TrainConfig, kind: str) -> lis
     from trainer.train import some_texts
 
     with transaction.atomic():
-        snapshot = export.take_snapshot(project) if kind == ModelKind.PRM else None
+        snapshot = export.take_snapshot(project, for_training=True) if kind == ModelKind.PRM else None
         version = ModelVersion(project=project, kind=kind, snapshot=snapshot, created_at=Now())  # it is never saved
         learned = list(learned_from(version))
         n_unlabeled = _unlabeled_rows(version).count()

@@ -1,5 +1,5 @@
-"""Stage: export, the manifest. Reads annotations, writes Snapshot and SnapshotItem: which annotations a dataset holds, for good.
-Also the plain values a model is trained on, read through the manifest.
+"""Stage: export, snapshots. Reads annotations and writes Snapshot and SnapshotItem, the list of the annotations in a dataset, which
+never changes. Also gives the plain values of a snapshot that a model is trained on.
 """
 
 from collections.abc import Iterator
@@ -23,9 +23,9 @@ class Alternative(NamedTuple):
 
 
 class LabeledSteps(NamedTuple):
-    """One annotation as values: `ratings` has one place per step, None where nobody rated.
+    """One annotation as values. `ratings` has a place for each step, None if nobody rated it.
 
-    The steps are the solution's own, or, where people choose how it goes on, those gone on from.
+    The steps are the solution's own. In an interactive project they are those that the labeler chose.
     """
 
     solution_id: int
@@ -45,17 +45,21 @@ class LabeledSteps(NamedTuple):
 _CHOOSE = """
 INSERT INTO annotation_snapshotitem (snapshot_id, annotation_id)
 SELECT %(snapshot)s, a.id
-  FROM (SELECT id FROM annotation_task
+  FROM (SELECT id, batch_id FROM annotation_task
          WHERE batch_id = ANY (ARRAY(SELECT id FROM annotation_batch WHERE project_id = %(project)s AND kind <> 'practice')) OFFSET 0) t
+ CROSS JOIN LATERAL (SELECT kind FROM annotation_batch WHERE id = t.batch_id OFFSET 0) b
  CROSS JOIN LATERAL (SELECT id FROM annotation_assignment WHERE task_id = t.id OFFSET 0) assignment
  CROSS JOIN LATERAL (SELECT * FROM annotation_annotation WHERE assignment_id = assignment.id OFFSET 0) a
  CROSS JOIN LATERAL (SELECT problem_id FROM annotation_solution WHERE id = a.solution_id OFFSET 0) s
  CROSS JOIN LATERAL (SELECT split FROM annotation_problem WHERE id = s.problem_id OFFSET 0) p
  WHERE p.split = ANY(%(splits)s) AND a.finish_reason <> ALL(%(without)s)
    AND NOT EXISTS (SELECT FROM annotation_annotation newer WHERE newer.supersedes_id = a.id OFFSET 0)
+   AND (NOT %(for_training)s OR b.kind <> 'screening'
+        OR EXISTS (SELECT FROM annotation_membership m
+                    WHERE m.project_id = %(project)s AND m.user_id = a.labeler_id AND m.qualified_at IS NOT NULL OFFSET 0))
 """
 
-# The annotations of a manifest (`held`), oldest first, each with what it belongs to.
+# The annotations of a list (`held`), oldest first, each with the rows that it belongs to.
 PROBED = """
  CROSS JOIN LATERAL (SELECT * FROM annotation_annotation WHERE id = held.annotation_id OFFSET 0) a
  CROSS JOIN LATERAL (SELECT * FROM annotation_assignment WHERE id = a.assignment_id OFFSET 0) assignment
@@ -82,25 +86,30 @@ SELECT s.id, p.id, p.statement, s.steps::text,
 """
 
 
-def take_snapshot(project: Project, *, splits: tuple[str, ...] = (Split.TRAIN,), without: tuple[str, ...] = ()) -> Snapshot:
-    """Write the manifest of a dataset: the newest revision of every annotation on problems of these splits; practice is never in it.
+def take_snapshot(
+    project: Project, *, splits: tuple[str, ...] = (Split.TRAIN,), without: tuple[str, ...] = (), for_training: bool = False
+) -> Snapshot:
+    """Store which annotations a dataset has: the newest revision of each one on problems of these splits, without practice.
 
-    `without` leaves out annotations that finished for these reasons. An empty project gives an empty snapshot.
+    `without` leaves out annotations with these finish reasons. `for_training` leaves out the screening answers of people who are not
+    admitted; a dataset for researchers has them, as the published one does. An empty project gives an empty snapshot.
     """
     with transaction.atomic():
-        return record(choose(project, splits=splits, without=without))
+        return record(choose(project, splits=splits, without=without, for_training=for_training))
 
 
-def choose(project: Project, *, splits: tuple[str, ...] = (Split.TRAIN,), without: tuple[str, ...] = ()) -> Snapshot:
-    """Write the list of annotations, and return the snapshot that is not stored yet: call `record` in the same transaction.
+def choose(
+    project: Project, *, splits: tuple[str, ...] = (Split.TRAIN,), without: tuple[str, ...] = (), for_training: bool = False
+) -> Snapshot:
+    """Store the list of annotations, and return the snapshot without storing it: call `record` in the same transaction.
 
-    Until then neither a number is taken nor a lock held, and a kill leaves no trace of the snapshot. The list may come before the row
-    it names, since that foreign key is checked at commit.
+    Until then no number is taken and no lock is held, and a kill leaves nothing of the snapshot. The list can be stored before the
+    snapshot, because their foreign key is checked at commit.
     """
     with connection.cursor() as cursor:
         (number,) = cursor.execute("SELECT nextval(pg_get_serial_sequence('annotation_snapshot', 'id'))").fetchone()
-        cursor.execute(_CHOOSE, {"snapshot": number, "project": project.pk, "splits": list(splits), "without": list(without)})
-        spec = {"splits": list(splits), "without": list(without)}
+        spec = {"splits": list(splits), "without": list(without), "for_training": for_training}
+        cursor.execute(_CHOOSE, {"snapshot": number, "project": project.pk, **spec})
         return Snapshot(pk=number, project=project, spec=spec, count=cursor.rowcount)
 
 
@@ -114,24 +123,24 @@ def record(snapshot: Snapshot, *, file: str = "", sha256: str = "") -> Snapshot:
 
 
 def labeled_solutions(snapshot: Snapshot) -> Iterator[LabeledSteps]:
-    """Give the annotations of a snapshot as values for training, in order of their age.
+    """Yield the annotations of a snapshot as values for training, oldest first.
 
-    Streams through a server-side cursor. Problems of the test split never come, whatever the snapshot holds, nor do annotations that call
-    the problem bad. Solutions labeled by several people come once for each.
+    A server-side cursor streams them. Problems of the test split are left out, also if the snapshot has them, and so are annotations that
+    call the problem bad. A solution that several people labeled comes once for each of them.
     """
-    # Outside a transaction the cursor is WITH HOLD: what the caller writes between two values, a heartbeat say, is committed at once.
+    # Outside a transaction the cursor is WITH HOLD: what the caller writes between two values, such as a heartbeat, is committed at once.
     with connection.chunked_cursor() as cursor:
         cursor.itersize = 500
         cursor.execute(_LABELED, [snapshot.pk, Split.TRAIN, FinishReason.BAD_PROBLEM])
-        for solution_id, problem_id, problem, steps, walks, labels in cursor:
+        for solution_id, problem_id, problem, steps, is_interactive, labels in cursor:
             own, rows = orjson.loads(steps), orjson.loads(labels or "[]")
-            texts, ratings, alternatives = _walked(own, rows) if walks else _rated(own, rows)
-            if texts:  # else it was broken off before the first rating of a walk
+            texts, ratings, alternatives = _chosen_path(own, rows) if is_interactive else _rated(own, rows)
+            if texts:  # else the labeler gave up before the first rating of an interactive solution
                 yield LabeledSteps(solution_id, problem_id, problem, tuple(texts), tuple(ratings), tuple(alternatives))
 
 
 def _rated(own: list[str], labels: list[Any]) -> tuple[list[str], list[int | None], list[Alternative]]:
-    """Return the whole solution with the ratings it has, and what was rated beside it."""
+    """Return the whole solution with its ratings, and the rated alternatives."""
     ratings: list[int | None] = [None] * len(own)
     alternatives = []
     for step, position, rating, _, text in labels:
@@ -142,8 +151,8 @@ def _rated(own: list[str], labels: list[Any]) -> tuple[list[str], list[int | Non
     return own, ratings, alternatives
 
 
-def _walked(own: list[str], labels: list[Any]) -> tuple[list[str], list[int | None], list[Alternative]]:
-    """Return the texts a labeler went on from, and what was rated beside each; where they broke off, the first one rated stands."""
+def _chosen_path(own: list[str], labels: list[Any]) -> tuple[list[str], list[int | None], list[Alternative]]:
+    """Return the texts that a labeler chose, and the rated alternatives of each; of an unfinished step, the first text that was rated."""
     texts: list[str] = []
     ratings: list[int | None] = []
     alternatives = []
@@ -151,7 +160,7 @@ def _walked(own: list[str], labels: list[Any]) -> tuple[list[str], list[int | No
         shown = [(own[step] if position == 0 else text, rating, chosen) for _, position, rating, chosen, text in group]
         at = next((place for place, (_, _, chosen) in enumerate(shown) if chosen), 0)
         texts.append(shown[at][0])
-        ratings.append(shown[at][1])  # None: written by hand, and nobody rated it
+        ratings.append(shown[at][1])  # None: the labeler wrote it, and nobody rated it
         alternatives += [
             Alternative(step, text, rating) for place, (text, rating, _) in enumerate(shown) if place != at and rating is not None
         ]

@@ -8,8 +8,10 @@ from django.core.management import CommandError, call_command
 
 from active_learning import rounds, schedules
 from active_learning.models import Round, Schedule
-from annotation.models import Project
+from annotation import quality
+from annotation.models import Annotation, Membership, Project
 from tests import make
+from tests.annotation.test_quality import answer_all
 
 
 def planned(project: Project, **changes: object) -> Schedule:
@@ -124,3 +126,23 @@ def test_the_command_says_and_changes_the_schedule(world: Project, capsys: pytes
     with pytest.raises(CommandError, match="must be at least 1") as refused:
         call_command("schedule", "--project", world.slug, "--every-hours", "0")
     assert refused.value.returncode == 2
+
+
+def test_screening_answers_start_no_round_and_are_not_trained_on_until_their_author_is_admitted(
+    world: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    quality.open_screening(world, by=Annotation.objects.first().labeler.username, size=4)
+    ann = make.ann(world)
+
+    def counted() -> tuple[int, str]:
+        call_command("retrain", "--project", world.slug, "--dry-run")
+        planned(world, every_labels=10_000)
+        [data] = [line for line in capsys.readouterr().out.splitlines() if line.startswith("data: ")]
+        return 10_000 - int(schedules.next_due(world).split()[5].replace(",", "")), data
+
+    before = counted()
+    answer_all(world, ann, wrongly=4)
+    assert counted() == before
+    Membership.objects.filter(user=ann).update(qualified_at="2026-01-01T00:00Z")
+    labels, data = counted()
+    assert labels > before[0] and data.startswith(f"data: {int(before[1].split()[1]) + 4} labeled solutions")
