@@ -44,11 +44,28 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.fixture(scope="session")
+def samples() -> Path:
+    """The project's own records in each public format (tests/data/README.md)."""
+    return ROOT / "tests" / "data"
+
+
+NO_DATA = "no public data at"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    skipped = terminalreporter.stats.get("skipped", [])
+    if count := sum(NO_DATA in str(report.longrepr) for report in skipped):
+        terminalreporter.write_line(
+            f"{count} tests were skipped because the public data is missing. Set STEPMARK_DATA to its folder to run them.", yellow=True
+        )
+
+
+@pytest.fixture(scope="session")
 def data() -> Path:
-    """The folder of public data: $STEPMARK_DATA, or ../shared/data beside the project."""
+    """The folder of public data: $STEPMARK_DATA, or ../shared/data next to the project."""
     folder = Path(os.environ.get("STEPMARK_DATA") or ROOT.parent / "shared" / "data")
     if not folder.is_dir():
-        pytest.skip(f"no public data at {folder}: set STEPMARK_DATA to the folder that holds gsm8k/, math/ and prm800k/")
+        pytest.skip(f"{NO_DATA} {folder}: set STEPMARK_DATA to the folder that holds gsm8k/, math/ and prm800k/")
     return folder
 
 

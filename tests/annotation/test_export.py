@@ -19,19 +19,34 @@ pytestmark = pytest.mark.django_db
 # --- the records of others come back -------------------------------------------------------------------------------------
 
 
-def test_original_records_come_back_with_the_order_of_their_keys(data: Path) -> None:
-    project, path = make.project(), data / "prm800k/original_6.jsonl"
+def test_records_come_back_with_the_order_of_their_keys(samples: Path) -> None:
+    assert comes_back(samples / "prm800k/records.jsonl") == 6
+
+
+def test_published_records_come_back_with_the_order_of_their_keys(data: Path) -> None:
+    assert comes_back(data / "prm800k/original_6.jsonl") == 6
+
+
+def comes_back(path: Path) -> int:
+    project = make.project()
     ingest.load_solutions(path, project=project)
     originals = path.read_bytes().splitlines()
-    assert len(originals) == 6
     for original, came_back in zip(originals, written(project), strict=True):
         assert came_back == orjson.dumps(json.loads(original))
+    return len(originals)
 
 
-def test_every_reconstructed_record_of_phase_1_comes_back_in_its_steps(data: Path) -> None:
-    project, path = make.project(), data / "prm800k/phase1_train_reconstructed.jsonl"
+def test_a_reconstructed_record_of_phase_1_comes_back_in_its_steps(samples: Path) -> None:
+    assert steps_come_back(samples / "prm800k/phase1_reconstructed.jsonl") == (3, 3)
+
+
+def test_every_published_reconstructed_record_of_phase_1_comes_back_in_its_steps(data: Path) -> None:
+    assert steps_come_back(data / "prm800k/phase1_train_reconstructed.jsonl") == (942, 942)
+
+
+def steps_come_back(path: Path) -> tuple[int, int]:
+    project = make.project()
     report = ingest.load_solutions(path, project=project)
-    assert (report.annotations, report.new_annotations) == (942, 942)
     originals = [json.loads(line)["label"] for line in path.read_bytes().splitlines()]
     for original in originals:  # what the reconstruction added to the published record
         for one in original["steps"]:
@@ -41,9 +56,18 @@ def test_every_reconstructed_record_of_phase_1_comes_back_in_its_steps(data: Pat
     came_back = [json.loads(line)["label"] for line in written(project)]
     assert [json.dumps(one["steps"]) for one in came_back] == [json.dumps(one["steps"]) for one in originals]
     assert [one["finish_reason"] for one in came_back] == [one["finish_reason"] for one in originals]
+    return report.annotations, report.new_annotations
 
 
-def test_the_1818_paths_pass_the_checker(data: Path, tmp_path: Path) -> None:
+def test_labeled_paths_pass_the_checker(samples: Path, tmp_path: Path) -> None:
+    project = make.project()
+    ingest.load_solutions(samples / "prm800k/labeled_paths.jsonl", project=project)
+    snapshot = export.export_prm800k(project, tmp_path / "out.jsonl", splits=BOTH)
+    report = export.check_prm800k(tmp_path / "out.jsonl")
+    assert (snapshot.count, report.count, report.violations) == (3, 3, [])
+
+
+def test_the_1818_published_paths_pass_the_checker(data: Path, tmp_path: Path) -> None:
     project = make.project()
     ingest.load_solutions(data / "prm800k/phase2_labeled_paths_1818.jsonl", project=project)
     snapshot = export.export_prm800k(project, tmp_path / "out.jsonl", splits=BOTH)

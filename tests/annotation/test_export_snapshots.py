@@ -158,7 +158,7 @@ def test_an_export_is_a_file_with_its_hash_and_its_place(tmp_path: Path, setting
     content = (tmp_path / "exports.jsonl").read_bytes()
     stored = Snapshot.objects.get()
     assert stored.sha256 == snapshot.sha256 == hashlib.sha256(content).hexdigest()
-    assert (stored.file, stored.count, stored.spec) == ("exports.jsonl", 1, {"splits": ["train"], "without": []})
+    assert (stored.file, stored.count, stored.spec) == ("exports.jsonl", 1, {"splits": ["train"], "without": [], "for_training": False})
     assert export.export_prm800k(project, tmp_path / "exports.jsonl", overwrite=True).sha256 == stored.sha256
 
 
@@ -197,8 +197,8 @@ def test_an_export_replaces_a_file_only_when_asked(tmp_path: Path, capsys: pytes
     assert "Wrote 0 annotations" in capsys.readouterr().out and (tmp_path / "thesis.txt").read_text() == ""
 
 
-def test_the_commands_export_and_check(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    ingest.load_solutions(data / "prm800k/original_6.jsonl", project=make.project("sums"))
+def test_the_commands_export_and_check(samples: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ingest.load_solutions(samples / "prm800k/records.jsonl", project=make.project("sums"))
     path = str(tmp_path / "out.jsonl")
     call_command("export", "--project", "sums", "--out", path)
     call_command("check_export", path)

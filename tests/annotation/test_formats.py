@@ -37,13 +37,30 @@ def annotation(solution: NewSolution) -> NewAnnotation:
         ("gsm8k/test.jsonl", "gsm8k"),
         ("gsm8k/mr_gsm8k_wrong_solutions.jsonl", "mr_gsm8k"),
         ("math/math500.jsonl", "math"),
+        ("math/train.json", "math"),
+        ("prm800k/records.jsonl", "prm800k"),
+        ("prm800k/phase1_reconstructed.jsonl", "prm800k"),
+        ("prm800k/labeled_paths.jsonl", "generic"),
+    ],
+)
+def test_the_first_object_of_a_file_tells_its_format(samples: Path, file: str, format: str) -> None:
+    assert detect_format(samples / file) == format
+
+
+@pytest.mark.parametrize(
+    ("file", "format"),
+    [
+        ("gsm8k/example_model_solutions.jsonl", "gsm8k_solutions"),
+        ("gsm8k/test.jsonl", "gsm8k"),
+        ("gsm8k/mr_gsm8k_wrong_solutions.jsonl", "mr_gsm8k"),
+        ("math/math500.jsonl", "math"),
         ("math/train7474_answers.json", "math"),
         ("prm800k/original_6.jsonl", "prm800k"),
         ("prm800k/phase1_train_reconstructed.jsonl", "prm800k"),
         ("prm800k/phase2_labeled_paths_1818.jsonl", "generic"),
     ],
 )
-def test_each_public_file_is_told_by_its_first_line(data: Path, file: str, format: str) -> None:
+def test_the_first_object_of_a_published_file_tells_its_format(data: Path, file: str, format: str) -> None:
     assert detect_format(data / file) == format
 
 
@@ -107,11 +124,11 @@ def test_gsm8k_problems_state_their_answer_after_the_hashes() -> None:
     assert (problem.answer, problem.reference_solution) == ("18", "9 * 2 = $18")
 
 
-def test_math_500_is_the_test_split_and_keeps_its_ids(data: Path) -> None:
-    problems = [FORMATS["math"].problem(fields) for _, fields in read_lines(data / "math/math500.jsonl")]
-    assert len(problems) == 500
+def test_math_500_is_the_test_split_and_keeps_its_ids(samples: Path) -> None:
+    problems = [FORMATS["math"].problem(fields) for _, fields in read_lines(samples / "math/math500.jsonl")]
+    assert len(problems) == 3
     assert {problem.split for problem in problems} == {"test"}
-    assert problems[0].external_id == "test/precalculus/807.json"
+    assert problems[0].external_id == "test/algebra/1.json"
     assert problems[0].level == "2"
 
 
@@ -119,15 +136,15 @@ def test_a_math_problem_without_an_answer_has_the_boxed_one() -> None:
     assert FORMATS["math"].problem({"problem": "p", "solution": r"So $\boxed{\frac{1}{2}}$.", "type": "Algebra"}).answer == r"\frac{1}{2}"
 
 
-def test_an_array_is_read_object_by_object(data: Path) -> None:
-    lines = list(read_lines(data / "math/train7474_answers.json"))
-    assert len(lines) == 7474
+def test_an_array_is_read_object_by_object(samples: Path) -> None:
+    lines = list(read_lines(samples / "math/train.json"))
+    assert len(lines) == 3
     assert lines[0][0] == 2 and lines[1][0] == 8  # the first object begins on the second line, each has six
-    assert FORMATS["math"].problem(lines[0][1]).level == "5"
+    assert FORMATS["math"].problem(lines[0][1]).level == "1"
 
 
-def test_mr_gsm8k_rates_up_to_the_first_mistake(data: Path) -> None:
-    for _, fields in read_lines(data / "gsm8k/mr_gsm8k_wrong_solutions.jsonl"):
+def test_mr_gsm8k_rates_up_to_the_first_mistake(samples: Path) -> None:
+    for _, fields in read_lines(samples / "gsm8k/mr_gsm8k_wrong_solutions.jsonl"):
         (solution,) = read("mr_gsm8k", fields)
         ratings = [label.rating for label in annotation(solution).labels]
         assert ratings == [1] * (len(ratings) - 1) + [-1]
@@ -192,12 +209,12 @@ def test_a_last_step_without_completions_adds_no_text() -> None:
     assert [(label.step_index, label.text, label.rating) for label in annotation(solution).labels] == [(0, None, 1), (1, None, None)]
 
 
-def test_a_phase_2_solution_is_whole_whatever_was_rated(data: Path) -> None:
-    records = [fields for _, fields in read_lines(data / "prm800k/original_6.jsonl")]
+def test_a_phase_2_solution_is_whole_whatever_was_rated(samples: Path) -> None:
+    records = [fields for _, fields in read_lines(samples / "prm800k/records.jsonl")]
     (solution,) = read("prm800k", records[1])
-    assert len(solution.steps) == 13
-    assert max(label.step_index for label in annotation(solution).labels) == 6
-    assert solution.final_answer == "7200"
+    assert len(solution.steps) == 5
+    assert max(label.step_index for label in annotation(solution).labels) == 2
+    assert solution.final_answer == "2"
 
 
 def bad_prm800k(**changes: object) -> dict:
@@ -207,7 +224,7 @@ def bad_prm800k(**changes: object) -> dict:
 BAD_VALUES = [
     ("generic", {"steps": ["a"]}, "'problem' is missing"),
     ("generic", {"problem": "p"}, "'solution' is missing"),
-    ("generic", {"problem": "p", "steps": "a"}, "'steps' is no list"),
+    ("generic", {"problem": "p", "steps": "a"}, "'steps' is not a list"),
     ("generic", {"problem": "p", "steps": [{"text": "a", "rating": 2}]}, "a rating is 2"),
     ("generic", {"problem": "p", "steps": [{"text": "a", "rating": True}]}, "a rating is True"),
     ("generic", {"problem": "p", "steps": [{"text": "a", "rating": 1}, {"text": " ", "rating": 1}]}, "step 2 is empty"),
@@ -222,9 +239,9 @@ BAD_VALUES = [
     ("generic", {"problem": "p", "answer": ["5"], "steps": ["a"]}, "'answer' is a list"),
     ("generic", {**GENERIC, "alternatives": {"0": ["a"]}}, "'alternatives' has the key '0'"),
     ("generic", {**GENERIC, "alternatives": {"two": ["a"]}}, "'alternatives' has the key 'two'"),
-    ("generic", {**GENERIC, "alternatives": ["a"]}, "the alternatives of step 1 are no list of texts"),
-    ("generic", {**GENERIC, "alternatives": {"1": [5]}}, "the alternatives of step 1 are no list of texts"),
-    ("generic", {**GENERIC, "alternatives": "a"}, "'alternatives' is no object"),
+    ("generic", {**GENERIC, "alternatives": ["a"]}, "the alternatives of step 1 are not a list of texts"),
+    ("generic", {**GENERIC, "alternatives": {"1": [5]}}, "the alternatives of step 1 are not a list of texts"),
+    ("generic", {**GENERIC, "alternatives": "a"}, "'alternatives' is not an object"),
     ("gsm8k_solutions", {"question": "q", "ground_truth": "no answer here", "6b": {"solution": "a"}}, "states no answer"),
     ("prm800k", bad_prm800k(labeler="bob"), "the labeler is 'bob'"),
     ("prm800k", bad_prm800k(timestamp="yesterday"), "the timestamp is 'yesterday'"),
@@ -259,19 +276,19 @@ def beside(alternatives: dict) -> NewSolution:
     [
         (with_steps(), "the solution is empty"),
         (with_steps("a", " \n"), "step 2 is empty"),
-        (with_steps("a\0b"), "step 1 holds a NUL character at position 2"),
-        (with_steps("a\ud800"), r"step 1 holds half of a surrogate pair (\ud800)"),
+        (with_steps("a\0b"), "step 1 contains a NUL character at position 2"),
+        (with_steps("a\ud800"), r"step 1 contains half of a surrogate pair (\ud800)"),
         (with_steps("a" * 20_001), "step 1 has 20,001 characters"),
         (with_steps(*["a"] * 2_001), "the solution has 2,001 steps"),
         (with_steps(*["a" * 20_000] * 26), "the solution has 520,000 characters"),
         (read("generic", {**GENERIC, "problem": " "})[0], "the problem is empty"),
         (read("generic", {**GENERIC, "id": "i" * 201})[0], "the id has 201 characters"),
-        (read("generic", {**GENERIC, "answer": "\0"})[0], "the answer holds a NUL"),
+        (read("generic", {**GENERIC, "answer": "\0"})[0], "the answer contains a NUL"),
         (read("generic", {**GENERIC, "split": "valid"})[0], "the split is 'valid'"),
-        (read("prm800k", phase1(step([completion("a"), completion("\0")], chosen=0)))[0], "a completion of step 1 holds a NUL"),
+        (read("prm800k", phase1(step([completion("a"), completion("\0")], chosen=0)))[0], "a completion of step 1 contains a NUL"),
         (beside({"3": ["a"]}), "step 3 has alternatives, but the solution has 2 steps"),
         (beside({"2": [" "]}), "an alternative of step 2 is empty"),
-        (beside({"2": ["a\0b"]}), "an alternative of step 2 holds a NUL"),
+        (beside({"2": ["a\0b"]}), "an alternative of step 2 contains a NUL"),
         (beside({"1": [str(number) for number in range(17)]}), "step 1 has 17 alternatives, the limit is 16"),
     ],
 )
@@ -289,9 +306,9 @@ BAD_LINES = [
     (b'{"problem": "caf\xe9"}', "not UTF-8 (byte 0xe9 at position 17)"),
     (b'{"problem": "p", ', "not JSON"),
     (b'{"problem": "p\x00"}', "not JSON (Invalid control character"),
-    (b'{"problem": "a", "problem": "b"}', "the key 'problem' stands twice"),
-    (b'{"problem": "p", "deep": {"a": 1, "a": 2}}', "the key 'a' stands twice"),
-    (b'{"problem": "p", "answer": NaN}', "NaN is no JSON number"),
+    (b'{"problem": "a", "problem": "b"}', "the key 'problem' occurs twice"),
+    (b'{"problem": "p", "deep": {"a": 1, "a": 2}}', "the key 'a' occurs twice"),
+    (b'{"problem": "p", "answer": NaN}', "NaN is not a JSON number"),
     (b'["problem", "p"]', "a list where an object is expected"),
     (b'"problem"', "a str where an object is expected"),
     (b'{"problem": ' + b"[" * 40 + b"]" * 40 + b"}", "nested deeper than 32 levels"),

@@ -26,10 +26,10 @@ addEventListener("keydown", (event) => {
 
 
 @pytest.fixture
-def project(data: Path, tmp_path: Path) -> Project:
+def project(samples: Path, tmp_path: Path) -> Project:
     """The first twenty problems of the file, loaded and published as anybody would; one of the four solutions of each."""
     some = tmp_path / "some.jsonl"
-    with (data / "gsm8k" / "example_model_solutions.jsonl").open() as lines:
+    with (samples / "gsm8k" / "example_model_solutions.jsonl").open() as lines:
         some.write_text("".join(islice(lines, SOLUTIONS)))
     make.olga()
     call_command("create_project", "gsm8k", name="GSM8K", owner=["olga"])
@@ -47,7 +47,7 @@ def tab_to(page: Page, name: str) -> None:
     raise AssertionError(f"Tab never comes to {name}.")
 
 
-def test_twenty_real_solutions_take_one_key_a_step_and_one_a_solution(project: Project, visit: Callable[..., Page]) -> None:
+def test_twenty_solutions_take_one_key_a_step_and_one_a_solution(project: Project, visit: Callable[..., Page]) -> None:
     person = make.person("ann")
     Membership.objects.create(project=project, user=person, role=Role.LABELER)
     person.set_password(PASSWORD)
