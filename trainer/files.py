@@ -8,9 +8,9 @@ import os
 import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from io import BufferedRandom
 from itertools import count
 from pathlib import Path
-from typing import BinaryIO
 
 
 class OutputRefused(ValueError):
@@ -39,7 +39,7 @@ def check_output_file(path: Path, *, overwrite: bool, inputs: Iterable[Path] = (
 
 
 @contextmanager
-def write_file(path: Path, *, overwrite: bool) -> Iterator[BinaryIO]:
+def write_file(path: Path, *, overwrite: bool) -> Iterator[BufferedRandom]:
     """Give a temporary file to fill and read; on success sync it and rename it to `path`. On an error the old file stays.
 
     A link is followed. Without `overwrite`, a file that appeared under this name meanwhile stays, the new one gets a name next to it, and

@@ -1,7 +1,7 @@
-"""Stage: final answers, before anything is queued. Pure: no Django, no database.
+"""Stage: final answers. Pure: no Django, no database.
 
-Reads the text of solutions and pairs (answer, reference answer); gives the stated answer, its normal form, a `Grade` per pair and
-equivalence classes of answers. `docs/grading.md` tells the rules and what was measured.
+Reads the text of solutions and pairs (answer, reference answer). Returns the stated answer, its normal form, a `Grade` per pair, and
+equivalence classes of answers. `docs/grading.md` gives the rules and the measurements.
 """
 
 from annotation.answers.grading import GRADER_VERSION, Grade, Grader, GraderUnavailable, answer_classes, grade, grade_answers

@@ -1,4 +1,4 @@
-"""Grading answers: at sight where that is safe, else by two judges in killable child processes; and classes of equal answers. Pure."""
+"""Grade answers: directly where that is safe, else with two judges in child processes that can be killed. Find equal answers. Pure."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ Outcome = Literal["correct", "wrong", "unsure", "ungraded"]
 
 
 class Grade(NamedTuple):
-    """Outcome of one comparison and, in a few words, why."""
+    """The outcome of one comparison, and the reason in a few words."""
 
     outcome: Outcome
     reason: str
 
 
 class GraderUnavailable(RuntimeError):
-    """The child processes cannot run at all: a broken installation, never a property of an answer."""
+    """The child processes cannot run: the installation is broken. No answer can cause this."""
 
 
 # --- grading: what needs no child process ------------------------------------------------------------------------------
@@ -40,8 +40,8 @@ class GraderUnavailable(RuntimeError):
 _NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?", re.ASCII)  # in normal form each number has one spelling
 
 
-def _grade_at_sight(answer: str | None, reference: str | None) -> Grade | tuple[str, str]:
-    """Grade a pair if that is safe without a computer algebra system, else return the normalised pair."""
+def _grade_directly(answer: str | None, reference: str | None) -> Grade | tuple[str, str]:
+    """Grade a pair if no computer algebra system is needed, else return the normalised pair."""
     if reference is None or not reference.strip():
         return Grade("ungraded", "no reference answer")
     if answer is None or not answer.strip():
@@ -54,7 +54,7 @@ def _grade_at_sight(answer: str | None, reference: str | None) -> Grade | tuple[
             return Grade("ungraded", f"the {name} is longer than {LONGEST_ANSWER:,} characters")
         if not text:
             return Grade("ungraded", f"the {name} is empty after normalisation")
-    # math-verify compares integers exactly and rounds to 6 decimals once there is a decimal point; further apart both graders say wrong.
+    # math-verify compares integers exactly and rounds decimals to 6 places. Both graders call a larger difference wrong.
     if all(_NUMBER.fullmatch(text) for text in pair) and (
         "." not in "".join(pair) or abs(Decimal(pair[0]) - Decimal(pair[1])) > Decimal("2e-6")
     ):
@@ -66,10 +66,10 @@ def _grade_at_sight(answer: str | None, reference: str | None) -> Grade | tuple[
 
 
 class _Judges:
-    """One child process holding both judges; ended by the kernel when a pair is too costly, and started again when next needed.
+    """One child process that runs both judges. The kernel ends it when a pair is too costly; it is started again when it is needed.
 
-    A plain subprocess, not multiprocessing: that refuses children to Celery's daemonic pool processes, imports `__main__` again
-    (gunicorn, manage.py) and wants the main thread for signals.
+    It is a plain subprocess, because multiprocessing does not work in Celery's daemonic pool processes, imports `__main__` again
+    (gunicorn, manage.py) and needs the main thread for signals.
     """
 
     def __init__(self, timeout: float, memory: int) -> None:
@@ -77,10 +77,10 @@ class _Judges:
         self.process: subprocess.Popen[str] | None = None
 
     def judge(self, pair: tuple[str, str]) -> Grade:
-        if self.process and self.process.poll() is not None:  # ended while idle, by somebody else: not this pair's doing
+        if self.process and self.process.poll() is not None:  # somebody else ended it while it was idle, so this pair is not the cause
             self.close()
         process = self.process or self._start()
-        with contextlib.suppress(BrokenPipeError):  # it has died meanwhile; the missing verdicts tell
+        with contextlib.suppress(BrokenPipeError):  # it died meanwhile: then a verdict is missing
             print(json.dumps(pair), file=process.stdin, flush=True)
         verdicts = []
         for name in JUDGES:
@@ -91,19 +91,19 @@ class _Judges:
         return _combine(verdicts)
 
     def _start(self) -> subprocess.Popen[str]:
-        # -P: without it this folder leads the child's sys.path and its queue.py hides the standard library's. A session of its own: Ctrl-C
-        # in a terminal ends the caller, which then ends this.
+        # Without -P this folder is first in the child's sys.path, and a module here could hide one of the standard library. It has its own
+        # session, because Ctrl-C in a terminal should end the caller, which then ends this process.
         command = [sys.executable, "-P", "-W", "ignore", PROGRAM, str(self.timeout), str(self.memory)]
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="ascii", start_new_session=True
         )
         line = _read_line(self.process)
-        if (said := json.loads(line) if line else f"the child process {self._reap()}") != "ready":
-            raise GraderUnavailable(f"Answers cannot be graded: {said}. Install requirements.txt again into {sys.prefix}.")
+        if (message := json.loads(line) if line else f"the child process {self._reap()}") != "ready":
+            raise GraderUnavailable(f"Answers cannot be graded: {message}. Install requirements.txt again into {sys.prefix}.")
         return self.process
 
     def _reap(self) -> str:
-        """Collect a process that has closed its pipe and say why it ended."""
+        """Wait for a process that has closed its pipe, and return why it ended."""
         assert self.process
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(1)
@@ -114,7 +114,7 @@ class _Judges:
         return "ran out of memory" if status == OUT_OF_MEMORY else f"crashed (exit status {status})"
 
     def kill(self) -> None:
-        """End the process from another thread; the thread that waits for it sees a closed pipe."""
+        """End the process from another thread. The thread that waits for it then sees a closed pipe."""
         if process := self.process:
             process.kill()
 
@@ -122,21 +122,21 @@ class _Judges:
         process, self.process = self.process, None
         if process:
             process.kill()
-            with contextlib.suppress(BrokenPipeError):  # closing flushes what the dead process never read
+            with contextlib.suppress(BrokenPipeError):  # closing writes what the dead process did not read
                 process.__exit__(None, None, None)
 
 
 def _read_line(process: subprocess.Popen[str]) -> str:
     assert process.stdout
     line = process.stdout.readline()
-    return line if line.endswith("\n") else ""  # a torn line is a killed process
+    return line if line.endswith("\n") else ""  # an incomplete line means that the process was killed
 
 
 def _combine(verdicts: Sequence[tuple[bool | None, str]]) -> Grade:
-    says, reasons = [verdict for verdict, _ in verdicts], "; ".join(reason for _, reason in verdicts)
-    if len(verdicts) == len(JUDGES) and says[0] is not None and len(set(says)) == 1:
-        return Grade("correct" if says[0] else "wrong", "both graders say so")
-    return Grade("unsure" if any(verdict is not None for verdict in says) else "ungraded", reasons)
+    answers, reasons = [verdict for verdict, _ in verdicts], "; ".join(reason for _, reason in verdicts)
+    if len(verdicts) == len(JUDGES) and answers[0] is not None and len(set(answers)) == 1:
+        return Grade("correct" if answers[0] else "wrong", "both graders say so")
+    return Grade("unsure" if any(verdict is not None for verdict in answers) else "ungraded", reasons)
 
 
 _EXHAUSTED = re.compile("timed out|ran out of memory|crashed")
@@ -144,10 +144,10 @@ Progress = Callable[[int, int], None]
 
 
 class Grader:
-    """Grades batch after batch with the same child processes, which start when a pair first needs them (0.5 s); a context manager.
+    """A context manager that grades lists of pairs with the same child processes. The first pair that needs them starts them (0.5 s).
 
-    `workers` processes at once; a pair may take `timeout` seconds of CPU (4 x that on the clock) and `memory` bytes. Usable from any
-    thread, by one at a time.
+    It runs `workers` processes at once. A pair can take `timeout` seconds of CPU (4 times that on the clock) and `memory` bytes. Any
+    thread can use it, but only one at a time.
     """
 
     def __init__(self, *, workers: int = 2, timeout: float = 5.0, memory: int = MEMORY_LIMIT) -> None:
@@ -164,20 +164,20 @@ class Grader:
 
     def grade_answers(self, pairs: Iterable[tuple[str | None, str | None]], *, progress: Progress | None = None) -> list[Grade]:
         """Grade (answer, reference answer) pairs, in order; see `grade_answers`."""
-        seen = [_grade_at_sight(*pair) for pair in pairs]
-        waiting: dict[tuple[str, str], int] = {}  # each distinct normalised pair is judged once; the count is for progress
-        for pair in seen:
+        first = [_grade_directly(*pair) for pair in pairs]
+        waiting: dict[tuple[str, str], int] = {}  # each distinct normalised pair is judged once; the count is for `progress`
+        for pair in first:
             if not isinstance(pair, Grade):
                 waiting[pair] = waiting.get(pair, 0) + 1
-        done, grades = len(seen) - sum(waiting.values()), dict[tuple[str, str], Grade]()
+        done, grades = len(first) - sum(waiting.values()), dict[tuple[str, str], Grade]()
         if progress:
-            progress(done, len(seen))
+            progress(done, len(first))
         for pair, grade in self._judge(list(waiting)):
             grades[pair] = grade
             done += waiting[pair]
             if progress:
-                progress(done, len(seen))
-        return [pair if isinstance(pair, Grade) else grades[pair] for pair in seen]
+                progress(done, len(first))
+        return [pair if isinstance(pair, Grade) else grades[pair] for pair in first]
 
     def _judge(self, pairs: list[tuple[str, str]]) -> Iterator[tuple[tuple[str, str], Grade]]:
         if not pairs:
@@ -198,7 +198,7 @@ class Grader:
             try:
                 for future in as_completed(futures):
                     yield future.result()
-            except BaseException:  # Ctrl-C or a progress bar that raised: leave now, not after the queue
+            except BaseException:  # Ctrl-C, or `progress` raised: stop now, do not finish the queue
                 threads.shutdown(wait=False, cancel_futures=True)
                 for judges in self._judges:
                     judges.kill()
@@ -210,30 +210,30 @@ def grade_answers(
 ) -> list[Grade]:
     """Grade (answer, reference answer) pairs; return one Grade per pair, in order.
 
-    correct: equal in normal form, or both graders say so. wrong: both say so. unsure: they differ, or only one could tell. ungraded:
-    nothing to compare, or neither could tell. Any text gives a grade; `progress(done, total)` is called from this thread. Lasts at
-    most 4 x timeout x distinct pairs / workers seconds. Raises GraderUnavailable if no child process can run.
+    correct: equal in normal form, or both graders say so. wrong: both say so. unsure: they differ, or only one could decide. ungraded:
+    there is nothing to compare, or neither could decide. Every text gets a grade. `progress(done, total)` is called from this thread.
+    It takes at most 4 * timeout * distinct pairs / workers seconds. Raises GraderUnavailable if no child process can run.
     """
     with Grader(workers=workers, timeout=timeout) as grader:
         return grader.grade_answers(pairs, progress=progress)
 
 
 def grade(answer: str | None, reference: str | None, *, timeout: float = 5.0) -> Grade:
-    """Grade one answer; for many use `grade_answers`, which shares the child processes."""
+    """Grade one answer. For many, use `grade_answers`, which shares the child processes."""
     return grade_answers([(answer, reference)], workers=1, timeout=timeout)[0]
 
 
 def answer_classes(answers: Sequence[str | None], *, workers: int = 2, timeout: float = 5.0) -> list[int]:
-    """Return the equivalence class of each answer, numbered by first appearance; -1 for no answer, which is equal to nothing.
+    """Return the equivalence class of each answer, numbered by first appearance; -1 for no answer, which equals no other.
 
-    Answers are joined by normal form first; then the most frequent one left is compared with all others left, so the graders see each
-    pair of distinct normal forms once at most (k forms: k(k - 1)/2 pairs; none for plain numbers). An answer too costly to read is a
-    class of its own.
+    Answers with the same normal form are joined first. Then the most frequent remaining one is compared with all others, so the graders
+    see each pair of distinct normal forms at most once (k forms: k(k - 1)/2 pairs; none for plain numbers). An answer that is too costly
+    to read has its own class.
     """
     forms = [normalise(answer) if answer and answer.strip() else None for answer in answers]
     left = sorted(dict.fromkeys(form for form in forms if form is not None), key=Counter(forms).__getitem__, reverse=True)
     with Grader(workers=workers, timeout=timeout) as grader:
-        # Once against a harmless expression: what exhausts its limits there would do so in every comparison, k times.
+        # Compare each once with a harmless expression: one that exhausts the limits here would do so k times, in every comparison.
         costly = [form for form in left if not _NUMBER.fullmatch(form)]
         trial = grader.grade_answers([(form, r"\sqrt{2}+z") for form in costly])
         joined = {form: form for form, grade in zip(costly, trial, strict=True) if _EXHAUSTED.search(grade.reason)}

@@ -1,6 +1,7 @@
-"""The two judges of whether answers are equal, and the program of the child process that holds them.
+"""The two judges that decide whether answers are equal, and the program of the child process that runs them.
 
-Everything slow or unsafe runs here, under the kernel's limits, never in the caller; run by its path, it imports nothing of the site.
+All slow or unsafe work runs here, under limits of the kernel, and never in the caller. It is run by its path and imports nothing of
+the site.
 """
 
 import contextlib
@@ -15,7 +16,7 @@ from typing import Any
 
 
 class Unreadable(ValueError):
-    """The conservative grader does not read this notation."""
+    """The conservative grader cannot read this notation."""
 
 
 _TOKEN = re.compile(r"\s*(\d+\.?\d*|\\[a-zA-Z]+|pi|sqrt|[a-zA-Z]|\S)", re.ASCII)
@@ -24,9 +25,9 @@ _GREEK = {"alpha", "beta", "gamma", "delta", "epsilon", "theta", "lambda", "mu",
 
 
 class _Reader:
-    """Reads normalised LaTeX into an exact sympy expression by recursive descent; never evaluates text as code.
+    """Turns normalised LaTeX into an exact sympy expression by recursive descent. Never evaluates text as code.
 
-    Deliberately a second opinion: math-verify reads with another grammar, so a misreading is seldom shared.
+    It is a second opinion: math-verify uses another grammar, so both seldom misread an answer in the same way.
     """
 
     def __init__(self, latex: str) -> None:
@@ -35,7 +36,7 @@ class _Reader:
         # A mixed number: 3\frac{1}{2} is 3 + 1/2.
         latex = re.sub(r"(?<![\d.^_}])(\d+)(\\frac\{\d+\}\{\d+\})", r"(\1+\2)", latex)
         if re.search(r"\^\d\d|[a-zA-Z]{4,}", re.sub(r"\\[a-zA-Z]+|sqrt|pi", " ", latex)):
-            raise Unreadable(latex)  # x^23 is x^2 * 3 in LaTeX and x^23 to people; long runs of letters are words
+            raise Unreadable(latex)  # LaTeX reads x^23 as x^2 * 3, people as x^23; long runs of letters are words
         self.sympy, self.tokens, self.at = sympy, [found[1] for found in _TOKEN.finditer(latex)], 0
 
     def read(self) -> Any:
@@ -134,7 +135,7 @@ _RELATION = re.compile(r"(\\(?:ne|le|ge|in|cup|cap|pm)(?![a-z])|[=<>:])")
 
 
 def _parts(text: str) -> tuple[tuple[object, ...], list[str]] | None:
-    """Split a tuple, interval, set, list, matrix or relation into a shape, equal for comparable answers, and its parts."""
+    """Split a tuple, interval, set, list, matrix or relation into its shape and its parts. Comparable answers have the same shape."""
     if matrix := _MATRIX.fullmatch(text):
         rows = [row.split("&") for row in matrix[2].split("\\\\") if row.strip()]
         return ("matrix", *map(len, rows)), [cell for row in rows for cell in row]
@@ -147,7 +148,7 @@ def _parts(text: str) -> tuple[tuple[object, ...], list[str]] | None:
     parts, depth = [""], 0
     for c in plain[1:-1] if opening else plain:
         depth += (c in "([{") - (c in ")]}")
-        if depth < 0:  # the outer brackets are not a pair: (1+x)(1-x)
+        if depth < 0:  # the outer brackets do not match each other: (1+x)(1-x)
             return None
         if c in ",;" and depth == 0:
             parts.append("")
@@ -160,14 +161,14 @@ def _parts(text: str) -> tuple[tuple[object, ...], list[str]] | None:
 
 _INTEGER = re.compile(r"-?\d+", re.ASCII)
 _FRACTION = re.compile(r"-?(?:\d+|\\frac\{\d+\}\{\d+\})", re.ASCII)
-_OPAQUE = re.compile(r"[A-Za-z]{3,}|-?[0-9A-F]+_(?:\d|\{\d+\})")  # words, numerals in a base: compared as written
+_OPAQUE = re.compile(r"[A-Za-z]{3,}|-?[0-9A-F]+_(?:\d|\{\d+\})")  # words, and numerals in a base: compared as text
 _PRIMES = (101, 131, 167, 211, 263, 331, 419, 523)
 
 
 def _judge_conservatively(answer: str, reference: str) -> bool:
-    """Say whether two normalised answers are the same under the rule of Lightman et al. (2023), appendix on grading.
+    """Tell whether two normalised answers are the same by the rule of Lightman et al. (2023), appendix on grading.
 
-    Equal strings, or the exact difference is 0; integers and unreduced fractions must be written alike; order counts.
+    They are if the strings are equal or the exact difference is 0. Integers and fractions must be written alike, and order counts.
     """
     if answer == reference:
         return True
@@ -186,7 +187,7 @@ def _judge_conservatively(answer: str, reference: str) -> bool:
     difference = _Reader(answer).read() - _Reader(reference).read()
     if difference.is_Rational or difference.is_infinite:
         return bool(difference == 0)
-    # Most pairs differ plainly; 30 digits at one odd positive point tell that in a hundredth of the time of `simplify`.
+    # Most pairs differ clearly. Their values at one unusual positive point show it in a hundredth of the time of `simplify`.
     point = {symbol: sympy.Rational(prime, 97) for symbol, prime in zip(sorted(difference.free_symbols, key=str), _PRIMES, strict=False)}
     value = sympy.N(difference.subs(point), 30)
     if value.is_number and abs(value) > sympy.Rational(1, 10**20):
@@ -199,19 +200,19 @@ def _judge_conservatively(answer: str, reference: str) -> bool:
 def _judge_with_math_verify(answer: str, reference: str) -> bool:
     import math_verify
 
-    # No timeouts of its own: they need SIGALRM, miss long C calls and turn into "wrong". The kernel's timer ends this process instead.
+    # Without math-verify's own timeouts, which need SIGALRM, miss long C calls and give "wrong": the kernel's timer ends this process.
     gold, stated = _parse_for_math_verify(reference), _parse_for_math_verify(answer)
     return bool(math_verify.verify(gold, stated, timeout_seconds=None, raise_on_error=True))
 
 
-@lru_cache(maxsize=1024)  # reading costs more than comparing, and all solutions of a problem share its reference answer
+@lru_cache(maxsize=1024)  # parsing costs more than comparing, and all solutions of a problem share its reference answer
 def _parse_for_math_verify(text: str) -> list[Any]:
     import math_verify
     from sympy import Basic, MatrixBase
 
     read = math_verify.parse(f"${text}$", parsing_timeout=None, raise_on_error=True)
     if not any(isinstance(value, Basic | MatrixBase) for value in read):
-        raise Unreadable(text)  # only the text itself came back: two such would be called different
+        raise Unreadable(text)  # it returned only the text: two such answers would count as different
     return list(read)
 
 
@@ -221,7 +222,7 @@ PROGRAM = __file__
 
 
 def _judge_pairs(timeout: float, memory: int) -> None:
-    """Run as the child process: read JSON pairs from stdin, write a verdict of each judge to stdout, one JSON line each."""
+    """Run the child process: read JSON pairs from stdin, and write the verdict of each judge to stdout as a JSON line."""
     verdicts = os.fdopen(os.dup(1), "w")
     silence = os.open(os.devnull, os.O_WRONLY)
     try:
@@ -237,7 +238,7 @@ def _judge_pairs(timeout: float, memory: int) -> None:
     except Exception as error:
         print(json.dumps(str(error)), file=verdicts, flush=True)
         return
-    os.dup2(silence, 1)  # the parsers print to both now and then
+    os.dup2(silence, 1)  # the parsers sometimes print to both
     os.dup2(silence, 2)
     for number in (signal.SIGPROF, signal.SIGALRM):
         signal.signal(number, signal.SIG_DFL)
@@ -245,14 +246,14 @@ def _judge_pairs(timeout: float, memory: int) -> None:
     print(json.dumps("ready"), file=verdicts, flush=True)
     for line in sys.stdin:
         pair = json.loads(line)
-        # Both timers kill this process inside the kernel, so a C loop, a lost parent or a swapped exception cannot outlive them. CPU time
-        # is what counts, so a busy machine grades like an idle one; the wall clock is only the backstop.
+        # Both timers kill this process inside the kernel, so a loop in C or a lost parent cannot keep it alive. CPU time counts, so a busy
+        # machine grades like an idle one. The wall clock is only a second limit.
         signal.setitimer(signal.ITIMER_PROF, timeout)
         signal.setitimer(signal.ITIMER_REAL, 4 * timeout)
         for name, judge in JUDGES.items():
             try:
-                says = judge(*pair)
-                verdict = [says, f"{name} says {'correct' if says else 'wrong'}"]
+                is_equal = judge(*pair)
+                verdict = [is_equal, f"{name} says {'correct' if is_equal else 'wrong'}"]
             except MemoryError:
                 os._exit(OUT_OF_MEMORY)
             except Exception:

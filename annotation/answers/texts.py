@@ -1,11 +1,11 @@
-"""Final answers as text: which one a solution states, and the normal form in which two spellings of one answer are equal. Pure."""
+"""Final answers as text: the answer that a solution states, and a normal form that is equal for two spellings of one answer. Pure."""
 
 import re
 import unicodedata
 from decimal import Decimal
 from functools import lru_cache
 
-LONGEST_ANSWER = 1_000  # characters; the longest answer of MATH has 159. Keeps every pattern below cheap on any input.
+LONGEST_ANSWER = 1_000  # characters; MATH's longest answer has 159. With this limit every pattern below is fast on any input.
 
 # --- extraction --------------------------------------------------------------------------------------------------------
 
@@ -16,7 +16,7 @@ _MATHS = re.compile(r"(\$\$|\$|\\\(|\\\[)(\S(?:.*?\S)?)(?:\$\$|\$|\\\)|\\\])")  
 def extract_answer(text: str) -> str | None:
     """Return the final answer that a solution states, or None if it states none.
 
-    The first rule that finds one decides: all after the last line `# Answer` (PRM800K); a last line `#### 18` (GSM8K) or `A: 18`
+    The first rule that finds one decides: all text after the last line `# Answer` (PRM800K); a last line `#### 18` (GSM8K) or `A: 18`
     (GSM8K's example solutions); the last complete `\\boxed{...}`; the last sentence "the answer is ..." or "Answer: ...".
     """
     lines = text.rstrip().splitlines() or [""]
@@ -35,7 +35,7 @@ def extract_answer(text: str) -> str | None:
 
 
 def _last_boxed(text: str) -> str | None:
-    # One pass with a stack, so that a text of unclosed boxes stays linear, and a truncated last box does not hide a complete earlier one.
+    # One pass with a stack: it is linear also for unclosed boxes, and a cut-off last box does not hide an earlier complete one.
     boxes = {found.end() for found in re.finditer(r"\\f?box(?:ed)?\s*(?=\{)", text)}
     opened, inside = [], None
     for brace in re.finditer(r"\\.|[{}]", text, re.S) if boxes else ():
@@ -60,13 +60,13 @@ _SYMBOLS = str.maketrans({
 })  # fmt: skip
 _MULTIPLES = {"hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 12}
 _MULTIPLE = re.compile(rf"(-?(?:\d{{1,3}}(?:,\d{{3}})+|\d+)?(?:\.\d+)?)(?<=\d)\s*({'|'.join(_MULTIPLES)})s?", re.I | re.ASCII)
-_UNIT = (  # whole words; nothing that could be a variable
+_UNIT = (  # whole words that cannot be variables
     r"(?:degrees?|(?:square|sq\.?|cubic|cu\.?)\s*\w+|(?:centi|milli|kilo)?met(?:er|re)s?|[ckm]m|inch(?:es)?|feet|foot|yards?|miles?|seconds?|minutes?"
     r"|hours?|days?|weeks?|months?|years?|(?:kilo)?grams?|pounds?|ounces?|lit(?:er|re)s?|gallons?|units?|dollars?|cents?)"
 )
 _TRAILING_UNIT = re.compile(rf"(?<=[\d}})])\s*{_UNIT}(?:\s*\^\s*\{{?\d\}}?)?$", re.I)
 _TRAILING_TEXT = re.compile(r"(?<=[\w)}\]%])\s*\\text\{([^{}]*)\}\s*(?:\^\s*\{?\d\}?)?$")
-# Text behind a number that is part of the answer and no unit: 10 a.m., 5 million, a choice (C), the i of a complex number.
+# Text after a number that is part of the answer and not a unit: 10 a.m., 5 million, a choice (C), the i of a complex number.
 _NO_UNIT = re.compile(rf"(?i:\b(?:[ap]\.?m\b|base|dozen|{'|'.join(_MULTIPLES)}))|^\s*\(?[A-Zeinx-z]\)?\s*$")
 _TOKEN_ARGUMENT = r"\s*(\w|\\pi(?![a-zA-Z]))"
 
@@ -111,22 +111,22 @@ _COMPACT = _rules(
     (r"^-0$", "0"),
     (r"^(-?)(\d+)/(\d+)$", r"\1\\frac{\2}{\3}"),
     (r"^\\frac\{-(\d+)\}", r"-\\frac{\1}"),
-    (r"(?<=\d),(?=\d{3}(?!\d))", ", "),  # thousands are gone: this comma parts a list, and nobody may take it for thousands again
+    (r"(?<=\d),(?=\d{3}(?!\d))", ", "),  # thousands are removed: this comma separates a list, and must not be read as thousands later
 )
 _THOUSANDS = re.compile(r"(?<![\d,.(\[])(?<!\\\{)(\d{1,3}(?:,\d{3})+)(?![\d,])")  # (1,234) may be a point
 
 
 @lru_cache(maxsize=65_536)
 def normalise(answer: str) -> str:
-    """Return the normal form under which answers are compared and cached: one spelling for what LaTeX and people spell in many.
+    """Return the normal form by which answers are compared and cached: one spelling for an answer that can be written in many ways.
 
-    Removes wrappers, sizes, spaces, currency, degree signs, units and thousands commas; keeps `%`. The rules are those of the MATH
-    data set's graders (Hendrycks 2021; Lightman 2023) as facts. An answer over LONGEST_ANSWER characters is only stripped.
+    It has no wrappers, sizes, spaces, currency, degree signs, units and thousands commas, and keeps `%`. The rules are those of the
+    graders of MATH (Hendrycks 2021; Lightman 2023). An answer of more than LONGEST_ANSWER characters is only stripped.
     """
     text = answer.strip()
     if len(text) > LONGEST_ANSWER:
         return text
-    # Direction marks and joiners are invisible; "²" or "½" must not be folded to "2" or "12", so no NFKC here.
+    # Direction marks and joiners are invisible. NFKC is not used: it would turn "²" and "½" into "2" and "12".
     text = "".join(c for c in text.translate(_SYMBOLS) if c.isascii() or unicodedata.category(c) != "Cf")
     if re.match(r"\\f?box(?:ed)?\s*\{", text) and text.endswith("}") and (inside := _last_boxed(text)):
         text = inside

@@ -1,4 +1,4 @@
-"""Stage: export. Reads Annotation and StepLabel; writes Snapshot, its manifest, and the files made of it."""
+"""Stage: export. Reads Annotation and StepLabel. Writes Snapshot, its list of annotations, and the exported files."""
 
 from annotation.export.checker import Report, check_prm800k, read_prm800k
 from annotation.export.prm800k import export_prm800k, write_prm800k

@@ -1,5 +1,5 @@
-"""Stage: export, the writer of PRM800K records. Reads a snapshot's annotations, writes one JSON line each, exactly as the published
-dataset has them: order of the keys, absent keys of phase 1, nulls, naive timestamps. docs/formats.md shows a record field by field.
+"""Stage: export, the writer of PRM800K records. Reads the annotations of a snapshot and writes a JSON line for each, exactly as in the
+published dataset: order of the keys, absent keys of phase 1, nulls, timestamps without a zone. docs/formats.md explains each field.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from trainer.files import write_file
 
 _RECORD = f"""
 SELECT m.export_uuid::text, a.created_at AT TIME ZONE 'UTC', a.finish_reason, a.total_ms,
-       -- Phase 1 knows no generations. A file's records keep their own phase in whatever project they were loaded into.
+       -- Records of phase 1 have no generation. Records from a file keep their own phase in every project.
        CASE WHEN project.step_source = 'solution' OR b.kind IN ('imported', 'imported_gold') THEN b.generation END, b.kind, t.kind,
        t.verifier_score,
        t.imported_question::text, p.statement, p.reference_solution, p.answer, s.steps::text, s.final_answer,
@@ -40,9 +40,9 @@ _OF_ONE = _RECORD.format(held="(SELECT %s::bigint AS annotation_id) held")
 
 
 def write_prm800k(snapshot: Snapshot, out: BinaryIO, progress: Progress | None = None) -> int:
-    """Write the annotations of a snapshot as PRM800K records, in order of their age; return how many.
+    """Write the annotations of a snapshot as PRM800K records, oldest first; return how many.
 
-    Streams through a server-side cursor, so memory does not grow. `progress(stage, done, total)` is called every 500 records.
+    A server-side cursor streams them, so memory does not grow. `progress(stage, done, total)` is called every 500 records.
     """
     count = 0
     with transaction.atomic(), connection.chunked_cursor() as cursor:
@@ -59,7 +59,7 @@ def write_prm800k(snapshot: Snapshot, out: BinaryIO, progress: Progress | None =
 
 
 def prm800k_record(annotation: Annotation) -> dict[str, Any]:
-    """Return one annotation as the record the file would have."""
+    """Return one annotation as the record that an export would write."""
     with connection.cursor() as cursor:
         return _line(*cursor.execute(_OF_ONE, [annotation.pk]).fetchone())
 
@@ -79,7 +79,7 @@ def export_prm800k(
     """
     path, home = Path(out_path).absolute(), Path(settings.STEPMARK_HOME).absolute()
     try:
-        # The file gets its name first, then all rows are committed: a kill between the two leaves a whole file that no row names.
+        # The file gets its name before the rows are committed. A kill between the two leaves a whole file that no snapshot names.
         with transaction.atomic(), write_file(path, overwrite=overwrite) as out:
             snapshot = choose(project, splits=splits)
             write_prm800k(snapshot, out, progress)
@@ -110,7 +110,7 @@ def _line(
     labels: str | None,
 ) -> dict[str, Any]:
     texts: list[str] = orjson.loads(steps)
-    # The published screening record tells no ground truth; what a file told of its own question goes before what the problem knows.
+    # A published screening record has no ground truth. The question of an imported record goes before the values of the problem.
     hidden = batch == BatchKind.SCREENING
     truth = {"ground_truth_solution": None if hidden else reference_solution, "ground_truth_answer": None if hidden else answer}
     truth |= orjson.loads(imported or "{}")
@@ -132,7 +132,7 @@ def _line(
 
 
 def _steps(texts: list[str], labels: list[Any]) -> Iterator[dict[str, Any]]:
-    # Who gave up before the first rating leaves one step without completions, as those who gave up in phase 1 do: a list is never empty.
+    # A labeler who gave up before the first rating leaves one step without completions, as in phase 1: the list of steps is never empty.
     for index in range(labels[-1][0] + 1 if labels else 1):
         completions: list[dict[str, Any]] = []
         human, chosen = None, None

@@ -1,4 +1,4 @@
-"""Stage: export, one annotation at a time: what a researcher looks through before taking a file away, shown as the file would have it."""
+"""Stage: export, one annotation at a time: what a researcher looks at before an export, shown as the file would have it."""
 
 from typing import Any
 
@@ -15,32 +15,32 @@ class NoSuchAnnotation(LookupError):
 
 
 def annotations_of(project: Project, *, finish_reason: str = "", before: int | None = None) -> tuple[list[Annotation], int | None]:
-    """Return the newest annotations of a project, the last first, and where to go on.
+    """Return a page of annotations of a project, the newest first, and where the next page begins.
 
-    Each has the index of its `first_mistake` and the active `minutes`. `finish_reason` keeps those that ended so, `before` those older
-    than that one. A superseded revision is not listed. The second value is the next `before`, None at the end.
+    Each has the index of its `first_mistake` and the active `minutes`. `finish_reason` selects those that ended in this way, `before`
+    those older than that annotation. A superseded revision is not listed. The second value is the next `before`, None at the end.
     """
-    # A subquery, so that only the rows of the page are asked for it: grouping would read the labels of the whole project.
+    # A subquery runs only for the rows of the page. Grouping would read the labels of the whole project.
     mistakes = StepLabel.objects.filter(annotation=OuterRef("pk"), rating=-1, position=0).order_by("step_index")
     figures = {"first_mistake": Subquery(mistakes.values("step_index")[:1]), "minutes": F("active_ms") / 60_000.0}
-    kept = Annotation.objects.newest().filter(solution__problem__project=project)
+    annotations = Annotation.objects.newest().filter(solution__problem__project=project)
     if finish_reason in FinishReason.values:
-        kept = kept.filter(finish_reason=finish_reason)
+        annotations = annotations.filter(finish_reason=finish_reason)
     if before is not None:
-        kept = kept.filter(pk__lt=before)
-    found = list(kept.annotate(**figures).select_related("labeler", "solution__problem").order_by("-pk")[: PAGE + 1])
-    return found[:PAGE], found[PAGE - 1].pk if len(found) > PAGE else None
+        annotations = annotations.filter(pk__lt=before)
+    rows = list(annotations.annotate(**figures).select_related("labeler", "solution__problem").order_by("-pk")[: PAGE + 1])
+    return rows[:PAGE], rows[PAGE - 1].pk if len(rows) > PAGE else None
 
 
 def shown(project: Project, annotation_id: int) -> tuple[Annotation, dict[str, Any]]:
-    """Return an annotation and its PRM800K record, as the file would have it. Raises NoSuchAnnotation."""
-    kept = Annotation.objects.filter(solution__problem__project=project, pk=annotation_id).select_related("labeler", "superseded_by")
-    annotation = kept.first()
+    """Return an annotation and its PRM800K record, as an export would write it. Raises NoSuchAnnotation."""
+    annotations = Annotation.objects.filter(solution__problem__project=project, pk=annotation_id)
+    annotation = annotations.select_related("labeler", "superseded_by").first()
     if annotation is None:
         raise NoSuchAnnotation(f"{project} has no annotation {annotation_id}.")
     return annotation, prm800k_record(annotation)
 
 
 def has_labels(project: Project) -> bool:
-    """Tell whether anything was labeled in a project."""
+    """Tell whether a project has annotations."""
     return Annotation.objects.filter(solution__problem__project=project).exists()

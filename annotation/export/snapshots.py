@@ -108,7 +108,7 @@ def choose(
     """
     with connection.cursor() as cursor:
         (number,) = cursor.execute("SELECT nextval(pg_get_serial_sequence('annotation_snapshot', 'id'))").fetchone()
-        spec = {"splits": list(splits), "without": list(without), "for_training": for_training}
+        spec: dict[str, Any] = {"splits": list(splits), "without": list(without), "for_training": for_training}
         cursor.execute(_CHOOSE, {"snapshot": number, "project": project.pk, **spec})
         return Snapshot(pk=number, project=project, spec=spec, count=cursor.rowcount)
 

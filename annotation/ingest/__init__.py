@@ -1,4 +1,4 @@
-"""Stage: ingest. Reads problems, solutions and labels from public formats; writes Problem, Solution and imported annotations."""
+"""Stage: ingest. Reads problems, solutions and labels in public formats. Writes Problem, Solution and imported annotations."""
 
 from annotation.ingest.loading import add_solutions, load_problems, load_solutions
 from annotation.ingest.projects import BadProject, create_project, find_project

@@ -1,4 +1,4 @@
-"""Stage: ingest, the lines of a file. Reads JSONL (also gzipped) and JSON arrays, each byte once and within limits; gives
+"""Stage: ingest, the lines of a file. Reads JSONL (also gzipped) and JSON arrays, each byte once and within limits; yields
 (line number, object). Knows no format and touches no table.
 """
 
@@ -20,7 +20,7 @@ _REMEDY = "Every line must be one JSON object"
 
 @contextmanager
 def opened(path: Path, *, megabytes: int = FILE_MEGABYTES) -> Iterator[tuple[BinaryIO, BinaryIO]]:
-    """Open a file, plain or gzipped; give the stream of its bytes and the file under it, whose position is the progress."""
+    """Open a plain or gzipped file. Yield the stream of its unpacked bytes and the file itself, whose position shows the progress."""
     try:
         size = path.stat().st_size
         raw = path.open("rb")
@@ -39,9 +39,10 @@ def opened(path: Path, *, megabytes: int = FILE_MEGABYTES) -> Iterator[tuple[Bin
 
 
 def read_lines(path: Path, *, megabytes: int = FILE_MEGABYTES, progress: Progress | None = None) -> Iterator[tuple[int, Fields]]:
-    """Read a file of JSON objects, one per line or as one array; give (line number, object).
+    """Yield (line number, object) of a file of JSON objects, which has one per line or is one array.
 
-    Raises BadFile with the line: not UTF-8, not JSON, no object, a key twice, too deep, too long, packed beyond reason.
+    Raises BadFile with the line that is not UTF-8, not JSON or not an object, that has a key twice, or that is above a limit: its
+    length, its depth, or its size once unpacked.
     """
     number, total = 0, path.stat().st_size if path.is_file() else 0
     with opened(path, megabytes=megabytes) as (stream, raw):
@@ -50,14 +51,17 @@ def read_lines(path: Path, *, megabytes: int = FILE_MEGABYTES, progress: Progres
             try:
                 line = stream.readline(LINE_BYTES + 1)
             except (OSError, EOFError, ValueError) as error:
-                raise BadFile(path, number + 1, f"cannot be unpacked ({error})", "Pack the file again") from None
+                raise BadFile(path, number + 1, f"cannot be unpacked ({error})", "Compress the file again") from None
             if not line:
                 break
             number += 1
             unpacked += len(line)
             if unpacked > max(GZIP_RATIO * total, LINE_BYTES) or unpacked > megabytes * 1_000_000:
                 raise BadFile(
-                    path, number, f"unpacks to more than {GZIP_RATIO} times its size or {megabytes:,} MB", "Unpack the file and look at it"
+                    path,
+                    number,
+                    f"unpacks to more than {GZIP_RATIO} times its size or {megabytes:,} MB",
+                    "Unpack the file and check what it contains",
                 )
             if number == 1:
                 line = line.removeprefix(b"\xef\xbb\xbf")
@@ -65,7 +69,7 @@ def read_lines(path: Path, *, megabytes: int = FILE_MEGABYTES, progress: Progres
                     yield from _read_array(path, line + stream.read(megabytes * 1_000_000 + 1), progress)
                     return
             if len(line) > LINE_BYTES:
-                raise BadFile(path, number, f"the line has more than {LINE_BYTES:,} bytes", "Break the file into lines, one object each")
+                raise BadFile(path, number, f"the line has more than {LINE_BYTES:,} bytes", "Write one object per line")
             if line.strip():
                 with _placed(path, number):
                     yield number, _parse(_decode(line), line)
@@ -87,8 +91,8 @@ def _read_array(path: Path, content: bytes, progress: Progress | None) -> Iterat
             closed = not text[start + 1 :].strip()
             break
         with _placed(path, line):
-            found, at = _DECODER.raw_decode(text, start)
-            yield line, _checked(found, text[start:at].encode())
+            value, at = _DECODER.raw_decode(text, start)
+            yield line, _checked(value, text[start:at].encode())
         line += text.count("\n", start, at)
         if progress and count % 500 == 0:
             progress("reading", at, len(text))
@@ -104,7 +108,7 @@ def _skip(text: str, at: int, blanks: str) -> int:
 
 @contextmanager
 def _placed(path: Path, number: int) -> Iterator[None]:
-    """Give the errors of one line their place."""
+    """Add the file and the line to an error."""
     try:
         yield
     except BadLine as bad:
@@ -129,30 +133,30 @@ def _parse(text: str, line: bytes) -> Fields:
     return _checked(_DECODER.decode(text), line)
 
 
-def _checked(found: object, line: bytes) -> Fields:
-    if not isinstance(found, dict):
-        raise BadLine(f"a {type(found).__name__} where an object is expected", _REMEDY)
-    # Most lines have few brackets and pass at once; else the innermost pairs are taken away level by level, at the speed of C.
+def _checked(value: object, line: bytes) -> Fields:
+    if not isinstance(value, dict):
+        raise BadLine(f"a {type(value).__name__} where an object is expected", _REMEDY)
+    # Most lines have few brackets and pass at once. From the others the innermost pairs are removed level by level, which is fast.
     if line.count(b"{") + line.count(b"[") > JSON_DEPTH:
         brackets = _JSON_STRING.sub(b"", line).translate(None, _NOT_BRACKETS)
         for _ in range(JSON_DEPTH):
             brackets = re.sub(rb"(?:\{\}|\[\])+", b"", brackets)
         if brackets:
             raise BadLine(f"nested deeper than {JSON_DEPTH} levels", _REMEDY)
-    return found
+    return value
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> Fields:
     fields = dict(pairs)
     if len(fields) < len(pairs):
         keys = [key for key, _ in pairs]
-        raise BadLine(f"the key {next(key for key in keys if keys.count(key) > 1)!r} stands twice in one object", "Remove one of the two")
+        raise BadLine(f"the key {next(key for key in keys if keys.count(key) > 1)!r} occurs twice in one object", "Remove one of the two")
     return fields
 
 
 def _no_number(name: str) -> float:
-    raise BadLine(f"{name} is no JSON number", "Write null, or leave the key out")
+    raise BadLine(f"{name} is not a JSON number", "Write null, or leave the key out")
 
 
-# orjson keeps the last of two equal keys silently. The standard parser with this hook costs twice as much (99 MB/s against 190).
+# orjson silently keeps the last of two equal keys. The standard parser with this hook takes twice the time (99 MB/s instead of 190).
 _DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_number)

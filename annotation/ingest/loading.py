@@ -1,6 +1,6 @@
-"""Stage: ingest, from values to tables. Reads NewProblem and NewSolution values from a file or a caller, stages them by COPY in
-temporary tables, grades new answers, writes Problem, Solution and, where a file has labels, what stands for its labelers'
-sittings. One transaction: all or nothing. Loading the same again changes nothing.
+"""Stage: ingest, from values to tables. Reads NewProblem and NewSolution values from a file or a caller, copies them to temporary
+tables and grades new answers. Writes Problem and Solution and, where a file has labels, the tasks, assignments and annotations of its
+labelers. One transaction: all or nothing. Loading the same file again changes nothing.
 """
 
 import hashlib
@@ -37,7 +37,7 @@ from annotation.ingest.values import (
 from annotation.models import Batch, BatchState, Membership, Project, Role
 
 CHUNK = 1_000  # rows held in memory before they go to the database
-FILE_LABELERS = UUID("6f1d5f0e-2c0b-4c5e-9a55-7f6c3a0f9b11")  # namespace of what a file leaves unnamed
+FILE_LABELERS = UUID("6f1d5f0e-2c0b-4c5e-9a55-7f6c3a0f9b11")  # namespace of ids for what a file does not name
 
 
 def load_problems(
@@ -49,16 +49,16 @@ def load_problems(
     progress: Progress | None = None,
     megabytes: int = FILE_MEGABYTES,
 ) -> LoadReport:
-    """Load the problems of a file; return what was new. `split` overrides what the file says.
+    """Load the problems of a file and report what was new. `split` overrides the file's.
 
-    `progress(stage, done, total)`: bytes of the file, then answers graded. Raises BadFile with the line; then nothing was stored.
+    `progress(stage, done, total)` counts bytes of the file, then graded answers. Raises BadFile with the line; then nothing was stored.
     """
     path = Path(path)
-    name, known = _format(path, format, megabytes)
+    name, format_ = _format(path, format, megabytes)
     with _staging(project, name, path=path, split=split, progress=progress) as staging:
         for line, fields in read_lines(path, megabytes=megabytes, progress=progress):
             with staging.at(line):
-                staging.add_problem(known.problem(fields))
+                staging.add_problem(format_.problem(fields))
     return staging.report
 
 
@@ -72,24 +72,24 @@ def load_solutions(
     progress: Progress | None = None,
     megabytes: int = FILE_MEGABYTES,
 ) -> LoadReport:
-    """Load the solutions of a file with their problems and, where it has them, their labels; return what was new.
+    """Load the solutions of a file with their problems and, if it has them, their labels; report what was new.
 
-    `source` names the generator where the file does not; the rest as in `load_problems`. Every new final answer is graded.
+    `source` names the generator where the file does not. The rest is as in `load_problems`. Every new final answer is graded.
     """
     path = Path(path)
-    name, known = _format(path, format, megabytes)
-    if known.solutions is None:
-        raise BadFile(path, None, f"a file of format {name} holds problems, no solutions", "Load it with load_problems")
+    name, format_ = _format(path, format, megabytes)
+    if format_.solutions is None:
+        raise BadFile(path, None, f"a file of format {name} has problems but no solutions", "Load it with load_problems")
     with _staging(project, name, path=path, source=source, split=split, progress=progress) as staging:
         for line, fields in read_lines(path, megabytes=megabytes, progress=progress):
             with staging.at(line):
-                for solution in known.solutions(fields):
+                for solution in format_.solutions(fields):
                     staging.add_solution(solution)
     return staging.report
 
 
 def add_solutions(project: Project, rows: Iterable[NewSolution], *, progress: Progress | None = None) -> LoadReport:
-    """Load solutions from values instead of a file; see `load_solutions`. Errors name the place of the value, from 1."""
+    """Load solutions from values instead of a file, as `load_solutions` does. Errors name the number of the value, from 1."""
     with _staging(project, "values", path="values", progress=progress) as staging:
         for number, solution in enumerate(rows, 1):
             with staging.at(number):
@@ -111,7 +111,7 @@ def _staging(
     project: Project, name: str, *, path: Path | str, source: str = "", split: str | None = None, progress: Progress | None = None
 ) -> Iterator["_Staging"]:
     if split not in (None, "train", "test"):
-        raise BadFile(path, None, f"the split is {split!r}", "A split is train or test")
+        raise BadFile(path, None, f"the split is {split!r}", "A split must be train or test")
     with transaction.atomic():
         staging = _Staging(project, LoadReport(format=name), path, source, split, progress)
         yield staging
@@ -119,7 +119,7 @@ def _staging(
 
 
 class _Staging:
-    """The temporary tables of one load, filled chunk by chunk, and the way from them to the real ones."""
+    """The temporary tables of one load. They are filled chunk by chunk, then moved to the real tables."""
 
     def __init__(
         self, project: Project, report: LoadReport, path: Path | str, source: str, split: str | None, progress: Progress | None
@@ -127,13 +127,13 @@ class _Staging:
         self.project, self.report, self.path, self.source, self.split, self.progress = project, report, path, source, split, progress
         self.line = 0
         self.waiting: dict[str, list[tuple[Any, ...]]] = {table: [] for table in sql.COLUMNS}
-        self.staged_problems: dict[bytes, None] = {}  # 16 bytes of each, so that a problem's thousandth solution stages it no more
+        self.staged_problems: dict[bytes, None] = {}  # 16 bytes of each, so that a problem is staged once, not for each solution
         self.occurrences: Counter[bytes] = Counter()
         self.labelers: set[UUID] = set()
         self.sequence = 0
         self.cursor = connection.cursor()
-        # Grading may take longer than the time a transaction is allowed to idle; the loads of one project go one after another; and
-        # a plan that the connection kept from small files does not suit a large one.
+        # Grading can take longer than a transaction is allowed to idle. Loads of one project run one after another. And a plan that
+        # the connection kept from a small file is slow for a large one.
         self.cursor.execute(
             "SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL lock_timeout = 0; SET LOCAL client_min_messages = warning;"
             "SET LOCAL plan_cache_mode = force_custom_plan"
@@ -143,7 +143,7 @@ class _Staging:
 
     @contextmanager
     def at(self, line: int) -> Iterator[None]:
-        """Stage what one line brought, giving its errors the line."""
+        """Count a line, and add its number to the errors it raises."""
         self.line, self.report.lines = line, self.report.lines + 1
         try:
             yield
@@ -151,7 +151,7 @@ class _Staging:
             raise BadFile(self.path, line, bad.reason, bad.remedy) from None
 
     def add_problem(self, problem: NewProblem) -> str:
-        """Stage a problem; return the key by which its solutions name it."""
+        """Stage a problem; return the key that its solutions refer to."""
         check_problem(problem)
         key = f"id:{problem.external_id}" if problem.external_id is not None else f"sha256:{_sha256(problem.statement.encode()).hex()}"
         row = (
@@ -189,7 +189,7 @@ class _Staging:
 
     def _add_annotation(self, new: NewAnnotation) -> None:
         body = _sha256(new.canonical)
-        self.occurrences[body] += 1  # the same sitting twice in a file is two sittings, in this load and in the next
+        self.occurrences[body] += 1  # twice in a file means two sittings, in this load and in the next
         if new.labeler:
             self.labelers.add(new.labeler)
         self.report.annotations += 1
@@ -236,14 +236,14 @@ class _Staging:
             self._flush(table)
 
     def _flush(self, table: str) -> None:
-        # psycopg escapes the backslashes of LaTeX for COPY's text form: read back equal, and as fast as the CSV form.
+        # psycopg escapes the backslashes of LaTeX for COPY's text form, which is as fast as its CSV form.
         with self.cursor.copy(f"COPY {table} ({sql.COLUMNS[table]}) FROM STDIN") as copy:
             for row in self.waiting[table]:
                 copy.write_row(row)
         self.waiting[table].clear()
 
     def store(self) -> None:
-        """Move everything from the temporary tables to the real ones."""
+        """Move all rows from the temporary tables to the real ones."""
         for table in self.waiting:
             self._flush(table)
         self._run("ANALYZE incoming_problem, incoming_solution, incoming_alternative, incoming_annotation, incoming_label")
@@ -258,7 +258,7 @@ class _Staging:
             self._store_annotations()
 
     def _run(self, commands: str, **more: Any) -> int:
-        """Run one command or several, and return the rows of the last: the server binds the parameters of one command at a time."""
+        """Run one command or several, one by one since the server binds parameters per command. Return the row count of the last."""
         for command in commands.split(";\n"):
             self.cursor.execute(command, {"project": self.project.pk, **more})
         return self.cursor.rowcount
@@ -269,7 +269,7 @@ class _Staging:
             raise BadFile(
                 self.path,
                 clash[0],
-                f"the problem id {clash[1]!r} stands for another statement already",
+                f"the problem id {clash[1]!r} already belongs to another statement",
                 "Give the problem an id of its own",
             )
         self.report.problems = self._run(sql.GATHER_PROBLEMS)
@@ -292,7 +292,7 @@ class _Staging:
                 self.report.ungraded[reason] = count
 
     def _grade(self) -> None:
-        """Grade the distinct pairs of new answers, in chunks through one set of child processes."""
+        """Grade the distinct pairs of new answers in chunks, with one set of child processes."""
         self.cursor.execute("SELECT count(*) FROM (SELECT DISTINCT final_answer, answer FROM new_solution) pair")
         total, done = self.cursor.fetchone()[0], 0
 
@@ -338,7 +338,7 @@ class _Staging:
             )
 
     def _store_labelers(self) -> None:
-        """Give every labeler of the file an inactive account and the pseudonym the file gives."""
+        """Create an inactive account for every labeler of the file, with the file's pseudonym."""
         self.cursor.execute("SELECT max(unnamed) FROM new_annotation")
         unnamed = range(1, (self.cursor.fetchone()[0] or 0) + 1)
         pseudonyms = {labeler: f"file-{labeler}" for labeler in self.labelers}

@@ -1,4 +1,4 @@
-"""Stage: ingest, where everything starts: a project to load into. Reads and writes Project and its owners' Membership."""
+"""Stage: ingest, the project that is loaded into. Reads and writes Project and the Membership of its owners."""
 
 from collections.abc import Iterable
 
@@ -12,17 +12,17 @@ from annotation.models import Membership, Project, Role, broken_rule
 
 
 class BadProject(ValueError):
-    """A project that cannot be made or does not exist. The message is one sentence with the remedy."""
+    """A project that cannot be created or does not exist. The message says why and what to do."""
 
 
 def create_project(slug: str, *, name: str, owners: Iterable[str] = ()) -> Project:
-    """Create a project owned by these people (user names). Raises BadProject; then nothing was made."""
+    """Create a project that these people (user names) own. Raises BadProject; then nothing was created."""
     try:
         validate_slug(clean_text(slug))
         clean_text(name)
     except (ValidationError, BadText):
         raise BadProject(
-            f"{slug!r} is no slug or {name!r} no name: a slug has letters, digits, - and _ only, for it becomes part of addresses."
+            f"The slug {slug!r} or the name {name!r} is not valid. A slug has only letters, digits, - and _: it is part of addresses."
         ) from None
     if len(slug) > 50 or not name.strip() or len(name) > 200:
         raise BadProject("A slug has at most 50 characters and a name 1 to 200. Choose shorter ones.")
@@ -37,14 +37,14 @@ def create_project(slug: str, *, name: str, owners: Iterable[str] = ()) -> Proje
     except IntegrityError as error:
         if "slug" not in (broken_rule(error) or ""):
             raise
-        raise BadProject(f"There is a project {slug} already. Choose another slug, or load into that one.") from None
+        raise BadProject(f"The project {slug} already exists. Choose another slug, or load into that project.") from None
     return project
 
 
 def find_project(slug: str) -> Project:
-    """Return the project of that slug. Raises BadProject with the slugs there are."""
-    if found := Project.objects.filter(slug=slug.replace("\0", "")).first():
-        return found
+    """Return the project with this slug. Raises BadProject, which lists the slugs that exist."""
+    if project := Project.objects.filter(slug=slug.replace("\0", "")).first():
+        return project
     slugs = list(Project.objects.order_by("slug").values_list("slug", flat=True)[:20])
-    remedy = f"There are: {', '.join(slugs)}" if slugs else f"Create it: manage.py create_project {slug} --name NAME"
+    remedy = f"These exist: {', '.join(slugs)}" if slugs else f"Create it: manage.py create_project {slug} --name NAME"
     raise BadProject(f"There is no project {slug!r}. {remedy}.")

@@ -1,5 +1,5 @@
-"""Stage: ingest, its SQL in the order it runs. From the temporary tables of one load to Problem, Solution and, for labels that
-came from a file, Task, Assignment, Annotation and StepLabel. Every statement works on the whole load at once.
+"""Stage: ingest, its SQL in the order in which it runs: from the temporary tables of one load to Problem and Solution and, for labels
+of a file, Task, Assignment, Annotation and StepLabel. Every statement works on the whole load at once.
 """
 
 COLUMNS = {
@@ -11,7 +11,7 @@ COLUMNS = {
     "incoming_label": "seq, step_index, text, by_labeler, nth, rating, flagged, chosen, shown_at",
 }
 
-# Dropped and made again, so that one transaction may load twice.
+# They are dropped and created again, so that one transaction can load twice.
 STAGE = """
 DROP TABLE IF EXISTS pg_temp.incoming_problem, pg_temp.incoming_solution, pg_temp.incoming_alternative, pg_temp.incoming_annotation,
     pg_temp.incoming_label, pg_temp.gathered_problem, pg_temp.resolved_problem, pg_temp.new_solution, pg_temp.new_grade,
@@ -27,7 +27,7 @@ CREATE TEMP TABLE incoming_label (seq int, step_index int, text text, by_labeler
 CREATE TEMP TABLE new_grade (final_answer text, answer text, outcome text, reason text) ON COMMIT DROP;
 """
 
-# A label must never come to stand on another problem: one id, one statement.
+# An id must have one statement, so that no label ever belongs to another problem.
 SAME_ID_OTHER_STATEMENT = """
 SELECT line, given_id FROM (
     SELECT i.line, i.given_id FROM incoming_problem i
@@ -40,8 +40,8 @@ SELECT line, given_id FROM (
 ) clash ORDER BY line LIMIT 1
 """
 
-# Lines may each know a part of a problem (phase 1 of PRM800K knows no reference solution): the first known value wins, and test wins
-# over train.
+# Each line can have a part of a problem (phase 1 of PRM800K has no reference solution). The first value found is used, and test goes
+# before train.
 GATHER_PROBLEMS = """
 CREATE TEMP TABLE gathered_problem ON COMMIT DROP AS
 SELECT key, min(given_id) AS given_id, min(external_id) AS external_id, min(statement) AS statement, min(line) AS line,
@@ -53,7 +53,7 @@ SELECT key, min(given_id) AS given_id, min(external_id) AS external_id, min(stat
   FROM incoming_problem GROUP BY key
 """
 
-# Known by its id, else by its statement: else a file without ids would double the problems of a file with ids, across the splits.
+# Identified by its id, or else by its statement: otherwise a file without ids would store the problems of a file with ids again.
 INSERT_PROBLEMS = """
 WITH known AS MATERIALIZED (SELECT external_id, md5(statement) AS statement FROM annotation_problem WHERE project_id = %(project)s)
 INSERT INTO annotation_problem (project_id, external_id, statement, reference_solution, answer, subject, level, split, created_at)
@@ -81,7 +81,7 @@ COUNT_OTHER_ANSWERS = """
 SELECT count(*) FROM resolved_problem r JOIN annotation_problem p ON p.id = r.problem_id WHERE p.answer <> r.answer
 """
 
-# What was unknown is filled in, what was known stays. A test problem stays one, whatever a later file says.
+# Missing values are added, and existing ones stay. A test problem stays one, whatever a later file says.
 COMPLETE_PROBLEMS = """
 UPDATE annotation_problem p
    SET answer = COALESCE(p.answer, r.answer), reference_solution = COALESCE(p.reference_solution, r.reference_solution),
@@ -93,7 +93,7 @@ UPDATE annotation_problem p
         OR p.subject = '' AND r.subject <> '' OR p.level = '' AND r.level <> '' OR r.split = 'test' AND p.split <> 'test')
 """
 
-# The new ones only, so that a second load grades nothing.
+# Only the new ones, so that a second load grades nothing.
 GATHER_SOLUTIONS = """
 CREATE TEMP TABLE new_solution ON COMMIT DROP AS
 SELECT DISTINCT ON (r.problem_id, i.digest) i.seq, r.problem_id, i.digest, i.steps, i.final_answer, p.answer, i.source
@@ -103,7 +103,7 @@ SELECT DISTINCT ON (r.problem_id, i.digest) i.seq, r.problem_id, i.digest, i.ste
 ANALYZE new_solution
 """
 
-# No answer is chr(1) here, which makes both joins hash joins; IS NOT DISTINCT FROM would compare every pair.
+# A missing answer is chr(1) here, which makes both joins hash joins. IS NOT DISTINCT FROM would compare every pair.
 INSERT_SOLUTIONS = """
 INSERT INTO annotation_solution (problem_id, digest, steps, final_answer, outcome, outcome_reason, grader, source, created_at)
 SELECT n.problem_id, n.digest, n.steps, n.final_answer, g.outcome, g.reason, %(grader)s, n.source, now()
@@ -131,7 +131,7 @@ SELECT s.id AS solution_id, a.step_index, a.text, min((a.seq::bigint << 32) + a.
 ANALYZE wanted_alternative
 """
 
-# Whoever writes a step by hand at this moment numbers alternatives too. In order of id, so that two loads cannot deadlock.
+# A labeler who writes a step at this moment numbers alternatives too. The order of ids keeps two loads from a deadlock.
 HOLD_POSITIONS = "SELECT FROM annotation_solution WHERE id IN (SELECT solution_id FROM {}) ORDER BY id FOR NO KEY UPDATE"
 
 INSERT_WANTED_ALTERNATIVES = """
@@ -160,7 +160,7 @@ ANALYZE new_annotation
 INSERT_TASKS = """
 INSERT INTO annotation_task (batch_id, solution_id, kind, priority, overlap, verifier_score, imported_question)
 SELECT DISTINCT ON (b.id, n.solution_id) b.id, n.solution_id, 'normal', 0, 1, n.verifier_score,
-       -- A null of the file is never equal here (to_jsonb of NULL is NULL), so it is kept: another file may tell the problem more tomorrow.
+       -- A null of the file is never equal here (to_jsonb of NULL is NULL), so it is kept: another file can add the value later.
        (SELECT NULLIF(jsonb_object_agg(given.key, given.value), '{}')
           FROM jsonb_each(n.question) given
          WHERE given.value IS DISTINCT FROM to_jsonb(CASE given.key WHEN 'ground_truth_answer' THEN p.answer ELSE p.reference_solution END))
@@ -174,7 +174,7 @@ UPDATE new_annotation n SET task_id = t.id
  WHERE b.project_id = %(project)s AND b.kind = n.kind AND b.generation IS NOT DISTINCT FROM n.generation AND t.solution_id = n.solution_id
 """
 
-# A file that names no labelers: each sitting on a task was somebody else's, so that none replaces another.
+# If a file names no labelers, each sitting on a task counts as another person's, so that none replaces another.
 NAME_THE_UNNAMED = """
 UPDATE new_annotation n SET unnamed = numbered.number
   FROM (SELECT n.seq, row_number() OVER (PARTITION BY n.task_id ORDER BY n.seq)
@@ -207,7 +207,7 @@ UPDATE annotation_task t SET overlap = assignments.count
  WHERE assignments.task_id = t.id AND t.overlap <> assignments.count
 """
 
-# A second sitting of one person on one task is a revision, whose predecessor is in the same load or in the table.
+# A second sitting of a person on a task is a revision. The sitting before it is in the same load or in the table.
 INSERT_ANNOTATIONS = """
 UPDATE new_annotation n SET id = numbered.id
   FROM (SELECT seq, nextval('annotation_annotation_id_seq') AS id FROM (SELECT seq FROM new_annotation ORDER BY seq) ordered) numbered
@@ -224,7 +224,7 @@ WINDOW sittings AS (PARTITION BY a.id ORDER BY n.seq)
  ORDER BY n.seq
 """
 
-# The k-th time a text is shown at a step it is the k-th alternative of that text, so that sittings share alternatives.
+# If a text is shown several times at a step, the k-th one is the k-th alternative with that text, so that sittings share alternatives.
 GATHER_ALTERNATIVES = """
 CREATE TEMP TABLE used_alternative ON COMMIT DROP AS
 SELECT n.solution_id, l.step_index, l.text, CASE WHEN l.by_labeler THEN n.labeler_id END AS author_id, l.nth,

@@ -1,5 +1,5 @@
-"""Stage: ingest, the values between readers and tables. Reads nothing, writes nothing: what a line of a file comes to,
-the checks every text passes before it is stored, and the limits.
+"""Stage: ingest, the values between readers and tables: what a line of a file is turned into, the checks of every text before it
+is stored, and the limits. Reads and writes nothing.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ Progress = Callable[[str, int, int | None], None]
 
 
 class BadText(ValueError):
-    """A text that no database and no page can carry. The message says which character."""
+    """A text that cannot be stored or shown. The message names the character."""
 
 
 class BadLine(ValueError):
@@ -40,7 +40,7 @@ class BadLine(ValueError):
 
 
 class BadFile(ValueError):
-    """A file that cannot be loaded: where, why and what to do. Nothing of it was stored."""
+    """A file that cannot be loaded. The message says where, why and what to do. Nothing was stored."""
 
     def __init__(self, path: Path | str, line: int | None, reason: str, remedy: str) -> None:
         super().__init__(f"{path}{'' if line is None else f' line {line}'}: {reason}. {remedy}.")
@@ -49,7 +49,7 @@ class BadFile(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class NewProblem:
-    """A problem to load. Without an external_id it is known by its statement."""
+    """A problem to load. Without an external_id its statement identifies it."""
 
     statement: str
     answer: str | None = None
@@ -62,8 +62,8 @@ class NewProblem:
 
 @dataclass(frozen=True, slots=True)
 class NewLabel:
-    """The rating of one text at one step. `text` None is the solution's own step, or, where the solution has no such step,
-    the mark of a step without any completion."""
+    """The rating of one text at one step. `text` None means the solution's own step. If the solution has no such step,
+    it marks a step without any completion."""
 
     step_index: int
     rating: int | None
@@ -76,12 +76,12 @@ class NewLabel:
 
 @dataclass(frozen=True, slots=True)
 class NewAnnotation:
-    """All labels of one sitting, as a file tells them. `canonical` is what makes two of them the same."""
+    """All labels of one sitting, as a file gives them. Two with equal `canonical` are the same."""
 
     labels: tuple[NewLabel, ...]
     finish_reason: str
     canonical: bytes
-    labeler: UUID | None = None  # None: the file does not say; somebody else each time
+    labeler: UUID | None = None  # None: the file does not say, so each annotation counts as another person's
     created_at: datetime | None = None
     generation: int | None = 0
     kind: str = BatchKind.IMPORTED
@@ -92,7 +92,7 @@ class NewAnnotation:
 
 
 class NewAlternative(NamedTuple):
-    """Another text for one step, to be shown beside the solution's own."""
+    """Another text for one step, to be shown next to the solution's own."""
 
     step_index: int
     text: str
@@ -100,7 +100,7 @@ class NewAlternative(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class NewSolution:
-    """A solution to load, with its problem and, where the file has them, its labels and other texts for its steps."""
+    """A solution to load, with its problem and, if the file has them, its labels and other texts for its steps."""
 
     problem: NewProblem
     steps: tuple[str, ...]
@@ -112,7 +112,7 @@ class NewSolution:
 
 @dataclass(slots=True)
 class LoadReport:
-    """What a load read and what was new. Read minus new was already there, or came twice."""
+    """What a load read and what was new. The difference was stored before, or occurred twice in the file."""
 
     format: str = ""
     lines: int = 0
@@ -144,7 +144,7 @@ class LoadReport:
 def clean_text(text: str) -> str:
     """Return the text unchanged if it can be stored and shown byte for byte.
 
-    Raises BadText for a NUL, which PostgreSQL cannot hold, and for a lone surrogate, which is no character and has no UTF-8.
+    Raises BadText for a NUL, which PostgreSQL cannot store, and for a lone surrogate, which is not a character and has no UTF-8.
     """
     if "\0" in text:
         raise BadText(f"a NUL character at position {text.index(chr(0)) + 1}")
@@ -156,7 +156,7 @@ def clean_text(text: str) -> str:
 
 
 def digest(steps: Sequence[str]) -> bytes:
-    """Return the 32 bytes by which two solutions of one problem are the same: sha256 of the steps as JSON."""
+    """Return the sha256 (32 bytes) of the steps as JSON. Two solutions of one problem with the same digest are the same."""
     return hashlib.sha256(orjson.dumps(list(steps))).digest()
 
 
@@ -191,7 +191,7 @@ def _check_alternatives(solution: NewSolution) -> None:
         if not text.strip():
             raise BadLine(f"an alternative of step {index + 1} is empty", "Every alternative needs text")
         _check_text(f"an alternative of step {index + 1}", text, STEP_CHARACTERS)
-    for index, count in Counter(one.step_index for one in solution.alternatives).items():
+    for index, count in Counter(alternative.step_index for alternative in solution.alternatives).items():
         if count > ALTERNATIVES:
             raise BadLine(f"step {index + 1} has {count} alternatives, the limit is {ALTERNATIVES}", "Leave some out")
 
@@ -212,7 +212,7 @@ def check_problem(problem: NewProblem) -> None:
     ):
         _check_text(name, text or "", limit)
     if problem.split not in ("train", "test"):
-        raise BadLine(f"the split is {problem.split!r}", "A split is train or test")
+        raise BadLine(f"the split is {problem.split!r}", "A split must be train or test")
 
 
 def _check_text(name: str, text: str, limit: int) -> None:
@@ -221,4 +221,4 @@ def _check_text(name: str, text: str, limit: int) -> None:
     try:
         clean_text(text)
     except BadText as bad:
-        raise BadLine(f"{name} holds {bad}", "Remove that character") from None
+        raise BadLine(f"{name} contains {bad}", "Remove that character") from None

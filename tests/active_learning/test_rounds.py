@@ -103,7 +103,7 @@ def test_a_base_folder_that_is_none_is_refused_and_nothing_is_changed(world: Pro
 
 
 def test_retrain_for_a_project_that_does_not_exist_names_those_that_do(world: Project) -> None:
-    with pytest.raises(CommandError, match="There is no project 'nosuch'. There are: demonstration") as refused:
+    with pytest.raises(CommandError, match="There is no project 'nosuch'. These exist: demonstration") as refused:
         call_command("retrain", "--project", "nosuch")
     assert refused.value.returncode == 2
 

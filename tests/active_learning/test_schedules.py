@@ -11,7 +11,7 @@ from active_learning.models import Round, Schedule
 from annotation import quality
 from annotation.models import Annotation, Membership, Project
 from tests import make
-from tests.annotation.test_quality import answer_all
+from tests.annotation.test_quality import submit
 
 
 def planned(project: Project, **changes: object) -> Schedule:
@@ -141,7 +141,8 @@ def test_screening_answers_start_no_round_and_are_not_trained_on_until_their_aut
         return 10_000 - int(schedules.next_due(world).split()[5].replace(",", "")), data
 
     before = counted()
-    answer_all(world, ann, wrongly=4)
+    for _ in range(4):
+        submit(quality.lease_next(ann, project=world), ann, 0)
     assert counted() == before
     Membership.objects.filter(user=ann).update(qualified_at="2026-01-01T00:00Z")
     labels, data = counted()
