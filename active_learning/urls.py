@@ -29,6 +29,6 @@ models = [
 ]
 experiments = [
     path("", experiment_views.experiments, name="experiments"),
-    path("<slug:name>/", experiment_views.one_experiment, name="experiment"),
+    path("<slug:name>/", experiment_views.show_experiment, name="experiment"),
     path("<slug:name>/<str:file>", experiment_views.experiment_file, name="experiment-file"),
 ]

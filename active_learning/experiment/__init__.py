@@ -1,14 +1,16 @@
-"""Stage: the experiment. The paper's section 4 in the simulated world. It compares process labels with outcome labels, labels chosen by
-strategies with random ones, and the choices of a PRM with those of an ORM and majority voting.
+"""Stage: the experiment. It repeats section 4 of the paper in the simulated world, with the oracle as the labeler.
 
-`plan` holds all settings and `forms` the plans in use. `points` trains and judges one model. `running` carries a plan out in files, from
-which a killed run continues. `curves` fits lines; `results` makes figures and tables. Reads and writes STEPMARK_HOME/experiments/NAME.
+It compares process labels with outcome labels, each strategy with uniform labels, and a PRM with an ORM and majority voting.
+
+`plan` holds the settings and `forms` the ready-made plans. `points` trains and judges one model. `running` carries out a plan and writes a
+file for every model, so that a killed run continues. `curves` fits lines, `results` makes figures and tables, `pages` feeds the web pages.
+Reads and writes STEPMARK_HOME/experiments/NAME.
 """
 
 from active_learning.experiment.forms import ABLE, FORMS, FULL, QUICK, SHORT, SMALLEST
-from active_learning.experiment.pages import NoSuchExperiment, find, listed, may_see, page
+from active_learning.experiment.pages import NoSuchExperiment, all_experiments, can_see, describe, find
 from active_learning.experiment.plan import BadPlan, Plan
-from active_learning.experiment.results import summarise, summary_lines
+from active_learning.experiment.results import result_lines, summarise
 from active_learning.experiment.running import run
 
 __all__ = [
@@ -21,11 +23,11 @@ __all__ = [
     "BadPlan",
     "NoSuchExperiment",
     "Plan",
+    "all_experiments",
+    "can_see",
+    "describe",
     "find",
-    "listed",
-    "may_see",
-    "page",
+    "result_lines",
     "run",
     "summarise",
-    "summary_lines",
 ]

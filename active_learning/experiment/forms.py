@@ -1,4 +1,4 @@
-"""The plans of the experiment. Their settings were chosen on other worlds: docs/experiment.md says how."""
+"""Part of the experiment: its ready-made plans. Their settings were chosen on other worlds (docs/experiment.md says how)."""
 
 from active_learning.experiment.plan import UNIFORM, Plan
 from active_learning.selection import DISAGREEMENT, ENTROPY, HALF_MIX, PAPER_MIX, UNCERTAIN, Parts
@@ -10,8 +10,8 @@ ALL: dict[str, Parts] = {
     MIX: PAPER_MIX.parts,
     **{strategy.name: ((strategy.name, 1.0),) for strategy in (ENTROPY, DISAGREEMENT, UNCERTAIN)},
 }
-# The wrong answers of this generator agree more often than the demonstration's, so that majority voting is harder to beat. It mostly
-# does the wrong operation, which is easy to see, and falls into traps that no program imitates.
+# The wrong answers of this generator agree more often than those of the demonstration, so majority voting is harder to beat. Most of its
+# mistakes are wrong operations, which are easy to see. It also falls into traps that no program can imitate.
 HABITS = {
     "weights": {
         "slip": 0.08, "copied_number": 0.04, "wrong_operation": 0.5, "skipped_condition": 0.15, "unit": 0.4, "misread_condition": 0.2,
@@ -20,7 +20,7 @@ HABITS = {
     "traps": ["misread_condition", "other_question", "skipped_condition", "unit"], "trap": 2.0,
 }  # fmt: skip
 
-# There are three generators. This one is wrong half of the time.
+# Three generators. The first is wrong half of the time.
 FULL = Plan(
     seeds=(1, 2, 3),
     sizes=(20, 40, 80, 160),
@@ -42,7 +42,7 @@ FULL = Plan(
     token_budget=512,
     uncertainty_heads=32,
 )
-# An able one, with rare mistakes: its problems have more solutions, in the pool and for best-of-N.
+# The second is mostly right, so its mistakes are rare. Every problem has more solutions, in the pool and in the test.
 ABLE = FULL.changed(
     skill=0.8,
     world=47_000,
@@ -60,7 +60,8 @@ ABLE = FULL.changed(
     shown=MIX,
     outcomes=False,
 )
-# One that adjusts its last sum to reach the answer, so that a quarter of the right answers have wrong reasoning. It tests outcome labels.
+# The third changes its last sum to reach the right answer, so one right answer in four hides wrong reasoning. It compares the kinds of
+# outcome labels.
 HIDDEN = FULL.changed(
     world=49_000,
     test_world=48_999,
@@ -86,7 +87,7 @@ QUICK = FULL.changed(
     n_best=4,
     uncertainty_heads=0,
 )
-# The smallest: a model of width 8 from scratch. It shows that an experiment runs, in seconds.
+# The smallest form trains a model of width 8 from scratch. It shows in seconds that an experiment runs.
 SMALLEST = QUICK.changed(
     sizes=(4, 8),
     n_start=14,
@@ -102,7 +103,7 @@ SMALLEST = QUICK.changed(
     per_problem=None,
     shape={"layers": 1, "width": 8, "heads": 1, "feed_forward": 8, "merges": 20},
 )
-FORMS: dict[str, dict[str, Plan]] = {  # form -> its experiments by name
+FORMS: dict[str, dict[str, Plan]] = {  # form -> name -> plan
     "smallest": {"smallest": SMALLEST},
     "quick": {"quick": QUICK},
     "short": {"able": SHORT},

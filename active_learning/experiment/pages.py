@@ -1,4 +1,4 @@
-"""What the pages of the experiments show. Reads plan.json and results.json, and roles from the database; never imports the trainer."""
+"""Part of the experiment: what its pages show. Reads plan.json and results.json, and roles from the database. Never imports the trainer."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,8 +16,8 @@ class NoSuchExperiment(LookupError):
     """There is no experiment of this name here."""
 
 
-def may_see(person: "Person") -> bool:
-    """Return whether the person is researcher, manager or owner in any project: an experiment belongs to no project."""
+def can_see(person: "Person") -> bool:
+    """Return whether the person is researcher, manager or owner in any project. An experiment belongs to no project."""
     return person.is_authenticated and Membership.objects.filter(user=person.pk, role__in=people.RESEARCHERS).exists()
 
 
@@ -29,47 +29,50 @@ def find(name: str, *, home: Path) -> Path:
     return folder
 
 
-def listed(home: Path) -> list[dict[str, Any]]:
-    """List the experiments, newest first, with their progress and results. A damaged one is listed with the reason."""
-    rows = []
+def all_experiments(home: Path) -> list[dict[str, Any]]:
+    """List the experiments with their progress and results, newest first. A damaged one is listed with its error."""
+    experiments = []
     for folder in (home / "experiments").glob("*"):
         if NAME.fullmatch(folder.name) and (folder / running.PLAN).is_file():
-            rows.append({"name": folder.name, "begun": (folder / running.PLAN).stat().st_mtime, **_standing(folder)})
-    return sorted(rows, key=lambda row: -row["begun"])
+            experiments.append({"name": folder.name, "begun": (folder / running.PLAN).stat().st_mtime, **_progress(folder)})
+    return sorted(experiments, key=lambda row: -row["begun"])
 
 
-def page(name: str, *, home: Path) -> dict[str, Any]:
+def describe(name: str, *, home: Path) -> dict[str, Any]:
     """Return what the page of one experiment shows. Raises NoSuchExperiment."""
     folder = find(name, home=home)
-    shown = {"name": name, **_standing(folder)}
-    if (summary := shown["results"]) is not None:
-        drawn, n = results.figures(summary), summary["plan"]["n_best"]
-        compared = [key for key in "abc" if key == "c" or len(summary[key]) > 1]  # one line alone compares nothing
-        shown["figures"] = [(key, results.TITLES[key].format(n=n), drawn[key]) for key in compared]
-        shown["settings"] = [(name, value) for name, value in summary["plan"].items() if name != "strategies" and value is not None]
-        shown["table"] = [row | {"label": results.arm_label(row["strategy"])} for row in summary["table"]]
-        shown["last"] = summary["labels"][-1]
-    return shown
+    page: dict[str, Any] = {"name": name, **_progress(folder)}
+    if (outcome := page["results"]) is not None:
+        plan, charts = outcome["plan"], results.draw_figures(outcome)
+        titles = {key: title.format(n=plan["n_best"]) for key, title in results.TITLES.items()}
+        drawn = [key for key in "abc" if key == "c" or len(outcome[key]) > 1]  # (a) and (b) with one line would compare nothing
+        page["figures"] = [(key, titles[key], charts[key]) for key in drawn]
+        page["settings"] = [(setting, value) for setting, value in plan.items() if setting != "strategies" and value is not None]
+        page["last"] = outcome["labels"][-1]
+        page["table"] = [row | {"label": results.arm_label(row["strategy"])} for row in outcome["table"]]
+        page["efficiency_words"] = results.EFFICIENCY_WORDS
+    return page
 
 
-def _standing(folder: Path) -> dict[str, Any]:
+def _progress(folder: Path) -> dict[str, Any]:
     try:
-        plan = running.kept_plan(folder)
-        n_points = sum(running.path_of(folder, point).exists() for points in running.points_of(plan) for point in points)
-        summary = results.read(folder) if (folder / running.RESULTS).is_file() else None
+        plan = running.read_plan(folder)
+        starts, rest = running.all_points(plan)
+        n_points = sum(running.point_path(folder, point).exists() for point in (*starts, *rest))
+        outcome = results.read_results(folder) if (folder / running.RESULTS).is_file() else None
     except BadPlan as error:
         return {"failure": str(error), "results": None}
     return {
         "n_points": n_points,
-        "n_all": sum(map(len, running.points_of(plan))),
+        "n_all": len(starts) + len(rest),
         "n_seeds": len(plan.seeds),
-        "results": summary,
-        "best": _best(summary) if summary else None,
+        "results": outcome,
+        "best": _best(outcome) if outcome else None,
         "failure": "",
     }
 
 
-def _best(summary: dict[str, Any]) -> dict[str, Any] | None:
-    """Return the best strategy in words and its data efficiency; None if only random labels were measured."""
-    row = next((row for row in summary["table"] if row["strategy"] == summary["best"]), None)
+def _best(outcome: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the label and the data efficiency of the best strategy; None if only random labels were measured."""
+    row = next((row for row in outcome["table"] if row["strategy"] == outcome["best"]), None)
     return row and {"label": results.arm_label(row["strategy"]), "efficiency": row["efficiency"]}

@@ -1,6 +1,6 @@
-"""Plans. PURE: a Plan holds every setting of world, start, training, arms, sizes and seeds.
+"""Part of the experiment: the plan. PURE: a Plan holds every setting: world, start, training, arms, sizes and seeds.
 
-The same plan gives the same results on the same machine. Its fingerprint keeps points of another plan out of a folder.
+The same plan gives the same figures on the same machine. Its fingerprint keeps models of another plan out of a folder.
 """
 
 import hashlib
@@ -19,35 +19,35 @@ PROCESS, ORACLE, ANSWER = "process labels", "outcome, from the oracle", "outcome
 
 
 class BadPlan(ValueError):
-    """A plan that cannot be carried out, or a folder with another plan; the message says what to change."""
+    """A plan that cannot be carried out, or a folder that holds another plan. The message says what to change."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """An experiment. A labeled solution counts once, whether labeled by steps or as a whole.
+    """The settings of an experiment. A labeled solution counts once, with process labels as with an outcome label.
 
-    sizes: solutions that a strategy chooses in addition to the `n_start` random ones that the selector learns from. strategies: arm ->
-    parts of its recipe; `uniform` is always among them. outcomes: whether outcome labels are compared too.
+    sizes: how many solutions a strategy chooses in addition to the `n_start` random ones. The selector learns from the random ones.
+    strategies: arm -> parts of its recipe. `uniform` is always one of the arms. outcomes: whether outcome labels are compared too.
     """
 
     seeds: tuple[int, ...]
     sizes: tuple[int, ...]
     strategies: Mapping[str, tuple[tuple[str, float], ...]]
-    shown: str = UNIFORM  # the arm whose PRM is in the figure over N, chosen before the experiment runs
+    shown: str = UNIFORM  # the arm whose PRM is in figure (c); fixed before the run
     outcomes: bool = True
     n_start: int = 50
-    per_problem: int | None = None  # most chosen solutions of one problem
+    per_problem: int | None = None  # most solutions that are chosen from one problem
     # The world
-    world: int = 41_000  # its seed is this plus the run's; the test problems have the seed `test_world`
+    world: int = 41_000  # the seed of a pool is this number plus the seed of the run; `test_world` is the seed of the test problems
     test_world: int = 40_999
     n_problems: int = 300
     n_solutions: int = 10
     n_test_problems: int = 150
     n_test_solutions: int = 16
-    n_best: int = 8  # best-of-N of every curve over labels
+    n_best: int = 8  # the N of figures (a) and (b)
     skill: float = 0.5
     level: int = 2
-    habits: Mapping[str, Any] | None = None  # settings of simulation.Habits; None: the demonstration's
+    habits: Mapping[str, Any] | None = None  # settings of world.Habits; None: as in the demonstration
     # The training config, the same in every arm
     epochs: int = 4
     learning_rate: float = 5e-4
@@ -55,19 +55,21 @@ class Plan:
     token_budget: int = 2048
     held_out: float = 0.03
     uncertainty_heads: int = 0
-    shape: Mapping[str, int] | None = None  # of a model from scratch, for tests; None: the shipped base
+    shape: Mapping[str, int] | None = None  # train a model of this shape from scratch, for tests; None: use the shipped base
 
     def __post_init__(self) -> None:
         if not self.seeds or len(set(self.seeds)) < len(self.seeds):
             raise BadPlan(f"seeds must be one or more different whole numbers, not {self.seeds}.")
         if len(self.sizes) < 2 or list(self.sizes) != sorted(set(self.sizes)) or self.sizes[0] < 1:
-            raise BadPlan(f"sizes must be two or more increasing numbers above 0, not {self.sizes}.")
+            raise BadPlan(f"sizes must be two or more numbers above 0, each larger than the one before it, not {self.sizes}.")
         for arm in (UNIFORM, self.shown):
             if arm not in self.strategies:
-                raise BadPlan(f"strategies lack {arm}. Add it: the others are compared with it, or it is shown over N.")
+                raise BadPlan(f"{arm} is missing from strategies. Add it: the other arms are compared with it, or figure (c) shows it.")
         pool = self.n_problems * self.n_solutions
         if self.n_start < 1 or self.n_start + self.sizes[-1] > pool:
-            raise BadPlan(f"{self.n_start} + {self.sizes[-1]} solutions are more than the pool's {pool}. Raise n_problems or n_solutions.")
+            raise BadPlan(
+                f"{self.n_start} + {self.sizes[-1]} solutions are more than the {pool} of the pool. Raise n_problems or n_solutions."
+            )
         try:
             for parts in self.strategies.values():
                 Recipe(parts, self.sizes[-1], per_problem=self.per_problem)
@@ -78,39 +80,40 @@ class Plan:
         self.generator()
 
     def generator(self) -> Habits:
-        """Return the habits of the world's generator. Raises BadPlan."""
+        """Return the habits of the generator of this world. Raises BadPlan."""
         if self.habits is None:
             return Habits()
-        habits = dict(self.habits)
+        settings = dict(self.habits)
         try:
-            if "weights" in habits:
-                habits["weights"] = {MistakeKind(kind): weight for kind, weight in habits["weights"].items()}
-            if "traps" in habits:
-                habits["traps"] = frozenset(map(MistakeKind, habits["traps"]))
-            return Habits(**habits)
+            if "weights" in settings:
+                settings["weights"] = {MistakeKind(kind): weight for kind, weight in settings["weights"].items()}
+            if "traps" in settings:
+                settings["traps"] = frozenset(map(MistakeKind, settings["traps"]))
+            return Habits(**settings)
         except (TypeError, ValueError) as error:
             raise BadPlan(f"habits cannot be used: {error}.") from error
 
     @property
     def labels(self) -> tuple[int, ...]:
-        """The number of labeled solutions at each point of the curves: the start alone, then with each size."""
+        """The number of labeled solutions at each point of the curves: the start alone, then the start with each size."""
         return (self.n_start, *(self.n_start + size for size in self.sizes))
 
     @property
     def fingerprint(self) -> str:
-        """Identify the plan without its seeds, sizes and strategies, so that a larger plan can use the points of a smaller one."""
+        """A hash of all settings except seeds, sizes and strategies, so a larger plan can use the models of a smaller one."""
         settings = {k: v for k, v in self.as_dict().items() if k not in ("seeds", "sizes", "strategies", "shown", "outcomes")}
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
-        return json.loads(json.dumps(asdict(self)))
+        plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return plain
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any]) -> Self:
         """Build a plan from the values of `as_dict`. Raises BadPlan."""
-        if strange := sorted(settings.keys() - {field.name for field in fields(cls)}):
-            raise BadPlan(f"A plan has no setting {strange[0]}.")
+        if unknown := sorted(settings.keys() - {field.name for field in fields(cls)}):
+            raise BadPlan(f"A plan has no setting {unknown[0]}.")
         values = dict(settings)
         for name in ("seeds", "sizes"):
             values[name] = tuple(values[name])
@@ -118,4 +121,5 @@ class Plan:
         return cls(**values)
 
     def changed(self, **settings: Any) -> Self:
+        """Return this plan with other settings. Raises BadPlan."""
         return replace(self, **settings)

@@ -1,17 +1,19 @@
-"""One trained model of the experiment, and the candidates that a strategy chooses from. Imports the trainer inside functions.
+"""Part of the experiment: train and judge one model, and prepare what a strategy knows before it chooses.
 
-Reads the simulated world; returns plain values that `running` writes. Training, scoring, choosing and judging are those of the product:
-selection.choose, trainer.train, trainer.score, trainer.evaluate. The oracle labels in place of people.
+Reads the simulated world and returns plain values, which `running` writes to files. The product's own code does the work:
+selection.choose, trainer.train, trainer.score and trainer.evaluate. The oracle labels. The trainer is imported inside functions.
 """
 
 import re
 import tempfile
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from active_learning.experiment.curves import Floats
 from active_learning.experiment.plan import ANSWER, ORACLE, PROCESS, Plan
 from active_learning.selection import RIGHT, WRONG, Candidates, Recipe, choose
 from active_learning.world import SimulatedProblem, SimulatedSolution, label, make_world
@@ -22,12 +24,12 @@ if TYPE_CHECKING:
     from trainer.evaluate import Samples
     from trainer.score import RewardModel, ScoredSolution
 
-START, NOTHING = "start", "nothing"  # the arm of the selector, which learns from the random start alone, and that of the untrained base
+START, NOTHING = "start", "nothing"  # two more arms: the selector, which learns from the random start alone, and the untrained base
 CONTEXT = 1024
 
 
-class ModelPoint(NamedTuple):
-    """A model to train and judge: `size` solutions chosen by `arm` beyond the start, labeled as `labels` says."""
+class TrainingPoint(NamedTuple):
+    """A model to train and judge. `arm` chooses `size` solutions in addition to the start; `labels` is the kind of their labels."""
 
     seed: int
     arm: str
@@ -42,127 +44,127 @@ class ModelPoint(NamedTuple):
 
 
 class WorldSolution(NamedTuple):
-    """A solution of the simulated world with its problem, and the places of both."""
+    """A solution of the world and its problem. `place` and `problem_place` are their indices in that world."""
 
     place: int
     problem_place: int
     problem: SimulatedProblem
-    solution: SimulatedSolution
+    simulated: SimulatedSolution
 
     @property
     def is_right(self) -> bool:
         """Whether its final answer is right."""
-        return self.solution.final_answer == self.problem.answer
+        return self.simulated.final_answer == self.problem.answer
 
     @property
     def text(self) -> "SolutionText":
-        """The solution in the form that the trainer reads."""
+        """The solution as the trainer reads it."""
         from trainer.data import SolutionText
 
-        return SolutionText(str(self.place), self.problem.external_id, self.problem.statement, self.solution.steps)
+        return SolutionText(str(self.place), self.problem.external_id, self.problem.statement, self.simulated.steps)
 
 
-def pool(plan: Plan, seed: int) -> list[WorldSolution]:
-    """Return the solutions that a run can choose from, in random order; the first n_start are the start."""
-    solutions = _generated(plan, plan.world + seed, plan.n_problems, plan.n_solutions)
+def make_pool(plan: Plan, seed: int) -> list[WorldSolution]:
+    """Return the solutions that a run can choose from, shuffled by its seed. The first `n_start` of them are the start."""
+    solutions = _make_solutions(plan, plan.world + seed, plan.n_problems, plan.n_solutions)
     return [solutions[place] for place in np.random.default_rng((plan.world, seed)).permutation(len(solutions))]
 
 
-def test_solutions(plan: Plan) -> list[WorldSolution]:
-    """Return the solutions of the test problems, problem by problem; the same for all runs."""
-    return _generated(plan, plan.test_world, plan.n_test_problems, plan.n_test_solutions)
+def make_test_solutions(plan: Plan) -> list[WorldSolution]:
+    """Return uniform samples of the test problems, problem by problem. They are the same for all runs."""
+    return _make_solutions(plan, plan.test_world, plan.n_test_problems, plan.n_test_solutions)
 
 
-def _generated(plan: Plan, seed: int, n_problems: int, n_solutions: int) -> list[WorldSolution]:
+def _make_solutions(plan: Plan, seed: int, n_problems: int, n_solutions: int) -> list[WorldSolution]:
     world = make_world(seed, n_problems=n_problems, n_solutions=n_solutions, skill=plan.skill, habits=plan.generator(), level=plan.level)
-    pairs = [(place, problem, one) for place, (problem, solutions) in enumerate(world) for one in solutions]
-    return [WorldSolution(place, *rest) for place, rest in enumerate(pairs)]
+    pairs = [(place, problem, solution) for place, (problem, solutions) in enumerate(world) for solution in solutions]
+    return [WorldSolution(place, *pair) for place, pair in enumerate(pairs)]
 
 
 # --- choosing -----------------------------------------------------------------------------------------------------------------
 
 
-def chosen(plan: Plan, point: ModelPoint, solutions: list[WorldSolution], *, known: Candidates) -> list[WorldSolution]:
-    """Return the start and what the arm chooses in addition. `known` are the candidates after the start, in their order.
+def choose_solutions(plan: Plan, point: TrainingPoint, solutions: list[WorldSolution], *, candidates: Candidates) -> list[WorldSolution]:
+    """Return the start and what the arm chooses in addition. `candidates` describes the solutions after the start, in the same order.
 
-    All sizes of a seed use the same draw, so that a larger choice includes the smaller one.
+    The random numbers depend on the seed alone, so a larger size contains the smaller one.
     """
     start, rest = solutions[: plan.n_start], solutions[plan.n_start :]
     if not point.size:
         return start
     recipe = Recipe(plan.strategies[point.arm], point.size, per_problem=plan.per_problem)
-    choice = choose(known, recipe, rng=np.random.default_rng((plan.world, point.seed)))
+    choice = choose(candidates, recipe, rng=np.random.default_rng((plan.world, point.seed)))
     return [*start, *(rest[index] for index in choice.indices)]
 
 
-def unscored(plan: Plan, solutions: list[WorldSolution]) -> Candidates:
-    """Return the solutions after the start as candidates without scores: enough for a random draw."""
+def unscored_candidates(plan: Plan, solutions: list[WorldSolution]) -> Candidates:
+    """Describe the solutions after the start without a model. This is enough for a uniform draw."""
     rest = solutions[plan.n_start :]
-    return Candidates.of(solutions=[one.place for one in rest], problems=[one.problem_place for one in rest])
+    return Candidates.of(solutions=[s.place for s in rest], problems=[s.problem_place for s in rest])
 
 
-def candidates(plan: Plan, solutions: list[WorldSolution], *, prm: "RewardModel", orm: "RewardModel | None") -> Candidates:
-    """Return the solutions after the start as candidates: the selector's figures, an ORM's score, the vote of each problem."""
+def score_candidates(plan: Plan, solutions: list[WorldSolution], *, prm: "RewardModel", orm: "RewardModel | None") -> Candidates:
+    """Describe the solutions after the start: the figures of the selector, the score of an ORM, the majority of each problem."""
     from active_learning.scoring import first_mistake_entropy, prefix_hash
     from trainer.score import first_weak_step, score_solutions
 
     rest = solutions[plan.n_start :]
-    read = list(score_solutions(prm, [one.text for one in rest]))
-    weak = [first_weak_step(one.probabilities, threshold=prm.threshold) for one in read]
+    scored = list(score_solutions(prm, [s.text for s in rest]))
+    weak_steps = [first_weak_step(scores.probabilities, threshold=prm.threshold) for scores in scored]
     votes: dict[int, Counter[str]] = defaultdict(Counter)
-    for one in rest:
-        votes[one.problem_place][one.solution.final_answer] += 1
-    subjects = sorted({one.problem.subject for one in rest})
+    for solution in rest:
+        votes[solution.problem_place][solution.simulated.final_answer] += 1
+    subjects = sorted({s.problem.subject for s in rest})
     return Candidates.of(
-        solutions=[one.place for one in rest],
-        problems=[one.problem_place for one in rest],
-        scores=[one.score for one in read],
-        outcomes=[RIGHT if one.is_right else WRONG for one in rest],
-        entropy=[first_mistake_entropy(one.probabilities[:, 0]) for one in read],
-        confidence=[_confidence(one, place) for one, place in zip(read, weak, strict=True)],
-        deviation=[_deviation(one, place) for one, place in zip(read, weak, strict=True)],
-        orm=[one.score for one in score_solutions(orm, [one.text for one in rest])] if orm else np.full(len(rest), np.nan),
-        majority=[votes[o.problem_place][o.solution.final_answer] / votes[o.problem_place].total() for o in rest],
-        strata=[subjects.index(one.problem.subject) * 10 + one.problem.level for one in rest],
+        solutions=[s.place for s in rest],
+        problems=[s.problem_place for s in rest],
+        scores=[scores.score for scores in scored],
+        outcomes=[RIGHT if s.is_right else WRONG for s in rest],
+        entropy=[first_mistake_entropy(scores.probabilities[:, 0]) for scores in scored],
+        confidence=[_confidence(scores, weak) for scores, weak in zip(scored, weak_steps, strict=True)],
+        deviation=[_deviation(scores, weak) for scores, weak in zip(scored, weak_steps, strict=True)],
+        orm=[scores.score for scores in score_solutions(orm, [s.text for s in rest])] if orm else np.full(len(rest), np.nan),
+        majority=[votes[s.problem_place][s.simulated.final_answer] / votes[s.problem_place].total() for s in rest],
+        strata=[subjects.index(s.problem.subject) * 10 + s.problem.level for s in rest],
         prefixes=[
-            prefix_hash(one.problem_place, one.solution.steps if place is None else one.solution.steps[: place + 1])
-            for one, place in zip(rest, weak, strict=True)
+            prefix_hash(s.problem_place, s.simulated.steps if weak is None else s.simulated.steps[: weak + 1])
+            for s, weak in zip(rest, weak_steps, strict=True)
         ],
     )
 
 
-def _confidence(one: "ScoredSolution", weak: int | None) -> float:
-    if one.means is None:
+def _confidence(scores: "ScoredSolution", weak: int | None) -> float:
+    if scores.means is None:
         return np.nan
-    means = one.means[: None if weak is None else weak + 1]
+    means = scores.means[: None if weak is None else weak + 1]
     return float(np.maximum(means, 1 - means).min())
 
 
-def _deviation(one: "ScoredSolution", weak: int | None) -> float:
-    return np.nan if one.deviations is None else float(one.deviations[: None if weak is None else weak + 1].max())
+def _deviation(scores: "ScoredSolution", weak: int | None) -> float:
+    return np.nan if scores.deviations is None else float(scores.deviations[: None if weak is None else weak + 1].max())
 
 
 # --- learning and judging -----------------------------------------------------------------------------------------------------
 
 
-def train_point(plan: Plan, point: ModelPoint, learned: list[WorldSolution]) -> "RewardModel":
-    """Train a new model on these solutions, with labels of the point's kind, in a temporary folder."""
+def train_point(plan: Plan, point: TrainingPoint, learned: list[WorldSolution]) -> "RewardModel":
+    """Train a fresh model on these solutions, with the kind of labels that the point names, in a temporary folder."""
     from trainer.score import load_prm
     from trainer.train import train
 
     with tempfile.TemporaryDirectory(prefix="stepmark-") as home:
-        trained = train([_labeled(one, point.labels) for one in learned], config=_config(plan, point), folder=Path(home) / "model")
+        trained = train([_label(s, point.labels) for s in learned], config=_config(plan, point), folder=Path(home) / "model")
         return load_prm(trained.folder)
 
 
-def untrained(plan: Plan, learned: list[WorldSolution]) -> "RewardModel":
-    """Return the model before any label."""
+def make_untrained(plan: Plan, learned: list[WorldSolution]) -> "RewardModel":
+    """Return the model before it has seen any label."""
     from trainer.train import starting_model
 
-    return starting_model(_config(plan, ModelPoint(0, NOTHING, 0)), solutions=[one.text for one in learned])
+    return starting_model(_config(plan, TrainingPoint(0, NOTHING, 0)), solutions=[s.text for s in learned])
 
 
-def _config(plan: Plan, point: ModelPoint) -> "TrainConfig":
+def _config(plan: Plan, point: TrainingPoint) -> "TrainConfig":
     from trainer.config import TINY, TINY_BASE, TinyShape, TrainConfig
 
     kind = "prm" if point.labels == PROCESS else "orm"
@@ -179,16 +181,16 @@ def _config(plan: Plan, point: ModelPoint) -> "TrainConfig":
     }
     if plan.shape is not None:
         return TrainConfig.for_base(TINY, shape=TinyShape(**plan.shape), from_shipped_base=False, **settings)
-    # Given as a folder, the base counts as any pretrained one: its rating tokens are made equal, and it has never rated a step.
+    # Named as a folder, the shipped base is treated as any pretrained base: its rating tokens are made equal, so it cannot rate steps yet.
     return TrainConfig.for_base(str(TINY_BASE), **settings)
 
 
-def _labeled(one: WorldSolution, labels: str) -> "LabeledSolution | GradedSolution":
+def _label(solution: WorldSolution, labels: str) -> "LabeledSolution | GradedSolution":
     from trainer.data import GradedSolution, LabeledSolution
 
     if labels == PROCESS:
-        return LabeledSolution(one.text, label(one.solution).ratings)
-    return GradedSolution(one.text, one.is_right if labels == ANSWER else one.solution.first_mistake is None)
+        return LabeledSolution(solution.text, label(solution.simulated).ratings)
+    return GradedSolution(solution.text, solution.is_right if labels == ANSWER else solution.simulated.first_mistake is None)
 
 
 def judge(model: "RewardModel", tested: list[WorldSolution], *, n: int) -> dict[str, Any]:
@@ -196,14 +198,14 @@ def judge(model: "RewardModel", tested: list[WorldSolution], *, n: int) -> dict[
     from trainer.evaluate import Judged, evaluate_steps
     from trainer.score import score_solutions
 
-    read = list(score_solutions(model, [one.text for one in tested]))
-    figures: dict[str, Any] = {"scores": [float(np.float32(one.score)) for one in read], "step_auc": None, "first_mistake_f1": None}
+    scored = list(score_solutions(model, [s.text for s in tested]))
+    figures: dict[str, Any] = {"scores": [float(np.float32(scores.score)) for scores in scored], "step_auc": None, "first_mistake_f1": None}
     figures["log_loss"] = None
     figures["best_of_n"] = best_of(np.array(figures["scores"]), tested, n=n).tolist()
     if model.kind == "prm":
         judged = [
-            Judged(one.problem.external_id, scored.probabilities, label(one.solution).ratings, len(one.solution.steps))
-            for one, scored in zip(tested, read, strict=True)
+            Judged(s.problem.external_id, scores.probabilities, label(s.simulated).ratings, len(s.simulated.steps))
+            for s, scores in zip(tested, scored, strict=True)
         ]
         report = evaluate_steps(judged, base_rates=model.base_rates)
         figures |= {"step_auc": report.step_auc, "first_mistake_f1": report.first_mistake and report.first_mistake.f1}
@@ -211,40 +213,40 @@ def judge(model: "RewardModel", tested: list[WorldSolution], *, n: int) -> dict[
     return figures
 
 
-def best_of(scores: np.ndarray, tested: list[WorldSolution], *, n: int) -> np.ndarray:
-    """Return for each test problem the chance that the best scored of n random samples is right: (problems,)."""
+def best_of(scores: Floats, tested: list[WorldSolution], *, n: int) -> Floats:
+    """Return, for each test problem, how often the best-scored of n samples is right, over all ways to draw n: (problems,)."""
     from trainer.evaluate import expected_right, share_of_draws_inside
 
     n_samples = len(tested) // (tested[-1].problem_place + 1)
     inside = share_of_draws_inside(n_samples, ns=[n])
-    right = np.array([one.is_right for one in tested])
+    right = np.array([s.is_right for s in tested])
     pairs = zip(scores.reshape(-1, n_samples), right.reshape(-1, n_samples), strict=True)
     return np.array([expected_right(own, is_right, inside=inside)[0] for own, is_right in pairs])
 
 
-def samples(tested: list[WorldSolution], scores: dict[str, list[float]]) -> "list[Samples]":
-    """Return the samples of the test problems with the scores of some models, for trainer.evaluate.best_of_n."""
+def group_by_problem(tested: list[WorldSolution], scores: dict[str, list[float]]) -> "list[Samples]":
+    """Return the samples of each test problem with the scores of some models, for trainer.evaluate.best_of_n."""
     from trainer.evaluate import Samples
 
     n_samples = len(tested) // (tested[-1].problem_place + 1)
-    groups = []
+    by_problem = []
     for start in range(0, len(tested), n_samples):
-        own, here = tested[start : start + n_samples], slice(start, start + n_samples)
-        classes = {answer: place for place, answer in enumerate(dict.fromkeys(one.solution.final_answer for one in own))}
-        answers = np.array([classes[one.solution.final_answer] for one in own])
-        right = np.array([one.is_right for one in own])
-        groups.append(
-            Samples(own[0].problem.external_id, right, answers, {name: np.array(values[here]) for name, values in scores.items()})
-        )
-    return groups
+        part = slice(start, start + n_samples)
+        own = tested[part]
+        classes = {answer: place for place, answer in enumerate(dict.fromkeys(s.simulated.final_answer for s in own))}
+        answers = np.array([classes[s.simulated.final_answer] for s in own])
+        right = np.array([s.is_right for s in own])
+        scores_here = {name: np.array(values[part]) for name, values in scores.items()}
+        by_problem.append(Samples(own[0].problem.external_id, right, answers, scores_here))
+    return by_problem
 
 
-def summary_of(learned: list[WorldSolution]) -> dict[str, Any]:
-    """Count problems, right answers, solutions without a mistake, and kinds of first mistake."""
-    kinds = Counter(str(one.solution.mistake_kind) for one in learned if one.solution.mistake_kind)
+def count_solutions(solutions: Sequence[WorldSolution]) -> dict[str, Any]:
+    """Count problems, right answers, solutions without a mistake, and first mistakes by kind."""
+    kinds = Counter(str(s.simulated.mistake_kind) for s in solutions if s.simulated.mistake_kind)
     return {
-        "n_problems": len({one.problem_place for one in learned}),
-        "n_right_answers": sum(one.is_right for one in learned),
-        "n_without_mistake": sum(one.solution.first_mistake is None for one in learned),
+        "n_problems": len({s.problem_place for s in solutions}),
+        "n_right_answers": sum(s.is_right for s in solutions),
+        "n_without_mistake": sum(s.simulated.first_mistake is None for s in solutions),
         "mistakes": dict(sorted(kinds.items())),
     }

@@ -1,7 +1,8 @@
-"""Carry a plan out, point by point. Every point is a file, so a killed run continues where it stopped.
+"""Part of the experiment: carry out a plan, point by point. Every point is a file, so a killed run continues where it stopped.
 
-Reads a plan and the points that exist; writes HOME/NAME/plan.json, candidates/SEED.npz and points/KEY.json, each completely or not at all.
-Workers are processes with one thread each: two small models at the same time are trained faster than one after the other on two cores.
+Reads the plan and the points that exist. Writes plan.json, candidates/SEED.npz and points/KEY.json under STEPMARK_HOME/experiments/NAME,
+each file completely or not at all. Workers are processes with one thread each: two small models at the same time train faster than one
+model on two cores.
 """
 
 import json
@@ -18,30 +19,29 @@ import django
 
 from active_learning.experiment import points
 from active_learning.experiment.plan import ANSWER, NAME, ORACLE, PROCESS, UNIFORM, BadPlan, Plan
-from active_learning.experiment.points import NOTHING, START, ModelPoint, WorldSolution
+from active_learning.experiment.points import NOTHING, START, TrainingPoint, WorldSolution
 from active_learning.registry import ProgressCallback
 from active_learning.selection import STRATEGIES, Need, read_candidates, write_candidates
 from trainer.files import write_file
 
-ALONE = {
-    "OMP_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "TRANSFORMERS_VERBOSITY": "error",
-}  # of a worker: the other cores are for other workers
+# The environment of a worker process. It uses one thread, because the other workers use the other cores.
+WORKER_ENVIRONMENT = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TRANSFORMERS_VERBOSITY": "error"}
 PLAN, POINTS, CANDIDATES, RESULTS = "plan.json", "points", "candidates", "results.json"
-_KEPT: dict[tuple[str, int | None], list[WorldSolution]] = {}  # a worker's worlds: each takes a second to make, and every point reads one
+# The worlds that this process has made. Making one takes a second, and every point reads it. The key is (fingerprint, seed), with the seed
+# None for the test problems.
+_WORLDS: dict[tuple[str, int | None], list[WorldSolution]] = {}
+
+Job = tuple[Any, ...]  # a function and its arguments
 
 
-def points_of(plan: Plan) -> tuple[list[ModelPoint], list[ModelPoint]]:
-    """List what must be trained: first the starts, which give the selectors, then all points that follow from their choices."""
+def all_points(plan: Plan) -> tuple[list[TrainingPoint], list[TrainingPoint]]:
+    """List what must be trained: first the starts (the selectors among them), then the points that depend on the selectors' choices."""
     kinds = (PROCESS, ORACLE, ANSWER) if plan.outcomes else (PROCESS,)
-    needs_orm = plan.outcomes or _needs_orm(plan)
-    starts = [
-        ModelPoint(seed, START, 0, kind) for seed in plan.seeds for kind in (kinds if plan.outcomes else (PROCESS, ANSWER)[: 1 + needs_orm])
-    ]
-    rest = [ModelPoint(seed, arm, size) for size in plan.sizes for seed in plan.seeds for arm in plan.strategies]
-    rest += [ModelPoint(seed, UNIFORM, size, kind) for size in plan.sizes for seed in plan.seeds for kind in kinds if kind != PROCESS]
-    return [ModelPoint(0, NOTHING, 0), *starts], rest
+    kinds_of_start = kinds if plan.outcomes else (PROCESS, ANSWER) if _needs_orm(plan) else (PROCESS,)
+    starts = [TrainingPoint(seed, START, 0, kind) for seed in plan.seeds for kind in kinds_of_start]
+    rest = [TrainingPoint(seed, arm, size) for size in plan.sizes for seed in plan.seeds for arm in plan.strategies]
+    rest += [TrainingPoint(seed, UNIFORM, size, kind) for size in plan.sizes for seed in plan.seeds for kind in kinds if kind != PROCESS]
+    return [TrainingPoint(0, NOTHING, 0), *starts], rest
 
 
 def _needs_orm(plan: Plan) -> bool:
@@ -49,69 +49,69 @@ def _needs_orm(plan: Plan) -> bool:
 
 
 def run(name: str, plan: Plan, *, home: Path, workers: int = 1, progress: ProgressCallback = lambda *_: None) -> Path:
-    """Train and judge every point of the plan that has no file yet; return the experiment's folder. Raises BadPlan."""
-    folder = opened(name, plan, home=home)
-    starts, rest = points_of(plan)
-    missing = [point for point in starts if not path_of(folder, point).exists()]
-    unread = [seed for seed in plan.seeds if set(plan.strategies) != {UNIFORM} and not _candidates_path(folder, seed).exists()]
-    todo = [point for point in rest if not path_of(folder, point).exists()]
-    total, done = len(missing) + len(unread) + len(todo), 0
+    """Train and judge every point of the plan that has no file yet. Return the folder of the experiment. Raises BadPlan."""
+    folder = open_folder(name, plan, home=home)
+    starts, rest = all_points(plan)
+    missing = [point for point in starts if not point_path(folder, point).exists()]
+    unscored = [seed for seed in plan.seeds if set(plan.strategies) != {UNIFORM} and not _candidates_path(folder, seed).exists()]
+    todo = [point for point in rest if not point_path(folder, point).exists()]
+    total, done = len(missing) + len(unscored) + len(todo), 0
     with _workers(workers) as finish:
-        for stage, jobs in (
+        stages: tuple[tuple[str, list[Job]], ...] = (
             ("start", [(_train_and_judge, plan, folder, point) for point in missing]),
-            ("pool", [(_read_pool, plan, folder, seed) for seed in unread]),
+            ("pool", [(_score_pool, plan, folder, seed) for seed in unscored]),
             ("points", [(_train_and_judge, plan, folder, point) for point in todo]),
-        ):
+        )
+        for stage, jobs in stages:
             for _ in finish(jobs):
                 done += 1
                 progress(stage, done, total)
     return folder
 
 
-def opened(name: str, plan: Plan, *, home: Path) -> Path:
-    """Create the experiment's folder, or continue one with the same plan or a smaller part of it. Raises BadPlan."""
+def open_folder(name: str, plan: Plan, *, home: Path) -> Path:
+    """Make the folder of the experiment, or reuse one that holds the same plan or a smaller version of it. Raises BadPlan."""
     folder = folder_of(name, home=home)
-    if (folder / PLAN).exists():
-        before = kept_plan(folder)
-        if before.fingerprint != plan.fingerprint:
-            raise BadPlan(
-                f"The experiment {name} was started with other settings, so its points cannot be compared with new ones. Give this one "
-                f"another name, or remove {folder}."
-            )
+    if (folder / PLAN).exists() and read_plan(folder).fingerprint != plan.fingerprint:
+        raise BadPlan(
+            f"The experiment {name} was started with other settings. Its models cannot be compared with new ones. Choose another name for "
+            f"this one, or remove {folder}."
+        )
     for part in (POINTS, CANDIDATES):
         (folder / part).mkdir(parents=True, exist_ok=True)
-    write(folder / PLAN, json.dumps(plan.as_dict(), indent=2) + "\n")
+    write_text(folder / PLAN, json.dumps(plan.as_dict(), indent=2) + "\n")
     return folder
 
 
 def folder_of(name: str, *, home: Path) -> Path:
-    """Return the folder of an experiment, whether it exists or not. Raises BadPlan for a bad name."""
+    """Return the folder of an experiment, which may not exist yet. Raises BadPlan if the name cannot be used."""
     if not NAME.fullmatch(name):
-        raise BadPlan(f"The name of an experiment must be up to 40 small letters, digits and hyphens, not {name!r}.")
+        raise BadPlan(f"The name of an experiment has up to 40 small letters, digits and hyphens. {name!r} cannot be used.")
     return home / "experiments" / name
 
 
-def kept_plan(folder: Path) -> Plan:
+def read_plan(folder: Path) -> Plan:
     """Read the plan of an experiment. Raises BadPlan if the file is damaged."""
     try:
         return Plan.from_settings(json.loads((folder / PLAN).read_text(encoding="utf-8")))
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BadPlan(f"{folder / PLAN} is not a plan ({error}). Remove the folder and start again.") from error
+        raise BadPlan(f"{folder / PLAN} is not a valid plan ({error}). Remove the folder and start again.") from error
 
 
-def point_of(folder: Path, point: ModelPoint) -> dict[str, Any]:
-    """Read the results of a point."""
-    return json.loads(path_of(folder, point).read_text(encoding="utf-8"))
+def read_point(folder: Path, point: TrainingPoint) -> dict[str, Any]:
+    """Read the figures of a point."""
+    figures: dict[str, Any] = json.loads(point_path(folder, point).read_text(encoding="utf-8"))
+    return figures
 
 
-def write(path: Path, text: str) -> None:
-    """Write a file as a whole: a killed run leaves the old one or the new one."""
+def write_text(path: Path, text: str) -> None:
+    """Write a whole file: a killed run leaves the old one or the new one."""
     with write_file(path, overwrite=True) as file:
         file.write(text.encode())
 
 
-def path_of(folder: Path, point: ModelPoint) -> Path:
-    """Return the path of a point's file, whether it exists or not."""
+def point_path(folder: Path, point: TrainingPoint) -> Path:
+    """Return the path of a point's file, which may not exist yet."""
     return folder / POINTS / f"{point.key}.json"
 
 
@@ -122,58 +122,60 @@ def _candidates_path(folder: Path, seed: int) -> Path:
 # --- what a worker does -------------------------------------------------------------------------------------------------------
 
 
-def _train_and_judge(plan: Plan, folder: Path, point: ModelPoint) -> None:
-    """Train and judge one point, and write its results: all that a figure needs, and what it was trained on."""
-    began, solutions, tested = time.monotonic(), _pool(plan, point.seed), _tested(plan)
+def _train_and_judge(plan: Plan, folder: Path, point: TrainingPoint) -> None:
+    """Train one point. Write all its figures, and what it was trained on."""
+    began, solutions, tested = time.monotonic(), _pool(plan, point.seed), _test_solutions(plan)
+    learned: list[WorldSolution] = []
     if point.arm == NOTHING:
-        learned, model = [], points.untrained(plan, solutions[: plan.n_start])
+        model = points.make_untrained(plan, solutions[: plan.n_start])
     else:
-        needs_figures = point.size and point.arm != UNIFORM
-        known = read_candidates(_candidates_path(folder, point.seed)) if needs_figures else points.unscored(plan, solutions)
-        learned = points.chosen(plan, point, solutions, known=known)
+        needs_scores = point.size and point.arm != UNIFORM
+        candidates = read_candidates(_candidates_path(folder, point.seed)) if needs_scores else points.unscored_candidates(plan, solutions)
+        learned = points.choose_solutions(plan, point, solutions, candidates=candidates)
         model = points.train_point(plan, point, learned)
     trained = time.monotonic()
-    results = points.judge(model, tested, n=plan.n_best)
-    results |= {"n_labeled": len(learned), "seconds": [round(trained - began, 1), round(time.monotonic() - trained, 1)]}
-    results |= {"learned": points.summary_of(learned[plan.n_start :])}
-    write(path_of(folder, point), json.dumps(results) + "\n")
+    figures = points.judge(model, tested, n=plan.n_best)
+    figures |= {"n_labeled": len(learned), "seconds": [round(trained - began, 1), round(time.monotonic() - trained, 1)]}
+    figures |= {"learned": points.count_solutions(learned[plan.n_start :])}
+    write_text(point_path(folder, point), json.dumps(figures) + "\n")
 
 
-def _read_pool(plan: Plan, folder: Path, seed: int) -> None:
-    """Let the selector score the pool, and write the candidates for the strategies."""
+def _score_pool(plan: Plan, folder: Path, seed: int) -> None:
+    """Let the selector score the pool, and write what the strategies can know of it."""
     solutions = _pool(plan, seed)
     start = solutions[: plan.n_start]
-    prm = points.train_point(plan, ModelPoint(seed, START, 0), start)
-    orm = points.train_point(plan, ModelPoint(seed, START, 0, ANSWER), start) if _needs_orm(plan) else None
-    write_candidates(_candidates_path(folder, seed), points.candidates(plan, solutions, prm=prm, orm=orm))
+    prm = points.train_point(plan, TrainingPoint(seed, START, 0), start)
+    orm = points.train_point(plan, TrainingPoint(seed, START, 0, ANSWER), start) if _needs_orm(plan) else None
+    write_candidates(_candidates_path(folder, seed), points.score_candidates(plan, solutions, prm=prm, orm=orm))
 
 
 def _pool(plan: Plan, seed: int) -> list[WorldSolution]:
     key = (plan.fingerprint, seed)
-    if key not in _KEPT:
-        _KEPT[key] = points.pool(plan, seed)
-    return _KEPT[key]
+    if key not in _WORLDS:
+        _WORLDS[key] = points.make_pool(plan, seed)
+    return _WORLDS[key]
 
 
-def _tested(plan: Plan) -> list[WorldSolution]:
+def _test_solutions(plan: Plan) -> list[WorldSolution]:
     key = (plan.fingerprint, None)
-    if key not in _KEPT:
-        _KEPT[key] = points.test_solutions(plan)
-    return _KEPT[key]
+    if key not in _WORLDS:
+        _WORLDS[key] = points.make_test_solutions(plan)
+    return _WORLDS[key]
 
 
 @contextmanager
-def _workers(n: int) -> Iterator[Callable[[Iterable[tuple[Any, ...]]], Iterator[None]]]:
-    """Give a function that runs jobs, here or in n processes, and yields as each is done. An error ends all of them."""
+def _workers(n: int) -> Iterator[Callable[[Iterable[Job]], Iterator[None]]]:
+    """Give a function that runs jobs, in this process or in n others, and yields after each. An error ends all of them."""
     if n == 1:
-        yield lambda jobs: (job(*arguments) for job, *arguments in jobs)
+        yield lambda jobs: (function(*arguments) for function, *arguments in jobs)
         return
-    before = {name: os.environ.get(name) for name in ALONE}
-    os.environ |= ALONE  # read when a worker imports torch; the imported stages need Django
+    before = {name: os.environ.get(name) for name in WORKER_ENVIRONMENT}
+    os.environ |= WORKER_ENVIRONMENT  # a worker reads it when it imports torch
     try:
+        # The workers need django.setup for the stages that they import.
         with ProcessPoolExecutor(n, mp_context=get_context("spawn"), initializer=django.setup) as processes:
 
-            def finish(jobs: Iterable[tuple[Any, ...]]) -> Iterator[None]:
+            def finish(jobs: Iterable[Job]) -> Iterator[None]:
                 for future in as_completed([processes.submit(*job) for job in jobs]):
                     yield future.result()
 

@@ -1,48 +1,49 @@
-"""The pages of the experiments, open to researchers, managers and owners of any project. Reads the request, asks the stage, renders."""
+"""The pages of the experiments, for researchers, managers and owners of any project. Reads the request, asks the stage, renders."""
 
-from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.views.decorators.http import require_GET
 
 from active_learning import experiment
+from annotation.views import View
 
 FILES = {"strategies.csv": "text/csv", **{f"figure-{key}.svg": "image/svg+xml" for key in "abc"}, "results.json": "application/json"}
 
 
-def of_experiments(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
-    """Decorate a view: 404 for a person without such a role, and for an experiment that does not exist."""
+def for_researchers(view: View) -> View:
+    """Decorate a view: a person without access gets the same "missing" page as for an experiment that does not exist."""
 
     @wraps(view)
-    def guarded(request: HttpRequest, **more: Any) -> HttpResponse:
-        if not experiment.may_see(request.user):
-            raise Http404("There is no such page, or you cannot see it.")
+    def checked(request: HttpRequest, **arguments: Any) -> HttpResponseBase:
+        if not experiment.can_see(request.user):
+            raise Http404("This page does not exist, or you have no access to it.")
         try:
-            return view(request, **more)
+            return view(request, **arguments)
         except experiment.NoSuchExperiment as error:
             raise Http404(str(error)) from None
 
-    return require_GET(guarded)
+    return require_GET(checked)
 
 
-@of_experiments
+@for_researchers
 def experiments(request: HttpRequest) -> HttpResponse:
     """List all experiments."""
-    return render(request, "active_learning/experiments.html", {"experiments": experiment.listed(_home())})
+    return render(request, "active_learning/experiments.html", {"experiments": experiment.all_experiments(_home())})
 
 
-@of_experiments
-def one_experiment(request: HttpRequest, name: str) -> HttpResponse:
-    """Show the figures and the table of one experiment."""
-    return render(request, "active_learning/experiment.html", experiment.page(name, home=_home()))
+@for_researchers
+def show_experiment(request: HttpRequest, name: str) -> HttpResponse:
+    """Show the figures and the table of an experiment."""
+    return render(request, "active_learning/experiment.html", experiment.describe(name, home=_home()))
 
 
-@of_experiments
+@for_researchers
 def experiment_file(request: HttpRequest, name: str, file: str) -> HttpResponse:
     """Send a table or a figure as a file."""
     path = experiment.find(name, home=_home()) / file

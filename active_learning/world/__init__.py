@@ -1,6 +1,6 @@
-"""The self-made world: word problems, a generator that makes mistakes, and an oracle that knows every mistake. Pure.
+"""The simulated world: word problems, a generator that makes mistakes, and an oracle that knows every mistake. Pure.
 
-`stories` is data, `problems` makes a problem of a story, `simulation` solves it, with or without mistakes.
+`stories` is data. `problems` makes a problem from a story. `simulation` solves it, with or without mistakes.
 """
 
 from active_learning.world.problems import Habits, MistakeKind, SimulatedProblem

@@ -1,7 +1,7 @@
 """The simulated world: word problems, a generator that makes mistakes, and an oracle that knows the first mistake.
 
-PURE and seeded: reads `problems` and a numpy Generator, returns values. The demonstration project and the experiments use this world;
-docs/simulation.md says what it is and what it is not.
+Pure and seeded: reads `problems` and a numpy Generator, and returns values. The demonstration project and the experiments use this
+world; docs/simulation.md says what it is and what it is not.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from typing import NamedTuple
 import numpy as np
 
 from active_learning.world.problems import (
-    BESIDE,
     CONSTANTS,
     HABITS,
     LATEX,
+    OFF_PATH,
     Habits,
     Infeasible,
     MistakeKind,
@@ -27,9 +27,9 @@ from active_learning.world.problems import (
     StoryPlan,
     calculate,
     capitalise,
+    fill_wording,
     make_problem,
     pick,
-    say,
 )
 
 __all__ = [
@@ -49,7 +49,13 @@ LARGEST_WRONG = 999
 STEPS = (3, 7)
 INVERSE = {"+": "-", "-": "+", "*": "/", "/": "*"}
 WRONG_SIGN = {"+": "-*", "-": "+", "*": "+", "/": "*-"}
-MISTAKEN_FACTOR = {3: 12, 7: 5, 12: 10, 60: 100}  # wrong factors that people remember: for a yard, a week, a dozen, an hour
+# Factors that people remember wrongly: feet in a yard, days in a week, pieces in a dozen, minutes in an hour.
+MISTAKEN_FACTOR = {
+    3: 12,
+    7: 5,
+    12: 10,
+    60: 100,
+}
 OPENERS = (("", "", "First, ", "To start, "), ("", "", "Next, ", "Then ", "Now "), ("", "Finally, ", "In the end, "))
 RECALLS = ("We know that ", "The problem says that ", "Remember that ")
 GOALS = ("The question is: ", "We want to know: ", "Let me restate the question: ")
@@ -60,9 +66,9 @@ CLOSERS = ("So ", "Therefore, ", "Thus ", "This means that ", "Hence ")
 
 @dataclass(frozen=True, slots=True)
 class SimulatedSolution:
-    """A generated solution with its true ratings.
+    """A generated solution with the true rating of every step.
 
-    `ratings` has one for every step. A step after the first mistake is -1 if it is wrong itself or uses a wrong number.
+    A step after the first mistake is rated -1 if it makes a mistake itself or uses a wrong number.
     """
 
     steps: tuple[str, ...]
@@ -73,22 +79,24 @@ class SimulatedSolution:
 
 
 class OracleLabels(NamedTuple):
-    ratings: tuple[int, ...]  # up to and including the first negative; later steps stay unlabeled
+    """The ratings of a simulated labeler."""
+
+    ratings: tuple[int, ...]  # up to and including the first negative one; later steps have no label
     finish_reason: str  # found_error or solution
 
 
 def sample_solution(problem: SimulatedProblem, *, rng: np.random.Generator, skill: float) -> SimulatedSolution:
-    """Solve the problem like a person of that skill (0 < skill <= 1): right with probability skill ** burden.
+    """Solve the problem like a person of this skill (0 < skill <= 1): right with probability skill ** burden.
 
-    Later steps build on a mistake, so the final answer is usually, but not always, wrong. A mistake that would give an incredible number
-    (negative, fractional, huge) is replaced by another one.
+    Later steps use the result of a mistake, so the final answer is usually, but not always, wrong. If a mistake would lead to a number that
+    no person would accept (negative, fractional, huge), another mistake is drawn instead.
     """
     plan = pick(rng, problem.plans)
     if rng.random() >= skill**problem.burden:
         for _ in range(30):
             mistakes = {}
             for _ in range(1 if rng.random() < 0.85 else 2):
-                kind, place = plan.invitations[bisect(plan.thresholds, rng.random())]
+                kind, place = plan.possible_mistakes[bisect(plan.thresholds, rng.random())]
                 mistakes[place] = kind
             with suppress(Infeasible):
                 return _Author(problem, plan, mistakes, rng).solve()
@@ -96,7 +104,7 @@ def sample_solution(problem: SimulatedProblem, *, rng: np.random.Generator, skil
 
 
 def label(solution: SimulatedSolution) -> OracleLabels:
-    """Rate the steps like a labeler without errors: up to and including the first mistake."""
+    """Rate the steps like a perfect labeler: up to and including the first mistake."""
     if solution.first_mistake is None:
         return OracleLabels(solution.ratings, "solution")
     return OracleLabels(solution.ratings[: solution.first_mistake + 1], "found_error")
@@ -105,12 +113,12 @@ def label(solution: SimulatedSolution) -> OracleLabels:
 def noisy_label(
     solution: SimulatedSolution, *, rng: np.random.Generator, detection: float = 0.9, false_alarm: float = 0.01
 ) -> OracleLabels:
-    """Rate the steps like a labeler who errs. A wrong step is rated -1 with probability `detection`, any other with `false_alarm`."""
+    """Rate the steps like an imperfect labeler: a wrong step is negative with probability `detection`, any other with `false_alarm`."""
     ratings: list[int] = []
     for rating in solution.ratings:
-        blamed = rng.random() < (detection if rating < 0 else false_alarm)
-        ratings.append(-1 if blamed else abs(rating))
-        if blamed:
+        is_negative = rng.random() < (detection if rating < 0 else false_alarm)
+        ratings.append(-1 if is_negative else abs(rating))
+        if is_negative:
             return OracleLabels(tuple(ratings), "found_error")
     return OracleLabels(tuple(ratings), "solution")
 
@@ -118,13 +126,13 @@ def noisy_label(
 def make_world(
     seed: int, *, n_problems: int, n_solutions: int, skill: float = 0.7, habits: Habits = HABITS, level: int = 5
 ) -> Iterator[tuple[SimulatedProblem, list[SimulatedSolution]]]:
-    """Yield problems with distinct statements, each with solutions of distinct texts.
+    """Yield problems, each with its solutions. No statement comes twice, and no solution of a problem comes twice.
 
-    The same seed gives the same world, and a larger world begins with the smaller one: problem i and its solution j depend only on seed,
+    The same seed makes the same world, and a larger world begins with the smaller one: problem i and its solution j depend only on seed,
     i, j, skill, habits and level (of the hardest problem). Raises ValueError if a problem has fewer than n_solutions different solutions.
     """
     if not 0 < skill <= 1:
-        raise ValueError(f"skill must be above 0 and at most 1, not {skill}")
+        raise ValueError(f"skill must be above 0 and at most 1, not {skill}.")
     statements: set[str] = set()
     for index in range(n_problems):
         rng = np.random.default_rng((seed, index))
@@ -136,7 +144,8 @@ def make_world(
         left = 100 + 20 * n_solutions
         while len(solutions) < n_solutions:
             if not left:
-                raise ValueError(f"{problem.external_id} has few different solutions: ask for at most {len(solutions)}, not {n_solutions}")
+                n_found = len(solutions)
+                raise ValueError(f"{problem.external_id} has fewer than {n_solutions} different solutions. Ask for at most {n_found}.")
             left -= 1
             solution = sample_solution(problem, rng=rng, skill=skill)
             solutions.setdefault(solution.steps, solution)
@@ -144,7 +153,7 @@ def make_world(
 
 
 def _order(plan: StoryPlan, n_numbers: int, rng: np.random.Generator) -> list[int]:
-    """Order the operations. Sometimes two neighbours that do not need each other change places."""
+    """Order the operations. Sometimes two neighbours that do not depend on each other change places."""
     order = list(range(len(plan.operations)))
     i = int(rng.random() * (len(order) - 1))
     if rng.random() < 0.4 and n_numbers + i not in plan.operations[i + 1][1:3] and i + 2 < len(order):
@@ -153,7 +162,7 @@ def _order(plan: StoryPlan, n_numbers: int, rng: np.random.Generator) -> list[in
 
 
 def _slip(c: int, rng: np.random.Generator) -> int:
-    """Return a number that is wrong in the way of people: by one or two, by ten or twenty, or with its digits exchanged."""
+    """Return a wrong number, as people write it: off by 1 or 2, by 10 or 20, or with its digits reversed. Raises Infeasible."""
     wrong = int(str(c)[::-1]) if rng.random() < 0.15 else c + pick(rng, (-1, 1, -2, 2, -10, 10, -10, 10, -20, 20))
     if wrong == c or not 2 <= wrong <= LARGEST_WRONG:
         raise Infeasible
@@ -161,35 +170,36 @@ def _slip(c: int, rng: np.random.Generator) -> int:
 
 
 class _Author:
-    """Writes one solution with the given mistakes (place -> kind). It tracks every quantity, and why it is wrong.
+    """Writes one solution with the given mistakes (place -> kind). Remembers its own value of every quantity, and why that is wrong.
 
-    Raises Infeasible if a mistake gives an incredible number or changes nothing.
+    Raises Infeasible if a mistake leads to a number that no person would accept, or changes nothing.
     """
 
     def __init__(self, problem: SimulatedProblem, plan: StoryPlan, mistakes: Mapping[int, MistakeKind], rng: np.random.Generator) -> None:
         self.problem, self.plan, self.mistakes, self.rng = problem, plan, mistakes, rng
-        self.believed = list(plan.quantities)
-        self.causes: list[MistakeKind | None] = [None] * len(self.believed)
-        self.seen = list(range(len(CONSTANTS), problem.n_numbers))  # places of the numbers that can be copied
+        self.values = list(plan.quantities)
+        self.causes: list[MistakeKind | None] = [None] * len(self.values)  # why a value is wrong; None if it is right
+        self.seen = list(range(len(CONSTANTS), problem.n_numbers))  # places of the numbers that can be copied by mistake
         self.steps: list[str] = []
         self.ratings: list[int] = []
         self.kinds: list[MistakeKind | None] = []
 
     def solve(self) -> SimulatedSolution:
+        """Write all steps. Raises Infeasible."""
         rng, plan, n_operations = self.rng, self.plan, len(self.plan.operations)
         order = _order(plan, self.problem.n_numbers, rng)
         other = next((place for place, kind in self.mistakes.items() if kind is MistakeKind.OTHER_QUESTION), None)
         if other is not None and other < n_operations and rng.random() < 0.7:
-            del order[order.index(other) + 1 :]  # the solution stops there
+            del order[order.index(other) + 1 :]  # stop there: this result is given as the answer
         self.spare = STEPS[1] - len(order) - 1 - (other is not None)
         self.first, self.last = order[0], order[-1]
-        self.mends = rng.random() < self.problem.habits.mends  # a second slip, or a look at the expected answer, will make the result right
-        slips_beside = pick(rng, order) if BESIDE in self.mistakes else None
+        self.mends = rng.random() < self.problem.habits.mends  # it will change the last result to the right answer
+        slips_off_path = pick(rng, order) if OFF_PATH in self.mistakes else None
 
         if self.spare and (len(order) < STEPS[0] - 1 or rng.random() < 0.15):
             self._recall()
         for k in order:
-            self._reckon(k, MistakeKind.SLIP if k == slips_beside else None)
+            self._write_operation(k, MistakeKind.SLIP if k == slips_off_path else None)
         self._conclude(other)
 
         ratings = tuple(self.ratings)
@@ -207,24 +217,24 @@ class _Author:
         self.spare -= self.remarked
 
     def _recall(self) -> None:
-        """Repeat a fact or the question: true, but without progress."""
+        """Repeat a fact or the question: a neutral step."""
         if self.rng.random() < 0.5:
             self._write(pick(self.rng, RECALLS) + pick(self.rng, self.problem.facts), right=0)
         else:
             question = self.problem.question
             self._write(pick(self.rng, GOALS) + question[0].lower() + question[1:], right=0)
 
-    def _reckon(self, k: int, slip_beside: MistakeKind | None) -> None:
-        """Do operation k with its mistake, if any. Sometimes add a remark, with a slip in it if the plan has a mistake beside the way."""
+    def _write_operation(self, k: int, off_path_slip: MistakeKind | None) -> None:
+        """Write operation k with its mistake, if it has one, and sometimes a remark. A slip off the path is made in the remark."""
         rng, operation, kind, result = self.rng, self.plan.operations[k], self.mistakes.get(k), self.problem.n_numbers + k
         if kind is MistakeKind.OTHER_QUESTION:
-            kind = None  # it shows in the conclusion
+            kind = None  # made later, in the conclusion
         if kind is MistakeKind.SKIPPED_CONDITION or (kind is MistakeKind.UNIT and rng.random() < 0.6):
-            self.believed[result], self.causes[result] = self.believed[operation.left], kind
+            self.values[result], self.causes[result] = self.values[operation.left], kind
             return
         if kind is MistakeKind.MISREAD_CONDITION and operation.misread:
             operation = operation.misread
-        sign, a, b = operation.sign, self.believed[operation.left], self.believed[operation.right]
+        sign, a, b = operation.sign, self.values[operation.left], self.values[operation.right]
         inherited = self.causes[operation.left] or self.causes[operation.right]
         if kind is MistakeKind.COPIED_NUMBER:
             a, b = self._copy_wrongly(operation)
@@ -241,50 +251,52 @@ class _Author:
             raise Infeasible
 
         cause = kind or inherited
-        remarks = slip_beside is not None or (self.spare > 0 and rng.random() < 0.16)
+        remarks = off_path_slip is not None or (self.spare > 0 and rng.random() < 0.16)
         apart = next((number for number in (a, b) if number > 12 and number % 10 > 1), None) if sign in "+*" and not cause else None
-        if remarks and apart and (slip_beside or rng.random() < 0.5):
-            self._take_apart(apart, slip_beside)
+        if remarks and apart and (off_path_slip or rng.random() < 0.5):
+            self._take_apart(apart, off_path_slip)
             remarks = False
         opener = pick(rng, OPENERS[0 if k == self.first else 2 if k == self.last else 1])
-        self._write(f"{opener}{say(pick(rng, operation.says), self.problem.words, sign, a, b, c)}.", cause)
-        self.believed[result], self.causes[result] = c, cause if c != truth else None
+        self._write(f"{opener}{fill_wording(pick(rng, operation.says), self.problem.words, sign, a, b, c)}.", cause)
+        self.values[result], self.causes[result] = c, cause if c != truth else None
         self.seen.append(result)
         if remarks and sign in INVERSE and kind is not MistakeKind.SLIP:
-            again = _slip(a, rng) if slip_beside else a
-            self._write(pick(rng, CHECKS).format(f"${c} {LATEX[INVERSE[sign]]} {b} = {again}$"), slip_beside or cause, right=0)
+            again = _slip(a, rng) if off_path_slip else a
+            self._write(pick(rng, CHECKS).format(f"${c} {LATEX[INVERSE[sign]]} {b} = {again}$"), off_path_slip or cause, right=0)
         elif self.plan.asides and self.spare > 0 and rng.random() < 0.05:
             self._remark(pick(rng, self.plan.asides))
 
     def _copy_wrongly(self, operation: Operation) -> tuple[int, int]:
-        """Replace an operand that was copied from the text by another known number, or by one with a misread digit."""
+        """Replace an operand of the statement or of an earlier step by another known number, or by a number close to it."""
         place = pick(self.rng, [place for place in (operation.left, operation.right) if place >= len(CONSTANTS)])
-        number = self.believed[place]
-        another = self.believed[pick(self.rng, self.seen)]
+        number = self.values[place]
+        another = self.values[pick(self.rng, self.seen)]
         copied = another if self.rng.random() < 0.4 else number + pick(self.rng, (-1, 1, -2, 2, 3, -3, 10, -10, 5, -5))
         if copied == number or copied < 2:
             raise Infeasible
-        return (copied, self.believed[operation.right]) if place == operation.left else (self.believed[operation.left], copied)
+        return (copied, self.values[operation.right]) if place == operation.left else (self.values[operation.left], copied)
 
     def _take_apart(self, number: int, slip: MistakeKind | None) -> None:
+        """Split a number into tens and ones: a neutral step unless there is a slip."""
         ones = _slip(number % 10, self.rng) if slip else number % 10
         self._write(pick(self.rng, SPLITS).format(f"${number} = {number // 10 * 10} + {ones}$"), slip, right=0)
 
     def _remark(self, aside: Operation) -> int:
-        a, b = self.believed[aside.left], self.believed[aside.right]
+        """Write a sum that no question needs, and return its result."""
+        a, b = self.values[aside.left], self.values[aside.right]
         c = calculate(aside.sign, a, b, largest=LARGEST_WRONG)
-        said = say(pick(self.rng, aside.says), self.problem.words, aside.sign, a, b, c)
-        self._write(f"{said}.", self.causes[aside.left] or self.causes[aside.right], right=0)
+        sentence = fill_wording(pick(self.rng, aside.says), self.problem.words, aside.sign, a, b, c)
+        self._write(f"{sentence}.", self.causes[aside.left] or self.causes[aside.right], right=0)
         return c
 
     def _conclude(self, other: int | None) -> None:
-        """Answer the question, or by mistake another one."""
+        """Answer the question or, by mistake, another one."""
         n_operations, goal = len(self.plan.operations), len(self.plan.quantities) - 1
-        value, states, cause = self.believed[goal], self.problem.answers, self.causes[goal]
+        value, states, cause = self.values[goal], self.problem.answers, self.causes[goal]
         if other is not None:
             cause = MistakeKind.OTHER_QUESTION
             if other < n_operations:
-                value, states = self.believed[self.problem.n_numbers + other], self.plan.operations[other].states
+                value, states = self.values[self.problem.n_numbers + other], self.plan.operations[other].states
             else:
                 aside = self.plan.asides[other - n_operations]
                 value, states = self._remark(aside), aside.states
@@ -297,5 +309,5 @@ class _Author:
         if may_join and self.rng.random() < 0.2:
             self.steps[-1] += answer
         else:
-            said = say(states, self.problem.words, "=", value, value, value)
-            self._write(f"{pick(self.rng, CLOSERS)}{said}.{answer}", cause)
+            sentence = fill_wording(states, self.problem.words, "=", value, value, value)
+            self._write(f"{pick(self.rng, CLOSERS)}{sentence}.{answer}", cause)

@@ -1,8 +1,9 @@
-"""The stories of the simulated world: what may happen in a word problem and how people put each sum into words.
+"""The stories of the simulated world: the events of a word problem, and the ways to put each sum into words.
 
-Data only, read by `active_learning.world.simulation`, which draws the numbers, chains the events and makes the mistakes.
-In an event's text `{n} {m} {k} {l}` are numbers it draws; in a sum's text `{a}` and `{b}` are its operands, `{c}` its result and
-`{sum}` the whole equation; every other brace is a word of the story's cast. Sentences start small: the simulation capitalises them.
+Data only. `problems` draws the numbers and puts the events in a row; `simulation` makes the mistakes.
+In the text of an event `{n} {m} {k} {l}` are numbers that it draws. In the text of a sum `{a}` and `{b}` are its operands, `{c}` is its
+result and `{sum}` is the whole equation. All other braces are words of the story's cast. Sentences start with a small letter here; the
+code capitalises them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,32 +12,32 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Sum:
-    """One sum of an event, as "x - n", with the wordings that may state it, as "one way to say it | another way".
+    """One sum of an event, such as "x - n", and its possible wordings, such as "one wording | another wording".
 
-    Operands: x is the running quantity, n m k l what the event drew, #1 #2 the results of the event's earlier sums, a number what
-    everybody knows. The sign = takes the right operand as it is.
+    Operands: x is the running quantity, n m k l are the numbers of the event, #1 #2 are the results of its earlier sums, and a number is
+    common knowledge. The sign = takes the right operand without change.
     """
 
     equation: str
     says: str
-    states: str = ""  # a true sentence about the result that answers another question than the problem's
-    misread: "Sum | None" = None  # what a reader who takes the condition wrongly does instead
-    skippable: bool = False  # a condition that is easily forgotten
-    conversion: bool = False  # from one unit into another
+    states: str = ""  # a true sentence about the result; it answers a question that the problem does not ask
+    misread: "Sum | None" = None  # the sum of a reader who misunderstands the condition
+    skippable: bool = False  # a condition that is easy to forget
+    conversion: bool = False  # from one unit to another
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """Something that happens to the running quantity, as "before -> after"; "-> after" opens a story, "a|b -> c" may follow a or b."""
+    """An event: a change of the running quantity, such as "before -> after". "-> after" opens a story; "a|b -> c" can follow a or b."""
 
     changes: str
-    told: str
+    fact: str  # the sentence of the statement
     draws: Mapping[str, Sequence[int]]
-    sums: Sequence[Sum]  # none: a fact that no question needs
-    asks: str = ""  # the question when the story ends here; empty: it cannot end here
-    answers: str = ""  # the sentence that answers it, `{c}` being the answer
-    other_way: Sequence[Sum] = ()  # the same result by other sums
-    asides: Sequence[Sum] = ()  # true, but of no use for any question of the story
+    sums: Sequence[Sum]  # if empty, the event is a fact that no question needs
+    asks: str = ""  # the question if the story ends here; if empty, it cannot end here
+    answers: str = ""  # the sentence that answers it; `{c}` is the answer
+    other_way: Sequence[Sum] = ()  # other sums with the same result
+    asides: Sequence[Sum] = ()  # true sums that no question of the story needs
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +60,8 @@ THIRD = Sum("x / 3", "a third of {a} is {sum} | one third of the {a} is {sum}")
 
 
 def casts(**words: str) -> tuple[Mapping[str, str], ...]:
-    """Line up words given as comma lists: casts(goods="muffins, rolls", good="muffin, roll") makes two casts."""
-    columns = [[word.strip() for word in listed.split(",")] for listed in words.values()]
+    """Make casts from words in comma-separated lists: casts(goods="muffins, rolls", good="muffin, roll") makes two casts."""
+    columns = [[word.strip() for word in column.split(",")] for column in words.values()]
     return tuple(dict(zip(words, row, strict=True)) for row in zip(*columns, strict=True))
 
 
@@ -563,9 +564,9 @@ TIMES = Sum("n * m", "{friend} has {b} times as many as {a}, so {sum} {goods} | 
 FEWER = Sum("n - m", "{friend} has {b} fewer than {a}, so {sum} {goods} | {b} fewer than {a} are {sum} {goods}")
 
 
-def compared(told: str, right: Sum, misread: Sum) -> Scene:
-    """Open a story in which the second person's share has to be understood from a comparison."""
-    return Scene("-> goods", told, {"n": range(5, 41), "m": SOME}, [
+def compared(fact: str, right: Sum, misread: Sum) -> Scene:
+    """Make an opening event that gives the share of the second person by a comparison."""
+    return Scene("-> goods", fact, {"n": range(5, 41), "m": SOME}, [
         Sum(right.equation, right.says, "{friend} alone has {c} {goods}", misread),
         Sum("n + #1", "{who} with {a} and {friend} with {b} have {sum} {goods} | {a} {goods} and {b} {goods} are {sum} {goods}",
             "{who} and {friend} have {c} {goods}"),

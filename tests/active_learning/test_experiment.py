@@ -1,6 +1,7 @@
-"""The experiment: lines and ratios, points through the product's own code, files that a killed run goes on from, pages."""
+"""The experiment: lines and ratios, points trained by the product's own code, files from which a killed run continues, pages."""
 
 import csv
+import html
 import io
 import json
 import os
@@ -20,7 +21,7 @@ from active_learning import experiment
 from active_learning.experiment import curves, points, results, running
 from active_learning.experiment.forms import ALL, MIX
 from active_learning.experiment.plan import ANSWER, ORACLE, PROCESS, UNIFORM, BadPlan, Plan
-from active_learning.experiment.points import NOTHING, START, ModelPoint
+from active_learning.experiment.points import NOTHING, START, TrainingPoint
 from active_learning.selection import Candidates
 from active_learning.world import Habits, MistakeKind, make_world
 from tests import make
@@ -57,26 +58,26 @@ def on_lines(rises: dict[str, float], *, noise: float = 0.0, seeds: int = 3, pro
 def test_the_data_efficiency_is_the_ratio_of_the_slopes_over_the_logarithm_of_the_labels() -> None:
     values = on_lines({"uniform": 0.04, "mix": 0.11})
     assert curves.slope(LABELS, values["mix"].mean(axis=(0, 2))) == pytest.approx(0.11)
-    found = curves.efficiency(LABELS, values, arm="mix", against="uniform", rng=np.random.default_rng(1))
-    assert (found.value, found.low, found.high) == pytest.approx((2.75, 2.75, 2.75))
+    estimate = curves.efficiency(LABELS, values, arm="mix", against="uniform", rng=np.random.default_rng(1))
+    assert (estimate.value, estimate.low, estimate.high) == pytest.approx((2.75, 2.75, 2.75))
 
 
 def test_the_interval_of_the_ratio_holds_the_truth_and_widens_with_noise() -> None:
-    found = [
+    estimates = [
         curves.efficiency(
             LABELS, on_lines({"uniform": 0.04, "mix": 0.1}, noise=noise), arm="mix", against="uniform", rng=np.random.default_rng(1)
         )
         for noise in (0.02, 0.06)
     ]
-    for one in found:
-        assert one.low is not None and one.high is not None and one.low < 2.5 < one.high
-    assert found[1].high - found[1].low > 1.5 * (found[0].high - found[0].low)  # type: ignore[operator]
+    for estimate in estimates:
+        assert estimate.low is not None and estimate.high is not None and estimate.low < 2.5 < estimate.high
+    assert estimates[1].high - estimates[1].low > 1.5 * (estimates[0].high - estimates[0].low)  # type: ignore[operator]
 
 
 def test_a_strategy_measured_against_itself_has_the_ratio_1_without_doubt() -> None:
     values = on_lines({"uniform": 0.03}, noise=0.15)  # its line falls in some draws
-    found = curves.efficiency(LABELS, values, arm="uniform", against="uniform", rng=np.random.default_rng(1))
-    assert (found.value, found.low, found.high) == pytest.approx((1, 1, 1))
+    estimate = curves.efficiency(LABELS, values, arm="uniform", against="uniform", rng=np.random.default_rng(1))
+    assert (estimate.value, estimate.low, estimate.high) == pytest.approx((1, 1, 1))
 
 
 def test_a_ratio_to_a_line_that_falls_is_unbounded_and_one_of_two_such_lines_undefined() -> None:
@@ -95,13 +96,13 @@ def test_where_the_uniform_line_may_fall_the_ratio_has_no_upper_end() -> None:
 
 
 def test_equal_labels_says_how_many_uniform_ones_reach_as_much() -> None:
-    found = curves.equal_labels(LABELS, on_lines({"uniform": 0.05, "mix": 0.1}), arm="mix", against="uniform")
-    assert found == pytest.approx(LABELS / 40)  # twice as steep: n^2 / 40 labels
+    times = curves.equal_labels(LABELS, on_lines({"uniform": 0.05, "mix": 0.1}), arm="mix", against="uniform")
+    assert times == pytest.approx(LABELS / 40)  # twice as steep: n^2 / 40 labels
 
 
 def test_the_interval_over_seeds_is_students() -> None:
-    found = curves.over_seeds(np.array([0.4, 0.5, 0.6]))
-    assert (found.value, found.low, found.high) == pytest.approx((0.5, 0.5 - 4.303 * 0.1 / 3**0.5, 0.5 + 4.303 * 0.1 / 3**0.5))
+    estimate = curves.over_seeds(np.array([0.4, 0.5, 0.6]))
+    assert (estimate.value, estimate.low, estimate.high) == pytest.approx((0.5, 0.5 - 4.303 * 0.1 / 3**0.5, 0.5 + 4.303 * 0.1 / 3**0.5))
     assert curves.over_seeds(np.array([0.4])) == curves.Estimate(0.4)
 
 
@@ -109,19 +110,19 @@ def test_the_interval_over_seeds_is_students() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"sizes": (8, 4)}, "sizes"),
         ({"seeds": ()}, "seeds"),
-        ({"strategies": {MIX: ALL[MIX]}}, "lack uniform"),
-        ({"sizes": (4, 400)}, "more than the pool's 42"),
+        ({"strategies": {MIX: ALL[MIX]}}, "uniform is missing from strategies"),
+        ({"sizes": (4, 400)}, "more than the 42 of the pool"),
         ({"n_best": 9}, "n_best must be from 1 to 4"),
         ({"strategies": ALL | {"bold": (("bold", 1.0),)}}, "no strategy named bold"),
         ({"habits": {"weights": {"typo": 1}}}, "habits"),
     ],
 )
-def test_a_plan_that_cannot_be_carried_out_says_what_to_change(changes: dict[str, Any], said: str) -> None:
-    with pytest.raises(BadPlan, match=said):
+def test_a_plan_that_cannot_be_carried_out_says_what_to_change(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(BadPlan, match=message):
         SMALL.changed(**changes)
 
 
@@ -135,38 +136,38 @@ def test_a_plan_comes_back_from_its_file() -> None:
 
 
 def test_the_three_kinds_of_label_say_what_the_oracle_and_the_answer_say() -> None:
-    solutions = points.test_solutions(SMALL.changed(n_test_problems=60))
-    luckily = next(one for one in solutions if one.is_right and one.solution.first_mistake is not None)
-    assert points._labeled(luckily, ANSWER).right is True  # type: ignore[union-attr]
-    assert points._labeled(luckily, ORACLE).right is False  # type: ignore[union-attr]
-    assert points._labeled(luckily, PROCESS).first_mistake == luckily.solution.first_mistake  # type: ignore[union-attr]
+    solutions = points.make_test_solutions(SMALL.changed(n_test_problems=60))
+    lucky = next(solution for solution in solutions if solution.is_right and solution.simulated.first_mistake is not None)
+    assert points._label(lucky, ANSWER).right is True  # type: ignore[union-attr]
+    assert points._label(lucky, ORACLE).right is False  # type: ignore[union-attr]
+    assert points._label(lucky, PROCESS).first_mistake == lucky.simulated.first_mistake  # type: ignore[union-attr]
 
 
 def test_every_arm_shares_the_start_and_adds_what_its_strategy_takes() -> None:
-    solutions = points.pool(SMALL, 1)
+    solutions = points.make_pool(SMALL, 1)
     rest = solutions[SMALL.n_start :]
-    known = Candidates.of(
-        solutions=[one.place for one in rest],
-        problems=[one.problem_place for one in rest],
-        outcomes=[one.is_right for one in rest],
+    candidates = Candidates.of(
+        solutions=[solution.place for solution in rest],
+        problems=[solution.problem_place for solution in rest],
+        outcomes=[solution.is_right for solution in rest],
         scores=np.linspace(0.1, 0.9, len(rest)),
     )
     for arm in (UNIFORM, MIX):
-        fewer, more = (points.chosen(SMALL, ModelPoint(1, arm, size), solutions, known=known) for size in (4, 8))
+        fewer, more = (points.choose_solutions(SMALL, TrainingPoint(1, arm, size), solutions, candidates=candidates) for size in (4, 8))
         assert fewer[: SMALL.n_start] == more[: SMALL.n_start] == solutions[: SMALL.n_start]
-        assert len(fewer) == SMALL.n_start + 4 and len({one.place for one in more}) == SMALL.n_start + 8
-    wrong = [one for one in points.chosen(SMALL, ModelPoint(1, MIX, 5), solutions, known=known)[SMALL.n_start :] if not one.is_right]
-    assert len(wrong) == 4  # 80 % of 5
+        assert len(fewer) == SMALL.n_start + 4 and len({solution.place for solution in more}) == SMALL.n_start + 8
+    chosen = points.choose_solutions(SMALL, TrainingPoint(1, MIX, 5), solutions, candidates=candidates)[SMALL.n_start :]
+    assert sum(not solution.is_right for solution in chosen) == 4  # 80 % of 5
 
 
 def test_no_test_problem_is_in_the_pool() -> None:
-    tested = {one.problem.external_id for one in points.test_solutions(SMALL)}
-    assert not tested & {one.problem.external_id for seed in SMALL.seeds for one in points.pool(SMALL, seed)}
+    tested = {solution.problem.external_id for solution in points.make_test_solutions(SMALL)}
+    assert not tested & {solution.problem.external_id for seed in SMALL.seeds for solution in points.make_pool(SMALL, seed)}
 
 
 def test_best_of_n_is_certain_for_a_perfect_score_and_the_share_of_right_ones_for_a_blind_one() -> None:
-    tested = points.test_solutions(SMALL)
-    right = np.array([one.is_right for one in tested], float)
+    tested = points.make_test_solutions(SMALL)
+    right = np.array([solution.is_right for solution in tested], float)
     assert points.best_of(right, tested, n=4) == pytest.approx(right.reshape(6, 4).max(axis=1))
     assert points.best_of(np.zeros(len(tested)), tested, n=3) == pytest.approx(right.reshape(6, 4).mean(axis=1))
 
@@ -175,70 +176,77 @@ def test_best_of_n_is_certain_for_a_perfect_score_and_the_share_of_right_ones_fo
 
 
 def test_every_point_of_the_plan_is_trained_and_judged(folder: Path) -> None:
-    starts, rest = running.points_of(SMALL)
+    starts, rest = running.all_points(SMALL)
     assert {path.stem for path in (folder / "points").glob("*.json")} == {point.key for point in (*starts, *rest)}
-    assert ModelPoint(0, NOTHING, 0) in starts and ModelPoint(2, START, 0, ORACLE) in starts and ModelPoint(1, UNIFORM, 8, ANSWER) in rest
-    found = running.point_of(folder, ModelPoint(1, MIX, 8))
-    assert found["n_labeled"] == 22 and len(found["scores"]) == 24 and len(found["best_of_n"]) == 6 and found["step_auc"] is not None
-    assert running.point_of(folder, ModelPoint(1, UNIFORM, 8, ANSWER))["step_auc"] is None  # an ORM rates no step
+    assert (
+        TrainingPoint(0, NOTHING, 0) in starts
+        and TrainingPoint(2, START, 0, ORACLE) in starts
+        and TrainingPoint(1, UNIFORM, 8, ANSWER) in rest
+    )
+    figures = running.read_point(folder, TrainingPoint(1, MIX, 8))
+    assert figures["n_labeled"] == 22 and len(figures["scores"]) == 24 and len(figures["best_of_n"]) == 6
+    assert figures["step_auc"] is not None
+    assert running.read_point(folder, TrainingPoint(1, UNIFORM, 8, ANSWER))["step_auc"] is None  # an ORM rates no step
     assert not list(folder.glob("tmp*"))  # no model stays
 
 
 def test_an_experiment_started_again_trains_nothing_that_is_there_and_finds_the_same(folder: Path) -> None:
-    lost, before = running.path_of(folder, ModelPoint(2, MIX, 4)), (folder / "results.json").read_text()
+    lost, before = running.point_path(folder, TrainingPoint(2, MIX, 4)), (folder / "results.json").read_text()
     kept = {path: path.stat().st_mtime_ns for path in (folder / "points").iterdir() if path != lost}
-    found = json.loads(lost.read_text())
+    figures = json.loads(lost.read_text())
     lost.unlink()
     with pytest.raises(BadPlan, match="not finished .*2-mix-80-20-4.json is missing"):
         experiment.summarise(folder)
-    told: list[tuple[str, int, int]] = []
-    experiment.run("small", SMALL, home=folder.parent.parent, progress=lambda *now: told.append(now))
-    assert told == [("points", 1, 1)]
+    calls: list[tuple[str, int, int]] = []
+    experiment.run("small", SMALL, home=folder.parent.parent, progress=lambda *call: calls.append(call))
+    assert calls == [("points", 1, 1)]
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
-    assert json.loads(lost.read_text())["scores"] == found["scores"]
+    assert json.loads(lost.read_text())["scores"] == figures["scores"]
     experiment.summarise(folder)
-    figures = [{k: v for k, v in json.loads(text).items() if k != "seconds"} for text in (before, (folder / "results.json").read_text())]
-    assert figures[0] == figures[1]
+    without_seconds = [
+        {k: v for k, v in json.loads(text).items() if k != "seconds"} for text in (before, (folder / "results.json").read_text())
+    ]
+    assert without_seconds[0] == without_seconds[1]
 
 
 def test_other_settings_need_another_name(folder: Path) -> None:
-    with pytest.raises(BadPlan, match="another name"):
+    with pytest.raises(BadPlan, match="Choose another name"):
         experiment.run("small", SMALL.changed(skill=0.9), home=folder.parent.parent)
-    assert running.kept_plan(folder).skill == SMALL.skill
+    assert running.read_plan(folder).skill == SMALL.skill
 
 
 @pytest.mark.parametrize("name", ["", "../up", "Big", "a" * 41])
 def test_a_name_that_is_no_folder_of_its_own_is_refused(name: str, tmp_path: Path) -> None:
-    with pytest.raises(BadPlan, match="name of an experiment must be"):
+    with pytest.raises(BadPlan, match="cannot be used"):
         experiment.run(name, SMALL, home=tmp_path)
     assert not list(tmp_path.iterdir())
 
 
 def test_workers_find_what_one_process_finds(folder: Path, tmp_path: Path) -> None:
-    few = SMALL.changed(seeds=(1,), outcomes=False, strategies={UNIFORM: ALL[UNIFORM]}, shown=UNIFORM)
-    beside = experiment.run("small", few, home=tmp_path, workers=2)
-    for point in (ModelPoint(1, UNIFORM, 4), ModelPoint(1, UNIFORM, 8)):
-        assert running.point_of(beside, point)["scores"] == pytest.approx(running.point_of(folder, point)["scores"], abs=1e-5)
+    fewer = SMALL.changed(seeds=(1,), outcomes=False, strategies={UNIFORM: ALL[UNIFORM]}, shown=UNIFORM)
+    by_workers = experiment.run("small", fewer, home=tmp_path, workers=2)
+    for point in (TrainingPoint(1, UNIFORM, 4), TrainingPoint(1, UNIFORM, 8)):
+        assert running.read_point(by_workers, point)["scores"] == pytest.approx(running.read_point(folder, point)["scores"], abs=1e-5)
 
 
 # --- results ------------------------------------------------------------------------------------------------------------------
 
 
 def test_the_results_hold_three_figures_a_row_for_each_strategy_and_what_0_labels_give(folder: Path) -> None:
-    told = results.read(folder)
-    assert list(told["a"]) == [PROCESS, ORACLE, ANSWER] and list(told["b"]) == [UNIFORM, MIX]
-    assert set(told["c"]["curves"]) == {"PRM", "PRM, uniform labels", "ORM", "majority", "oracle"} and told["c"]["n"][-1] == 4
-    assert told["labels"] == [14, 18, 22] and told["best"] == MIX
-    assert told["a"][PROCESS] == told["b"][UNIFORM]
-    assert told["nothing"]["step_auc"] is not None
-    by_hand = np.mean([np.mean(running.point_of(folder, ModelPoint(seed, MIX, 8))["best_of_n"]) for seed in (1, 2)])
-    assert told["b"][MIX][-1]["value"] == pytest.approx(by_hand)
+    outcome = results.read_results(folder)
+    assert list(outcome["a"]) == [PROCESS, ORACLE, ANSWER] and list(outcome["b"]) == [UNIFORM, MIX]
+    assert set(outcome["c"]["curves"]) == {"PRM", "PRM, uniform labels", "ORM", "majority", "oracle"} and outcome["c"]["n"][-1] == 4
+    assert outcome["labels"] == [14, 18, 22] and outcome["best"] == MIX
+    assert outcome["a"][PROCESS] == outcome["b"][UNIFORM]
+    assert outcome["nothing"]["step_auc"] is not None
+    by_hand = np.mean([np.mean(running.read_point(folder, TrainingPoint(seed, MIX, 8))["best_of_n"]) for seed in (1, 2)])
+    assert outcome["b"][MIX][-1]["value"] == pytest.approx(by_hand)
 
 
 def test_the_table_and_the_figures_are_files(folder: Path) -> None:
     rows = list(csv.DictReader(io.StringIO((folder / "strategies.csv").read_text())))
     assert [row["strategy"] for row in rows] == [UNIFORM, MIX]
-    assert float(rows[1]["best_of_n"]) == pytest.approx(results.read(folder)["table"][1]["best_of_n"]["value"], abs=1e-4)
+    assert float(rows[1]["best_of_n"]) == pytest.approx(results.read_results(folder)["table"][1]["best_of_n"]["value"], abs=1e-4)
     for key in "abc":
         drawing = (folder / f"figure-{key}.svg").read_text()
         assert drawing.startswith("<svg") and drawing.count("<polyline") >= 4
@@ -250,7 +258,7 @@ def test_the_table_and_the_figures_are_files(folder: Path) -> None:
 def test_a_generator_with_other_habits_errs_as_they_say_and_on_problems_no_harder_than_asked() -> None:
     habits = Habits({kind: float(kind is MistakeKind.WRONG_OPERATION) for kind in MistakeKind}, frozenset())
     world = list(make_world(5, n_problems=20, n_solutions=3, skill=0.2, habits=habits, level=2))
-    kinds = {one.mistake_kind for _, solutions in world for one in solutions}
+    kinds = {solution.mistake_kind for _, solutions in world for solution in solutions}
     assert kinds == {None, MistakeKind.WRONG_OPERATION}
     assert max(problem.level for problem, _ in world) <= 2 < max(p.level for p, _ in make_world(5, n_problems=20, n_solutions=1))
 
@@ -262,15 +270,17 @@ def test_the_command_runs_a_form_and_says_what_it_found(folder: Path, settings: 
     settings.STEPMARK_HOME = folder.parent.parent
     monkeypatch.setitem(experiment.FORMS, "quick", {"small": SMALL})
     call_command("simulate", "--workers", "1")
-    said = capsys.readouterr().out
-    assert "(a) outcome, from the oracle: 14 " in said and "(b) mix 80/20" in said and "(c) best of 4" in said
-    for words, why in (
-        (("--name", "../x"), "name of an experiment must be"),
-        (("--workers", "0"), "at least 1"),
+    printed = capsys.readouterr().out
+    assert "(a) Kinds of label: best of 2 with 14, 18, 22 labeled solutions:\n      process labels: 0." in printed
+    assert "      mix 80/20: 0." in printed and "(c) Share of problems solved by choosing among 4 solutions:\n      PRM: 0." in printed
+    assert all(sentence in printed for sentence in results.EFFICIENCY_WORDS)
+    for arguments, message in (
+        (("--name", "../x"), "cannot be used"),
+        (("--workers", "0"), "must be at least 1"),
         (("--seeds", "1", "1"), "seeds"),
     ):
-        with pytest.raises(CommandError, match=why):
-            call_command("simulate", *words)
+        with pytest.raises(CommandError, match=message):
+            call_command("simulate", *arguments)
 
 
 @pytest.fixture
@@ -293,18 +303,23 @@ def test_researchers_managers_and_owners_of_any_project_see_the_experiments_and_
     assert Client().get("/experiments/").status_code in (302, 404)
 
 
+def test_the_document_explains_data_efficiency_in_the_words_of_the_page_and_the_command() -> None:
+    document = Path(__file__).resolve().parents[2] / "docs" / "experiment.md"
+    assert " ".join(results.EFFICIENCY_WORDS) in " ".join(document.read_text().split())
+
+
 def test_the_page_shows_figures_with_their_numbers_and_a_row_for_each_strategy(shown: Path) -> None:
     page = visitor(make.rita(make.project())).get("/experiments/small/").content.decode()
     assert page.count('role="img" aria-label=') == 3 and page.count("As a table") == 3
-    assert MIX in page and "without any label" in page
+    assert MIX in page and " ".join(results.EFFICIENCY_WORDS) in html.unescape(page) and "without labels" in page
     assert b"small" in visitor(make.rita()).get("/experiments/").content
 
 
 def test_a_figure_with_a_line_alone_is_not_shown(shown: Path) -> None:
     path = shown / "results.json"
     before = path.read_text()
-    told = json.loads(before)
-    path.write_text(json.dumps(told | {"a": dict([*told["a"].items()][:1])}))
+    outcome = json.loads(before)
+    path.write_text(json.dumps(outcome | {"a": dict([*outcome["a"].items()][:1])}))
     try:
         page = visitor(make.rita(make.project())).get("/experiments/small/").content.decode()
     finally:
@@ -323,8 +338,8 @@ def test_a_damaged_experiment_is_listed_with_what_is_wrong(shown: Path) -> None:
     (shown.parent / "broken" / "plan.json").write_text("{")
     try:
         client = visitor(make.rita(make.project()))
-        assert "is not a plan" in client.get("/experiments/").content.decode()
-        assert "is not a plan" in client.get("/experiments/broken/").content.decode()
+        assert "is not a valid plan" in client.get("/experiments/").content.decode()
+        assert "is not a valid plan" in client.get("/experiments/broken/").content.decode()
     finally:
         (shown.parent / "broken" / "plan.json").unlink()
 

@@ -164,8 +164,8 @@ def test_a_second_mistake_sometimes_sets_the_answer_right(world: World) -> None:
 
 def test_a_generator_that_bends_its_last_sum_hides_wrong_reasoning_behind_more_right_answers() -> None:
     def hidden(**habits: float) -> float:
-        told = make_world(12, n_problems=100, n_solutions=8, skill=0.5, habits=Habits(**habits), level=2)
-        right = [solution for problem, solution in each(list(told)) if solution.final_answer == problem.answer]
+        made = make_world(12, n_problems=100, n_solutions=8, skill=0.5, habits=Habits(**habits), level=2)
+        right = [solution for problem, solution in each(list(made)) if solution.final_answer == problem.answer]
         return sum(solution.first_mistake is not None for solution in right) / len(right)
 
     never, seldom, always, from_afar = hidden(mends=0), hidden(), hidden(mends=1), hidden(mends=1, mends_within=40)
@@ -215,8 +215,8 @@ def test_numbers_stay_small(world: World) -> None:
 
 def test_every_number_of_a_statement_is_told_once(world: World) -> None:
     for problem, _ in world:
-        told = re.findall(r"\$(\d+)\$", problem.statement)
-        assert len(set(told)) == len(told) > 0, problem.statement
+        numbers = re.findall(r"\$(\d+)\$", problem.statement)
+        assert len(set(numbers)) == len(numbers) > 0, problem.statement
 
 
 def test_levels_and_subjects_are_all_there(world: World) -> None:
@@ -251,7 +251,7 @@ def test_a_problem_has_hundreds_of_different_solutions() -> None:
 def test_asking_for_more_solutions_than_there_are_names_the_problem_and_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     [(_, [only])] = make_world(2, n_problems=1, n_solutions=1)
     monkeypatch.setattr(simulation, "sample_solution", lambda problem, *, rng, skill: only)
-    with pytest.raises(ValueError, match="world-2-000000 has few different solutions: ask for at most 1, not 2"):
+    with pytest.raises(ValueError, match="world-2-000000 has fewer than 2 different solutions. Ask for at most 1"):
         next(make_world(2, n_problems=1, n_solutions=2))
 
 

@@ -1,4 +1,4 @@
-"""The pages of the experiments in a real browser: open to everybody, narrow and wide, with the numbers behind each figure."""
+"""The pages of the experiments in a real browser: accessible, narrow and wide, with the numbers behind each figure."""
 
 import json
 from collections.abc import Callable
@@ -40,9 +40,9 @@ def row(strategy: str, value: float | None, high: float | None) -> dict[str, Any
 
 @pytest.fixture
 def finished(settings: Any, tmp_path: Path) -> Path:
-    """One experiment with results, one that is under way."""
+    """One experiment with results, one that is not finished."""
     settings.STEPMARK_HOME = tmp_path
-    told = {
+    results = {
         "format": 1,
         "name": "full",
         "plan": FULL.as_dict(),
@@ -65,14 +65,14 @@ def finished(settings: Any, tmp_path: Path) -> Path:
     for name in ("full", "begun"):
         (tmp_path / "experiments" / name).mkdir(parents=True)
         (tmp_path / "experiments" / name / "plan.json").write_text(json.dumps(FULL.as_dict()))
-    (tmp_path / "experiments" / "full" / "results.json").write_text(json.dumps(told))
+    (tmp_path / "experiments" / "full" / "results.json").write_text(json.dumps(results))
     return tmp_path
 
 
 def test_the_pages_of_the_experiments_have_no_violation_and_fit_their_window(visit: Visit, look: dict, finished: Path) -> None:
     page = visit(make.rita(make.project()), "/experiments/", **look)
     start = page.url
-    for path, words in {"": "2.8", "full/": "without any label", "begun/": "models are trained and judged"}.items():
+    for path, words in {"": "2.8", "full/": "without labels", "begun/": "models are trained and judged"}.items():
         page.goto(start + path)
         expect(page.locator("main")).to_contain_text(words)
         page.evaluate("for (const fold of document.querySelectorAll('main details')) fold.open = true")
@@ -83,7 +83,7 @@ def test_the_pages_of_the_experiments_have_no_violation_and_fit_their_window(vis
 def test_an_experiment_is_found_from_the_list_and_says_its_figures_in_numbers(visit: Visit, finished: Path) -> None:
     page = visit(make.rita(make.project()), "/experiments/", java_script_enabled=False)
     page.get_by_role("link", name="full").click()
-    drawn = page.locator("figure", has=page.get_by_role("img", name="by strategy"))
+    drawn = page.locator("figure", has=page.get_by_role("img", name="for each strategy"))
     expect(drawn.locator("svg[role=img] polyline")).to_have_count(2)
     drawn.get_by_text("As a table").click()
     expect(drawn.get_by_role("row", name=f"{LABELS[-1]} 0.6800")).to_be_visible()

@@ -1,4 +1,4 @@
-"""Command: run an experiment in the simulated world, where the oracle labels."""
+"""Command: run an experiment in the simulated world, with the oracle as the labeler."""
 
 import os
 from pathlib import Path
@@ -13,36 +13,42 @@ from annotation.management.progress import drawn_progress
 
 class Command(BaseCommand):
     help = (
-        "Run the paper's section 4 in the simulated world with the oracle as labeler. It compares process labels with outcome labels, "
-        "each strategy with random labels, and the PRM with ORM and majority voting. Figures, a table and the results of every trained "
-        "model are written under STEPMARK_HOME/experiments/NAME. Started again, it continues where it stopped. The quick form takes at "
-        "most 3 minutes."
+        "Run the experiment of the paper's section 4 in the simulated world, with the oracle as the labeler. It compares process labels "
+        "with outcome labels, each strategy with uniform labels, and a PRM with an ORM and majority voting. Figures, a table and the "
+        "results of every trained model are written to STEPMARK_HOME/experiments/NAME. The same command continues a run that stopped. "
+        "The quick form takes at most 3 minutes."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--name", metavar="PREFIX", help="prefix for the names of the experiments")
+        parser.add_argument(
+            "--name", metavar="PREFIX", help="start the names of the experiments with PREFIX, to keep them apart from others"
+        )
         form = parser.add_mutually_exclusive_group()
         form.add_argument(
-            "--form", choices=list(experiment.FORMS), default="quick", help="quick only shows that everything works; its figures are noise"
+            "--form",
+            choices=list(experiment.FORMS),
+            default="quick",
+            help="quick shows that everything works, but its figures are too noisy to use",
         )
-        form.add_argument("--full", action="store_const", const="full", dest="form", help="the form with the figures of docs/experiment.md")
-        parser.add_argument("--seeds", type=int, nargs="+", metavar="N", help="seeds to use instead of those of the form")
-        parser.add_argument(
-            "--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="number of processes that train at the same time"
+        form.add_argument(
+            "--full", action="store_const", const="full", dest="form", help="run the form that gave the figures in docs/experiment.md"
         )
+        parser.add_argument("--seeds", type=int, nargs="+", metavar="N", help="use these seeds instead of the seeds of the form")
+        parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="number of processes that train at once")
 
     def handle(self, *args: Any, name: str | None, form: str, seeds: list[int] | None, workers: int, **options: Any) -> None:
         if workers < 1:
             raise CommandError(f"--workers must be at least 1, not {workers}.", returncode=2)
-        for own, plan in experiment.FORMS[form].items():
+        for own_name, plan in experiment.FORMS[form].items():
+            full_name = f"{name}-{own_name}" if name is not None else own_name
             try:
-                plan = plan.changed(**({"seeds": tuple(seeds)} if seeds else {}))
+                if seeds:
+                    plan = plan.changed(seeds=tuple(seeds))
                 with drawn_progress() as progress:
-                    full_name = f"{name}-{own}" if name is not None else own
                     folder = experiment.run(full_name, plan, home=Path(settings.STEPMARK_HOME), workers=workers, progress=progress)
                 results = experiment.summarise(folder)
             except experiment.BadPlan as error:
                 raise CommandError(str(error), returncode=2) from error
             self.stdout.write(f"{folder}:")
-            for line in experiment.summary_lines(results):
+            for line in experiment.result_lines(results):
                 self.stdout.write(f"  {line}")
