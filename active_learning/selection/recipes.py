@@ -32,7 +32,7 @@ class Recipe:
     def __post_init__(self) -> None:
         parts = _parts(self.parts)
         total = sum(weight for _, weight in parts)
-        # Within rounding it is 1 already, and dividing once more would let a kept recipe drift.
+        # Within rounding it is 1 already, and dividing once more would change a stored recipe a little each time.
         object.__setattr__(self, "parts", parts if abs(total - 1) < 1e-9 else tuple((name, weight / total) for name, weight in parts))
         _check_whole("size", self.size, least=0)
         if self.per_problem is not None:

@@ -43,7 +43,7 @@ class Shortlist:
 
 @dataclass(frozen=True, slots=True)
 class EmptyPool:
-    """What is known of a pool in which no strategy of a recipe found a candidate, though there are solutions and scores."""
+    """The facts of a pool with solutions and scores in which no strategy of a recipe has a candidate."""
 
     project: str
     model: int  # number of the model that serves
@@ -184,7 +184,7 @@ ENTROPY = Strategy(
 UNCERTAIN = Strategy(
     name="uncertain",
     label="Uncertain steps",
-    picks="solutions with a step of which the model's uncertainty heads are unsure, or on which they differ",
+    picks="solutions with a step about which the model's uncertainty heads are unsure or disagree",
     needs=frozenset({Need.MODEL, Need.HEADS}),
     order=_uncertain,
     shortlists=(
