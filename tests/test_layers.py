@@ -52,3 +52,21 @@ def test_the_web_process_never_loads_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def class_names(source: str) -> list[str]:
+    """Return the classes of a module, without nested ones."""
+    return [node.name for node in ast.parse(source).body if isinstance(node, ast.ClassDef) and node.name not in ("Command", "Migration")]
+
+
+def test_no_two_classes_share_a_name() -> None:
+    places: dict[str, list[str]] = {}
+    for package in ("labelapp", "annotation", "active_learning", "trainer"):
+        for path in sorted((ROOT / package).rglob("*.py")):
+            for name in class_names(path.read_text()):
+                places.setdefault(name, []).append(str(path.relative_to(ROOT)))
+    assert {name: paths for name, paths in places.items() if len(paths) > 1} == {}
+
+
+def test_the_check_sees_the_classes_of_a_module_and_no_nested_ones() -> None:
+    assert class_names("class Batch:\n    class Meta: ...\nclass Command: ...\nclass Task: ...") == ["Batch", "Task"]
