@@ -2,7 +2,8 @@
 
 Reads GSM8K's example solutions, MATH and 100 x 8 MATH solutions from $STEPMARK_DATA (default ../shared/data). Its last line is one JSON
 object. `ratio` covers the real solutions of GSM8K and MATH. `ratio_new` covers pairs of different MATH answers, all new and none an
-integer: both graders must do the work there, and little can be saved. `--smoke`: a few lines of each file.
+integer: both graders must do the work there, and little can be saved. `--near-misses` counts the outcomes of all such pairs instead.
+`--smoke`: a few lines of each file.
 """
 
 import argparse
@@ -47,7 +48,14 @@ def _timed(grade: Callable[[Sequence[Pair]], list], pairs: Sequence[Pair]) -> tu
 def main() -> None:
     parser = argparse.ArgumentParser(prog="script/bench grading", description="Measure the grading of answers against math-verify alone.")
     parser.add_argument("--smoke", action="store_true", help="the smallest form: shows that the benchmark runs, says nothing about speed")
-    count = 5 if parser.parse_args().smoke else None  # lines of each file
+    parser.add_argument(
+        "--near-misses", action="store_true", help="grade all pairs of different MATH answers instead, and count the outcomes"
+    )
+    options = parser.parse_args()
+    count = 5 if options.smoke else None  # lines of each file
+    if options.near_misses:
+        print(json.dumps(near_misses(count)))
+        return
     problems = _lines("gsm8k/example_model_solutions.jsonl", count)
     gsm8k = [
         (extract_answer(part["solution"]), extract_answer(problem["ground_truth"]), part["is_correct"])
@@ -78,8 +86,7 @@ def main() -> None:
 
     math500 = [(extract_answer(problem["solution"]), problem["answer"]) for problem in _lines("math/math500.jsonl", count)]
     self_seconds, selves = _timed(grade_answers, math500)
-    references = [problem["answer"] for problem in json.loads((DATA / "math/train7474_answers.json").read_text(encoding="utf-8"))]
-    new = _new_pairs(references)[::3][:count]
+    new = _new_pairs(_math_answers())[::3][:count]
     new_seconds, _ = _timed(grade_answers, new)
     new_peer_seconds, _ = _timed(verify_one_by_one, new)
     voting_seconds, _ = _timed(lambda votes: answer_classes([vote for vote, _ in votes]), [(row["pred"][0], None) for row in rows])
@@ -99,6 +106,21 @@ def main() -> None:
         "grader": GRADER_VERSION,
     }
     print(json.dumps(figures))
+
+
+def near_misses(count: int | None) -> dict[str, object]:
+    """Grade pairs of different MATH answers, print those graded as equal, and return how many there are of each outcome."""
+    pairs = _new_pairs(_math_answers())[:count]
+    seconds, grades = _timed(grade_answers, pairs)
+    for (answer, reference), grade in zip(pairs, grades, strict=True):
+        if grade.outcome == "correct":
+            print(f"  {answer!r} equals {reference!r}")
+    outcomes = Counter(str(grade.outcome) for grade in grades)
+    return {"pairs": len(pairs), "outcomes": dict(outcomes), "seconds": round(seconds, 2), "grader": GRADER_VERSION}
+
+
+def _math_answers() -> list[str | None]:
+    return [problem["answer"] for problem in json.loads((DATA / "math/train7474_answers.json").read_text(encoding="utf-8"))]
 
 
 def _share(grades: Sequence[Grade], expected: Sequence[bool]) -> float:

@@ -1,13 +1,14 @@
 """Figure: N people label over HTTP, with sessions, CSRF and two drafts a solution, as the page does it.
 
-Reads GSM8K's example solutions under $STEPMARK_DATA (default ../shared/data) and starts a site of its own; with --url it drives one that
-runs, on this machine. Two forms: 8 people who never think (`--seconds`), and 64 who think 5 s about each solution (`--work-seconds`).
-Prints the raw figures, checks the database, and prints one JSON object on its last line; ends with 1 if a request failed or the check did.
+Reads GSM8K's example solutions from $STEPMARK_DATA (default ../shared/data) and starts a temporary site. With --url it uses a running site
+on this machine. There are two forms: 8 people who never pause (`--seconds`), and 64 who think for 5 s about each solution
+(`--work-seconds`). Prints the raw figures, checks the database, and prints one JSON object on its last line. The exit code is 1 if a
+request or the check failed.
 
-next: the request that brings the following solution (the answer to the submit; at first, the one that asks for it ahead).
-CPU: of web processes and PostgreSQL, all of it, over the solutions submitted meanwhile; the simulated people are not in it.
+next: the request that brings the next solution: the answer to the submit, or at first the request for it.
+CPU: all of the web processes and PostgreSQL, over the solutions submitted meanwhile, without the simulated people.
 `ratio`: what a bare Django view costs for the same requests and answer sizes through the same gunicorn, in the same run, over what ours
-cost; 1 would mean that labeling costs no more than HTTP.
+costs; 1 would mean that labeling costs no more than HTTP.
 """
 
 import argparse
@@ -40,11 +41,11 @@ CSRF = re.compile(r'<meta name="csrf" content="([^"]+)"')
 
 
 class Failed(Exception):
-    """The server did not do what a labeler needs; the message says what it answered."""
+    """The server did not do what a labeler needs. The message says what it answered."""
 
 
 class Tally:
-    """What one form saw: seconds by kind of request, ratings sent and solutions acknowledged, and what was exchanged."""
+    """What one form measured: seconds by kind of request, ratings sent, solutions acknowledged, and what was exchanged."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, list[float]] = defaultdict(list)
@@ -58,14 +59,14 @@ class Tally:
 
 
 class Labeler:
-    """One person with a browser's connection, cookies and token. Ratings are drawn by chance: half the solutions have a mistake."""
+    """One person with a browser's connection, cookies and token. Ratings are random: half the solutions have a mistake."""
 
     def __init__(self, address: str, *, project: str, seed: int) -> None:
         self.client = httpx.Client(base_url=address, timeout=30, trust_env=False)
         self.page = f"/p/{project}/label/"
         self.rng = random.Random(seed)
         self.exchange: list[tuple[bytes, int]] = []
-        self.ahead: str | None = None  # the following solution, as the answer to a submit brought it
+        self.ahead: str | None = None  # the next solution, from the answer to a submit
 
     def sign_in(self, how: str) -> None:
         """Sign in by a one-time link, or by "name password" through the form."""
@@ -78,7 +79,7 @@ class Labeler:
             self.client.post("/sign-in/", data=form, follow_redirects=True)
         answer = self.client.get(self.page)
         if answer.status_code != 200:
-            raise Failed(f"{self.page} answered {answer.status_code} after signing in. Is the link new, the person a labeler?")
+            raise Failed(f"{self.page} answered {answer.status_code} after signing in. Is the link unused, and is the person a labeler?")
 
     def open(self, tally: Tally) -> None:
         """Open the page."""
@@ -91,7 +92,7 @@ class Labeler:
         self.read(answer.text)
 
     def read(self, html: str) -> None:
-        """Take over the solution a page or a fragment shows; none left: `work` is None."""
+        """Read the solution that a page or a fragment shows; if none is left, `work` is None."""
         found = WORK.search(html)
         self.work = dict(FIELD.findall(found[0])) if found else None
         self.n_steps = html.count('data-step="')
@@ -107,7 +108,7 @@ class Labeler:
         return answer
 
     def label(self, tally: Tally, *, think: float) -> None:
-        """Rate this solution with two drafts on the way, submit, go on; ask for the following one where no answer has brought it."""
+        """Rate this solution with two drafts, submit it, and request the next one if no answer has brought it."""
         assert self.work is not None
         work, self.exchange, seconds = self.work, [], think * self.rng.uniform(0.5, 1.5)
         ahead, self.ahead = self.ahead, None
@@ -148,13 +149,13 @@ class Labeler:
 
 
 def at_work(labelers: Sequence[Labeler], *, seconds: float, think: float, most: int) -> tuple[Tally, float]:
-    """Let everybody label until the time is over or `most` solutions are done; return the tally and the seconds it took."""
+    """Let all people label until the time is over or `most` solutions are done; return the tally and the seconds it took."""
     tally, barrier, until = Tally(), threading.Barrier(len(labelers) + 1), [0.0]
 
     def day(labeler: Labeler) -> None:
         barrier.wait(60)
         try:
-            time.sleep(think * labeler.rng.random())  # people do not begin in step
+            time.sleep(think * labeler.rng.random())  # people do not begin at the same moment
             labeler.open(tally)
             while labeler.work and time.perf_counter() < until[0] and tally.counts["acknowledged"] < most:
                 labeler.label(tally, think=think)
@@ -165,7 +166,7 @@ def at_work(labelers: Sequence[Labeler], *, seconds: float, think: float, most: 
 
 
 def replay(address: str, exchanged: Sequence[list[tuple[bytes, int]]], *, people: int, seconds: float, most: int) -> tuple[int, float]:
-    """Send what was sent before to the bare view, which answers as many bytes; return solutions and seconds."""
+    """Send the same requests to the bare view, which answers with as many bytes; return solutions and seconds."""
     done, barrier, until = Counter[str](), threading.Barrier(people + 1), [0.0]
 
     def day(number: int) -> None:
@@ -221,7 +222,7 @@ def measure(
 
 
 def check_database() -> dict[str, int]:
-    """Count what was stored, and what must never be."""
+    """Count what was stored, and what must never occur."""
     from django.db import connection
 
     questions = {
@@ -243,12 +244,12 @@ def median_of(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
 def drive(
     sign_in: Sequence[str], address: str, options: argparse.Namespace, of_site: temporary_site.Site | None
 ) -> tuple[dict[str, Any], list[Tally]]:
-    """Sign everybody in, run both forms, return the figures of the first with the second under `at_work`."""
+    """Sign all people in, run both forms, and return the figures of the first, with those of the second under `at_work`."""
     labelers = [Labeler(address, project=options.project, seed=seed) for seed in range(len(sign_in))]
     for labeler, how in zip(labelers, sign_in, strict=True):
         labeler.sign_in(how)
     bounds = {"most": options.solutions}
-    # The first requests pay for imports, plans and caches; they are checked with the rest.
+    # The first requests include imports, plans and caches. They are checked like the rest, but not timed.
     first, tallies = [], [at_work(labelers[: options.people], seconds=min(2, options.seconds), think=0, **bounds)[0]]
     for _ in range(options.repeat):
         figures, tally = measure(labelers[: options.people], of_site, seconds=options.seconds, think=0, **bounds)
@@ -260,7 +261,7 @@ def drive(
 
 def main() -> None:
     options = arguments()
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # else a line for each request
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # it would print a line for each request
     if options.url:
         sign_in = [line.strip() for line in Path(options.sign_in).read_text().splitlines() if line.strip()][: options.work_people]
         figures, tallies = drive(sign_in, options.url.rstrip("/"), options, None)
@@ -295,27 +296,27 @@ def main() -> None:
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="script/bench labeling", description="Label over HTTP as many people at once.")
-    parser.add_argument("--url", help="drive the site at this address of this machine instead of one of its own")
-    parser.add_argument("--sign-in", metavar="FILE", help="with --url: a line for each person, a one-time link or NAME PASSWORD")
+    parser = argparse.ArgumentParser(prog="script/bench labeling", description="Measure labeling over HTTP by many people at once.")
+    parser.add_argument("--url", help="use the site at this address of this machine instead of a temporary one")
+    parser.add_argument("--sign-in", metavar="FILE", help="with --url: one line per person, a one-time link or NAME PASSWORD")
     parser.add_argument("--project", default="gsm8k", metavar="SLUG", help="with --url: the project to label in")
-    parser.add_argument("--people", type=int, default=8, help="who never think")
-    parser.add_argument("--seconds", type=float, default=15, help="of each round of these")
-    parser.add_argument("--repeat", type=int, default=3, help="rounds, of which the medians count")
-    parser.add_argument("--work-people", type=int, default=64, help="who think")
+    parser.add_argument("--people", type=int, default=8, help="people who never pause")
+    parser.add_argument("--seconds", type=float, default=15, help="seconds of each of their rounds")
+    parser.add_argument("--repeat", type=int, default=3, help="number of rounds; the medians count")
+    parser.add_argument("--work-people", type=int, default=64, help="people who pause to think")
     parser.add_argument("--work-seconds", type=float, default=40)
-    parser.add_argument("--think", type=float, default=5, help="seconds per solution")
-    parser.add_argument("--solutions", type=int, default=5000, help="the most in one round")
-    parser.add_argument("--lines", type=int, help="of GSM8K's file to load; four solutions each")
-    parser.add_argument("--smoke", action="store_true", help="the smallest form: it says that the benchmark runs, nothing about speed")
+    parser.add_argument("--think", type=float, default=5, help="seconds that they think about a solution")
+    parser.add_argument("--solutions", type=int, default=5000, help="the most solutions in one round")
+    parser.add_argument("--lines", type=int, help="lines of GSM8K's file to load, four solutions each")
+    parser.add_argument("--smoke", action="store_true", help="the smallest form: shows that the benchmark runs, says nothing about speed")
     options = parser.parse_args()
     if options.smoke:
         vars(options).update(people=2, seconds=1, repeat=1, work_people=4, work_seconds=1, think=0.2, lines=100)
     if options.url:
         if urllib.parse.urlsplit(options.url).hostname not in LOOPBACK:
-            parser.error("--url must name this machine (127.0.0.1 or localhost): nobody else's server is to be loaded like this.")
+            parser.error("--url must name this machine (127.0.0.1 or localhost). Do not put this load on another server.")
         if not options.sign_in:
-            parser.error("--url needs --sign-in FILE: one line for each person, a one-time link or NAME PASSWORD.")
+            parser.error("--url needs --sign-in FILE: one line per person, a one-time link or NAME PASSWORD.")
     longest = max(options.seconds * options.repeat, options.work_seconds)
     most = max(options.people, options.work_people)
     if not (0 < longest <= MOST_SECONDS and 0 < most <= MOST_PEOPLE and 0 < options.solutions <= MOST_SOLUTIONS):

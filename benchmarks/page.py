@@ -1,7 +1,7 @@
-"""Figure: the labeling page in Chromium: its weight, how soon it can be used, how soon a key is seen, how soon the next solution is there.
+"""Figure: the labeling page in Chromium: its size, how soon it can be used, how soon a key shows, how soon the next solution is there.
 
-Reads GSM8K's example solutions and MATH-500 under $STEPMARK_DATA (default ../shared/data), starts a site of its own and labels in it by
-keyboard, half the solutions to their end and half to a mistake. Prints the raw figures and one JSON object on its last line.
+Reads GSM8K's example solutions and MATH-500 from $STEPMARK_DATA (default ../shared/data), starts a temporary site and labels in it by
+keyboard, half of the solutions to their end and half to a mistake. Prints the raw figures and one JSON object on its last line.
 
 keystroke: duration of the keydown in the Event Timing API, from the key to the frame that shows its rating, in steps of 8 ms; below 16 ms
 the browser reports nothing, and 16 is counted. keystroke_frame: from the keydown to the second frame after it, which starts once the first
@@ -24,7 +24,7 @@ from benchmarks import temporary_site
 KEYSTROKE_LIMIT = 32  # milliseconds
 LONG_STEPS = 2000
 FIRST_PAINT = "() => performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? bench.clickable"
-PACE = 90  # milliseconds between two keys: a fast reader
+PACE = 90  # milliseconds between two keys, as of a fast reader
 ARGUMENTS = ["--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run"]
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 WATCH = """
@@ -63,7 +63,7 @@ def percentile(values: Sequence[float], percent: int) -> float:
 
 
 class Visitor:
-    """One signed-in person who opens each page in a browser with an empty cache."""
+    """A signed-in person who opens each page in a browser with an empty cache."""
 
     def __init__(self, browser: Browser, address: str, link: str) -> None:
         self.browser, self.options = browser, {"base_url": address, "viewport": {"width": 1400, "height": 900}}
@@ -84,7 +84,7 @@ class Visitor:
 
 
 def kilobytes(visitor: Visitor, slug: str) -> float:
-    """Return kB (1,000 bytes) of the scripts, styles and fonts a page loads, as the browser reads them."""
+    """Return the kB (1,000 bytes, uncompressed) of scripts, styles and fonts that a page loads."""
     answers: list[Response] = []
     page = visitor.open(slug, answers.append)
     page.wait_for_load_state("networkidle")
@@ -100,7 +100,7 @@ def kilobytes(visitor: Visitor, slug: str) -> float:
 
 
 def label_many(page: Page, keystrokes: int) -> dict[str, list[float]]:
-    """Rate until so many keys were pressed, solution after solution; return milliseconds by what was waited for."""
+    """Rate one solution after another until `keystrokes` keys were pressed; return milliseconds by what was awaited."""
     pressed = number = 0
     while pressed < keystrokes:
         n_steps = page.evaluate("() => benchSteps()")
@@ -124,23 +124,23 @@ def rate_long(page: Page, keystrokes: int) -> dict[str, list[float]]:
 
 
 def heard(page: Page, pressed: int) -> dict[str, list[float]]:
-    page.wait_for_timeout(300)  # the observer is told a little later
+    page.wait_for_timeout(300)  # the observer gets its entries a little later
     seen: dict[str, Any] = page.evaluate("() => bench")
     keys = [duration for start, duration in seen["keys"] if start not in seen["enters"]]
     return {"keystroke": keys + [16.0] * (pressed - len(keys)), "keystroke_frame": seen["frames"], "next_solution": seen["next"]}
 
 
 def publish_all(lines: int, formulas: int) -> list[Any]:
-    """Publish real solutions without formulas, as many with them, each in a project of its own, and a very long one."""
+    """Publish real solutions without formulas, some with formulas, each in its own project, and a very long one."""
     from annotation.ingest import NewProblem, NewSolution
 
-    told = [json.loads(line) for line in (temporary_site.DATA / "math" / "math500.jsonl").read_text().splitlines()]
+    problems = [json.loads(line) for line in (temporary_site.DATA / "math" / "math500.jsonl").read_text().splitlines()]
     math = [
         NewSolution(
             problem=NewProblem(statement=one["problem"], answer=one["answer"]),
             steps=tuple(step for step in one["solution"].split("\n\n") if step.strip()),
         )
-        for one in told[:: len(told) // formulas][:formulas]
+        for one in problems[:: len(problems) // formulas][:formulas]
     ]
     steps = tuple(f"Step {number}: we add {number} and get {number * (number + 1) // 2}." for number in range(1, LONG_STEPS + 1))
     sets = NewProblem(statement=r"How many $f : \mathbb{Z} \to \mathbb{N}$ have $\sum_{n \in \mathbb{Z}} f(n) = 1$?", answer="0")
@@ -154,7 +154,7 @@ def publish_all(lines: int, formulas: int) -> list[Any]:
 
 
 def measure(visitor: Visitor, *, keystrokes: int, repeat: int, formulas: int) -> dict[str, Any]:
-    """Take all figures, in milliseconds and kB."""
+    """Return all figures, in milliseconds and kB."""
     weights = [kilobytes(visitor, f"math{number}") for number in range(formulas)]
     figures: dict[str, Any] = {
         "kb_without_math": kilobytes(visitor, "gsm8k"),
@@ -191,16 +191,16 @@ def measure(visitor: Visitor, *, keystrokes: int, repeat: int, formulas: int) ->
 def main() -> None:
     parser = argparse.ArgumentParser(prog="script/bench page", description="Measure the labeling page in Chromium.")
     parser.add_argument("--keystrokes", type=int, default=500)
-    parser.add_argument("--repeat", type=int, default=5, help="times a page is opened cold; the medians count")
+    parser.add_argument("--repeat", type=int, default=5, help="how often a page is opened with an empty cache; the medians count")
     parser.add_argument("--formulas", type=int, default=20, help="solutions of MATH-500 whose pages are weighed; the median counts")
-    parser.add_argument("--smoke", action="store_true", help="the smallest form: it says that the benchmark runs, nothing about speed")
+    parser.add_argument("--smoke", action="store_true", help="the smallest form: shows that the benchmark runs, says nothing about speed")
     options = parser.parse_args()
     if options.smoke:
         options.keystrokes, options.repeat, options.formulas = 4, 1, 1
     if not (0 < options.keystrokes <= 5000 and 0 < options.repeat <= 50 and 0 < options.formulas <= 500):
         parser.error("At most 5,000 keystrokes, 50 repetitions and 500 solutions with formulas.")
     executable = os.environ.get("STEPMARK_CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
-    sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []  # Chromium refuses root otherwise
+    sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []  # Chromium refuses to run as root otherwise
     with temporary_site.running_home() as home:
         (link,) = temporary_site.invite(publish_all(50 if options.smoke else 300, options.formulas), 1)
         with temporary_site.serving(home) as ours, sync_playwright() as playwright:

@@ -1,11 +1,12 @@
 """Figure: choosing what people see next out of 12,000,000 scored solutions (12,000 problems, 1,000 each), the 3 most convincing wrong
-answers of a problem; loading such scores while somebody reads; handing out a task beside so many solutions.
+answers of a problem; loading such scores while a person reads; handing out a task in a database with so many solutions.
 
-Makes a private PostgreSQL and synthetic rows of its own, which takes minutes and 7 GB of disk, and leaves nothing behind. `--small`:
-1,200,000; `--smoke`: the smallest, which says nothing about speed. `ratio`: the limit of 2 s over the seconds of pool and choice
-together. `growth`: those seconds over the same with a tenth of the solutions a problem, by turns. `peer_seconds`: the same rows by a
-window function. `blocked_reads`: those that waited 50 ms for a lock. `handing_out_ratio`: p95 of `queue.lease_next` in this database over
-that in one with 12,000 solutions, by turns, on the same queue.
+Makes a private PostgreSQL and synthetic rows, which takes minutes and 7 GB of disk, and leaves nothing behind. `--small`: 1,200,000;
+`--smoke`: the smallest, which says nothing about speed.
+
+`ratio`: the limit of 2 s over the seconds of pool and choice together. `growth`: those seconds over the same with a tenth of the solutions
+per problem, alternating. `peer_seconds`: the same rows by a window function. `blocked_reads`: reads that waited 50 ms for a lock.
+`handing_out_ratio`: p95 of `queue.lease_next` in this database over that in one with 12,000 solutions, alternating, on the same queue.
 """
 
 import argparse
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
 
 LIMIT, LOADING_LIMIT, K = 2.0, 90.0, 3
 LOCK_TIMEOUT = "50ms"
-FEW_PROBLEMS = 12  # of which a batch is in work before the many come
-PEOPLE, BLOCKS = 8, 10  # hand-outs: blocks of as many, in this database and in the other by turns
+FEW_PROBLEMS = 12  # a batch of their solutions is in work before the others are added
+PEOPLE, BLOCKS = 8, 10  # of hand-outs; the blocks alternate between this database and the other
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Form:
 
 FORMS = {"full": Form(12_000, 1000, 10_000, 100, 5), "small": Form(12_000, 100, 1000, 50, 7), "smoke": Form(60, 20, 100, 4, 2)}
 
-# Narrow rows: one short step. 86 % wrong answers, as in the paper; hashes for chance, so that every run makes the same.
+# Narrow rows: one short step. 86 % wrong answers, as in the paper. Hashes instead of chance, so that every run makes the same rows.
 PROBLEMS = """
 INSERT INTO annotation_problem (project_id, external_id, statement, answer, subject, level, split)
 SELECT %(project)s, 'p' || i, 'What is ' || i || '?', '7', 'subject ' || i %% 7, 'level ' || i %% 5, 'train'
@@ -96,27 +97,27 @@ def percentile(seconds: list[float], percent: int) -> float:
 
 
 def fill(project: "Project", *, first: int, last: int, each: int) -> None:
-    """Give a project problems first..last with so many solutions."""
+    """Give a project the problems first..last with `each` solutions."""
     from django.db import connection, transaction
 
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute("SET LOCAL session_replication_role = replica")  # else 12M look-ups of foreign keys known to hold
-        told = {"project": project.pk, "first": first, "last": last, "each": each}
-        cursor.execute(PROBLEMS, told)
-        cursor.execute(SOLUTIONS, told)
+        cursor.execute("SET LOCAL session_replication_role = replica")  # saves 12M look-ups of foreign keys that hold
+        values = {"project": project.pk, "first": first, "last": last, "each": each}
+        cursor.execute(PROBLEMS, values)
+        cursor.execute(SOLUTIONS, values)
     with connection.cursor() as cursor:
         cursor.execute("VACUUM ANALYZE annotation_problem, annotation_solution")
 
 
 def scored(project: "Project", path: Path) -> "ModelVersion":
-    """Make a ready version and write what it would say of every solution to a file, as COPY reads it."""
+    """Make a ready version and write a score for every solution to a file, in the format of COPY."""
     from django.db import connection
 
     from active_learning.models import ModelState, ModelVersion
 
     version = ModelVersion.objects.create(project=project, number=1, base="tiny", state=ModelState.READY, sha256="0", champion=True)
     path.parent.mkdir(exist_ok=True)
-    path.parent.chmod(0o777)  # the server writes it, under an account of its own
+    path.parent.chmod(0o777)  # the server writes it, under its own account
     with connection.cursor() as cursor:
         cursor.execute(SCORES.format(version=version.pk, project=project.pk, path=path))
     return version
@@ -138,7 +139,7 @@ def load(version: "ModelVersion", path: Path) -> None:
 
 @dataclass
 class Reads:
-    """What somebody saw who read scores all the time."""
+    """What a person saw who read scores all the time."""
 
     seconds: list[float] = field(default_factory=list)
     blocked: int = 0  # reads that waited LOCK_TIMEOUT for a lock
@@ -146,7 +147,7 @@ class Reads:
 
 @contextmanager
 def reading(version: "ModelVersion") -> Iterator[Reads]:
-    """Read scores, of one version and of all, in a session beside, from before the block until after it."""
+    """Read scores, of one version and of all, in a second session, from before the block until after it."""
     from django.db import OperationalError, connection
 
     from active_learning.models import Score
@@ -193,37 +194,37 @@ def choose(project: "Project", version: "ModelVersion", strategy: str, *, size: 
 
 
 def compare_windows(project: "Project", version: "ModelVersion", *, n: int) -> float:
-    """Return the seconds of the window function, having seen that it finds what the pool's statement finds."""
+    """Check that the window function finds what the pool's statement finds; return its seconds."""
     from django.db import connection
 
     from active_learning.selection import pool
 
-    told = {"version": version.pk, "project": project.pk, "each": K, "limit": n}
-    found = []
+    values = {"version": version.pk, "project": project.pk, "each": K, "limit": n}
+    results = []
     with connection.cursor() as cursor:
         for statement in (WINDOW, pool.BEST_OF_EACH):
-            found.append(timed(lambda said=statement: {row[0] for row in cursor.execute(said, told).fetchall()}))
-    if found[0][1] != found[1][1]:
+            results.append(timed(lambda query=statement: {row[0] for row in cursor.execute(query, values).fetchall()}))
+    if results[0][1] != results[1][1]:
         sys.exit("The window function and the pool's statement find different solutions.")
-    return found[0][0]
+    return results[0][0]
 
 
 def publish(project: "Project", *, tasks: int) -> list[Any]:
-    """Open a batch of the first solutions and let people in; return them."""
+    """Open a batch of the first solutions; return labelers of the project."""
     from django.contrib.auth.models import User
 
     from annotation import queue
     from annotation.models import Membership, Solution
 
     first = Solution.objects.filter(problem__project=project).order_by("pk")[:tasks].values_list("pk", flat=True)
-    queue.open_batch(project, [queue.Chosen(one) for one in first])
+    queue.open_batch(project, [queue.Chosen(solution) for solution in first])
     people = [User.objects.create(username=f"labeler {number}") for number in range(PEOPLE)]
-    Membership.objects.bulk_create(Membership(project=project, user=one, role="labeler") for one in people)
+    Membership.objects.bulk_create(Membership(project=project, user=person, role="labeler") for person in people)
     return people
 
 
 def hand_out(project: "Project", people: list[Any], *, n: int) -> list[float]:
-    """Return the seconds of each of n hand-outs; each assignment is done before the next is asked for."""
+    """Return the seconds of each of n hand-outs; each assignment is done before the next is requested."""
     from annotation import queue
     from annotation.models import Assignment
 
@@ -236,7 +237,7 @@ def hand_out(project: "Project", people: list[Any], *, n: int) -> list[float]:
 
 
 def handing_out(project: "Project", people: list[Any], *, n: int) -> dict[str, float]:
-    """Hand out in this database and in its early copy by turns; return both p95 in milliseconds and their ratio."""
+    """Alternate hand-outs between this database and its early copy; return both p95 in milliseconds and their ratio."""
     from django.db import connections
 
     here = connections["default"]
@@ -244,7 +245,7 @@ def handing_out(project: "Project", people: list[Any], *, n: int) -> dict[str, f
     early.settings_dict["NAME"] = "early"
     blocks: dict[str, list[list[float]]] = {"many": [], "few": []}
     with here.cursor() as cursor:
-        cursor.execute("CHECKPOINT")  # what was loaded for the measurement is on the disk; a labeler's day begins long after that
+        cursor.execute("CHECKPOINT")  # write what was loaded to the disk, as it is long before a labeler begins
     try:
         for _ in range(BLOCKS + 1):
             for name, connection in (("many", here), ("few", early)):
@@ -253,7 +254,7 @@ def handing_out(project: "Project", people: list[Any], *, n: int) -> dict[str, f
     finally:
         connections["default"] = here
         early.close()
-    # The first block warms up: it meets what the selections before it left in memory.
+    # The first block warms up, because the selections before it left other pages in memory.
     many, few = ([second for block in blocks[name][1:] for second in block] for name in ("many", "few"))
     p95, few_p95 = 1000 * percentile(many, 95), 1000 * percentile(few, 95)
     return {
@@ -272,7 +273,7 @@ def measure(form: Form, folder: Path) -> dict[str, Any]:
 
     from annotation.ingest import create_project
 
-    def say(*words: object) -> None:
+    def show(*words: object) -> None:
         print(f"{time.perf_counter() - began:6.0f} s ", *words, flush=True)
 
     began = time.perf_counter()
@@ -284,14 +285,14 @@ def measure(form: Form, folder: Path) -> dict[str, Any]:
         cursor.execute("CREATE DATABASE early TEMPLATE stepmark")
     fill(tenth, first=1, last=form.n_problems, each=form.each // 10)
     fill(many, first=FEW_PROBLEMS + 1, last=form.n_problems, each=form.each)
-    say("solutions are made")
+    show("solutions are made")
     version_of_tenth, version = (scored(of, folder / "rows" / of.slug) for of in (tenth, many))
     load(version_of_tenth, folder / "rows" / tenth.slug)
-    say("scores are written")
+    show("scores are written")
     with reading(version_of_tenth) as reads:
         loading, _ = timed(lambda: load(version, folder / "rows" / many.slug))
     longest = max(reads.seconds)
-    say(f"loaded in {loading:.1f} s; of {len(reads.seconds):,} reads {reads.blocked} were blocked, the longest took {longest:.3f} s")
+    show(f"loaded in {loading:.1f} s; of {len(reads.seconds):,} reads {reads.blocked} were blocked, the longest took {longest:.3f} s")
 
     size = min(10_000, form.n_problems * K)  # the largest batch there is
     spent: dict[str, list[float]] = {"many": [], "tenth": []}
@@ -299,15 +300,15 @@ def measure(form: Form, folder: Path) -> dict[str, Any]:
         for project, scorer in ((many, version), (tenth, version_of_tenth)):
             spent[project.slug].append(timed(lambda of=project, by=scorer: choose(of, by, "convincing", size=size, per_problem=K))[0])
     seconds, seconds_tenth = (statistics.median(spent[name][1:]) for name in ("many", "tenth"))  # the first warms up
-    say(f"chosen in {seconds:.2f} s, out of a tenth in {seconds_tenth:.2f} s")
+    show(f"chosen in {seconds:.2f} s, out of a tenth in {seconds_tenth:.2f} s")
     peer = compare_windows(many, version, n=form.n_problems * K)
-    say(f"the window function takes {peer:.2f} s")
+    show(f"the window function takes {peer:.2f} s")
     others = {}
     for cap in (K, None):
         for name in ("convincing", "convincing_rest", "entropy", "uncertain", "disagreement", "uniform", "control"):
             took, n_chosen = timed(lambda name=name, cap=cap: choose(many, version, name, size=200, per_problem=cap))
             others[f"{name}, {f'{cap} a problem' if cap else 'globally'}"] = round(took, 2)
-            say(f"{n_chosen} by {name}, {cap or 'any number'} a problem: {took:.2f} s")
+            show(f"{n_chosen} by {name}, {cap or 'any number'} a problem: {took:.2f} s")
     return {
         "ratio": round(LIMIT / seconds, 2),
         "seconds": round(seconds, 3),

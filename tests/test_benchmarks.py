@@ -53,6 +53,7 @@ def test_answers_are_graded_by_both_graders(data: Path) -> None:
     assert min(found["ratio"], found["ratio_new"]) > 0
     assert found["pairs"] == 5 * 4 + 5 * 8
     assert found["gsm8k_agreement"] == 1
+    assert figures("grading", "--smoke", "--near-misses")["outcomes"] == {"wrong": 4, "unsure": 1}
 
 
 @pytest.mark.parametrize("form", ["prm800k", pytest.param("beat", marks=pytest.mark.long)])  # beat waits for a minute
