@@ -259,22 +259,26 @@ def _make_cluster(of_home: Path, binaries: Path, account: pwd.struct_passwd | No
     data = of_home / "postgres" / "data"
     if (data / "PG_VERSION").exists() and (data / "stepmark.conf").exists():
         return data
-    shutil.rmtree(data, ignore_errors=True)  # incomplete: initdb was killed, and there never was a table in it
-    data.mkdir(mode=0o700)
+    if data.exists() and any(data.iterdir()):
+        sys.exit(f"{data} is not a database of Stepmark. Nothing was deleted. Move the folder, or set STEPMARK_HOME to another one.")
+    draft = data.with_name("data.new")  # renamed when it is complete: what a killed initdb leaves is never taken for a database
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(mode=0o700)
     if account:
-        os.chown(data, account.pw_uid, account.pw_gid)
-    initdb = [str(binaries / "initdb"), "-D", str(data), "-U", DATABASE, "-E", "UTF8", "--locale=C", "--auth=peer"]
-    subprocess.run(_as(account, data, initdb), check=True, cwd="/")
+        os.chown(draft, account.pw_uid, account.pw_gid)
+    initdb = [str(binaries / "initdb"), "-D", str(draft), "-U", DATABASE, "-E", "UTF8", "--locale=C", "--auth=peer"]
+    subprocess.run(_as(account, draft, initdb), check=True, cwd="/")
     # Only the operating-system account that owns this home can connect, as the only database role.
-    (data / "pg_hba.conf").write_text("local all all peer map=owner\n")
+    (draft / "pg_hba.conf").write_text("local all all peer map=owner\n")
     names = {getpass.getuser(), pwd.getpwuid(os.geteuid()).pw_name} | ({account.pw_name} if account else set())
-    (data / "pg_ident.conf").write_text("".join(f'owner "{name}" {DATABASE}\n' for name in sorted(names)))
-    (data / "stepmark.conf").write_text(
+    (draft / "pg_ident.conf").write_text("".join(f'owner "{name}" {DATABASE}\n' for name in sorted(names)))
+    (draft / "stepmark.conf").write_text(
         "listen_addresses = ''\nunix_socket_permissions = 0700\nmax_connections = 200\nshared_buffers = 256MB\n"
         "max_wal_size = 2GB\nlog_min_messages = warning\ntimezone = 'UTC'\njit = off\n"
     )
-    with open(data / "postgresql.conf", "a") as config:
+    with open(draft / "postgresql.conf", "a") as config:
         config.write("\ninclude 'stepmark.conf'\n")
+    draft.rename(data)
     return data
 
 

@@ -122,3 +122,22 @@ def test_a_home_that_cannot_be_written_is_a_plain_sentence(tmp_path: Path) -> No
     done = subprocess.run([sys.executable, "manage.py", "check"], cwd=ROOT, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "set STEPMARK_HOME to another folder" in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("file", ["PG_VERSION", "thesis.txt"])
+def test_a_folder_of_something_else_is_refused_and_never_deleted(home: Path, file: str) -> None:
+    theirs = home / "postgres" / "data"
+    theirs.mkdir(parents=True)
+    (theirs / file).write_text("years of work")
+    command = [sys.executable, "manage.py", "migrate", "--check"]
+    done = subprocess.run(command, cwd=ROOT, env=environment(home), capture_output=True, text=True, check=False)
+    assert done.returncode != 0 and "is not a database of Stepmark" in done.stderr and "Traceback" not in done.stderr
+    assert [(path.name, path.read_text()) for path in theirs.iterdir()] == [(file, "years of work")]
+
+
+def test_what_a_killed_initdb_left_is_made_anew(home: Path, ask: Ask) -> None:
+    (home / "postgres" / "data.new").mkdir(parents=True)
+    (home / "postgres" / "data.new" / "PG_VERSION").write_text("half")
+    answer = ask()
+    assert answer.stdout and "stepmark" in answer.stdout.readline()
+    assert not (home / "postgres" / "data.new").exists()
