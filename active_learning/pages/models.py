@@ -235,7 +235,7 @@ def model_figures(metrics: dict[str, Any]) -> list[Figure]:
 
 def _written(*rows: tuple[str, float | None, str, float | None]) -> list[Figure]:
     return [
-        Figure(name, "–" if value is None else form.format(value), "" if base is None else form.format(base))
+        Figure(name, "–" if value is None else form.format(value), "" if value is None or base is None else form.format(base))
         for name, value, form, base in rows
     ]
 

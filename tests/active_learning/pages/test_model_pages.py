@@ -155,7 +155,7 @@ def test_a_version_shows_its_figures_beside_the_base_rate(project: Project, rita
 def test_a_version_of_which_little_is_known_has_a_page(project: Project, rita: Client, home: Path, metrics: dict[str, Any]) -> None:
     version(project, 1, home, metrics=metrics, artifact="models/gone")
     page = rita.get(path("model", 1))
-    assert page.status_code == 200 and "This training has no losses yet" in page.content.decode()
+    assert page.status_code == 200 and "No losses are recorded for this training" in page.content.decode()
     assert rita.get(path("compare-models") + "?a=1&b=1").status_code == 200
 
 
@@ -171,6 +171,7 @@ def test_a_running_version_draws_its_losses_so_far_and_asks_again(project: Proje
     assert 'hx-trigger="every 3s"' in rita.get(path("model", 1)).content.decode()
     fragment = rita.get(path("model", 1), HTTP_HX_REQUEST="true")
     assert "rating loss" in fragment.content.decode() and b"<html" not in fragment.content
+    assert b"Calibration" not in rita.get(path("model", 1)).content  # nothing is measured yet
     ModelVersion.objects.filter(pk=made.pk).update(state="ready")
     assert rita.get(path("model", 1), HTTP_HX_REQUEST="true")["HX-Refresh"] == "true"
 
@@ -235,7 +236,7 @@ def test_a_solution_stands_with_the_models_and_the_peoples_word_on_each_step(pro
     assert [step.is_weak for step in seen["steps"]] == [False, True, False]
     assert seen["score"] == pytest.approx(0.875 * 0.25 * 0.75)
     page = rita.get(path("solution", 1, made.pk)).content.decode()
-    assert "--right: 0.875" in page and "the model’s first mistake" in page and "negative <span" in page
+    assert "--right: 0.875" in page and "the model’s first mistake" in page and "</span> negative</p>" in page
 
 
 def test_a_solution_that_was_not_read_to_its_end_scores_nothing(project: Project, home: Path) -> None:
