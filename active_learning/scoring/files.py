@@ -170,7 +170,7 @@ def _path(version: ModelVersion) -> Path:
 
 
 def _written(version: ModelVersion, path: Path) -> tuple[Path, str]:
-    """Write a version's scores beside `path`, down to the disk, and return the draft with its sha256. Equal scores give equal bytes."""
+    """Write a version's scores next to `path`, synced to disk; return the draft and its SHA-256. Equal scores give equal bytes."""
     draft: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -184,7 +184,7 @@ def _written(version: ModelVersion, path: Path) -> tuple[Path, str]:
             with cursor.copy(f"COPY ({rows}) TO STDOUT (FORMAT csv, HEADER)") as copy:
                 for piece in copy:
                     packed.write(piece)
-        sync(draft)  # here, not while others wait for the transaction that renames it
+        sync(draft)  # before the transaction that renames it, so that nobody waits for the disk
         with draft.open("rb") as file:
             return draft, hashlib.file_digest(file, "sha256").hexdigest()
     except BaseException as error:
