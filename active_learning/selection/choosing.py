@@ -15,14 +15,14 @@ from active_learning.selection.strategies import STRATEGIES
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Choice:
-    """Places among the candidates in serving order, and for each the place in `recipe.parts` of the strategy that took it."""
+    """Places among the candidates in serving order, and for each the place of its strategy in `recipe.parts`."""
 
     indices: Indices
     parts: NDArray[np.int64]
 
 
 def choose(candidates: Candidates, recipe: Recipe, *, rng: np.random.Generator) -> Choice:
-    """Return `recipe.size` candidates, fewer only where no more may be taken.
+    """Return `recipe.size` candidates, or fewer if no more fit the recipe.
 
     Each part gets its share of the places (largest remainder). A random draw comes first and from everything, so that it stays a fair
     sample of the whole pool; the others follow in their order, each taking its best of what is left. A part that runs out leaves its
@@ -43,7 +43,7 @@ def choose(candidates: Candidates, recipe: Recipe, *, rng: np.random.Generator) 
 
 
 class _Batch:
-    """A batch that is being filled, and the limits it keeps."""
+    """A batch that is being filled, with its limits."""
 
     def __init__(self, candidates: Candidates, recipe: Recipe) -> None:
         self.problems, self.prefixes = candidates.problems.tolist(), candidates.prefixes.tolist()
@@ -53,7 +53,7 @@ class _Batch:
         self.seen: set[tuple[int, int]] = set()
         names, strata = np.unique(candidates.strata, return_inverse=True)
         self.strata: list[int] = strata.tolist()
-        # A shortlist by score may be of one stratum; the draw is as the pool is.
+        # A shortlist by score can be of one stratum; the draw has the shares of the pool.
         counted = strata[candidates.drawn] if candidates.drawn.any() else strata
         self.stratum_shares = np.bincount(counted, minlength=len(names)) / max(1, len(counted))
         self.n_of_stratum = [0] * len(names)
@@ -61,8 +61,8 @@ class _Batch:
     def fill(self, order: list[int], *, part: int, places: int, promised: int | None, is_draw: bool = False) -> None:
         """Take from the front of `order` until `places` are filled.
 
-        promised: how many places of the batch count for the strata by now; None: strata are no limit. is_draw: what others took before
-        is passed on to this part as it is met, without filling a place; leaving it to them would tilt the draw away from their taste.
+        promised: number of places in the batch that the strata divide so far; None: strata set no limit. is_draw: a candidate that
+        another part took before passes to this part, without filling a place. Otherwise the draw would miss what the others prefer.
         """
         most = None
         if self.recipe.is_stratified and promised is not None:
@@ -73,7 +73,7 @@ class _Batch:
             if index in self.part_of:
                 if is_draw and self.part_of[index] != part:
                     del self.part_of[index]
-                    self.part_of[index] = part  # after what the part has: its order is the draw's
+                    self.part_of[index] = part  # after the others of this part: its order is the draw's
             elif self._fits(index, most):
                 self._take(index, part)
                 places -= 1
@@ -94,7 +94,7 @@ class _Batch:
         self.seen.add((problem, self.prefixes[index]))
 
     def served(self, *, n_parts: int) -> Choice:
-        """Return what was taken with the parts interleaved evenly, each in the order in which it took."""
+        """Return what was taken, with the parts interleaved evenly and each in its own order."""
         indices = np.fromiter(self.part_of.keys(), np.int64, len(self.part_of))
         parts = np.fromiter(self.part_of.values(), np.int64, len(self.part_of))
         when = np.empty(len(parts))
