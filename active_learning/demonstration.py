@@ -1,4 +1,4 @@
-"""The self-made world as a project: its problems, its solutions, and an oracle for a labeler.
+"""The simulated world as a project: its problems, its solutions, and an oracle as labeler.
 
 Reads `simulation`; writes, through the stages of annotation, a project like any other. The demonstration is one of them.
 """
@@ -46,7 +46,7 @@ ORACLE = uuid.UUID("0c1e0c1e-0000-4000-8000-000000002305")  # the pseudonym unde
 
 
 def found_demonstration() -> bool:
-    """Make the demonstration's project and people on the very first run. True: its content is still to be made."""
+    """Make the demonstration's project and people on the first run. True: its content has to be made."""
     if Project.objects.exists():
         return False
     with transaction.atomic():
@@ -70,7 +70,7 @@ def make_demonstration(*, progress: Callable[[str, int, int | None], None] | Non
     ingest.add_solutions(project, _rows(world), progress=progress)
     if not rounds.any_published(project):
         plan = rounds.RoundPlan(rounds.recipe_for(project, strategy=UNIFORM.name), seed=SEED)
-        rounds.run(rounds.start(project, plan, ring=False).pk)
+        rounds.run(rounds.start(project, plan, notify=False).pk)
     return project
 
 
@@ -90,11 +90,11 @@ def _rows(world: Iterator[tuple[SimulatedProblem, list[SimulatedSolution]]]) -> 
 
 def _annotation(problem: SimulatedProblem, solution: SimulatedSolution) -> ingest.NewAnnotation:
     """Return the oracle's labels as if they came from a file."""
-    told = label(solution)
+    labels = label(solution)
     return ingest.NewAnnotation(
-        tuple(ingest.NewLabel(step, rating, chosen=rating >= 0, shown_at=0) for step, rating in enumerate(told.ratings)),
-        FinishReason(told.finish_reason),
-        canonical=orjson.dumps([problem.external_id, solution.steps, told.ratings]),
+        tuple(ingest.NewLabel(step, rating, chosen=rating >= 0, shown_at=0) for step, rating in enumerate(labels.ratings)),
+        FinishReason(labels.finish_reason),
+        canonical=orjson.dumps([problem.external_id, solution.steps, labels.ratings]),
         labeler=ORACLE,
     )
 

@@ -32,22 +32,22 @@ class ModelState(models.TextChoices):
 class RoundState(models.TextChoices):
     QUEUED = "queued"
     TRAINING = "training"
-    GENERATING = "generating"
+    SAMPLING = "sampling"
     SCORING = "scoring"
     SELECTING = "selecting"
-    PROPOSED = "proposed"  # selected; a person looks it through and publishes it
+    PROPOSED = "proposed"  # selected; a person reviews and publishes it
     PUBLISHED = "published"
     FAILED = "failed"
     CANCELLED = "cancelled"
 
 
-UNFINISHED = ["queued", "training", "generating", "scoring", "selecting", "proposed"]
+UNFINISHED = ["queued", "training", "sampling", "scoring", "selecting", "proposed"]
 
 
 class StageName(models.TextChoices):
     TRAIN = "train"
     JUDGE = "judge"
-    GENERATE = "generate"
+    SAMPLE = "sample"
     SCORE = "score"
     SELECT = "select"
     PUBLISH = "publish"
@@ -172,7 +172,7 @@ class StepScores(models.Model):
 
 
 class Round(models.Model):
-    """One turn of the loop: train -> judge -> generate -> score -> select -> publish."""
+    """One turn of the loop: train -> judge -> sample -> score -> select -> publish."""
 
     project = models.ForeignKey(Project, on_delete=models.PROTECT)
     generation = models.PositiveSmallIntegerField()
@@ -204,7 +204,7 @@ class Round(models.Model):
 
 
 class RoundStage(models.Model):
-    """One attempt at one stage of a round: how long it took, what it said, how it ended."""
+    """One attempt at one stage of a round: when it ran, its log, how it ended."""
 
     round = models.ForeignKey(Round, on_delete=models.CASCADE, related_name="stages")
     name = models.CharField(max_length=8, choices=StageName)
@@ -212,7 +212,7 @@ class RoundStage(models.Model):
     began_at = models.DateTimeField(db_default=Now())
     ended_at = models.DateTimeField(null=True)
     failure = models.TextField(blank=True)
-    log = models.JSONField(default=list)  # [ISO time, what was said]
+    log = models.JSONField(default=list)  # [ISO time, message]
 
     class Meta:
         constraints = [one_of("round_stage_name", "name", StageName)]
@@ -220,7 +220,7 @@ class RoundStage(models.Model):
 
 
 class Selection(models.Model):
-    """One solution a round chose, and why. What a manager takes out of a proposal stays here: the choice can be replayed."""
+    """One solution a round chose, and why. Those that a manager leaves out of a proposal stay: the choice can be replayed."""
 
     round = models.ForeignKey(Round, on_delete=models.CASCADE)
     solution = models.ForeignKey(Solution, on_delete=models.PROTECT)
@@ -239,19 +239,19 @@ class Selection(models.Model):
 
 
 class Schedule(models.Model):
-    """When a project's rounds start by themselves and what they choose; the clauses by labels and hours stand on the project."""
+    """When a project's rounds start by themselves, and what they choose. The numbers of labels and hours are columns of the project."""
 
     project = models.OneToOneField(Project, on_delete=models.CASCADE)
     is_on = models.BooleanField(default=True)
-    daily_at = models.TimeField(null=True, blank=True)  # UTC; null: not by the time of day
+    daily_at = models.TimeField(null=True, blank=True)  # UTC; null: the time of day starts no round
     recipe = models.JSONField(default=dict)  # strategies.Recipe; empty: the project's size, convincing wrong answers
     sample = models.JSONField(default=dict)  # settings of sampling; empty: no new solutions are drawn first
-    note = models.CharField(max_length=300, blank=True)  # what stood in the way of the last round that was due
+    note = models.CharField(max_length=300, blank=True)  # why the last round that was due could not start
     noted_at = models.DateTimeField(null=True)
 
 
 class Worker(models.Model):
-    """A Celery worker that says it is alive: a dead one must be seen on the manager's page, broker or not."""
+    """A Celery worker and its last heartbeat: the manager's page must show a dead one, even without a broker."""
 
     name = models.CharField(max_length=200, primary_key=True)
     queues = models.CharField(max_length=200)

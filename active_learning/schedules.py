@@ -1,7 +1,7 @@
-"""Stage: schedules. When a project's rounds start by themselves: by new labels, by the hours passed, by the time of day.
+"""Stage: schedules. When a project's rounds start by themselves: after new labels, after some hours, or at a time of day.
 
-Reads labels and rounds; writes Schedule and the clauses that stand on the project, and starts rounds. Beat asks every minute. The clock is
-the database's, in UTC. A round that is due while another is unfinished waits, and the schedule says so.
+Reads labels and rounds; writes Schedule and the two conditions that are columns of the project; starts rounds. Beat asks every minute. The
+clock is the database's, in UTC. A round that is due while another is unfinished waits, and the schedule says so.
 """
 
 import logging
@@ -15,7 +15,7 @@ from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
 from active_learning import rounds
-from active_learning.models import Round, Schedule
+from active_learning.models import ModelKind, Round, Schedule
 from active_learning.selection import EXPLORE_MIX, Recipe
 from annotation.models import Annotation, Event, Project, Split, StepLabel
 
@@ -24,12 +24,17 @@ LARGEST = 2_147_483_647  # what the columns hold
 
 
 class BadSchedule(ValueError):
-    """A schedule that cannot be kept; the message names the field and the remedy."""
+    """A schedule that cannot be used. The message names the field and the remedy."""
 
 
 def find(project: Project) -> Schedule:
-    """Return the project's schedule; one that was never changed is on, and only the project's own clauses count."""
+    """Return the project's schedule. A schedule that was never changed is on; only the project's own columns say when it starts a round."""
     return Schedule.objects.filter(project=project).first() or Schedule(project=project)
+
+
+def recipe_of(project: Project, schedule: Schedule) -> Recipe:
+    """Return the recipe that scheduled rounds follow: the chosen one, else EXPLORE_MIX with the project's size and limit."""
+    return rounds.checked_recipe(schedule.recipe) if schedule.recipe else rounds.recipe_for(project, strategy=EXPLORE_MIX.name)
 
 
 def change(
@@ -43,28 +48,28 @@ def change(
     sample: Mapping[str, Any] | None = None,
     actor: User | None,
 ) -> Schedule:
-    """Write a schedule down. A round under way is not touched. Raises BadSchedule."""
+    """Store a schedule; `recipe` and `sample` are settings as forms give them. An unfinished round goes on. Raises BadSchedule."""
     for name, value in (("new labels", every_labels), ("hours", every_hours)):
         if value is not None and not 1 <= value <= LARGEST:
-            raise BadSchedule(f"The number of {name} must be at least 1, not {value:,}. Leave it empty to switch the clause off.")
+            raise BadSchedule(f"The number of {name} must be from 1 to {LARGEST:,}, not {value:,}. Leave it blank if it should not count.")
     if is_on and every_labels is None and every_hours is None and daily_at is None:
-        raise BadSchedule("Nothing would ever start a round: give a number of labels, of hours or a time of day, or switch it off.")
+        raise BadSchedule(
+            "This schedule would never start a round. Enter a number of labels, a number of hours or a time, or switch it off."
+        )
     try:
-        plan = rounds.RoundPlan(rounds.checked_recipe(recipe) if recipe else _default_recipe(project), train=True)
-        settings = rounds.checked_sampling(sample) if sample else {}
+        checked = rounds.checked_recipe(recipe) if recipe else recipe_of(project, Schedule())
+        plan = rounds.RoundPlan(checked, train=True, sample=rounds.checked_sampling(sample) if sample else {})
     except rounds.RoundRefused as refused:
         raise BadSchedule(str(refused)) from refused
+    if plan.recipe is None:
+        raise BadSchedule("The size must be at least 1, not 0. A scheduled round publishes a batch.")
+    columns = {"is_on": is_on, "daily_at": daily_at, "recipe": plan.recipe.as_dict(), "sample": plan.sample, "note": "", "noted_at": None}
     with transaction.atomic():
         Project.objects.filter(pk=project.pk).update(retrain_every_labels=every_labels, retrain_every_hours=every_hours)
-        columns = {"is_on": is_on, "daily_at": daily_at, "recipe": plan.recipe and plan.recipe.as_dict(), "sample": settings}
-        schedule, _ = Schedule.objects.update_or_create(project=project, defaults={**columns, "note": "", "noted_at": None})
+        schedule, _ = Schedule.objects.update_or_create(project=project, defaults=columns)
         Event.objects.create(actor=actor, verb="change schedule", subject=f"project {project.slug}")
     project.refresh_from_db(fields=["retrain_every_labels", "retrain_every_hours"])
     return schedule
-
-
-def _default_recipe(project: Project) -> Recipe:
-    return rounds.recipe_for(project, strategy=EXPLORE_MIX.name)
 
 
 def start_due_rounds() -> list[Round]:
@@ -77,8 +82,8 @@ def start_due_rounds() -> list[Round]:
         if not _is_due(project, schedule):
             continue
         try:
-            recipe = rounds.checked_recipe(schedule.recipe) if schedule.recipe else _default_recipe(project)
-            started.append(rounds.start(project, rounds.RoundPlan(recipe, train=True, sample=schedule.sample)))
+            plan = rounds.RoundPlan(recipe_of(project, schedule), train=True, sample=schedule.sample)
+            started.append(rounds.start(project, plan))
             _note(schedule, "")
         except rounds.RoundRefused as refused:
             _note(schedule, f"A round is due and could not start. {refused}")
@@ -86,14 +91,14 @@ def start_due_rounds() -> list[Round]:
 
 
 def next_due(project: Project) -> str:
-    """Say in a sentence when the next round will start by itself."""
+    """Return a sentence that says when the next round starts by itself."""
     schedule, last = find(project), _last(project)
     if not schedule.is_on:
-        return "The schedule is off: rounds start by hand."
+        return "The schedule is off. Rounds start by hand."
     clauses = []
     if every := project.retrain_every_labels:
         left = every - _new_labels(project, last)[:every].count()
-        clauses.append(f"after {left:,} more labels" if left else "within a minute: there are enough new labels")
+        clauses.append(f"after {left:,} more labels" if left else "within a minute, because there are enough new labels")
     if hours := project.retrain_every_hours:
         at = last and last.created_at + timedelta(hours=hours)
         clauses.append(f"at {at:%Y-%m-%d %H:%M} UTC" if at and at > _now() else "within a minute of the next label")
@@ -101,7 +106,7 @@ def next_due(project: Project) -> str:
         at = datetime.combine(_now(), schedule.daily_at, tzinfo=_now().tzinfo)
         is_over = at <= _now() and not _is_due(project, schedule)
         clauses.append(f"at {at + timedelta(days=is_over):%Y-%m-%d %H:%M} UTC, if there is a new label")
-    return f"The next round starts {', or '.join(clauses)}." if clauses else "Nothing starts a round by itself: only people do."
+    return f"The next round starts {', or '.join(clauses)}." if clauses else "No round starts by itself. Rounds start by hand."
 
 
 def _is_due(project: Project, schedule: Schedule) -> bool:
@@ -121,7 +126,7 @@ def _is_due(project: Project, schedule: Schedule) -> bool:
 
 def _last(project: Project) -> Round | None:
     """Return the last round that trained a PRM, whoever started it and however it ended."""
-    return Round.objects.filter(project=project, plan__train=True, plan__kind="prm").order_by("-created_at").first()
+    return Round.objects.filter(project=project, plan__train=True, plan__kind=ModelKind.PRM).order_by("-created_at").first()
 
 
 def _new_labels(project: Project, last: Round | None) -> QuerySet[StepLabel]:
@@ -139,7 +144,7 @@ def _now() -> datetime:
 
 
 def _note(schedule: Schedule, note: str) -> None:
-    """Keep what stands in the way, once: beat asks every minute."""
+    """Store what stands in the way, and log it once: beat asks every minute."""
     if schedule.note == note:
         return
     if note:

@@ -1,4 +1,4 @@
-"""The pages of rounds without a browser, and a round that waits to be looked through."""
+"""The pages of rounds without a browser, and a round that waits for a review."""
 
 from typing import Any
 

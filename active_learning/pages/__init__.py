@@ -5,13 +5,12 @@ Reads rounds, their stages and selections, model versions and the labels of thei
 numpy, never torch.
 """
 
-from active_learning.pages.forms import TYPED, composer, schedule_page
+from active_learning.pages.composing import composer, preset_recipe
 from active_learning.pages.models import NoSuchSolution, all_versions, compared_versions, one_version, scored_solution
 from active_learning.pages.overviews import all_rounds, loop
 from active_learning.pages.single import one_round, progress
 
 __all__ = [
-    "TYPED",
     "NoSuchSolution",
     "all_rounds",
     "all_versions",
@@ -20,7 +19,7 @@ __all__ = [
     "loop",
     "one_round",
     "one_version",
+    "preset_recipe",
     "progress",
-    "schedule_page",
     "scored_solution",
 ]

@@ -1,4 +1,4 @@
-"""What the rounds brought: of what each part chose, in how much people found a mistake, and where."""
+"""What the rounds brought: in how many of the solutions that each part chose people found a mistake, and where."""
 
 import math
 from collections import Counter
@@ -11,7 +11,7 @@ from django.db.models import Min, Q
 from active_learning import charts
 from active_learning.charts import Chart, Point
 from active_learning.models import ModelVersion, Round, Selection
-from active_learning.pages.rows import RoundRow
+from active_learning.pages.rows import RoundRow, label_of
 from active_learning.selection import STRATEGIES
 from annotation.models import Annotation, FinishReason
 
@@ -20,7 +20,7 @@ BARS = 24  # steps of the histogram; what lies beyond is one bar
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """How many of how many, and the 95 % interval of that share (Wilson's); nothing of nothing has none."""
+    """k of n, and the 95 % interval of that share (Wilson's). There is none without any n."""
 
     k: int
     n: int
@@ -45,7 +45,7 @@ class Share:
 class PartBrought:
     """What one strategy of a recipe brought: solutions chosen, those a person left out, those in which people found a mistake."""
 
-    name: str
+    label: str
     n: int
     dropped: int
     confirmed: Share
@@ -69,7 +69,7 @@ def ends_of(rounds: Iterable[Round], solutions: Collection[int] | None = None) -
 
 
 def is_confirmed(ends: Ends) -> bool | None:
-    """Say whether at least half of those who judged a solution to an end found a mistake; None if nobody did."""
+    """Return whether at least half of the people who judged the whole solution found a mistake; None if nobody judged it."""
     judged = [reason for reason, _ in ends if reason in (FinishReason.FOUND_ERROR, FinishReason.SOLUTION)]
     return 2 * judged.count(FinishReason.FOUND_ERROR) >= len(judged) if judged else None
 
@@ -80,11 +80,11 @@ def brought(row: RoundRow, chooser: ModelVersion | None) -> dict[str, Any]:
     ends = ends_of([round_])
     chosen = list(Selection.objects.filter(round=round_).values_list("solution_id", "part", "is_dropped", "step_scores"))
     parts = []
-    for name, _ in row.parts:
+    for name, _ in row.plan.recipe.parts if row.plan.recipe else ():
         taken = [(solution, is_dropped) for solution, part, is_dropped, _ in chosen if (part or round_.strategy) == name]
         verdicts = [verdict for solution, _ in taken if (verdict := is_confirmed(ends.get(solution, []))) is not None]
         dropped = sum(is_dropped for _, is_dropped in taken)
-        parts.append(PartBrought(name, len(taken), dropped, Share(sum(verdicts), len(verdicts))))
+        parts.append(PartBrought(label_of(name), len(taken), dropped, Share(sum(verdicts), len(verdicts))))
     confirmed = Share(sum(part.confirmed.k for part in parts), sum(part.confirmed.n for part in parts))
     # A mistake for each person who named one: where labelers differ, each counts.
     pairs = [
@@ -103,7 +103,7 @@ def brought(row: RoundRow, chooser: ModelVersion | None) -> dict[str, Any]:
 
 
 def _bars(pairs: Sequence[tuple[int, int | None]], *, is_modelled: bool) -> dict[str, Any] | None:
-    """Lay out the first mistakes over the steps: people's, and beside them the model's first weak step of the same solutions."""
+    """Lay out over the steps the first mistakes that people found and, if a model chose, its first weak step in the same solutions."""
     if not pairs:
         return None
     people = Counter(min(mistake, BARS - 1) for mistake, _ in pairs)
@@ -142,10 +142,10 @@ def confirmed_chart(rounds: Sequence[Round]) -> Chart | None:
             round_ = published[round_id]
             verdicts.setdefault((part or round_.strategy, round_.generation), []).append(verdict)
     series = []
-    for name in STRATEGIES:
+    for name, strategy in STRATEGIES.items():
         shares = {generation: Share(sum(those), len(those)) for (part, generation), those in sorted(verdicts.items()) if part == name}
         line = [Point(generation, share.k / share.n, *share.bounds) for generation, share in shares.items() if share.bounds]
-        series.append((name, line))
+        series.append((strategy.label, line))
     drawn = sorted(series, key=lambda named: not named[1])  # six places have a look of their own: parts without a label take none
     return over_whole_numbers(drawn[:6], x_words="round", y_words="share in which people found a mistake", y_range=(0, 1))
 
@@ -167,5 +167,5 @@ def threshold_of(chooser: ModelVersion | None) -> float:
 
 
 def weak_step(step_scores: Sequence[float], threshold: float) -> int | None:
-    """Return the first step the model takes for a mistake, as its kept p(neutral) + p(positive) say."""
+    """Return the first step that the model takes for a mistake; `step_scores` are p(neutral) + p(positive) of each step."""
     return next((place for place, right in enumerate(step_scores) if 1 - right > threshold), None)

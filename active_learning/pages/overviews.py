@@ -9,7 +9,6 @@ from active_learning import registry
 from active_learning.models import WORKER_SILENT, ModelVersion, Round, Worker
 from active_learning.pages.brought import confirmed_chart
 from active_learning.pages.rows import row_of, unfinished
-from active_learning.selection import CONVINCING, UNIFORM
 from annotation.models import Project
 
 LISTED = 200  # rounds
@@ -21,7 +20,6 @@ def loop(project: Project) -> dict[str, Any]:
     return {
         "rounds": [row_of(round_) for round_ in _rounds(project)[:10]],
         "unfinished": unfinished(project),
-        "strategies": {strategy.name: strategy.label for strategy in (CONVINCING, UNIFORM)},
         "versions": [(version, registry.metrics_line(version.metrics)) for version in versions],
         "workers": list(Worker.objects.annotate(alive=Q(heartbeat_at__gt=Now() - WORKER_SILENT)).order_by("name")),
     }

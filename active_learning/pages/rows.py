@@ -8,12 +8,13 @@ from django.utils import timezone
 from active_learning import rounds
 from active_learning.models import UNFINISHED, Round
 from active_learning.rounds import Findings, RoundPlan
+from active_learning.selection import STRATEGIES
 from annotation.models import Project
 
 
 @dataclass(frozen=True, slots=True)
 class RoundRow:
-    """One round as the pages show it. parts: the strategies of its recipe, with their weights."""
+    """One round as the pages show it."""
 
     round: Round
     plan: RoundPlan
@@ -22,8 +23,9 @@ class RoundRow:
     lasted: str
 
     @property
-    def parts(self) -> tuple[tuple[str, float], ...]:
-        return self.plan.recipe.parts if self.plan.recipe else ()
+    def parts(self) -> list[tuple[str, float]]:
+        """The strategies of its recipe in words, with their weights."""
+        return [(label_of(name), weight) for name, weight in self.plan.recipe.parts] if self.plan.recipe else []
 
 
 def row_of(round_: Round) -> RoundRow:
@@ -31,6 +33,11 @@ def row_of(round_: Round) -> RoundRow:
     is_unfinished = round_.state in UNFINISHED
     ended_at = round_.finished_at or (timezone.now() if is_unfinished else None)
     return RoundRow(round_, rounds.plan_of(round_), rounds.findings_of(round_), is_unfinished, lasted(round_.created_at, ended_at))
+
+
+def label_of(strategy: str) -> str:
+    """Return the words for a strategy; of one that is no longer known, its name."""
+    return STRATEGIES[strategy].label if strategy in STRATEGIES else strategy
 
 
 def unfinished(project: Project) -> Round | None:

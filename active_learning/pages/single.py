@@ -1,4 +1,4 @@
-"""One round: its stages as drawn, its proposal, what it chose and brought, and the models around it."""
+"""One round: its stages, its proposal, its choice and what that brought, and the models before and after it."""
 
 import math
 from collections.abc import Collection, Mapping, Sequence
@@ -13,7 +13,7 @@ from active_learning.charts import Point
 from active_learning.models import ModelKind, ModelState, ModelVersion, Round, RoundStage, RoundState, Selection, StageName
 from active_learning.pages.brought import brought, ends_of, over_whole_numbers, threshold_of, weak_step
 from active_learning.pages.models import model_figures
-from active_learning.pages.rows import RoundRow, lasted, row_of
+from active_learning.pages.rows import RoundRow, label_of, lasted, row_of
 from active_learning.rounds import RoundPlan
 from annotation.models import Project
 
@@ -21,21 +21,21 @@ COMPARED = 200  # models of a chart
 ON_ONE_PAGE, A_PAGE = 200, 100  # solutions of a proposal: more than the first are shown by the second
 NEWEST = 8  # lines of a running stage's log
 DOING = {
-    StageName.TRAIN: "a reward model learns from all labels", StageName.JUDGE: "it meets the one in service",
-    StageName.GENERATE: "new solutions are sampled", StageName.SCORE: "every solution is read",
-    StageName.SELECT: "the recipe takes its share", StageName.PUBLISH: "the batch opens for labelers",
+    StageName.TRAIN: "a reward model learns from all labels", StageName.JUDGE: "it is compared with the serving one",
+    StageName.SAMPLE: "new solutions are drawn", StageName.SCORE: "every solution is scored",
+    StageName.SELECT: "the recipe chooses the batch", StageName.PUBLISH: "labelers get the batch",
 }  # fmt: skip
-AT = {  # where a round stands that wrote no stages down
-    RoundState.TRAINING: StageName.TRAIN, RoundState.GENERATING: StageName.GENERATE, RoundState.SCORING: StageName.SCORE,
+AT = {  # the stage of a round that has no records of its stages
+    RoundState.TRAINING: StageName.TRAIN, RoundState.SAMPLING: StageName.SAMPLE, RoundState.SCORING: StageName.SCORE,
     RoundState.SELECTING: StageName.SELECT, RoundState.PROPOSED: StageName.PUBLISH,
 }  # fmt: skip
-WORDS = {"now": "under way", "person": "waits for a person", "failed": "broke off", "skipped": "not reached"}
+WORDS = {"now": "under way", "person": "waits for a review", "failed": "broke off", "skipped": "not reached"}
 FIGURES = (("step AUC", "step_auc"), ("log-loss, nats", "log_loss"), ("first-mistake F1", "first_mistake"))
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One attempt at a stage: how it ended, how long it took, what it said."""
+    """One attempt at a stage: how it ended, how long it took, its log."""
 
     number: int
     began_at: datetime
@@ -47,7 +47,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One stage of a round as drawn: `state` is done, now, person, failed, waiting or skipped."""
+    """One stage of a round. `state` is done, now, person, failed, waiting or skipped."""
 
     name: str
     doing: str
@@ -62,7 +62,7 @@ class Stage:
 def one_round(project: Project, round_id: int, *, page: int = 1, dropped: Collection[int] = ()) -> dict[str, Any]:
     """Return what the page of one round shows. Raises rounds.NoSuchRound.
 
-    `page` turns the pages of a long proposal, `dropped` are the solutions that a person has left out of it so far.
+    `page` is the page of a long proposal, `dropped` are the solutions that a person has left out so far.
     """
     row = row_of(rounds.find(project, round_id))
     row.round.project = project
@@ -107,7 +107,7 @@ def _progress(row: RoundRow) -> dict[str, Any]:
 def _planned(plan: RoundPlan) -> set[StageName]:
     """Name the stages a round goes through when nothing stands in its way."""
     planned = {StageName.TRAIN, StageName.JUDGE} if plan.train else set()
-    planned |= {StageName.GENERATE} if plan.sample else set()
+    planned |= {StageName.SAMPLE} if plan.sample else set()
     planned |= {StageName.SCORE} if plan.scores else set()
     return planned | ({StageName.SELECT, StageName.PUBLISH} if plan.recipe else set())
 
@@ -134,7 +134,7 @@ def _chooser(row: RoundRow) -> ModelVersion | None:
 
 
 def mix_rows(mix: Mapping[str, Mapping[str, float | None]]) -> list[tuple[str, str, str]]:
-    """Return what pool.describe expects of a selection beside what it expects of as many solutions at random, in words."""
+    """Return the figures of a selection and those of as many solutions at random, in words."""
     if not mix:
         return []
     rows = (
@@ -143,7 +143,7 @@ def mix_rows(mix: Mapping[str, Mapping[str, float | None]]) -> list[tuple[str, s
         ("wrong final answer", "share_wrong", ".0%"),
         ("right final answer", "share_right", ".0%"),
         ("mean score", "mean_score", ".3f"),
-        ("expected to hold a mistake", "expected_share_with_mistake", ".0%"),
+        ("expected share with a mistake (1 - score, averaged)", "expected_share_with_mistake", ".0%"),
     )
 
     def written(choice: str, name: str, form: str) -> str:
@@ -171,6 +171,7 @@ class ChosenSolution:
     """A solution of a proposal, and whether a person has left it out so far."""
 
     row: Selection
+    part: str  # the strategy that took it, in words
     steps: tuple[ChosenStep, ...]
     is_left_out: bool
 
@@ -192,7 +193,7 @@ def _chosen(row: Selection, threshold: float, *, is_left_out: bool) -> ChosenSol
         ChosenStep(place + 1, text, row.step_scores[place] if place < len(row.step_scores) else None, is_weak=place == weak)
         for place, text in enumerate(row.solution.steps)
     ]
-    return ChosenSolution(row, tuple(steps), is_left_out)
+    return ChosenSolution(row, label_of(row.part), tuple(steps), is_left_out)
 
 
 def _selected(round_: Round, *, page: int) -> dict[str, Any]:
@@ -201,7 +202,7 @@ def _selected(round_: Round, *, page: int) -> dict[str, Any]:
     shown, pages = _paged(rows.count(), page, A_PAGE)
     listed = list(rows[shown])
     ends = ends_of([round_], [row.solution_id for row in listed])
-    return pages | {"rows": [(row, ends.get(row.solution_id, [])) for row in listed]}
+    return pages | {"rows": [(row, label_of(row.part or round_.strategy), ends.get(row.solution_id, [])) for row in listed]}
 
 
 def _paged(n: int, page: int, size: int) -> tuple[slice, dict[str, Any]]:
@@ -215,7 +216,7 @@ def _paged(n: int, page: int, size: int) -> tuple[slice, dict[str, Any]]:
 
 
 def _models(row: RoundRow, chooser: ModelVersion | None) -> dict[str, Any]:
-    """Return the held-out figures of a round's model, the ones before and after it and the control selector, and all over the numbers."""
+    """Return the held-out figures of a round's model, of the ones before and after it and of the control selector; and a chart of all."""
     ready = ModelVersion.objects.filter(project=row.round.project, kind=ModelKind.PRM, state=ModelState.READY).order_by("-number")
     by_number = {version.number: version for version in reversed(ready[:COMPARED])}
     version = row.round.model_version

@@ -1,9 +1,10 @@
-"""Stage: rounds. The loop around the labeling, and its only state machine: train -> judge -> generate -> score -> select -> publish.
+"""Stage: rounds. The loop around the labeling, and its only state machine: train -> judge -> sample -> score -> select -> publish.
 
 Reads model versions and scores; writes Round, RoundStage and Selection and, through the queue, the next batch. A round chooses with the
-model in service, which is the one it trained unless the registry kept that one out. A round is a row: whoever runs it raises its token
-first, and every later write names that token and must hit one row, so a worker that was given up for dead publishes nothing. A stage
-that ended well is not run again; one that broke off is, at most three times. Celery only rings the bell; `sweep` rings it again.
+serving model. That is the model it trained, unless the registry refused it. A round is a row. A worker raises the row's token before it
+runs the round, and every later write names that token and must change exactly one row: a worker that lost its round publishes nothing. A
+stage that ended well is not run again; one that broke off is tried three times at most. Celery only carries the message that a round
+waits; `sweep` sends it again.
 """
 
 from active_learning.rounds.plan import (
@@ -17,7 +18,7 @@ from active_learning.rounds.plan import (
 )
 from active_learning.rounds.publishing import publish, replay
 from active_learning.rounds.running import run
-from active_learning.rounds.starting import cancel, preview, ring_bell, start, sweep
+from active_learning.rounds.starting import cancel, notify_worker, preview, start, sweep
 from active_learning.rounds.states import NoSuchRound, RoundRefused, find
 from active_learning.rounds.telling import any_published, describe, published, say_alive
 
@@ -33,13 +34,13 @@ __all__ = [
     "describe",
     "find",
     "findings_of",
+    "notify_worker",
     "plan_of",
     "preview",
     "publish",
     "published",
     "recipe_for",
     "replay",
-    "ring_bell",
     "run",
     "say_alive",
     "start",

@@ -1,4 +1,4 @@
-"""A round is run: one worker holds it, and goes through the stages that have not ended well yet."""
+"""Run a round: one worker holds it, and goes through the stages that have not ended well yet."""
 
 import logging
 import time
@@ -28,7 +28,7 @@ from active_learning.models import (
 )
 from active_learning.registry import ProgressCallback
 from active_learning.rounds.plan import RoundPlan, findings_of, plan_of
-from active_learning.rounds.publishing import opened
+from active_learning.rounds.publishing import open_batch
 from active_learning.rounds.states import RUNNABLE, RoundFailed, RoundRefused, RunLost, end, stale
 from active_learning.selection import Need, Recipe
 from annotation.models import Project
@@ -41,19 +41,19 @@ CURVE = 200  # points kept of a running training's losses
 
 @dataclass
 class Hold:
-    """One worker's hold on a round: every write goes through the token it claimed."""
+    """One worker's hold on a round. Every write names the token that the worker claimed."""
 
     round: Round
     progress: ProgressCallback | None
     stage: RoundStage | None = None
-    said_at: float = 0.0
-    curve: list[dict[str, Any]] = field(default_factory=list)  # losses of the training so far: what its page draws
+    written_at: float = 0.0  # when progress was last written
+    curve: list[dict[str, Any]] = field(default_factory=list)  # losses of the training so far, for the chart on its page
 
     def advance(self, stage: str, done: int, total: int | None, seconds_left: float | None = None, loss: float | None = None) -> None:
-        """Pass progress on, and beat, at most every HEARTBEAT_SECONDS. Raises RunLost once the token is no longer ours."""
+        """Pass progress on; write it with a heartbeat, at most every HEARTBEAT_SECONDS. Raises RunLost if the token is another worker's."""
         if self.progress:
             self.progress(stage, done, total, seconds_left, loss)
-        if time.monotonic() - self.said_at >= HEARTBEAT_SECONDS:
+        if time.monotonic() - self.written_at >= HEARTBEAT_SECONDS:
             left = None if seconds_left is None else round(seconds_left)
             progress = {"stage": stage, "done": done, "total": total, "seconds_left": left}
             self.update(progress=progress)
@@ -64,35 +64,37 @@ class Hold:
                     del self.curve[-2::-2]  # every other point, never the newest
             running = ModelVersion.objects.filter(round=self.round, state=ModelState.RUNNING)
             running.update(heartbeat_at=Now(), progress=progress | {"curve": self.curve})
-            self.said_at = time.monotonic()
+            self.written_at = time.monotonic()
 
     def update(self, **changes: Any) -> None:
+        """Change the row, with a heartbeat. Raises RunLost if the token is another worker's, or the round has ended."""
         mine = Round.objects.filter(pk=self.round.pk, token=self.round.token, state__in=UNFINISHED)
         if mine.update(**{"heartbeat_at": Now()} | changes) != 1:
             raise RunLost
         for name, value in changes.items():
             setattr(self.round, name, value)
 
-    def log(self, said: str) -> None:
-        """Write a line into the log of the present stage and, unless somebody watches, into the worker's."""
+    def log(self, message: str) -> None:
+        """Write a line into the log of the present stage and, unless a person watches at a terminal, into the worker's."""
         if not self.progress:
-            log.info("Round %s of %s: %s", self.round.generation, self.round.project.slug, said)
+            log.info("Round %s of %s: %s", self.round.generation, self.round.project.slug, message)
         if self.stage:
-            self.stage.log.append([timezone.now().isoformat(timespec="seconds"), said])
+            self.stage.log.append([timezone.now().isoformat(timespec="seconds"), message])
             self.stage.save(update_fields=["log"])
 
     def has_ended(self, name: StageName) -> bool:
+        """Return whether a stage has ended well."""
         return RoundStage.objects.filter(round=self.round, name=name, ended_at__isnull=False, failure="").exists()
 
     @contextmanager
     def at(self, name: StageName) -> Iterator[None]:
-        """Keep the time and the end of a stage; a stage that ended well gives the next one its three attempts."""
+        """Record when a stage starts and how it ends. A stage that ended well gives the next one its three attempts."""
         self.stage = RoundStage.objects.create(round=self.round, name=name, attempt=self.round.attempt)
         stage = RoundStage.objects.filter(pk=self.stage.pk)
         try:
             yield
         except RunLost:
-            stage.update(ended_at=Now(), failure="It was cancelled, or another worker has taken it over.")
+            stage.update(ended_at=Now(), failure="The round was cancelled, or another worker took it over.")
             raise
         except BaseException as error:
             stage.update(ended_at=Now(), failure=str(error) or type(error).__name__)
@@ -103,7 +105,7 @@ class Hold:
 
 
 def run(round_id: int, *, progress: ProgressCallback | None = None) -> Round:
-    """Carry a round from wherever it stands to its proposal or its published batch, and return it as it then is, or failed with the reason.
+    """Run a round from the stage it has reached to its proposal or its published batch, and return it; a failed one has the reason.
 
     Running it twice changes nothing. With `progress` the caller is a person at a terminal: an unforeseen failure is raised at once,
     while a worker's run is offered again.
@@ -111,32 +113,32 @@ def run(round_id: int, *, progress: ProgressCallback | None = None) -> Round:
     claimed = Round.objects.filter(stale(), pk=round_id, state__in=RUNNABLE, attempt__lt=ATTEMPTS).update(
         token=F("token") + 1, attempt=F("attempt") + 1, heartbeat_at=Now()
     )
-    this = Round.objects.select_related("project", "model_version__project", "model_version__snapshot").get(pk=round_id)
+    round_ = Round.objects.select_related("project", "model_version__project", "model_version__snapshot").get(pk=round_id)
     if not claimed:
-        return this
-    RoundStage.objects.filter(round=this, ended_at__isnull=True).update(ended_at=Now(), failure="Its worker was lost.")
-    hold = Hold(this, progress)
+        return round_
+    RoundStage.objects.filter(round=round_, ended_at__isnull=True).update(ended_at=Now(), failure="Its worker was lost.")
+    hold = Hold(round_, progress)
     try:
         _turn(hold)
     except RunLost:
-        log.warning("Round %s is not ours any more; nothing is published.", round_id)
+        log.warning("Another worker has round %s now, or it was cancelled. This one publishes nothing.", round_id)
     except (RoundFailed, RoundRefused, *NAMED) as failure:
         log.warning("Round %s failed: %s", round_id, failure)
-        end(this, RoundState.FAILED, str(failure))
+        end(round_, RoundState.FAILED, str(failure))
     except BaseException as error:
         if not isinstance(error, Exception):  # Ctrl-C
-            end(this, RoundState.CANCELLED, "It was interrupted.")
+            end(round_, RoundState.CANCELLED, "It was interrupted.")
             raise
         log.exception("Round %s broke off.", round_id)
-        if progress or this.attempt >= ATTEMPTS:
-            end(this, RoundState.FAILED, f"{type(error).__name__}: {error}")
+        if progress or round_.attempt >= ATTEMPTS:
+            end(round_, RoundState.FAILED, f"{type(error).__name__}: {error}")
         else:  # the sweeper offers it again
-            Round.objects.filter(pk=round_id, token=this.token, state__in=UNFINISHED).update(heartbeat_at=None)
-    this.refresh_from_db()
-    return this
+            Round.objects.filter(pk=round_id, token=round_.token, state__in=UNFINISHED).update(heartbeat_at=None)
+    round_.refresh_from_db()
+    return round_
 
 
-# Of other stages: reasons a person can mend, which a second attempt would only meet again.
+# Errors of other stages that a person has to remove: a second attempt would only fail again.
 NAMED = (registry.ModelUnusable, scoring.ScoringFailed, sampling.BadSampling, selection.NothingToChoose)
 
 
@@ -149,9 +151,9 @@ def _turn(hold: Hold) -> None:
             with hold.at(StageName.JUDGE):
                 registry.decide(version, registry.judge(version, progress=hold.advance), fence=hold.update)
                 hold.log(version.decision["reason"])
-    if plan.sample and not hold.has_ended(StageName.GENERATE):
-        hold.update(state=RoundState.GENERATING)
-        with hold.at(StageName.GENERATE):
+    if plan.sample and not hold.has_ended(StageName.SAMPLE):
+        hold.update(state=RoundState.SAMPLING)
+        with hold.at(StageName.SAMPLE):
             name = f"round-{round_.pk}"  # the run's: a second attempt goes on with it, and another round draws anew
             drawn = sampling.sample(round_.project, settings=plan.sample, progress=hold.advance, fence=hold.update, name=name)
             hold.log(str(drawn))
@@ -226,8 +228,8 @@ def _score(hold: Hold, plan: RoundPlan) -> selection.Scorers:
             except registry.ModelUnusable as unusable:
                 hold.log(f"The {name} is left out. {unusable}")
                 others[name] = None
-        numbers = {name: version.number if version else None for name, version in others.items()}
-        hold.update(findings=replace(findings, chosen_with=chooser.number, **numbers).as_dict())
+        control, orm = (version.number if (version := others[name]) else None for name in ("control", "orm"))
+        hold.update(findings=replace(findings, chosen_with=chooser.number, control=control, orm=orm).as_dict())
     return selection.Scorers(chooser, **others)
 
 
@@ -269,7 +271,7 @@ def _publish(hold: Hold) -> None:
     """Open the batch and end the round, in one transaction."""
     with transaction.atomic():
         hold.update(state=RoundState.SELECTING)  # takes the row lock: a second worker waits here, then finds its token gone
-        batch, left_out = opened(hold.round)
+        batch, left_out = open_batch(hold.round)
         hold.update(state=RoundState.PUBLISHED, batch=batch, finished_at=Now(), progress={})
     if left_out:
         hold.log(f"Left out {left_out:,} solutions that were withdrawn or queued since they were chosen.")

@@ -1,4 +1,4 @@
-"""Rounds begin: by hand, by a command or by a schedule; they are cancelled, and rung for again when nobody runs them."""
+"""Rounds start: by hand, by a command or by a schedule. They are cancelled, and offered again when no worker runs them."""
 
 import logging
 
@@ -16,8 +16,8 @@ from annotation.models import Batch, BatchKind, Project, broken_rule
 log = logging.getLogger(__name__)
 
 
-def start(project: Project, plan: RoundPlan, *, ring: bool = True) -> Round:
-    """Queue a round, and ring the worker's bell once the row is committed.
+def start(project: Project, plan: RoundPlan, *, notify: bool = True) -> Round:
+    """Queue a round, and tell a worker once the row is committed.
 
     Raises RoundRefused if the project cannot follow the plan now, or has another unfinished round.
     """
@@ -26,16 +26,16 @@ def start(project: Project, plan: RoundPlan, *, ring: bool = True) -> Round:
     try:
         with transaction.atomic():
             newest = Batch.objects.filter(project=project, kind=BatchKind.SELECTED).aggregate(newest=Max("generation"))["newest"]
-            made = Round.objects.create(
+            round_ = Round.objects.create(
                 project=project,
                 generation=0 if newest is None else newest + 1,
                 strategy=plan.strategy,
                 plan=plan.as_dict(),
                 findings=findings.as_dict(),
             )
-            if ring:
-                transaction.on_commit(lambda: ring_bell(made.pk))
-            return made
+            if notify:
+                transaction.on_commit(lambda: notify_worker(round_.pk))
+            return round_
     except IntegrityError as error:
         if broken_rule(error) != "round_one_unfinished":
             raise
@@ -45,7 +45,7 @@ def start(project: Project, plan: RoundPlan, *, ring: bool = True) -> Round:
 
 def _occupied(other: Round) -> str:
     if other.state == RoundState.PROPOSED:
-        return f"Round {other.generation} of {other.project.slug} waits to be looked through. Publish or discard it first."
+        return f"Round {other.generation} of {other.project.slug} waits for a review. Publish or discard it first."
     return f"Round {other.generation} of {other.project.slug} is still {other.state}. Wait until it has published its batch, or cancel it."
 
 
@@ -65,27 +65,31 @@ def preview(project: Project, plan: RoundPlan) -> list[str]:
     return [*lines, f"in service: model {champion.number}" if champion else "in service: none, so the new one would be"]
 
 
-def ring_bell(round_id: int) -> None:
-    """Tell a worker that a round waits. A lost bell loses nothing: `sweep` rings again."""
+def notify_worker(round_id: int) -> None:
+    """Tell a worker that a round waits. If the message is lost, `sweep` sends it again."""
     try:
         current_app.send_task("active_learning.tasks.run_round", [round_id], ignore_result=True)
     except (BrokerUnreachable, OSError) as error:
-        log.warning("The broker cannot be reached (%s); round %s waits for the sweeper.", error, round_id)
+        log.warning("The broker cannot be reached (%s). Round %s waits until the sweeper offers it again.", error, round_id)
 
 
 def cancel(project: Project, generation: int) -> None:
-    """End an unfinished round; its worker notices at its next heartbeat. Raises RoundRefused if it has already ended."""
-    cancelled = Round.objects.filter(project=project, generation=generation, state__in=UNFINISHED).first()
-    if not cancelled or not end(cancelled, RoundState.CANCELLED, "It was cancelled."):
+    """End an unfinished round. Its worker notices at its next heartbeat. Raises RoundRefused if the round has already ended."""
+    round_ = Round.objects.filter(project=project, generation=generation, state__in=UNFINISHED).first()
+    if not round_ or not end(round_, RoundState.CANCELLED, "It was cancelled."):
         raise RoundRefused(f"Round {generation} has already ended.")
 
 
 def sweep() -> list[int]:
-    """Ring again for rounds nobody runs, and end those that were tried three times. Returns the rounds rung for."""
+    """Offer the rounds that no worker runs to the workers again, and end those that were tried three times. Returns those offered."""
     waiting = Round.objects.filter(stale(), state__in=RUNNABLE)
     for lost in waiting.filter(attempt__gte=ATTEMPTS):
-        end(lost, RoundState.FAILED, f"Its worker was lost {ATTEMPTS} times; the worker's log says why. Then start a new round.")
-    rung = list(waiting.filter(attempt__lt=ATTEMPTS).values_list("pk", flat=True))
-    for round_id in rung:
-        ring_bell(round_id)
-    return rung
+        end(
+            lost,
+            RoundState.FAILED,
+            f"Its worker was lost {ATTEMPTS} times. Read the worker's log, remove the cause, and start a new round.",
+        )
+    offered = list(waiting.filter(attempt__lt=ATTEMPTS).values_list("pk", flat=True))
+    for round_id in offered:
+        notify_worker(round_id)
+    return offered

@@ -1,4 +1,4 @@
-"""What a round may be and how it ends: the words the other modules of this package share."""
+"""The states of a round, its errors, and how it ends: what the other modules of this package share."""
 
 from django.db import transaction
 from django.db.models import F, Q
@@ -11,7 +11,7 @@ RUNNABLE = [state for state in UNFINISHED if state != RoundState.PROPOSED]  # a 
 
 
 class RoundRefused(ValueError):
-    """A round that cannot start, be published or end; the message says why and what to do."""
+    """A round that cannot start, be published or end. The message says why and what to do."""
 
 
 class NoSuchRound(LookupError):
@@ -19,34 +19,35 @@ class NoSuchRound(LookupError):
 
 
 class RoundFailed(Exception):
-    """A round that ended without a batch for a reason a person can mend; the message says which."""
+    """A round that ends without a batch for a reason that a person can remove. The message names it."""
 
 
 class RunLost(Exception):
-    """Somebody else runs this round by now, or it was cancelled: stop, write nothing."""
+    """Another worker runs this round now, or it was cancelled. Stop, and write nothing."""
 
 
 def find(project: Project, round_id: int) -> Round:
     """Return a round by its key. Raises NoSuchRound."""
-    found = Round.objects.select_related("project", "model_version", "batch").filter(project=project, pk=round_id).first()
-    if found is None:
+    round_ = Round.objects.select_related("project", "model_version", "batch").filter(project=project, pk=round_id).first()
+    if round_ is None:
         raise NoSuchRound(f"{project} has no round {round_id}.")
-    return found
+    return round_
 
 
 def stale() -> Q:
+    """Return the condition of a round that no worker runs: it has no heartbeat, or an old one."""
     return Q(heartbeat_at__isnull=True) | Q(heartbeat_at__lt=Now() - STALE)
 
 
-def end(ended: Round, state: RoundState, reason: str) -> bool:
-    """End an unfinished round under the token it was read with, and its half-trained model. False: somebody was quicker."""
+def end(round_: Round, state: RoundState, reason: str) -> bool:
+    """End an unfinished round, if it still has the token it was read with, and its unfinished model. False: somebody was faster."""
     with transaction.atomic():
-        changed = Round.objects.filter(pk=ended.pk, token=ended.token, state__in=UNFINISHED).update(
+        changed = Round.objects.filter(pk=round_.pk, token=round_.token, state__in=UNFINISHED).update(
             state=state, failure=reason, token=F("token") + 1, finished_at=Now(), progress={}
         )
         if changed:
-            RoundStage.objects.filter(round=ended, ended_at__isnull=True).update(ended_at=Now(), failure=reason)
-            ModelVersion.objects.filter(round=ended.pk, state=ModelState.RUNNING).update(
+            RoundStage.objects.filter(round=round_, ended_at__isnull=True).update(ended_at=Now(), failure=reason)
+            ModelVersion.objects.filter(round=round_.pk, state=ModelState.RUNNING).update(
                 state=ModelState.FAILED, failure=reason, token=F("token") + 1, progress={}
             )
     return bool(changed)

@@ -1,4 +1,4 @@
-"""What pages and terminals ask about rounds, and what workers say of themselves."""
+"""What pages and commands ask about rounds, and the workers' heartbeats."""
 
 from datetime import timedelta
 
@@ -14,20 +14,21 @@ from annotation.models import Project, Task
 
 def published(project: Project, *, generation: int | None = None) -> list[Round]:
     """Return the rounds that published a batch, oldest first; or the one of that generation. Raises NoSuchRound."""
-    found = Round.objects.select_related("project").filter(project=project, batch__isnull=False).order_by("pk")
-    if generation is not None and not (found := found.filter(generation=generation)):
+    batches = Round.objects.select_related("project").filter(project=project, batch__isnull=False).order_by("pk")
+    if generation is not None and not (batches := batches.filter(generation=generation)):
         raise NoSuchRound(f"No round of generation {generation} of {project.slug} has published a batch.")
-    return list(found)
+    return list(batches)
 
 
 def any_published(project: Project) -> bool:
+    """Return whether any round of the project has published a batch."""
     return Round.objects.filter(project=project, state=RoundState.PUBLISHED).exists()
 
 
-def describe(ended: Round) -> list[str]:
-    """Return in a few lines what a round brought: a model, a proposal, a batch."""
-    lines, plan, findings = [], plan_of(ended), findings_of(ended)
-    if version := ended.model_version:
+def describe(round_: Round) -> list[str]:
+    """Return in a few lines the result of a round: a model, a proposal, a batch."""
+    lines, plan, findings = [], plan_of(round_), findings_of(round_)
+    if version := round_.model_version:
         lines.append(f"{version.kind.upper()} model {version.number} ({version.base}): {registry.metrics_line(version.metrics)}.")
         serves = "It is in service." if version.champion else "It waits for a person."
         lines.append(f"{version.decision.get('reason', '')} {serves}".strip())
@@ -39,17 +40,17 @@ def describe(ended: Round) -> list[str]:
         return lines
     mix = plan.recipe.parts
     parts = "; ".join(f"{weight:.0%} {STRATEGIES[name].picks}" if len(mix) > 1 else STRATEGIES[name].picks for name, weight in mix)
-    if ended.batch_id:
-        lines.append(f"Published batch {ended.generation}: {Task.objects.filter(batch=ended.batch_id).count():,} solutions, {parts}.")
-    elif ended.state == RoundState.PROPOSED:
-        n_chosen = Selection.objects.filter(round=ended).count()
-        lines.append(f"Proposed {n_chosen:,} solutions, {parts}. Look them through on the project's page Rounds, and publish them there.")
+    if round_.batch_id:
+        lines.append(f"Published batch {round_.generation}: {Task.objects.filter(batch=round_.batch_id).count():,} solutions, {parts}.")
+    elif round_.state == RoundState.PROPOSED:
+        n_chosen = Selection.objects.filter(round=round_).count()
+        lines.append(f"Proposed {n_chosen:,} solutions, {parts}. Review and publish them on the project's page Rounds.")
     if findings.short:
         lines.append(findings.short)
     return lines
 
 
 def say_alive(name: str, *, queues: str) -> None:
-    """Note that a worker lives; forget those not heard of for a day."""
+    """Record a worker's heartbeat, and delete the workers without one for a day."""
     Worker.objects.update_or_create(name=name, defaults={"queues": queues, "heartbeat_at": Now()})
     Worker.objects.filter(heartbeat_at__lt=Now() - timedelta(days=1)).delete()

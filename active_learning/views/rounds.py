@@ -1,37 +1,29 @@
-"""What managers see and do of the loop, and researchers see. Reads the request, calls one function of a stage, renders."""
+"""The pages of rounds and of the schedule. Researchers look, managers decide. A view reads the request, calls one function of a stage,
+and renders."""
 
-from collections.abc import Callable, Mapping
-from datetime import time
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import messages
-from django.http import Http404, HttpRequest, HttpResponse, QueryDict
+from django.http import Http404, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 from django_htmx.http import HttpResponseClientRefresh
 
 from active_learning import pages, rounds, schedules
-from active_learning.selection import CONVINCING
+from active_learning.views.forms import ComposeForm, ProposalForm, ScheduleForm, StartForm, faults_of
 from annotation import people
-from annotation.views import for_roles
+from annotation.views import SignedInRequest, View, for_roles
 
 if TYPE_CHECKING:
     from annotation.models import Project
 
-View = Callable[..., HttpResponse]
-REFUSED = (rounds.RoundRefused, schedules.BadSchedule)
-
-
-class BadField(ValueError):
-    """A field of a form that holds no number or time where one belongs; the message names it."""
-
 
 def of_rounds(view: View) -> View:
-    """Decorate a view of one round: what does not exist is a missing page."""
+    """Decorate a view of one round: a round that does not exist is a missing page."""
 
     @wraps(view)
-    def guarded(request: HttpRequest, project: "Project", **more: Any) -> HttpResponse:
+    def guarded(request: SignedInRequest, project: "Project", **more: Any) -> HttpResponseBase:
         try:
             return view(request, project, **more)
         except rounds.NoSuchRound as error:
@@ -45,15 +37,16 @@ def of_rounds(view: View) -> View:
 
 @require_GET
 @for_roles(people.RESEARCHERS)
-def loop(request: HttpRequest, project: "Project") -> HttpResponse:
-    """The fragment the overview asks for every few seconds: rounds, model versions, workers."""
-    page = {"project": project, "may_start": _may_decide(request, project), **pages.loop(project)}
-    return render(request, "active_learning/_loop.html", page)
+def loop(request: SignedInRequest, project: "Project") -> HttpResponse:
+    """Return the fragment that the overview fetches every few seconds: rounds, model versions, workers."""
+    page = {"project": project, "may_start": _may_decide(request, project), "form": StartForm(size=project.batch_size)}
+    return render(request, "active_learning/_loop.html", page | pages.loop(project))
 
 
 @require_GET
 @for_roles(people.RESEARCHERS)
-def all_rounds(request: HttpRequest, project: "Project") -> HttpResponse:
+def all_rounds(request: SignedInRequest, project: "Project") -> HttpResponse:
+    """Show all rounds, and what people confirmed of their choices."""
     page = {"project": project, "may_decide": _may_decide(request, project), **pages.all_rounds(project)}
     return render(request, "active_learning/rounds.html", page)
 
@@ -61,17 +54,20 @@ def all_rounds(request: HttpRequest, project: "Project") -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 @for_roles(people.RESEARCHERS)
 @of_rounds
-def one_round(request: HttpRequest, project: "Project", round_id: int) -> HttpResponse:
-    """Show one round. A fragment is asked for every few seconds until the page has something else to say; a POST turns the pages of a
-    proposal and changes nothing: it carries what has been left out so far.
+def one_round(request: SignedInRequest, project: "Project", round_id: int) -> HttpResponse:
+    """Show one round.
+
+    htmx fetches a fragment every few seconds; once the rest of the page has changed, the answer is to load it again. A POST turns the
+    pages of a proposal and changes nothing: it carries the solutions that were left out so far.
     """
     if request.htmx:
-        page = pages.progress(rounds.find(project, round_id))
-        if page["seen"] != request.GET.get("seen"):
+        progress = pages.progress(rounds.find(project, round_id))
+        if progress["seen"] != request.GET.get("seen"):
             return HttpResponseClientRefresh()
-        return render(request, "active_learning/_round_progress.html", {"project": project, **page})
-    asked = request.POST.get("page") or request.GET.get("page", "1")
-    page = pages.one_round(project, round_id, page=int(asked) if asked.isdecimal() else 1, dropped=_left_out(request.POST))
+        return render(request, "active_learning/_round_progress.html", {"project": project, **progress})
+    form = ProposalForm(request.POST or request.GET)
+    typed = form.cleaned_data if form.is_valid() else {}
+    page = pages.one_round(project, round_id, page=typed.get("page") or 1, dropped=typed.get("drop", ()))
     return render(request, "active_learning/round.html", {"project": project, "may_decide": _may_decide(request, project), **page})
 
 
@@ -80,44 +76,49 @@ def one_round(request: HttpRequest, project: "Project", round_id: int) -> HttpRe
 
 @require_POST
 @for_roles(people.MANAGERS)
-def start_round(request: HttpRequest, project: "Project") -> HttpResponse:
-    """Start a round by the two fields of the overview; it publishes without being looked through."""
-    try:
-        size = _whole(request.POST, "size", "The size")
-        recipe = rounds.recipe_for(project, strategy=request.POST.get("strategy", CONVINCING.name), size=size)
-        messages.success(request, f"Round {rounds.start(project, rounds.RoundPlan(recipe)).generation} is queued.")
-    except (BadField, *REFUSED) as refused:
-        messages.error(request, str(refused))
+def start_round(request: SignedInRequest, project: "Project") -> HttpResponse:
+    """Start a round with the form of the overview. It publishes without a review."""
+    form = StartForm(request.POST, size=project.batch_size)
+    if form.is_valid():
+        try:
+            plan = rounds.RoundPlan(rounds.recipe_for(project, **form.cleaned_data))
+            messages.success(request, f"Round {rounds.start(project, plan).generation} is queued.")
+        except rounds.RoundRefused as refused:
+            messages.error(request, str(refused))
+    for fault in faults_of(form):
+        messages.error(request, fault)
     return redirect("overview", slug=project.slug)
 
 
 @require_http_methods(["GET", "POST"])
 @for_roles(people.MANAGERS)
-def compose(request: HttpRequest, project: "Project") -> HttpResponse:
-    """Show the composer; a POST starts a round whose selection waits to be looked through."""
-    typed, fault = None, ""
-    kept = schedules.find(project).sample
-    if request.method == "POST":
-        typed = _typed(request.POST)
+def compose(request: SignedInRequest, project: "Project") -> HttpResponse:
+    """Show the composer. A POST starts a round that proposes a batch."""
+    preset = request.GET.get("preset", "")
+    typed = request.POST if request.method == "POST" else None
+    form = ComposeForm(typed, recipe=pages.preset_recipe(project, preset=preset), sample=schedules.find(project).sample)
+    if form.is_valid():
         try:
-            recipe = rounds.checked_recipe(_recipe(typed))
-            plan = rounds.RoundPlan(recipe, sample=_sample(typed, kept) or {}, train=typed["train"], review=True)
-            started = rounds.start(project, plan)
-        except (BadField, *REFUSED) as refused:
-            fault = str(refused)
-        else:
-            return redirect("round", slug=project.slug, round_id=started.pk)
-    page = {"project": project, "fault": fault, **pages.composer(project, preset=request.GET.get("preset", ""), typed=typed)}
-    return render(request, "active_learning/compose.html", page, status=400 if fault else 200)
+            recipe = rounds.checked_recipe(form.recipe)
+            plan = rounds.RoundPlan(recipe, train=form.cleaned_data["train"], review=True, sample=form.sampling)
+            return redirect("round", slug=project.slug, round_id=rounds.start(project, plan).pk)
+        except rounds.RoundRefused as refused:
+            form.add_error(None, str(refused))
+    page = {"project": project, "form": form, **pages.composer(project, preset=preset)}
+    return render(request, "active_learning/compose.html", page, status=400 if form.errors else 200)
 
 
 @require_POST
 @for_roles(people.MANAGERS)
 @of_rounds
-def publish_round(request: HttpRequest, project: "Project", round_id: int) -> HttpResponse:
+def publish_round(request: SignedInRequest, project: "Project", round_id: int) -> HttpResponse:
+    """Publish a proposal without the solutions that are ticked."""
+    form = ProposalForm(request.POST)
     try:
-        published = rounds.publish(project, round_id, dropped=_left_out(request.POST), actor=request.user)
-        messages.success(request, f"Round {published.generation} is published: its solutions are handed out.")
+        if not form.is_valid():
+            raise rounds.RoundRefused(" ".join(faults_of(form)))
+        published = rounds.publish(project, round_id, dropped=form.cleaned_data["drop"], actor=request.user)
+        messages.success(request, f"Round {published.generation} is published. Labelers get its solutions now.")
     except rounds.RoundRefused as refused:
         messages.error(request, str(refused))
     return redirect("round", slug=project.slug, round_id=round_id)
@@ -126,13 +127,14 @@ def publish_round(request: HttpRequest, project: "Project", round_id: int) -> Ht
 @require_POST
 @for_roles(people.MANAGERS)
 @of_rounds
-def cancel_round(request: HttpRequest, project: "Project", round_id: int) -> HttpResponse:
-    ended = rounds.find(project, round_id)
+def cancel_round(request: SignedInRequest, project: "Project", round_id: int) -> HttpResponse:
+    """Cancel a round, or discard its proposal."""
+    round_ = rounds.find(project, round_id)
     try:
-        if ended.finished_at:  # a later round may have its generation by now
-            raise rounds.RoundRefused(f"Round {ended.generation} has already ended.")
-        rounds.cancel(project, ended.generation)
-        messages.success(request, f"Round {ended.generation} is cancelled.")
+        if round_.finished_at:  # a later round may have its generation by now
+            raise rounds.RoundRefused(f"Round {round_.generation} has already ended.")
+        rounds.cancel(project, round_.generation)
+        messages.success(request, f"Round {round_.generation} is cancelled.")
     except rounds.RoundRefused as refused:
         messages.error(request, str(refused))
     return redirect("round", slug=project.slug, round_id=round_id)
@@ -141,8 +143,8 @@ def cancel_round(request: HttpRequest, project: "Project", round_id: int) -> Htt
 @require_POST
 @for_roles(people.RESEARCHERS)
 @of_rounds
-def replay_round(request: HttpRequest, project: "Project", round_id: int) -> HttpResponse:
-    """Choose again from what the round kept, and say whether it is the same."""
+def replay_round(request: SignedInRequest, project: "Project", round_id: int) -> HttpResponse:
+    """Choose again from the candidates that the round kept, and say whether the selection is the same."""
     replayed = rounds.replay(project, round_id)
     (messages.success if replayed.same else messages.error)(request, replayed.message)
     return redirect("round", slug=project.slug, round_id=round_id)
@@ -150,90 +152,31 @@ def replay_round(request: HttpRequest, project: "Project", round_id: int) -> Htt
 
 @require_http_methods(["GET", "POST"])
 @for_roles(people.RESEARCHERS)
-def schedule(request: HttpRequest, project: "Project") -> HttpResponse:
-    """Show when rounds start by themselves; a POST of a manager changes it."""
-    typed, fault = None, ""
-    kept = schedules.find(project)
+def schedule(request: SignedInRequest, project: "Project") -> HttpResponse:
+    """Show when rounds start by themselves. A manager changes that with a POST."""
+    present, may_decide = schedules.find(project), _may_decide(request, project)
     if request.method == "POST":
         people.require_role(request.user, project.slug, people.MANAGERS)
-        typed = _typed(request.POST)
+    form = ScheduleForm(
+        request.POST if request.method == "POST" else None,
+        recipe=schedules.recipe_of(project, present).as_dict(),
+        sample=present.sample,
+        is_on=present.is_on,
+        every_labels=project.retrain_every_labels,
+        every_hours=project.retrain_every_hours,
+        daily_at=present.daily_at,
+    )
+    if form.is_valid():
+        clauses = {name: form.cleaned_data[name] for name in ("is_on", "every_labels", "every_hours", "daily_at")}
         try:
-            schedules.change(
-                project,
-                is_on="is_on" in request.POST,
-                every_labels=_whole(request.POST, "every_labels", "The number of new labels"),
-                every_hours=_whole(request.POST, "every_hours", "The number of hours"),
-                daily_at=_time_of_day(request.POST),
-                recipe=_recipe(typed),
-                sample=_sample(typed, kept.sample),
-                actor=request.user,
-            )
-        except (BadField, *REFUSED) as refused:
-            fault = str(refused)
-        else:
-            messages.success(request, "The schedule is changed.")
+            schedules.change(project, **clauses, recipe=form.recipe, sample=form.sampling, actor=request.user)
+            messages.success(request, "The schedule is saved.")
             return redirect("schedule", slug=project.slug)
-    clauses = request.POST if fault else None
-    page = {"project": project, "schedule": kept, "clauses": clauses, "fault": fault, "next_due": schedules.next_due(project)}
-    page |= {"may_decide": _may_decide(request, project), **pages.schedule_page(project, kept, typed=typed)}
-    return render(request, "active_learning/schedule.html", page, status=400 if fault else 200)
+        except schedules.BadSchedule as refused:
+            form.add_error(None, str(refused))
+    page = {"project": project, "schedule": present, "form": form, "next_due": schedules.next_due(project), "may_decide": may_decide}
+    return render(request, "active_learning/schedule.html", page, status=400 if form.errors else 200)
 
 
-# --- reading forms ------------------------------------------------------------------------------------------------------------
-
-
-def _may_decide(request: HttpRequest, project: "Project") -> bool:
+def _may_decide(request: SignedInRequest, project: "Project") -> bool:
     return people.has_role(request.user, project, people.MANAGERS)
-
-
-def _left_out(form: QueryDict) -> set[int]:
-    return {int(typed) for typed in form.getlist("drop") if typed.isdecimal() and len(typed) < 19}
-
-
-def _typed(form: QueryDict) -> dict[str, Any]:
-    """Return a recipe as it was typed, to be shown again if it is refused."""
-    weights = {name.removeprefix("weight-"): typed.strip() for name, typed in form.items() if name.startswith("weight-")}
-    boxes = {name: name in form for name in ("is_diverse", "is_stratified", "train")}
-    return {"weights": weights, **{name: form.get(name, "").strip() for name in pages.TYPED}, **boxes}
-
-
-def _recipe(typed: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings of strategies.Recipe that a form tells. Raises BadField where it holds no numbers."""
-    parts = []
-    for name, weight in typed["weights"].items():
-        try:
-            given = float(weight or 0)
-        except ValueError:
-            raise BadField(f"The weight of {name} is a number, not “{weight}”.") from None
-        parts += [[name, given]] if given else []
-    if not parts:
-        raise BadField("Give at least one strategy a weight above 0.")
-    size = _whole(typed, "size", "The size")
-    if not size:
-        raise BadField("Say how many solutions the batch shall hold, at least 1.")
-    limits = {"size": size, "per_problem": _whole(typed, "per_problem", "The limit of solutions of one problem")}
-    return {"parts": parts, **limits, "is_diverse": typed["is_diverse"], "is_stratified": typed["is_stratified"]}
-
-
-def _sample(typed: Mapping[str, Any], kept: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return the settings by which new solutions are sampled first; of the model that the schedule names, with what else is kept there."""
-    n, budget = _whole(typed, "n", "The number of new solutions"), _whole(typed, "budget", "The budget of tokens")
-    if not n:
-        return None
-    others = {name: value for name, value in kept.items() if name != "budget"} if kept.get("model") == typed["model"] else {}
-    return others | {"model": typed["model"], "n": n} | ({"budget": budget} if budget else {})
-
-
-def _whole(form: Mapping[str, str], name: str, words: str) -> int | None:
-    typed = form.get(name, "").strip()
-    if typed and not (typed.isdecimal() and len(typed) < 10):
-        raise BadField(f"{words} is a whole number, not “{typed}”.")
-    return int(typed) if typed else None
-
-
-def _time_of_day(form: Mapping[str, str]) -> time | None:
-    typed = form.get("daily_at", "").strip()
-    try:
-        return time.fromisoformat(typed) if typed else None
-    except ValueError:
-        raise BadField(f"The time of day is one such as 03:30, not “{typed}”.") from None

@@ -19,7 +19,7 @@ WORSE = Comparison(3, 5, {"log_loss": Difference(0.4, 0.5, 0.1, 0.05, 0.2), "ste
 
 
 def turn(project: Project, **options: Any) -> Round:
-    return rounds.run(rounds.start(project, make.plan(project, **options), ring=False).pk, progress=lambda *_: None)
+    return rounds.run(rounds.start(project, make.plan(project, **options), notify=False).pk, progress=lambda *_: None)
 
 
 def found_worse(*_: Any, **__: Any) -> Comparison:
@@ -125,7 +125,7 @@ def test_the_champion_stays_when_the_judging_of_its_challenger_breaks(world: Pro
 
 def test_a_round_taken_over_after_the_training_is_judged_and_not_trained_again(world: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     turn(world, size=0)
-    started = rounds.start(world, make.plan(world, size=2, seed=1), ring=False)
+    started = rounds.start(world, make.plan(world, size=2, seed=1), notify=False)
     whole, broken = evaluate.compare, [False, True]
 
     def killed_once(*judged: Any) -> Comparison:
@@ -167,12 +167,12 @@ def test_an_orm_learns_from_grades_serves_beside_the_prm_and_chooses_nothing(wor
 
 def test_an_orm_is_refused_a_size(world: Project) -> None:
     with pytest.raises(rounds.RoundRefused, match="chooses no solutions"):
-        rounds.start(world, make.plan(world, kind="orm", size=5), ring=False)
+        rounds.start(world, make.plan(world, kind="orm", size=5), notify=False)
 
 
 def test_a_training_that_broke_off_is_resumed_from_its_checkpoint(world: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(config.TINY_DEFAULTS, "checkpoint_minutes", 0.0)
-    started, stages = rounds.start(world, make.plan(world, size=0), ring=False), []
+    started, stages = rounds.start(world, make.plan(world, size=0), notify=False), []
 
     def interrupt(stage: str, *_: Any) -> None:
         if stage == "reward model":
@@ -182,18 +182,18 @@ def test_a_training_that_broke_off_is_resumed_from_its_checkpoint(world: Project
         rounds.run(started.pk, progress=interrupt)
     broken_off = ModelVersion.objects.get(project=world)
     assert broken_off.state == ModelState.FAILED
-    again = rounds.start(world, make.plan(world, size=0, resume=True), ring=False)
+    again = rounds.start(world, make.plan(world, size=0, resume=True), notify=False)
     ended = rounds.run(again.pk, progress=lambda stage, *_: stages.append(stage))
     assert ended.state == RoundState.PUBLISHED and ended.model_version == broken_off
     assert "reward model" in stages and "language model" not in stages  # that stage was behind it
     assert Snapshot.objects.filter(project=world).count() == 1
     with pytest.raises(rounds.RoundRefused, match="no PRM training that broke off"):
-        rounds.start(world, make.plan(world, size=0, resume=True), ring=False)
+        rounds.start(world, make.plan(world, size=0, resume=True), notify=False)
 
 
 def test_resuming_takes_no_other_config(world: Project) -> None:
     with pytest.raises(rounds.RoundRefused, match="keeps its base, config and seed"):
-        rounds.start(world, make.plan(world, resume=True, seed=4), ring=False)
+        rounds.start(world, make.plan(world, resume=True, seed=4), notify=False)
 
 
 def test_a_dry_run_says_what_would_be_trained_on_and_changes_nothing(world: Project, capsys: pytest.CaptureFixture[str]) -> None:
@@ -225,7 +225,7 @@ def test_a_dry_run_says_what_is_missing(db: None, home: Path) -> None:
 def test_a_preset_that_does_not_fit_its_base_is_refused(db: None, told: dict[str, str], reason: str) -> None:
     project = make.project()
     with pytest.raises(rounds.RoundRefused, match=reason):
-        rounds.start(project, make.plan(project, **told), ring=False)
+        rounds.start(project, make.plan(project, **told), notify=False)
 
 
 def test_the_preset_lora_trains_adapters_of_the_named_base(db: None) -> None:

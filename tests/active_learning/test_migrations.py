@@ -3,14 +3,14 @@
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import IntegrityError, connection, transaction
 from django.db.migrations.executor import MigrationExecutor
 
 from active_learning import pages, rounds
 from active_learning.models import Round
 from active_learning.rounds import Findings, RoundPlan
 from active_learning.selection import Recipe
-from annotation.models import Project
+from annotation.models import Project, broken_rule
 from tests import make
 
 pytestmark = pytest.mark.django_db
@@ -80,7 +80,7 @@ def test_what_a_round_was_asked_to_do_and_what_it_found_out_are_parted_and_joine
     for generation, (strategy, params, _, _) in enumerate(KINDS):
         row = {"strategy": strategy, "params": params, "seed": generation, "state": "published"}
         old.objects.create(project=of, generation=generation, **row)
-    migrate("0004_round_plan")
+    migrate("0005_sampling_not_generating")
     for generation, (_, params, plan, findings) in enumerate(KINDS):
         round_ = Round.objects.get(generation=generation)
         assert rounds.plan_of(round_) == RoundPlan.from_settings(plan.as_dict() | {"seed": generation}), params
@@ -92,7 +92,7 @@ def test_what_a_round_was_asked_to_do_and_what_it_found_out_are_parted_and_joine
         known = {name: value for name, value in params.items() if name not in ("per_problem", "preset", "base")}
         assert known.items() <= ({"short": "", "mix": {}} | row.params).items() and row.seed == generation
         assert row.params["recipe"] == (plan.recipe and plan.recipe.as_dict())
-    migrate("0004_round_plan")
+    migrate("0005_sampling_not_generating")
 
 
 def test_a_schedule_keeps_its_settings_of_sampling() -> None:
@@ -100,5 +100,24 @@ def test_a_schedule_keeps_its_settings_of_sampling() -> None:
     then = migrate("0003_rounds_shards_schedules")
     of = then.get_model("annotation", "Project").objects.get(pk=project.pk)
     then.get_model("active_learning", "Schedule").objects.create(project=of, generate=SAMPLE)
-    now = migrate("0004_round_plan")
+    now = migrate("0005_sampling_not_generating")
     assert now.get_model("active_learning", "Schedule").objects.get().sample == SAMPLE
+
+
+def test_a_round_that_draws_solutions_is_renamed_with_its_stage_and_back() -> None:
+    project = make.project()
+    then = migrate("0004_round_plan")
+    of = then.get_model("annotation", "Project").objects.get(pk=project.pk)
+    round_ = then.get_model("active_learning", "Round").objects.create(project=of, generation=0, state="generating")
+    then.get_model("active_learning", "RoundStage").objects.create(round=round_, name="generate", attempt=1)
+    migrate("0005_sampling_not_generating")
+    assert Round.objects.get().state == "sampling" and Round.objects.get().stages.get().name == "sample"
+    with pytest.raises(IntegrityError) as caught, transaction.atomic():
+        Round.objects.update(state="generating")
+    assert broken_rule(caught.value) == "round_state"
+    with pytest.raises(IntegrityError) as caught, transaction.atomic():
+        Round.objects.create(project=project, generation=1, state="queued")
+    assert broken_rule(caught.value) == "round_one_unfinished"
+    migrate("0004_round_plan")
+    assert list(then.get_model("active_learning", "Round").objects.values_list("state", "stages__name")) == [("generating", "generate")]
+    migrate("0005_sampling_not_generating")

@@ -16,7 +16,7 @@ from tests import make
 
 
 def turn(project: Project, **options: object) -> Round:
-    started = rounds.start(project, make.plan(project, **options), ring=False)
+    started = rounds.start(project, make.plan(project, **options), notify=False)
     return rounds.run(started.pk, progress=lambda *_: None)
 
 
@@ -115,7 +115,7 @@ def test_too_little_to_learn_from_fails_with_a_sentence_and_the_next_round_may_s
     assert ended.state == RoundState.FAILED
     assert "0 rated steps" in ended.failure
     assert ModelVersion.objects.get(project=project).state == ModelState.FAILED
-    assert rounds.start(project, make.plan(project), ring=False).state == RoundState.QUEUED
+    assert rounds.start(project, make.plan(project), notify=False).state == RoundState.QUEUED
 
 
 def test_no_wrong_answers_left_is_said(world: Project) -> None:
@@ -127,14 +127,14 @@ def test_no_wrong_answers_left_is_said(world: Project) -> None:
 
 
 def test_a_second_round_is_refused_while_one_is_unfinished(world: Project) -> None:
-    rounds.start(world, make.plan(world), ring=False)
+    rounds.start(world, make.plan(world), notify=False)
     with pytest.raises(rounds.RoundRefused, match="still queued"):
-        rounds.start(world, make.plan(world), ring=False)
+        rounds.start(world, make.plan(world), notify=False)
 
 
 def test_a_running_model_beats_and_says_how_far_it_is(world: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(running, "HEARTBEAT_SECONDS", 0)
-    started, seen = rounds.start(world, make.plan(world), ring=False), []
+    started, seen = rounds.start(world, make.plan(world), notify=False), []
 
     def look(*_: object) -> None:
         seen.extend(ModelVersion.objects.filter(project=world, heartbeat_at__isnull=False).values_list("progress", flat=True))
@@ -144,7 +144,7 @@ def test_a_running_model_beats_and_says_how_far_it_is(world: Project, monkeypatc
 
 
 def test_a_cancelled_round_publishes_nothing(world: Project) -> None:
-    started = rounds.start(world, make.plan(world), ring=False)
+    started = rounds.start(world, make.plan(world), notify=False)
     batches = Batch.objects.count()
 
     def cancel_in_the_middle(*_: object) -> None:
@@ -158,7 +158,7 @@ def test_a_cancelled_round_publishes_nothing(world: Project) -> None:
 
 
 def test_a_worker_given_up_for_dead_publishes_nothing(world: Project) -> None:
-    started = rounds.start(world, make.plan(world), ring=False)
+    started = rounds.start(world, make.plan(world), notify=False)
 
     def lose_it(*_: object) -> None:
         Round.objects.filter(pk=started.pk, attempt=1).update(heartbeat_at="2020-01-01T00:00Z", token=99)
@@ -172,11 +172,11 @@ def test_a_worker_given_up_for_dead_publishes_nothing(world: Project) -> None:
     assert ModelVersion.objects.filter(project=world).count() == 1
 
 
-def test_the_sweeper_rings_again_and_gives_up_after_three_attempts(world: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    rung: list[int] = []
-    monkeypatch.setattr(starting, "ring_bell", rung.append)
-    started = rounds.start(world, make.plan(world), ring=False)
-    assert rounds.sweep() == rung == [started.pk]
+def test_the_sweeper_offers_it_again_and_gives_up_after_three_attempts(world: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    offered: list[int] = []
+    monkeypatch.setattr(starting, "notify_worker", offered.append)
+    started = rounds.start(world, make.plan(world), notify=False)
+    assert rounds.sweep() == offered == [started.pk]
     Round.objects.filter(pk=started.pk).update(attempt=ATTEMPTS)
     assert rounds.sweep() == []
     started.refresh_from_db()
@@ -184,8 +184,8 @@ def test_the_sweeper_rings_again_and_gives_up_after_three_attempts(world: Projec
 
 
 def test_a_round_in_hand_is_left_alone_by_the_sweeper(world: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(starting, "ring_bell", lambda _: pytest.fail("rang for a round in hand"))
-    started = rounds.start(world, make.plan(world), ring=False)
+    monkeypatch.setattr(starting, "notify_worker", lambda _: pytest.fail("offered a round in hand"))
+    started = rounds.start(world, make.plan(world), notify=False)
     with connection.cursor() as cursor:
         cursor.execute("UPDATE active_learning_round SET heartbeat_at = now(), attempt = 1 WHERE id = %s", [started.pk])
     assert rounds.sweep() == []
@@ -213,13 +213,13 @@ def test_every_stage_leaves_its_duration_and_what_it_said(world: Project) -> Non
     ended = turn(world, size=4)
     assert stages(ended) == [(name, 1, "") for name in ("train", "judge", "score", "select", "publish")]
     assert all(one.ended_at >= one.began_at for one in ended.stages.all())
-    said = [text for one in ended.stages.all() for _, text in one.log]
-    assert "PRM model 1 is ready" in said[0] and "It is the first of its kind." in said[1]
-    assert "Model 1 has scored 48 solutions." in said and said[-1].startswith("Chose 4 of ")
+    lines = [text for one in ended.stages.all() for _, text in one.log]
+    assert "PRM model 1 is ready" in lines[0] and "It is the first of its kind." in lines[1]
+    assert "Model 1 has scored 48 solutions." in lines and lines[-1].startswith("Chose 4 of ")
 
 
 def test_a_stage_that_broke_off_is_tried_again_and_those_before_it_are_not(world: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    started, whole = rounds.start(world, make.plan(world, size=4), ring=False), running.selection.select
+    started, whole = rounds.start(world, make.plan(world, size=4), notify=False), running.selection.select
 
     def breaks(*args: object, **options: object) -> None:
         raise OSError("the disk was gone")
@@ -241,7 +241,7 @@ def test_a_stage_that_broke_off_is_tried_again_and_those_before_it_are_not(world
 
 
 def test_a_stage_is_tried_three_times_however_often_those_before_it_were(world: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    started = rounds.start(world, make.plan(world, size=4), ring=False)
+    started = rounds.start(world, make.plan(world, size=4), notify=False)
     trained, tries = registry.train, []
 
     def breaks(*args: object, **options: object) -> None:
@@ -258,7 +258,7 @@ def test_a_stage_is_tried_three_times_however_often_those_before_it_were(world: 
 
 
 def test_a_worker_lost_in_the_middle_of_a_stage_is_written_into_its_log(world: Project) -> None:
-    started = rounds.start(world, make.plan(world, strategy="uniform", size=2), ring=False)
+    started = rounds.start(world, make.plan(world, strategy="uniform", size=2), notify=False)
     RoundStage.objects.create(round=started, name="select", attempt=1)
     rounds.run(started.pk)
     assert stages(started)[0] == ("select", 1, "Its worker was lost.")
@@ -302,8 +302,8 @@ def test_a_reviewed_round_waits_and_publishes_what_a_person_left(world: Project)
     assert rounds.describe(proposed)[-1].startswith("Proposed 6 solutions, wrong answers that the model scores highest.")
     assert rounds.sweep() == [], "nobody is to run what waits for a person"
     assert rounds.run(proposed.pk).state == RoundState.PROPOSED
-    with pytest.raises(rounds.RoundRefused, match="waits to be looked through"):
-        rounds.start(world, make.plan(world), ring=False)
+    with pytest.raises(rounds.RoundRefused, match="waits for a review"):
+        rounds.start(world, make.plan(world), notify=False)
     leave_out = Selection.objects.get(round=proposed, rank=1).solution_id
     ended = rounds.publish(world, proposed.pk, dropped=[leave_out], actor=olga)
     assert ended.state == RoundState.PUBLISHED
@@ -311,7 +311,7 @@ def test_a_reviewed_round_waits_and_publishes_what_a_person_left(world: Project)
     assert not Task.objects.filter(batch=ended.batch, solution=leave_out).exists()
     assert Selection.objects.filter(round=ended).count() == 6, "what was chosen stays written down"
     assert rounds.replay(world, ended.pk).same
-    with pytest.raises(rounds.RoundRefused, match="is published: only a proposal"):
+    with pytest.raises(rounds.RoundRefused, match="is published. Only a proposal"):
         rounds.publish(world, proposed.pk, actor=olga)
 
 
@@ -330,7 +330,7 @@ def test_a_proposal_leaves_out_what_was_withdrawn_meanwhile_and_is_refused_when_
 def test_a_discarded_proposal_queues_nothing_and_frees_the_way(world: Project) -> None:
     proposed = turn(world, strategy="uniform", size=3, review=True)
     rounds.cancel(world, proposed.generation)
-    assert rounds.start(world, make.plan(world), ring=False).generation == proposed.generation
+    assert rounds.start(world, make.plan(world), notify=False).generation == proposed.generation
 
 
 def test_less_than_was_asked_for_is_said(world: Project) -> None:
@@ -361,8 +361,8 @@ def test_a_control_whose_files_are_gone_leaves_its_share_to_the_others(world: Pr
     third = turn(world, strategy="convincing:0.5,control:0.5", size=4, globally=True, train=False)
     assert third.state == RoundState.PUBLISHED and "control" not in third.findings
     assert set(Selection.objects.filter(round=third).values_list("part", flat=True)) == {"convincing"}
-    said = [text for _, text in third.stages.get(name="score").log]
-    assert any(text.startswith("The control is left out. Model 1 cannot be loaded") for text in said), said
+    lines = [text for _, text in third.stages.get(name="score").log]
+    assert any(text.startswith("The control is left out. Model 1 cannot be loaded") for text in lines), lines
 
 
 def test_a_recipe_that_cannot_be_followed_is_refused_before_a_round_is_queued(world: Project) -> None:
@@ -378,7 +378,7 @@ def test_a_recipe_that_cannot_be_followed_is_refused_before_a_round_is_queued(wo
         ({"kind": "orm", "size": 5}, "chooses no solutions"),
     ):
         with pytest.raises(rounds.RoundRefused, match=reason):
-            rounds.start(world, make.plan(world, **options), ring=False)
+            rounds.start(world, make.plan(world, **options), notify=False)
     assert Round.objects.count() == before
 
 
@@ -386,7 +386,7 @@ def test_a_recipe_that_cannot_be_followed_is_refused_before_a_round_is_queued(wo
 def test_two_workers_at_once_run_a_round_once(home: Path) -> None:
     project = make.project()
     make.solutions(project, 30)
-    started = rounds.start(project, make.plan(project, strategy="uniform", size=10), ring=False)
+    started = rounds.start(project, make.plan(project, strategy="uniform", size=10), notify=False)
     make.at_once([lambda: rounds.run(started.pk)] * 4)
     started.refresh_from_db()
     assert started.state == RoundState.PUBLISHED and started.attempt == 1
@@ -396,6 +396,6 @@ def test_two_workers_at_once_run_a_round_once(home: Path) -> None:
 @pytest.mark.django_db(transaction=True)
 def test_eight_starts_at_once_make_one_round(home: Path) -> None:
     project = make.project()
-    outcomes = make.at_once([lambda: rounds.start(project, make.plan(project), ring=False)] * 8)
+    outcomes = make.at_once([lambda: rounds.start(project, make.plan(project), notify=False)] * 8)
     assert sorted(type(outcome).__name__ for outcome in outcomes) == ["Round"] + ["RoundRefused"] * 7
     assert Round.objects.count() == 1

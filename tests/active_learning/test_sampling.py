@@ -311,17 +311,17 @@ def test_the_key_goes_to_the_endpoint_and_nowhere_else(project, endpoint, home: 
 
 def test_the_command_draws_loads_and_says_what_came(project, endpoint) -> None:
     said = StringIO()
-    call_command("generate", project="sums", model="halves-1b", url=endpoint.url, n=1, budget=100_000, source="halves", stdout=said)
+    call_command("sample", project="sums", model="halves-1b", url=endpoint.url, n=1, budget=100_000, source="halves", stdout=said)
     assert "3 new solutions of 3 problems" in said.getvalue()
     assert set(Solution.objects.values_list("source", flat=True)) == {"halves"}
 
 
 def test_the_command_refuses_in_one_sentence(project) -> None:
     with pytest.raises(CommandError, match="There is no model folder ./nowhere") as refused:
-        call_command("generate", project="sums", model="./nowhere", n=1)
+        call_command("sample", project="sums", model="./nowhere", n=1)
     assert refused.value.returncode == 2
     with pytest.raises(CommandError, match="The prompt nowhere.txt cannot be read"):
-        call_command("generate", project="sums", model="m", n=1, prompt=Path("nowhere.txt"))
+        call_command("sample", project="sums", model="m", n=1, prompt=Path("nowhere.txt"))
 
 
 def test_what_is_loaded_is_what_loading_the_file_would_bring(project, endpoint, home: Path) -> None:

@@ -28,7 +28,7 @@ def test_enough_new_labels_start_a_round(world: Project) -> None:
     assert schedules.start_due_rounds() == []
     assert schedules.next_due(world).startswith("The next round starts after 9,")
     planned(world, every_labels=10)
-    assert schedules.next_due(world) == "The next round starts within a minute: there are enough new labels."
+    assert schedules.next_due(world) == "The next round starts within a minute, because there are enough new labels."
     assert [one.project for one in schedules.start_due_rounds()] == [world]
     assert schedules.start_due_rounds() == []
 
@@ -63,12 +63,12 @@ def test_a_time_of_day_starts_one_round_a_day(world: Project, monkeypatch: pytes
 def test_a_schedule_that_is_off_starts_nothing(world: Project) -> None:
     planned(world, is_on=False, every_labels=10)
     assert schedules.start_due_rounds() == []
-    assert schedules.next_due(world) == "The schedule is off: rounds start by hand."
+    assert schedules.next_due(world) == "The schedule is off. Rounds start by hand."
 
 
 def test_a_round_that_would_overlap_waits_and_is_named_once(world: Project, caplog: pytest.LogCaptureFixture) -> None:
     planned(world, every_labels=10)
-    rounds.start(world, make.plan(world, size=0), ring=False)
+    rounds.start(world, make.plan(world, size=0), notify=False)
     Round.objects.update(created_at="2020-01-01T00:00Z")
     with caplog.at_level(logging.WARNING):
         assert schedules.start_due_rounds() == schedules.start_due_rounds() == []
@@ -96,10 +96,11 @@ def test_without_a_recipe_a_schedule_keeps_a_floor_and_the_frozen_control(world:
 def test_a_schedule_that_cannot_be_kept_is_refused_and_changes_nothing(world: Project) -> None:
     planned(world, every_labels=500)
     for changes, reason in (
-        ({}, "Nothing would ever start"),
-        ({"every_labels": 0}, "new labels must be at least 1"),
-        ({"every_hours": -3}, "hours must be at least 1"),
+        ({}, "would never start a round"),
+        ({"every_labels": 0}, "new labels must be from 1"),
+        ({"every_hours": -3}, "hours must be from 1"),
         ({"every_labels": 5, "recipe": {"parts": [["magic", 1]], "size": 5}}, "magic"),
+        ({"every_labels": 5, "recipe": {"parts": [["entropy", 1]], "size": 0}}, "must be at least 1, not 0"),
         ({"every_labels": 5, "sample": {"colour": "red"}}, "colour"),
     ):
         with pytest.raises(schedules.BadSchedule, match=reason):
@@ -109,7 +110,7 @@ def test_a_schedule_that_cannot_be_kept_is_refused_and_changes_nothing(world: Pr
 
 
 def test_changing_a_schedule_leaves_the_round_under_way_alone(world: Project) -> None:
-    started = rounds.start(world, make.plan(world, size=0), ring=False)
+    started = rounds.start(world, make.plan(world, size=0), notify=False)
     planned(world, every_labels=10)
     started.refresh_from_db()
     assert started.state == "queued" and started.token == 0
@@ -119,11 +120,11 @@ def test_the_command_says_and_changes_the_schedule(world: Project, capsys: pytes
     changes = ("--every-labels", "50000", "--daily-at", "03:30", "--strategy", "paper", "--size", "9")
     call_command("schedule", "--project", world.slug, *changes)
     assert "03:30 UTC" in capsys.readouterr().out
-    kept = schedules.find(world)
-    assert kept.daily_at == time(3, 30) and kept.recipe["size"] == 9 and kept.recipe["parts"][0] == ["convincing", 0.8]
+    schedule = schedules.find(world)
+    assert schedule.daily_at == time(3, 30) and schedule.recipe["size"] == 9 and schedule.recipe["parts"][0] == ["convincing", 0.8]
     call_command("schedule", "--project", world.slug, "--off")
-    assert capsys.readouterr().out == "The schedule is off: rounds start by hand.\n"
-    with pytest.raises(CommandError, match="must be at least 1") as refused:
+    assert capsys.readouterr().out == "The schedule is off. Rounds start by hand.\n"
+    with pytest.raises(CommandError, match="must be from 1 to") as refused:
         call_command("schedule", "--project", world.slug, "--every-hours", "0")
     assert refused.value.returncode == 2
 

@@ -98,7 +98,7 @@ def test_the_home_page_has_no_violation(visit: Visit, look: dict) -> None:
 
 def test_the_overview_has_no_violation(visit: Visit, look: dict) -> None:
     page = visit(make.olga(make.project("empty")), "/p/empty/", **look)
-    expect(page.locator("[data-loop]")).to_contain_text("No worker runs")
+    expect(page.locator("[data-loop]")).to_contain_text("No worker is running")
     assert violations(page) == []
     project = busy_project()
     make.olga(project)

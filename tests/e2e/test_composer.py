@@ -35,13 +35,13 @@ def project(settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
     monkeypatch.setattr("celery.app.base.Celery.send_task", lambda *_, **__: None)
     made = make.project("sums", name="Sums")
     figures = {number: {"step_auc": 0.6 + number / 20, "log_loss": 0.5 - number / 20, "first_mistake": {"f1": 0.3}} for number in (1, 2, 3)}
-    versions = [make.version(made, number, metrics=METRICS | told, champion=number == 3) for number, told in figures.items()]
+    versions = [make.version(made, number, metrics=METRICS | more, champion=number == 3) for number, more in figures.items()]
     for generation, version in enumerate(versions[:2]):
         chosen = {"convincing": make.solutions(made, 3), "uniform": make.solutions(made, 1), "control": make.solutions(made, 1)}
         findings = {"chosen_with": version.number, "control": 1, "mix": MIX, "short": "Asked for 9, only 5 fit the recipe."}
-        this = make.round_of(made, chosen, generation=generation, model_version=version, findings=findings, finished_at=timezone.now())
+        round_ = make.round_of(made, chosen, generation=generation, model_version=version, findings=findings, finished_at=timezone.now())
         for name in ("train", "judge", "score", "select", "publish"):
-            stage(this, name)
+            stage(round_, name)
         rate(made, 3)
     ended = {"state": "failed", "failure": "Too little.", "finished_at": timezone.now()}
     Round.objects.create(project=made, generation=2, strategy="convincing", **ended)
@@ -49,10 +49,10 @@ def project(settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
     return made
 
 
-def stage(this: Round, name: str, **fields: Any) -> None:
+def stage(round_: Round, name: str, **fields: Any) -> None:
     now = timezone.now()
-    told = {"attempt": 1, "began_at": now - timedelta(seconds=9), "ended_at": now, "log": [[now.isoformat(), f"{name} said so."]]}
-    RoundStage.objects.create(round=this, name=name, **(told | fields))
+    defaults = {"attempt": 1, "began_at": now - timedelta(seconds=9), "ended_at": now, "log": [[now.isoformat(), f"{name} said so."]]}
+    RoundStage.objects.create(round=round_, name=name, **(defaults | fields))
 
 
 def rate(project: Project, n: int) -> None:
@@ -85,11 +85,11 @@ def test_the_pages_of_rounds_have_no_violation_and_fit_their_window(visit: Visit
     start = page.url.removesuffix("all/")
     pages = {
         "all/": "What people confirmed",
-        "compose/?preset=paper": "waits to be looked through",
+        "compose/?preset=paper": "waits for your review",
         "schedule/": "A round is due and could not start.",
         f"{first.pk}/": "first weak step in",
         f"{failed.pk}/": "Too little.",
-        f"{waiting.pk}/": "4 solutions to look through",
+        f"{waiting.pk}/": "4 solutions to review",
     }
     for path, words in pages.items():
         page.goto(start + path)
@@ -118,20 +118,20 @@ def test_a_round_is_composed_looked_through_and_published_by_keys_alone(visit: V
             page.keyboard.press("Tab")
         raise AssertionError(f"{name} is not reached by Tab")
 
-    tab_to("uniform", "textbox")
+    tab_to("At random", "textbox")
     page.keyboard.type("25")
     tab_to("Propose a batch")
     page.keyboard.press("Enter")
     expect(page.locator("main")).to_contain_text("It waits for a worker.")
-    this = Round.objects.get(state="queued")
-    assert this.plan["recipe"]["parts"] == [["convincing", 0.8], ["uniform", 0.2]]
+    round_ = Round.objects.get(state="queued")
+    assert round_.plan["recipe"]["parts"] == [["convincing", 0.8], ["uniform", 0.2]]
     chosen = [make.solution(make.problem(project), STEPS) for _ in range(2)]
     Selection.objects.bulk_create(
-        Selection(round=this, solution=one, rank=rank, part="convincing", score=0.3, step_scores=[0.9, 0.2, 0.9], reason="convincing")
+        Selection(round=round_, solution=one, rank=rank, part="convincing", score=0.3, step_scores=[0.9, 0.2, 0.9], reason="convincing")
         for rank, one in enumerate(chosen, start=1)
     )
-    Round.objects.filter(pk=this.pk).update(state="proposed")
-    expect(page.get_by_role("heading", name="2 solutions to look through")).to_be_visible()  # without a reload
+    Round.objects.filter(pk=round_.pk).update(state="proposed")
+    expect(page.get_by_role("heading", name="2 solutions to review")).to_be_visible()  # without a reload
     expect(page.locator("[data-chosen] .katex").first).to_be_visible()
     tab_to(f"Leave out solution {chosen[0].pk}", "checkbox")
     page.keyboard.press("Space")
@@ -139,20 +139,20 @@ def test_a_round_is_composed_looked_through_and_published_by_keys_alone(visit: V
     tab_to("Publish")
     page.keyboard.press("Enter")
     expect(page.get_by_role("status")).to_contain_text("is published")
-    assert list(Task.objects.filter(batch__generation=this.generation).values_list("solution_id", flat=True)) == [chosen[1].pk]
+    assert list(Task.objects.filter(batch__generation=round_.generation).values_list("solution_id", flat=True)) == [chosen[1].pk]
 
 
 def test_the_progress_of_a_round_is_shown_as_it_comes(visit: Visit, project: Project) -> None:
-    this = make.round_of(project, {"convincing": make.solutions(project, 1)}, generation=2, state="training")
-    stage(this, "train", ended_at=None, log=[])
-    page = visit(make.rita(project), f"/p/sums/rounds/{this.pk}/")
+    round_ = make.round_of(project, {"convincing": make.solutions(project, 1)}, generation=2, state="training")
+    stage(round_, "train", ended_at=None, log=[])
+    page = visit(make.rita(project), f"/p/sums/rounds/{round_.pk}/")
     expect(page.locator("[aria-current=step]")).to_contain_text("Train")
-    Round.objects.filter(pk=this.pk).update(progress={"stage": "reward model", "done": 41, "total": 60, "seconds_left": 9})
-    RoundStage.objects.filter(round=this).update(log=[[timezone.now().isoformat(), "Sixty solutions are learned from."]])
+    Round.objects.filter(pk=round_.pk).update(progress={"stage": "reward model", "done": 41, "total": 60, "seconds_left": 9})
+    RoundStage.objects.filter(round=round_).update(log=[[timezone.now().isoformat(), "Sixty solutions are learned from."]])
     expect(page.locator("[data-progress]")).to_contain_text("less than 1 min left; step 41 of 60")
     expect(page.locator("[data-progress]")).to_contain_text("Sixty solutions")
-    RoundStage.objects.filter(round=this).update(ended_at=timezone.now())
-    Round.objects.filter(pk=this.pk).update(state="failed", failure="The loss became infinite.", finished_at=timezone.now(), progress={})
+    RoundStage.objects.filter(round=round_).update(ended_at=timezone.now())
+    Round.objects.filter(pk=round_.pk).update(state="failed", failure="The loss became infinite.", finished_at=timezone.now(), progress={})
     expect(page.locator(".notice.bad")).to_contain_text("The loss became infinite.")
 
 
@@ -172,8 +172,8 @@ def test_what_is_left_out_on_one_page_is_still_left_out_on_the_next(
 
     monkeypatch.setattr(single, "ON_ONE_PAGE", 2)
     monkeypatch.setattr(single, "A_PAGE", 2)
-    this = proposal(project)
-    page = visit(make.olga(project), f"/p/sums/rounds/{this.pk}/", java_script_enabled=False)
+    round_ = proposal(project)
+    page = visit(make.olga(project), f"/p/sums/rounds/{round_.pk}/", java_script_enabled=False)
     page.get_by_label("Leave out").first.check()
     page.get_by_role("button", name="Page 2").click()
     expect(page.locator("form.proposal")).to_contain_text("1 left out on other pages")
@@ -182,5 +182,5 @@ def test_what_is_left_out_on_one_page_is_still_left_out_on_the_next(
     expect(page.get_by_label("Leave out").first).to_be_checked()
     page.get_by_role("button", name="Publish").click()
     expect(page.get_by_role("status")).to_contain_text("is published")
-    dropped = Selection.objects.filter(round=this, is_dropped=True).values_list("rank", flat=True)
+    dropped = Selection.objects.filter(round=round_, is_dropped=True).values_list("rank", flat=True)
     assert sorted(dropped) == [1, 4] and Task.objects.filter(batch__generation=2).count() == 2

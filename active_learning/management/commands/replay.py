@@ -1,4 +1,4 @@
-"""Command: choose a round's batch again from what it kept, and say whether it is the same."""
+"""Command: choose a round's batch again from its candidates, and show whether it is the same."""
 
 from typing import Any
 
@@ -9,7 +9,9 @@ from annotation import ingest
 
 
 class Command(BaseCommand):
-    help = "Choose again from the candidates, recipe and seed that a round kept. Ends with 1 if the selection is not the same to the byte."
+    help = (
+        "Choose again from the candidates, recipe and seed that a round kept. Exit code 1 if the selection is not the same, byte for byte."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--project", required=True, metavar="SLUG")
@@ -20,8 +22,8 @@ class Command(BaseCommand):
             published = rounds.published(ingest.find_project(project), generation=generation)
         except (rounds.NoSuchRound, ingest.BadProject) as error:
             raise CommandError(str(error), returncode=2) from error
-        replays = [(one, rounds.replay(one.project, one.pk)) for one in published]
-        for one, replay in replays:
-            self.stdout.write(f"Round {one.generation}: {replay.message}")
+        replays = [(round_, rounds.replay(round_.project, round_.pk)) for round_ in published]
+        for round_, replay in replays:
+            self.stdout.write(f"Round {round_.generation}: {replay.message}")
         if not all(replay.same for _, replay in replays):
-            raise CommandError("Not every selection could be replayed.", returncode=1)
+            raise CommandError("Not every selection is the same.", returncode=1)

@@ -1,4 +1,4 @@
-"""Command: say or change when a project's rounds start by themselves."""
+"""Command: show or change when a project's rounds start by themselves."""
 
 from datetime import time
 from typing import Any
@@ -11,14 +11,14 @@ from annotation import ingest
 
 
 class Command(BaseCommand):
-    help = "Say when the next round of a project starts by itself; with any option, change that. What is not named is switched off."
+    help = "Show when the next round of a project starts by itself. Options change that; conditions that are not given are switched off."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--project", required=True, metavar="SLUG")
         parser.add_argument("--every-labels", type=int, metavar="N", help="after N new labels")
         parser.add_argument("--every-hours", type=int, metavar="N", help="after N hours, if there is a new label")
         parser.add_argument("--daily-at", type=time.fromisoformat, metavar="HH:MM", help="at this time (UTC), if there is a new label")
-        parser.add_argument("--off", action="store_true", help="start nothing")
+        parser.add_argument("--off", action="store_true", help="start no round")
         names = ", ".join([*STRATEGIES, *MIXES])
         parser.add_argument("--strategy", default=EXPLORE_MIX.name, help=f"one of {names}; or a mix such as convincing:0.7,uniform:0.3")
         parser.add_argument("--size", type=int, metavar="N", help="solutions of a batch (default: the project's)")
@@ -36,19 +36,19 @@ class Command(BaseCommand):
         **options: Any,
     ) -> None:
         try:
-            found = ingest.find_project(project)
+            labeled = ingest.find_project(project)
             if off or every_labels is not None or every_hours is not None or daily_at is not None:
-                recipe = rounds.recipe_for(found, strategy=strategy, size=size).as_dict()
+                recipe = rounds.recipe_for(labeled, strategy=strategy, size=size).as_dict()
                 schedules.change(
-                    found,
+                    labeled,
                     is_on=not off,
                     every_labels=every_labels,
                     every_hours=every_hours,
                     daily_at=daily_at,
                     recipe=recipe,
-                    sample=schedules.find(found).sample,
+                    sample=schedules.find(labeled).sample,
                     actor=None,
                 )
-            self.stdout.write(schedules.next_due(found))
+            self.stdout.write(schedules.next_due(labeled))
         except (rounds.RoundRefused, schedules.BadSchedule, ingest.BadProject) as refused:
             raise CommandError(str(refused), returncode=2) from refused

@@ -1,4 +1,4 @@
-"""The pages of rounds that tell: the stages of one, what it chose and brought, all of them over time, the overview."""
+"""The pages that show rounds: the stages of one, what it chose and brought, all rounds over time, the overview."""
 
 import uuid
 from datetime import timedelta
@@ -42,22 +42,22 @@ def rate(project: Project, n: int, *ratings: int, by: User | None = None, reason
 # --- the stages ---------------------------------------------------------------------------------------------------------------
 
 
-def stage(this: Round, name: str, *, seconds: int = 5, said: str = "", **fields: Any) -> None:
+def stage(round_: Round, name: str, *, seconds: int = 5, message: str = "", **fields: Any) -> None:
     begun = timezone.now() - timedelta(seconds=60)
-    told = {"attempt": 1, "began_at": begun, "ended_at": begun + timedelta(seconds=seconds)}
-    log = [[begun.isoformat(), said]] if said else []
-    RoundStage.objects.create(round=this, name=name, log=log, **(told | fields))
+    defaults = {"attempt": 1, "began_at": begun, "ended_at": begun + timedelta(seconds=seconds)}
+    log = [[begun.isoformat(), message]] if message else []
+    RoundStage.objects.create(round=round_, name=name, log=log, **(defaults | fields))
 
 
 def test_the_loop_is_drawn_with_the_stage_it_is_at(project: Project, olga: Client) -> None:
-    this = make.round_of(
+    round_ = make.round_of(
         project, {"convincing": make.solutions(project, 1)}, state="scoring", progress={"stage": "scoring", "done": 3, "total": 9}
     )
-    stage(this, "train", failure="Its worker was lost.")
-    stage(this, "train", attempt=2, seconds=65, said="PRM model 1 is ready.")
-    stage(this, "judge")
-    stage(this, "score", ended_at=None, said="Model 1 reads.")
-    seen = pages.one_round(project, this.pk)
+    stage(round_, "train", failure="Its worker was lost.")
+    stage(round_, "train", attempt=2, seconds=65, message="PRM model 1 is ready.")
+    stage(round_, "judge")
+    stage(round_, "score", ended_at=None, message="Model 1 reads.")
+    seen = pages.one_round(project, round_.pk)
     assert [(one.name, one.state) for one in seen["stages"]] == [
         ("train", "done"),
         ("judge", "done"),
@@ -67,61 +67,61 @@ def test_the_loop_is_drawn_with_the_stage_it_is_at(project: Project, olga: Clien
     ]
     durations = [(attempt.number, attempt.lasted.replace("\N{NO-BREAK SPACE}", " ")) for _, attempt in seen["attempts"][:2]]
     assert durations == [(1, "5 s"), (2, "1 min 5 s")]
-    html = page(olga, "round", this.pk)
-    said = ("Its worker was lost.", "PRM model 1 is ready.", "Model 1 reads.")
-    for words in ('aria-current="step"', "3 of 9", 'hx-trigger="every 2s"', *said):
+    html = page(olga, "round", round_.pk)
+    messages = ("Its worker was lost.", "PRM model 1 is ready.", "Model 1 reads.")
+    for words in ('aria-current="step"', "3 of 9", 'hx-trigger="every 2s"', *messages):
         assert words in html, words
 
 
 def test_a_failed_round_says_where_and_why_and_no_more_is_to_come(project: Project, olga: Client) -> None:
-    this = make.round_of(
+    round_ = make.round_of(
         project,
         {"convincing": make.solutions(project, 1)},
         state="failed",
         failure="No wrong answers are left. Load more.",
         finished_at=timezone.now(),
     )
-    stage(this, "train")
-    stage(this, "judge")
-    stage(this, "score")
-    stage(this, "select", failure="No wrong answers are left. Load more.")
-    seen = pages.one_round(project, this.pk)
+    stage(round_, "train")
+    stage(round_, "judge")
+    stage(round_, "score")
+    stage(round_, "select", failure="No wrong answers are left. Load more.")
+    seen = pages.one_round(project, round_.pk)
     assert [one.state for one in seen["stages"]] == ["done", "done", "done", "failed", "skipped"]
-    html = page(olga, "round", this.pk)
+    html = page(olga, "round", round_.pk)
     assert '<p class="notice bad">No wrong answers are left. Load more.</p>' in html and "hx-get" not in html
     assert "Cancel" not in html and "Compose a round" in html
 
 
 def test_a_uniform_round_neither_trains_nor_scores(project: Project) -> None:
     plan = {"train": False, "sample": {"per_problem": 2}}
-    this = make.round_of(project, {"uniform": make.solutions(project, 1)}, state="queued", plan=plan)
-    assert [one.name for one in pages.one_round(project, this.pk)["stages"]] == ["generate", "select", "publish"]
+    round_ = make.round_of(project, {"uniform": make.solutions(project, 1)}, state="queued", plan=plan)
+    assert [one.name for one in pages.one_round(project, round_.pk)["stages"]] == ["sample", "select", "publish"]
 
 
 def test_a_round_that_trains_an_orm_chooses_nothing(project: Project, olga: Client) -> None:
     trained = make.version(project, 1, kind="orm")
     plan = {"kind": "orm", "recipe": None, "train": True}
-    this = Round.objects.create(project=project, generation=0, plan=plan, state="published", model_version=trained)
-    assert [one.name for one in pages.one_round(project, this.pk)["stages"]] == ["train", "judge"]
-    assert "trains an ORM" in page(olga, "round", this.pk) and "trains an ORM" in page(olga, "rounds")
+    round_ = Round.objects.create(project=project, generation=0, plan=plan, state="published", model_version=trained)
+    assert [one.name for one in pages.one_round(project, round_.pk)["stages"]] == ["train", "judge"]
+    assert "trains an ORM" in page(olga, "round", round_.pk) and "trains an ORM" in page(olga, "rounds")
 
 
 def test_a_proposal_waits_for_a_person_and_asks_for_no_news(project: Project, olga: Client) -> None:
-    this = proposed(project)
-    stage(this, "select")
-    seen = pages.one_round(project, this.pk)
+    round_ = proposed(project)
+    stage(round_, "select")
+    seen = pages.one_round(project, round_.pk)
     assert seen["stages"][-1].state == "person" and not seen["is_moving"]
-    assert 'hx-trigger="every 2s"' not in page(olga, "round", this.pk)
+    assert 'hx-trigger="every 2s"' not in page(olga, "round", round_.pk)
 
 
 def test_the_fragment_goes_on_until_the_page_has_something_else_to_say(project: Project, olga: Client) -> None:
     progress = {"stage": "x", "done": 1, "total": 2}
-    this = make.round_of(project, {"convincing": make.solutions(project, 1)}, state="training", progress=progress)
-    seen = pages.one_round(project, this.pk)["seen"]
-    fragment = olga.get(path("round", this.pk), {"seen": seen}, HTTP_HX_REQUEST="true")
+    round_ = make.round_of(project, {"convincing": make.solutions(project, 1)}, state="training", progress=progress)
+    seen = pages.one_round(project, round_.pk)["seen"]
+    fragment = olga.get(path("round", round_.pk), {"seen": seen}, HTTP_HX_REQUEST="true")
     assert b"1 of 2" in fragment.content and b"<html" not in fragment.content
-    stage(this, "train")
-    assert olga.get(path("round", this.pk), {"seen": seen}, HTTP_HX_REQUEST="true")["HX-Refresh"] == "true"
+    stage(round_, "train")
+    assert olga.get(path("round", round_.pk), {"seen": seen}, HTTP_HX_REQUEST="true")["HX-Refresh"] == "true"
 
 
 def test_a_round_from_before_stages_were_written_down_has_a_page(project: Project, olga: Client) -> None:
@@ -143,18 +143,18 @@ def test_a_share_has_wilsons_interval(k: int, n: int, words: str) -> None:
 def test_what_a_round_brought_is_told_by_part(project: Project, olga: Client) -> None:
     version = make.version(project, 1, champion=True)
     chosen = {"convincing": make.solutions(project, 3), "uniform": make.solutions(project, 2)}
-    this = make.round_of(project, chosen, model_version=version, findings={"chosen_with": 1})
+    round_ = make.round_of(project, chosen, model_version=version, findings={"chosen_with": 1})
     rate(project, 2, 1, -1)
     rate(project, 1, 1, 1, 1)
     rate(project, 1, 1, 1, 1)
     rate(project, 1, reason="bad_problem")
-    told = pages.one_round(project, this.pk)["brought"]
-    assert [(part.name, part.n, part.confirmed) for part in told["parts"]] == [
-        ("convincing", 3, Share(2, 3)),
-        ("uniform", 2, Share(0, 1)),
+    brought_ = pages.one_round(project, round_.pk)["brought"]
+    assert [(part.label, part.n, part.confirmed) for part in brought_["parts"]] == [
+        ("Convincing wrong answers", 3, Share(2, 3)),
+        ("At random", 2, Share(0, 1)),
     ]
-    assert told["whole"].confirmed == Share(2, 4) and told["aside"] == 1
-    assert "67% (21% to 94%)" in page(olga, "round", this.pk)
+    assert brought_["whole"].confirmed == Share(2, 4) and brought_["aside"] == 1
+    assert "67% (21% to 94%)" in page(olga, "round", round_.pk)
 
 
 def test_where_labelers_differ_at_least_half_must_have_found_a_mistake() -> None:
@@ -165,13 +165,13 @@ def test_where_labelers_differ_at_least_half_must_have_found_a_mistake() -> None
 
 def test_the_first_mistake_stands_beside_the_models_first_weak_step(project: Project, olga: Client) -> None:
     version = make.version(project, 1, champion=True)
-    this = make.round_of(project, {"convincing": make.solutions(project, 3)}, model_version=version, findings={"chosen_with": 1})
+    round_ = make.round_of(project, {"convincing": make.solutions(project, 3)}, model_version=version, findings={"chosen_with": 1})
     rate(project, 2, 1, -1)
     rate(project, 1, -1)
-    told = pages.one_round(project, this.pk)["brought"]
-    assert told["exactly"] == Share(2, 3)
-    assert [(bar["step"], bar["people"], bar["model"]) for bar in told["bars"]["bars"]] == [("1", 1, 0), ("2", 2, 3)]
-    html = page(olga, "round", this.pk)
+    brought_ = pages.one_round(project, round_.pk)["brought"]
+    assert brought_["exactly"] == Share(2, 3)
+    assert [(bar["step"], bar["people"], bar["model"]) for bar in brought_["bars"]["bars"]] == [("1", 1, 0), ("2", 2, 3)]
+    html = page(olga, "round", round_.pk)
     assert "first weak step in 2 of 3" in html
     assert '<td>2</td><td class="number">2</td><td class="number">3</td>' in html
 
@@ -187,10 +187,10 @@ def test_only_labels_of_its_own_batch_count(project: Project) -> None:
 
 def test_the_models_of_a_round_stand_beside_each_other_and_the_control(project: Project, olga: Client) -> None:
     versions = [make.version(project, number, metrics={"step_auc": number / 10}) for number in (1, 2, 3, 4)]
-    this = make.round_of(
+    round_ = make.round_of(
         project, {"control": make.solutions(project, 1)}, model_version=versions[2], findings={"chosen_with": 3, "control": 1}
     )
-    seen = pages.one_round(project, this.pk)
+    seen = pages.one_round(project, round_.pk)
     assert [(words, version.number) for words, version in seen["columns"]] == [
         ("the one before", 2),
         ("this round’s model", 3),
@@ -199,7 +199,7 @@ def test_the_models_of_a_round_stand_beside_each_other_and_the_control(project: 
     ]
     assert seen["figures"][0] == ("step AUC", ["0.200", "0.300", "0.400", "0.100"])
     assert [row[0] for row in seen["history"].rows] == ["1", "2", "3", "4"]
-    assert f"{path('compare-models')}?a=1&amp;b=3" in page(olga, "round", this.pk)
+    assert f"{path('compare-models')}?a=1&amp;b=3" in page(olga, "round", round_.pk)
 
 
 def test_over_the_rounds_each_part_has_a_line(project: Project, olga: Client) -> None:
@@ -207,25 +207,27 @@ def test_over_the_rounds_each_part_has_a_line(project: Project, olga: Client) ->
         make.round_of(project, {"convincing": make.solutions(project, 2)}, generation=generation)
         rate(project, 2, *ratings)
     chart = pages.all_rounds(project)["confirmed"]
-    assert [line.name for line in chart.lines] == ["convincing"]
+    assert [line.name for line in chart.lines] == ["Convincing wrong answers"]
     assert [row[:2] for row in chart.rows] == [("0", "1.0000"), ("1", "0.0000")]
     assert "What people confirmed" in page(olga, "rounds")
 
 
 def test_what_a_round_chose_is_listed_with_what_people_said(project: Project, olga: Client) -> None:
-    this = make.round_of(project, {"uniform": make.solutions(project, 2)})
+    round_ = make.round_of(project, {"uniform": make.solutions(project, 2)})
     rate(project, 1, 1, -1)
-    html = page(olga, "round", this.pk)
+    html = page(olga, "round", round_.pk)
     assert html.count("taken by uniform") == 2 and "✕ step 2" in html
 
 
 def test_a_replay_says_whether_it_is_the_same(project: Project, rita: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    this = make.round_of(project, {"uniform": make.solutions(project, 1)}, candidates_file="rounds/sums/1.npz", candidates_sha256="cd" * 32)
-    assert "Replay the selection" in page(rita, "round", this.pk)
-    assert "cannot be read" in rita.post(path("replay-round", this.pk), follow=True).content.decode()
+    round_ = make.round_of(
+        project, {"uniform": make.solutions(project, 1)}, candidates_file="rounds/sums/1.npz", candidates_sha256="cd" * 32
+    )
+    assert "Replay the selection" in page(rita, "round", round_.pk)
+    assert "cannot be read" in rita.post(path("replay-round", round_.pk), follow=True).content.decode()
     same = type("Replay", (), {"same": True, "message": "The same 1 solutions, byte for byte."})
     monkeypatch.setattr(rounds, "replay", lambda *_: same)
-    html = rita.post(path("replay-round", this.pk), follow=True).content.decode()
+    html = rita.post(path("replay-round", round_.pk), follow=True).content.decode()
     assert '<li class="success">The same 1 solutions, byte for byte.' in html
 
 
@@ -233,10 +235,10 @@ def test_the_page_of_a_round_asks_the_same_number_of_questions_however_many_solu
     project: Project, rita: Client, django_assert_max_num_queries: Any
 ) -> None:
     version = make.version(project, 1, champion=True)
-    this = make.round_of(project, {"convincing": make.solutions(project, 9)}, model_version=version, findings={"chosen_with": 1})
+    round_ = make.round_of(project, {"convincing": make.solutions(project, 9)}, model_version=version, findings={"chosen_with": 1})
     rate(project, 9, 1, -1)
     with django_assert_max_num_queries(16):
-        page(rita, "round", this.pk)
+        page(rita, "round", round_.pk)
     waiting = proposed(project, 9, generation=1)
     with django_assert_max_num_queries(16):
         page(rita, "round", waiting.pk)
@@ -246,11 +248,11 @@ def test_the_page_of_a_round_asks_the_same_number_of_questions_however_many_solu
 
 
 def test_the_overviews_fragment_leads_to_every_round_the_composer_and_the_schedule(project: Project, olga: Client, rita: Client) -> None:
-    this = proposed(project)
+    round_ = proposed(project)
     html = page(olga, "loop")
-    for name, numbers in (("round", [this.pk]), ("compose", []), ("schedule", []), ("rounds", [])):
+    for name, numbers in (("round", [round_.pk]), ("compose", []), ("schedule", []), ("rounds", [])):
         assert f'href="{path(name, *numbers)}"' in html, name
-    assert "Look through" in html and "Look through" not in page(rita, "loop")
+    assert "Review" in html and ">Review<" not in page(rita, "loop")
     assert path("compose") not in page(rita, "loop")
     Round.objects.update(state="scoring")
-    assert f'action="{path("cancel-round", this.pk)}"' in page(olga, "loop")
+    assert f'action="{path("cancel-round", round_.pk)}"' in page(olga, "loop")

@@ -1,5 +1,7 @@
 """The pages of rounds that decide: who may, what a round is composed of, a proposal looked through, the schedule."""
 
+import re
+
 import pytest
 from django.test import Client
 from django.urls import reverse
@@ -17,6 +19,14 @@ pytestmark = pytest.mark.django_db
 
 
 WEIGHTS = {"weight-convincing": "80", "weight-uniform": "20", "size": "40", "per_problem": "2", "train": "on"}
+
+
+def typed(html: str, name: str) -> str:
+    """Return the text in a field of a page."""
+    [field] = re.findall(f'<input[^>]* name="{name}"[^>]*>', html)
+    value = re.search(r' value="([^"]*)"', field)
+    return value[1] if value else ""
+
 
 # --- who ----------------------------------------------------------------------------------------------------------------------
 
@@ -39,14 +49,14 @@ def test_who_does_no_research_here_learns_nothing_of_rounds(project: Project, na
 
 @pytest.mark.parametrize("name", DECIDE)
 def test_a_researcher_looks_and_does_not_decide(project: Project, rita: Client, name: str) -> None:
-    this = proposed(project)
-    assert "Leave out" not in page(rita, "round", this.pk) and "Discard" not in page(rita, "round", this.pk)
-    assert rita.post(path(name, *[this.pk] * (name in OF_ONE)), WEIGHTS).status_code == 404
-    assert list(Round.objects.values_list("pk", "state")) == [(this.pk, "proposed")]
+    round_ = proposed(project)
+    assert "Leave out" not in page(rita, "round", round_.pk) and "Discard" not in page(rita, "round", round_.pk)
+    assert rita.post(path(name, *[round_.pk] * (name in OF_ONE)), WEIGHTS).status_code == 404
+    assert list(Round.objects.values_list("pk", "state")) == [(round_.pk, "proposed")]
 
 
 def test_a_researcher_sees_the_schedule_and_cannot_change_it(project: Project, rita: Client) -> None:
-    assert "Change the schedule" not in page(rita, "schedule")
+    assert "Save the schedule" not in page(rita, "schedule")
     assert rita.post(path("schedule"), WEIGHTS | {"is_on": "on", "every_hours": "3"}).status_code == 404
     assert not Schedule.objects.exists()
 
@@ -65,10 +75,10 @@ def test_another_projects_round_is_a_missing_page(project: Project, olga: Client
 
 def test_the_composer_starts_a_round_that_waits_to_be_looked_through(project: Project, olga: Client) -> None:
     answer = olga.post(path("compose"), WEIGHTS | {"is_diverse": "on"})
-    this = Round.objects.get()
-    assert answer.url == path("round", this.pk)
-    assert this.plan["review"] is True and this.plan["train"] is True
-    assert this.plan["recipe"] == {
+    round_ = Round.objects.get()
+    assert answer.url == path("round", round_.pk)
+    assert round_.plan["review"] is True and round_.plan["train"] is True
+    assert round_.plan["recipe"] == {
         "parts": [["convincing", 0.8], ["uniform", 0.2]],
         "size": 40,
         "per_problem": 2,
@@ -89,7 +99,7 @@ def test_new_solutions_are_sampled_first_if_a_number_is_given(project: Project, 
 
 def test_what_the_schedule_keeps_of_a_generator_goes_along_with_its_model(project: Project, olga: Client) -> None:
     Schedule.objects.create(project=project, sample={"model": "mine", "n": 2, "url": "http://localhost:8000/v1", "budget": 9})
-    assert 'name="model" value="mine"' in page(olga, "schedule")
+    assert typed(page(olga, "schedule"), "model") == "mine"
     olga.post(path("schedule"), WEIGHTS | {"is_on": "on", "every_hours": "9", "n": "3", "model": "mine"})
     assert Schedule.objects.get().sample == {"model": "mine", "n": 3, "url": "http://localhost:8000/v1"}
     olga.post(path("schedule"), WEIGHTS | {"is_on": "on", "every_hours": "9", "n": "", "model": "mine"})
@@ -98,51 +108,53 @@ def test_what_the_schedule_keeps_of_a_generator_goes_along_with_its_model(projec
 
 def test_a_preset_fills_the_weights(project: Project, olga: Client) -> None:
     html = olga.get(path("compose"), {"preset": "paper"}).content.decode()
-    assert 'name="weight-convincing" inputmode="decimal" value="80"' in html
-    assert 'name="weight-convincing_rest" inputmode="decimal" value="20"' in html
-    assert 'name="weight-uniform" inputmode="decimal" value=""' in html
+    assert typed(html, "weight-convincing") == "80" and typed(html, "weight-convincing_rest") == "20"
+    assert typed(html, "weight-uniform") == ""
 
 
 @pytest.mark.parametrize(
-    ("typed", "said"),
+    ("changes", "fault"),
     [
-        ({"weight-convincing": "many"}, "The weight of convincing is a number, not “many”."),
+        ({"weight-convincing": "many"}, "The weight of “Convincing wrong answers” must be a number of at least 0, not “many”."),
         ({"weight-convincing": "0", "weight-uniform": ""}, "Give at least one strategy a weight above 0."),
-        ({"weight-convincing": "-3"}, "The weight of convincing in parts must be a number above 0"),
-        ({"weight-convincing": "nan"}, "The weight of convincing in parts must be a number above 0"),
+        ({"weight-convincing": "-3"}, "The weight of “Convincing wrong answers” must be a number of at least 0, not “-3”."),
+        ({"weight-convincing": "nan"}, "The weight of “Convincing wrong answers” must be a number of at least 0, not “nan”."),
         ({"weight-hope": "3"}, "There is no strategy named hope."),
-        ({"size": "ten"}, "The size is a whole number, not “ten”."),
-        ({"size": ""}, "Say how many solutions the batch shall hold"),
+        ({"size": "ten"}, "The number of solutions must be a whole number, not “ten”."),
+        ({"size": ""}, "Enter the number of solutions: at least 1."),
         ({"size": "10001"}, "A batch holds up to 10,000 solutions"),
-        ({"per_problem": "0"}, "per_problem must be a whole number of at least 1"),
+        ({"per_problem": "0"}, "The limit per problem must be at least 1."),
         ({"train": None}, "no model in service"),
-        ({"n": "few"}, "The number of new solutions is a whole number, not “few”."),
+        ({"n": "few"}, "The number of new solutions must be a whole number, not “few”."),
+        ({"n": "4", "model": "m", "budget": "99999999999"}, "The budget must be at most 2,147,483,647."),
         ({"n": "4"}, "model is missing"),
         ({"n": "4", "model": "tiny"}, "writes no solutions"),
     ],
 )
-def test_a_recipe_nobody_can_follow_is_named_and_shown_again(project: Project, olga: Client, typed: dict, said: str) -> None:
-    told = {name: value for name, value in (WEIGHTS | typed).items() if value is not None}
-    answer = olga.post(path("compose"), told)
+def test_a_recipe_nobody_can_follow_is_named_and_shown_again(
+    project: Project, olga: Client, changes: dict[str, str | None], fault: str
+) -> None:
+    fields = {name: value for name, value in (WEIGHTS | changes).items() if value is not None}
+    answer = olga.post(path("compose"), fields)
     html = answer.content.decode()
-    assert answer.status_code == 400 and said in html and 'role="alert"' in html
-    assert f'name="size" inputmode="numeric" value="{told["size"]}"' in html
+    assert answer.status_code == 400 and fault in html and 'role="alert"' in html
+    assert typed(html, "size") == fields["size"]
     assert not Round.objects.exists()
 
 
 def test_a_round_under_way_is_named_before_and_after_composing(project: Project, olga: Client) -> None:
-    this = make.round_of(project, {"uniform": make.solutions(project, 1)}, state="scoring", generation=4)
-    assert f'<a href="{path("round", this.pk)}">Round 4</a> is under way' in page(olga, "compose")
+    round_ = make.round_of(project, {"uniform": make.solutions(project, 1)}, state="scoring", generation=4)
+    assert f'<a href="{path("round", round_.pk)}">Round 4</a> is under way' in page(olga, "compose")
     assert "Round 4 of sums is still scoring" in olga.post(path("compose"), WEIGHTS).content.decode()
     Round.objects.update(state="proposed")
-    assert "waits to be looked through" in page(olga, "compose")
+    assert "waits for your review" in page(olga, "compose")
 
 
 def test_the_overviews_form_starts_a_round_that_publishes_by_itself(project: Project, olga: Client) -> None:
     olga.post(path("start-round"), {"strategy": "uniform", "size": "7"})
-    this = Round.objects.get()
-    assert (this.strategy, this.plan["recipe"]["size"], this.plan["review"]) == ("uniform", 7, False)
-    assert "The size is a whole number" in olga.post(path("start-round"), {"size": "x"}, follow=True).content.decode()
+    round_ = Round.objects.get()
+    assert (round_.strategy, round_.plan["recipe"]["size"], round_.plan["review"]) == ("uniform", 7, False)
+    assert "The size must be a whole number" in olga.post(path("start-round"), {"size": "x"}, follow=True).content.decode()
 
 
 # --- the proposal -------------------------------------------------------------------------------------------------------------
@@ -158,33 +170,33 @@ def test_a_proposal_shows_each_solution_shaded_with_its_reason_and_the_mix_besid
 
 
 def test_a_solution_chosen_without_a_model_is_not_shaded(project: Project, olga: Client) -> None:
-    this = make.round_of(project, {"uniform": make.solutions(project, 2)}, state="proposed", plan={"train": False})
+    round_ = make.round_of(project, {"uniform": make.solutions(project, 2)}, state="proposed", plan={"train": False})
     Selection.objects.update(step_scores=[], score=None)
-    html = page(olga, "round", this.pk)
+    html = page(olga, "round", round_.pk)
     assert html.count("data-chosen") == 2 and "data-shaded" not in html and "· score" not in html
 
 
 def test_publishing_leaves_out_what_was_ticked(project: Project, olga: Client) -> None:
-    this = proposed(project)
-    first, *rest = Selection.objects.filter(round=this).order_by("rank").values_list("solution_id", flat=True)
-    html = olga.post(path("publish-round", this.pk), {"drop": [first]}, follow=True).content.decode()
-    this.refresh_from_db()
-    assert "Round 0 is published" in html and this.state == "published"
-    assert sorted(Task.objects.filter(batch=this.batch).values_list("solution_id", flat=True)) == sorted(rest)
+    round_ = proposed(project)
+    first, *rest = Selection.objects.filter(round=round_).order_by("rank").values_list("solution_id", flat=True)
+    html = olga.post(path("publish-round", round_.pk), {"drop": [first]}, follow=True).content.decode()
+    round_.refresh_from_db()
+    assert "Round 0 is published" in html and round_.state == "published"
+    assert sorted(Task.objects.filter(batch=round_.batch).values_list("solution_id", flat=True)) == sorted(rest)
     assert Selection.objects.get(solution=first).is_dropped and html.count("left out") == 1
 
 
 def test_publishing_what_was_published_meanwhile_is_refused_with_a_sentence(project: Project, olga: Client) -> None:
-    this = proposed(project)
-    olga.post(path("publish-round", this.pk))
-    assert "only a proposal can be published" in olga.post(path("publish-round", this.pk), follow=True).content.decode()
+    round_ = proposed(project)
+    olga.post(path("publish-round", round_.pk))
+    assert "Only a proposal can be published" in olga.post(path("publish-round", round_.pk), follow=True).content.decode()
     assert Task.objects.filter(batch__project=project).count() == 3
 
 
 def test_leaving_everything_out_is_refused_and_the_proposal_stays(project: Project, olga: Client) -> None:
-    this = proposed(project)
+    round_ = proposed(project)
     everything = list(Selection.objects.values_list("solution_id", flat=True))
-    html = olga.post(path("publish-round", this.pk), {"drop": everything}, follow=True).content.decode()
+    html = olga.post(path("publish-round", round_.pk), {"drop": everything}, follow=True).content.decode()
     assert "Nothing is left to publish" in html
     assert Round.objects.get().state == "proposed" and not Selection.objects.filter(is_dropped=True).exists()
 
@@ -192,22 +204,22 @@ def test_leaving_everything_out_is_refused_and_the_proposal_stays(project: Proje
 def test_a_long_proposal_is_paged_and_what_was_left_out_goes_along(project: Project, olga: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(single, "ON_ONE_PAGE", 4)
     monkeypatch.setattr(single, "A_PAGE", 2)
-    this = proposed(project, 5)
+    round_ = proposed(project, 5)
     solutions = list(Selection.objects.order_by("rank").values_list("solution_id", flat=True))
-    first = page(olga, "round", this.pk)
+    first = page(olga, "round", round_.pk)
     assert first.count("data-chosen") == 2 and "Page 1 of 3" in first
-    turned = olga.post(path("round", this.pk), {"page": "2", "drop": [solutions[0], solutions[2]]}).content.decode()
+    turned = olga.post(path("round", round_.pk), {"page": "2", "drop": [solutions[0], solutions[2]]}).content.decode()
     assert f'<input type="hidden" name="drop" value="{solutions[0]}">' in turned
     assert f'name="drop" value="{solutions[2]}" checked' in turned and f'value="{solutions[1]}"' not in turned
     assert "1 left out on other pages" in turned
     assert Round.objects.get().state == "proposed" and not Selection.objects.filter(is_dropped=True).exists()
-    assert page(olga, "round", this.pk).count(" checked") == 0
+    assert page(olga, "round", round_.pk).count(" checked") == 0
 
 
 def test_discarding_a_proposal_ends_the_round(project: Project, olga: Client) -> None:
-    this = proposed(project)
-    assert "Discard" in page(olga, "round", this.pk)
-    assert "Round 0 is cancelled" in olga.post(path("cancel-round", this.pk), follow=True).content.decode()
+    round_ = proposed(project)
+    assert "Discard" in page(olga, "round", round_.pk)
+    assert "Round 0 is cancelled" in olga.post(path("cancel-round", round_.pk), follow=True).content.decode()
     assert Round.objects.get().state == "cancelled" and not Task.objects.exists()
 
 
@@ -220,14 +232,14 @@ def test_cancelling_a_round_that_has_ended_does_not_touch_its_successor(project:
 
 
 def test_fewer_than_asked_for_is_said(project: Project, olga: Client) -> None:
-    this = proposed(project, findings={"short": "Asked for 200, only 150 fit the recipe."})
-    assert "Asked for 200, only 150 fit the recipe." in page(olga, "round", this.pk)
+    round_ = proposed(project, findings={"short": "Asked for 200, only 150 fit the recipe."})
+    assert "Asked for 200, only 150 fit the recipe." in page(olga, "round", round_.pk)
 
 
 def test_a_solution_of_the_proposal_is_text_and_never_markup(project: Project, olga: Client) -> None:
-    this = proposed(project, 1)
+    round_ = proposed(project, 1)
     Solution.objects.update(steps=["<script>alert(1)</script>", "b", "c"])
-    html = page(olga, "round", this.pk)
+    html = page(olga, "round", round_.pk)
     assert "<script>alert" not in html and "&lt;script&gt;alert(1)" in html
 
 
@@ -235,36 +247,42 @@ def test_a_solution_of_the_proposal_is_text_and_never_markup(project: Project, o
 
 
 def test_a_schedule_is_changed_on_its_page(project: Project, olga: Client) -> None:
-    told = WEIGHTS | {"is_on": "on", "every_labels": "500", "every_hours": "", "daily_at": "03:30"}
-    html = olga.post(path("schedule"), told, follow=True).content.decode()
+    fields = WEIGHTS | {"is_on": "on", "every_labels": "500", "every_hours": "", "daily_at": "03:30"}
+    html = olga.post(path("schedule"), fields, follow=True).content.decode()
     project.refresh_from_db()
-    kept = Schedule.objects.get()
-    assert "The schedule is changed." in html and 'value="03:30"' in html and 'value="500"' in html
-    assert (project.retrain_every_labels, project.retrain_every_hours, f"{kept.daily_at:%H:%M}", kept.is_on) == (500, None, "03:30", True)
-    assert kept.recipe["parts"] == [["convincing", 0.8], ["uniform", 0.2]]
+    schedule = Schedule.objects.get()
+    assert "The schedule is saved." in html and 'value="03:30"' in html and 'value="500"' in html
+    assert (project.retrain_every_labels, project.retrain_every_hours, f"{schedule.daily_at:%H:%M}", schedule.is_on) == (
+        500,
+        None,
+        "03:30",
+        True,
+    )
+    assert schedule.recipe["parts"] == [["convincing", 0.8], ["uniform", 0.2]]
 
 
 @pytest.mark.parametrize(
-    ("typed", "said"),
+    ("changes", "fault"),
     [
-        ({"every_hours": "soon"}, "The number of hours is a whole number, not “soon”."),
-        ({"every_labels": "0"}, "The number of new labels must be at least 1"),
-        ({"every_hours": "", "every_labels": ""}, "Nothing would ever start a round"),
-        ({"daily_at": "noon"}, "The time of day is one such as 03:30, not “noon”."),
-        ({"weight-convincing": "much"}, "The weight of convincing is a number"),
+        ({"every_hours": "soon"}, "The number of hours must be a whole number, not “soon”."),
+        ({"every_labels": "0"}, "The number of new labels must be from 1 to 2,147,483,647, not 0."),
+        ({"every_hours": "", "every_labels": ""}, "This schedule would never start a round"),
+        ({"daily_at": "noon"}, "The time of day must look like 03:30."),
+        ({"weight-convincing": "much"}, "The weight of “Convincing wrong answers” must be a number"),
     ],
 )
-def test_a_schedule_nobody_can_keep_is_named_and_shown_again(project: Project, olga: Client, typed: dict, said: str) -> None:
-    answer = olga.post(path("schedule"), WEIGHTS | {"is_on": "on", "every_hours": "12"} | typed)
-    assert answer.status_code == 400 and said in answer.content.decode()
-    assert 'name="is_on" checked' in answer.content.decode()
+def test_a_schedule_nobody_can_keep_is_named_and_shown_again(project: Project, olga: Client, changes: dict[str, str], fault: str) -> None:
+    answer = olga.post(path("schedule"), WEIGHTS | {"is_on": "on", "every_hours": "12"} | changes)
+    html = answer.content.decode()
+    assert answer.status_code == 400 and fault in html
+    assert re.search('name="is_on"[^>]* checked', html)
     assert not Schedule.objects.exists()
 
 
 def test_the_page_says_when_the_next_round_is_due_and_what_stood_in_the_way(project: Project, olga: Client) -> None:
     html = page(olga, "schedule")
-    assert "Nothing starts a round by itself" in html
-    assert 'name="weight-uniform" inputmode="decimal" value="10"' in html  # what is started where nobody chose: a floor, and the control
+    assert "No round starts by itself" in html
+    assert typed(html, "weight-uniform") == "10"  # what is started where nobody chose: a floor, and the control
     Schedule.objects.create(project=project, note="A round is due and could not start: round 3 is under way.", noted_at=timezone.now())
     assert "round 3 is under way" in page(olga, "schedule")
 
@@ -277,14 +295,14 @@ def test_a_composed_round_is_trained_proposed_published_and_replayed(world: Proj
     olga = signed_in(make.olga(world))
     slug = world.slug
     assert olga.post(reverse("compose", args=[slug]), WEIGHTS | {"size": "5"}).status_code == 302
-    this = Round.objects.get(state="queued")
-    assert rounds.run(this.pk, progress=lambda *_: None).state == "proposed"
-    here = reverse("round", args=[slug, this.pk])
+    round_ = Round.objects.get(state="queued")
+    assert rounds.run(round_.pk, progress=lambda *_: None).state == "proposed"
+    here = reverse("round", args=[slug, round_.pk])
     html = olga.get(here).content.decode()
     assert html.count("data-chosen") == 5 and "data-shaded" in html
     assert '<th scope="row">solutions</th><td class="number">5</td><td class="number">5</td>' in html
-    dropped = Selection.objects.filter(round=this).values_list("solution_id", flat=True)[0]
-    olga.post(reverse("publish-round", args=[slug, this.pk]), {"drop": [dropped]})
-    assert Task.objects.filter(batch=Round.objects.get(pk=this.pk).batch).count() == 4
-    html = olga.post(reverse("replay-round", args=[slug, this.pk]), follow=True).content.decode()
+    dropped = Selection.objects.filter(round=round_).values_list("solution_id", flat=True)[0]
+    olga.post(reverse("publish-round", args=[slug, round_.pk]), {"drop": [dropped]})
+    assert Task.objects.filter(batch=Round.objects.get(pk=round_.pk).batch).count() == 4
+    html = olga.post(reverse("replay-round", args=[slug, round_.pk]), follow=True).content.decode()
     assert "byte for byte" in html and html.count('data-stage="done"') == 5

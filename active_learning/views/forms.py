@@ -1,0 +1,228 @@
+"""The forms of the pages of rounds. A form reads what was typed; the stage behind the view decides whether a round can follow it."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from django import forms
+from django.utils.text import capfirst
+
+from active_learning.selection import CONVINCING, STRATEGIES, UNIFORM, Parts
+
+LARGEST = 2_147_483_647  # what the columns hold
+KEYS = range(1, 2**63)
+WEIGHT = "weight-"
+
+
+def _text(**attributes: str) -> forms.TextInput:
+    return forms.TextInput({"autocomplete": "off", **attributes})
+
+
+def faults_of(form: forms.BaseForm) -> list[str]:
+    """Return every sentence about what is wrong in a form, each once."""
+    return list(dict.fromkeys(str(fault) for faults in form.errors.values() for fault in faults))
+
+
+class WholeField(forms.IntegerField):
+    """A whole number, or nothing. `words` begin the sentence about what is wrong with it."""
+
+    def __init__(self, words: str, *, field_id: str, lowest: int = 0, **options: Any) -> None:
+        limits = {"min_value": f"{words} must be at least {lowest}.", "max_value": f"{words} must be at most {LARGEST:,}."}
+        messages = limits | options.pop("error_messages", {})
+        widget = _text(id=field_id, inputmode="numeric")
+        super().__init__(min_value=lowest, max_value=LARGEST, widget=widget, error_messages=messages, **({"required": False} | options))
+        self.words = words
+
+    def to_python(self, value: Any) -> int | None:
+        try:
+            return super().to_python(value)
+        except forms.ValidationError:
+            raise forms.ValidationError(f"{self.words} must be a whole number, not “{value}”.") from None
+
+
+class WeightField(forms.FloatField):
+    """The share of one strategy: a number of at least 0, or nothing."""
+
+    def __init__(self, name: str) -> None:
+        strategy = STRATEGIES[name]
+        help_text = f"{capfirst(strategy.picks)}. {strategy.note}".strip()
+        widget = _text(id=f"{WEIGHT}{name}", inputmode="decimal")
+        super().__init__(required=False, label=strategy.label, help_text=help_text, widget=widget)
+
+    def clean(self, value: Any) -> float:
+        fault = forms.ValidationError(f"The weight of “{self.label}” must be a number of at least 0, not “{value}”.")
+        try:
+            weight = super().clean(value) or 0.0
+        except forms.ValidationError:
+            raise fault from None
+        if weight < 0:
+            raise fault
+        return weight
+
+
+class RecipeForm(forms.Form):
+    """A recipe, and the new solutions that are drawn before the choice."""
+
+    size = WholeField(
+        "The number of solutions",
+        field_id="size",
+        lowest=1,
+        required=True,
+        label="Solutions",
+        help_text="The size of the batch, up to 10,000.",
+        error_messages={"required": "Enter the number of solutions: at least 1."},
+    )
+    per_problem = WholeField(
+        "The limit per problem",
+        field_id="per-problem",
+        lowest=1,
+        label="Max. per problem",
+        help_text="Blank: no limit. The best solutions of all problems together are taken.",
+    )
+    is_diverse = forms.BooleanField(
+        required=False, label="Diverse", help_text="Of solutions with the same steps up to the first doubtful one, only the first is taken."
+    )
+    is_stratified = forms.BooleanField(
+        required=False, label="Stratified", help_text="Subjects and levels have the same shares as among all candidates."
+    )
+    n = WholeField(
+        "The number of new solutions",
+        field_id="new-solutions",
+        label="New per problem",
+        help_text="They are drawn, graded and scored before the choice. Blank: none.",
+    )
+    model = forms.CharField(
+        required=False,
+        label="Drawn from",
+        help_text="A model folder on the worker’s machine, or a hub id.",
+        widget=_text(id="generator", spellcheck="false"),
+    )
+    budget = WholeField("The budget", field_id="budget", label="Max. tokens", help_text="Prompts are included. Blank: no limit.")
+
+    def __init__(
+        self, data: Mapping[str, Any] | None = None, *, recipe: Mapping[str, Any], sample: Mapping[str, Any], **initial: Any
+    ) -> None:
+        """Show `recipe` and `sample` (settings as rows hold them) until something is typed."""
+        weights = {f"{WEIGHT}{name}": f"{100 * weight:g}" for name, weight in recipe["parts"]}
+        super().__init__(data, auto_id="%s", label_suffix="", initial={**recipe, **sample, **weights, **initial})
+        for name in STRATEGIES:
+            self.fields[f"{WEIGHT}{name}"] = WeightField(name)
+        self.sample = sample
+
+    @property
+    def weights(self) -> list[forms.BoundField]:
+        """The fields of the strategies."""
+        return [self[f"{WEIGHT}{name}"] for name in STRATEGIES]
+
+    def clean(self) -> dict[str, Any]:
+        names = [name.removeprefix(WEIGHT) for name in self.data if name.startswith(WEIGHT)]
+        if strange := [name for name in names if name not in STRATEGIES]:
+            raise forms.ValidationError(f"There is no strategy named {strange[0]}. Reload this page.")
+        weights = [self.cleaned_data.get(f"{WEIGHT}{name}", 1.0) for name in STRATEGIES]  # a wrong one has its own fault
+        if not any(weights):
+            raise forms.ValidationError("Give at least one strategy a weight above 0.")
+        return self.cleaned_data
+
+    @property
+    def parts(self) -> Parts:
+        """The strategies that have a weight above 0, in the order of the page."""
+        return tuple((name, weight) for name in STRATEGIES if (weight := self.cleaned_data[f"{WEIGHT}{name}"]))
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """The settings of a recipe."""
+        limits = {name: self.cleaned_data[name] for name in ("size", "per_problem", "is_diverse", "is_stratified")}
+        return {"parts": self.parts, **limits}
+
+    @property
+    def sampling(self) -> dict[str, Any]:
+        """The settings of sampling. Of the model that was set before, the other settings (its url, its temperature) stay."""
+        n, model, budget = (self.cleaned_data[name] for name in ("n", "model", "budget"))
+        if not n:
+            return {}
+        others = {name: value for name, value in self.sample.items() if name != "budget"} if self.sample.get("model") == model else {}
+        return others | {"model": model, "n": n} | ({"budget": budget} if budget else {})
+
+    @property
+    def faults(self) -> list[str]:
+        """Every sentence about what is wrong, for the head of the page."""
+        return faults_of(self)
+
+
+class ComposeForm(RecipeForm):
+    """What a manager composes: a recipe, and whether a model is trained first."""
+
+    train = forms.BooleanField(required=False, label="Train first", initial=True)
+
+
+class ScheduleForm(RecipeForm):
+    """When rounds start by themselves, and by which recipe."""
+
+    is_on = forms.BooleanField(
+        required=False,
+        label="On",
+        help_text="Whichever happens first starts a round, if there is a new label. It waits while another round is under way.",
+    )
+    every_labels = WholeField(
+        "The number of new labels",
+        field_id="every-labels",
+        label="After new labels",
+        help_text="Steps rated since the last training. Blank: labels start no round.",
+    )
+    every_hours = WholeField(
+        "The number of hours",
+        field_id="every-hours",
+        label="After hours",
+        help_text="Since the last training began. Blank: hours start no round.",
+    )
+    daily_at = forms.TimeField(
+        required=False,
+        label="Daily at",
+        help_text="UTC. Blank: the time of day starts no round.",
+        input_formats=["%H:%M", "%H:%M:%S"],
+        widget=forms.TimeInput({"type": "time", "id": "daily-at"}, format="%H:%M"),
+        error_messages={"invalid": "The time of day must look like 03:30."},
+    )
+
+
+class StartForm(forms.Form):
+    """The short way on the overview: one strategy and a size."""
+
+    strategy = forms.ChoiceField(
+        label="Select",
+        choices=[(strategy.name, strategy.label) for strategy in (CONVINCING, UNIFORM)],
+        error_messages={"invalid_choice": "There is no strategy named %(value)s here. Choose one from the list."},
+    )
+    size = forms.IntegerField(
+        label="Size",
+        min_value=1,
+        max_value=10_000,
+        error_messages={
+            "required": "Enter the size of the batch: at least 1.",
+            "invalid": "The size must be a whole number.",
+            "min_value": "The size must be at least 1.",
+            "max_value": "A batch holds up to 10,000 solutions.",
+        },
+    )
+
+    def __init__(self, data: Mapping[str, Any] | None = None, *, size: int) -> None:
+        super().__init__(data, auto_id="start-%s", label_suffix="", initial={"size": size})
+
+
+class KeysOfSolutionsField(forms.Field):
+    """Solutions that are ticked or carried along, by their keys. Its value is a set."""
+
+    widget = forms.MultipleHiddenInput
+
+    def to_python(self, value: Iterable[str] | None) -> set[int]:
+        try:
+            keys = {int(key) for key in value or ()}
+        except ValueError:
+            raise forms.ValidationError("A solution that is left out is named by its number. Reload this page.") from None
+        return {key for key in keys if key in KEYS}
+
+
+class ProposalForm(forms.Form):
+    """A page of a proposal: the solutions left out so far, and the page to show next."""
+
+    drop = KeysOfSolutionsField(required=False)
+    page = forms.IntegerField(required=False, min_value=1)
