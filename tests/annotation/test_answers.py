@@ -189,7 +189,7 @@ def test_a_timeout_of_the_second_grader_leaves_the_first_verdict_unsure() -> Non
 
 @pytest.mark.skipif(sys.platform == "darwin", reason="macOS does not limit the address space of a process")
 def test_memory_of_a_child_process_is_bounded() -> None:
-    with Grader(workers=1, memory=300 << 20) as grader:
+    with Grader(workers=1, memory=300 << 20, timeout=60) as grader:
         assert grader.grade_answers([("2^{2^{34}}", "x")]) == [Grade("ungraded", "the conservative rule ran out of memory")]
 
 

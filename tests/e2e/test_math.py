@@ -11,6 +11,7 @@ from django.conf import settings
 from playwright.sync_api import Browser, Page, expect
 
 from tests import make
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -46,6 +47,7 @@ def test_a_formula_brings_the_half_of_the_ams_font_it_needs(visit: Visit, formul
 def splitter(browser: Browser) -> Iterator[Page]:
     """The pure half of math.js, and KaTeX, in an empty page."""
     page = browser.new_page()
+    page.set_default_timeout(PATIENCE * 1000)
     page.add_script_tag(path=settings.BASE_DIR / "static" / "js" / "math.js")
     page.add_script_tag(path=settings.BASE_DIR / "static" / "vendor" / "katex" / "katex.min.js")
     yield page

@@ -117,10 +117,9 @@ def test_one_command_serves_signs_in_runs_a_round_and_one_ctrl_c_ends_it(server:
     def is_published() -> bool:
         nonlocal rounds
         rounds = fetch(olga, f"{overview}rounds/")[1]
-        return '<td class="number">5</td>' in rounds and rounds.count(">Published<") == 2
+        return '<td class="number">5</td>' in rounds and rounds.count(">Published<") == 2 and ">alive<" in rounds
 
-    until(is_published, what=lambda: f"the round of 5 is published: {rounds}")
-    assert ">alive<" in rounds
+    until(is_published, what=lambda: f"the round of 5 is published and its worker alive: {rounds}")
     for beat in beats:
         os.kill(beat, signal.SIGCONT)
 
