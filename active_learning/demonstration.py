@@ -26,7 +26,7 @@ Read the problem, then rate the solution one step at a time, until its first mis
 
 **Neutral** (key 2): nothing wrong, but no progress: it restates, muses, or checks again.
 
-**Negative** (key 1): wrong, not verifiable, or beside the question. Rating ends here; what follows stays unread.
+**Negative** (key 1): wrong, not verifiable, or about something else. Rating ends here. Later steps are not rated.
 
 - *She bakes $4$ trays of $12$ muffins, so $4 \\times 12 = 48$ muffins.* The problem's numbers, and the sum is right: positive.
 - *Let us see what is left.* True, and no progress: neutral.

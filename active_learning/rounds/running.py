@@ -187,7 +187,7 @@ def _train(hold: Hold, plan: RoundPlan) -> ModelVersion:
     with hold.at(StageName.TRAIN):
         trained = registry.train(version, progress=hold.advance)
         with transaction.atomic():
-            hold.update(state=RoundState.SCORING)  # the row lock: nobody else publishes beside us
+            hold.update(state=RoundState.SCORING)  # takes the row lock: no other worker publishes now
             if not registry.make_ready(version, trained):
                 raise RunLost
         hold.log(f"{version.kind.upper()} model {version.number} is ready; {registry.metrics_line(version.metrics)}.")

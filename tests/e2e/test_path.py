@@ -1,4 +1,4 @@
-"""A person's path with the keyboard alone: sign in, start, label twenty real GSM8K solutions, be told that all is done, go home."""
+"""A person's path with the keyboard alone: sign in, start, label twenty real GSM8K solutions, see that all is done, go home."""
 
 import random
 from collections.abc import Callable
