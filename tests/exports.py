@@ -1,4 +1,4 @@
-"""What is exported: a record of phase 2, a solution with alternatives and the labels of a walk through it, and the lines written."""
+"""For tests of exports: a record of phase 2, a solution with alternatives and labels of a path through it, and the exported lines."""
 
 import io
 from uuid import uuid4
@@ -28,7 +28,7 @@ def written(project: Project, **options: tuple[str, ...]) -> list[bytes]:
 
 
 def label(project: Project, *ratings: int | labels.Rating, finish_reason: str, reason: str = "") -> Annotation:
-    """Label the next solution: a rating for each step, then whatever else is said, as the browser sends it."""
+    """Label the next solution as the browser does: a rating for each step, or a dict with more."""
     ann = make.ann(project)
     lease = queue.lease_next(ann, project=project)
     return labels.submit(

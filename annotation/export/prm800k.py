@@ -12,7 +12,7 @@ import orjson
 from django.conf import settings
 from django.db import connection, transaction
 
-from annotation.export.snapshots import HELD, PROBED, choose, record
+from annotation.export.snapshots import HELD, PROBED, choose, record, streamed
 from annotation.ingest import BadFile, Progress
 from annotation.models import Annotation, BatchKind, Project, Snapshot, Split, TaskKind
 from trainer.files import write_file
@@ -45,10 +45,8 @@ def write_prm800k(snapshot: Snapshot, out: BinaryIO, progress: Progress | None =
     A server-side cursor streams them, so memory does not grow. `progress(stage, done, total)` is called every 500 records.
     """
     count = 0
-    with transaction.atomic(), connection.chunked_cursor() as cursor:
-        cursor.itersize = 500
-        cursor.execute(_OF_SNAPSHOT, [snapshot.pk])
-        for row in cursor:
+    with transaction.atomic():
+        for row in streamed(_OF_SNAPSHOT, [snapshot.pk]):
             out.write(orjson.dumps(_line(*row), option=orjson.OPT_APPEND_NEWLINE))
             count += 1
             if progress and count % 500 == 0:

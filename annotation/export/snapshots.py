@@ -125,18 +125,26 @@ def record(snapshot: Snapshot, *, file: str = "", sha256: str = "") -> Snapshot:
 def labeled_solutions(snapshot: Snapshot) -> Iterator[LabeledSteps]:
     """Yield the annotations of a snapshot as values for training, oldest first.
 
-    A server-side cursor streams them. Problems of the test split are left out, also if the snapshot has them, and so are annotations that
+    Problems of the test split are left out, also if the snapshot has them, and so are annotations that
     call the problem bad. A solution that several people labeled comes once for each of them.
     """
-    # Outside a transaction the cursor is WITH HOLD: what the caller writes between two values, such as a heartbeat, is committed at once.
+    rows = streamed(_LABELED, [snapshot.pk, Split.TRAIN, FinishReason.BAD_PROBLEM])
+    for solution_id, problem_id, problem, steps, is_interactive, labels in rows:
+        own, rated = orjson.loads(steps), orjson.loads(labels or "[]")
+        texts, ratings, alternatives = _chosen_path(own, rated) if is_interactive else _rated(own, rated)
+        if texts:  # else the labeler gave up before the first rating of an interactive solution
+            yield LabeledSteps(solution_id, problem_id, problem, tuple(texts), tuple(ratings), tuple(alternatives))
+
+
+def streamed(statement: str, parameters: list[Any]) -> Iterator[tuple[Any, ...]]:
+    """Yield the rows of a statement through a server-side cursor, so that memory does not grow with their number.
+
+    Outside a transaction the cursor is WITH HOLD: what the caller writes between two rows, such as a heartbeat, is committed at once.
+    """
     with connection.chunked_cursor() as cursor:
-        cursor.itersize = 500
-        cursor.execute(_LABELED, [snapshot.pk, Split.TRAIN, FinishReason.BAD_PROBLEM])
-        for solution_id, problem_id, problem, steps, is_interactive, labels in cursor:
-            own, rows = orjson.loads(steps), orjson.loads(labels or "[]")
-            texts, ratings, alternatives = _chosen_path(own, rows) if is_interactive else _rated(own, rows)
-            if texts:  # else the labeler gave up before the first rating of an interactive solution
-                yield LabeledSteps(solution_id, problem_id, problem, tuple(texts), tuple(ratings), tuple(alternatives))
+        cursor.execute(statement, parameters)
+        while rows := cursor.fetchmany(500):
+            yield from rows
 
 
 def _rated(own: list[str], labels: list[Any]) -> tuple[list[str], list[int | None], list[Alternative]]:

@@ -1,4 +1,4 @@
-"""Final answers: what a solution states, how spellings meet, and that no text makes grading lie, hang or fail."""
+"""Final answers: the one a solution states, the normal form of spellings, and that no text makes grading wrong, slow or fail."""
 
 import json
 import multiprocessing

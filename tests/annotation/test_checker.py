@@ -1,4 +1,4 @@
-"""A checker of PRM800K records that does not know who wrote them."""
+"""The checker of PRM800K records, which is independent of the writer."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""PRM800K records as the published ones are: those of others come back, our own labels leave alike."""
+"""Exported PRM800K records: imported records come back unchanged, and labels made here have the form of the published ones."""
 
 import json
 from pathlib import Path
@@ -16,7 +16,7 @@ from tests.exports import BOTH, MINE, SUM, WALKING, label, pre_generated, with_a
 pytestmark = pytest.mark.django_db
 
 
-# --- the records of others come back -------------------------------------------------------------------------------------
+# --- imported records come back ------------------------------------------------------------------------------------------
 
 
 def test_records_come_back_with_the_order_of_their_keys(samples: Path) -> None:
@@ -49,13 +49,13 @@ def steps_come_back(path: Path) -> tuple[int, int]:
     report = ingest.load_solutions(path, project=project)
     originals = [json.loads(line)["label"] for line in path.read_bytes().splitlines()]
     for original in originals:  # what the reconstruction added to the published record
-        for one in original["steps"]:
-            one.pop("_n_preferred", None)
-            for shown in one["completions"] or ():
+        for labeled_step in original["steps"]:
+            labeled_step.pop("_n_preferred", None)
+            for shown in labeled_step["completions"] or ():
                 shown.pop("error_reason", None)
     came_back = [json.loads(line)["label"] for line in written(project)]
-    assert [json.dumps(one["steps"]) for one in came_back] == [json.dumps(one["steps"]) for one in originals]
-    assert [one["finish_reason"] for one in came_back] == [one["finish_reason"] for one in originals]
+    assert [json.dumps(label["steps"]) for label in came_back] == [json.dumps(label["steps"]) for label in originals]
+    assert [label["finish_reason"] for label in came_back] == [label["finish_reason"] for label in originals]
     return report.annotations, report.new_annotations
 
 
@@ -113,11 +113,11 @@ def test_odd_steps_of_a_whole_solution_come_back_too(tmp_path: Path, steps: list
 def test_what_a_screening_record_hides_stays_hidden_when_another_tells_it(tmp_path: Path, reverse: bool) -> None:
     project = make.project()
     records = [pre_generated(generation=-1, ground_truth_solution=None, ground_truth_answer=None), pre_generated(generation=7)]
-    for one in reversed(records) if reverse else records:
-        ingest.load_solutions(write(tmp_path / "f.jsonl", one), project=project)
+    for screening_or_not in reversed(records) if reverse else records:
+        ingest.load_solutions(write(tmp_path / "f.jsonl", screening_or_not), project=project)
     assert Problem.objects.get().answer == "5"
     came_back = [json.loads(line) for line in written(project)]
-    assert sorted(came_back, key=lambda one: one["generation"]) == records
+    assert sorted(came_back, key=lambda record: record["generation"]) == records
 
 
 def test_a_whole_second_comes_back_with_its_microseconds(tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ def test_our_own_annotations_leave_as_records_of_phase_2(tmp_path: Path) -> None
     assert error["question"]["pre_generated_steps"] == first.steps
     assert error["question"]["pre_generated_verifier_score"] == 0.25
     assert error["label"]["total_time"] == 5_000
-    assert [one["chosen_completion"] for one in error["label"]["steps"]] == [0, None]
+    assert [labeled_step["chosen_completion"] for labeled_step in error["label"]["steps"]] == [0, None]
     assert solution["label"]["steps"][1] == step([completion(second.steps[1], 0, None)], chosen=0)
     assert error["labeler"] == solution["labeler"] == str(project.membership_set.get().export_uuid)
     path = write(tmp_path / "own.jsonl", error, solution)

@@ -1,4 +1,4 @@
-"""Snapshots that never change, the values for training in them, and the files they become."""
+"""Snapshots, which never change; their values for training; and the files that are written from them."""
 
 import io
 import json

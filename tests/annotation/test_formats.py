@@ -1,4 +1,4 @@
-"""What the readers make of each format, and how they name what they cannot read. No database."""
+"""What the readers turn each format into, and the errors for what they cannot read. No database."""
 
 import gzip
 import json

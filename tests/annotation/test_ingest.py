@@ -1,4 +1,4 @@
-"""Loading into the tables: all or nothing, the same again changes nothing, and labels that came from a file keep their truth."""
+"""Loading into the tables: all or nothing, loading again changes nothing, and labels from a file keep their values."""
 
 import json
 import os
