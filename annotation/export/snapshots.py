@@ -107,10 +107,10 @@ def choose(
     snapshot, because their foreign key is checked at commit.
     """
     with connection.cursor() as cursor:
-        (number,) = cursor.execute("SELECT nextval(pg_get_serial_sequence('annotation_snapshot', 'id'))").fetchone()
+        (key,) = cursor.execute("SELECT nextval(pg_get_serial_sequence('annotation_snapshot', 'id'))").fetchone()
         spec: dict[str, Any] = {"splits": list(splits), "without": list(without), "for_training": for_training}
-        cursor.execute(_CHOOSE, {"snapshot": number, "project": project.pk, **spec})
-        return Snapshot(pk=number, project=project, spec=spec, count=cursor.rowcount)
+        cursor.execute(_CHOOSE, {"snapshot": key, "project": project.pk, **spec})
+        return Snapshot(pk=key, project=project, spec=spec, count=cursor.rowcount)
 
 
 def record(snapshot: Snapshot, *, file: str = "", sha256: str = "") -> Snapshot:
