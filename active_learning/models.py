@@ -80,7 +80,7 @@ class ModelVersion(models.Model):
     attempt = models.PositiveSmallIntegerField(default=0)
     token = models.PositiveIntegerField(default=0)
     champion = models.BooleanField(default=False)
-    # Who put it into service or kept it out, and why: registry.decide and registry.promote write it. Empty: not judged yet.
+    # Who decided whether it serves, and why: registry.decide and registry.promote write it. Empty: not judged yet.
     decision = models.JSONField(default=dict)
     # Where its scores lie once their partition was dropped: a file relative to STEPMARK_HOME and its hash.
     scores_file = models.CharField(max_length=500, blank=True)

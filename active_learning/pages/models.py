@@ -124,7 +124,7 @@ def all_versions(project: Project) -> list[KindRows]:
 def standing(version: ModelVersion) -> Standing:
     """Return the state of a version in words."""
     if version.champion:
-        return Standing("in service", "champion")
+        return Standing("serves", "champion")
     if version.state != ModelState.READY:
         return Standing(version.get_state_display().lower(), version.state)
     if version.decision.get("promoted") is False:

@@ -1,4 +1,4 @@
-"""Serving: which model version serves, who decided that and why; how another one is put into service; a version as a file.
+"""Serving: which model version serves, who decided that and why; how another one comes to serve; a version as a file.
 
 Reads Judgements and the folders of models; writes ModelVersion.champion, ModelVersion.decision and Events. After the first version of a
 project and kind there is always exactly one champion: one leaves service only when another takes its place.
@@ -32,7 +32,7 @@ class NoSuchVersion(LookupError):
 
 
 class VersionRefused(ValueError):
-    """A version that cannot be put into service or downloaded; the message says why and what to do."""
+    """A version that cannot serve or be downloaded; the message says why and what to do."""
 
 
 def find(project: Project, number: int) -> ModelVersion:
@@ -62,7 +62,7 @@ def ask_for_steps(version: ModelVersion, solution_id: int) -> None:
 
 
 def decide(version: ModelVersion, judgement: Judgement, *, fence: Fence) -> bool:
-    """Put a judged version into service unless it is significantly worse than the champion; then it waits for a person.
+    """Let a judged version serve unless it is significantly worse than the champion; then it waits for a person.
 
     Writes the judgement's metrics and the decision with its reason. Returns whether the version serves now.
     """
@@ -92,7 +92,7 @@ def _verdict(champion: ModelVersion | None, judgement: Judgement) -> tuple[bool,
     if champion is None:
         return True, "It is the first of its kind."
     if champion.number != judgement.champion:
-        return False, f"Model {champion.number} was put into service while this one was judged, so they were not compared."
+        return False, f"Model {champion.number} began to serve while this one was judged, so they were not compared."
     if judgement.champion_is_gone:
         return True, f"Model {champion.number}, which served before, cannot be read any more: {judgement.obstacle}"
     if judgement.comparison is None:
@@ -103,7 +103,7 @@ def _verdict(champion: ModelVersion | None, judgement: Judgement) -> tuple[bool,
 
 
 def promote(project: Project, number: int, *, actor: "User") -> ModelVersion:
-    """Put a ready version into service, whatever its comparison found. Raises VersionRefused and NoSuchVersion."""
+    """Let a ready version serve, whatever its comparison found. Raises VersionRefused and NoSuchVersion."""
     with transaction.atomic():
         _take_turn(project)
         version = find(project, number)
@@ -122,7 +122,7 @@ def promote(project: Project, number: int, *, actor: "User") -> ModelVersion:
 
 
 def roll_back(project: Project, kind: str, *, actor: "User") -> ModelVersion:
-    """Put the version that the champion replaced back into service. A second call goes one step further back. Raises VersionRefused."""
+    """Let the version serve again that the champion replaced. A second call goes one step further back. Raises VersionRefused."""
     with transaction.atomic():
         _take_turn(project)
         champion = serving_version(project, kind)

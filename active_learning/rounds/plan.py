@@ -82,7 +82,7 @@ class RoundPlan:
     def checked(self, project: Project) -> Self:
         """Return the plan as the project can follow it now, with the base and the settings of sampling filled in. Raises RoundRefused."""
         if self.scores and not self.train and registry.serving_version(project) is None:
-            raise RoundRefused(f"{project.slug} has no model in service to choose with. Train one first, or choose at random.")
+            raise RoundRefused(f"{project.slug} has no serving model to choose with. Train one first, or choose at random.")
         base = self.config(project).base
         if self.resume and (self.preset or self.base or self.seed):
             raise RoundRefused("A training that is resumed keeps its base, config and seed. Leave out preset, base and seed.")

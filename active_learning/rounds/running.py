@@ -211,7 +211,7 @@ def _score(hold: Hold, plan: RoundPlan) -> selection.Scorers:
         return selection.Scorers(*(_version(round_.project, number) for number in (findings.chosen_with, findings.control, findings.orm)))
     chooser = registry.serving_version(round_.project) or round_.model_version
     if chooser is None:
-        raise RoundFailed(f"{round_.project.slug} has no model in service to choose with. Start a round that trains one.")
+        raise RoundFailed(f"{round_.project.slug} has no serving model to choose with. Start a round that trains one.")
     others = {
         "control": (_control(round_.project) or chooser) if plan.recipe and plan.recipe.needs(Need.CONTROL) else None,
         "orm": registry.serving_version(round_.project, ModelKind.ORM) if plan.recipe and plan.recipe.needs(Need.ORM) else None,
@@ -219,7 +219,7 @@ def _score(hold: Hold, plan: RoundPlan) -> selection.Scorers:
     hold.update(state=RoundState.SCORING)
     with hold.at(StageName.SCORE):
         if round_.model_version and round_.model_version != chooser:
-            hold.log(f"Model {chooser.number} stays in service and chooses. {round_.model_version.decision['reason']}")
+            hold.log(f"Model {chooser.number} still serves and chooses. {round_.model_version.decision['reason']}")
         _score_with(hold, chooser)
         for name, version in others.items():
             try:

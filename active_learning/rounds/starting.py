@@ -62,7 +62,7 @@ def preview(project: Project, plan: RoundPlan) -> list[str]:
     except registry.ModelUnusable as error:
         raise RoundRefused(str(error)) from error
     champion = registry.serving_version(project, plan.kind)
-    return [*lines, f"in service: model {champion.number}" if champion else "in service: none, so the new one would be"]
+    return [*lines, f"serves: model {champion.number}" if champion else "serves: none, so the new one would serve"]
 
 
 def notify_worker(round_id: int) -> None:

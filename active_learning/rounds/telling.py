@@ -30,12 +30,12 @@ def describe(round_: Round) -> list[str]:
     lines, plan, findings = [], plan_of(round_), findings_of(round_)
     if version := round_.model_version:
         lines.append(f"{version.kind.upper()} model {version.number} ({version.base}): {registry.metrics_line(version.metrics)}.")
-        serves = "It is in service." if version.champion else "It waits for a person."
+        serves = "It serves now." if version.champion else "It waits for a person."
         lines.append(f"{version.decision.get('reason', '')} {serves}".strip())
         if n_scored := Score.objects.filter(model_version=version).count():
             lines.append(f"Scored {n_scored:,} solutions.")
         if (number := findings.chosen_with) and number != version.number:
-            lines.append(f"Chose with model {number}, which stays in service.")
+            lines.append(f"Chose with model {number}, which still serves.")
     if not plan.recipe:
         return lines
     mix = plan.recipe.parts

@@ -152,7 +152,7 @@ def restore(version: ModelVersion) -> int:
 
 def _check_droppable(version: ModelVersion, keep: Iterable[int]) -> None:
     if version.champion:
-        raise ScoresRefused(f"Model {version.number} is in service, so its scores stay in the database.")
+        raise ScoresRefused(f"Model {version.number} serves, so its scores stay in the database.")
     if version.number in keep:
         raise ScoresRefused(f"A round still needs model {version.number}, so its scores stay in the database.")
     if version.scores_file:

@@ -73,7 +73,7 @@ def promote(request: SignedInRequest, project: "Project", number: int) -> HttpRe
     people.require_role(request.user, project.slug, people.MANAGERS)
     try:
         registry.promote(project, number, actor=request.user)
-        messages.success(request, f"Model {number} is in service.")
+        messages.success(request, f"Model {number} serves now.")
     except registry.VersionRefused as refused:
         messages.error(request, str(refused))
     return redirect("model", slug=project.slug, number=number)
@@ -88,7 +88,7 @@ def roll_back(request: SignedInRequest, project: "Project") -> HttpResponse:
     except registry.VersionRefused as refused:
         messages.error(request, str(refused))
         return redirect("models", slug=project.slug)
-    messages.success(request, f"Model {before.number} is in service again.")
+    messages.success(request, f"Model {before.number} serves again.")
     return redirect("model", slug=project.slug, number=before.number)
 
 

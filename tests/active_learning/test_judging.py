@@ -91,7 +91,7 @@ def test_a_worse_version_waits_and_the_round_chooses_with_the_champion(world: Pr
     for one in chosen:
         assert one.score == Score.objects.get(model_version=first, solution=one.solution_id).score
     assert not Score.objects.filter(model_version=ended.model_version).exists()
-    assert "Chose with model 1, which stays in service." in rounds.describe(ended)
+    assert "Chose with model 1, which still serves." in rounds.describe(ended)
 
 
 def test_the_champion_scores_what_was_loaded_since(world: Project, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -201,7 +201,7 @@ def test_a_dry_run_says_what_would_be_trained_on_and_changes_nothing(world: Proj
     call_command("retrain", "--project", world.slug, "--dry-run")
     said = capsys.readouterr().out
     labels = sum(1 for _ in world.batch_set.get(kind="imported").task_set.all())
-    assert f"data: {labels} labeled solutions, " in said and "are held out to judge the model" in said and "in service: none" in said
+    assert f"data: {labels} labeled solutions, " in said and "are held out to judge the model" in said and "serves: none" in said
     call_command("retrain", "--project", world.slug, "--dry-run", "--kind", "orm")
     n_right = sum(one.outcome == Outcome.CORRECT for problem in world.problem_set.all() for one in problem.solution_set.all())
     assert f"48 graded solutions, {n_right} right and {48 - n_right} wrong" in capsys.readouterr().out

@@ -372,7 +372,7 @@ def test_a_recipe_that_cannot_be_followed_is_refused_before_a_round_is_queued(wo
         ({"strategy": "convincing:0"}, "weight"),
         ({"size": -1}, "size"),
         ({"size": 20_000}, "A batch holds up to 10,000"),
-        ({"train": False}, "no model in service"),
+        ({"train": False}, "no serving model"),
         ({"size": 0, "review": True}, "Nothing would be chosen"),
         ({"sample": {"colour": "red"}}, "colour"),
         ({"kind": "orm", "size": 5}, "chooses no solutions"),

@@ -37,7 +37,7 @@ def violations(page: Page) -> list[str]:
 
 
 def busy_project() -> Project:
-    """Rounds in several states, a model in service, a worker that is alive and one that is not, labels of two people."""
+    """Rounds in several states, a model that serves, a worker that is alive and one that is not, labels of two people."""
     project = make.project("sums", name="Sums", guidelines=GUIDELINES)
     make.batch(project, [make.solution(make.problem(project), STEPS) for _ in range(3)])
     metrics = {"step_auc": 0.8125, "log_loss": 0.41, "base_rate_log_loss": 0.53, "first_mistake": {"f1": 0.433}}

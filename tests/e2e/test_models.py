@@ -75,7 +75,7 @@ def test_the_pages_of_the_models_have_no_violation_and_fit_their_window(visit: V
     solution = Solution.objects.get(problem__project=project)
     pages = {
         "models/": "PRM 4",
-        "models/1/": "in service",
+        "models/1/": "serves",
         "models/2/": "Why it waits",
         "models/3/": "infinite",
         "models/4/": "about 1 min left; step 3 of 60",
@@ -108,15 +108,15 @@ def test_the_losses_of_a_running_training_are_drawn_as_they_come_and_its_end_sho
     ModelVersion.objects.filter(number=4).update(progress=progress)
     expect(page.locator("main")).to_contain_text("41 of 60")
     ModelVersion.objects.filter(number=4).update(state="ready", sha256="cd" * 32, ready_at=Now(), metrics=METRICS, progress={})
-    expect(page.get_by_role("button", name="Put into service")).to_be_visible()
+    expect(page.get_by_role("button", name="Let it serve")).to_be_visible()
 
 
 def test_a_waiting_version_is_put_into_service_and_taken_back_in_a_click_each(visit: Visit, project: Project) -> None:
     page = visit(make.olga(project), "/p/sums/models/2/")
-    page.get_by_role("button", name="Put into service").click()
-    expect(page.get_by_role("status")).to_contain_text("Model 2 is in service.")
+    page.get_by_role("button", name="Let it serve").click()
+    expect(page.get_by_role("status")).to_contain_text("Model 2 serves now.")
     page.get_by_role("button", name="Roll back to PRM 1").click()
-    expect(page.get_by_role("status")).to_contain_text("Model 1 is in service again.")
+    expect(page.get_by_role("status")).to_contain_text("Model 1 serves again.")
 
 
 def test_a_scored_solution_appears_without_a_click(visit: Visit, project: Project, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -63,7 +63,7 @@ def test_the_overview_shows_what_became_of_rounds_and_models(visit: Visit) -> No
     Worker.objects.create(name="asleep", queues="celery", heartbeat_at=Now() - timedelta(hours=1))
     page = visit(make.olga(project), "/p/sums/", viewport={"width": 375, "height": 700})
     loop = page.locator("[data-loop]")
-    for words in ("less than 1 min left; solution 3 of 9", "Too little.", "in service", "0.81", "The worker asleep last reported"):
+    for words in ("less than 1 min left; solution 3 of 9", "Too little.", "serves", "0.81", "The worker asleep last reported"):
         expect(loop).to_contain_text(words)
     expect(page.get_by_role("button", name="Start a round")).to_have_count(0)  # one at a time
     assert page.evaluate("document.documentElement.scrollWidth") == 375

@@ -39,7 +39,7 @@ class Command(BaseCommand):
         if not stored:
             self.stdout.write("No model has scored this project yet.")
         for scores in stored:
-            serves = ", in service" if scores.version.champion else ""
+            serves = ", serves" if scores.version.champion else ""
             count = "" if scores.n_scores is None else f"{scores.n_scores:,} scores, "
             place = scores.version.scores_file if scores.place == "file" else scores.place
             size = filesizeformat(scores.n_bytes).replace("\xa0", " ")

@@ -113,7 +113,7 @@ def test_who_does_no_research_here_learns_nothing(project: Project, home: Path, 
 @pytest.mark.parametrize("name", DECIDE)
 def test_a_researcher_sees_and_does_not_decide(project: Project, rita: Client, home: Path, name: str) -> None:
     version(project, 1, home)
-    assert b"Put into service" not in rita.get(path("model", 1)).content
+    assert b"Let it serve" not in rita.get(path("model", 1)).content
     assert rita.post(path(name, *ADDRESSES.get(name, [])), {"kind": "prm"}).status_code == 404
     assert not ModelVersion.objects.filter(champion=True).exists()
 
@@ -134,7 +134,7 @@ def test_the_list_says_where_each_version_stands(project: Project, rita: Client,
     version(project, 4, home, state="failed", failure="Too little.", metrics={}, sha256="")
     version(project, 5, home, kind="orm", state="running", metrics={}, progress={"stage": "reward model", "done": 3, "total": 9})
     page = rita.get(path("models")).content.decode()
-    for words in ("served before", "in service", "waits for a person", "failed", "Too little.", "3 of 9", "Outcome reward models"):
+    for words in ("served before", "serves", "waits for a person", "failed", "Too little.", "3 of 9", "Outcome reward models"):
         assert words in page, words
     fragment = rita.get(path("models"), HTTP_HX_REQUEST="true").content.decode()
     assert "3 of 9" in fragment and "<html" not in fragment
@@ -180,8 +180,8 @@ def test_a_manager_promotes_and_rolls_back_with_one_click(project: Project, olga
     version(project, 1, home, champion=True)
     version(project, 2, home)
     answer = olga.post(path("promote", 2), follow=True)
-    assert "Model 2 is in service." in answer.content.decode() and "Roll back to PRM 1" in answer.content.decode()
-    assert "Model 1 is in service again." in olga.post(path("roll-back"), {"kind": "prm"}, follow=True).content.decode()
+    assert "Model 2 serves now." in answer.content.decode() and "Roll back to PRM 1" in answer.content.decode()
+    assert "Model 1 serves again." in olga.post(path("roll-back"), {"kind": "prm"}, follow=True).content.decode()
     assert Event.objects.filter(actor=make.olga()).count() == 2
     assert "nothing to go back to" in olga.post(path("roll-back"), {"kind": "prm"}, follow=True).content.decode()
     assert olga.get(path("promote", 2)).status_code == 405

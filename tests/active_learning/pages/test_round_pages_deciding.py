@@ -124,7 +124,7 @@ def test_a_preset_fills_the_weights(project: Project, olga: Client) -> None:
         ({"size": ""}, "Enter the number of solutions: at least 1."),
         ({"size": "10001"}, "A batch holds up to 10,000 solutions"),
         ({"per_problem": "0"}, "The limit per problem must be at least 1."),
-        ({"train": None}, "no model in service"),
+        ({"train": None}, "no serving model"),
         ({"n": "few"}, "The number of new solutions must be a whole number, not “few”."),
         ({"n": "4", "model": "m", "budget": "99999999999"}, "The budget must be at most 2,147,483,647."),
         ({"n": "4"}, "model is missing"),

@@ -132,7 +132,7 @@ def test_the_scores_of_a_version_in_service_or_to_be_kept_stay(version: ModelVer
     with pytest.raises(scoring.ScoresRefused, match="still needs model 1"):
         scoring.drop_to_file(version, keep={1})
     ModelVersion.objects.update(champion=True)  # meanwhile: the version at hand does not know it
-    with pytest.raises(scoring.ScoresRefused, match="is in service"):
+    with pytest.raises(scoring.ScoresRefused, match="serves, so"):
         scoring.drop_to_file(version)
     assert len(rows(version)) == 10
 
