@@ -25,6 +25,7 @@ import urllib.parse
 import uuid
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -162,7 +163,7 @@ def at_work(labelers: Sequence[Labeler], *, seconds: float, think: float, most: 
         except (Failed, httpx.HTTPError) as fault:
             tally.faults.append(f"{type(fault).__name__}: {fault}")
 
-    return tally, _together([lambda one=one: day(one) for one in labelers], barrier, until, seconds)
+    return tally, _together([partial(day, labeler) for labeler in labelers], barrier, until, seconds)
 
 
 def replay(address: str, exchanged: Sequence[list[tuple[bytes, int]]], *, people: int, seconds: float, most: int) -> tuple[int, float]:
@@ -179,7 +180,7 @@ def replay(address: str, exchanged: Sequence[list[tuple[bytes, int]]], *, people
                 done["solutions"] += 1
                 place += people
 
-    spent = _together([lambda number=number: day(number) for number in range(people)], barrier, until, seconds)
+    spent = _together([partial(day, number) for number in range(people)], barrier, until, seconds)
     return done["solutions"], spent
 
 
@@ -265,7 +266,8 @@ def main() -> None:
     if options.url:
         sign_in = [line.strip() for line in Path(options.sign_in).read_text().splitlines() if line.strip()][: options.work_people]
         figures, tallies = drive(sign_in, options.url.rstrip("/"), options, None)
-        verdict, broken = {"ratio": None}, False
+        verdict: dict[str, float | None] = {"ratio": None}
+        broken = False
     else:
         with temporary_site.running_home() as home:
             path = temporary_site.DATA / "gsm8k" / "example_model_solutions.jsonl"

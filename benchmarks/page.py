@@ -66,7 +66,8 @@ class Visitor:
     """A signed-in person who opens each page in a browser with an empty cache."""
 
     def __init__(self, browser: Browser, address: str, link: str) -> None:
-        self.browser, self.options = browser, {"base_url": address, "viewport": {"width": 1400, "height": 900}}
+        self.browser = browser
+        self.options: dict[str, Any] = {"base_url": address, "viewport": {"width": 1400, "height": 900}}
         context = browser.new_context(**self.options)
         context.request.get(link)
         self.options["storage_state"] = context.storage_state()
@@ -181,9 +182,9 @@ def measure(visitor: Visitor, *, keystrokes: int, repeat: int, formulas: int) ->
         print(f"{name}: clickable {[round(one) for one in clickable]} ms, first paint {[round(one) for one in painted]} ms", flush=True)
         figures[f"{name}_clickable_ms"] = round(statistics.median(clickable))
         figures[f"{name}_first_paint_ms"] = round(statistics.median(painted))
-    values = rate_long(page, min(100, keystrokes))
-    figures["long_keystroke_p95_ms"] = percentile(values["keystroke"], 95)
-    figures["long_keystroke_frame_p95_ms"] = percentile(values["keystroke_frame"], 95)
+    waits = rate_long(page, min(100, keystrokes))
+    figures["long_keystroke_p95_ms"] = percentile(waits["keystroke"], 95)
+    figures["long_keystroke_frame_p95_ms"] = percentile(waits["keystroke_frame"], 95)
     page.context.close()
     return figures
 

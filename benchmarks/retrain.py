@@ -72,7 +72,7 @@ def unattended(slug: str) -> dict[str, float]:
         server.wait()
     if ended.failure:
         sys.exit(ended.failure)
-    return {stage.name: round((stage.ended_at - stage.began_at).total_seconds(), 1) for stage in ended.stages.all()}
+    return {stage.name: round((stage.ended_at - stage.began_at).total_seconds(), 1) for stage in ended.stages.all() if stage.ended_at}
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -52,7 +52,7 @@ def random_model(shape: dict[str, int]) -> RewardModel:
         initializer_range=0.05,
         bos_token_id=None,
         eos_token_id=None,
-        **shape,
+        **cast("dict[str, Any]", shape),
     )
     return RewardModel(AutoModelForCausalLM.from_config(config).eval(), tokenizer, CONTEXT)
 

@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -203,10 +204,15 @@ def compare_windows(project: "Project", version: "ModelVersion", *, n: int) -> f
     results = []
     with connection.cursor() as cursor:
         for statement in (WINDOW, pool.BEST_OF_EACH):
-            results.append(timed(lambda query=statement: {row[0] for row in cursor.execute(query, values).fetchall()}))
+            results.append(timed(partial(found_by, cursor, statement, values)))
     if results[0][1] != results[1][1]:
         sys.exit("The window function and the pool's statement find different solutions.")
     return results[0][0]
+
+
+def found_by(cursor: Any, statement: str, values: dict[str, Any]) -> set[int]:
+    """Return the solutions that a statement finds."""
+    return {row[0] for row in cursor.execute(statement, values).fetchall()}
 
 
 def publish(project: "Project", *, tasks: int) -> list[Any]:
@@ -230,13 +236,13 @@ def hand_out(project: "Project", people: list[Any], *, n: int) -> list[float]:
 
     seconds = []
     for who in itertools.islice(itertools.cycle(people), n):
-        spent, lease = timed(lambda who=who: queue.lease_next(who, project=project))
+        spent, lease = timed(partial(queue.lease_next, who, project=project))
         Assignment.objects.filter(pk=lease.assignment_id).update(state="done")
         seconds.append(spent)
     return seconds
 
 
-def handing_out(project: "Project", people: list[Any], *, n: int) -> dict[str, float]:
+def handing_out(project: "Project", people: list[Any], *, n: int) -> dict[str, float | list[float]]:
     """Alternate hand-outs between this database and its early copy; return both p95 in milliseconds and their ratio."""
     from django.db import connections
 
@@ -298,7 +304,7 @@ def measure(form: Form, folder: Path) -> dict[str, Any]:
     spent: dict[str, list[float]] = {"many": [], "tenth": []}
     for _ in range(form.repeats + 1):
         for project, scorer in ((many, version), (tenth, version_of_tenth)):
-            spent[project.slug].append(timed(lambda of=project, by=scorer: choose(of, by, "convincing", size=size, per_problem=K))[0])
+            spent[project.slug].append(timed(partial(choose, project, scorer, "convincing", size=size, per_problem=K))[0])
     seconds, seconds_tenth = (statistics.median(spent[name][1:]) for name in ("many", "tenth"))  # the first warms up
     show(f"chosen in {seconds:.2f} s, out of a tenth in {seconds_tenth:.2f} s")
     peer = compare_windows(many, version, n=form.n_problems * K)
@@ -306,7 +312,7 @@ def measure(form: Form, folder: Path) -> dict[str, Any]:
     others = {}
     for cap in (K, None):
         for name in ("convincing", "convincing_rest", "entropy", "uncertain", "disagreement", "uniform", "control"):
-            took, n_chosen = timed(lambda name=name, cap=cap: choose(many, version, name, size=200, per_problem=cap))
+            took, n_chosen = timed(partial(choose, many, version, name, size=200, per_problem=cap))
             others[f"{name}, {f'{cap} a problem' if cap else 'globally'}"] = round(took, 2)
             show(f"{n_chosen} by {name}, {cap or 'any number'} a problem: {took:.2f} s")
     return {

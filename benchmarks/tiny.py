@@ -16,7 +16,7 @@ from typing import Any
 from active_learning.world import SimulatedProblem, SimulatedSolution, label, make_world
 from trainer.config import TrainConfig
 from trainer.data import LabeledSolution, SolutionText
-from trainer.evaluate import Report, base_rates
+from trainer.evaluate import StepReport, base_rates
 from trainer.model import load_tiny
 from trainer.score import load_prm
 from trainer.train import judge, train
@@ -60,7 +60,7 @@ def judge_base(pool: list[LabeledSolution], judged_on: list[LabeledSolution]) ->
     return figures(report) | {"n_labeled": 0, "seconds": 0.0}
 
 
-def figures(report: Report) -> dict[str, Any]:
+def figures(report: StepReport) -> dict[str, Any]:
     assert report.first_mistake and report.step_auc, "the judged solutions are right and wrong"
     return {
         "auc": round(report.step_auc, 4),
