@@ -1,6 +1,7 @@
 """The schema of the loop: ModelVersion -> ScoreShard -> Score -> Selection, driven by Round, started by Schedule.
 
-A run (training, scoring, selecting) is a row with state, heartbeat, attempt and token; A Celery message only tells a worker that there is work.
+A run (training, scoring, selecting) is a row with state, heartbeat, attempt and token. A Celery message only tells a worker that there
+is work.
 """
 
 from datetime import timedelta
