@@ -68,5 +68,5 @@ def test_the_pool_lists_what_it_takes_and_a_recipe_chooses_by_it(db: None) -> No
 
 def test_a_command_takes_it_by_its_name(db: None) -> None:
     make.project()
-    with pytest.raises(CommandError, match="no model"):
+    with pytest.raises(CommandError, match="no serving model"):
         call_command("retrain", "--project", "sums", "--strategy", "hopeless:1,uniform:1", "--without-training", stdout=StringIO())
