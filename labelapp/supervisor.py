@@ -33,6 +33,11 @@ for signal in TERM KILL; do
 done"""
 
 
+# Each process writes its own number to the guard's pipe and closes it before it becomes the command. If the supervisor wrote the number
+# instead, a kill -9 right after the start would leave a process that the guard does not know. The pipe is the standard input until then.
+KNOWN_TO_GUARD = ["/bin/sh", "-c", 'echo $$ >&0; exec "$@" </dev/null', "sh"]
+
+
 class Refused(SystemExit):
     """A start that is not possible. The sentence says why and what to do. Exit code 2."""
 
@@ -91,9 +96,13 @@ class Supervisor:
     def start(self, name: str, command: list[str], *, passing: bool = False) -> None:
         """Start a process. `passing`: it may end while the site runs."""
         child = subprocess.Popen(
-            command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
+            [*KNOWN_TO_GUARD, *command],
+            cwd=ROOT,
+            stdin=self.lifeline,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
-        os.write(self.lifeline, f"{child.pid}\n".encode())
         assert child.stdout is not None
         os.set_blocking(child.stdout.fileno(), False)
         self.output.register(child.stdout, selectors.EVENT_READ, name)

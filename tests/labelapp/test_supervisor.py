@@ -137,6 +137,36 @@ def test_kill_9_leaves_no_process_behind(server: Server) -> None:
     server.wait_until_gone()
 
 
+def test_kill_9_in_the_moment_of_a_start_leaves_no_process_behind(tmp_path: Path) -> None:
+    mark = f"marked by {tmp_path}"
+    program = f"""
+import os, signal, subprocess, sys
+from labelapp.supervisor import Supervisor
+
+class KilledAfterStart(subprocess.Popen):
+    def __init__(self, *args, **options):
+        super().__init__(*args, **options)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+site = Supervisor()
+subprocess.Popen = KilledAfterStart
+site.start("beat", [sys.executable, "-c", "import signal; signal.pause()", {mark!r}])
+"""
+    ended = subprocess.run([sys.executable, "-c", program], cwd=ROOT, timeout=PATIENCE, check=False)
+    assert ended.returncode == -signal.SIGKILL
+    until(lambda: not processes_with(mark), what=lambda: f"no process is left; there are {processes_with(mark)}")
+
+
+def processes_with(argument: str) -> list[str]:
+    """The command lines of all processes that have an argument."""
+    lines = []
+    for folder in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            if folder.name.isdecimal() and argument in (folder / "cmdline").read_text().split("\0"):
+                lines.append((folder / "cmdline").read_text().replace("\0", " "))
+    return lines
+
+
 def test_a_process_that_dies_stops_the_rest_and_is_named(server: Server) -> None:
     server.wait_for(r"Each link works once")
     [beat, *_] = until(lambda: beat_processes(server), what="beat has started")
