@@ -44,7 +44,7 @@ def has_role(person: "Person", project: Project, roles: Collection[str]) -> bool
 
 
 def project_of_assignment(person: "Person", assignment_id: int) -> Project:
-    """Return the project of an assignment if the person may label in it. Raises NotMember."""
+    """Return the project of an assignment if the person can label in it. Raises NotMember."""
     with connection.cursor() as cursor:
         row = cursor.execute(PROJECT_OF_ASSIGNMENT, {"person": person.pk, "assignment": assignment_id, "roles": [*LABELERS]}).fetchone()
     if row:

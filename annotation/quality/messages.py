@@ -37,7 +37,7 @@ def send_message(project: Project, *, sender: "User", recipient: str, text: str)
 
 
 def recipients(project: Project) -> "QuerySet[Membership]":
-    """Return who can get a message: everybody who may label in the project and whose account is active."""
+    """Return who can get a message: everybody who can label in the project and whose account is active."""
     labelers = Membership.objects.filter(project=project, role__in=people.LABELERS, user__is_active=True)
     return labelers.select_related("user").order_by("user__username")
 
