@@ -17,6 +17,7 @@ from annotation import export
 from annotation.models import Annotation, Batch, Solution, StepLabel, Task
 from tests import make
 from tests.test_docs import ROOT, commands
+from tests.waiting import until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -36,12 +37,13 @@ class Quickstart:
 
 
 def label(page: Page, keys: str) -> None:
-    """Rate one solution and wait until the next one is there."""
-    before = page.locator("[data-problem]").inner_text()
+    """Rate one solution and wait until the next one is there and the labels are stored: a prepared solution is shown before that."""
+    before, n_stored = page.locator("[data-problem]").inner_text(), Annotation.objects.count()
     for key in keys.split():
         page.keyboard.press(key)
     expect(page.locator("[data-problem]")).not_to_have_text(before)
     expect(page.locator("[data-step='0']")).to_be_focused()
+    until(lambda: Annotation.objects.count() > n_stored, what="the labels are stored", page=page)
 
 
 def test_the_quickstart_on_the_real_gsm8k_solutions(
