@@ -15,8 +15,8 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from annotation.answers import GRADER_VERSION, Grade, answer_classes, extract_answer, grade_answers, normalise
 from benchmarks.temporary_site import DATA
+from trainer.answers import GRADER_VERSION, Grade, answer_classes, extract_answer, grade_answers, normalise
 
 Pair = tuple[str | None, str | None]
 

@@ -21,8 +21,8 @@ from django.db.models import Q
 from active_learning.models import ModelKind, ModelVersion, StepScores
 from active_learning.registry import training
 from active_learning.registry.training import ModelUnusable, ProgressCallback
-from annotation.answers import normalise
 from annotation.models import Outcome, Project, Solution, Split
+from trainer.answers import normalise
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

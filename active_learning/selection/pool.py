@@ -18,8 +18,8 @@ from active_learning.registry import readable_solutions
 from active_learning.selection.candidates import RIGHT, UNKNOWN, WRONG, Candidates
 from active_learning.selection.recipes import Recipe
 from active_learning.selection.strategies import STRATEGIES, UNIFORM, EmptyPool, Need, Shortlist
-from annotation.answers import normalise
 from annotation.models import Outcome, Project
+from trainer.answers import normalise
 
 # The best of each problem, then of all. The LATERAL walks the partial index (problem, score DESC) and stops after k rows a problem: 36,000
 # candidates out of 12M rows in a second; a window function over the partition sorts all of it.

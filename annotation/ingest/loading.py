@@ -17,7 +17,6 @@ from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import User
 from django.db import connection, transaction
 
-from annotation.answers import GRADER_VERSION, Grader, extract_answer
 from annotation.ingest import statements as sql
 from annotation.ingest.lines import read_lines
 from annotation.ingest.readers import FORMATS, Format, detect_format
@@ -35,6 +34,7 @@ from annotation.ingest.values import (
     digest,
 )
 from annotation.models import Batch, BatchState, Membership, Project, Role
+from trainer.answers import GRADER_VERSION, Grader, extract_answer
 
 CHUNK = 1_000  # rows held in memory before they go to the database
 FILE_LABELERS = UUID("6f1d5f0e-2c0b-4c5e-9a55-7f6c3a0f9b11")  # namespace of ids for what a file does not name

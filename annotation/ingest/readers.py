@@ -13,7 +13,6 @@ from uuid import UUID
 
 import orjson
 
-from annotation.answers import extract_answer
 from annotation.ingest.lines import Fields, read_lines
 from annotation.ingest.values import (
     FILE_MEGABYTES,
@@ -27,6 +26,7 @@ from annotation.ingest.values import (
     NewSolution,
 )
 from annotation.models import BatchKind, FinishReason
+from trainer.answers import extract_answer
 
 _CALCULATION = re.compile(r"<<[^<>\n]*>>|<<[^\n]*$", re.MULTILINE)  # GSM8K's <<16-3=13>>, also one that a cut-off line does not close
 

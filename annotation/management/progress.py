@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from django.core.management.base import CommandError
 from tqdm import tqdm
 
-from annotation.answers import GraderUnavailable
 from annotation.export import OutputRefused
 from annotation.ingest import BadFile, BadProject
+from trainer.answers import GraderUnavailable
 
 _BYTES = "reading"  # the only stage that counts bytes
 

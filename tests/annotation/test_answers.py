@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from annotation.answers import (
+from tests.waiting import PATIENCE, until
+from trainer.answers import (
     GRADER_VERSION,
     Grade,
     Grader,
@@ -26,7 +27,6 @@ from annotation.answers import (
     judges,
     normalise,
 )
-from tests.waiting import PATIENCE, until
 
 ROOT = Path(__file__).resolve().parents[2]
 TOWER = ("9^{9^{9^{9}}}", "9^{9^{9^{8}}}")  # a power tower: no computer algebra system comes back from it
@@ -166,7 +166,7 @@ def test_a_timeout_is_never_wrong_and_names_its_limit() -> None:
 def test_the_kernel_limits_the_cpu_time_of_a_child_process_and_four_times_that_on_the_clock() -> None:
     program = f"""
 import signal, sys
-from annotation.answers import judges
+from trainer.answers import judges
 timers = signal.ITIMER_PROF, signal.ITIMER_REAL
 
 def are_limited(*_):
@@ -335,7 +335,7 @@ def test_grading_works_in_a_daemonic_process_as_in_a_celery_pool() -> None:
 def test_a_killed_caller_leaves_no_child_process_behind() -> None:
     program = """
 import sys
-from annotation.answers import Grader
+from trainer.answers import Grader
 with Grader(workers=1) as grader:
     grader.grade_answers([("x+1", "1+x")])
     print(grader._judges[0].process.pid, flush=True)
@@ -359,7 +359,7 @@ def _alive(pid: int) -> bool:
 
 
 def test_the_caller_never_loads_the_computer_algebra_system() -> None:
-    program = "import sys; from annotation.answers import grade; print(grade('x+1', '1+x').outcome, {'sympy', 'django'} & set(sys.modules))"
+    program = "import sys; from trainer.answers import grade; print(grade('x+1', '1+x').outcome, {'sympy', 'django'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "correct set()\n"
 

@@ -4,8 +4,8 @@ Reads the text of solutions and pairs (answer, reference answer). Returns the st
 equivalence classes of answers. `docs/grading.md` gives the rules and the measurements.
 """
 
-from annotation.answers.grading import GRADER_VERSION, Grade, Grader, GraderUnavailable, answer_classes, grade, grade_answers
-from annotation.answers.texts import extract_answer, normalise
+from trainer.answers.grading import GRADER_VERSION, Grade, Grader, GraderUnavailable, answer_classes, grade, grade_answers
+from trainer.answers.texts import extract_answer, normalise
 
 __all__ = [
     "GRADER_VERSION",

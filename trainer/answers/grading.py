@@ -16,8 +16,8 @@ from importlib.metadata import version
 from queue import SimpleQueue
 from typing import Literal, NamedTuple
 
-from annotation.answers.judges import JUDGES, OUT_OF_MEMORY, PROGRAM
-from annotation.answers.texts import LONGEST_ANSWER, normalise
+from trainer.answers.judges import JUDGES, OUT_OF_MEMORY, PROGRAM
+from trainer.answers.texts import LONGEST_ANSWER, normalise
 
 GRADER_VERSION = f"stepmark-1 math-verify-{version('math-verify')} sympy-{version('sympy')}"
 MEMORY_LIMIT = 2 << 30  # bytes of address space of one child process
