@@ -4,8 +4,10 @@ Reads the text of solutions and pairs (answer, reference answer). Returns the st
 equivalence classes of answers. `docs/grading.md` gives the rules and the measurements.
 """
 
-from trainer.answers.grading import GRADER_VERSION, Grade, Grader, GraderUnavailable, answer_classes, grade, grade_answers
-from trainer.answers.texts import extract_answer, normalise
+from trainer.answers.finding import extract_answer
+from trainer.answers.grading import GRADER_VERSION, Grade, Grader, GraderUnavailable, grade, grade_answers
+from trainer.answers.texts import normalise
+from trainer.answers.voting import answer_classes
 
 __all__ = [
     "GRADER_VERSION",

@@ -1,4 +1,4 @@
-"""Grade answers: directly where that is safe, else with two judges in child processes that can be killed. Find equal answers. Pure."""
+"""Grade answers: directly where that is safe, else with two judges in child processes that can be killed. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from decimal import Decimal
@@ -37,7 +36,7 @@ class GraderUnavailable(RuntimeError):
 
 # --- grading: what needs no child process ------------------------------------------------------------------------------
 
-_NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?", re.ASCII)  # in normal form each number has one spelling
+NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?", re.ASCII)  # in normal form each number has one spelling
 
 
 def _grade_directly(answer: str | None, reference: str | None) -> Grade | tuple[str, str]:
@@ -55,7 +54,7 @@ def _grade_directly(answer: str | None, reference: str | None) -> Grade | tuple[
         if not text:
             return Grade("ungraded", f"the {name} is empty after normalisation")
     # math-verify compares integers exactly and rounds decimals to 6 places. Both graders call a larger difference wrong.
-    if all(_NUMBER.fullmatch(text) for text in pair) and (
+    if all(NUMBER.fullmatch(text) for text in pair) and (
         "." not in "".join(pair) or abs(Decimal(pair[0]) - Decimal(pair[1])) > Decimal("2e-6")
     ):
         return Grade("wrong", "different numbers")
@@ -139,7 +138,6 @@ def _combine(verdicts: Sequence[tuple[bool | None, str]]) -> Grade:
     return Grade("unsure" if any(verdict is not None for verdict in answers) else "ungraded", reasons)
 
 
-_EXHAUSTED = re.compile("timed out|ran out of memory|crashed")
 Progress = Callable[[int, int], None]
 
 
@@ -221,28 +219,3 @@ def grade_answers(
 def grade(answer: str | None, reference: str | None, *, timeout: float = 5.0) -> Grade:
     """Grade one answer. For many, use `grade_answers`, which shares the child processes."""
     return grade_answers([(answer, reference)], workers=1, timeout=timeout)[0]
-
-
-def answer_classes(answers: Sequence[str | None], *, workers: int = 2, timeout: float = 5.0) -> list[int]:
-    """Return the equivalence class of each answer, numbered by first appearance; -1 for no answer, which equals no other.
-
-    Answers with the same normal form are joined first. Then the most frequent remaining one is compared with all others, so the graders
-    see each pair of distinct normal forms at most once (k forms: k(k - 1)/2 pairs; none for plain numbers). An answer that is too costly
-    to read has its own class.
-    """
-    forms = [normalise(answer) if answer and answer.strip() else None for answer in answers]
-    left = sorted(dict.fromkeys(form for form in forms if form is not None), key=Counter(forms).__getitem__, reverse=True)
-    with Grader(workers=workers, timeout=timeout) as grader:
-        # Compare each once with a harmless expression: one that exhausts the limits here would do so k times, in every comparison.
-        costly = [form for form in left if not _NUMBER.fullmatch(form)]
-        trial = grader.grade_answers([(form, r"\sqrt{2}+z") for form in costly])
-        joined = {form: form for form, grade in zip(costly, trial, strict=True) if _EXHAUSTED.search(grade.reason)}
-        left = [form for form in left if form not in joined]
-        while left:
-            head, *others = left
-            grades = grader.grade_answers([(other, head) for other in others])
-            joined[head] = head
-            joined |= {other: head for other, grade in zip(others, grades, strict=True) if grade.outcome == "correct"}
-            left = [other for other in others if other not in joined]
-    numbers: dict[str, int] = {}
-    return [-1 if form is None else numbers.setdefault(joined[form], len(numbers)) for form in forms]
