@@ -16,7 +16,7 @@ from active_learning import rounds
 from active_learning.selection import UNIFORM
 from active_learning.world import SimulatedProblem, SimulatedSolution, label, make_world
 from annotation import ingest
-from annotation.models import FinishReason, Membership, Project, Role
+from annotation.models import Membership, Project, Role
 
 DEMONSTRATION = "demonstration"
 GUIDELINES = """\
@@ -93,7 +93,7 @@ def _annotation(problem: SimulatedProblem, solution: SimulatedSolution) -> inges
     labels = label(solution)
     return ingest.NewAnnotation(
         tuple(ingest.NewLabel(step, rating, chosen=rating >= 0, shown_at=0) for step, rating in enumerate(labels.ratings)),
-        FinishReason(labels.finish_reason),
+        labels.finish_reason,
         canonical=orjson.dumps([problem.external_id, solution.steps, labels.ratings]),
         labeler=ORACLE,
     )

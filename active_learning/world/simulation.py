@@ -31,6 +31,7 @@ from active_learning.world.problems import (
     make_problem,
     pick,
 )
+from trainer.formats import Finish
 
 __all__ = [
     "Habits",
@@ -82,7 +83,7 @@ class OracleLabels(NamedTuple):
     """The ratings of a simulated labeler."""
 
     ratings: tuple[int, ...]  # up to and including the first negative one; later steps have no label
-    finish_reason: str  # found_error or solution
+    finish_reason: Finish
 
 
 def sample_solution(problem: SimulatedProblem, *, rng: np.random.Generator, skill: float) -> SimulatedSolution:

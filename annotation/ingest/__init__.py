@@ -2,15 +2,15 @@
 
 from annotation.ingest.loading import add_solutions, load_problems, load_solutions
 from annotation.ingest.projects import BadProject, create_project, find_project
-from annotation.ingest.readers import FORMATS, detect_format
-from annotation.ingest.values import (
+from annotation.ingest.values import LoadReport, digest
+from trainer.formats import (
     FILE_MEGABYTES,
+    FORMATS,
     STEP_CHARACTERS,
     STEPS,
     BadFile,
     BadLine,
     BadText,
-    LoadReport,
     NewAlternative,
     NewAnnotation,
     NewLabel,
@@ -18,7 +18,7 @@ from annotation.ingest.values import (
     NewSolution,
     Progress,
     clean_text,
-    digest,
+    detect_format,
 )
 
 __all__ = [

@@ -18,23 +18,24 @@ from django.contrib.auth.models import User
 from django.db import connection, transaction
 
 from annotation.ingest import statements as sql
-from annotation.ingest.lines import read_lines
-from annotation.ingest.readers import FORMATS, Format, detect_format
-from annotation.ingest.values import (
+from annotation.ingest.values import LoadReport, digest
+from annotation.models import Batch, BatchKind, BatchState, Membership, Project, Role
+from trainer.answers import GRADER_VERSION, Grader, extract_answer
+from trainer.formats import (
     FILE_MEGABYTES,
+    FORMATS,
     BadFile,
     BadLine,
-    LoadReport,
+    Format,
     NewAnnotation,
     NewProblem,
     NewSolution,
     Progress,
     check_problem,
     check_solution,
-    digest,
+    detect_format,
+    read_lines,
 )
-from annotation.models import Batch, BatchState, Membership, Project, Role
-from trainer.answers import GRADER_VERSION, Grader, extract_answer
 
 CHUNK = 1_000  # rows held in memory before they go to the database
 FILE_LABELERS = UUID("6f1d5f0e-2c0b-4c5e-9a55-7f6c3a0f9b11")  # namespace of ids for what a file does not name
@@ -201,8 +202,8 @@ class _Staging:
                 body,
                 new.labeler,
                 new.generation,
-                str(new.kind),
-                str(new.finish_reason),
+                str(BatchKind.IMPORTED_GOLD if new.is_gold else BatchKind.IMPORTED),
+                new.finish_reason,
                 new.reason,
                 new.total_ms,
                 new.verifier_score,

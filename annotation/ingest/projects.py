@@ -7,8 +7,8 @@ from django.core.exceptions import ValidationError
 from django.core.validators import validate_slug
 from django.db import IntegrityError, transaction
 
-from annotation.ingest.values import BadText, clean_text
 from annotation.models import Membership, Project, Role, broken_rule
+from trainer.formats import BadText, clean_text
 
 
 class BadProject(ValueError):

@@ -6,10 +6,21 @@ from pathlib import Path
 
 import pytest
 
-from annotation.ingest import BadFile, BadText, clean_text, detect_format, digest
-from annotation.ingest.lines import read_lines
-from annotation.ingest.readers import FORMATS
-from annotation.ingest.values import BadLine, NewAnnotation, NewSolution, check_solution
+from annotation.ingest import digest
+from annotation.models import FinishReason
+from trainer.formats import (
+    FINISHES,
+    FORMATS,
+    BadFile,
+    BadLine,
+    BadText,
+    NewAnnotation,
+    NewSolution,
+    check_solution,
+    clean_text,
+    detect_format,
+    read_lines,
+)
 
 GENERIC = {"problem": "What is 2 + 3?", "answer": "5", "steps": ["Add.", "So 5.\n\n# Answer\n\n5"]}
 
@@ -414,6 +425,10 @@ def test_clean_text_changes_nothing(text: str) -> None:
 def test_clean_text_refuses_what_cannot_be_stored(text: str, named: str) -> None:
     with pytest.raises(BadText, match=named):
         clean_text(text)
+
+
+def test_the_tables_know_every_reason_why_a_sitting_ends() -> None:
+    assert tuple(FinishReason.values) == FINISHES
 
 
 def test_a_digest_tells_where_steps_end() -> None:

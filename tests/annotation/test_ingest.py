@@ -15,10 +15,10 @@ from django.db import connection
 
 from annotation import ingest
 from annotation.ingest import BadFile, BadProject, NewProblem, NewSolution
-from annotation.ingest.readers import FORMATS
 from annotation.models import Annotation, Assignment, Batch, Membership, Problem, Project, Solution, StepAlternative, StepLabel, Task
 from tests import make
 from tests.annotation.test_formats import GENERIC, completion, step, write
+from trainer.formats import FORMATS
 
 pytestmark = pytest.mark.django_db
 

@@ -1,5 +1,5 @@
-"""Stage: ingest, the lines of a file. Reads JSONL (also gzipped) and JSON arrays, each byte once and within limits; yields
-(line number, object). Knows no format and touches no table.
+"""The lines of a file. Reads JSONL (also gzipped) and JSON arrays, each byte once and within limits; yields
+(line number, object). Knows no format.
 """
 
 import gzip
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from annotation.ingest.values import FILE_MEGABYTES, GZIP_RATIO, JSON_DEPTH, LINE_BYTES, BadFile, BadLine, Progress
+from trainer.formats.values import FILE_MEGABYTES, GZIP_RATIO, JSON_DEPTH, LINE_BYTES, BadFile, BadLine, Progress
 
 Fields = dict[str, Any]
 _JSON_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')

@@ -1,0 +1,52 @@
+"""Files of problems, solutions and labels, in public formats. One reader per format serves the site and the command line.
+
+Reads files within limits. Returns NewProblem and NewSolution values. Knows no torch, no Django and no table. docs/formats.md documents
+every format field by field.
+"""
+
+from trainer.formats.containers import Fields, read_lines
+from trainer.formats.detection import FORMATS, Format, detect_format
+from trainer.formats.values import (
+    FILE_MEGABYTES,
+    FINISHES,
+    STEP_CHARACTERS,
+    STEPS,
+    BadFile,
+    BadLine,
+    BadText,
+    Finish,
+    NewAlternative,
+    NewAnnotation,
+    NewLabel,
+    NewProblem,
+    NewSolution,
+    Progress,
+    check_problem,
+    check_solution,
+    clean_text,
+)
+
+__all__ = [
+    "FILE_MEGABYTES",
+    "FINISHES",
+    "FORMATS",
+    "STEPS",
+    "STEP_CHARACTERS",
+    "BadFile",
+    "BadLine",
+    "BadText",
+    "Fields",
+    "Finish",
+    "Format",
+    "NewAlternative",
+    "NewAnnotation",
+    "NewLabel",
+    "NewProblem",
+    "NewSolution",
+    "Progress",
+    "check_problem",
+    "check_solution",
+    "clean_text",
+    "detect_format",
+    "read_lines",
+]

@@ -1,0 +1,60 @@
+"""GSM8K's problems, its example solutions, and MR-GSM8K's labels."""
+
+import re
+
+from trainer.formats.containers import Fields
+from trainer.formats.fields import read_list, read_optional, read_split, read_text, read_whole, with_answer
+from trainer.formats.ratings import rate_path
+from trainer.formats.values import BadLine, NewProblem, NewSolution
+
+_CALCULATION = re.compile(r"<<[^<>\n]*>>|<<[^\n]*$", re.MULTILINE)  # GSM8K's <<16-3=13>>, also one that a cut-off line does not close
+
+
+def gsm8k_problem(fields: Fields) -> NewProblem:
+    """GSM8K itself (`answer` ends `#### 18`) and its file of example solutions (`ground_truth` ends `A: 18`)."""
+    stated = read_text(fields, "answer" if "ground_truth" not in fields else "ground_truth")
+    solution, answer = _worked(stated)
+    if answer is None:
+        raise BadLine("the reference solution states no answer", "Its last line must be '#### 18' or 'A: 18'")
+    return NewProblem(read_text(fields, "question"), answer, "\n".join(solution), split=read_split(fields, "split"))
+
+
+def gsm8k_solutions(fields: Fields) -> list[NewSolution]:
+    """Return one solution for each key that holds an object."""
+    problem = gsm8k_problem(fields)
+    solutions = []
+    for source, value in fields.items():
+        if isinstance(value, dict):
+            steps, answer = _worked(read_text(value, "solution"))
+            solutions.append(NewSolution(problem, tuple(steps) if answer is None else with_answer(steps, answer), answer, source))
+    return solutions
+
+
+def _worked(text: str) -> tuple[list[str], str | None]:
+    lines = [line.strip() for line in _CALCULATION.sub("", text).splitlines() if line.strip()]
+    if lines and (stated := re.match(r"(?:A:|####)\s*(.+)", lines[-1])):
+        return lines[:-1], stated[1]
+    return lines, None
+
+
+def mr_gsm8k_solutions(fields: Fields) -> list[NewSolution]:
+    """Return the wrong solution of a line, rated up to its first mistake."""
+    steps = [
+        _CALCULATION.sub("", re.sub(r"^Step \d+: *", "", step)).strip()
+        for step in read_list(fields, "model_output_steps")
+        if isinstance(step, str)
+    ]
+    mistake = read_whole(fields, "model_output_solution_first_error_step", 1, max(1, len(steps)))
+    if mistake is None:
+        raise BadLine("'model_output_solution_first_error_step' is missing", "Give the number of the first wrong step, from 1")
+    if steps and (stated := re.match(r"####\s*(.+)", steps[-1])):
+        steps, mistake = list(with_answer(steps[:-1], stated[1])), min(mistake, max(1, len(steps) - 1))
+    annotation = rate_path({**fields, "finish_reason": None}, [*[1] * (mistake - 1), -1], [None] * mistake)
+    reference, _ = _worked(read_text(fields, "ground_truth_solution"))
+    problem = NewProblem(read_text(fields, "question"), read_optional(fields, "ground_truth_answer"), "\n".join(reference))
+    return [NewSolution(problem, tuple(steps), source="mr_gsm8k", annotation=annotation)]
+
+
+def mr_gsm8k_problem(fields: Fields) -> NewProblem:
+    """Return the problem of a line."""
+    return mr_gsm8k_solutions(fields)[0].problem

@@ -1,0 +1,52 @@
+"""Labels in a file: the ratings along one path, up to the first mistake, become an annotation."""
+
+import json
+
+import orjson
+
+from trainer.formats.containers import Fields
+from trainer.formats.fields import read_whole
+from trainer.formats.values import FINISHES, BadLine, Finish, NewAnnotation, NewLabel
+
+
+def rate_path(fields: Fields, ratings: list[int | None], flags: list[bool | None]) -> NewAnnotation:
+    """Return the annotation of a person who rated a path of steps from its beginning and stopped at the first mistake."""
+    last = max(index for index, (rating, flag) in enumerate(zip(ratings, flags, strict=True)) if rating is not None or flag)
+    mistake = ratings.index(-1) if -1 in ratings else None
+    if mistake is not None and mistake < last:
+        raise BadLine(
+            f"step {last + 1} is rated after the first mistake, which is step {mistake + 1}", "Remove the ratings after the first -1"
+        )
+    stated = fields.get("finish_reason")
+    if stated in (None, "truncated"):  # six paths of the public file are cut off: their ratings count, but nobody saw the end
+        finish: Finish = "found_error" if mistake is not None else "solution" if stated is None and None not in ratings else "give_up"
+    else:
+        finish = read_finish_reason(stated)
+    if finish == "found_error" and mistake is None:
+        raise BadLine("finish_reason is 'found_error', but no step is rated -1", "Rate the mistake -1, or leave finish_reason out")
+    return NewAnnotation(
+        labels=tuple(
+            NewLabel(index, rating, flagged=flags[index], chosen=rating != -1 and (rating is not None or index < last), shown_at=0)
+            for index, rating in enumerate(ratings[: last + 1])
+        ),
+        finish_reason=finish,
+        reason="the solution was cut off" if finish == "give_up" and stated in (None, "truncated") else "",
+        generation=read_whole(fields, "generation", 0, 32_767) or 0,
+        canonical=canonical_bytes(fields),
+    )
+
+
+def read_finish_reason(stated: object) -> Finish:
+    """Return why a sitting ended, as the file states it."""
+    for finish in FINISHES:
+        if stated == finish:
+            return finish
+    raise BadLine(f"finish_reason is {stated!r}", f"It must be one of {', '.join(FINISHES)}")
+
+
+def canonical_bytes(fields: Fields) -> bytes:
+    """Return the same bytes for a line whatever the order of its keys: they identify its annotation."""
+    try:
+        return orjson.dumps(fields, option=orjson.OPT_SORT_KEYS)
+    except orjson.JSONEncodeError:  # a lone surrogate, or a number of more than 64 bits: the check of its field reports it
+        return json.dumps(fields, sort_keys=True).encode()
