@@ -24,7 +24,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--reverse", action="store_true", help="run the tests in reverse order, to find one that needs another before it")
 
 
-# Begun first, since nobody helps whoever is left with one of these at the end.
+# These begin first. A long file that begins last runs alone at the end, while the other processes are idle.
 LONGEST = (
     "test_docs.py", "test_benchmarks.py", "test_sequences.py", "test_accessibility.py", "test_supervisor.py", "test_answers.py",
     "test_experiment.py", "test_launch.py", "test_embedded_postgres.py", "test_models.py", "test_queue_races.py", "test_judging.py",
