@@ -71,6 +71,14 @@ class BatchState(models.TextChoices):
     CLOSED = "closed"
 
 
+class Premise(models.TextChoices):
+    """What the choice of a solution took for granted about its outcome; empty: nothing."""
+
+    WRONG = "wrong"
+    NOT_WRONG = "not_wrong"
+    CORRECT = "correct"
+
+
 class TaskKind(models.TextChoices):
     NORMAL = "normal"
     GOLD = "gold"
@@ -161,6 +169,11 @@ class Problem(models.Model):
     subject = models.CharField(max_length=200, blank=True)
     level = models.CharField(max_length=40, blank=True)
     split = models.CharField(max_length=8, choices=Split, default=Split.TRAIN)
+    # Equal for statements that differ only in white space: they are the same problem (trainer/statements.py). Not unique, because older
+    # versions stored such copies as problems of their own.
+    statement_key = models.GeneratedField(
+        expression=Func(F("statement"), function="stepmark_statement_key"), output_field=models.CharField(max_length=32), db_persist=True
+    )
     created_at = models.DateTimeField(db_default=Now())
 
     class Meta:
@@ -168,6 +181,8 @@ class Problem(models.Model):
             models.UniqueConstraint(name="problem_once", fields=["project", "external_id"]),
             one_of("problem_split", "split", Split),
         ]
+        # Serves a load: which known problem has this statement?
+        indexes = [models.Index(name="problem_by_statement", fields=["project", "statement_key"])]
 
     def __str__(self) -> str:
         return self.external_id
@@ -261,12 +276,15 @@ class Task(models.Model):
     verifier_score = models.FloatField(null=True, blank=True)
     # The ground truth in the file of an imported record, if it differs from the problem's (null in a screening record).
     imported_question = models.JSONField(null=True, blank=True)
+    # What the choice took for granted about the final answer. A correction can make it false. Stored here for the same reason.
+    premise = models.CharField(max_length=9, choices=Premise, blank=True, default="", db_default="")
 
     class Meta:
         constraints = [
             models.UniqueConstraint(name="task_once_per_batch", fields=["batch", "solution"]),
             models.CheckConstraint(name="task_overlap_positive", condition=Q(overlap__gte=1)),
             one_of("task_kind", "kind", TaskKind),
+            models.CheckConstraint(name="task_premise", condition=Q(premise__in=["", *Premise.values])),
         ]
         indexes = [
             # Serves "not queued yet" in selection: 0.7 s instead of 76 s at 12M solutions.
@@ -467,6 +485,7 @@ class Event(models.Model):
     actor = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT)
     verb = models.CharField(max_length=60)
     subject = models.CharField(max_length=200, blank=True)
+    details = models.JSONField(default=dict, db_default={})  # such as the old and the new values of a correction
 
     class Meta:
         indexes = [models.Index(name="event_by_time", fields=["-at"])]

@@ -36,6 +36,7 @@ from trainer.formats import (
     detect_format,
     read_lines,
 )
+from trainer.statements import without_blanks
 
 CHUNK = 1_000  # rows held in memory before they go to the database
 FILE_LABELERS = UUID("6f1d5f0e-2c0b-4c5e-9a55-7f6c3a0f9b11")  # namespace of ids for what a file does not name
@@ -154,11 +155,11 @@ class _Staging:
     def add_problem(self, problem: NewProblem) -> str:
         """Stage a problem; return the key that its solutions refer to."""
         check_problem(problem)
-        key = f"id:{problem.external_id}" if problem.external_id is not None else f"sha256:{_sha256(problem.statement.encode()).hex()}"
+        key = f"id:{problem.external_id}" if problem.external_id is not None else f"sha256:{_key_of(problem.statement)}"
         row = (
             key,
             problem.external_id,
-            problem.external_id or key[7:23],
+            problem.external_id or _sha256(problem.statement.encode()).hex()[:16],
             problem.statement,
             problem.reference_solution,
             problem.answer,
@@ -264,7 +265,8 @@ class _Staging:
             self.cursor.execute(command, {"project": self.project.pk, **more})
         return self.cursor.rowcount
 
-    def _store_problems(self) -> None:
+    def resolve_problems(self, *, are_new_stored: bool = True) -> None:
+        """Find the problem of each key of the file, and store those that are not known. Raises BadFile for an id with two statements."""
         self.cursor.execute(sql.SAME_ID_OTHER_STATEMENT, {"project": self.project.pk})
         if clash := self.cursor.fetchone():
             raise BadFile(
@@ -273,12 +275,38 @@ class _Staging:
                 f"the problem id {clash[1]!r} already belongs to another statement",
                 "Give the problem an id of its own",
             )
-        self.report.problems = self._run(sql.GATHER_PROBLEMS)
-        self.report.new_problems = self._run(sql.INSERT_PROBLEMS)
+        self._run(sql.GATHER_PROBLEMS)
+        self.cursor.execute("SELECT count(DISTINCT same) FROM gathered_problem")
+        self.report.problems = self.cursor.fetchone()[0]
+        if are_new_stored:
+            self.report.new_problems = self._run(sql.INSERT_PROBLEMS)
         self._run(sql.RESOLVE_PROBLEMS)
+
+    def _store_problems(self) -> None:
+        self.resolve_problems()
+        notes = self.report.notes
+        self.cursor.execute(sql.MIXED_SPLITS)
+        if mixed := self.cursor.fetchall():
+            lines = "; ".join(f"{train} and {test}" for train, test in mixed[:3])
+            notes.append(
+                f"{len(mixed):,} problems are train problems in one line and test problems in another (lines {lines}"
+                f"{'; ...' if mixed[3:] else ''}). They are test problems."
+            )
         if kept := self._run(sql.COUNT_OTHER_ANSWERS) and self.cursor.fetchone()[0]:
-            self.report.notes.append(f"{kept:,} problems keep the reference answer they had; the file gives another.")
+            notes.append(
+                f"{kept:,} problems keep the reference answer they had; the file gives another. "
+                "To see and correct them, use load_problems --update."
+            )
+        self.cursor.execute(sql.COUNT_UNGRADED, {"project": self.project.pk})
+        if (ungraded := self.cursor.fetchone()[0]) > 0:
+            notes.append(f"{ungraded:,} older solutions have a reference answer only now. To grade them, use regrade.")
+        self.cursor.execute(sql.NEWLY_TEST, {"project": self.project.pk})
+        moved, queued = self.cursor.fetchone()
         self._run(sql.COMPLETE_PROBLEMS)
+        self._run(sql.SPREAD_TEST)
+        if moved:
+            waiting = f" {queued:,} of their solutions wait for labelers: withdraw them in the administration." if queued else ""
+            notes.append(f"{moved:,} train problems become test problems. Their labels are not exported for training any more.{waiting}")
 
     def _store_solutions(self) -> None:
         self._run(sql.GATHER_SOLUTIONS)
@@ -354,6 +382,10 @@ class _Staging:
             [Membership(project=self.project, user=user, role=Role.LABELER, export_uuid=names[user.username]) for user in people]
         )
         self._run(sql.FIND_LABELERS)
+
+
+def _key_of(statement: str) -> str:
+    return _sha256(without_blanks(statement).encode()).hex()
 
 
 def _sha256(content: bytes) -> bytes:

@@ -17,7 +17,8 @@ DROP TABLE IF EXISTS pg_temp.incoming_problem, pg_temp.incoming_solution, pg_tem
     pg_temp.incoming_label, pg_temp.gathered_problem, pg_temp.resolved_problem, pg_temp.new_solution, pg_temp.new_grade,
     pg_temp.wanted_alternative, pg_temp.new_annotation, pg_temp.used_alternative;
 CREATE TEMP TABLE incoming_problem (line int, key text, given_id text, external_id text, statement text, reference_solution text,
-    answer text, subject text, level text, split text) ON COMMIT DROP;
+    answer text, subject text, level text, split text, same text GENERATED ALWAYS AS (stepmark_statement_key(statement)) STORED
+    ) ON COMMIT DROP;
 CREATE TEMP TABLE incoming_solution (seq int, line int, key text, digest bytea, steps jsonb, final_answer text, source text) ON COMMIT DROP;
 CREATE TEMP TABLE incoming_alternative (seq int, step_index int, place int, text text) ON COMMIT DROP;
 CREATE TEMP TABLE incoming_annotation (seq int, submission_id uuid, body_hash bytea, labeler uuid, generation smallint, kind text,
@@ -31,12 +32,12 @@ CREATE TEMP TABLE new_grade (final_answer text, answer text, outcome text, reaso
 SAME_ID_OTHER_STATEMENT = """
 SELECT line, given_id FROM (
     SELECT i.line, i.given_id FROM incoming_problem i
-      JOIN annotation_problem p ON p.project_id = %(project)s AND p.external_id = i.given_id WHERE p.statement <> i.statement
+      JOIN annotation_problem p ON p.project_id = %(project)s AND p.external_id = i.given_id WHERE p.statement_key <> i.same
     UNION ALL
     SELECT line, given_id
-      FROM (SELECT line, given_id, statement, first_value(statement) OVER (PARTITION BY given_id ORDER BY line) AS first_one
-              FROM incoming_problem WHERE given_id IS NOT NULL) same
-     WHERE statement <> first_one
+      FROM (SELECT line, given_id, same, first_value(same) OVER (PARTITION BY given_id ORDER BY line) AS first_same
+              FROM incoming_problem WHERE given_id IS NOT NULL) given
+     WHERE same <> first_same
 ) clash ORDER BY line LIMIT 1
 """
 
@@ -44,7 +45,8 @@ SELECT line, given_id FROM (
 # before train.
 GATHER_PROBLEMS = """
 CREATE TEMP TABLE gathered_problem ON COMMIT DROP AS
-SELECT key, min(given_id) AS given_id, min(external_id) AS external_id, min(statement) AS statement, min(line) AS line,
+SELECT key, min(given_id) AS given_id, (array_agg(external_id ORDER BY line))[1] AS external_id,
+       (array_agg(statement ORDER BY line))[1] AS statement, min(same) AS same, min(line) AS line,
        (array_agg(reference_solution ORDER BY line) FILTER (WHERE reference_solution IS NOT NULL))[1] AS reference_solution,
        (array_agg(answer ORDER BY line) FILTER (WHERE answer IS NOT NULL))[1] AS answer,
        COALESCE((array_agg(subject ORDER BY line) FILTER (WHERE subject <> ''))[1], '') AS subject,
@@ -53,27 +55,32 @@ SELECT key, min(given_id) AS given_id, min(external_id) AS external_id, min(stat
   FROM incoming_problem GROUP BY key
 """
 
-# Identified by its id, or else by its statement: otherwise a file without ids would store the problems of a file with ids again.
+# Copies of one statement in a file: for each, its first line as a train problem and its first line as a test problem.
+MIXED_SPLITS = """
+SELECT min(line) FILTER (WHERE split = 'train') AS train, min(line) FILTER (WHERE split = 'test') AS test
+  FROM incoming_problem GROUP BY same HAVING count(DISTINCT split) > 1 ORDER BY min(line)
+"""
+
+# Identified by its id, or else by its statement without white space: otherwise a file without ids would store the problems of a file with
+# ids again, and a copy of a test problem with one more blank would be a train problem. Of several copies in a file, the first one with an
+# id is stored.
 INSERT_PROBLEMS = """
-WITH known AS MATERIALIZED (SELECT external_id, md5(statement) AS statement FROM annotation_problem WHERE project_id = %(project)s)
 INSERT INTO annotation_problem (project_id, external_id, statement, reference_solution, answer, subject, level, split, created_at)
-SELECT %(project)s, g.external_id, g.statement, g.reference_solution, g.answer, g.subject, g.level, g.split, now()
-  FROM gathered_problem g
- WHERE NOT EXISTS (SELECT FROM known WHERE known.external_id = g.given_id)
-   AND NOT EXISTS (SELECT FROM known WHERE known.statement = md5(g.statement))
-   AND NOT (g.given_id IS NULL
-            AND EXISTS (SELECT FROM gathered_problem named WHERE named.given_id IS NOT NULL AND named.statement = g.statement))
- ORDER BY g.line
+SELECT %(project)s, external_id, statement, reference_solution, answer, subject, level, split, now()
+  FROM (SELECT DISTINCT ON (same) * FROM gathered_problem ORDER BY same, given_id IS NULL, line) g
+ WHERE NOT EXISTS (SELECT FROM annotation_problem p WHERE p.project_id = %(project)s AND p.statement_key = g.same)
+ ORDER BY line
 """
 
 RESOLVE_PROBLEMS = """
 CREATE TEMP TABLE resolved_problem ON COMMIT DROP AS
-WITH known AS MATERIALIZED (SELECT id, external_id, md5(statement) AS statement FROM annotation_problem WHERE project_id = %(project)s),
-by_statement AS MATERIALIZED (SELECT DISTINCT ON (statement) id, statement FROM known ORDER BY statement, id)
-SELECT g.key, COALESCE(by_id.id, by_statement.id) AS problem_id, g.reference_solution, g.answer, g.subject, g.level, g.split
+WITH known AS MATERIALIZED (SELECT id, external_id, statement_key FROM annotation_problem WHERE project_id = %(project)s),
+by_statement AS MATERIALIZED (SELECT DISTINCT ON (statement_key) id, statement_key FROM known ORDER BY statement_key, id)
+SELECT g.key, COALESCE(by_id.id, by_statement.id) AS problem_id, g.line, g.statement, g.reference_solution, g.answer, g.subject, g.level,
+       g.split
   FROM gathered_problem g
   LEFT JOIN known by_id ON by_id.external_id = g.given_id
-  LEFT JOIN by_statement ON by_statement.statement = md5(g.statement);
+  LEFT JOIN by_statement ON by_statement.statement_key = g.same;
 ANALYZE resolved_problem
 """
 
@@ -81,16 +88,45 @@ COUNT_OTHER_ANSWERS = """
 SELECT count(*) FROM resolved_problem r JOIN annotation_problem p ON p.id = r.problem_id WHERE p.answer <> r.answer
 """
 
-# Missing values are added, and existing ones stay. A test problem stays one, whatever a later file says.
+# Missing values are added, and existing ones stay. A test problem stays one, whatever a later file says. Several keys of a file can be one
+# problem, so their values are gathered again: an UPDATE would use those of one key only.
 COMPLETE_PROBLEMS = """
 UPDATE annotation_problem p
    SET answer = COALESCE(p.answer, r.answer), reference_solution = COALESCE(p.reference_solution, r.reference_solution),
        subject = COALESCE(NULLIF(p.subject, ''), r.subject), level = COALESCE(NULLIF(p.level, ''), r.level),
-       split = CASE WHEN r.split = 'test' THEN 'test' ELSE p.split END
-  FROM resolved_problem r
+       split = CASE WHEN r.is_test THEN 'test' ELSE p.split END
+  FROM (SELECT problem_id, (array_agg(answer ORDER BY line) FILTER (WHERE answer IS NOT NULL))[1] AS answer,
+               (array_agg(reference_solution ORDER BY line) FILTER (WHERE reference_solution IS NOT NULL))[1] AS reference_solution,
+               COALESCE((array_agg(subject ORDER BY line) FILTER (WHERE subject <> ''))[1], '') AS subject,
+               COALESCE((array_agg(level ORDER BY line) FILTER (WHERE level <> ''))[1], '') AS level, bool_or(split = 'test') AS is_test
+          FROM resolved_problem GROUP BY problem_id) r
  WHERE p.id = r.problem_id
    AND (p.answer IS NULL AND r.answer IS NOT NULL OR p.reference_solution IS NULL AND r.reference_solution IS NOT NULL
-        OR p.subject = '' AND r.subject <> '' OR p.level = '' AND r.level <> '' OR r.split = 'test' AND p.split <> 'test')
+        OR p.subject = '' AND r.subject <> '' OR p.level = '' AND r.level <> '' OR r.is_test AND p.split <> 'test')
+"""
+
+# The train problems that this load makes test problems, and how many of their solutions wait for labelers.
+NEWLY_TEST = """
+SELECT count(*), (SELECT count(DISTINCT t.solution_id) FROM annotation_assignment a JOIN annotation_task t ON t.id = a.task_id
+                    JOIN annotation_solution s ON s.id = t.solution_id
+                   WHERE s.problem_id = ANY(array_agg(p.id)) AND a.state IN ('open', 'reserved', 'leased'))
+  FROM annotation_problem p
+ WHERE p.id IN (SELECT problem_id FROM resolved_problem WHERE split = 'test') AND p.project_id = %(project)s AND p.split = 'train'
+"""
+
+# Older versions stored copies of one statement as several problems. All of them are test problems if one is.
+SPREAD_TEST = """
+UPDATE annotation_problem p SET split = 'test'
+ WHERE p.project_id = %(project)s AND p.split = 'train'
+   AND EXISTS (SELECT FROM annotation_problem t
+                WHERE t.project_id = %(project)s AND t.statement_key = p.statement_key AND t.split = 'test')
+"""
+
+# A load does not grade again: these solutions have had no outcome since before their problem had an answer.
+COUNT_UNGRADED = """
+SELECT count(*) FROM annotation_solution s JOIN annotation_problem p ON p.id = s.problem_id
+ WHERE p.id IN (SELECT problem_id FROM resolved_problem WHERE answer IS NOT NULL) AND p.answer IS NULL AND p.project_id = %(project)s
+   AND s.outcome = 'ungraded'
 """
 
 # Only the new ones, so that a second load grades nothing.

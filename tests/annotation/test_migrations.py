@@ -5,7 +5,7 @@ from django.db import IntegrityError, connection, transaction
 from django.db.migrations.executor import MigrationExecutor
 
 from annotation import queue
-from annotation.models import Assignment, broken_rule
+from annotation.models import Assignment, Event, Problem, Solution, broken_rule
 from tests import make
 
 pytestmark = pytest.mark.django_db
@@ -45,3 +45,26 @@ def test_the_rules_of_an_assignment_are_renamed_and_renamed_back_without_buildin
     with pytest.raises(IntegrityError) as caught, transaction.atomic():
         Assignment.objects.filter(state="open").update(state="leased", labeler=make.ann())
     assert broken_rule(caught.value) in ("assignment_one_lease", "assignment_labeler_once")
+
+
+def test_problems_stored_twice_all_stay_and_the_copies_of_a_test_problem_become_test_problems(capsys: pytest.CaptureFixture[str]) -> None:
+    project, other = make.project(), make.project("other")
+    kept = [
+        make.problem(project, statement="What is 2 + 2?", split="test"),
+        make.problem(project, statement="What is 2 + 2?\r\n"),
+        make.problem(project, statement="What is 2 + 3?"),
+        make.problem(project, statement="What is  2 + 3?"),
+        make.problem(other, statement="What is 2 + 2?"),
+    ]
+    labeled = make.solution(kept[1])
+    connection.check_constraints()
+    MigrationExecutor(connection).migrate([("annotation", "0005_event_without_request_id")])
+    executor = MigrationExecutor(connection)
+    executor.migrate(executor.loader.graph.leaf_nodes())
+    assert list(Problem.objects.order_by("pk").values_list("pk", "split")) == [
+        (problem.pk, split) for problem, split in zip(kept, ["test", "test", "train", "train", "train"], strict=True)
+    ]
+    assert Solution.objects.get() == labeled
+    subjects = list(Event.objects.filter(verb="become test").values_list("subject", flat=True))
+    assert subjects == [f"problem {kept[1].pk}: it has the statement of test problem {kept[0].pk}"]
+    assert "2 problems have the statement of another problem, apart from white space. All stay" in capsys.readouterr().out
