@@ -6,6 +6,7 @@ gradients, losses and the decision to save.
 
 import atexit
 import copy
+import gc
 import os
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -29,24 +30,45 @@ class Processes:
         self.rank, self.count, self.sharded = 0, int(os.environ.get("WORLD_SIZE", "1")), False
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._twin: nn.Module | None = None
+        self._copies: list[DistributedDataParallel] = []
+        self._shards: list[Any] = []
         if self.count > 1:
             from accelerate import PartialState  # finds the device, the backend and the launcher's addresses
 
             state = PartialState(cpu=not torch.cuda.is_available(), timeout=WAIT)
             self.rank, self.device = state.process_index, state.device
-            atexit.register(state.destroy_process_group)  # else waiting threads sometimes abort the process at its end
+            atexit.register(self.leave)
             self.sharded = os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true"
 
     @property
     def is_first(self) -> bool:
         return self.rank == 0
 
+    def leave(self) -> None:
+        """End the threads that exchange gradients. A thread that still ran when Python ends could abort the process.
+
+        torch ends them when nothing refers to the process group any more. Wrapped modules, shards and their mesh do, so this cuts them off.
+        """
+        for wrapped in self._copies:
+            for name in ("reducer", "logger", "process_group"):
+                wrapped.__dict__.pop(name, None)
+        for part in self._shards:
+            for group in part._get_fsdp_state()._fsdp_param_groups:
+                group.mesh_info.shard_process_group = None
+                group.mesh_info.mesh._pg_registry.clear()
+        self._copies.clear()
+        self._shards.clear()
+        if dist.is_initialized():
+            dist.destroy_process_group()
+        gc.collect()
+
     def wrap(self, module: nn.Module) -> nn.Module:
         """Return a module that adds up gradients over all processes; for a single process the module itself."""
         if self.count == 1:
             return module
         if not self.sharded:
-            return DistributedDataParallel(module, broadcast_buffers=False)  # each has one device, so no inputs need moving
+            self._copies.append(DistributedDataParallel(module, broadcast_buffers=False))  # each has one device: no inputs need moving
+            return self._copies[-1]
         if self._twin is None:
             # A copy without weights, filled after the training: shards cannot be turned back into a module.
             self._twin = copy.deepcopy(module, {id(p): nn.Parameter(p.to("meta"), p.requires_grad) for p in module.parameters()})
@@ -123,7 +145,7 @@ class Processes:
         mesh = init_device_mesh(self.device.type, (self.count,))
         blocks = {name for part in module.modules() for name in getattr(part, "_no_split_modules", None) or ()}
         for part in [*(block for block in module.modules() if type(block).__name__ in blocks), module]:
-            fully_shard(part, mesh=mesh)
+            self._shards.append(fully_shard(part, mesh=mesh))
 
 
 def _gather() -> Any:
