@@ -4,6 +4,7 @@ Reads prompts, one `Draw` for each text wanted; gives `Drawn` texts as they arri
 is made, so a process that uses an endpoint never loads torch.
 """
 
+import json
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -16,10 +17,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 from trainer.config import BadBase, check_base
 
 if TYPE_CHECKING:
+    import httpx2
     from torch import Tensor
 
 OPENAI = "https://api.openai.com/v1"
 KEY = "OPENAI_API_KEY"
+BROKEN = 8  # so many failed texts one after the other: the endpoint itself does not work
 # The final answer: the text under the heading, up to the first blank line, the next heading or the end.
 ANSWER = re.compile(r"^[ \t]*# Answer\b:?[ \t]*(?:\n\s*)?(?P<answer>(?!#)\S.*?)\s*?(?:(?P<end>\n\s*\n|\n#)|\s*\Z)", re.M | re.S)
 
@@ -51,7 +54,8 @@ class Draw:
 class Drawn:
     """The result of a draw: the text without the prompt, whether the token limit cut it, and the tokens of prompt and text.
 
-    `refused` says why there is no text for this prompt; other prompts can still work.
+    `refused` says why there is no text for this prompt; other prompts can still work. `failed` says why this one text did not arrive;
+    another try can still work. `filtered` tells that the endpoint's content filter stopped the text.
     """
 
     draw: Draw
@@ -59,6 +63,8 @@ class Drawn:
     n_tokens: int
     cut: bool = False
     refused: str = ""
+    failed: str = ""
+    filtered: bool = False
 
 
 class Generator(Protocol):
@@ -78,10 +84,12 @@ class Generator(Protocol):
 
 @dataclass(frozen=True)
 class EndpointGenerator:
-    """A model behind an endpoint, asked with `width` requests at a time. After 429, 5xx or a timeout a request is repeated.
+    """A model behind an endpoint, asked with `width` requests at a time.
 
-    It is repeated `retries` times, after growing pauses. `request` changes the body of every request: a value replaces the default, null
-    removes a key. The API key is read from OPENAI_API_KEY.
+    A request is repeated up to `retries` times, after growing pauses: after 429, 5xx, a timeout, and an answer that breaks off or is no
+    chat completion. If that does not help, this text has failed and the others go on; after BROKEN failed texts in a row, or if none ever
+    arrived, `draw` raises GeneratorFailed. `request` changes the body of every request: a value replaces the default, null removes a key.
+    The API key is read from OPENAI_API_KEY.
     """
 
     model: str
@@ -94,21 +102,30 @@ class EndpointGenerator:
     retries: int = 6
     request: Mapping[str, Any] = field(default_factory=dict)
     _client: Any = field(init=False, repr=False)
+    _health: "_Health" = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        from openai import OpenAI
+        from openai import DefaultHttpxClient, OpenAI
 
         key = os.environ.get(KEY, "").strip()
         if not key and self.endpoint.startswith(OPENAI):
             raise GeneratorFailed(f"{self.endpoint} needs a key. Set {KEY} in the environment, or name an endpoint of your own.")
         if not self.endpoint.startswith(("http://", "https://")):
             raise GeneratorFailed(f"The endpoint {self.endpoint!r} is not a web address. Give one such as http://localhost:8000/v1.")
-        client = OpenAI(api_key=key or "none", base_url=self.endpoint, timeout=self.timeout, max_retries=self.retries)
+        checking = DefaultHttpxClient(event_hooks={"response": [_check_reply]})
+        client = OpenAI(api_key=key or "none", base_url=self.endpoint, timeout=self.timeout, max_retries=self.retries, http_client=checking)
         object.__setattr__(self, "_client", client)
+        object.__setattr__(self, "_health", _Health())
 
     @property
     def name(self) -> str:
         return self.model
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Return what the texts depend on besides prompt and seed."""
+        names = ("model", "endpoint", "temperature", "top_p", "max_tokens")
+        return {name: getattr(self, name) for name in names} | {"request": dict(self.request)}
 
     def most_tokens(self, prompt: str) -> int:
         """Return the token limit plus an estimate of the prompt's tokens: three bytes each, since the tokenizer is not known here."""
@@ -116,18 +133,24 @@ class EndpointGenerator:
 
     def draw(self, draws: Iterable[Draw]) -> Iterator[Drawn]:
         """Keep `width` requests running. After a failure no new request starts, and the running ones are still yielded."""
-        waiting, failure = iter(draws), None
+        waiting, failure, drawn = iter(draws), None, None
         with ThreadPoolExecutor(self.width, thread_name_prefix="generator") as pool:
             running = {pool.submit(self._ask, draw) for draw in islice(waiting, self.width)}
             while running:
                 finished, running = wait(running, return_when=FIRST_COMPLETED)
                 for future in finished:
                     try:
-                        yield future.result()
+                        drawn = future.result()
+                        self._health.note(drawn)
+                        yield drawn
                     except GeneratorFailed as error:
                         failure = failure or error
+                if self._health.n_failed >= BROKEN:
+                    failure = failure or GeneratorFailed(self._health.reason)
                 while failure is None and len(running) < self.width and (draw := next(waiting, None)):
                     running.add(pool.submit(self._ask, draw))
+        if failure is None and drawn is not None and not self._health.has_answered:
+            failure = GeneratorFailed(self._health.reason)
         if failure:
             raise failure
 
@@ -151,39 +174,86 @@ class EndpointGenerator:
             return Drawn(draw, "", 0, refused=_short(error))
         except openai.RateLimitError as error:
             raise GeneratorFailed(f"{here} still answers 'too many requests' after {tries}. Lower --width, or try again later.") from error
-        except openai.APITimeoutError as error:
-            raise GeneratorFailed(
-                f"{here} gave no answer within {self.timeout:g} s in {tries}. Raise --timeout or lower --width."
-            ) from error
+        except openai.APITimeoutError:
+            return self._failed(draw, f"{here} gave no answer within {self.timeout:g} s in {tries}. Raise --timeout or lower --width.")
         except openai.APIConnectionError as error:
-            raise GeneratorFailed(
-                f"{here} cannot be reached ({_short(error.__cause__ or error)}). Check the address and the network."
-            ) from error
+            return self._unconnected(draw, error, tries=tries)
+        except openai.InternalServerError as error:
+            return Drawn(
+                draw, "", 0, failed=f"{here} fails with status {error.status_code} after {tries}: {_short(error)} Try again later."
+            )
         except openai.APIStatusError as error:
             raise GeneratorFailed(
-                f"{here} fails with status {error.status_code} after {tries}: {_short(error)} Try again later."
+                f"{here} answers with status {error.status_code}: {_short(error)} Check the address and --request."
             ) from error
-        except (openai.OpenAIError, ValueError) as error:
-            raise GeneratorFailed(
-                f"{here} gives an answer that cannot be read: {_short(error)} Check that the address ends in /v1."
-            ) from error
-        return self._read(draw, reply)
-
-    def _read(self, draw: Draw, reply: Any) -> Drawn:
-        """Take the text out of a reply, whose form is not known."""
-        try:
-            choice = reply.choices[0]
-            text, reason = choice.message.content or "", choice.finish_reason
-            tokens = getattr(reply.usage, "total_tokens", None)
-            if not isinstance(text, str):
-                raise TypeError
-        except (TypeError, LookupError, AttributeError) as error:
-            raise GeneratorFailed(
-                f"The endpoint {self.endpoint} gives an answer that is not a chat completion: {str(reply)[:100]!r}. "
-                "Check that the address ends in /v1."
-            ) from error
+        choice = reply.choices[0]  # `_check_reply` has seen that it is there
+        text, tokens = choice.message.content or "", getattr(reply.usage, "total_tokens", None)
         guess = len((draw.prompt + text).encode(errors="replace")) // 3 + 1
-        return Drawn(draw, text, tokens if isinstance(tokens, int) else guess, cut=reason == "length")
+        return Drawn(
+            draw,
+            text,
+            tokens if isinstance(tokens, int) else guess,
+            cut=choice.finish_reason == "length",
+            filtered=choice.finish_reason == "content_filter",
+        )
+
+    def _failed(self, draw: Draw, reason: str) -> Drawn:
+        """Give up one text that the endpoint has perhaps written: it counts with all tokens that it can have used."""
+        return Drawn(draw, "", self.most_tokens(draw.prompt), failed=reason)
+
+    def _unconnected(self, draw: Draw, error: Exception, *, tries: str) -> Drawn:
+        """Tell an endpoint that is not there, which ends the run, from an answer that did not arrive whole."""
+        import httpx2
+
+        here, cause = f"The endpoint {self.endpoint}", error.__cause__ or error
+        if isinstance(cause, httpx2.DecodingError):
+            reason = (
+                f"{here} gives an answer that is not a chat completion, in {tries}: {_short(cause)} Check that the address ends in /v1."
+            )
+            return self._failed(draw, reason)
+        if isinstance(cause, (httpx2.ReadError, httpx2.RemoteProtocolError)):
+            reason = f"{here} breaks off its answer, in {tries}: {_short(cause)} Look at the log of its server, or try again later."
+            return self._failed(draw, reason)
+        raise GeneratorFailed(f"{here} cannot be reached ({_short(cause)}). Check the address and the network.") from error
+
+
+@dataclass(slots=True)
+class _Health:
+    """Whether an endpoint has ever answered, how many texts in a row have failed, and why the last one did."""
+
+    has_answered: bool = False
+    n_failed: int = 0
+    reason: str = ""
+
+    def note(self, drawn: Drawn) -> None:
+        self.n_failed, self.reason = (self.n_failed + 1, drawn.failed) if drawn.failed else (0, self.reason)
+        self.has_answered |= not drawn.failed
+
+
+def _check_reply(response: "httpx2.Response") -> None:
+    """Raise DecodingError for a reply that is no chat completion, so that openai repeats its request like one that failed."""
+    import httpx2
+
+    if response.is_success:
+        response.read()
+        if fault := _fault_of(response.content):
+            raise httpx2.DecodingError(fault, request=response.request)
+
+
+def _fault_of(body: bytes) -> str:
+    """Return why a body is no chat completion with one text; empty if it is one."""
+    beginning = " ".join(body[:100].decode(errors="replace").split())
+    try:
+        fields = json.loads(body)
+    except ValueError:
+        return f"it is not JSON and begins with {beginning!r}." if body else "it is empty."
+    if isinstance(fields, dict) and isinstance(error := fields.get("error"), (dict, str)) and error:
+        return str(error.get("message") or error if isinstance(error, dict) else error)
+    try:
+        is_text = isinstance(fields["choices"][0]["message"]["content"], str | None)
+    except (TypeError, LookupError):
+        is_text = False
+    return "" if is_text else f"it is {beginning!r}."
 
 
 class LocalGenerator:
@@ -207,6 +277,12 @@ class LocalGenerator:
         import torch
 
         self.name = Path(base).resolve().name if Path(base).exists() else base
+        self.settings: dict[str, Any] = {"revision": revision, "chat": chat} | {
+            "model": str(Path(base).resolve()) if Path(base).exists() else base,
+            "temperature": temperature,
+            "top_p": top_p,
+            "max_tokens": max_tokens,
+        }
         self.temperature, self.top_p, self.max_tokens, self.width, self.chat = temperature, top_p, max_tokens, width, chat
         self._network, self._tokenizer = _language_model(base, revision=revision)
         self._network.to(*(("cuda", torch.bfloat16) if torch.cuda.is_available() else ("cpu", torch.float32)))

@@ -4,8 +4,10 @@ Reads problems and the lines that are already in the output file; appends one JS
 where the first one stopped, whatever the reason. docs/sampling.md describes the file and the prompt.
 """
 
+import hashlib
 import os
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sized
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -61,6 +63,22 @@ So $x = 2$ or $x = -2$, and the larger one is $2$.
 """
 ROUNDS = 4  # how often a draw without a new solution is repeated
 UNUSABLE, REFUSED = 64, 8  # if the first results are all of this kind, prompt or settings do not suit the generator
+SHOWN = 120  # characters of an unusable text in a message
+CUT = "cut off by the token limit"
+EMPTY = "empty"
+EMPTY_CUT = "empty though the token limit was reached"
+FILTERED = "stopped by the endpoint's content filter"
+NO_ANSWER = "without the heading '# Answer' and an answer below it"
+UNSTORABLE = "longer than the site stores, or with characters that no text has"
+CHAT = "If the model runs here and is made for chats, use --chat."
+REMEDIES = {  # of a text that cannot be used
+    CUT: "Raise --max-tokens.",
+    EMPTY: f"The model ends its text at once. {CHAT} Otherwise give your own prompt with --prompt.",
+    EMPTY_CUT: "A model that thinks first needs more tokens: raise --max-tokens.",
+    FILTERED: "Use another endpoint, or give your own prompt with --prompt.",
+    NO_ANSWER: f"{CHAT} Otherwise give your own prompt with --prompt, which asks for this heading.",
+    UNSTORABLE: "Lower --max-tokens or --temperature.",
+}
 STEP_CHARACTERS, SOLUTION_CHARACTERS, STEPS = 20_000, 500_000, 2_000  # limits of the site
 
 
@@ -81,6 +99,8 @@ class SampleReport:
     equal: int = 0  # drawn again word for word
     unusable: int = 0  # without an answer, cut off, or beyond what the site loads
     refused: int = 0
+    failed: int = 0  # did not arrive, though each request was repeated
+    failure: str = ""  # why the last one of these did not
     requests: int = 0
     tokens: int = 0
     problems: int = 0
@@ -107,20 +127,27 @@ def sample(
     """Append solutions to the file `out` until each problem has `per_problem` different ones from this source.
 
     Solutions of the same source that are already in the file count. With `keep_equal`, equal ones count too: then the file is a uniform
-    sample, which best-of-N needs. The default `source` is the generator's name. Raises GeneratorFailed, BadInput for a file that holds
-    something else, BadConfig and OSError. The solutions drawn before an error are in the file.
+    sample, which best-of-N needs. The default `source` is the generator's name. Raises GeneratorFailed, BadConfig, OSError, and BadInput
+    for a file that holds something else or solutions of this source that were drawn with other settings. The solutions drawn before an
+    error are in the file.
     """
     if per_problem < 1:
         raise BadConfig(f"The number of solutions of a problem must be at least 1, not {per_problem}.")
     if PLACE not in prompt:
         raise BadConfig(f"The prompt has no place for the problem. Write {PLACE} where its text belongs.")
-    with SolutionFile(Path(out), source or generator.name) as file:
+    settings = dict(getattr(generator, "settings", {})) | {"prompt": prompt_name(prompt), "keep_equal": keep_equal}
+    with SolutionFile(Path(out), source or generator.name, settings) as file:
         total = len(problems) * per_problem if isinstance(problems, Sized) else None
         run = _Sampling(generator, per_problem, file, budget or Budget(), seed, prompt, keep_equal, Clock("sampling", total, progress))
         try:
             return run.over(problems)
         except GeneratorFailed as error:
             raise GeneratorFailed(f"{error} {run.report.written} new solutions are kept in {out}; the same call continues.") from error
+
+
+def prompt_name(prompt: str) -> str:
+    """Return a short name for a prompt, the same for the same text: `default`, or a digest."""
+    return "default" if prompt == PROMPT else hashlib.sha256(prompt.encode(errors="replace")).hexdigest()[:12]
 
 
 def next_steps(problem: str, steps: list[str], count: int) -> list[str]:
@@ -144,6 +171,8 @@ def next_steps(problem: str, steps: list[str], count: int) -> list[str]:
             texts.append(next_ones[0])
         elif drawn.refused:
             raise GeneratorFailed(f"{generator.model} refuses to continue this solution: {drawn.refused}")
+        elif drawn.failed:
+            raise GeneratorFailed(drawn.failed)
     return texts
 
 
@@ -192,6 +221,8 @@ class _Sampling:
         self.reserved = 0  # the most tokens that the running requests can use
         self.lacking: dict[str, ProblemText] = {}
         self.hopeless: dict[str, str] = {}  # by problem, why its prompt was refused: it is not tried again
+        self.faults: Counter[str] = Counter()  # what the unusable texts lack, a key of REMEDIES
+        self.example = ""  # an unusable text
         self.next: Draw | None = None
 
     def over(self, problems: Iterable[ProblemText]) -> SampleReport:
@@ -252,12 +283,16 @@ class _Sampling:
         problem, report = drawn.draw.problem, self.report
         self.reserved -= self.generator.most_tokens(drawn.draw.prompt)
         report.tokens += drawn.n_tokens
-        steps = None if drawn.refused else solution_steps(drawn.text, cut=drawn.cut)
+        steps = None if drawn.refused or drawn.failed else solution_steps(drawn.text, cut=drawn.cut)
         if drawn.refused:
             report.refused += 1
             self.hopeless[problem.key] = drawn.refused
+        elif drawn.failed:
+            report.failed, report.failure = report.failed + 1, drawn.failed
         elif steps is None:
             report.unusable += 1
+            self.faults[fault_of(drawn)] += 1
+            self.example = self.example or " ".join(drawn.text.split())
         elif self.file.append(drawn.draw, steps, keep_equal=self.keep_equal):
             report.written += 1
             if self.file.counts[problem.key] >= self.per_problem:
@@ -270,17 +305,36 @@ class _Sampling:
     def _doubt(self, *, last: bool = False) -> None:
         """Raise GeneratorFailed if no result so far suggests that more draws would help."""
         report = self.report
-        if report.written or report.equal:
+        if report.written or report.equal or (last and report.found):
             return
         if report.refused >= (1 if last else REFUSED) and not report.unusable:
             raise GeneratorFailed(
                 f"The generator refuses the prompt: {next(iter(self.hopeless.values()))} Change the prompt or the settings."
             )
-        if report.unusable >= UNUSABLE:
-            raise GeneratorFailed(
-                f"None of the first {report.unusable} texts ended with '# Answer' and an answer. Raise --max-tokens, or give "
-                "your own prompt with --prompt."
-            )
+        if report.unusable >= (1 if last else UNUSABLE):
+            raise GeneratorFailed(self._why_unusable())
+
+    def _why_unusable(self) -> str:
+        """Say what was wrong with the texts, and what helps against the most frequent fault."""
+        n_texts, ((most, _), *_) = self.report.unusable, self.faults.most_common()
+        counts = ", ".join(f"{count} {fault}" for fault, count in self.faults.most_common())
+        others = f", {self.report.refused} were refused and {self.report.failed} did not arrive" if n_texts < self._n_results() else ""
+        begins = f" One begins: {self.example[:SHOWN]!r}." if self.example else ""
+        return f"None of the first {n_texts} texts can be used: {counts}{others}. {REMEDIES[most]}{begins}"
+
+    def _n_results(self) -> int:
+        return self.report.unusable + self.report.refused + self.report.failed
+
+
+def fault_of(drawn: Drawn) -> str:
+    """Return what makes a text unusable, a key of REMEDIES."""
+    if drawn.filtered:
+        return FILTERED
+    if not drawn.text.strip():
+        return EMPTY_CUT if drawn.cut else EMPTY
+    if solution_steps(drawn.text) is None:
+        return CUT if drawn.cut else UNSTORABLE if ANSWER.search(drawn.text) else NO_ANSWER
+    return CUT
 
 
 def _seed(*parts: object) -> int:

@@ -10,7 +10,7 @@ import json
 import os
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -65,11 +65,11 @@ class SolutionFile:
     """The output file. Lines are only appended, each in one write, and synced to the disk every second and at the end.
 
     The file is locked while it is open, so two calls never write to it at once. A last line that a killed process left half-written is
-    removed.
+    removed. Each line names under `drawn_with` the settings that its text depends on. Raises BadInput if lines of this source have others.
     """
 
-    def __init__(self, path: Path, source: str) -> None:
-        self.path, self.source = path, source
+    def __init__(self, path: Path, source: str, settings: Mapping[str, Any] | None = None) -> None:
+        self.path, self.source, self.settings = path, source, json.loads(json.dumps(settings or {}))
         self.counts: Counter[str] = Counter()  # solutions of each problem from this source
         self.numbers: dict[str, int] = {}
         self.equal: Counter[tuple[str, str]] = Counter()  # problem and digest, of any source
@@ -118,11 +118,26 @@ class SolutionFile:
                     raise BadInput(
                         f"{self.path}, line {number}: not a solution (problem and steps are missing). Write to another file."
                     ) from error
+                if source == self.source:
+                    self._check_settings(fields.get("drawn_with"), number)
                 self._count(key, _digest(steps), source, fields.get("draw"))
                 if not line.endswith(b"\n"):
                     self.file.write(b"\n")  # only the line break is missing
                     whole += 1
         self.file.truncate(whole)
+
+    def _check_settings(self, before: object, number: int) -> None:
+        """Raise BadInput if this source drew with other settings before. A line that does not name its settings passes."""
+        if not isinstance(before, dict) or before == self.settings:
+            return
+        differing = [name for name in before.keys() | self.settings.keys() if before.get(name) != self.settings.get(name)]
+        changes = ", ".join(
+            f"{name} {_shown(before.get(name))} there and {_shown(self.settings.get(name))} now" for name in sorted(differing)
+        )
+        raise BadInput(
+            f"{self.path}, line {number}: the solutions of {self.source} in this file were drawn with other settings: {changes}. "
+            "Use the same settings to continue, or write to another file, or give the new ones another source."
+        )
 
     def _count(self, key: str, digest: str, source: object, number: object) -> None:
         self.equal[key, digest] += 1
@@ -147,6 +162,7 @@ class SolutionFile:
             "steps": steps,
             "source": self.source,
             "draw": draw.number,
+            "drawn_with": self.settings,
         } | dict(problem.fields)
         self._write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
         self.equal[problem.key, digest] += 1
@@ -164,6 +180,10 @@ class SolutionFile:
         except OSError:
             self.file.truncate(end)  # never half a line
             raise
+
+
+def _shown(value: object) -> str:
+    return "not set" if value is None else json.dumps(value, ensure_ascii=False)
 
 
 def _digest(steps: Iterable[str]) -> str:

@@ -25,15 +25,17 @@ BEAT_SECONDS = 1.0
 
 
 class Ledger:
-    """The account of a run: what it has used, and the newest solution before it. It is the lock of the run too.
+    """The account of a run: what it has used, the newest solution before it, and its settings. It is the lock of the run too.
 
-    After every text comes one small write of constant length. A killed run loses the account of the texts in progress and nothing else.
+    The first line is the account; after every text comes one small write of constant length. The second line has the settings that the
+    texts depend on. A killed run loses the account of the texts in progress and nothing else. Raises BadSampling if a run continues with
+    other settings.
     """
 
     LENGTH = 200
 
-    def __init__(self, path: Path, project: Project) -> None:
-        self.path, self.project = path, project
+    def __init__(self, path: Path, project: Project, settings: Settings) -> None:
+        self.path, self.project, self.settings = path, project, settings.of_texts
         self.tokens = self.requests = self.before = 0
 
     def __enter__(self) -> Self:
@@ -44,23 +46,37 @@ class Ledger:
             raise BadSampling(f"{self.path} cannot be written ({error.strerror}). Repair that, then run the same command again.") from error
         try:
             fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if content := os.pread(self.file, 2 * self.LENGTH, 0):
-                self.before, self.tokens, self.requests = map(int, orjson.loads(content).values())
+            account, _, settings = os.pread(self.file, os.fstat(self.file).st_size, 0).partition(b"\n")
+            if account:
+                self.before, self.tokens, self.requests = map(int, orjson.loads(account).values())
             else:
                 newest = Solution.objects.filter(problem__project=self.project).aggregate(newest=Max("pk"))["newest"]
                 self.before = newest or 0
                 self.save()
+            if settings.endswith(b"\n"):
+                self._check(orjson.loads(settings))
+            else:
+                os.pwrite(self.file, orjson.dumps(self.settings) + b"\n", self.LENGTH)
         except BaseException as error:
             os.close(self.file)
             if isinstance(error, BlockingIOError):
                 raise BadSampling(f"Another process runs {self.path.stem}. Wait for it, or give this run another name.") from None
-            if isinstance(error, (ValueError, TypeError, AttributeError)):
+            if isinstance(error, (ValueError, TypeError, AttributeError)) and not isinstance(error, BadSampling):
                 raise BadSampling(f"{self.path} is damaged. Move it away with its .jsonl file, or use another name.") from error
             raise
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         os.close(self.file)
+
+    def _check(self, before: dict[str, Any]) -> None:
+        differing = [name for name, value in self.settings.items() if before.get(name) != value]
+        if differing:
+            changes = ", ".join(f"{name} (it was {_shown(before.get(name))}, now {_shown(self.settings[name])})" for name in differing)
+            raise BadSampling(
+                f"The run {self.path.stem} was begun with other settings: {changes}. Its solutions would be a mixture. Use the same "
+                "settings to continue it, or give the new run another name with --name."
+            )
 
     def save(self) -> None:
         content = orjson.dumps({"solutions_before": self.before, "tokens": self.tokens, "requests": self.requests})
@@ -70,6 +86,11 @@ class Ledger:
         self.tokens += n_tokens
         self.requests += 1
         self.save()
+
+
+def _shown(value: object) -> str:
+    text = " ".join(str(value).split()) if value not in (None, "", {}) else "not set"
+    return text if len(text) <= 60 else f"{text[:60]}.."
 
 
 class Watched:
@@ -87,6 +108,10 @@ class Watched:
     @property
     def name(self) -> str:
         return self.generator.name
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return getattr(self.generator, "settings", {})
 
     def most_tokens(self, prompt: str) -> int:
         return self.generator.most_tokens(prompt)

@@ -61,6 +61,8 @@ class SamplingReport:
     n_equal: int = 0  # drawn again, word for word
     n_unusable: int = 0  # without an answer, cut off, or too large to load
     n_refused: int = 0
+    n_failed: int = 0  # did not arrive, though each request was repeated
+    failure: str = ""  # why the last one of these did not
     stopped: str = ""
 
     def as_dict(self) -> dict[str, Any]:
@@ -73,6 +75,8 @@ class SamplingReport:
             f"{self.n_new:,} new solutions of {self.n_problems:,} problems ({graded}); {self.n_known:,} were known before; {waste}. "
             f"Used {self.tokens:,} tokens and {self.requests:,} texts."
         )
+        if self.n_failed:
+            message += f" {self.n_failed:,} texts did not arrive; the last one: {self.failure}"
         if self.n_short:
             reason = self.stopped or "The generator wrote nothing else that is new and usable."
             message += f" {self.n_short:,} problems still have fewer than {self.n:,} new solutions. {reason}"
@@ -84,8 +88,9 @@ def sample(
 ) -> SamplingReport:
     """Draw solutions until each training problem has `n` that the project did not have before this run, and load them, graded.
 
-    `name` is the run: with the same name it continues, with another it starts anew (default: after model, temperature and seed).
-    Budgets hold over all calls of a run. Raises BadSampling; what was drawn before stays, and is loaded unless its file is damaged.
+    `name` is the run: with the same name and settings it continues, with another name it starts anew (default: after model, temperature
+    and seed). Budgets hold over all calls of a run. Raises BadSampling; what was drawn before stays, and is loaded unless its file is
+    damaged.
     An exception from `progress` or `fence` ends the call.
     """
     checked = Settings.of(settings)
@@ -95,7 +100,7 @@ def sample(
     if not problems:
         raise BadSampling(f"{project.slug} has no training problems to solve. Load some with `manage.py load_problems`.")
     path = Path(site.STEPMARK_HOME) / "samples" / project.slug / f"{name}.jsonl"
-    with Ledger(path.with_suffix(".json"), project) as ledger, ThreadPoolExecutor(1, thread_name_prefix="sampling") as thread:
+    with Ledger(path.with_suffix(".json"), project, checked) as ledger, ThreadPoolExecutor(1, thread_name_prefix="sampling") as thread:
         return _Run(project, checked, path, problems, ledger, progress, fence).over(Watched(checked, thread, ledger, progress))
 
 
@@ -212,6 +217,8 @@ class _Run:
         self.report.n_equal += done.equal
         self.report.n_unusable += done.unusable
         self.report.n_refused += done.refused
+        self.report.n_failed += done.failed
+        self.report.failure = done.failure or self.report.failure
 
     def _count(self, tally: "_FileTally") -> None:
         report, new = self.report, tally.outcomes

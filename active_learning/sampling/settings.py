@@ -73,6 +73,11 @@ class Settings:
         return {setting.name: value for setting in fields(self) if (value := getattr(self, setting.name)) != _default(setting)}
 
     @property
+    def of_texts(self) -> dict[str, Any]:
+        """Return the settings that the texts of a run depend on, fit for JSON: all its calls have the same."""
+        return {setting.name: getattr(self, setting.name) for setting in fields(self) if setting.name not in OF_A_CALL}
+
+    @property
     def name(self) -> str:
         """Return the name of a run without one of its own. The same settings give the same run."""
         source = self.source or (self.model if self.url or not Path(self.model).exists() else Path(self.model).name)
@@ -83,6 +88,14 @@ NUMBERS: dict[str, tuple[type, float]] = {  # kind and least value
     "n": (int, 1), "budget": (int, 1), "budget_requests": (int, 1), "max_tokens": (int, 1), "width": (int, 1), "retries": (int, 0),
     "seed": (int, 0), "temperature": (float, 0), "top_p": (float, 0), "timeout": (float, 0),
 }  # fmt: skip
+OF_A_CALL = (
+    "n",
+    "budget",
+    "budget_requests",
+    "width",
+    "timeout",
+    "retries",
+)  # can change while a run continues: its texts do not depend on them
 ELSEWHERE = (("timeout", "retries", "request"), ("revision", "chat"))  # not for a model that runs here; not for an endpoint
 
 

@@ -196,6 +196,45 @@ def test_a_slow_text_is_waited_for_with_a_heartbeat(project, endpoint, monkeypat
     assert alive.is_set()
 
 
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [
+        ({"temperature": 0.5}, "temperature (it was 1.0, now 0.5)"),
+        ({"top_p": 0.9}, "top_p (it was 1.0, now 0.9)"),
+        ({"max_tokens": 9}, "max_tokens (it was 1024, now 9)"),
+        ({"prompt": "Solve: {problem}"}, "prompt (it was not set, now Solve: {problem})"),
+        ({"model": "thirds-1b"}, "model (it was halves-1b, now thirds-1b)"),
+        ({"source": "other"}, "source (it was not set, now other)"),
+        ({"request": {"top_k": 5}}, "request (it was not set, now {'top_k': 5})"),
+        ({"seed": 3, "temperature": 0}, "temperature (it was 1.0, now 0.0), seed (it was 0, now 3)"),
+    ],
+)
+def test_a_run_does_not_continue_with_other_settings(changed: dict[str, Any], named: str, project, endpoint) -> None:
+    draw(project, endpoint, n=1, name="mine")
+    n_asked = len(endpoint.asked)
+    with pytest.raises(BadSampling) as refused:
+        draw(project, endpoint, name="mine", **changed)
+    assert f"The run mine was begun with other settings: {named}. " in str(refused.value) and "--name" in str(refused.value)
+    assert (len(endpoint.asked), Solution.objects.count()) == (n_asked, 3), "nothing is drawn and nothing is lost"
+    draw(project, endpoint, name="mine")
+    draw(project, endpoint, name="another", **changed)
+
+
+def test_a_run_continues_with_other_settings_of_a_call(project, endpoint) -> None:
+    draw(project, endpoint, n=1, budget=1_000_000)
+    made = draw(project, endpoint, n=2, budget_requests=100, width=2, timeout=60, retries=1)
+    assert (made.n_new, made.requests) == (6, 6)
+
+
+def test_a_run_of_an_earlier_version_continues_and_takes_the_settings_of_its_next_call(project, endpoint, home: Path) -> None:
+    draw(project, endpoint, n=1)
+    account = home / "samples/sums/halves-1b-t1-seed0.json"
+    account.write_bytes(account.read_bytes()[:200])  # it had the account alone
+    draw(project, endpoint, n=2)
+    with pytest.raises(BadSampling, match="begun with other settings: top_p"):
+        draw(project, endpoint, top_p=0.5)
+
+
 # --- budgets and failures -----------------------------------------------------------------------------------------------------
 
 
@@ -220,6 +259,20 @@ def test_what_was_paid_for_before_an_endpoint_failed_is_loaded(project, endpoint
     with pytest.raises(BadSampling, match="status 503.*3 new solutions of the run are loaded. The same command continues it"):
         draw(project, endpoint)
     assert Solution.objects.count() == 3
+
+
+def test_one_answer_that_breaks_off_ends_no_run_and_is_counted(project, endpoint) -> None:
+    endpoint.reply = lambda number, _: (200, '{"choices": [{"mess') if number == 1 else chat(answer(number))
+    made = draw(project, endpoint)
+    assert (made.n_new, made.n_short, made.n_failed, made.requests) == (6, 0, 1, 7)
+    assert "1 texts did not arrive; the last one: The endpoint" in str(made) and "not a chat completion" in str(made)
+
+
+def test_a_request_writes_no_line_into_the_log(project, endpoint, caplog: pytest.LogCaptureFixture) -> None:
+    """GSM8K alone takes 10,552 requests."""
+    endpoint.reply = lambda number, _: (503, "{}") if number == 1 else chat(answer(number))
+    draw(project, endpoint, retries=1)
+    assert len(endpoint.asked) == 7 and caplog.messages == []
 
 
 def test_texts_without_an_answer_end_the_run_with_the_remedy(project, endpoint) -> None:

@@ -18,6 +18,7 @@ from trainer.generators import Draw, Drawn, EndpointGenerator, ProblemText
 
 SEVEN = "We add the two.\n\n$3 + 4 = 7$.\n\n# Answer\n\n7"
 Reply = tuple[int, str]  # status and body
+BROKEN_OFF = "(the connection ends in the middle of the answer)"
 FIRST, FIVE, SIX, NEXT = "We add.\n", "So 5.\n\n# Answer\n\n5", "So 6.\n\n# Answer\n\n6", "\n\n# Problem\n\n"
 OPEN = "# Solution\n\n"
 SHORT = "{problem}\n" + OPEN
@@ -63,9 +64,10 @@ class Endpoint:
                 self.send_response(status)
                 self.send_header("Content-Type", "application/json" if text.startswith("{") else "text/html")
                 self.send_header("retry-after-ms", "1")
-                self.send_header("Content-Length", str(len(text.encode())))
+                self.send_header("Content-Length", str(len(text.encode()) + (text == BROKEN_OFF)))
                 self.end_headers()
                 self.wfile.write(text.encode())
+                self.close_connection = True
 
             def log_message(self, *_: object) -> None:
                 pass
@@ -82,6 +84,7 @@ class Endpoint:
 def serving(monkeypatch: pytest.MonkeyPatch) -> Iterator[Endpoint]:
     """Give an endpoint that asks for no key, and close it at the end."""
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    monkeypatch.setattr("openai._base_client.INITIAL_RETRY_DELAY", 0.0)  # the pause before a try, where the server asks for none
     endpoint = Endpoint()
     yield endpoint
     endpoint.server.shutdown()

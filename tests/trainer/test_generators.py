@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.trainer.drawing import OPEN, SEVEN, SHORT, Endpoint, Reply, chat, lines, problems
+from tests.trainer.drawing import BROKEN_OFF, OPEN, SEVEN, SHORT, Endpoint, Reply, chat, lines, problems
 from tests.waiting import PATIENCE
 from trainer.config import BadBase
 from trainer.generators import Draw, Drawn, EndpointGenerator, GeneratorFailed, LocalGenerator, ProblemText
@@ -38,6 +38,68 @@ def test_429_and_500_are_tried_again(endpoint: Endpoint, tmp_path: Path) -> None
     report = sample(problems(1), generator=endpoint.generator(), per_problem=2, out=tmp_path / "s.jsonl")
     assert report.written == 2 and report.requests == 2 and len(endpoint.asked) == 5
     assert endpoint.asked[0] == endpoint.asked[3]  # the same seed: a try is not another draw
+
+
+GARBLED = [
+    (200, '{"choices": [{"mess'),
+    (200, ""),
+    (200, "<html>A wonderful page</html>"),
+    (200, '{"choices": []}'),
+    (200, '{"choices": [{"message": {"content": 7}}]}'),
+    (200, '{"choices": null, "error": {"message": "the model is overloaded", "code": 502}}'),
+    (200, "[1, 2]"),
+    (200, "null"),
+    (200, "\x00\x01"),
+    (200, BROKEN_OFF),
+]
+
+
+@pytest.mark.parametrize("garbled", GARBLED)
+def test_an_answer_that_is_no_chat_completion_is_asked_for_again(garbled: Reply, endpoint: Endpoint, tmp_path: Path) -> None:
+    endpoint.reply = lambda number, body: garbled if number in (0, 2) else chat(f"So.\n\n# Answer\n\n{number}")
+    report = sample(problems(1), generator=endpoint.generator(), per_problem=2, out=tmp_path / "s.jsonl")
+    assert (report.written, report.requests, report.failed, len(endpoint.asked)) == (2, 2, 0, 4)
+    assert endpoint.asked[0] == endpoint.asked[1]  # the same seed: a try is not another draw
+
+
+@pytest.mark.parametrize("bad", [*GARBLED, (500, "<h1>Oops</h1>"), (503, '{"error": {"message": "no memory"}}')])
+def test_a_text_that_never_arrives_whole_is_counted_and_the_others_go_on(bad: Reply, endpoint: Endpoint, tmp_path: Path) -> None:
+    """The server fails at one problem alone, for example because its text breaks the server."""
+
+    def reply(number: int, body: dict[str, Any]) -> Reply:
+        return bad if "Add 1 and" in body["messages"][0]["content"] else chat(f"So.\n\n# Answer\n\n{number}")
+
+    endpoint.reply = reply
+    report = sample(problems(4), generator=endpoint.generator(retries=1), per_problem=1, out=tmp_path / "s.jsonl")
+    assert (report.written, report.short, report.failed) == (3, 1, 1 + 4)  # what is missing is drawn four times more
+    assert "2 tries" in report.failure and endpoint.url in report.failure
+
+
+def test_an_endpoint_that_turns_to_nonsense_ends_the_run_with_its_cause(endpoint: Endpoint, tmp_path: Path) -> None:
+    endpoint.reply = lambda number, body: chat(f"So.\n\n# Answer\n\n{number}") if number < 3 else (200, "<html>Sign in</html>")
+    with pytest.raises(GeneratorFailed, match=r"not a chat completion, in 2 tries: .*Sign in.* 3 new solutions are kept"):
+        sample(problems(20), generator=endpoint.generator(retries=1), per_problem=1, out=tmp_path / "s.jsonl")
+    assert len(endpoint.asked) == 3 + 2 * 8, "eight texts in a row, two tries each"
+
+
+def test_texts_that_fail_between_others_never_end_the_run(endpoint: Endpoint, tmp_path: Path) -> None:
+    endpoint.reply = lambda number, body: (200, "?") if number % 3 else chat(f"So.\n\n# Answer\n\n{number}")
+    report = sample(problems(20), generator=endpoint.generator(retries=0), per_problem=1, out=tmp_path / "s.jsonl")
+    assert report.failed > 8 and report.written + report.short == 20 and report.written > 10
+
+
+def test_a_failed_text_counts_with_all_tokens_that_it_can_have_cost(endpoint: Endpoint, tmp_path: Path) -> None:
+    generator, most = endpoint.generator(retries=0, max_tokens=50), 0
+    endpoint.reply = lambda number, body: (200, "?") if number == 1 else chat(f"So.\n\n# Answer\n\n{number}", tokens=10)
+    report = sample(problems(1), generator=generator, per_problem=3, out=tmp_path / "s.jsonl", prompt="{problem}")
+    most = generator.most_tokens(problems(1)[0].text)
+    assert (report.failed, report.written, report.tokens) == (1, 3, 3 * 10 + most)
+
+
+def test_a_text_that_a_content_filter_stopped_is_named(endpoint: Endpoint, tmp_path: Path) -> None:
+    endpoint.reply = lambda number, body: chat("I can", reason="content_filter")
+    with pytest.raises(GeneratorFailed, match="5 stopped by the endpoint's content filter"):
+        sample(problems(1), generator=endpoint.generator(), per_problem=1, out=tmp_path / "s.jsonl")
 
 
 def test_an_endpoint_that_stays_down_ends_the_run_and_the_next_call_goes_on(endpoint: Endpoint, tmp_path: Path) -> None:
@@ -92,10 +154,10 @@ def test_as_many_requests_run_at_once_as_the_width_says(endpoint: Endpoint, tmp_
 @pytest.mark.parametrize(
     ("reply", "said"),
     [
-        ((200, "<html>A wonderful page</html>"), "gives an answer that"),
-        ((200, '{"hello": "there"}'), "gives an answer that"),
-        ((200, '{"choices": [{"message": {"content": 7}}]}'), "gives an answer that"),
-        ((200, '{"choices": [{"mess'), "gives an answer that"),
+        ((200, "<html>A wonderful page</html>"), "gives an answer that is not a chat completion, in 4 tries: "),
+        ((200, '{"hello": "there"}'), "gives an answer that is not a chat completion, in 4 tries: "),
+        ((200, '{"choices": [{"message": {"content": 7}}]}'), "gives an answer that is not a chat completion, in 4 tries: "),
+        ((200, '{"choices": [{"mess'), "gives an answer that is not a chat completion, in 4 tries: "),
         ((404, '{"error": {"message": "no such model"}}'), "has no model sums-1b, or no chat: no such model. Check --model"),
         ((400, '{"error": {"message": "seed is unknown"}}'), "refuses the prompt: seed is unknown. Change the prompt or the settings."),
         ((429, "{}"), "still answers 'too many requests' after 4 tries"),
@@ -190,9 +252,11 @@ def test_temperature_0_draws_the_likeliest_text(chain: Path, tmp_path: Path) -> 
     assert len({tuple(line["steps"]) for line in lines(tmp_path / "s.jsonl")}) == 1
 
 
-def test_a_text_that_reaches_the_token_limit_is_no_solution(chain: Path, tmp_path: Path) -> None:
-    report = sample(problems(1), generator=LocalGenerator(str(chain), max_tokens=2), per_problem=1, out=tmp_path / "s.jsonl", prompt=SHORT)
-    assert (report.written, report.unusable) == (0, report.requests)
+def test_a_local_model_whose_texts_all_reach_the_token_limit_says_so(chain: Path, tmp_path: Path) -> None:
+    with pytest.raises(
+        GeneratorFailed, match=r"None of the first 5 texts can be used: 5 cut off by the token limit\. Raise --max-tokens\."
+    ):
+        sample(problems(1), generator=LocalGenerator(str(chain), max_tokens=2), per_problem=1, out=tmp_path / "s.jsonl", prompt=SHORT)
 
 
 def test_a_problem_longer_than_the_context_is_refused_and_the_others_go_on(chain: Path, tmp_path: Path) -> None:
@@ -255,6 +319,14 @@ def test_the_last_step_comes_with_its_answer(next_of: Endpoint) -> None:
 def test_steps_that_the_model_says_again_are_not_the_next_step(next_of: Endpoint) -> None:
     next_of.reply = lambda number, body: chat("We add.\nThen 7.\n")
     assert next_steps("Add 3 and 4.", ["We add."], 1) == ["Then 7."]
+
+
+@pytest.mark.parametrize("reply", [(200, "<html>Sign in</html>"), (500, "{}")])
+def test_a_next_step_that_never_arrives_says_why(reply: Reply, next_of: Endpoint) -> None:
+    assert next_steps("Add 3 and 4.", [], 1)
+    next_of.reply = lambda number, body: reply
+    with pytest.raises(GeneratorFailed, match="not a chat completion, in 2 tries|status 500 after 2 tries"):
+        next_steps("Add 3 and 4.", [], 1)
 
 
 def test_a_next_step_that_is_refused_says_why(next_of: Endpoint) -> None:

@@ -1,5 +1,6 @@
 """What is drawn, kept and counted: texts become steps, files go on where they stopped, budgets hold."""
 
+import itertools
 import json
 import os
 import resource
@@ -7,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -90,9 +92,84 @@ def test_the_next_call_uses_seeds_that_no_kept_text_had(tmp_path: Path) -> None:
 
 def test_texts_that_never_have_an_answer_end_the_run_early(tmp_path: Path) -> None:
     generator = Written()
-    with pytest.raises(GeneratorFailed, match="None of the first 64 texts ended with '# Answer'"):
+    with pytest.raises(GeneratorFailed, match="None of the first 64 texts can be used: 64 without the heading '# Answer'"):
         sample(problems(100), generator=generator, per_problem=10, out=tmp_path / "s.jsonl")
     assert len(generator.draws) == 64
+
+
+@pytest.mark.parametrize(
+    ("texts", "cause"),
+    [
+        (("I add.", "", "I add."), "2 without the heading '# Answer' and an answer below it, 1 empty. If the model runs here"),
+        (("", " "), "empty. The model ends its text at once"),
+        ((Drawn(None, "We add.\n\n# Answer\n\n7", 9, cut=True),), "cut off by the token limit. Raise --max-tokens."),
+        ((Drawn(None, "We", 9, cut=True),), "cut off by the token limit. Raise --max-tokens. One begins: 'We'"),
+        ((Drawn(None, "", 9, cut=True),), "empty though the token limit was reached. A model that thinks first needs more tokens"),
+        ((Drawn(None, "We", 9, filtered=True),), "stopped by the endpoint's content filter. Use another endpoint"),
+        (("x" * 20_001 + "\n\n# Answer\n\n7",), "longer than the site stores"),
+    ],
+)
+def test_a_run_without_one_usable_text_ends_with_the_cause_and_the_remedy(
+    texts: tuple[str | Drawn, ...], cause: str, tmp_path: Path
+) -> None:
+    class Saying(Written):
+        def draw(self, draws: Any) -> Iterator[Drawn]:
+            for draw, text in zip(draws, itertools.cycle(texts), strict=False):
+                yield Drawn(draw, text, 9) if isinstance(text, str) else replace(text, draw=draw)
+
+    with pytest.raises(GeneratorFailed) as ended:
+        sample(problems(3), generator=Saying(), per_problem=1, out=tmp_path / "s.jsonl", budget=Budget(requests=3))
+    assert "None of the first 3 texts can be used:" in str(ended.value) and cause in str(ended.value)
+
+
+def test_a_run_whose_last_problem_is_too_hard_ends_well(tmp_path: Path) -> None:
+    sample(problems(2), generator=Written(*answers(1)), per_problem=1, out=tmp_path / "s.jsonl")
+    report = sample(problems(2), generator=Written(), per_problem=1, out=tmp_path / "s.jsonl")
+    assert (report.found, report.written, report.short) == (1, 0, 1)
+
+
+class Warm(Written):
+    """A generator with settings, as an endpoint and a model have them."""
+
+    def __init__(self, *texts: str, **settings: object) -> None:
+        super().__init__(*texts)
+        self.settings = {"temperature": 1.0, "revision": None} | settings
+
+
+def test_each_line_names_what_its_text_was_drawn_with(tmp_path: Path) -> None:
+    sample(problems(1), generator=Warm(*answers(1)), per_problem=1, out=tmp_path / "s.jsonl")
+    settings = {"temperature": 1.0, "revision": None, "prompt": "default", "keep_equal": False}
+    assert [line["drawn_with"] for line in lines(tmp_path / "s.jsonl")] == [settings]
+
+
+@pytest.mark.parametrize(
+    ("settings", "more", "named"),
+    [
+        ({"temperature": 0.5}, {}, "temperature 1.0 there and 0.5 now."),
+        ({"revision": "a1"}, {}, 'revision not set there and "a1" now.'),
+        ({"chat": True}, {}, "chat not set there and true now."),
+        ({}, {"prompt": "Solve: {problem}"}, 'prompt "default" there and "'),
+        ({"temperature": 0.5}, {"keep_equal": True}, "keep_equal false there and true now, temperature 1.0 there and 0.5 now."),
+    ],
+)
+def test_a_file_does_not_continue_with_other_settings_of_one_source(
+    settings: dict[str, object], more: dict[str, Any], named: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "s.jsonl"
+    sample(problems(1), generator=Warm(*answers(1)), per_problem=1, out=file)
+    before, generator = file.read_bytes(), Warm(*answers(2), **settings)
+    with pytest.raises(BadInput) as refused:
+        sample(problems(1), generator=generator, per_problem=2, out=file, **more)
+    assert named in str(refused.value) and "line 1" in str(refused.value) and "Use the same settings" in str(refused.value)
+    assert file.read_bytes() == before and not generator.draws
+    assert sample(problems(1), generator=generator, per_problem=1, out=file, source="another", **more).written == 1
+
+
+def test_a_file_that_does_not_name_its_settings_continues(tmp_path: Path) -> None:
+    file = tmp_path / "s.jsonl"
+    sample(problems(1), generator=Warm(*answers(1)), per_problem=1, out=file)
+    file.write_text("".join(json.dumps({k: v for k, v in line.items() if k != "drawn_with"}) + "\n" for line in lines(file)))
+    assert sample(problems(1), generator=Warm(*answers(2), temperature=0.5), per_problem=2, out=file).written == 1
 
 
 @pytest.mark.parametrize("torn", [b'{"problem": "Add 0 a', b'{"problem": "caf\xc3', b"{"])
@@ -254,8 +331,10 @@ def test_the_command_samples_and_goes_on(
     assert main([*asked_for, *where, "--budget-requests", "3"]) == 0
     said = json.loads(capsys.readouterr().out)
     assert said["written"] == 3 and "too small for another text" in said["stopped"]
-    assert main([*asked_for, *where, "--request", '{"top_k": 5}']) == 0
-    assert json.loads(capsys.readouterr().out)["written"] == 1 and endpoint.asked[-1]["top_k"] == 5
+    assert main([*asked_for, *where, "--request", '{"top_k": 5}']) == 2
+    assert 'request {} there and {"top_k": 5} now' in capsys.readouterr().err
+    assert main([*asked_for, *where]) == 0
+    assert json.loads(capsys.readouterr().out)["written"] == 1
     assert len(lines(tmp_path / "s.jsonl")) == 4
 
 
