@@ -174,7 +174,8 @@ def compare(options: argparse.Namespace, peer: Path, *, home: Path) -> dict[str,
     """Run ours, theirs and theirs grouped by length in turn, and return the medians."""
     options.bf16 = int(own_bfloat16(options)) if options.bf16 is None else options.bf16
     words = [f"--{name}={getattr(options, name)}" for name in ("device", "solutions", "epochs", "threads", "batch", "bf16", "model")]
-    runs: dict[str, list[dict[str, Any]]] = {"ours": [], "random": []} | ({} if options.smoke else {"group_by_length": []})
+    samplings = ["random"] if options.smoke else ["random", "group_by_length"]
+    runs: dict[str, list[dict[str, Any]]] = {name: [] for name in ["ours", *samplings]}
     for _ in range(options.repeats):
         for name, several in runs.items():
             if name == "ours":
