@@ -26,6 +26,7 @@ from trainer.formats import (
     FORMATS,
     BadFile,
     BadLine,
+    Detected,
     Format,
     NewAnnotation,
     NewProblem,
@@ -35,6 +36,7 @@ from trainer.formats import (
     check_solution,
     detect_format,
     read_lines,
+    unused_keys,
 )
 from trainer.statements import without_blanks
 
@@ -56,11 +58,12 @@ def load_problems(
     `progress(stage, done, total)` counts bytes of the file, then graded answers. Raises BadFile with the line; then nothing was stored.
     """
     path = Path(path)
-    name, format_ = _format(path, format, megabytes)
-    with _staging(project, name, path=path, split=split, progress=progress) as staging:
+    detected, format_ = _format(path, format, megabytes)
+    with _staging(project, detected, path=path, split=split, progress=progress) as staging:
         for line, fields in read_lines(path, megabytes=megabytes, progress=progress):
             with staging.at(line):
                 staging.add_problem(format_.problem(fields))
+                staging.report.unused.update(unused_keys(fields))
     return staging.report
 
 
@@ -79,20 +82,21 @@ def load_solutions(
     `source` names the generator where the file does not. The rest is as in `load_problems`. Every new final answer is graded.
     """
     path = Path(path)
-    name, format_ = _format(path, format, megabytes)
+    detected, format_ = _format(path, format, megabytes)
     if format_.solutions is None:
-        raise BadFile(path, None, f"a file of format {name} has problems but no solutions", "Load it with load_problems")
-    with _staging(project, name, path=path, source=source, split=split, progress=progress) as staging:
+        raise BadFile(path, None, f"a file of format {detected.name} has problems but no solutions", "Load it with load_problems")
+    with _staging(project, detected, path=path, source=source, split=split, progress=progress) as staging:
         for line, fields in read_lines(path, megabytes=megabytes, progress=progress):
             with staging.at(line):
                 for solution in format_.solutions(fields):
                     staging.add_solution(solution)
+                staging.report.unused.update(unused_keys(fields))
     return staging.report
 
 
 def add_solutions(project: Project, rows: Iterable[NewSolution], *, progress: Progress | None = None) -> LoadReport:
     """Load solutions from values instead of a file, as `load_solutions` does. Errors name the number of the value, from 1."""
-    with _staging(project, "values", path="values", progress=progress) as staging:
+    with _staging(project, Detected("values", ""), path="values", progress=progress) as staging:
         for number, solution in enumerate(rows, 1):
             with staging.at(number):
                 staging.add_solution(solution)
@@ -101,21 +105,21 @@ def add_solutions(project: Project, rows: Iterable[NewSolution], *, progress: Pr
     return staging.report
 
 
-def _format(path: Path, named: str | None, megabytes: int) -> tuple[str, Format]:
+def _format(path: Path, named: str | None, megabytes: int) -> tuple[Detected, Format]:
     if named is not None and named not in FORMATS:
         raise BadFile(path, None, f"unknown format {named!r}", f"The formats are {', '.join(FORMATS)}")
-    name = named or detect_format(path, megabytes=megabytes)
-    return name, FORMATS[name]
+    detected = Detected(named, "") if named else detect_format(path, megabytes=megabytes)
+    return detected, FORMATS[detected.name]
 
 
 @contextmanager
 def _staging(
-    project: Project, name: str, *, path: Path | str, source: str = "", split: str | None = None, progress: Progress | None = None
+    project: Project, detected: Detected, *, path: Path | str, source: str = "", split: str | None = None, progress: Progress | None = None
 ) -> Iterator["_Staging"]:
     if split not in (None, "train", "test"):
         raise BadFile(path, None, f"the split is {split!r}", "A split must be train or test")
     with transaction.atomic():
-        staging = _Staging(project, LoadReport(format=name), path, source, split, progress)
+        staging = _Staging(project, LoadReport(format=detected.name, signs=detected.reason), path, source, split, progress)
         yield staging
         staging.store()
 

@@ -1,6 +1,7 @@
 """Stage: ingest, what a load reports, and the digest that identifies a solution. Reads and writes nothing."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -12,6 +13,7 @@ class LoadReport:
     """What a load read and what was new. The difference was stored before, or occurred twice in the file."""
 
     format: str = ""
+    signs: str = ""  # by which the format was recognized; empty if the caller named it
     lines: int = 0
     problems: int = 0  # distinct ones in the file
     new_problems: int = 0
@@ -23,6 +25,7 @@ class LoadReport:
     new_annotations: int = 0
     outcomes: dict[str, int] = field(default_factory=dict)  # of the new solutions
     ungraded: dict[str, int] = field(default_factory=dict)  # reason -> how many of the new solutions
+    unused: Counter[str] = field(default_factory=Counter)  # key that was not read -> objects of the file that have it
     notes: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
@@ -35,7 +38,16 @@ class LoadReport:
         if self.annotations:
             parts.append(f"{self.new_annotations:,} new annotations ({self.annotations:,} in the file)")
         reasons = [f"{count:,} not graded: {reason}" for reason, count in self.ungraded.items()]
-        return "\n".join([f"{self.format}, {self.lines:,} lines: {', '.join(parts)}.", *reasons, *self.notes])
+        chosen = [f"The format is {self.format}: the file has {self.signs}."] if self.signs else []
+        return "\n".join(
+            [f"{self.format}, {self.lines:,} lines: {', '.join(parts)}.", *chosen, *reasons, *self._unused_in_words(), *self.notes]
+        )
+
+    def _unused_in_words(self) -> list[str]:
+        if not self.unused:
+            return []
+        keys = ", ".join(f"{key} ({count:,})" for key, count in self.unused.most_common())
+        return [f"1 key was not used: {keys}." if len(self.unused) == 1 else f"{len(self.unused):,} keys were not used: {keys}."]
 
 
 def digest(steps: Sequence[str]) -> bytes:

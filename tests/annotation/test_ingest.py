@@ -190,6 +190,24 @@ def test_later_alternatives_stand_behind_those_there_whoever_wrote_them(tmp_path
     assert shown() == [(0, 1, "Count."), (0, 2, "Count."), (0, 3, "So 6.")]
 
 
+def test_the_report_names_the_format_its_signs_and_the_keys_that_were_not_used(tmp_path: Path) -> None:
+    lines = [{**GENERIC, "uuid": number, "note": "" if number else None} for number in range(3)]
+    report = ingest.load_solutions(write(tmp_path / "f.jsonl", *lines), project=make.project())
+    assert "The format is generic: the file has problem (a text)." in str(report)
+    assert "2 keys were not used: uuid (3), note (2)." in str(report)
+    report = ingest.load_problems(write(tmp_path / "f.jsonl", GENERIC), project=make.project("more"), format="generic")
+    assert "1 key was not used: steps (1)." in str(report) and "The format is" not in str(report)
+
+
+@pytest.mark.parametrize("number", ["1e400", "0.10", "9" * 5_000, "-0"], ids=lambda number: number[:10])
+def test_a_number_is_stored_and_graded_with_the_digits_it_was_written_with(tmp_path: Path, number: str) -> None:
+    line = f'{{"problem": "p", "answer": {number}, "id": {number[:200]}, "steps": ["# Answer\\n\\n{number}"]}}'
+    ingest.load_solutions(write(tmp_path / "f.jsonl", line.encode()), project=make.project())
+    solution = Solution.objects.get()
+    assert (solution.problem.answer, solution.problem.external_id) == (number, number[:200])
+    assert solution.outcome == "correct"
+
+
 def test_values_load_as_files_do() -> None:
     project, problem = make.project(), NewProblem("What is 2 + 3?", "5", external_id="sum-1", subject="Sums", level="1")
     rows = [NewSolution(problem, (f"way {way}\n\n# Answer\n\n{way}",), str(way), "us") for way in range(5, 8)]

@@ -4,8 +4,9 @@ Reads files within limits. Returns NewProblem and NewSolution values. Knows no t
 every format field by field.
 """
 
-from trainer.formats.containers import Fields, read_lines
-from trainer.formats.detection import FORMATS, Format, detect_format
+from trainer.formats.containers import read_lines
+from trainer.formats.detection import FORMATS, Detected, Format, detect_format
+from trainer.formats.objects import Fields, Numeral, unused_keys
 from trainer.formats.values import (
     FILE_MEGABYTES,
     FINISHES,
@@ -35,6 +36,7 @@ __all__ = [
     "BadFile",
     "BadLine",
     "BadText",
+    "Detected",
     "Fields",
     "Finish",
     "Format",
@@ -43,10 +45,12 @@ __all__ = [
     "NewLabel",
     "NewProblem",
     "NewSolution",
+    "Numeral",
     "Progress",
     "check_problem",
     "check_solution",
     "clean_text",
     "detect_format",
     "read_lines",
+    "unused_keys",
 ]

@@ -1,49 +1,159 @@
 """The table of all formats, and which of them a file has."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
-from trainer.formats.containers import Fields, read_lines
+from trainer.formats.containers import read_lines
 from trainer.formats.generic import generic_problem, generic_solutions
 from trainer.formats.gsm8k import gsm8k_problem, gsm8k_solutions, mr_gsm8k_problem, mr_gsm8k_solutions
 from trainer.formats.maths import math_problem
+from trainer.formats.objects import Cell, Fields
 from trainer.formats.prm800k import prm800k_problem, prm800k_solutions
+from trainer.formats.qwen_math import qwen_math_problem, qwen_math_solutions
 from trainer.formats.values import FILE_MEGABYTES, BadFile, NewProblem, NewSolution
+
+LOOKED_AT = 20  # objects at the beginning of a file that must all have the signs of its format
+_LABELS = re.compile(r"(^|_)(labels?|ratings?|correctness|annotations?|mistakes?|first_error|error_steps?|verdicts?|judge?ments?)(_|$)")
+
+
+class Sign(NamedTuple):
+    """What the value of a key must be, in words for a person and as a check."""
+
+    words: str
+    holds: Callable[[object], bool]
+
+
+def is_list(value: object) -> bool:
+    """Tell whether a value is a list, or a cell of a CSV file that looks like one."""
+    return isinstance(value, list) or (isinstance(value, Cell) and value.startswith("["))
+
+
+def _is_object(value: object) -> bool:
+    return isinstance(value, dict) or (isinstance(value, Cell) and value.startswith("{"))
+
+
+def _ends_like(pattern: str) -> Callable[[object], bool]:
+    """Return a check of a text's last line."""
+    return lambda value: isinstance(value, str) and re.match(pattern, value.rstrip().rpartition("\n")[2].strip()) is not None
+
+
+TEXT = Sign("a text", lambda value: isinstance(value, str))
+LIST = Sign("a list", is_list)
+OBJECT = Sign("an object", _is_object)
+HASHES = Sign("a text whose last line is like `#### 18`", _ends_like(r"####\s*\S"))
+ANY = Sign("", lambda value: value is not None)
 
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """How a line of one format is recognized, and what it is turned into."""
+    """How the objects of one format are recognized, and what they are turned into.
 
-    looks_like: Callable[[Fields], bool]
+    An object of the format has all `signs`, one key of each group of `either`, no key of `without`, and a value like `any_value`.
+    """
+
+    signs: Mapping[str, Sign]
     problem: Callable[[Fields], NewProblem]
     solutions: Callable[[Fields], list[NewSolution]] | None
+    either: tuple[tuple[str, ...], ...] = ()
+    any_value: Sign | None = None
+    without: frozenset[str] = field(default_factory=frozenset)
+
+    def fits(self, fields: Fields) -> bool:
+        """Tell whether an object has every sign of the format."""
+        return (
+            all(sign.holds(dict.get(fields, key)) for key, sign in self.signs.items())
+            and all(any(dict.get(fields, key) is not None for key in group) for group in self.either)
+            and (self.any_value is None or any(map(self.any_value.holds, fields.values())))
+            and not any(dict.get(fields, key) is not None for key in self.without)
+        )
+
+    def __str__(self) -> str:
+        signs = [f"{key} ({sign.words})" if sign.words else key for key, sign in self.signs.items()]
+        values = [self.any_value.words] if self.any_value else []
+        return ", ".join([*signs, *(" or ".join(group) for group in self.either), *values])
 
 
-FORMATS: dict[str, Format] = {  # in the order in which they are tried
-    "prm800k": Format(lambda fields: isinstance(fields.get("question"), dict) and "label" in fields, prm800k_problem, prm800k_solutions),
-    "gsm8k_solutions": Format(lambda fields: {"question", "ground_truth"} <= fields.keys(), gsm8k_problem, gsm8k_solutions),
-    "mr_gsm8k": Format(lambda fields: "model_output_steps" in fields, mr_gsm8k_problem, mr_gsm8k_solutions),
-    "gsm8k": Format(lambda fields: {"question", "answer"} <= fields.keys(), gsm8k_problem, None),
-    "math": Format(
-        lambda fields: "problem" in fields and "steps" not in fields and ("unique_id" in fields or "type" in fields), math_problem, None
+class Detected(NamedTuple):
+    """The format of a file, and why: the signs that its first objects have."""
+
+    name: str
+    reason: str
+
+
+FORMATS: dict[str, Format] = {
+    "prm800k": Format({"question": OBJECT, "label": OBJECT}, prm800k_problem, prm800k_solutions),
+    "gsm8k_solutions": Format(
+        {"question": TEXT, "ground_truth": Sign("a text whose last line is like `A: 18`", _ends_like(r"(A:|####)\s*\S"))},
+        gsm8k_problem,
+        gsm8k_solutions,
+        any_value=Sign("an object with a solution", lambda value: isinstance(value, dict) and isinstance(dict.get(value, "solution"), str)),
     ),
-    "generic": Format(lambda fields: "problem" in fields, generic_problem, generic_solutions),
+    "mr_gsm8k": Format(
+        {"question": TEXT, "model_output_steps": LIST, "model_output_solution_first_error_step": ANY}, mr_gsm8k_problem, mr_gsm8k_solutions
+    ),
+    "gsm8k": Format({"question": TEXT, "answer": HASHES}, gsm8k_problem, None),
+    "qwen_math": Format({"question": TEXT, "code": LIST, "pred": LIST, "gt": ANY}, qwen_math_problem, qwen_math_solutions),
+    "math": Format(
+        {"problem": TEXT},
+        math_problem,
+        None,
+        either=(("unique_id", "type"), ("solution", "answer"), ("level", "difficulty")),
+        without=frozenset({"steps"}),
+    ),
+    "generic": Format({"problem": TEXT}, generic_problem, generic_solutions),
 }
 
 
-def detect_format(path: Path, *, megabytes: int = FILE_MEGABYTES) -> str:
-    """Return the name of a file's format, by its first object. Raises BadFile if the file is empty or its format is unknown."""
-    line, first = next(read_lines(path, megabytes=megabytes), (None, None))
+def detect_format(path: Path, *, megabytes: int = FILE_MEGABYTES) -> Detected:
+    """Return the format of a file, by its first objects, and the reason. Raises BadFile if none fits, if two fit, or if the file is empty.
+
+    `generic` is for files that no other format fits. It does not fit a file with keys that look like labels, which it does not read.
+    """
+    objects = islice(read_lines(path, megabytes=megabytes), LOOKED_AT)
+    line, first = next(objects, (None, None))
     if first is None:
         raise BadFile(path, None, "the file is empty", "Give it one JSON object per line")
-    for name, format_ in FORMATS.items():
-        if format_.looks_like(first):
-            return name
-    raise BadFile(
-        path,
-        line,
-        f"unknown format (keys: {', '.join(map(repr, list(first)[:8]))})",
-        f"Name the format with --format: {', '.join(FORMATS)}",
-    )
+    fitting = _fitting(first)
+    keys = ", ".join(map(repr, list(first)[:12])) + (", ..." if len(first) > 12 else "")
+    if len(fitting) > 1:
+        raise BadFile(path, line, f"the formats {' and '.join(fitting)} fit (keys: {keys})", "Name the one that is meant with --format")
+    if not fitting:
+        raise BadFile(path, line, f"unknown format (keys: {keys})", f"Name the format with --format: {', '.join(FORMATS)}")
+    (name,) = fitting
+    if name == "generic":
+        labels = sorted({key for key in _keys(first) if _LABELS.search(key.rpartition(".")[2].lower())} - {"ratings", "steps.rating"})
+        if labels:
+            raise BadFile(
+                path,
+                line,
+                f"the file has labels ({', '.join(labels)}) in a format that is not known",
+                "Name the format with --format; --format generic loads the file without these labels",
+            )
+    for number, fields in objects:
+        if (others := _fitting(fields)) and name not in others:
+            raise BadFile(
+                path,
+                number,
+                f"the object has the format {' or '.join(others)}, but the file begins with the format {name}",
+                "Give each format a file of its own, or name the format with --format",
+            )
+    return Detected(name, str(FORMATS[name]))
+
+
+def _fitting(fields: Fields) -> list[str]:
+    """Return the formats whose signs an object has. `generic` counts only if no other fits."""
+    names = [name for name, format_ in FORMATS.items() if format_.fits(fields)]
+    return [name for name in names if name != "generic"] or names
+
+
+def _keys(fields: Fields) -> Iterator[str]:
+    """Yield the keys of an object that hold something, also of the objects in its steps."""
+    for key, value in fields.items():
+        if value is not None and value != []:
+            yield key
+    if isinstance(steps := dict.get(fields, "steps"), list):
+        yield from (f"steps.{key}" for step in steps if isinstance(step, dict) for key in step)

@@ -1,7 +1,18 @@
 """The format `generic`: a problem and, if the line has them, a solution, ratings of its steps and other texts for them."""
 
-from trainer.formats.containers import Fields
-from trainer.formats.fields import read_flag, read_list, read_object, read_optional, read_rating, read_split, read_text, steps_of
+from trainer.formats.fields import (
+    as_object,
+    as_rating,
+    read_flag,
+    read_list,
+    read_object,
+    read_optional,
+    read_rating,
+    read_split,
+    read_text,
+    steps_of,
+)
+from trainer.formats.objects import Fields
 from trainer.formats.ratings import rate_path
 from trainer.formats.values import STEPS, BadLine, NewAlternative, NewProblem, NewSolution
 
@@ -9,7 +20,7 @@ from trainer.formats.values import STEPS, BadLine, NewAlternative, NewProblem, N
 def generic_problem(fields: Fields) -> NewProblem:
     """Return the problem of a line."""
     return NewProblem(
-        statement=read_text(fields, "problem"),
+        statement=read_text(fields, "problem", "question"),
         answer=read_optional(fields, "answer", "ground_truth_answer"),
         reference_solution=read_optional(fields, "reference_solution"),
         external_id=read_optional(fields, "id"),
@@ -22,30 +33,45 @@ def generic_problem(fields: Fields) -> NewProblem:
 def generic_solutions(fields: Fields) -> list[NewSolution]:
     """Return the solution of a line, with its labels and its alternatives."""
     problem, source, alternatives = generic_problem(fields), read_optional(fields, "source") or "", _alternatives(fields)
-    if "steps" not in fields:
-        return [NewSolution(problem, tuple(steps_of(read_text(fields, "solution"))), source=source, alternatives=alternatives)]
-    steps = read_list(fields, "steps")
-    if all(isinstance(step, str) for step in steps):
-        return [NewSolution(problem, tuple(steps), source=source, alternatives=alternatives)]
-    rated = [read_object(step, f"step {number}") for number, step in enumerate(steps, 1)]
-    texts, ratings = tuple(read_text(step, "text") for step in rated), [read_rating(step) for step in rated]
-    if blank := next((number for number, text in enumerate(texts, 1) if not text.strip()), None):
-        raise BadLine(f"step {blank} is empty", "Every step needs text")
-    flags = [True if read_flag(step) else None for step in rated]
+    texts, ratings, flags = _steps(fields)
     if all(rating is None for rating in ratings) and not any(flags):
         return [NewSolution(problem, texts, source=source, alternatives=alternatives)]
+    if blank := next((number for number, text in enumerate(texts, 1) if not text.strip()), None):
+        raise BadLine(f"step {blank} is empty", "Every step needs text")
     return [NewSolution(problem, texts, source=source, annotation=rate_path(fields, ratings, flags), alternatives=alternatives)]
+
+
+def _steps(fields: Fields) -> tuple[tuple[str, ...], list[int | None], list[bool | None]]:
+    """Return the steps with a rating and a flag for each: from objects, from texts and `ratings`, or from the text of a whole solution."""
+    if fields.get("steps") is None:
+        if fields.get("ratings") is not None:
+            raise BadLine("there are 'ratings', but no 'steps'", "Give the solution as a list of 'steps', so that each rating has its step")
+        texts = steps_of(read_text(fields, "solution"))
+        return tuple(texts), [None] * len(texts), [None] * len(texts)
+    steps = read_list(fields, "steps")
+    if all(isinstance(step, str) for step in steps):
+        ratings = [as_rating(rating) for rating in read_list(fields, "ratings")] if fields.get("ratings") is not None else []
+        if len(ratings) > len(steps):
+            raise BadLine(f"the solution has {len(steps)} steps, but {len(ratings)} ratings", "Give at most one rating for each step")
+        return tuple(steps), ratings + [None] * (len(steps) - len(ratings)), [None] * len(steps)
+    rated = [as_object(step, f"step {number}") for number, step in enumerate(steps, 1)]
+    return (
+        tuple(read_text(step, "text") for step in rated),
+        [read_rating(step) for step in rated],
+        [True if read_flag(step) else None for step in rated],
+    )
 
 
 def _alternatives(fields: Fields) -> tuple[NewAlternative, ...]:
     """Return the other texts for steps, given as {"3": [texts]}, numbered from 1, or as a list that has a list for each step."""
-    given = fields.get("alternatives")
-    if given is None:
+    if (given := fields.get("alternatives")) is None:
         return ()
     if isinstance(given, list):
-        given = {str(number): texts for number, texts in enumerate(given, 1)}
+        by_step = {str(number): texts for number, texts in enumerate(given, 1)}
+    else:
+        by_step = dict(read_object(fields, "alternatives"))
     alternatives = []
-    for number, texts in read_object(given, "'alternatives'").items():
+    for number, texts in by_step.items():
         if not (number.isascii() and number.isdecimal() and 1 <= int(number[:9]) <= STEPS):
             raise BadLine(f"'alternatives' has the key {number!r}", "Its keys must be step numbers, from 1")
         if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):

@@ -2,8 +2,8 @@
 
 import re
 
-from trainer.formats.containers import Fields
-from trainer.formats.fields import read_list, read_optional, read_split, read_text, read_whole, with_answer
+from trainer.formats.fields import read_object, read_optional, read_split, read_text, read_texts, read_whole, with_answer
+from trainer.formats.objects import Fields
 from trainer.formats.ratings import rate_path
 from trainer.formats.values import BadLine, NewProblem, NewSolution
 
@@ -25,7 +25,7 @@ def gsm8k_solutions(fields: Fields) -> list[NewSolution]:
     solutions = []
     for source, value in fields.items():
         if isinstance(value, dict):
-            steps, answer = _worked(read_text(value, "solution"))
+            steps, answer = _worked(read_text(read_object(fields, source), "solution"))
             solutions.append(NewSolution(problem, tuple(steps) if answer is None else with_answer(steps, answer), answer, source))
     return solutions
 
@@ -38,18 +38,21 @@ def _worked(text: str) -> tuple[list[str], str | None]:
 
 
 def mr_gsm8k_solutions(fields: Fields) -> list[NewSolution]:
-    """Return the wrong solution of a line, rated up to its first mistake."""
-    steps = [
-        _CALCULATION.sub("", re.sub(r"^Step \d+: *", "", step)).strip()
-        for step in read_list(fields, "model_output_steps")
-        if isinstance(step, str)
-    ]
-    mistake = read_whole(fields, "model_output_solution_first_error_step", 1, max(1, len(steps)))
-    if mistake is None:
-        raise BadLine("'model_output_solution_first_error_step' is missing", "Give the number of the first wrong step, from 1")
+    """Return the solution of a line, rated up to its first mistake, or to its end if it is stated to be right."""
+    texts = read_texts(fields, "model_output_steps")
+    steps = [_CALCULATION.sub("", re.sub(r"^Step \d+: *", "", step)).strip() for step in texts]
+    key, is_right = "model_output_solution_first_error_step", fields.get("model_output_solution_correctness") == "correct"
+    mistake = None if fields.get(key) == "N/A" else read_whole(fields, key, 1, max(1, len(steps)))
+    if (mistake is None) != is_right:
+        raise BadLine(
+            f"{key!r} and 'model_output_solution_correctness' disagree",
+            "Give the number of the first wrong step, from 1, or the correctness 'correct' and null",
+        )
     if steps and (stated := re.match(r"####\s*(.+)", steps[-1])):
-        steps, mistake = list(with_answer(steps[:-1], stated[1])), min(mistake, max(1, len(steps) - 1))
-    annotation = rate_path({**fields, "finish_reason": None}, [*[1] * (mistake - 1), -1], [None] * mistake)
+        steps = list(with_answer(steps[:-1], stated[1]))
+        mistake = mistake and min(mistake, len(steps))
+    ratings = [*[1] * (mistake - 1), -1] if mistake else [1] * len(steps)
+    annotation = rate_path(Fields({**fields, "finish_reason": None}.items()), ratings, [None] * len(ratings))
     reference, _ = _worked(read_text(fields, "ground_truth_solution"))
     problem = NewProblem(read_text(fields, "question"), read_optional(fields, "ground_truth_answer"), "\n".join(reference))
     return [NewSolution(problem, tuple(steps), source="mr_gsm8k", annotation=annotation)]

@@ -5,15 +5,27 @@ from datetime import datetime
 from uuid import UUID
 
 from trainer.answers import extract_answer
-from trainer.formats.containers import Fields
-from trainer.formats.fields import read_flag, read_list, read_object, read_optional, read_rating, read_split, read_text, read_whole
+from trainer.formats.fields import (
+    as_object,
+    read_flag,
+    read_list,
+    read_number,
+    read_object,
+    read_optional,
+    read_rating,
+    read_split,
+    read_text,
+    read_texts,
+    read_whole,
+)
+from trainer.formats.objects import Fields
 from trainer.formats.ratings import canonical_bytes, read_finish_reason
 from trainer.formats.values import BadLine, NewAnnotation, NewLabel, NewProblem, NewSolution
 
 
 def prm800k_problem(fields: Fields) -> NewProblem:
     """Return the problem of a record."""
-    question = read_object(fields.get("question"), "'question'")
+    question = read_object(fields, "question")
     return NewProblem(
         read_text(question, "problem"),
         read_optional(question, "ground_truth_answer"),
@@ -24,22 +36,20 @@ def prm800k_problem(fields: Fields) -> NewProblem:
 
 def prm800k_solutions(fields: Fields) -> list[NewSolution]:
     """Return the labeled solution of a record: whole in phase 2, the chosen path in phase 1."""
-    problem, question, label = prm800k_problem(fields), fields["question"], read_object(fields.get("label"), "'label'")
-    sitting = [read_object(step, f"label step {number}") for number, step in enumerate(read_list(label, "steps"), 1)]
-    generation, is_whole = read_whole(fields, "generation", -1, 32_767), "pre_generated_steps" in question
-    steps = [read_text({"step": step}, "step") for step in read_list(question, "pre_generated_steps")] if is_whole else []
+    problem, question, label = prm800k_problem(fields), read_object(fields, "question"), read_object(fields, "label")
+    sitting = [as_object(step, f"label step {number}") for number, step in enumerate(read_list(label, "steps"), 1)]
+    generation, is_whole = read_whole(fields, "generation", -1, 32_767), question.get("pre_generated_steps") is not None
+    steps = read_texts(question, "pre_generated_steps") if is_whole else []
     if is_whole and generation is None:
         raise BadLine("a record with pre_generated_steps has no generation", "Give its generation; only records of phase 1 have none")
     if not is_whole and generation is not None:
         raise BadLine(f"a record of generation {generation} has no pre_generated_steps", "Give the steps, or set the generation to null")
-    if fields.get("is_initial_screening_question", generation == -1) != (generation == -1):
+    is_screening = fields.get("is_initial_screening_question")
+    if is_screening is not None and is_screening != (generation == -1):
         raise BadLine("is_initial_screening_question and generation disagree", "Screening questions, and only these, have generation -1")
     labels: list[NewLabel] = []
     for index, step in enumerate(sitting):
         labels += _step_labels(step, index, steps, is_whole=is_whole, is_last=index == len(sitting) - 1)
-    score = question.get("pre_generated_verifier_score")
-    if score is not None and (isinstance(score, bool) or not isinstance(score, int | float)):
-        raise BadLine(f"pre_generated_verifier_score is {score!r}", "It must be a number or null")
     annotation = NewAnnotation(
         labels=tuple(labels),
         finish_reason=read_finish_reason(label.get("finish_reason")),
@@ -49,7 +59,7 @@ def prm800k_solutions(fields: Fields) -> list[NewSolution]:
         generation=generation,
         is_gold=fields.get("is_quality_control_question") is True,
         total_ms=read_whole(label, "total_time", 0, 2_147_483_647),
-        verifier_score=score,
+        verifier_score=read_number(question, "pre_generated_verifier_score"),
         question={key: read_optional(question, key) for key in ("ground_truth_solution", "ground_truth_answer") if key in question},
     )
     answer = read_optional(question, "pre_generated_answer") if is_whole else extract_answer(steps[-1]) if steps else None
@@ -59,8 +69,8 @@ def prm800k_solutions(fields: Fields) -> list[NewSolution]:
 def _step_labels(step: Fields, index: int, steps: list[str], *, is_whole: bool, is_last: bool) -> Iterator[NewLabel]:
     """Yield the labels of one step of a record. For a record of phase 1, also append the text that was chosen to `steps`."""
     given = None if step.get("completions") is None else read_list(step, "completions")
-    shown = None if given is None else [read_object(completion, "a completion") for completion in given]
-    human = None if step.get("human_completion") is None else read_object(step["human_completion"], "human_completion")
+    shown = None if given is None else [as_object(completion, "a completion") for completion in given]
+    human = None if step.get("human_completion") is None else read_object(step, "human_completion")
     if shown == []:
         raise BadLine(f"label step {index + 1} has an empty list of completions", "Write null if there are none")
     chosen = read_whole(step, "chosen_completion", 0, len(shown or ()) - 1)
@@ -89,6 +99,8 @@ def _step_labels(step: Fields, index: int, steps: list[str], *, is_whole: bool, 
             shown_at=position,
         )
     if human:
+        if human.get("source") not in (None, "human"):
+            raise BadLine(f"the source of a human_completion is {human['source']!r}", 'Its source must be "human"')
         yield NewLabel(
             index, read_rating(human), read_text(human, "text"), by_labeler=True, flagged=read_flag(human), chosen=chosen is None
         )

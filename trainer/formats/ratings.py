@@ -1,15 +1,17 @@
 """Labels in a file: the ratings along one path, up to the first mistake, become an annotation."""
 
 import json
+import math
+from collections.abc import Sequence
 
 import orjson
 
-from trainer.formats.containers import Fields
 from trainer.formats.fields import read_whole
+from trainer.formats.objects import Fields, Numeral
 from trainer.formats.values import FINISHES, BadLine, Finish, NewAnnotation, NewLabel
 
 
-def rate_path(fields: Fields, ratings: list[int | None], flags: list[bool | None]) -> NewAnnotation:
+def rate_path(fields: Fields, ratings: Sequence[int | None], flags: Sequence[bool | None]) -> NewAnnotation:
     """Return the annotation of a person who rated a path of steps from its beginning and stopped at the first mistake."""
     last = max(index for index, (rating, flag) in enumerate(zip(ratings, flags, strict=True)) if rating is not None or flag)
     mistake = ratings.index(-1) if -1 in ratings else None
@@ -47,6 +49,16 @@ def read_finish_reason(stated: object) -> Finish:
 def canonical_bytes(fields: Fields) -> bytes:
     """Return the same bytes for a line whatever the order of its keys: they identify its annotation."""
     try:
-        return orjson.dumps(fields, option=orjson.OPT_SORT_KEYS)
+        return orjson.dumps(fields, option=orjson.OPT_SORT_KEYS, default=_plain)
     except orjson.JSONEncodeError:  # a lone surrogate, or a number of more than 64 bits: the check of its field reports it
-        return json.dumps(fields, sort_keys=True).encode()
+        return json.dumps(fields, sort_keys=True, default=_plain).encode()
+
+
+def _plain(value: object) -> int | float | str:
+    """Return a number as a Python value, so that a file has the same bytes as before numbers kept their digits."""
+    if not isinstance(value, Numeral):
+        return str(value)
+    whole = value.text.lstrip("-").isdecimal()
+    if len(value.text) > 300 or not math.isfinite(number := float(value.text)):
+        return value.text
+    return int(value.text) if whole else number

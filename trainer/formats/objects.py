@@ -1,0 +1,67 @@
+"""What containers give and readers take: the objects of a file. They keep numbers as written, and remember which keys were read."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+
+class Numeral:
+    """A number as the file writes it: `0.10`, `1e400` and 5,000 digits keep every character. A reader that needs a value converts it."""
+
+    __slots__ = ("text",)
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __repr__(self) -> str:
+        return self.text if len(self.text) <= 40 else f"{self.text[:40]}... ({len(self.text):,} characters)"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Numeral) and other.text == self.text
+
+    def __hash__(self) -> int:
+        return hash(self.text)
+
+
+class Cell(str):
+    """A text of a CSV file, where every value is text. A reader that needs a number, a list or an object reads it from the text."""
+
+    __slots__ = ()
+
+
+class Fields(dict[str, Any]):
+    """One object of a file. It remembers which of its keys a reader looked at."""
+
+    __slots__ = ("used",)
+
+    def __init__(self, pairs: Iterable[tuple[str, Any]] = ()) -> None:
+        super().__init__(pairs)
+        self.used: set[str] = set()
+
+    def __getitem__(self, key: str) -> Any:
+        self.used.add(key)
+        return super().__getitem__(key)
+
+    def get(self, key: str, default: Any = None) -> Any:
+        self.used.add(key)
+        return super().get(key, default)
+
+
+def unused_keys(fields: Fields) -> set[str]:
+    """Return the keys that no reader looked at and that hold something; `steps.note` is a key of an object inside `steps`."""
+    names: set[str] = set()
+    for key, value in fields.items():
+        if value is None:
+            continue
+        if key in fields.used:
+            names |= {f"{key}.{inner}" for nested in _objects_in(value) for inner in unused_keys(nested)}
+        else:
+            names.add(key)
+    return names
+
+
+def _objects_in(value: object) -> Iterator[Fields]:
+    if isinstance(value, Fields):
+        yield value
+    elif isinstance(value, list):
+        for item in value:
+            yield from _objects_in(item)
