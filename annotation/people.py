@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
+from django.contrib.auth import get_user_model
 from django.db import connection
 from django.db.models import QuerySet
 from django.http import Http404
@@ -10,7 +11,7 @@ from django.http import Http404
 from annotation.models import Membership, Project, Role
 
 if TYPE_CHECKING:
-    from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+    from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, User
 
     Person = AbstractBaseUser | AnonymousUser
 
@@ -29,6 +30,18 @@ SELECT {", ".join(f"p.{column}" for column in _COLUMNS)}
 
 class NotMember(Http404):
     """This person has no such role in such a project. Pages answer 404, so that a stranger learns nothing."""
+
+
+class NoSuchAccount(ValueError):
+    """There is no account of this name. The message says so."""
+
+
+def find_account(name: str) -> "User":
+    """Return the account of this name. Raises NoSuchAccount."""
+    account = get_user_model().objects.filter(username=name.replace("\0", "")).first()
+    if account is None:
+        raise NoSuchAccount(f"There is no account called {name!r}. Use the name of an account, as on the sign-in page.")
+    return account
 
 
 def require_role(person: "Person", slug: str, roles: Collection[str]) -> Project:

@@ -1,6 +1,7 @@
 """A selection becomes a batch, at once or after a review; and it can be chosen again, to prove that it is reproducible."""
 
 from collections.abc import Collection
+from dataclasses import replace
 
 from django.contrib.auth.models import User
 from django.db import transaction
@@ -18,19 +19,31 @@ from annotation.models import Batch, Event, Project, Task
 
 
 def open_batch(round_: Round) -> tuple[Batch, int]:
-    """Open the batch of the solutions that are still selected; return it and how many were left out because they were withdrawn or queued
-    since. Those are marked as dropped."""
+    """Open the batch of the solutions that are still selected; return it and how many were left out.
+
+    Left out, and marked as dropped, are those that were withdrawn or queued since, and those that were chosen for an outcome which was
+    corrected since. Needs a transaction.
+    """
+    Project.objects.select_for_update(no_key=True).get(pk=round_.project_id)  # no answer is corrected until the batch is open
     selected = Selection.objects.filter(round=round_, is_dropped=False)
-    unfit = selected.filter(Q(solution__withdrawn_at__isnull=False) | Q(solution__task__isnull=False)).values_list("pk", flat=True)
-    left_out = Selection.objects.filter(pk__in=list(unfit)).update(is_dropped=True)
-    rows = list(selected.order_by("rank").values_list("solution", "score"))
-    if not rows:
+    unfit = set(selected.filter(Q(solution__withdrawn_at__isnull=False) | Q(solution__task__isnull=False)).values_list("pk", flat=True))
+    chosen = []
+    for key, solution, score, part, reason, outcome in selected.order_by("rank").values_list(
+        "pk", "solution", "score", "part", "reason", "solution__outcome"
+    ):
+        premise = selection.premise_of(part or round_.strategy, reason)
+        if not queue.premise_holds(premise, outcome):
+            unfit.add(key)
+        elif key not in unfit:
+            chosen.append(queue.Chosen(solution, verifier_score=score, premise=premise))
+    left_out = Selection.objects.filter(pk__in=unfit).update(is_dropped=True)
+    if not chosen:
         raise RoundFailed(
-            "Nothing is left to publish. Every chosen solution was left out, or withdrawn or queued since. Start another round."
+            "Nothing is left to publish. Every chosen solution was left out, or withdrawn, queued or corrected since. Start another round."
         )
     # The queue serves the highest priority first: the order of rank.
-    chosen = [queue.Chosen(solution, len(rows) - place, score) for place, (solution, score) in enumerate(rows)]
-    return queue.open_batch(round_.project, chosen, generation=round_.generation), left_out
+    ranked = [replace(solution, priority=len(chosen) - place) for place, solution in enumerate(chosen)]
+    return queue.open_batch(round_.project, ranked, generation=round_.generation), left_out
 
 
 def publish(project: Project, round_id: int, *, dropped: Collection[int] = (), actor: User) -> Round:

@@ -274,4 +274,4 @@ def _publish(hold: Hold) -> None:
         batch, left_out = open_batch(hold.round)
         hold.update(state=RoundState.PUBLISHED, batch=batch, finished_at=Now(), progress={})
     if left_out:
-        hold.log(f"Left out {left_out:,} solutions that were withdrawn or queued since they were chosen.")
+        hold.log(f"Left out {left_out:,} solutions that were withdrawn, queued or corrected since they were chosen.")

@@ -17,6 +17,7 @@ from django.db.models import Count
 
 from active_learning.models import ModelVersion, ScoreShard, ShardState
 from active_learning.scoring.partitions import COLUMNS, attach_indexed, freeze, index, is_attached, partition, table_of
+from annotation.corrections import hold_outcomes
 from annotation.models import Project
 from trainer.files import is_disk_full, rename_file, sync
 
@@ -141,6 +142,11 @@ def restore(version: ModelVersion) -> int:
                     copy.write(piece)
         cursor.execute(f"SELECT count(*) FROM {table}")
         [n_scores] = cursor.fetchone()
+        # Outcomes can have been corrected since the file was written.
+        hold_outcomes(version.project_id)
+        cursor.execute(
+            f"UPDATE {table} s SET outcome = x.outcome FROM annotation_solution x WHERE x.id = s.solution_id AND x.outcome <> s.outcome"
+        )
         index(cursor, table, version=version)
         attach_indexed(cursor, table, version=version)
         ModelVersion.objects.filter(pk=version.pk).update(scores_file="", scores_sha256="")

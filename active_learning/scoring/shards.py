@@ -36,6 +36,8 @@ from active_learning.registry import Fence, ProgressCallback, load, readable_sol
 from active_learning.scoring.figures import score_rows
 from active_learning.scoring.files import ScoreFileDamaged, ScoresRefused, restore
 from active_learning.scoring.partitions import COLUMNS, ScoringFailed, attach, is_attached, partition, table_of
+from annotation.corrections import hold_outcomes
+from annotation.models import Solution
 
 if TYPE_CHECKING:
     from trainer.score import RewardModel
@@ -263,12 +265,25 @@ def _rows(version: ModelVersion, shard: ScoreShard) -> list[tuple[int, int, str,
     return list(rows.order_by("pk").values_list("pk", "problem_id", "outcome", "problem__statement", "steps"))
 
 
+def _with_present_outcomes(scored: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """Replace the outcomes that were corrected while the model read. They do not change until the end of the transaction."""
+    place, key = (COLUMNS.split(", ").index(name) for name in ("outcome", "solution_id"))
+    ids = [row[key] for row in scored]
+    project = Solution.objects.filter(pk__in=ids[:1]).values_list("problem__project", flat=True).first()
+    if project is None:
+        return list(scored)
+    hold_outcomes(project)
+    outcomes = dict(Solution.objects.filter(pk__in=ids).values_list("pk", "outcome"))
+    return [(*row[:place], outcomes.get(row[key], row[place]), *row[place + 1 :]) for row in scored]
+
+
 def _write(shard: ScoreShard, scored: Sequence[tuple[Any, ...]], *, table: str) -> None:
     """Copy a shard's rows and mark it done in one transaction, under its token: both or neither, and only once."""
     try:
         with transaction.atomic(), connection.cursor() as cursor:
             if not _held(shard).update(state=ShardState.DONE, finished_at=Now(), heartbeat_at=Now()):
                 raise ShardLost
+            scored = _with_present_outcomes(scored)
             with cursor.copy(f"COPY {table} ({COLUMNS}) FROM STDIN") as copy:
                 for row in scored:
                     copy.write_row(row)

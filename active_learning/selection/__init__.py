@@ -9,7 +9,17 @@ from active_learning.selection.choosing import choose
 from active_learning.selection.files import read_candidates, write_candidates
 from active_learning.selection.recipes import EXPLORE_MIX, HALF_MIX, MIXES, PAPER_MIX, BadRecipe, Mix, Parts, Recipe
 from active_learning.selection.running import NothingToChoose, Replay, Scorers, Selected, replay, select
-from active_learning.selection.strategies import CONVINCING, DISAGREEMENT, ENTROPY, STRATEGIES, UNCERTAIN, UNIFORM, Need, Strategy
+from active_learning.selection.strategies import (
+    CONVINCING,
+    DISAGREEMENT,
+    ENTROPY,
+    STRATEGIES,
+    UNCERTAIN,
+    UNIFORM,
+    Need,
+    Strategy,
+    premise_of,
+)
 
 __all__ = [
     "CONVINCING",
@@ -37,6 +47,7 @@ __all__ = [
     "Strategy",
     "choose",
     "read_candidates",
+    "premise_of",
     "replay",
     "select",
     "write_candidates",

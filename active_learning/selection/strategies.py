@@ -59,7 +59,7 @@ class Strategy:
     name: in recipes, commands and tables. label, picks, note: for people; `picks` completes "it takes ..". order: places among the
     candidates, first the ones to take; those it never takes are left out. shortlists: the same order in SQL. why: one sentence for one
     candidate. why_empty: why there is no candidate and what to do; empty: nothing special. is_draw: it takes from a draw out of the
-    whole pool, before the others choose.
+    whole pool, before the others choose. premise: which outcome (annotation.models.Premise) it takes for granted, by its reason.
     """
 
     name: str
@@ -72,6 +72,7 @@ class Strategy:
     why_empty: Callable[[EmptyPool], str] = lambda pool: ""
     note: str = ""
     is_draw: bool = False
+    premise: Callable[[str], str] = lambda reason: ""
 
 
 # --- orders -------------------------------------------------------------------------------------------------------------------
@@ -104,6 +105,7 @@ def _uniform(candidates: Candidates, rng: np.random.Generator) -> Indices:
 # --- reasons ------------------------------------------------------------------------------------------------------------------
 
 # A replay compares these sentences with the ones that a round wrote: other words would make old rounds differ.
+_DOUBTED_RIGHT = "A right answer whose reasoning the model doubts"
 _ANSWER = {RIGHT: "A right answer", WRONG: "A wrong answer", UNKNOWN: "An answer not known to be right or wrong"}
 
 
@@ -123,7 +125,7 @@ def _why_uncertain(candidate: Candidate) -> str:
 
 def _why_disagreement(candidate: Candidate) -> str:
     if candidate.outcome == RIGHT and candidate.score < DOUBTED:
-        return f"A right answer whose reasoning the model doubts: {scored(candidate)}."
+        return f"{_DOUBTED_RIGHT}: {scored(candidate)}."
     others = [("ORM", candidate.orm), ("majority", candidate.majority)]
     judgements = [f"{judge} {value:.2f}" for judge, value in others if not math.isnan(value)]
     return f"Judgements differ: PRM {candidate.score:.2f}, {', '.join(judgements)}."
@@ -162,6 +164,7 @@ CONVINCING = Strategy(
     shortlists=(Shortlist("s.score DESC", "s.outcome = 'wrong'", is_indexed=True),),
     why=lambda candidate: f"A wrong answer that convinces the model: {scored(candidate)}.",
     why_empty=_no_wrong_answer,
+    premise=lambda reason: "wrong",
 )
 REST = Strategy(
     name="convincing_rest",
@@ -171,6 +174,7 @@ REST = Strategy(
     order=lambda candidates, _: best_first(np.where(candidates.outcomes != WRONG, candidates.scores, np.nan)),
     shortlists=(Shortlist("s.score DESC", "s.outcome <> 'wrong'"),),
     why=lambda candidate: f"{_ANSWER[candidate.outcome]} that convinces the model: {scored(candidate)}.",
+    premise=lambda reason: "not_wrong",
 )
 ENTROPY = Strategy(
     name="entropy",
@@ -208,6 +212,7 @@ DISAGREEMENT = Strategy(
     ),
     why=_why_disagreement,
     note="Reads the serving ORM too, if there is one.",
+    premise=lambda reason: "correct" if reason.startswith(_DOUBTED_RIGHT) else "",
 )
 UNIFORM = Strategy(
     name="uniform",
@@ -228,8 +233,15 @@ CONTROL = Strategy(
     shortlists=CONVINCING.shortlists,
     why=lambda candidate: f"A wrong answer that convinces the frozen control model: scored {candidate.control:.2f} by it.",
     why_empty=_no_control,
+    premise=lambda reason: "wrong",
     note="The control model is the one that chose the first batch. Until there is one, the serving model chooses.",
 )
 STRATEGIES: dict[str, Strategy] = {
     strategy.name: strategy for strategy in (CONVINCING, REST, ENTROPY, UNCERTAIN, DISAGREEMENT, UNIFORM, CONTROL)
 }
+
+
+def premise_of(part: str, reason: str) -> str:
+    """Return which outcome the choice of a solution took for granted; empty: none."""
+    strategy = STRATEGIES.get(part)
+    return strategy.premise(reason) if strategy else ""

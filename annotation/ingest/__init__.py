@@ -2,7 +2,8 @@
 
 from annotation.ingest.loading import add_solutions, load_problems, load_solutions
 from annotation.ingest.projects import BadProject, create_project, find_project
-from annotation.ingest.values import LoadReport, digest
+from annotation.ingest.updating import read_changes
+from annotation.ingest.values import LoadReport, ProblemChange, digest
 from trainer.formats import (
     FILE_MEGABYTES,
     FORMATS,
@@ -36,6 +37,7 @@ __all__ = [
     "NewLabel",
     "NewProblem",
     "NewSolution",
+    "ProblemChange",
     "Progress",
     "add_solutions",
     "clean_text",
@@ -45,4 +47,5 @@ __all__ = [
     "find_project",
     "load_problems",
     "load_solutions",
+    "read_changes",
 ]

@@ -58,7 +58,7 @@ def load_problems(
     `progress(stage, done, total)` counts bytes of the file, then graded answers. Raises BadFile with the line; then nothing was stored.
     """
     path = Path(path)
-    detected, format_ = _format(path, format, megabytes)
+    detected, format_ = choose_format(path, format, megabytes)
     with _staging(project, detected, path=path, split=split, progress=progress) as staging:
         for line, fields in read_lines(path, megabytes=megabytes, progress=progress):
             with staging.at(line):
@@ -82,7 +82,7 @@ def load_solutions(
     `source` names the generator where the file does not. The rest is as in `load_problems`. Every new final answer is graded.
     """
     path = Path(path)
-    detected, format_ = _format(path, format, megabytes)
+    detected, format_ = choose_format(path, format, megabytes)
     if format_.solutions is None:
         raise BadFile(path, None, f"a file of format {detected.name} has problems but no solutions", "Load it with load_problems")
     with _staging(project, detected, path=path, source=source, split=split, progress=progress) as staging:
@@ -105,7 +105,8 @@ def add_solutions(project: Project, rows: Iterable[NewSolution], *, progress: Pr
     return staging.report
 
 
-def _format(path: Path, named: str | None, megabytes: int) -> tuple[Detected, Format]:
+def choose_format(path: Path, named: str | None, megabytes: int) -> tuple[Detected, Format]:
+    """Return the format of a file and why: the named one, or the one that its content shows. Raises BadFile."""
     if named is not None and named not in FORMATS:
         raise BadFile(path, None, f"unknown format {named!r}", f"The formats are {', '.join(FORMATS)}")
     detected = Detected(named, "") if named else detect_format(path, megabytes=megabytes)
@@ -116,12 +117,20 @@ def _format(path: Path, named: str | None, megabytes: int) -> tuple[Detected, Fo
 def _staging(
     project: Project, detected: Detected, *, path: Path | str, source: str = "", split: str | None = None, progress: Progress | None = None
 ) -> Iterator["_Staging"]:
+    with staged(project, detected, path=path, source=source, split=split, progress=progress) as staging:
+        yield staging
+        staging.store()
+
+
+@contextmanager
+def staged(
+    project: Project, detected: Detected, *, path: Path | str, source: str = "", split: str | None = None, progress: Progress | None = None
+) -> Iterator["_Staging"]:
+    """Give the temporary tables of one load, in a transaction."""
     if split not in (None, "train", "test"):
         raise BadFile(path, None, f"the split is {split!r}", "A split must be train or test")
     with transaction.atomic():
-        staging = _Staging(project, LoadReport(format=detected.name, signs=detected.reason), path, source, split, progress)
-        yield staging
-        staging.store()
+        yield _Staging(project, LoadReport(format=detected.name, signs=detected.reason), path, source, split, progress)
 
 
 class _Staging:
@@ -271,6 +280,7 @@ class _Staging:
 
     def resolve_problems(self, *, are_new_stored: bool = True) -> None:
         """Find the problem of each key of the file, and store those that are not known. Raises BadFile for an id with two statements."""
+        self._flush("incoming_problem")
         self.cursor.execute(sql.SAME_ID_OTHER_STATEMENT, {"project": self.project.pk})
         if clash := self.cursor.fetchone():
             raise BadFile(

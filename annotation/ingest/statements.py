@@ -129,6 +129,32 @@ SELECT count(*) FROM annotation_solution s JOIN annotation_problem p ON p.id = s
    AND s.outcome = 'ungraded'
 """
 
+# --- corrections in a file: compared with the known problems, nothing is written ---
+
+UNKNOWN_PROBLEMS = """
+SELECT line, statement, count(*) OVER () FROM resolved_problem WHERE problem_id IS NULL ORDER BY line LIMIT 1
+"""
+
+CONTRADICTIONS = """
+SELECT first_line, line
+  FROM (SELECT i.line, i.{field} AS value, first_value(i.{field}) OVER same AS first_given, first_value(i.line) OVER same AS first_line
+          FROM incoming_problem i JOIN resolved_problem r USING (key) WHERE i.{field} <> ''
+        WINDOW same AS (PARTITION BY r.problem_id ORDER BY i.line)) given
+ WHERE value <> first_given ORDER BY line LIMIT 1
+"""
+
+CHANGES = """
+SELECT p.id, p.external_id, g.line, p.answer, g.answer, p.reference_solution, g.reference_solution, p.subject, g.subject, p.level, g.level
+  FROM (SELECT problem_id, min(line) AS line, max(NULLIF(answer, '')) AS answer, max(NULLIF(reference_solution, '')) AS reference_solution,
+               max(NULLIF(subject, '')) AS subject, max(NULLIF(level, '')) AS level
+          FROM resolved_problem GROUP BY problem_id) g
+  JOIN annotation_problem p ON p.id = g.problem_id AND p.project_id = %(project)s
+ WHERE g.answer IS DISTINCT FROM COALESCE(p.answer, '') AND g.answer IS NOT NULL
+    OR g.reference_solution IS DISTINCT FROM COALESCE(p.reference_solution, '') AND g.reference_solution IS NOT NULL
+    OR g.subject <> p.subject OR g.level <> p.level
+ ORDER BY g.line
+"""
+
 # Only the new ones, so that a second load grades nothing.
 GATHER_SOLUTIONS = """
 CREATE TEMP TABLE new_solution ON COMMIT DROP AS

@@ -38,10 +38,22 @@ class LoadReport:
         if self.annotations:
             parts.append(f"{self.new_annotations:,} new annotations ({self.annotations:,} in the file)")
         reasons = [f"{count:,} not graded: {reason}" for reason, count in self.ungraded.items()]
-        chosen = [f"The format is {self.format}: the file has {self.signs}."] if self.signs else []
         return "\n".join(
-            [f"{self.format}, {self.lines:,} lines: {', '.join(parts)}.", *chosen, *reasons, *self._unused_in_words(), *self.notes]
+            [
+                f"{self.format}, {self.lines:,} lines: {', '.join(parts)}.",
+                *self._format_in_words(),
+                *reasons,
+                *self._unused_in_words(),
+                *self.notes,
+            ]
         )
+
+    def about_the_file(self) -> list[str]:
+        """Say how the file was read: its format and why, and the keys that were not used."""
+        return [*self._format_in_words(), *self._unused_in_words()]
+
+    def _format_in_words(self) -> list[str]:
+        return [f"The format is {self.format}: the file has {self.signs}."] if self.signs else []
 
     def _unused_in_words(self) -> list[str]:
         if not self.unused:
@@ -53,3 +65,14 @@ class LoadReport:
 def digest(steps: Sequence[str]) -> bytes:
     """Return the sha256 (32 bytes) of the steps as JSON. Two solutions of one problem with the same digest are the same."""
     return hashlib.sha256(orjson.dumps(list(steps))).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class ProblemChange:
+    """What changes of a known problem: its fields answer, reference_solution, subject and level that get another value."""
+
+    problem_id: int
+    external_id: str
+    old: dict[str, str | None]
+    new: dict[str, str | None]
+    line: int | None = None  # of the file that says so

@@ -6,8 +6,10 @@ from contextlib import contextmanager
 from django.core.management.base import CommandError
 from tqdm import tqdm
 
+from annotation.corrections import CorrectionRefused
 from annotation.export import OutputRefused
 from annotation.ingest import BadFile, BadProject
+from annotation.people import NoSuchAccount
 from trainer.answers import GraderUnavailable
 
 _BYTES = "reading"  # the only stage that counts bytes
@@ -38,7 +40,7 @@ def drawn_progress() -> Iterator[ProgressBar]:
     bar = ProgressBar()
     try:
         yield bar
-    except (BadFile, BadProject, GraderUnavailable, OutputRefused) as bad:
+    except (BadFile, BadProject, CorrectionRefused, GraderUnavailable, NoSuchAccount, OutputRefused) as bad:
         bar.close()
         raise CommandError(str(bad), returncode=2) from None
     except KeyboardInterrupt:

@@ -1,6 +1,6 @@
 """Stage: queue. It publishes solutions as batches of tasks (batches.py) and hands out their assignments one by one (leases.py)."""
 
-from annotation.queue.batches import FOR_NEWCOMERS, MAX_BATCH, BadBatch, Chosen, close_batch, counts, open_batch, withdraw
+from annotation.queue.batches import FOR_NEWCOMERS, MAX_BATCH, BadBatch, Chosen, close_batch, counts, open_batch, premise_holds, withdraw
 from annotation.queue.leases import (
     Claim,
     Lease,
@@ -46,6 +46,7 @@ __all__ = [
     "lost",
     "one_statement",
     "open_batch",
+    "premise_holds",
     "release",
     "release_expired",
     "release_reserved",

@@ -15,6 +15,8 @@ from annotation.models import (
     BatchKind,
     BatchState,
     Event,
+    Outcome,
+    Premise,
     Project,
     Solution,
     Split,
@@ -41,6 +43,14 @@ class Chosen:
     priority: int = 0
     verifier_score: float | None = None
     kind: str = TaskKind.NORMAL
+    premise: str = ""  # what the choice took for granted about the outcome
+
+
+def premise_holds(premise: str, outcome: str) -> bool:
+    """Tell whether what a choice took for granted is true of an outcome."""
+    if premise == Premise.NOT_WRONG:
+        return outcome != Outcome.WRONG
+    return not premise or premise == outcome
 
 
 def open_batch(
@@ -81,6 +91,7 @@ def open_batch(
                     priority=solution.priority,
                     verifier_score=solution.verifier_score,
                     kind=solution.kind,
+                    premise=solution.premise,
                 )
                 for solution in solutions
             )
@@ -144,7 +155,7 @@ def close_batch(batch: Batch) -> None:
         let_go(Assignment.objects.filter(batch=batch, state=AssignmentState.RESERVED))
 
 
-def withdraw(solutions: QuerySet[Solution], *, actor: User) -> int:
+def withdraw(solutions: QuerySet[Solution], *, actor: User | None) -> int:
     """Withdraw solutions from labeling for good, such as those of a bad problem. Return how many were not withdrawn before.
 
     Nobody gets them any more. A labeler who has one on the page gets an error, and their ratings are kept as a draft. Stored labels stay.

@@ -15,8 +15,7 @@ class Command(load_problems.Command):
         "Loading a file again changes nothing. Formats: docs/formats.md."
     )
 
-    def add_arguments(self, parser: CommandParser) -> None:
-        super().add_arguments(parser)
+    def add_own_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--source", default="", help="the generator's name, if the file does not give it")
 
     def handle(

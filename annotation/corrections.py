@@ -1,0 +1,429 @@
+"""Stage: corrections. A wrong reference answer is corrected, or solutions are graded again, after a person saw what that changes.
+
+Reads problems, solutions and the queue. `prepared` grades into temporary tables and writes nothing; its plan says what changes, and
+`CorrectionPlan.apply` writes Problem, Solution and Events in one transaction. Labels stay. Scores follow by a trigger of active_learning.
+"""
+
+import itertools
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.db import OperationalError, connection, transaction
+from psycopg.errors import LockNotAvailable
+
+from annotation import queue
+from annotation.ingest import STEP_CHARACTERS, BadText, ProblemChange, Progress, clean_text, read_changes
+from annotation.models import Event, Outcome, Premise, Problem, Project, Solution
+from trainer.answers import GRADER_VERSION, Grader, extract_answer
+
+CHUNK = 1_000  # pairs graded, and texts read, at a time
+NAMED = 10  # problems and solutions that a plan names in words
+TRIES = 5  # how often solutions that were loaded meanwhile are graded too before it gives up
+CUT = 60  # characters of an answer in a sentence; events keep all of it
+
+PREMISES = {
+    Premise.WRONG: "chosen because its answer was wrong",
+    Premise.NOT_WRONG: "chosen because its answer was not known to be wrong",
+    Premise.CORRECT: "chosen because its answer was correct",
+}
+
+__all__ = [
+    "CorrectionRefused",
+    "NoSuchProblem",
+    "NothingChanges",
+    "CorrectionPlan",
+    "ProblemChange",
+    "QueuedForFalseReason",
+    "change_of_answer",
+    "find_problem",
+    "hold_outcomes",
+    "prepared",
+    "prepared_again",
+    "read_changes",
+    "shown_problem",
+]
+
+# --- SQL ------------------------------------------------------------------------------------------------------------------------
+
+# Of the session, not of a transaction: grading can take long, and no row is locked meanwhile.
+DROP = "DROP TABLE IF EXISTS pg_temp.correction_problem, pg_temp.correction_solution, pg_temp.correction_grade"
+CREATE = """
+CREATE TEMP TABLE correction_problem (problem_id bigint PRIMARY KEY, old_answer text, answer text);
+CREATE TEMP TABLE correction_solution (solution_id bigint PRIMARY KEY, stated text, reference text, old_reference text, old_outcome text);
+CREATE TEMP TABLE correction_grade (n int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, stated text, reference text, outcome text, reason text)
+"""
+# The solutions of the problems that get another answer, except those that are there already.
+NEW_IN_SCOPE = """
+SELECT s.id, s.final_answer, c.answer, c.old_answer, s.outcome
+  FROM annotation_solution s JOIN correction_problem c USING (problem_id)
+ WHERE NOT EXISTS (SELECT FROM correction_solution known WHERE known.solution_id = s.id)
+"""
+# An ungraded solution with both answers has got its reference answer since.
+SCOPE_OF_PROJECT = """
+SELECT s.id, s.final_answer, p.answer, p.answer, s.outcome
+  FROM annotation_solution s JOIN annotation_problem p ON p.id = s.problem_id
+ WHERE p.project_id = %(project)s
+   AND (%(everything)s OR s.grader <> %(grader)s OR s.outcome = 'ungraded' AND s.final_answer IS NOT NULL AND p.answer IS NOT NULL)
+"""
+# A missing answer is chr(1) in joins, which makes them hash joins.
+_SAME_PAIR = """COALESCE(g.stated, chr(1)) = COALESCE(c.stated, chr(1)) AND COALESCE(g.reference, chr(1)) = COALESCE(c.reference, chr(1))"""
+PAIRS = f"""
+INSERT INTO correction_grade (stated, reference)
+SELECT DISTINCT c.stated, c.reference FROM correction_solution c WHERE NOT EXISTS (SELECT FROM correction_grade g WHERE {_SAME_PAIR})
+"""
+NEXT_PAIRS = "SELECT n, stated, reference FROM correction_grade WHERE outcome IS NULL ORDER BY n LIMIT %s"
+GRADES = """
+UPDATE correction_grade g SET outcome = new.outcome, reason = new.reason
+  FROM unnest(%s::int[], %s::text[], %s::text[]) AS new (n, outcome, reason) WHERE g.n = new.n
+"""
+_GRADED = f"correction_solution c JOIN correction_grade g ON {_SAME_PAIR}"
+TRANSITIONS = f"SELECT c.old_outcome, g.outcome, count(*) FROM {_GRADED} GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2"
+CHANGED = f"""
+SELECT c.solution_id, c.old_outcome, g.outcome, g.reason FROM {_GRADED} WHERE g.outcome <> c.old_outcome ORDER BY 1 LIMIT %(limit)s
+"""
+LABELED = f"""
+SELECT count(*) FROM {_GRADED}
+ WHERE g.outcome <> c.old_outcome AND EXISTS (SELECT FROM annotation_annotation a WHERE a.solution_id = c.solution_id)
+"""
+# What waits for labelers, or is being labeled, though the reason of its choice is false under the outcome that it has or gets.
+FALSE_REASONS = f"""
+SELECT s.id, t.premise, b.generation, now.outcome, bool_or(a.state = 'leased')
+  FROM annotation_task t JOIN annotation_batch b ON b.id = t.batch_id JOIN annotation_solution s ON s.id = t.solution_id
+  JOIN annotation_assignment a ON a.task_id = t.id AND a.state IN ('open', 'reserved', 'leased')
+  LEFT JOIN (SELECT c.solution_id, g.outcome FROM {_GRADED}) new ON new.solution_id = s.id
+ CROSS JOIN LATERAL (SELECT COALESCE(new.outcome, s.outcome)) AS now (outcome)
+ WHERE b.project_id = %(project)s AND t.premise <> '' AND s.withdrawn_at IS NULL
+   AND CASE t.premise WHEN 'wrong' THEN now.outcome <> 'wrong' WHEN 'not_wrong' THEN now.outcome = 'wrong' ELSE now.outcome <> 'correct' END
+   AND (%(problems)s::bigint[] IS NULL OR s.problem_id = ANY(%(problems)s))
+ GROUP BY 1, 2, 3, 4 ORDER BY 3, 1
+"""
+MOVED = """
+SELECT count(*)
+  FROM correction_solution c JOIN annotation_solution s ON s.id = c.solution_id JOIN annotation_problem p ON p.id = s.problem_id
+ WHERE s.outcome <> c.old_outcome OR p.answer IS DISTINCT FROM c.old_reference
+"""
+# Only rows that differ: each changed row of the widest table costs a new version of it.
+_DIFFER = "(s.final_answer, s.outcome, s.outcome_reason, s.grader) IS DISTINCT FROM (c.stated, g.outcome, g.reason, %(grader)s)"
+WRITE = f"""
+UPDATE annotation_solution s SET final_answer = c.stated, outcome = g.outcome, outcome_reason = g.reason, grader = %(grader)s
+  FROM {_GRADED} WHERE s.id = c.solution_id AND {_DIFFER}
+"""
+COUNT_WRITTEN = f"SELECT count(*) FROM {_GRADED} JOIN annotation_solution s ON s.id = c.solution_id WHERE {_DIFFER}"
+BY_PROBLEM = f"""
+SELECT s.problem_id, c.old_outcome, g.outcome, count(*) FROM {_GRADED} JOIN annotation_solution s ON s.id = c.solution_id
+ WHERE g.outcome <> c.old_outcome GROUP BY 1, 2, 3
+"""
+
+
+class CorrectionRefused(ValueError):
+    """A correction that cannot be done. The message says why and what to do. Nothing was changed."""
+
+
+class NothingChanges(CorrectionRefused):
+    """A correction to the values that are stored already."""
+
+
+class _LoadedMeanwhile(Exception):
+    """Solutions of a corrected problem were loaded after the grading."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueuedForFalseReason:
+    """A solution in the queue that was chosen for an outcome that it does not have, or will not have any more."""
+
+    solution_id: int
+    premise: str
+    generation: int | None
+    outcome: str
+    is_leased: bool
+
+    def __str__(self) -> str:
+        now = ", and somebody is labeling it now" if self.is_leased else ""
+        return f"solution {self.solution_id} (batch {self.generation}): {PREMISES[Premise(self.premise)]}; it is {self.outcome}{now}"
+
+
+@dataclass(slots=True)
+class CorrectionPlan:
+    """What a correction changes. It holds as long as its `prepared` block."""
+
+    project: Project
+    changes: Sequence[ProblemChange]
+    n_graded: int = 0
+    transitions: dict[tuple[str, str], int] = field(default_factory=dict)  # (old, new) outcome -> solutions; also those that stay
+    examples: list[tuple[int, str, str, str]] = field(default_factory=list)  # solution, old and new outcome, reason
+    n_written: int = 0  # of the graded ones: those with another outcome, reason, stated answer or version of the grader
+    n_labeled: int = 0  # of the solutions whose outcome changes
+    queued: list[QueuedForFalseReason] = field(default_factory=list)
+    is_regrade: bool = False
+    progress: Progress | None = None
+
+    @property
+    def outcomes(self) -> dict[tuple[str, str], int]:
+        """The changes of outcomes: (old, new) -> how many solutions."""
+        return {pair: count for pair, count in self.transitions.items() if pair[0] != pair[1]}
+
+    @property
+    def n_changed(self) -> int:
+        return sum(self.outcomes.values())
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to write and nothing to withdraw."""
+        return not (self.changes or self.n_written or self.queued)
+
+    @property
+    def fingerprint(self) -> str:
+        """What was shown, as a text that a form can bring back: another one means that something changed meanwhile."""
+        counts = ",".join(f"{old}>{new}:{count}" for (old, new), count in sorted(self.transitions.items()))
+        return f"{counts}|{','.join(str(one.solution_id) for one in self.queued)}"
+
+    def sentences(self) -> list[str]:
+        """Say what changes, one sentence each."""
+        answers = [change for change in self.changes if "answer" in change.new]
+        lines = [f"{len(answers):,} problems get another reference answer:"] if answers else []
+        for change in answers[:NAMED]:
+            place = f"line {change.line}, " if change.line else ""
+            lines.append(f"  {place}problem {change.external_id}: {quoted(change.old['answer'])} becomes {quoted(change.new['answer'])}")
+        lines += [f"  and {len(answers) - NAMED:,} more"] if len(answers) > NAMED else []
+        for name, words in (("reference_solution", "reference solution"), ("subject", "subject"), ("level", "level")):
+            if count := sum(name in change.new for change in self.changes):
+                lines.append(f"{count:,} problems get another {words}.")
+        if self.n_graded:
+            lines.append(f"{self.n_graded:,} solutions are graded again, and {self.n_changed:,} of them get another outcome.")
+        lines += [f"  {count:,} {old} become {new}" for (old, new), count in self.outcomes.items()]
+        lines += [f"  solution {key}: {old} becomes {new} ({reason})" for key, old, new, reason in self.examples[:NAMED]]
+        if self.n_labeled:
+            lines.append(f"{self.n_labeled:,} of them have labels. The labels stay.")
+        if self.queued:
+            lines.append(f"{len(self.queued):,} solutions in the queue were chosen for a reason that is false then:")
+            lines += [f"  {one}" for one in self.queued[:NAMED]]
+            lines += [f"  and {len(self.queued) - NAMED:,} more"] if len(self.queued) > NAMED else []
+        return lines
+
+    def apply(self, *, actor: User | None, withdraw: bool = False) -> int:
+        """Write the plan in one transaction; with `withdraw`, withdraw what is queued for a false reason. Return how many were withdrawn.
+
+        Solutions that were loaded meanwhile are graded too. Raises CorrectionRefused if an answer or an outcome was changed meanwhile.
+        """
+        for _ in range(TRIES):
+            try:
+                with transaction.atomic():
+                    return self._write(actor, withdraw=withdraw)
+            except _LoadedMeanwhile:
+                with connection.cursor() as cursor:
+                    cursor.execute(f"INSERT INTO correction_solution {NEW_IN_SCOPE}")
+                _grade(self.progress)
+                _look(self)
+            except OperationalError as error:
+                if not isinstance(error.__cause__, LockNotAvailable):
+                    raise
+                raise CorrectionRefused(
+                    "Another process is writing to this project, such as a load of a file. Wait until it ends and try again. "
+                    "Nothing was changed."
+                ) from error
+        raise CorrectionRefused(
+            "Solutions of these problems are being loaded all the time. Wait until the load ends and try again. Nothing was changed."
+        )
+
+    def _write(self, actor: User | None, *, withdraw: bool) -> int:
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL plan_cache_mode = force_custom_plan")
+            # One load or correction of a project at a time, and no batch is published and no score written with an outcome of before.
+            cursor.execute("SELECT pg_advisory_xact_lock(hashtext('annotation.ingest'), %s)", [self.project.pk % 2**31])
+            cursor.execute("SELECT pg_advisory_xact_lock(hashtext('annotation.outcomes'), %s)", [self.project.pk % 2**31])
+            Project.objects.select_for_update(no_key=True).get(pk=self.project.pk)
+            self._check_unchanged(cursor)
+            if self.progress:
+                self.progress("storing", 0, None)
+            for change in self.changes:
+                # The old values again: a state changes only from what was shown.
+                if Problem.objects.filter(pk=change.problem_id, **change.old).update(**change.new) != 1:
+                    raise _changed_meanwhile(f"problem {change.external_id}")
+            by_problem: dict[int, dict[str, int]] = {}
+            for problem, old, new, count in cursor.execute(BY_PROBLEM).fetchall():
+                by_problem.setdefault(problem, {})[f"{old} -> {new}"] = count
+            cursor.execute(WRITE, {"grader": GRADER_VERSION})
+        self._note(actor, by_problem)
+        if not withdraw or not self.queued:
+            return 0
+        return queue.withdraw(Solution.objects.filter(pk__in=[one.solution_id for one in self.queued]), actor=actor)
+
+    def _check_unchanged(self, cursor: Any) -> None:
+        if cursor.execute(MOVED).fetchone()[0]:
+            raise _changed_meanwhile("an answer or an outcome")
+        if cursor.execute(f"SELECT EXISTS ({NEW_IN_SCOPE})").fetchone()[0]:
+            raise _LoadedMeanwhile
+
+    def _note(self, actor: User | None, by_problem: dict[int, dict[str, int]]) -> None:
+        events = []
+        for change in self.changes:
+            values = ", ".join(f"{name}: {quoted(change.old[name])} becomes {quoted(change.new[name])}" for name in change.new)
+            details = {"old": change.old, "new": change.new, "outcomes": by_problem.get(change.problem_id, {})}
+            events.append(Event(actor=actor, verb="correct", subject=f"problem {change.problem_id}: {values}"[:200], details=details))
+        if self.is_regrade and self.n_graded:
+            outcomes = {f"{old} -> {new}": count for (old, new), count in self.outcomes.items()}
+            subject = f"project {self.project.slug}: {self.n_changed:,} of {self.n_graded:,} outcomes changed"
+            events.append(Event(actor=actor, verb="regrade", subject=subject, details={"grader": GRADER_VERSION, "outcomes": outcomes}))
+        Event.objects.bulk_create(events, batch_size=CHUNK)
+
+
+def _changed_meanwhile(what: str) -> CorrectionRefused:
+    return CorrectionRefused(f"Somebody changed {what} meanwhile. Look again at what changes, and repeat it. Nothing was changed.")
+
+
+def quoted(text: str | None) -> str:
+    """Write a value in a sentence: on one line, and not longer than a line."""
+    if text is None or not text.strip():
+        return "nothing"
+    line = " ".join(text.split())
+    return f"'{line if len(line) <= CUT else line[:CUT] + '...'}'"
+
+
+# --- plans ------------------------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def prepared(project: Project, changes: Sequence[ProblemChange], *, progress: Progress | None = None) -> Iterator[CorrectionPlan]:
+    """Grade the solutions of these problems against their new answers, and give what would change. Raises GraderUnavailable."""
+    plan = CorrectionPlan(project, changes, progress=progress)
+    with _tables() as cursor:
+        with cursor.copy("COPY correction_problem FROM STDIN") as copy:
+            for change in changes:
+                if "answer" in change.new:
+                    copy.write_row((change.problem_id, change.old["answer"], change.new["answer"]))
+        cursor.execute("ANALYZE correction_problem")
+        cursor.execute(f"INSERT INTO correction_solution {NEW_IN_SCOPE}")
+        _grade(progress)
+        _look(plan)
+        yield plan
+
+
+@contextmanager
+def prepared_again(project: Project, *, everything: bool = False, progress: Progress | None = None) -> Iterator[CorrectionPlan]:
+    """Grade solutions again, and give what would change: those that an older grader graded, or all with `everything`.
+
+    A solution that states no answer is also read again. Raises GraderUnavailable.
+    """
+    plan = CorrectionPlan(project, (), progress=progress, is_regrade=True)
+    with _tables() as cursor:
+        scope = f"INSERT INTO correction_solution {SCOPE_OF_PROJECT}"
+        cursor.execute(scope, {"project": project.pk, "everything": everything, "grader": GRADER_VERSION})
+        _read_again(cursor, project, progress)
+        _grade(progress)
+        _look(plan)
+        yield plan
+
+
+@contextmanager
+def _tables() -> Iterator[Any]:
+    with connection.cursor() as cursor:
+        cursor.execute(DROP)
+        cursor.execute(CREATE)
+        try:
+            yield cursor
+        finally:
+            if not connection.needs_rollback:
+                cursor.execute(DROP)
+
+
+def _read_again(cursor: Any, project: Project, progress: Progress | None) -> None:
+    """Look for the answer of the solutions that state none: another grader can read another notation."""
+    cursor.execute("SELECT count(*) FROM correction_solution WHERE stated IS NULL")
+    total, done = cursor.fetchone()[0], 0
+    silent = Solution.objects.filter(problem__project=project, final_answer__isnull=True).values_list("pk", "steps")
+    rows = silent.iterator(chunk_size=CHUNK) if total else iter(())
+    while chunk := list(itertools.islice(rows, CHUNK)):
+        answers = [(key, answer) for key, steps in chunk if (answer := extract_answer(steps[-1])) is not None]
+        cursor.execute(
+            "UPDATE correction_solution c SET stated = new.answer FROM unnest(%s::bigint[], %s::text[]) AS new (id, answer) "
+            "WHERE c.solution_id = new.id",
+            [[key for key, _ in answers], [answer for _, answer in answers]],
+        )
+        done += len(chunk)
+        if progress:
+            progress("reading answers", min(done, total), total)
+
+
+def _grade(progress: Progress | None) -> None:
+    """Grade the distinct pairs that have no grade yet."""
+    with connection.cursor() as cursor, Grader() as grader:
+        cursor.execute("ANALYZE correction_solution")
+        cursor.execute(PAIRS)
+        total, done = cursor.rowcount, 0
+        while chunk := cursor.execute(NEXT_PAIRS, [CHUNK]).fetchall():
+
+            def report(count: int, _: int, done: int = done) -> None:
+                if progress:
+                    progress("grading", done + count, total)
+
+            grades = grader.grade_answers([(stated, reference) for _, stated, reference in chunk], progress=report)
+            cursor.execute(GRADES, [[n for n, *_ in chunk], [grade.outcome for grade in grades], [grade.reason for grade in grades]])
+            done += len(chunk)
+        cursor.execute("ANALYZE correction_grade")
+
+
+def _look(plan: CorrectionPlan) -> None:
+    """Read from the temporary tables what changes."""
+    with connection.cursor() as cursor:
+        plan.transitions = {(old, new): count for old, new, count in cursor.execute(TRANSITIONS).fetchall()}
+        plan.n_graded = sum(plan.transitions.values())
+        plan.n_written = cursor.execute(COUNT_WRITTEN, {"grader": GRADER_VERSION}).fetchone()[0]
+        plan.examples = cursor.execute(CHANGED, {"limit": NAMED}).fetchall()
+        plan.n_labeled = cursor.execute(LABELED).fetchone()[0]
+        problems = None if plan.is_regrade else [change.problem_id for change in plan.changes]
+        rows = cursor.execute(FALSE_REASONS, {"project": plan.project.pk, "problems": problems}).fetchall()
+        plan.queued = [QueuedForFalseReason(*row) for row in rows]
+
+
+def hold_outcomes(project_id: int) -> None:
+    """Until the end of the transaction, let no correction change an outcome of the project. For what copies outcomes, such as scores."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock_shared(hashtext('annotation.outcomes'), %s)", [project_id % 2**31])
+
+
+# --- one problem ------------------------------------------------------------------------------------------------------------------
+
+
+class NoSuchProblem(LookupError):
+    """This project has no such problem."""
+
+
+def find_problem(project: Project, problem_id: int) -> Problem:
+    """Return a problem of the project. Raises NoSuchProblem."""
+    problem = Problem.objects.filter(project=project, pk=problem_id).first()
+    if problem is None:
+        raise NoSuchProblem(f"{project} has no problem {problem_id}.")
+    return problem
+
+
+def change_of_answer(problem: Problem, answer: str) -> ProblemChange:
+    """Return the change of a problem to another reference answer. Raises CorrectionRefused, and NothingChanges if it has this answer."""
+    answer = answer.strip()
+    try:
+        clean_text(answer)
+    except BadText as bad:
+        raise CorrectionRefused(f"The answer contains {bad}. Remove that character.") from None
+    if not answer:
+        raise CorrectionRefused("The answer is empty. Write the right answer.")
+    if len(answer) > STEP_CHARACTERS:
+        raise CorrectionRefused(f"The answer has {len(answer):,} characters, the limit is {STEP_CHARACTERS:,}. Shorten it.")
+    if answer == problem.answer:
+        raise NothingChanges("The problem has this reference answer already, so nothing changes.")
+    return ProblemChange(problem.pk, problem.external_id, {"answer": problem.answer}, {"answer": answer})
+
+
+def shown_problem(problem: Problem) -> dict[str, Any]:
+    """Return what the page of a problem shows: its answers with their outcomes, the most frequent first, and its corrections."""
+    counts = Counter(Solution.objects.filter(problem=problem).values_list("final_answer", "outcome"))
+    events = Event.objects.filter(verb="correct", subject__startswith=f"problem {problem.pk}: ").select_related("actor").order_by("-pk")
+    return {
+        "problem": problem,
+        "n_solutions": counts.total(),
+        "answers": [(answer, Outcome(outcome).label, count) for (answer, outcome), count in counts.most_common(NAMED)],
+        "n_more": max(0, len(counts) - NAMED),
+        "events": events[:NAMED],
+    }
