@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from trainer.cautions import cautions, pace_sentences
 from trainer.config import TrainConfig
 
 PROCESS = (
@@ -42,7 +43,11 @@ def model_card(*, config: TrainConfig, metrics: Mapping[str, Any], provenance: M
     kind, purpose, data = OUTCOME if is_orm else PROCESS
     n_judged, what = (metrics["n_solutions"], "graded solutions") if is_orm else (metrics["n_rated_steps"], "rated steps")
     small = "" if n_judged >= 500 else f"**The held-out figures come from only {n_judged} {what}: treat them as an indication only.**\n\n"
+    read = {"language model": config.language_model_epochs, "reward model": config.epochs}
+    read |= {pace["phase"]: pace["epochs"] for pace in training.get("paces", [])}
     token_rate, rating_rate = f"{config.language_model_learning_rate:g}", f"{config.learning_rate:g}"
+    paces = "".join(f"- {sentence}\n" for sentence in pace_sentences(metrics))
+    warnings = "".join(f"**{sentence}**\n\n" for sentence in cautions(metrics))
     trained = f"LoRA of rank {config.lora_rank} on every linear layer, merged" if config.lora_rank else "Every weight was trained"
     heads = f"; {config.uncertainty_heads} uncertainty heads, which do not change the network" if config.uncertainty_heads else ""
     return f"""---
@@ -59,16 +64,16 @@ Made by Stepmark from {base}; {training["n_parameters"]:,} parameters.
 - {training["n_unlabeled_solutions"]:,} unlabeled solutions, text only
 {origin}{cut}
 ## Training
-- Text: {_passes(config.language_model_epochs)} with the language-model loss, learning rate {token_rate}
-- Labels: {_passes(config.epochs)} with the rating loss plus {config.language_model_weight:g} times the language-model loss,
+- Text: {_passes(read["language model"])} with the language-model loss, learning rate {token_rate}
+- Labels: {_passes(read["reward model"])} with the rating loss plus {config.language_model_weight:g} times the language-model loss,
   learning rate {rating_rate}
 - {trained}{heads}
-- AdamW, seed {config.seed}, {training["seconds"]:g} seconds
+{paces}- AdamW, seed {config.seed}, {training["seconds"]:g} seconds
 
 All settings are in `stepmark.json`.
 
 ## On {metrics["n_problems"]:,} held-out problems ({metrics["n_solutions"]:,} solutions{"" if is_orm else f", {n_judged:,} rated steps"})
-{small}{_outcome_figures(metrics) if is_orm else _step_figures(metrics)}
+{warnings}{small}{_outcome_figures(metrics) if is_orm else _step_figures(metrics)}
 `split.json` lists the held-out problems.
 
 ## Limits

@@ -56,6 +56,7 @@ class TrainConfig:
     clip_norm: float = 1.0
     token_budget: int = 8192  # tokens of one forward, padding included
     batches_per_update: int = 1  # forwards per optimizer step, over all processes; at least one for each
+    minimum_updates: int = 20  # optimizer steps of a phase; with little data, batches become smaller and then passes more (`phases.Pace`)
     lora_rank: int = 0  # 0: train every weight; else train adapters of this rank, which are merged into the saved weights
     gradient_checkpointing: bool = False  # compute the activations in a layer twice instead of storing them: less memory, more time
     uncertainty_heads: int = 0  # number of small heads whose disagreement shows how unsure the model is; 32 in ActPRM
@@ -84,6 +85,7 @@ class TrainConfig:
             "epochs": self.epochs,
             "token_budget": self.token_budget,
             "batches_per_update": self.batches_per_update,
+            "minimum_updates": self.minimum_updates,
             "context": self.context,
         }
         for name, value in counts.items():

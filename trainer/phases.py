@@ -33,6 +33,7 @@ from trainer.progress import Clock, Progress
 from trainer.trees import families, plant
 
 CURVE_POINTS = 200  # at most, over all phases
+MORE_PASSES = 4  # with little data, a phase reads it at most this many times as often as the config says
 HEADS_RATE = 0.1  # learning rate of the uncertainty heads times the root of the width, in proportion to their first weights
 log = logging.getLogger(__name__)
 
@@ -57,6 +58,18 @@ class Phase:
     rating_weight: float
 
 
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How often a phase reads its sequences, the size of its batches, and how many optimizer steps that gives. `wanted`: by the config."""
+
+    phase: str
+    epochs: int
+    token_budget: int
+    batches_per_update: int
+    updates: int
+    wanted: dict[str, int]
+
+
 @dataclass(slots=True)
 class LossCurve:
     """The losses of a run in at most CURVE_POINTS means, each over `stride` optimizer steps."""
@@ -79,10 +92,11 @@ class LossCurve:
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """The mean losses of each phase's last epoch, the curve, and how often batches were halved because memory was full."""
+    """The mean losses of each phase's last epoch, the curve, each phase's pace, and how often batches were halved for want of memory."""
 
     losses: dict[str, float]
     curve: list[dict[str, Any]]
+    paces: list[Pace]
     halvings: int = 0
 
 
@@ -109,7 +123,11 @@ def run(
         part := spared_part(trained.model)
     ):  # gradient checkpointing repeats a forward pass without the hooks
         trained.spared = (part,)
-    plans = [_plan(phase, config, processes) for phase in phases]
+    paces, plans = [], []
+    for phase in phases:
+        pace, plan = choose_pace(phase, config=config, processes=processes)
+        paces.append(pace)
+        plans.append(plan)
     saved_weights = {name: p for name, p in trained.named_parameters() if p.requires_grad or name == "rating_rows"}
     resumed = load_checkpoint(checkpoint, fingerprint=fingerprint) if checkpoint else None
     if resumed:
@@ -166,7 +184,7 @@ def run(
                     saved = time.monotonic()
             rating, token = mean(*sums[:2]) if phase.rating_weight else None, mean(*sums[2:])
             losses |= {f"{phase.name}, {part}": value for part, value in (("rating", rating), ("token", token)) if value is not None}
-    return RunResult(losses, curve.points, halvings)
+    return RunResult(losses, curve.points, paces, halvings)
 
 
 def trained_parts(model: RewardModel, config: TrainConfig) -> Trained:
@@ -275,14 +293,48 @@ def mean(total: float, count: float) -> float | None:
     return float(total / count) if count else None
 
 
-def _plan(phase: Phase, config: TrainConfig, processes: Processes) -> list[tuple[int, list[NDArray[np.int64]]]]:
-    """Return for each optimizer step its epoch and its batches of sequence indices. A family stays in one batch."""
+Plan = list[tuple[int, list[NDArray[np.int64]]]]  # for each optimizer step its epoch and its batches of sequence indices
+
+
+def choose_pace(phase: Phase, *, config: TrainConfig, processes: Processes) -> tuple[Pace, Plan]:
+    """Return the pace of a phase, and its plan. Enough data is read as the config says.
+
+    With fewer optimizer steps than `minimum_updates`, first the forwards of a step become fewer, then the batches smaller, down to one row
+    each. If that is not enough, the data is read more often, at most MORE_PASSES times as often as the config says.
+    """
     rows = [np.array(group) for group in families(phase.sequences)]
     lengths = [len(plant([phase.sequences[i] for i in row]).ids) if len(row) > 1 else len(phase.sequences[row[0]]) for row in rows]
-    size = processes.count * -(-config.batches_per_update // processes.count)
+    epochs, budget, forwards = phase.epochs, config.token_budget, config.batches_per_update
+    while len(plan := _plan(phase, rows, lengths, epochs, budget, forwards, config, processes)) < config.minimum_updates:
+        if forwards > processes.count:
+            forwards = max(processes.count, forwards // 2)
+        elif budget > min(lengths):  # else every batch is one row
+            budget = max(min(lengths), budget // 2)
+        elif epochs < (most := MORE_PASSES * phase.epochs):
+            epochs = min(most, -(-config.minimum_updates * epochs // len(plan)))
+        else:
+            break
+    wanted = {"epochs": phase.epochs, "updates": config.minimum_updates} | {
+        name: getattr(config, name) for name in ("token_budget", "batches_per_update")
+    }
+    return Pace(phase.name, epochs, budget, forwards, len(plan), wanted), plan
+
+
+def _plan(
+    phase: Phase,
+    rows: Sequence[NDArray[np.int64]],
+    lengths: Sequence[int],
+    epochs: int,
+    token_budget: int,
+    batches_per_update: int,
+    config: TrainConfig,
+    processes: Processes,
+) -> Plan:
+    """Return the optimizer steps of a phase. Each row is a family of sequences, which stays in one batch."""
+    size = processes.count * -(-batches_per_update // processes.count)
     plan = []
-    for epoch in range(phase.epochs):
-        groups = shuffled_buckets(lengths, token_budget=config.token_budget, rng=seeded(config.seed, phase.name, epoch))
+    for epoch in range(epochs):
+        groups = shuffled_buckets(lengths, token_budget=token_budget, rng=seeded(config.seed, phase.name, epoch))
         batches = [np.concatenate([rows[i] for i in group]) for group in groups]
         plan += [(epoch, batches[i : i + size]) for i in range(0, len(batches), size)]
     return plan

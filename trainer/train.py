@@ -14,6 +14,7 @@ from typing import Any, cast
 from torch import nn
 
 from trainer.card import model_card
+from trainer.cautions import cautions
 from trainer.checkpoint import check_checkpoint_folder, forget_checkpoint
 from trainer.config import BadConfig, TrainConfig
 from trainer.data import (
@@ -150,10 +151,12 @@ def train(
                 "n_processes": processes.count,
                 "losses": outcome.losses,
                 "curve": outcome.curve,
+                "paces": [asdict(pace) for pace in outcome.paces],
                 "halvings": outcome.halvings,
                 "seconds": round(time.monotonic() - began, 1),
             },
         }
+        metrics["cautions"] = cautions(metrics)
         split = {"training": sorted({label.solution.problem_key for label in training}), "held_out": sorted(held_out)}
         sha256 = write_model(
             model,

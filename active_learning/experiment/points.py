@@ -173,6 +173,7 @@ def _config(plan: Plan, point: TrainingPoint) -> "TrainConfig":
         "epochs": plan.epochs if kind == "prm" else plan.outcome_epochs,
         "learning_rate": plan.learning_rate,
         "token_budget": plan.token_budget,
+        "minimum_updates": 1,  # every arm and every number of labels is trained by one recipe
         "held_out": plan.held_out,
         "context": CONTEXT,
         "autocast": False,

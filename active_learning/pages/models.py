@@ -140,6 +140,7 @@ def one_version(project: Project, number: int) -> dict[str, Any]:
         "version": version,
         "standing": standing(version),
         "figures": model_figures(version.metrics),
+        "cautions": registry.cautions_of(version),
         "training": version.metrics.get("training") or {},
         "card": registry.card(version),
         "curve": training_chart([(f"model {number}", version)]),

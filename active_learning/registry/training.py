@@ -24,6 +24,7 @@ from django.db.models.functions import Now
 from active_learning.models import UNFINISHED, ModelKind, ModelState, ModelVersion
 from annotation import export
 from annotation.models import Annotation, Outcome, Project, Snapshot, Solution, Split
+from trainer.cautions import cautions, pace_sentences
 from trainer.config import TINY, BadBase, BadConfig, TrainConfig, check_base
 from trainer.files import OutputRefused
 
@@ -313,6 +314,11 @@ def metrics_line(metrics: dict[str, Any]) -> str:
     ]
     known = [f"{name} {value:{form}}" for name, value, form in figures if value is not None]
     return "held out: " + ", ".join(known) if known else "too few held-out labels for metrics"
+
+
+def cautions_of(version: ModelVersion) -> list[str]:
+    """Return in sentences why a version is not to be trusted yet, and how it was trained on little data; empty if neither is so."""
+    return [*cautions(version.metrics), *pace_sentences(version.metrics)]
 
 
 def code_version() -> str:

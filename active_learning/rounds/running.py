@@ -191,6 +191,8 @@ def _train(hold: Hold, plan: RoundPlan) -> ModelVersion:
             if not registry.make_ready(version, trained):
                 raise RunLost
         hold.log(f"{version.kind.upper()} model {version.number} is ready; {registry.metrics_line(version.metrics)}.")
+        for caution in registry.cautions_of(version):
+            hold.log(caution)
     return version
 
 

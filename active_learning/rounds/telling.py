@@ -30,6 +30,7 @@ def describe(round_: Round) -> list[str]:
     lines, plan, findings = [], plan_of(round_), findings_of(round_)
     if version := round_.model_version:
         lines.append(f"{version.kind.upper()} model {version.number} ({version.base}): {registry.metrics_line(version.metrics)}.")
+        lines.extend(registry.cautions_of(version))
         serves = "It serves now." if version.champion else "It waits for a person."
         lines.append(f"{version.decision.get('reason', '')} {serves}".strip())
         if n_scored := Score.objects.filter(model_version=version).count():

@@ -18,6 +18,7 @@ def small(**changes: object) -> TrainConfig:
         "language_model_epochs": 1,
         "learning_rate": 1e-2,
         "autocast": False,
+        "minimum_updates": 1,
     }
     return TrainConfig.for_base(**(recipe | changes))
 

@@ -5,6 +5,7 @@ Reads JSON lines: `--labeled` as `train` does; `--samples` also needs `right` an
 
 import argparse
 import json
+import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trainer.cautions import cautions
 from trainer.data import LabeledSolution, SolutionText
 from trainer.evaluate import (
     AGGREGATES,
@@ -104,6 +106,8 @@ def run(options: argparse.Namespace) -> None:
         mine = [solution for solution in judged if name != "by_difficulty" or solution.problem_key in mapping]
         rows = evaluate_groups(mapping, judged=mine, problems=problems, base_rates=model.base_rates, threshold=threshold, seed=options.seed)
         report[name] = {group: row.as_dict() for group, row in rows.items()}
+    for sentence in cautions(report):
+        print(sentence, file=sys.stderr)
     print(json.dumps(report, indent=2, ensure_ascii=False))
 
 

@@ -2,10 +2,12 @@
 
 import argparse
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from trainer.cautions import cautions, pace_sentences
 from trainer.config import BadConfig, TrainConfig
 from trainer.folders import check_output_folder
 from trainer.lines import BadInput, progress_bar, read_solutions
@@ -19,6 +21,7 @@ NUMBERS = (
     ("learning-rate", float, "peak learning rate"),
     ("token-budget", int, "tokens in one forward pass, padding included"),
     ("batches-per-update", int, "forward passes in one optimizer step, over all processes"),
+    ("minimum-updates", int, "least optimizer steps of a phase: with little data, batches are smaller and passes more"),
     ("context", int, "longest solution in tokens; a longer one is cut at the end of a step"),
     ("held-out", float, "share of the problems that are held out to judge the model"),
     ("lora-rank", int, "rank of low-rank adapters, trained instead of every weight"),
@@ -69,6 +72,8 @@ def run(options: argparse.Namespace) -> None:
             overwrite=options.overwrite,
         )
     if is_first:
+        for sentence in [*pace_sentences(trained.metrics), *cautions(trained.metrics)]:
+            print(sentence, file=sys.stderr)
         print(json.dumps({"folder": str(trained.folder), "sha256": trained.sha256, "metrics": trained.metrics}, indent=2))
 
 

@@ -1,5 +1,6 @@
 """The pages of the models: who may see and decide, what they show of whole and of half-known versions."""
 
+import html
 import io
 import json
 import uuid
@@ -142,6 +143,31 @@ def test_the_list_says_where_each_version_stands(project: Project, rita: Client,
 
 def test_an_empty_project_says_what_trains_the_first_model(project: Project, rita: Client) -> None:
     assert "trains the first one" in rita.get(path("models")).content.decode()
+
+
+@pytest.mark.parametrize(
+    ("metrics", "sentence"),
+    [
+        ({"n_rated_steps": 12, "log_loss": 0.7, "base_rate_log_loss": 0.6}, "The model does not beat the base rate: on 12 held-out labels"),
+        ({"n_solutions": 0, "log_loss": None, "base_rate_log_loss": None}, "No labels are held out"),
+        (
+            {
+                "training": {
+                    "paces": [
+                        {"phase": "reward model", "epochs": 2, "token_budget": 256, "batches_per_update": 1, "updates": 24}
+                        | {"wanted": {"epochs": 2, "token_budget": 2048, "batches_per_update": 1, "updates": 20}}
+                    ]
+                }
+            },
+            "It was read in batches of up to 256 tokens instead of 2,048: 24 optimizer steps.",
+        ),
+    ],
+)
+def test_a_version_says_why_it_is_not_to_be_trusted_and_how_little_data_it_had(
+    metrics: dict[str, Any], sentence: str, project: Project, rita: Client, home: Path
+) -> None:
+    version(project, 1, home, metrics=METRICS | metrics)
+    assert sentence in html.unescape(rita.get(path("model", 1)).content.decode())
 
 
 def test_a_version_shows_its_figures_beside_the_base_rate(project: Project, rita: Client, home: Path) -> None:

@@ -1,0 +1,44 @@
+"""What a person should know about a trained model before using it: sentences, from the metrics that `train` returns.
+
+Standard library only, so that the command line, the model card and the pages of a site write the same sentences.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def cautions(metrics: Mapping[str, Any]) -> list[str]:
+    """Return why the figures of a model are no reason to trust it, as sentences; nothing if they are one."""
+    if "log_loss" not in metrics:
+        return []
+    loss, base = metrics["log_loss"], metrics.get("base_rate_log_loss")
+    if loss is None or base is None:
+        if metrics.get("n_solutions"):
+            return ["None of the held-out solutions was read to a label, so nothing shows what the model has learned. Raise the context."]
+        return ["No labels are held out, so nothing shows what the model has learned. Label solutions of other problems."]
+    if loss < base:
+        return []
+    n_labels = metrics.get("n_rated_steps", metrics.get("n_solutions", 0))
+    return [
+        f"The model does not beat the base rate: on {n_labels:,} held-out labels its log-loss is {loss:.3f}, and that of always answering "
+        f"how often each label occurs is {base:.3f}. Do not trust its probabilities yet. Label more solutions, or give other settings."
+    ]
+
+
+def pace_sentences(metrics: Mapping[str, Any]) -> list[str]:
+    """Return for each phase with little data how it was read differently from what the config says, as a sentence."""
+    sentences = []
+    for pace in metrics.get("training", {}).get("paces", []):
+        wanted, changes = pace["wanted"], []
+        if pace["token_budget"] < wanted["token_budget"]:
+            changes.append(f"in batches of up to {pace['token_budget']:,} tokens instead of {wanted['token_budget']:,}")
+        if pace["batches_per_update"] < wanted["batches_per_update"]:
+            changes.append(f"with {pace['batches_per_update']} of {wanted['batches_per_update']} batches in an optimizer step")
+        if pace["epochs"] > wanted["epochs"]:
+            changes.append(f"{pace['epochs']} times instead of {wanted['epochs']}")
+        if changes:
+            n_steps = f"{pace['updates']} optimizer steps"
+            if pace["updates"] < wanted["updates"]:
+                n_steps += f", fewer than the {wanted['updates']} that a training needs"
+            sentences.append(f"There is little data for the phase {pace['phase']!r}. It was read {', '.join(changes)}: {n_steps}.")
+    return sentences
