@@ -48,7 +48,7 @@ def test_the_web_process_never_loads_torch() -> None:
     script = (
         "import os, sys, django; os.environ['DJANGO_SETTINGS_MODULE'] = 'labelapp.settings'; django.setup();"
         "import labelapp.urls, labelapp.wsgi, labelapp.celery, annotation.tasks, active_learning.tasks;"
-        "print(sorted({'torch', 'transformers', 'tokenizers', 'sympy'} & set(sys.modules)))"
+        "print(sorted({'torch', 'transformers', 'tokenizers', 'sympy', 'pyarrow', 'pydantic'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from urllib.parse import quote
 
+import pyarrow.csv
+import pyarrow.parquet
 import pytest
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
@@ -208,6 +210,26 @@ def test_a_number_is_stored_and_graded_with_the_digits_it_was_written_with(tmp_p
     assert solution.outcome == "correct"
 
 
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_tables_load_as_lines_do_and_name_the_place_of_an_error(tmp_path: Path, kind: str) -> None:
+    rows = [
+        {"id": "007", "problem": "p", "answer": "0.10", "solution": "a\n\n# Answer\n\n0.1"},
+        {"id": "8", "problem": " ", "solution": "b"},
+    ]
+    path = tmp_path / f"f.{kind}"
+
+    def save(*rows: dict) -> Path:
+        frame = pyarrow.Table.from_pylist(list(rows))
+        pyarrow.csv.write_csv(frame, path) if kind == "csv" else pyarrow.parquet.write_table(frame, path)
+        return path
+
+    report = ingest.load_solutions(save(rows[0]), project=make.project())
+    assert (report.new_solutions, report.outcomes) == (1, {"correct": 1})
+    assert Problem.objects.get().external_id == "007" and Problem.objects.get().answer == "0.10"
+    with pytest.raises(BadFile, match="line 7: the problem is empty" if kind == "csv" else "row 2: the problem is empty"):
+        ingest.load_solutions(save(*rows), project=make.project("more"))
+
+
 def test_values_load_as_files_do() -> None:
     project, problem = make.project(), NewProblem("What is 2 + 3?", "5", external_id="sum-1", subject="Sums", level="1")
     rows = [NewSolution(problem, (f"way {way}\n\n# Answer\n\n{way}",), str(way), "us") for way in range(5, 8)]
@@ -377,7 +399,7 @@ def test_a_project_that_does_not_exist_is_named_with_those_that_do(tmp_path: Pat
 
 BAD_FILES = [
     (b'{"problem": "caf\xe9"}\n', "line 1: not UTF-8", ()),
-    (json.dumps(GENERIC).encode() + b'\n{"problem": \n', "line 2: not JSON", ()),
+    (json.dumps(GENERIC).encode() + b'\n{"problem": \n', "line 2: the file ends inside the object", ()),
     (b'{"prompt": "p"}\n', "line 1: unknown format", ()),
     (b'{"problem": "p", "steps": []}\n', "line 1: the solution is empty", ()),
     (b'{"problem": "p", "solution": "  "}\n', "line 1: the solution is empty", ()),

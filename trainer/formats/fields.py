@@ -4,8 +4,8 @@ import math
 from decimal import Decimal
 from typing import Any
 
-from trainer.formats.containers import parse_cell, type_in_words
-from trainer.formats.objects import Cell, Fields, Numeral
+from trainer.formats.json_objects import parse_cell
+from trainer.formats.objects import Cell, Fields, Numeral, type_in_words
 from trainer.formats.values import BadLine
 
 _FLAGS = {"true": True, "false": False}

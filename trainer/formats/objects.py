@@ -65,3 +65,15 @@ def _objects_in(value: object) -> Iterator[Fields]:
     elif isinstance(value, list):
         for item in value:
             yield from _objects_in(item)
+
+
+def type_in_words(value: object) -> str:
+    """Return what a value is, as a person would say it."""
+    words: dict[type | tuple[type, ...], str] = {
+        str: "a text",
+        bool: "true or false",
+        (Numeral, int, float): "a number",
+        list: "a list",
+        dict: "an object",
+    }
+    return next((word for types, word in words.items() if isinstance(value, types)), "null")

@@ -34,11 +34,16 @@ class BadLine(ValueError):
         self.reason, self.remedy = reason, remedy
 
 
+class Row(int):
+    """The number of a row in a file without lines."""
+
+
 class BadFile(ValueError):
     """A file that cannot be loaded. The message says where, why and what to do. Nothing was stored."""
 
     def __init__(self, path: Path | str, line: int | None, reason: str, remedy: str) -> None:
-        super().__init__(f"{path}{'' if line is None else f' line {line}'}: {reason}. {remedy}.")
+        place = "" if line is None else f" row {line}" if isinstance(line, Row) else f" line {line}"
+        super().__init__(f"{path}{place}: {reason}. {remedy}.")
         self.path, self.line, self.reason, self.remedy = path, line, reason, remedy
 
 

@@ -1,0 +1,133 @@
+"""A file as bytes: opened, unpacked if it is gzipped, within limits. What can never be read gets the sentence that fits it."""
+
+import gzip
+import re
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from trainer.formats.values import FILE_MEGABYTES, GZIP_RATIO, LINE_BYTES, BadFile, Progress
+
+HEAD = 1024  # bytes at the beginning that show what a file is
+# The first bytes of what people name .json by mistake, why it cannot be read, and what to do.
+_UNREADABLE: tuple[tuple[bytes, str, str], ...] = (
+    (rb"PK\x03\x04(?=.{26}(?s:.){0,200}(\[Content_Types\]|xl/|_rels/))", "is an Excel file", "Save its sheet as CSV in UTF-8"),
+    (rb"\xd0\xcf\x11\xe0", "is an Excel file", "Save its sheet as CSV in UTF-8"),
+    (rb"PK(\x03\x04|\x05\x06)", "is a zip archive", "Unpack it and name a file in it"),
+    (rb"\x1f\x8b", "is gzipped twice", "Unpack it once, for example with gunzip"),
+    (rb"BZh[1-9]", "is compressed with bzip2", "Unpack it with bunzip2"),
+    (rb"\xfd7zXZ\x00", "is compressed with xz", "Unpack it with unxz"),
+    (rb"\x28\xb5\x2f\xfd", "is compressed with zstd", "Unpack it with unzstd"),
+    (rb"7z\xbc\xaf\x27\x1c", "is a 7z archive", "Unpack it and name a file in it"),
+    (rb"Rar!", "is a rar archive", "Unpack it and name a file in it"),
+    (rb"(?s:.){257}ustar", "is a tar archive", "Unpack it and name a file in it"),
+    (rb"ARROW1|\xff\xff\xff\xff(?s:.){4}", "is an Arrow file", "Save it as Parquet or as JSON lines"),
+    (rb"SQLite format 3\x00", "is an SQLite database", "Save the table as CSV or as JSON lines"),
+    (rb"%PDF", "is a PDF", "Give the data as JSON lines, CSV or Parquet"),
+    (rb"\x80[\x02-\x05]", "is a Python pickle, which is never opened", "Save the data as JSON lines, CSV or Parquet"),
+    (rb"\x89HDF|\x93NUMPY", "holds numbers in a binary format", "Save the data as JSON lines, CSV or Parquet"),
+    (rb"(\xff\xfe|\xfe\xff)", "is UTF-16 or UTF-32, not UTF-8", "Save it as UTF-8"),
+    (rb"[\x09\x0a\x0d\x20-\x7e]\x00[\x09\x0a\x0d\x20-\x7e]\x00|\x00[\x20-\x7e]\x00[\x20-\x7e]", "is UTF-16, not UTF-8", "Save it as UTF-8"),
+    (rb"version https://git-lfs\.github\.com", "is a pointer of Git LFS, not the data", "Fetch the data with git lfs pull"),
+    (rb"(?i:\s*(<!--(?s:.)*?-->\s*)?<(!doctype\s+html|html|head|body))", "is an HTML page, not data", "Download the data itself"),
+    (rb"\s*<", "is XML, not JSON", "Save the data as JSON lines, CSV or Parquet"),
+)  # fmt: skip
+
+
+class ByteSource:
+    """The unpacked bytes of an open file. Reading beyond a limit raises BadFile."""
+
+    def __init__(self, path: Path, stream: BinaryIO, raw: BinaryIO, *, size: int, megabytes: int) -> None:
+        self.path, self.stream, self.raw, self.size, self.megabytes = path, stream, raw, size, megabytes
+        self.line = 0  # of the last line that was read
+        self.unpacked = 0
+
+    def peek(self) -> bytes:
+        """Return the first bytes without reading them."""
+        with self._unpacking():
+            return self.stream.peek(HEAD)[:HEAD]  # type: ignore[attr-defined]
+
+    def read_line(self, *, whole: bool = True) -> bytes:
+        """Return the next line, empty at the end of the file. A line beyond the limit raises BadFile; if not `whole`, its end is left."""
+        with self._unpacking():
+            line = self.stream.readline(LINE_BYTES + 1)
+        self.line += bool(line)
+        self.check_unpacked(len(line))
+        if whole and len(line) > LINE_BYTES:
+            raise BadFile(self.path, self.line, f"the line has more than {LINE_BYTES:,} bytes", "Write one object per line")
+        return line.removeprefix(b"\xef\xbb\xbf") if self.line == 1 else line
+
+    def read_rest(self) -> bytes:
+        """Return all that has not been read."""
+        chunks: list[bytes] = []
+        while True:
+            with self._unpacking():
+                chunk = self.stream.read(LINE_BYTES)
+            if not chunk:
+                return b"".join(chunks)
+            self.check_unpacked(len(chunk))
+            chunks.append(chunk)
+
+    def check_unpacked(self, more: int) -> None:
+        """Count bytes that were unpacked. Raises BadFile above the limit or the ratio."""
+        self.unpacked += more
+        if self.unpacked > max(GZIP_RATIO * self.size, LINE_BYTES) or self.unpacked > self.megabytes * 1_000_000:
+            raise BadFile(
+                self.path,
+                self.line or None,
+                f"unpacks to more than {GZIP_RATIO} times its size or {self.megabytes:,} MB",
+                "Unpack the file and check what it contains, or raise the limit with --megabytes",
+            )
+
+    def is_at_end(self) -> bool:
+        """Tell whether all lines were read."""
+        return not self.peek()
+
+    def show(self, progress: Progress | None, *, every: int = 500, count: int | None = None) -> None:
+        """Report how much of the file is read, once for so many lines."""
+        if progress and (self.line if count is None else count) % every == 0:
+            progress("reading", min(self.raw.tell(), self.size), self.size)
+
+    @contextmanager
+    def _unpacking(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, EOFError, ValueError, zlib.error) as error:
+            raise BadFile(self.path, self.line + 1, f"cannot be unpacked ({error})", "Compress the file again") from None
+
+
+@contextmanager
+def opened(path: Path, *, megabytes: int = FILE_MEGABYTES) -> Iterator[ByteSource]:
+    """Open a plain or gzipped file. Raises BadFile if it cannot be opened, is too large, or is of a kind that is never read."""
+    try:
+        size = path.stat().st_size
+        if path.is_dir():
+            raise BadFile(path, None, "is a folder", "Name a file in it")
+        if not path.is_file():
+            raise BadFile(path, None, "is a pipe or a device, and a load reads a file twice", "Save the data to a file and name that")
+        raw = path.open("rb")
+    except OSError as error:
+        raise BadFile(path, None, f"cannot be read ({error.strerror})", "Name a file that exists") from None
+    with raw:
+        if size > megabytes * 1_000_000:
+            raise BadFile(
+                path, None, f"has {size:,} bytes, the limit is {megabytes:,} MB", "Split the file, or raise the limit with --megabytes"
+            )
+        if raw.peek(2)[:2] != b"\x1f\x8b":
+            source = ByteSource(path, raw, raw, size=size, megabytes=megabytes)
+            _refuse_unreadable(source)
+            yield source
+            return
+        with gzip.open(raw) as unpacked:
+            source = ByteSource(path, cast(BinaryIO, unpacked), raw, size=size, megabytes=megabytes)
+            _refuse_unreadable(source)
+            yield source
+
+
+def _refuse_unreadable(source: ByteSource) -> None:
+    head = source.peek()
+    for pattern, reason, remedy in _UNREADABLE:
+        if re.match(pattern, head, re.DOTALL):
+            raise BadFile(source.path, None, reason, remedy)
