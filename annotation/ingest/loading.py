@@ -20,7 +20,7 @@ from django.db import connection, transaction
 from annotation.ingest import statements as sql
 from annotation.ingest.values import LoadReport, digest
 from annotation.models import Batch, BatchKind, BatchState, Membership, Project, Role
-from trainer.answers import GRADER_VERSION, Grader, extract_answer
+from trainer.answers import GRADER_VERSION, Grader, stated_answer
 from trainer.formats import (
     FILE_MEGABYTES,
     FORMATS,
@@ -191,7 +191,7 @@ class _Staging:
         key, steps = self.add_problem(solution.problem), orjson.dumps(solution.steps)
         self.sequence += 1
         self.report.solutions += 1
-        answer = solution.final_answer if solution.final_answer is not None else extract_answer(solution.steps[-1])
+        answer = solution.final_answer if solution.final_answer is not None else stated_answer(solution.steps)
         self._copy(
             "incoming_solution",
             (self.sequence, self.line, key, digest(solution.steps), steps.decode(), answer, solution.source or self.source),

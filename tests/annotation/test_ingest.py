@@ -100,7 +100,7 @@ def test_equal_solutions_of_one_problem_are_one_row(tmp_path: Path) -> None:
 
 def test_every_answer_is_graded_and_one_that_cannot_be_read_says_why(tmp_path: Path) -> None:
     project = make.project()
-    answers = {"5.0": "correct", "6": "wrong", "\\frac{": "unsure", "": "ungraded"}
+    answers = {"5.0": "correct", "6": "wrong", "\\frac{1}": "unsure", "": "ungraded"}
     lines = [{**GENERIC, "steps": [f"way {answer}\n\n# Answer\n\n{answer}"]} for answer in answers]
     report = ingest.load_solutions(write(tmp_path / "f.jsonl", *lines), project=project)
     stored = list(Solution.objects.order_by("pk"))

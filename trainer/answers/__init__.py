@@ -4,7 +4,7 @@ Reads the text of solutions and pairs (answer, reference answer). Returns the st
 equivalence classes of answers. `docs/grading.md` gives the rules and the measurements.
 """
 
-from trainer.answers.finding import extract_answer
+from trainer.answers.finding import extract_answer, stated_answer
 from trainer.answers.grading import GRADER_VERSION, Grade, Grader, GraderUnavailable, grade, grade_answers
 from trainer.answers.texts import normalise
 from trainer.answers.voting import answer_classes
@@ -19,4 +19,5 @@ __all__ = [
     "grade",
     "grade_answers",
     "normalise",
+    "stated_answer",
 ]
