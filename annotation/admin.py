@@ -5,6 +5,7 @@ from typing import Any
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.urls import reverse
 
 from annotation import export, models, queue
 
@@ -76,6 +77,10 @@ class ProblemAdmin(Withdrawing):
     list_select_related = ["project"]
     search_fields = ["=external_id", "statement"]
     show_full_result_count = False  # it would count millions of rows on every page
+
+    def view_on_site(self, problem: models.Problem) -> str:
+        """Link to the page where a manager corrects the reference answer."""
+        return reverse("problem", args=[problem.project.slug, problem.pk])
 
     def solutions_of(self, rows: QuerySet[Any]) -> QuerySet[models.Solution]:
         return models.Solution.objects.filter(problem__in=rows)

@@ -4,6 +4,7 @@ Reads problems, solutions and the queue. `prepared` grades into temporary tables
 `CorrectionPlan.apply` writes Problem, Solution and Events in one transaction. Labels stay. Scores follow by a trigger of active_learning.
 """
 
+import hashlib
 import itertools
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -18,7 +19,7 @@ from psycopg.errors import LockNotAvailable
 from annotation import queue
 from annotation.ingest import STEP_CHARACTERS, BadText, ProblemChange, Progress, clean_text, read_changes
 from annotation.models import Event, Outcome, Premise, Problem, Project, Solution
-from trainer.answers import GRADER_VERSION, Grader, extract_answer
+from trainer.answers import GRADER_VERSION, Grader, GraderUnavailable, extract_answer
 
 CHUNK = 1_000  # pairs graded, and texts read, at a time
 NAMED = 10  # problems and solutions that a plan names in words
@@ -30,6 +31,7 @@ PREMISES = {
     Premise.NOT_WRONG: "chosen because its answer was not known to be wrong",
     Premise.CORRECT: "chosen because its answer was correct",
 }
+FIELD_WORDS = {"answer": "reference answer", "reference_solution": "reference solution", "subject": "subject", "level": "level"}
 
 __all__ = [
     "CorrectionRefused",
@@ -38,9 +40,13 @@ __all__ = [
     "CorrectionPlan",
     "ProblemChange",
     "QueuedForFalseReason",
+    "ShownBefore",
     "change_of_answer",
+    "correct",
+    "counted",
     "find_problem",
     "hold_outcomes",
+    "look",
     "prepared",
     "prepared_again",
     "read_changes",
@@ -85,6 +91,11 @@ TRANSITIONS = f"SELECT c.old_outcome, g.outcome, count(*) FROM {_GRADED} GROUP B
 CHANGED = f"""
 SELECT c.solution_id, c.old_outcome, g.outcome, g.reason FROM {_GRADED} WHERE g.outcome <> c.old_outcome ORDER BY 1 LIMIT %(limit)s
 """
+# What the solutions answer, those with another outcome first.
+ANSWERS = f"""
+SELECT c.stated, c.old_outcome, g.outcome, count(*) FROM {_GRADED}
+ GROUP BY 1, 2, 3 ORDER BY c.old_outcome = g.outcome, 4 DESC, 1 LIMIT %(limit)s
+"""
 LABELED = f"""
 SELECT count(*) FROM {_GRADED}
  WHERE g.outcome <> c.old_outcome AND EXISTS (SELECT FROM annotation_annotation a WHERE a.solution_id = c.solution_id)
@@ -127,6 +138,14 @@ class NothingChanges(CorrectionRefused):
     """A correction to the values that are stored already."""
 
 
+class ShownBefore(CorrectionRefused):
+    """What a person saw is not what would happen now. `plan` is what would."""
+
+    def __init__(self, plan: "CorrectionPlan") -> None:
+        super().__init__("Something changed since you looked. This is what would change now. Nothing was changed yet.")
+        self.plan = plan
+
+
 class _LoadedMeanwhile(Exception):
     """Solutions of a corrected problem were loaded after the grading."""
 
@@ -142,8 +161,9 @@ class QueuedForFalseReason:
     is_leased: bool
 
     def __str__(self) -> str:
-        now = ", and somebody is labeling it now" if self.is_leased else ""
-        return f"solution {self.solution_id} (batch {self.generation}): {PREMISES[Premise(self.premise)]}; it is {self.outcome}{now}"
+        now = "; somebody is labeling it now" if self.is_leased else ""
+        reason = PREMISES[Premise(self.premise)]
+        return f"solution {self.solution_id} (batch {self.generation}): {reason}, but it is {self.outcome}{now}"
 
 
 @dataclass(slots=True)
@@ -155,6 +175,7 @@ class CorrectionPlan:
     n_graded: int = 0
     transitions: dict[tuple[str, str], int] = field(default_factory=dict)  # (old, new) outcome -> solutions; also those that stay
     examples: list[tuple[int, str, str, str]] = field(default_factory=list)  # solution, old and new outcome, reason
+    answers: list[tuple[str | None, str, str, int]] = field(default_factory=list)  # stated answer, old and new outcome, solutions
     n_written: int = 0  # of the graded ones: those with another outcome, reason, stated answer or version of the grader
     n_labeled: int = 0  # of the solutions whose outcome changes
     queued: list[QueuedForFalseReason] = field(default_factory=list)
@@ -177,30 +198,31 @@ class CorrectionPlan:
 
     @property
     def fingerprint(self) -> str:
-        """What was shown, as a text that a form can bring back: another one means that something changed meanwhile."""
-        counts = ",".join(f"{old}>{new}:{count}" for (old, new), count in sorted(self.transitions.items()))
-        return f"{counts}|{','.join(str(one.solution_id) for one in self.queued)}"
+        """A hash of what was shown, which a form can bring back: another one means that something changed meanwhile."""
+        changes = [(change.problem_id, change.old, change.new) for change in self.changes]
+        shown = repr((changes, sorted(self.transitions.items()), [waiting.solution_id for waiting in self.queued]))
+        return hashlib.sha256(shown.encode()).hexdigest()[:32]
 
     def sentences(self) -> list[str]:
         """Say what changes, one sentence each."""
         answers = [change for change in self.changes if "answer" in change.new]
-        lines = [f"{len(answers):,} problems get another reference answer:"] if answers else []
+        lines = [f"Another reference answer for {counted(len(answers), 'problem')}:"] if answers else []
         for change in answers[:NAMED]:
             place = f"line {change.line}, " if change.line else ""
             lines.append(f"  {place}problem {change.external_id}: {quoted(change.old['answer'])} becomes {quoted(change.new['answer'])}")
         lines += [f"  and {len(answers) - NAMED:,} more"] if len(answers) > NAMED else []
-        for name, words in (("reference_solution", "reference solution"), ("subject", "subject"), ("level", "level")):
-            if count := sum(name in change.new for change in self.changes):
-                lines.append(f"{count:,} problems get another {words}.")
+        for name, words in FIELD_WORDS.items():
+            if name != "answer" and (count := sum(name in change.new for change in self.changes)):
+                lines.append(f"Another {words} for {counted(count, 'problem')}.")
         if self.n_graded:
-            lines.append(f"{self.n_graded:,} solutions are graded again, and {self.n_changed:,} of them get another outcome.")
-        lines += [f"  {count:,} {old} become {new}" for (old, new), count in self.outcomes.items()]
-        lines += [f"  solution {key}: {old} becomes {new} ({reason})" for key, old, new, reason in self.examples[:NAMED]]
+            lines.append(f"{counted(self.n_graded, 'solution')} to grade again. Another outcome for {self.n_changed:,} of them.")
+        lines += [f"  from {old} to {new}: {count:,}" for (old, new), count in self.outcomes.items()]
+        lines += [f"  solution {key}: from {old} to {new} ({reason})" for key, old, new, reason in self.examples[:NAMED]]
         if self.n_labeled:
-            lines.append(f"{self.n_labeled:,} of them have labels. The labels stay.")
+            lines.append(f"{self.n_labeled:,} of these with labels. The labels stay.")
         if self.queued:
-            lines.append(f"{len(self.queued):,} solutions in the queue were chosen for a reason that is false then:")
-            lines += [f"  {one}" for one in self.queued[:NAMED]]
+            lines.append(f"In the queue for a reason that is false then: {counted(len(self.queued), 'solution')}.")
+            lines += [f"  {waiting}" for waiting in self.queued[:NAMED]]
             lines += [f"  and {len(self.queued) - NAMED:,} more"] if len(self.queued) > NAMED else []
         return lines
 
@@ -273,6 +295,11 @@ class CorrectionPlan:
 
 def _changed_meanwhile(what: str) -> CorrectionRefused:
     return CorrectionRefused(f"Somebody changed {what} meanwhile. Look again at what changes, and repeat it. Nothing was changed.")
+
+
+def counted(count: int, noun: str) -> str:
+    """Write a number with its noun: 1 problem, 2 problems."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def quoted(text: str | None) -> str:
@@ -373,6 +400,7 @@ def _look(plan: CorrectionPlan) -> None:
         plan.n_graded = sum(plan.transitions.values())
         plan.n_written = cursor.execute(COUNT_WRITTEN, {"grader": GRADER_VERSION}).fetchone()[0]
         plan.examples = cursor.execute(CHANGED, {"limit": NAMED}).fetchall()
+        plan.answers = cursor.execute(ANSWERS, {"limit": NAMED}).fetchall()
         plan.n_labeled = cursor.execute(LABELED).fetchone()[0]
         problems = None if plan.is_regrade else [change.problem_id for change in plan.changes]
         rows = cursor.execute(FALSE_REASONS, {"project": plan.project.pk, "problems": problems}).fetchall()
@@ -402,7 +430,7 @@ def find_problem(project: Project, problem_id: int) -> Problem:
 
 def change_of_answer(problem: Problem, answer: str) -> ProblemChange:
     """Return the change of a problem to another reference answer. Raises CorrectionRefused, and NothingChanges if it has this answer."""
-    answer = answer.strip()
+    answer = answer.strip().replace("\r\n", "\n")  # a browser sends every line break as CRLF
     try:
         clean_text(answer)
     except BadText as bad:
@@ -416,8 +444,44 @@ def change_of_answer(problem: Problem, answer: str) -> ProblemChange:
     return ProblemChange(problem.pk, problem.external_id, {"answer": problem.answer}, {"answer": answer})
 
 
-def shown_problem(problem: Problem) -> dict[str, Any]:
-    """Return what the page of a problem shows: its answers with their outcomes, the most frequent first, and its corrections."""
+def look(project: Project, problem_id: int, answer: str) -> CorrectionPlan:
+    """Return what changes if the problem gets this reference answer. Raises NoSuchProblem and CorrectionRefused."""
+    with _of_problem(project, problem_id, answer) as plan:
+        return plan
+
+
+def correct(project: Project, problem_id: int, answer: str, *, seen: str, withdraw: bool, actor: User) -> tuple[CorrectionPlan, int]:
+    """Correct the reference answer of a problem as it was shown; return what changed and how many solutions were withdrawn.
+
+    `seen` is the fingerprint of what was shown. Raises NoSuchProblem, CorrectionRefused, and ShownBefore if it would change something else.
+    """
+    with _of_problem(project, problem_id, answer) as plan:
+        if plan.fingerprint != seen:
+            raise ShownBefore(plan)
+        return plan, plan.apply(actor=actor, withdraw=withdraw)
+
+
+@contextmanager
+def _of_problem(project: Project, problem_id: int, answer: str) -> Iterator[CorrectionPlan]:
+    change = change_of_answer(find_problem(project, problem_id), answer)
+    try:
+        with prepared(project, [change]) as plan:
+            yield plan
+    except GraderUnavailable as error:
+        raise CorrectionRefused(str(error)) from error
+
+
+def _values(details: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """Return the fields that an event corrected, in words, with the old and the new value."""
+    return [(FIELD_WORDS.get(name, name), quoted(details["old"].get(name)), quoted(new)) for name, new in details["new"].items()]
+
+
+def shown_problem(project: Project, problem_id: int) -> dict[str, Any]:
+    """Return what the page of a problem shows: its answers with their outcomes, the most frequent first, and its corrections.
+
+    Raises NoSuchProblem.
+    """
+    problem = find_problem(project, problem_id)
     counts = Counter(Solution.objects.filter(problem=problem).values_list("final_answer", "outcome"))
     events = Event.objects.filter(verb="correct", subject__startswith=f"problem {problem.pk}: ").select_related("actor").order_by("-pk")
     return {
@@ -425,5 +489,5 @@ def shown_problem(problem: Problem) -> dict[str, Any]:
         "n_solutions": counts.total(),
         "answers": [(answer, Outcome(outcome).label, count) for (answer, outcome), count in counts.most_common(NAMED)],
         "n_more": max(0, len(counts) - NAMED),
-        "events": events[:NAMED],
+        "corrections": [(event, _values(event.details)) for event in events[:NAMED]],
     }

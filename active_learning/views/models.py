@@ -132,4 +132,6 @@ def solution(request: SignedInRequest, project: "Project", number: int, solution
         return redirect(f"{here}?asked")
     if request.htmx:  # from the page that waits for a worker
         return HttpResponseClientRefresh() if seen["is_scored"] else HttpResponse(status=204)
-    return render(request, "active_learning/solution.html", {"project": project, "is_asked": "asked" in request.GET, **seen})
+    may_manage = people.has_role(request.user, project, people.MANAGERS)
+    page = {"project": project, "is_asked": "asked" in request.GET, "may_manage": may_manage, **seen}
+    return render(request, "active_learning/solution.html", page)

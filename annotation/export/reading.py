@@ -35,7 +35,7 @@ def annotations_of(project: Project, *, finish_reason: str = "", before: int | N
 def shown(project: Project, annotation_id: int) -> tuple[Annotation, dict[str, Any]]:
     """Return an annotation and its PRM800K record, as an export would write it. Raises NoSuchAnnotation."""
     annotations = Annotation.objects.filter(solution__problem__project=project, pk=annotation_id)
-    annotation = annotations.select_related("labeler", "superseded_by").first()
+    annotation = annotations.select_related("labeler", "superseded_by", "solution").first()
     if annotation is None:
         raise NoSuchAnnotation(f"{project} has no annotation {annotation_id}.")
     return annotation, prm800k_record(annotation)

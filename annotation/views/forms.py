@@ -33,6 +33,21 @@ class KeysForm(forms.Form):
             self.fields[name] = KeysField(required=False, label=action.words, help_text=f"default: {defaults}", widget=widget)
 
 
+class CorrectionForm(forms.Form):
+    """Another reference answer for a problem. `seen` comes back from the form that shows what changes: then it is done."""
+
+    answer = forms.CharField(
+        label="Reference answer",
+        widget=forms.Textarea({"rows": 2, "autocomplete": "off", "spellcheck": "false"}),
+        error_messages={"required": "The answer is empty. Write the right answer."},
+    )
+    seen = forms.CharField(required=False, widget=forms.HiddenInput)
+    withdraw = forms.BooleanField(required=False)
+
+    def __init__(self, data: Mapping[str, Any] | None = None, *, answer: str | None) -> None:
+        super().__init__(data, auto_id="correction-%s", label_suffix="", initial={"answer": answer})
+
+
 class MessageForm(forms.Form):
     """A message to somebody who labels in a project. `to` is a user name."""
 

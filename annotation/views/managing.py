@@ -3,14 +3,14 @@
 from typing import TYPE_CHECKING
 
 from django.contrib import messages
-from django.http import HttpResponse
+from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods
 
-from annotation import people, quality
+from annotation import corrections, people, quality
 from annotation.views import SignedInRequest, for_roles
-from annotation.views.forms import MessageForm
+from annotation.views.forms import CorrectionForm, MessageForm
 
 if TYPE_CHECKING:
     from annotation.models import Project
@@ -33,6 +33,33 @@ def overview(request: SignedInRequest, project: "Project") -> HttpResponse:
     may_manage = people.has_role(request.user, project, people.MANAGERS)
     page = {"project": project, "overview": shown, "bars": bars, "may_manage": may_manage, "may_write": may_manage}
     return render(request, "annotation/overview.html", {**page, "may_label": people.has_role(request.user, project, people.LABELERS)})
+
+
+@require_http_methods(["GET", "POST"])
+@never_cache
+@for_roles(people.MANAGERS)
+def problem(request: SignedInRequest, project: "Project", problem_id: int) -> HttpResponse:
+    """Show a problem with the answers of its solutions. A POST shows what another reference answer changes, and the next one does it."""
+    try:
+        page = {"project": project, **corrections.shown_problem(project, problem_id)}
+    except corrections.NoSuchProblem as error:
+        raise Http404(str(error)) from None
+    form = CorrectionForm(request.POST if request.method == "POST" else None, answer=page["problem"].answer)
+    if form.is_valid():
+        answer, seen, withdraw = (form.cleaned_data[name] for name in ("answer", "seen", "withdraw"))
+        try:
+            if seen:
+                plan, withdrawn = corrections.correct(project, problem_id, answer, seen=seen, withdraw=withdraw, actor=request.user)
+                withdrawals = f" Withdrawn: {corrections.counted(withdrawn, 'solution')}." if withdrawn else ""
+                changed = corrections.counted(plan.n_changed, "solution")
+                messages.success(request, f"The answer is corrected. Another outcome: {changed}.{withdrawals}")
+                return redirect("problem", slug=project.slug, problem_id=problem_id)
+            page["plan"] = corrections.look(project, problem_id, answer)
+        except corrections.ShownBefore as changed:
+            page |= {"plan": changed.plan, "notice": str(changed)}
+        except corrections.CorrectionRefused as refused:
+            form.add_error("answer", str(refused))
+    return render(request, "annotation/problem.html", page | {"form": form}, status=400 if form.errors else 200)
 
 
 @require_http_methods(["GET", "POST"])

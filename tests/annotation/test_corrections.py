@@ -123,7 +123,7 @@ def test_labels_stay() -> None:
     before = list(Annotation.objects.values())
     plan = apply(corrections.change_of_answer(problem, "4"), project, withdraw=True)
     assert list(Annotation.objects.values()) == before
-    assert plan.n_labeled == 1 and "1 of them have labels. The labels stay." in plan.sentences()
+    assert plan.n_labeled == 1 and "1 of these with labels. The labels stay." in plan.sentences()
 
 
 @pytest.mark.parametrize(
@@ -253,11 +253,11 @@ def test_a_file_shows_its_corrections_and_changes_nothing(tmp_path: Path, capsys
     arguments = update(tmp_path / "p.jsonl", {"problem": "What is 2 + 2?", "answer": "4", "subject": "Sums"})
     shown = command("load_problems", *arguments, capsys=capsys)
     for sentence in (
-        "1 problems get another reference answer:\n  line 1, problem sum: '5' becomes '4'",
-        "1 problems get another subject.",
-        "2 solutions are graded again, and 2 of them get another outcome.",
-        "1 wrong become correct",
-        f"solution {four.pk} (batch 0): chosen because its answer was wrong; it is correct",
+        "Another reference answer for 1 problem:\n  line 1, problem sum: '5' becomes '4'",
+        "Another subject for 1 problem.",
+        "2 solutions to grade again. Another outcome for 2 of them.",
+        "from wrong to correct: 1",
+        f"solution {four.pk} (batch 0): chosen because its answer was wrong, but it is correct",
         "Nothing was changed. To do this, run the same command with --apply.",
     ):
         assert sentence in shown
@@ -271,7 +271,7 @@ def test_a_file_corrects_answer_reference_solution_subject_and_level(tmp_path: P
     make.olga(project)
     line = {"id": "sum", "problem": "What is  2 + 2?", "answer": "4", "reference_solution": "2 + 2 = 4", "subject": "Sums", "level": "1"}
     shown = command("load_problems", *update(tmp_path / "p.jsonl", line), "--apply", "--withdraw", "--by", "olga", capsys=capsys)
-    assert shown.endswith("Done. 1 solutions were withdrawn.\n")
+    assert shown.endswith("Done. Withdrawn: 1 solution.\n")
     stored = Problem.objects.values("statement", "answer", "reference_solution", "subject", "level").get()
     assert stored == {"statement": "What is 2 + 2?", "answer": "4", "reference_solution": "2 + 2 = 4", "subject": "Sums", "level": "1"}
     assert outcomes() == {"4": "correct", "5": "wrong"}
@@ -332,7 +332,7 @@ def test_solutions_of_an_older_grader_are_graded_again(capsys: pytest.CaptureFix
     sums(project, grader="old")
     Solution.objects.update(outcome="unsure")
     shown = command("regrade", "--project", "sums", capsys=capsys)
-    assert "2 solutions are graded again, and 2 of them get another outcome." in shown
+    assert "2 solutions to grade again. Another outcome for 2 of them." in shown
     assert set(outcomes().values()) == {"unsure"}
     command("regrade", "--project", "sums", "--apply", capsys=capsys)
     assert outcomes() == {"4": "wrong", "5": "correct"}

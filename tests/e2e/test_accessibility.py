@@ -12,7 +12,7 @@ from playwright.sync_api import Page, Route, expect
 
 from active_learning.models import ModelVersion, Round, Worker
 from annotation import labels, queue
-from annotation.models import Assignment, Project
+from annotation.models import Assignment, Problem, Project
 from tests import make
 from tests.routes import intercept
 
@@ -207,3 +207,24 @@ def test_the_labels_that_are_looked_through_are_open_to_everybody(visit: Visit, 
     assert violations(page) == [], "one of them"
     page.get_by_text("Exported record").click()
     assert violations(page) == [], "as exported"
+
+
+def test_the_page_of_a_problem_has_no_violation_at_any_point_of_a_correction(visit: Visit, look: dict) -> None:
+    project = busy_project()
+    problem = Problem.objects.order_by("pk")[0]
+    solution = make.solution(problem, final_answer=r"\frac{1}{2}")
+    queue.open_batch(project, [queue.Chosen(solution.pk, premise="wrong")])
+    page = visit(make.olga(project), f"/p/sums/problems/{problem.pk}/", **look)
+    assert violations(page) == [], "as it is"
+    page.get_by_label("Reference answer").fill(" ")
+    page.get_by_role("button", name="Show what changes").click()
+    expect(page.get_by_role("alert")).to_be_visible()
+    assert violations(page) == [], "refused"
+    page.get_by_label("Reference answer").fill(r"\frac{1}{2}")
+    page.get_by_role("button", name="Show what changes").click()
+    expect(page.locator("#changes .katex").first).to_be_visible()
+    assert violations(page) == [], "what changes"
+    page.get_by_label("Withdraw this solution from labeling for good").check()
+    page.get_by_role("button", name="Correct the answer").click()
+    expect(page.locator(".messages")).to_contain_text("The answer is corrected")
+    assert violations(page) == [], "corrected"

@@ -58,4 +58,4 @@ def show_or_apply(plan: corrections.CorrectionPlan, *, out: Any, apply: bool, wi
         out.write(f"Nothing was changed. To do this, run the same command with --apply.{remedy}")
         return
     withdrawn = plan.apply(actor=actor, withdraw=withdraw)
-    out.write("Done." + (f" {withdrawn:,} solutions were withdrawn." if withdrawn else ""))
+    out.write("Done." + (f" Withdrawn: {corrections.counted(withdrawn, 'solution')}." if withdrawn else ""))
