@@ -66,10 +66,12 @@ def run_ours(options: argparse.Namespace) -> dict[str, Any]:
 
     torch.set_num_threads(options.threads)
     labeled = solutions(options.solutions)
-    config = TrainConfig(base=options.model, epochs=options.epochs, autocast=bool(options.bf16), context=2048)
+    config = TrainConfig(base=options.model, epochs=options.epochs, autocast=bool(options.bf16), minimum_updates=1, context=2048)
     model = prepared_model(config, solutions=())
     rated = encode_labeled(labeled, tokenizer=model.tokenizer, context=model.context)
-    config = TrainConfig(base=options.model, epochs=options.epochs, autocast=bool(options.bf16), token_budget=budget(rated, options.batch))
+    config = TrainConfig(
+        base=options.model, epochs=options.epochs, autocast=bool(options.bf16), minimum_updates=1, token_budget=budget(rated, options.batch)
+    )
     trained = trained_parts(model, config)
     began, worked = time.monotonic(), time.process_time()
     steps: list[int] = []

@@ -16,12 +16,20 @@ def cautions(metrics: Mapping[str, Any]) -> list[str]:
         if metrics.get("n_solutions"):
             return ["None of the held-out solutions was read to a label, so nothing shows what the model has learned. Raise the context."]
         return ["No labels are held out, so nothing shows what the model has learned. Label solutions of other problems."]
+    sentences = []
+    what, share = ("steps", metrics.get("share_negative")) if "share_right" not in metrics else ("solutions", metrics["share_right"])
+    if share in (0.0, 1.0):
+        kind = "negative" if what == "steps" else "right"
+        sentences.append(
+            f"{'Every one' if share else 'None'} of the held-out {what} is {kind}, so nothing shows whether the model tells them apart."
+        )
     if loss < base:
-        return []
+        return sentences
     n_labels = metrics.get("n_rated_steps", metrics.get("n_solutions", 0))
     return [
+        *sentences,
         f"The model does not beat the base rate: on {n_labels:,} held-out labels its log-loss is {loss:.3f}, and that of always answering "
-        f"how often each label occurs is {base:.3f}. Do not trust its probabilities yet. Label more solutions, or give other settings."
+        f"how often each label occurs is {base:.3f}. Do not trust its probabilities yet. Label more solutions, or give other settings.",
     ]
 
 

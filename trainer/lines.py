@@ -6,17 +6,16 @@ A wrong line is refused with its number and a remedy. docs/trainer.md describes 
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, TextIO
 
-from tqdm import tqdm
-
 from trainer.data import LabeledSolution, RatedAlternative, SolutionText
+from trainer.display import shown_progress
 from trainer.files import write_file
-from trainer.progress import Progress, ProgressUpdate
+from trainer.progress import Progress
 
 
 class BadInput(ValueError):
@@ -40,6 +39,18 @@ def read_solutions(path: Path) -> Iterator[LabeledSolution]:
                     f"{path}, line {number}: the key {labeled.solution.key!r} was already used in line {first}. Give each solution its own."
                 )
             yield labeled
+
+
+def with_ratings(labeled: Sequence[LabeledSolution], *, path: Path) -> list[LabeledSolution]:
+    """Return the solutions that have a rating. Raises BadInput if there is none: is the file empty, or are there no ratings in it?"""
+    if not labeled:
+        raise BadInput(f"{path} holds no solution. Give one JSON mapping per line, with problem, steps and ratings.")
+    if rated := [solution for solution in labeled if solution.n_rated]:
+        return rated
+    raise BadInput(
+        f"{path}: none of its {len(labeled):,} solutions has a rating. Give the key ratings in each line: a list of -1, 0 or 1, one "
+        "for each step, from the first step on."
+    )
 
 
 def _solution(line: bytes, number: int) -> LabeledSolution:
@@ -86,26 +97,9 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 @contextmanager
 def progress_bar() -> Iterator[Progress]:
-    """Give a progress callback that draws one bar per phase on standard error."""
-    bar: tqdm[Any] | None = None
-    phase = ""
-
-    def progress(now: ProgressUpdate) -> None:
-        nonlocal bar, phase
-        if bar is None or phase != now.phase:
-            if bar is not None:
-                bar.close()
-            phase = now.phase
-            bar = tqdm(desc=phase, total=now.total, file=sys.stderr)
-        if now.loss is not None:
-            bar.set_postfix(loss=f"{now.loss:.3f}", refresh=False)
-        bar.update(now.done - bar.n)
-
-    try:
-        yield progress
-    finally:
-        if bar is not None:
-            bar.close()
+    """Give a progress callback that shows each phase on standard error."""
+    with shown_progress() as display:
+        yield lambda now: display.show(now.phase, now.done, now.total, now.seconds_left, now.loss)
 
 
 @contextmanager

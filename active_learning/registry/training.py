@@ -11,7 +11,9 @@ import subprocess
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -174,18 +176,54 @@ def make_ready(version: ModelVersion, trained: "TrainedModel") -> bool:
     return bool(is_ready)
 
 
+def check_learnable(project: Project, *, config: TrainConfig, kind: str) -> None:
+    """Raise ModelUnusable if there are too few labels to train on now, and say what is missing. Changes nothing and loads no torch."""
+    from trainer.split import TooLittleToLearn, hold_out
+
+    with _version_of_now(project, kind=kind) as version:
+        labels, some = learned_from(version), list[Any]()
+        while part := list(islice(labels, max(100, len(some)))):  # a few labels are nearly always enough to tell
+            some += part
+            with suppress(TooLittleToLearn):
+                hold_out(some, config=config)
+                return
+    try:
+        hold_out(some, config=config)
+    except TooLittleToLearn as error:
+        raise ModelUnusable(str(error) if some else _nothing_to_learn(project, kind=kind)) from error
+
+
+def _nothing_to_learn(project: Project, *, kind: str) -> str:
+    if kind == ModelKind.ORM:
+        return f"{project.slug} has no graded solutions to learn from. Load solutions of training problems that have a reference answer."
+    return (
+        f"{project.slug} has no labels to learn from yet. Publish a batch that is chosen at random (strategy uniform, which needs no "
+        "model), label some of its solutions, and train then."
+    )
+
+
+@contextmanager
+def _version_of_now(project: Project, *, kind: str) -> Iterator[ModelVersion]:
+    """Give the version that would be trained now. Nothing of it is stored, and no snapshot stays."""
+    with transaction.atomic():
+        try:
+            snapshot = export.take_snapshot(project, for_training=True) if kind == ModelKind.PRM else None
+            yield ModelVersion(project=project, kind=kind, snapshot=snapshot, created_at=Now())
+        finally:
+            transaction.set_rollback(True)
+
+
 def preview_training(project: Project, *, config: TrainConfig, kind: str) -> list[str]:
     """Return lines for a terminal: what a training would learn from now. Changes nothing. Raises ModelUnusable: why it would fail."""
     from trainer.model import suits_shipped_base
     from trainer.split import TooLittleToLearn, hold_out
     from trainer.train import some_texts
 
-    with transaction.atomic():
-        snapshot = export.take_snapshot(project, for_training=True) if kind == ModelKind.PRM else None
-        version = ModelVersion(project=project, kind=kind, snapshot=snapshot, created_at=Now())  # it is never saved
+    with _version_of_now(project, kind=kind) as version:
         learned = list(learned_from(version))
         n_unlabeled = _unlabeled_rows(version).count()
-        transaction.set_rollback(True)
+    if not learned:
+        raise ModelUnusable(_nothing_to_learn(project, kind=kind))
     try:
         held_out = hold_out(learned, config=config)
     except TooLittleToLearn as error:

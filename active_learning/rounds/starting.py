@@ -19,9 +19,13 @@ log = logging.getLogger(__name__)
 def start(project: Project, plan: RoundPlan, *, notify: bool = True) -> Round:
     """Queue a round, and tell a worker once the row is committed.
 
-    Raises RoundRefused if the project cannot follow the plan now, or has another unfinished round.
+    Raises RoundRefused if the project cannot follow the plan now, has too few labels for a training, or has another unfinished round.
     """
     plan = plan.checked(project)
+    if other := Round.objects.filter(project=project, state__in=UNFINISHED).first():
+        raise RoundRefused(_occupied(other))
+    if plan.train and not plan.resume:
+        _check_learnable(project, plan)
     findings = Findings(resumed=_resumable(project, kind=plan.kind)) if plan.resume else Findings()
     try:
         with transaction.atomic():
@@ -41,6 +45,14 @@ def start(project: Project, plan: RoundPlan, *, notify: bool = True) -> Round:
             raise
         other = Round.objects.get(project=project, state__in=UNFINISHED)
         raise RoundRefused(_occupied(other)) from None
+
+
+def _check_learnable(project: Project, plan: RoundPlan) -> None:
+    """Raise RoundRefused for a training that would fail for want of labels, before it leaves a failed round and a failed version."""
+    try:
+        registry.check_learnable(project, config=plan.config(project), kind=plan.kind)
+    except registry.ModelUnusable as error:
+        raise RoundRefused(str(error)) from error
 
 
 def _occupied(other: Round) -> str:

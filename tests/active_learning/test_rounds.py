@@ -10,9 +10,10 @@ from django.db import connection
 from active_learning import demonstration, registry, rounds
 from active_learning.models import ATTEMPTS, ModelState, ModelVersion, Round, RoundStage, RoundState, Score, Selection
 from active_learning.rounds import running, starting
-from annotation import ingest
-from annotation.models import Batch, Outcome, Problem, Project, Solution, Task
+from annotation import ingest, queue
+from annotation.models import Batch, Outcome, Problem, Project, Snapshot, Solution, Task
 from tests import make
+from tests.assignments import learnable, published, rated, submit
 
 
 def turn(project: Project, **options: object) -> Round:
@@ -108,13 +109,49 @@ def test_retrain_for_a_project_that_does_not_exist_names_those_that_do(world: Pr
     assert refused.value.returncode == 2
 
 
-def test_too_little_to_learn_from_fails_with_a_sentence_and_the_next_round_may_start(db, home: Path) -> None:
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ([], "sums has no labels to learn from yet. Publish a batch that is chosen at random"),
+        (["--size", "0"], "sums has no labels to learn from yet"),
+        (["--dry-run"], "sums has no labels to learn from yet"),
+        (["--kind", "orm", "--size", "0"], "sums has no graded solutions to learn from. Load solutions of training problems"),
+    ],
+)
+def test_retrain_without_labels_is_refused_at_once_and_leaves_no_row(options: list[str], reason: str, db, home: Path) -> None:
     project = make.project()
-    make.solutions(project, 5)
-    ended = turn(project)
-    assert ended.state == RoundState.FAILED
-    assert "0 rated steps" in ended.failure
+    make.solutions(project, 5, outcome="ungraded")
+    with pytest.raises(CommandError, match=reason) as refused:
+        call_command("retrain", "--project", "sums", *options)
+    assert refused.value.returncode == 2
+    assert not any(rows.objects.exists() for rows in (Round, ModelVersion, RoundStage, Snapshot))
+
+
+def test_labels_that_teach_nothing_are_refused_at_once_and_counted(db, home: Path) -> None:
+    project = make.project()
+    published(project, 4)
+    ann = make.ann(project)
+    for number in range(3):
+        said = f"There are {2 * number} rated steps, but at least 6 are needed" if number else "has no labels"
+        with pytest.raises(rounds.RoundRefused, match=said):
+            rounds.start(project, make.plan(project), notify=False)
+        submit(queue.lease_next(ann, project=project), ann, rated(1, 0), finish_reason="give_up", reason="I am lost.")
+    with pytest.raises(rounds.RoundRefused, match="Of 6 rated steps, 0 are negative"):
+        rounds.start(project, make.plan(project), notify=False)
+    assert not Round.objects.exists() and not ModelVersion.objects.exists()
+    submit(queue.lease_next(ann, project=project), ann)
+    assert rounds.start(project, make.plan(project), notify=False).state == RoundState.QUEUED
+
+
+def test_labels_that_are_gone_when_a_round_runs_fail_it_with_a_sentence_and_the_next_round_can_start(db, home: Path) -> None:
+    project = make.project()
+    learnable(project)
+    started = rounds.start(project, make.plan(project), notify=False)
+    Problem.objects.filter(project=project).update(split="test")
+    ended = rounds.run(started.pk)
+    assert ended.state == RoundState.FAILED and "0 rated steps" in ended.failure
     assert ModelVersion.objects.get(project=project).state == ModelState.FAILED
+    learnable(project)
     assert rounds.start(project, make.plan(project), notify=False).state == RoundState.QUEUED
 
 
@@ -396,6 +433,7 @@ def test_two_workers_at_once_run_a_round_once(home: Path) -> None:
 @pytest.mark.django_db(transaction=True)
 def test_eight_starts_at_once_make_one_round(home: Path) -> None:
     project = make.project()
+    learnable(project)
     outcomes = make.at_once([lambda: rounds.start(project, make.plan(project), notify=False)] * 8)
     assert sorted(type(outcome).__name__ for outcome in outcomes) == ["Round"] + ["RoundRefused"] * 7
     assert Round.objects.count() == 1

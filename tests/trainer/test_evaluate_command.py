@@ -7,6 +7,7 @@ import pytest
 
 from tests.trainer.sums import small, sums
 from trainer.__main__ import main
+from trainer.commands import evaluate as evaluating
 from trainer.data import GradedSolution, LabeledSolution
 from trainer.evaluate import AGGREGATES, Samples, best_of_n
 from trainer.score import load_prm, score_solutions
@@ -96,7 +97,82 @@ def test_the_largest_n_leaves_out_problems_with_fewer_samples(
     many = evaluate(capsys, "--model", model_folder, "--samples", samples, "--best-of", 4)
     assert (few["best_of_n"]["n"][-1], few["best_of_n"]["n_problems"], few["problems_left_out_with_too_few_samples"]) == (2, 5, 0)
     assert (many["best_of_n"]["n"][-1], many["best_of_n"]["n_problems"], many["problems_left_out_with_too_few_samples"]) == (4, 4, 1)
-    assert "at least 9 samples" in refused(capsys, "--model", model_folder, "--samples", samples, "--best-of", 9)
+
+
+@pytest.mark.parametrize(
+    ("lines", "words", "cause"),
+    [
+        ((5, 0), ("--best-of", 64), "needs 64 samples of a problem, but no problem has more than 4. Use --best-of 4, or give more"),
+        (
+            (5, 3),
+            ("--best-of", 5),
+            "no problem has more than 4, without the 6 samples of problems on which a model was trained. Use --best-of 4",
+        ),
+        ((0, 0), ("--best-of", 64), "holds no sample. Give one JSON mapping per line"),
+        ((0, 3), (), "a model was trained on the problems of all 6 samples. Give solutions of other problems."),
+    ],
+)
+def test_samples_that_cannot_be_judged_are_refused_with_the_true_cause_before_they_are_scored(
+    lines: tuple[int, int],
+    words: tuple[object, ...],
+    cause: str,
+    model_folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    training = json.loads((model_folder / "split.json").read_text())["training"]
+    seen = [line(one, right=True, answer="1") for one in sums(200) if one.solution.problem_key in training[: lines[1]]]
+    own = [dict(one, key=f"b{one['key']}") for one in sample_lines(lines[0], seed=7)] if lines[0] else []
+    monkeypatch.setattr(evaluating, "score", None)
+    assert cause in refused(capsys, "--model", model_folder, "--samples", write(tmp_path / "samples.jsonl", own + seen), *words)
+
+
+@pytest.mark.parametrize(
+    ("lines", "cause"),
+    [
+        ([], "holds no solution. Give one JSON mapping per line, with problem, steps and ratings."),
+        ([line(one) for one in sums(2)], "none of its 4 solutions has a rating. Give the key ratings in each line"),
+        ([line(one, labels=[1]) for one in sums(2)], "none of its 4 solutions has a rating"),
+        ([line(one, ratings=[None]) for one in sums(2)], "none of its 4 solutions has a rating"),
+    ],
+)
+def test_a_file_without_ratings_is_refused_with_the_true_cause_by_training_too(
+    lines: list[dict[str, Any]], cause: str, model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = write(tmp_path / "labeled.jsonl", lines)
+    assert cause in refused(capsys, "--model", model_folder, "--labeled", file)
+    assert main(["train", "--labeled", str(file), "--out", str(tmp_path / "model")]) == 2
+    assert cause in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("change", "caution"),
+    [
+        (lambda place: {"right": True}, "Every sample is right, so every way to choose is as good as the next"),
+        (lambda place: {"right": False}, "Every sample is wrong, so"),
+        (lambda place: {"right": place < 4}, "No problem has both right and wrong samples, so"),
+        (lambda place: {"problem_key": str(place)}, "Each problem has one sample, so there is nothing to choose from."),
+        (
+            lambda place: {"problem_key": "rare" if place == 0 else "often", "right": place % 2 == 0},
+            "The curves end at N = 1, because 1 of 2",
+        ),
+        (lambda place: {"right": place % 2 == 0}, ""),
+    ],
+)
+def test_curves_that_can_say_nothing_are_said_to_be_that(
+    change: Any, caution: str, model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = [one | change(place) for place, one in enumerate(sample_lines(2, seed=7))]
+    assert main(["evaluate", "--model", str(model_folder), "--samples", str(write(tmp_path / "samples.jsonl", lines))]) == 0
+    said = capsys.readouterr().err
+    assert caution in said if caution else not said
+
+
+def test_labels_of_one_class_are_said_to_show_nothing(model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = [line(one, ratings=[1, 1]) for one in sums(3, seed=5)]
+    assert main(["evaluate", "--model", str(model_folder), "--labeled", str(write(tmp_path / "labeled.jsonl", lines))]) == 0
+    assert "None of the held-out steps is negative, so nothing shows whether the model tells them apart." in capsys.readouterr().err
 
 
 def test_a_threshold_is_not_judged_on_the_problems_it_was_chosen_on(

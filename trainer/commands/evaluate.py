@@ -6,7 +6,7 @@ Reads JSON lines: `--labeled` as `train` does; `--samples` also needs `right` an
 import argparse
 import json
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -28,13 +28,14 @@ from trainer.evaluate import (
     evaluate_groups,
     evaluate_steps,
 )
-from trainer.lines import BadInput, progress_bar, read_solutions
+from trainer.lines import BadInput, progress_bar, read_solutions, with_ratings
 from trainer.progress import Progress
 
 if TYPE_CHECKING:
     from trainer.model import RewardModel
 
 OTHERS = "Give solutions of other problems."
+FEW = 4  # curves that end here or earlier hardly show a model
 
 
 def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -75,7 +76,8 @@ def run(options: argparse.Namespace) -> None:
     report: dict[str, Any] = {}
     with progress_bar() as progress:
         if options.labeled:
-            rated = [labeled for labeled, _, _ in read(options.labeled, by=options.by, groups=groups) if labeled.n_rated]
+            labeled_lines = [labeled for labeled, _, _ in read(options.labeled, by=options.by, groups=groups)]
+            rated = with_ratings(labeled_lines, path=options.labeled)
             unseen = [labeled for labeled in rated if labeled.solution.problem_key not in training]
             if not unseen:
                 raise BadInput(f"{options.labeled}: the model was trained on the problems of all {len(rated)} rated solutions. {OTHERS}")
@@ -106,7 +108,7 @@ def run(options: argparse.Namespace) -> None:
         mine = [solution for solution in judged if name != "by_difficulty" or solution.problem_key in mapping]
         rows = evaluate_groups(mapping, judged=mine, problems=problems, base_rates=model.base_rates, threshold=threshold, seed=options.seed)
         report[name] = {group: row.as_dict() for group, row in rows.items()}
-    for sentence in cautions(report):
+    for sentence in [*cautions(report), *choice_cautions(problems, best_of=options.best_of)]:
         print(sentence, file=sys.stderr)
     print(json.dumps(report, indent=2, ensure_ascii=False))
 
@@ -170,15 +172,46 @@ def gather(
             n_seen += 1
         else:
             samples.append((solution.problem_key, right, answer))
+    counts = Counter(key for key, _, _ in samples)
+    if not samples and not n_seen:
+        raise BadInput(f"{path} holds no sample. Give one JSON mapping per line, with problem, steps, right and answer.")
+    if not samples:
+        raise BadInput(f"{path}: a model was trained on the problems of all {n_seen:,} samples. {OTHERS}")
+    if (most := max(counts.values())) < at_least:
+        others = f", without the {n_seen:,} samples of problems on which a model was trained" if n_seen else ""
+        raise BadInput(
+            f"{path}: --best-of {at_least} needs {at_least} samples of a problem, but no problem has more than {most}{others}. "
+            f"Use --best-of {most}, or give more samples of each problem."
+        )
     scores: dict[str, NDArray[np.float64]] = {}
     for name, model in models.items():  # read again for each model, so that never all texts are in memory
         unseen = (solution for solution, _, _ in read_samples(path) if solution.problem_key not in trained_on)
         scores |= score(name, model, unseen, total=len(samples), progress=progress)
     problems, n_small = by_problem(samples, scores, at_least=at_least)
-    if not problems:
-        raise BadInput(f"{path}: among the problems that no model was trained on, none has at least {at_least} samples. {OTHERS}")
     check_apart((problem.problem_key for problem in problems), trained_on=trained_on)
     return problems, {"samples_left_out_as_trained_on": n_seen, "problems_left_out_with_too_few_samples": n_small}
+
+
+def choice_cautions(problems: Sequence[Samples], *, best_of: int | None) -> list[str]:
+    """Return why the best-of-N curves say little, as sentences; nothing if they can say something."""
+    if not problems:
+        return []
+    sentences, fewest = [], min(len(problem.right) for problem in problems)
+    if not any(problem.right.any() and not problem.right.all() for problem in problems):
+        right, wrong = (all(problem.right.any() == value for problem in problems) for value in (True, False))
+        what = "Every sample is right" if right else "Every sample is wrong" if wrong else "No problem has both right and wrong samples"
+        sentences.append(
+            f"{what}, so every way to choose is as good as the next and best-of-N compares nothing. Give samples of other problems."
+        )
+    if best_of is None and fewest < max(len(problem.right) for problem in problems) and fewest < FEW:
+        fewer = sum(len(problem.right) == fewest for problem in problems)
+        sentences.append(
+            f"The curves end at N = {fewest}, because {fewer:,} of {len(problems):,} problems have no more samples. "
+            "Use --best-of to leave such problems out."
+        )
+    elif fewest == 1 and best_of is None:
+        sentences.append("Each problem has one sample, so there is nothing to choose from. Give more samples of each problem.")
+    return sentences
 
 
 def score(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from trainer.cautions import cautions, pace_sentences
 from trainer.config import BadConfig, TrainConfig
 from trainer.folders import check_output_folder
-from trainer.lines import BadInput, progress_bar, read_solutions
+from trainer.lines import BadInput, progress_bar, read_solutions, with_ratings
 
 if TYPE_CHECKING:
     from trainer.data import GradedSolution
@@ -55,7 +55,12 @@ def run(options: argparse.Namespace) -> None:
     changes = read_settings(options.config) if options.config else {}
     names = ("kind", "base", "revision", "gradient_checkpointing", *(name.replace("-", "_") for name, _, _ in NUMBERS))
     config = TrainConfig.from_settings(changes | {name: getattr(options, name) for name in names if getattr(options, name) is not None})
-    labeled: list[Any] = list(read_graded(options.labeled) if config.kind == "orm" else read_solutions(options.labeled))
+    if config.kind == "orm":
+        labeled: list[Any] = list(read_graded(options.labeled))
+        if not labeled:
+            raise BadInput(f"{options.labeled} holds no solution. Give one JSON mapping per line, with problem, steps and right.")
+    else:
+        labeled = with_ratings(list(read_solutions(options.labeled)), path=options.labeled)
     unlabeled = (line.solution for line in read_solutions(options.unlabeled)) if options.unlabeled else ()
     from trainer.processes import Processes
     from trainer.train import train

@@ -62,10 +62,10 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, project: str, name: str | None, prompt: Path | None, **options: Any) -> None:
         settings = {setting: options[setting] for setting in SETTINGS if options[setting] is not None}
-        with drawn_progress() as bar:
+        with drawn_progress() as progress:
             try:
                 settings |= {"prompt": _text(prompt)} if prompt else {}
-                drawn = sampling.sample(ingest.find_project(project), settings=settings, name=name, progress=bar)
+                drawn = sampling.sample(ingest.find_project(project), settings=settings, name=name, progress=progress)
             except sampling.BadSampling as bad:
                 raise CommandError(str(bad), returncode=2) from None
             except KeyboardInterrupt:

@@ -12,6 +12,7 @@ from active_learning.models import Round, Schedule, Selection
 from active_learning.pages import single
 from annotation.models import Project, Role, Solution, Task
 from tests import make
+from tests.assignments import learnable
 from tests.clients import signed_in
 from tests.proposals import page, path, proposed
 
@@ -74,6 +75,7 @@ def test_another_projects_round_is_a_missing_page(project: Project, olga: Client
 
 
 def test_the_composer_starts_a_round_that_waits_to_be_looked_through(project: Project, olga: Client) -> None:
+    learnable(project)
     answer = olga.post(path("compose"), WEIGHTS | {"is_diverse": "on"})
     round_ = Round.objects.get()
     assert answer.url == path("round", round_.pk)
@@ -87,12 +89,19 @@ def test_the_composer_starts_a_round_that_waits_to_be_looked_through(project: Pr
     }
 
 
+def test_a_round_for_which_there_are_no_labels_is_refused_where_it_is_composed(project: Project, olga: Client) -> None:
+    assert "sums has no labels to learn from yet" in olga.post(path("compose"), WEIGHTS).content.decode()
+    assert not Round.objects.exists()
+
+
 def test_without_a_limit_of_one_problem_the_best_of_all_are_taken(project: Project, olga: Client) -> None:
+    learnable(project)
     olga.post(path("compose"), WEIGHTS | {"per_problem": ""})
     assert Round.objects.get().plan["recipe"]["per_problem"] is None
 
 
 def test_new_solutions_are_sampled_first_if_a_number_is_given(project: Project, olga: Client) -> None:
+    learnable(project)
     olga.post(path("compose"), WEIGHTS | {"n": "4", "model": "owner/model", "budget": "1000"})
     assert Round.objects.get().plan["sample"] == {"model": "owner/model", "n": 4, "budget": 1000}
 
