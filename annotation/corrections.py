@@ -19,7 +19,7 @@ from psycopg.errors import LockNotAvailable
 from annotation import queue
 from annotation.ingest import STEP_CHARACTERS, BadText, ProblemChange, Progress, clean_text, read_changes
 from annotation.models import Event, Outcome, Premise, Problem, Project, Solution
-from trainer.answers import GRADER_VERSION, Grader, GraderUnavailable, extract_answer
+from trainer.answers import GRADER_VERSION, Grader, GraderUnavailable, stated_answer
 
 CHUNK = 1_000  # pairs graded, and texts read, at a time
 NAMED = 10  # problems and solutions that a plan names in words
@@ -364,7 +364,7 @@ def _read_again(cursor: Any, project: Project, progress: Progress | None) -> Non
     silent = Solution.objects.filter(problem__project=project, final_answer__isnull=True).values_list("pk", "steps")
     rows = silent.iterator(chunk_size=CHUNK) if total else iter(())
     while chunk := list(itertools.islice(rows, CHUNK)):
-        answers = [(key, answer) for key, steps in chunk if (answer := extract_answer(steps[-1])) is not None]
+        answers = [(key, answer) for key, steps in chunk if (answer := stated_answer(steps)) is not None]
         cursor.execute(
             "UPDATE correction_solution c SET stated = new.answer FROM unnest(%s::bigint[], %s::text[]) AS new (id, answer) "
             "WHERE c.solution_id = new.id",

@@ -7,6 +7,7 @@ import argparse
 import sys
 
 from trainer import __version__
+from trainer.answers import GraderUnavailable
 from trainer.commands import evaluate, sample, score, train
 from trainer.config import BadConfig
 from trainer.data import BadLabels
@@ -38,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
 
             torch.set_num_threads(options.threads)
         options.command(options)
-    except (BadInput, BadLabels, BadConfig, GeneratorFailed, OutputRefused, OSError) as error:
+    except (BadInput, BadLabels, BadConfig, GeneratorFailed, GraderUnavailable, OutputRefused, OSError) as error:
         return _print_error(error)
     except (ValueError, ArithmeticError) as error:
         from trainer.config import BadBase

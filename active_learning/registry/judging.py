@@ -22,7 +22,7 @@ from active_learning.models import ModelKind, ModelVersion, StepScores
 from active_learning.registry import training
 from active_learning.registry.training import ModelUnusable, ProgressCallback
 from annotation.models import Outcome, Project, Solution, Split
-from trainer.answers import normalise
+from trainer.answers import group_answers
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -188,16 +188,15 @@ def _graded_problems(project: Project, held_out: set[str]) -> Iterator[tuple[int
 
 
 def _samples(problems: list[tuple[int, list[tuple[Any, ...]]]], scores: dict[str, "NDArray[np.float64]"]) -> Iterator["Samples"]:
-    """Turn rows and scores into the trainer's values. All right answers are one class, wrong ones are one class per normal form."""
+    """Turn rows and scores into the trainer's values. All right answers are one class, and so are wrong ones that are equal."""
     from trainer.evaluate import Samples
 
     start = 0
-    for problem, group in problems:
-        right = np.array([row[4] == Outcome.CORRECT for row in group])
-        forms = ["right" if is_right else f"wrong: {normalise(row[5] or '')}" for row, is_right in zip(group, right, strict=True)]
-        classes = {form: place for place, form in enumerate(dict.fromkeys(forms))} | {"wrong: ": -1}  # a missing answer is not a vote
+    right = [[row[4] == Outcome.CORRECT for row in group] for _, group in problems]
+    votes = group_answers(([row[5] for row in group], own) for (_, group), own in zip(problems, right, strict=True))
+    for (problem, group), own, classes in zip(problems, right, votes, strict=True):
         here = slice(start, start + len(group))
-        yield Samples(str(problem), right, np.array([classes[form] for form in forms]), {name: all_[here] for name, all_ in scores.items()})
+        yield Samples(str(problem), np.array(own), np.array(classes), {name: all_[here] for name, all_ in scores.items()})
         start += len(group)
 
 

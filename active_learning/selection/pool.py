@@ -19,7 +19,7 @@ from active_learning.selection.candidates import RIGHT, UNKNOWN, WRONG, Candidat
 from active_learning.selection.recipes import Recipe
 from active_learning.selection.strategies import STRATEGIES, UNIFORM, EmptyPool, Need, Shortlist
 from annotation.models import Outcome, Project
-from trainer.answers import normalise
+from trainer.answers import group_answers
 
 # The best of each problem, then of all. The LATERAL walks the partial index (problem, score DESC) and stops after k rows a problem: 36,000
 # candidates out of 12M rows in a second; a window function over the partition sorts all of it.
@@ -65,6 +65,7 @@ SELECT w.id, s.problem_id, s.outcome, s.score, s.entropy, s.confidence, s.deviat
 SCORED = "SELECT * FROM active_learning_score WHERE model_version_id = %(chooser)s AND solution_id = w.id"
 BARE = """SELECT problem_id, outcome, NULL AS score, NULL AS entropy, NULL AS confidence, NULL AS deviation, NULL AS prefix
             FROM annotation_solution WHERE id = w.id"""
+_Vote = tuple[str | None, str]  # an answer and its outcome
 _COLUMNS = ("problems", "outcomes", "scores", "entropy", "confidence", "deviation", "prefixes", "control", "orm", "subject", "level")
 
 _CODES = {Outcome.CORRECT: RIGHT, Outcome.WRONG: WRONG}
@@ -205,25 +206,27 @@ SELECT id, final_answer, outcome FROM annotation_solution WHERE id = ANY(%(solut
 
 
 def _majorities(solutions: Sequence[int], problems: Sequence[int]) -> list[float]:
-    """Return for each solution which share of its problem's graded ones has the same answer; nan for one that is not graded.
+    """Return for each solution which share of its problem's graded ones has an equal answer; nan for one that is not graded.
 
-    All right answers are the same; wrong ones are when they read the same once spelling is set aside.
+    All right answers are equal; wrong ones are if the graders say so. Raises GraderUnavailable.
     """
-    voted: dict[int, Counter[str]] = defaultdict(Counter)
+    given: dict[int, Counter[_Vote]] = defaultdict(Counter)
     with connection.cursor() as cursor:
         cursor.execute(VOTES, {"problems": _listed(set(problems))})
         for problem, answer, outcome, n in cursor.fetchall():
-            voted[problem][_vote(answer, outcome)] += n
+            given[problem][answer, outcome] += n
         cursor.execute(ANSWERS, {"solutions": _listed(solutions)})
-        votes = {solution: _vote(answer, outcome) for solution, answer, outcome in cursor.fetchall()}
+        votes: dict[int, _Vote] = {solution: (answer, outcome) for solution, answer, outcome in cursor.fetchall()}
+    groups = group_answers(([answer for answer, _ in own], [outcome == Outcome.CORRECT for _, outcome in own]) for own in given.values())
+    shares: dict[tuple[int, _Vote], float] = {}
+    for (problem, own), classes in zip(given.items(), groups, strict=True):
+        sizes = Counter[int]()
+        for n, class_ in zip(own.values(), classes, strict=True):
+            sizes[class_] += n
+        shares |= {(problem, vote): sizes[class_] / own.total() for vote, class_ in zip(own, classes, strict=True)}
     return [
-        voted[problem][votes[solution]] / voted[problem].total() if solution in votes else math.nan
-        for solution, problem in zip(solutions, problems, strict=True)
+        shares[problem, votes[solution]] if solution in votes else math.nan for solution, problem in zip(solutions, problems, strict=True)
     ]
-
-
-def _vote(answer: str | None, outcome: str) -> str:
-    return "" if outcome == Outcome.CORRECT else f"={normalise(answer or '')}"
 
 
 # --- the pool in words --------------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from django.core.management import CommandError, call_command
 
 from active_learning import registry, rounds, tasks
 from active_learning.models import ModelState, ModelVersion, Round, RoundState, Score, Selection, StepScores
+from active_learning.registry import judging
 from annotation.models import Outcome, Problem, Project, Snapshot, Solution
 from tests import make
 from trainer import config, evaluate
@@ -246,3 +247,11 @@ def test_what_a_person_put_into_service_chooses_in_the_next_round(world: Project
     registry.promote(world, 2, actor=make.olga(world))
     ended = turn(world, size=2, seed=2)
     assert ended.findings["chosen_with"] == 2
+
+
+def test_equal_answers_vote_together_in_the_figure_of_best_of_n() -> None:
+    wrong = ["3", "0.5", "1/2", r"\frac12", None]
+    group = [(0, 1, "", [], "wrong", answer) for answer in wrong] + [(0, 1, "", [], "correct", answer) for answer in ("4", "2+2")]
+    [samples] = judging._samples([(1, group)], {"PRM": np.zeros(7)})
+    assert samples.answers.tolist() == [0, 1, 1, 1, -1, 2, 2]
+    assert samples.right.tolist() == [False] * 5 + [True] * 2

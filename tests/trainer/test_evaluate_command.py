@@ -1,4 +1,5 @@
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +25,12 @@ def labeled_lines(n_problems: int, *, seed: int = 0, **more: object) -> list[dic
 
 
 def sample_lines(n_problems: int, *, seed: int, copies: int = 4) -> list[dict[str, Any]]:
-    """Samples of one problem: the sums of several problems, put together; right if no sum is wrong, the answer is the last step."""
+    """Samples of one problem: sums of several problems, put together. Without a wrong sum the answer is right: 99, else the last sum."""
     pool = sums(n_problems * copies // 2, seed=seed)
+    answers = [one.solution.steps[-1].split()[-1] if -1 in one.ratings else "99" for one in pool]
     return [
-        line(one, key=f"s{i}", problem_key=f"b{i // copies}", right=-1 not in one.ratings, answer=one.solution.steps[-1])
-        for i, one in enumerate(pool)
+        line(one, key=f"s{i}", problem_key=f"b{i // copies}", right=answer == "99", answer=answer)
+        for i, (one, answer) in enumerate(zip(pool, answers, strict=True))
     ]
 
 
@@ -236,6 +238,29 @@ def test_a_missing_answer_is_null_and_has_no_vote_and_blanks_make_no_other_answe
     lines[3] |= {"answer": "7", "right": True}
     report = evaluate(capsys, "--model", model_folder, "--samples", write(tmp_path / "samples.jsonl", lines))
     assert report["best_of_n"]["curves"]["majority"]["mean"][-1] == 0.5
+
+
+@pytest.mark.parametrize(("is_right", "expected"), [(True, 1.0), (False, 0.0)])
+def test_equal_answers_vote_together_however_they_are_written(
+    is_right: bool, expected: float, model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answers = ("3", "0.5", "1/2", r"\frac12", "3")  # as texts, 3 has the most votes
+    lines = [
+        one | {"answer": answer, "right": (answer != "3") == is_right, "problem_key": "p", "key": f"s{place}"}
+        for place, (one, answer) in enumerate(zip(sample_lines(3, seed=7), answers, strict=False))
+    ]
+    report = evaluate(capsys, "--model", model_folder, "--samples", write(tmp_path / "samples.jsonl", lines))
+    assert report["best_of_n"]["curves"]["majority"]["mean"][-1] == expected
+
+
+def test_a_broken_installation_of_the_grader_is_named(
+    model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = [
+        one | {"answer": answer, "right": False} for one, answer in zip(sample_lines(1, seed=7), ("x+1", "1+x", "y", "z"), strict=True)
+    ]
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    assert "Install requirements.txt again" in refused(capsys, "--model", model_folder, "--samples", write(tmp_path / "s.jsonl", lines))
 
 
 @pytest.mark.parametrize(

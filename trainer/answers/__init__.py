@@ -7,7 +7,7 @@ equivalence classes of answers. `docs/grading.md` gives the rules and the measur
 from trainer.answers.finding import extract_answer, stated_answer
 from trainer.answers.grading import GRADER_VERSION, Grade, Grader, GraderUnavailable, grade, grade_answers
 from trainer.answers.texts import normalise
-from trainer.answers.voting import answer_classes
+from trainer.answers.voting import answer_classes, group_answers
 
 __all__ = [
     "GRADER_VERSION",
@@ -18,6 +18,7 @@ __all__ = [
     "extract_answer",
     "grade",
     "grade_answers",
+    "group_answers",
     "normalise",
     "stated_answer",
 ]

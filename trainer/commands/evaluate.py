@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trainer.answers import group_answers
 from trainer.cautions import cautions
 from trainer.data import LabeledSolution, SolutionText
 from trainer.evaluate import (
@@ -233,19 +234,17 @@ def by_problem(
 ) -> tuple[list[Samples], int]:
     """Group the samples by problem; count the problems left out because they have fewer than `at_least`.
 
-    Answers of a problem that differ only in spaces are one class.
+    Equal answers of a problem are one class, however they are written, and so are all right ones. Raises GraderUnavailable.
     """
     places: dict[str, list[int]] = defaultdict(list)
     for place, (key, _, _) in enumerate(samples):
         places[key].append(place)
-    problems = []
-    for key, mine in places.items():
-        if len(mine) >= at_least:
-            answers = [None if (answer := samples[i][2]) is None else " ".join(answer.split()) for i in mine]
-            classes = {answer: number for number, answer in enumerate(dict.fromkeys(a for a in answers if a is not None))}
-            right = np.array([samples[i][1] for i in mine])
-            votes = np.array([-1 if answer is None else classes[answer] for answer in answers])
-            problems.append(Samples(key, right, votes, {name: values[mine] for name, values in scores.items()}))
+    large = {key: mine for key, mine in places.items() if len(mine) >= at_least}
+    votes = group_answers(([samples[i][2] for i in mine], [samples[i][1] for i in mine]) for mine in large.values())
+    problems = [
+        Samples(key, np.array([samples[i][1] for i in mine]), np.array(own), {name: values[mine] for name, values in scores.items()})
+        for (key, mine), own in zip(large.items(), votes, strict=True)
+    ]
     return problems, len(places) - len(problems)
 
 

@@ -239,6 +239,14 @@ def test_disagreement_finds_doubted_right_answers_and_where_orm_and_majority_dif
     assert candidates.solutions[choice.indices].tolist() == keys(doubted, voted[3], believed)
 
 
+def test_wrong_answers_that_are_equal_agree_however_they_are_written(project: Project, prm: ModelVersion) -> None:
+    problem = make.problem(project)
+    for answer in ("3", "0.5", "1/2", r"\frac12", "3", "x+1", "1+x"):
+        score(prm, make.solution(problem, final_answer=answer), 0.8)
+    candidates = pool.candidates(project, prm, recipe=only("disagreement", size=7))
+    assert candidates.majority.tolist() == pytest.approx([2 / 7, 3 / 7, 3 / 7, 3 / 7, 2 / 7, 2 / 7, 2 / 7])
+
+
 def test_the_uniform_part_is_drawn_from_everything_and_the_shortlists_are_not_in_the_draw(project: Project, prm: ModelVersion) -> None:
     for place in range(40):
         solved(project, prm, place / 40)
