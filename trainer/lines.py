@@ -16,6 +16,7 @@ from trainer.data import LabeledSolution, RatedAlternative, SolutionText
 from trainer.display import shown_progress
 from trainer.files import write_file
 from trainer.progress import Progress
+from trainer.statements import without_blanks
 
 
 class BadInput(ValueError):
@@ -79,7 +80,9 @@ def _solution(line: bytes, number: int) -> LabeledSolution:
     alternatives = tuple(
         RatedAlternative(other["step_index"], other["text"], other["rating"]) for other in fields.get("alternatives") or []
     )
-    solution = SolutionText(str(fields.get("key", f"line {number}")), str(fields.get("problem_key", problem)), problem, tuple(steps))
+    solution = SolutionText(
+        str(fields.get("key", f"line {number}")), str(fields.get("problem_key", without_blanks(problem))), problem, tuple(steps)
+    )
     soft = fields.get("soft")
     if soft is not None and not (isinstance(soft, list) and all(row is None or isinstance(row, list) for row in soft)):
         raise ValueError("soft must be a list of three probabilities or null, one for each step, from the first step on.")

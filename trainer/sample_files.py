@@ -17,14 +17,16 @@ from typing import Any, Self
 
 from trainer.generators import Draw, ProblemText
 from trainer.lines import BadInput
+from trainer.statements import without_blanks
 
 BEGINNING = b'{"key": '  # of each line that `SolutionFile` writes; a file that begins otherwise was not written by it
 KEPT_FIELDS = ("id", "answer", "subject", "level", "split", "reference_solution")
 
 
 def read_problems(path: str | Path) -> list[ProblemText]:
-    """Read problems from JSON lines in the site's formats (generic, MATH, GSM8K), equal ones once. Raises BadInput."""
+    """Read problems from JSON lines in the site's formats (generic, MATH, GSM8K), copies once. Raises BadInput."""
     problems: dict[str, ProblemText] = {}
+    keys: dict[str, str] = {}  # statement without white space -> key of its first problem
     with Path(path).open("rb") as file:
         for number, line in enumerate(file, 1):
             if not line.strip():
@@ -37,10 +39,13 @@ def read_problems(path: str | Path) -> list[ProblemText]:
                 raise BadInput(f"{path}, line {number}: not JSON ({error.msg}). Each line holds one JSON mapping.") from error
             except ValueError as error:
                 raise BadInput(f"{path}, line {number}: {error}") from error
-            if problems.setdefault(problem.key, problem).text != problem.text:
+            statement = without_blanks(problem.text)
+            if problem.key in problems and without_blanks(problems[problem.key].text) != statement:
                 raise BadInput(
                     f"{path}, line {number}: an earlier line uses the id {problem.key!r} for another problem. Give each problem its own id."
                 )
+            if keys.setdefault(statement, problem.key) == problem.key:  # else the same problem, with another id or other white space
+                problems.setdefault(problem.key, problem)
     if not problems:
         raise BadInput(f"{path} holds no problem. Give one JSON mapping per line, with the key problem.")
     return list(problems.values())

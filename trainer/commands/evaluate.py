@@ -31,6 +31,7 @@ from trainer.evaluate import (
 )
 from trainer.lines import BadInput, progress_bar, read_solutions, with_ratings
 from trainer.progress import Progress
+from trainer.statements import without_blanks
 
 if TYPE_CHECKING:
     from trainer.model import RewardModel
@@ -115,7 +116,10 @@ def run(options: argparse.Namespace) -> None:
 
 
 def load(folder: Path, *, kind: str) -> "tuple[RewardModel, frozenset[str], frozenset[str]]":
-    """Load a model of this kind, with the keys of its training problems and of its held-out problems."""
+    """Load a model of this kind, with the keys of its training problems and of its held-out problems.
+
+    Models of older versions have whole statements as keys, so each key is there without its white space too.
+    """
     from trainer.folders import SPLIT_FILE
     from trainer.score import load_prm
 
@@ -124,7 +128,8 @@ def load(folder: Path, *, kind: str) -> "tuple[RewardModel, frozenset[str], froz
         needed = {"prm": "--model needs a process reward model", "orm": "--orm needs an outcome reward model"}
         raise BadInput(f"{folder} holds a reward model of kind {model.kind}, but {needed[kind]}. Name another folder.")
     split = json.loads((folder / SPLIT_FILE).read_text(encoding="utf-8"))
-    return model, frozenset(split["training"]), frozenset(split["held_out"])
+    training, held_out = (frozenset(split[side]).union(map(without_blanks, split[side])) for side in ("training", "held_out"))
+    return model, training, held_out
 
 
 def read(path: Path, *, by: str | None, groups: dict[str, str]) -> Iterator[tuple[LabeledSolution, int, dict[str, Any]]]:
