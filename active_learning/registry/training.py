@@ -27,7 +27,7 @@ from active_learning.models import UNFINISHED, ModelKind, ModelState, ModelVersi
 from annotation import export
 from annotation.models import Annotation, Outcome, Project, Snapshot, Solution, Split
 from trainer.cautions import cautions, pace_sentences
-from trainer.config import TINY, BadBase, BadConfig, TrainConfig, check_base
+from trainer.config import TINY, BadBase, BadConfig, TinyShape, TrainConfig, check_base
 from trainer.files import OutputRefused
 
 if TYPE_CHECKING:
@@ -40,9 +40,16 @@ UNLABELED = 20_000  # unlabeled solutions offered to the language-model phase
 GRADED = 100_000  # most graded solutions that an ORM learns from; the paper's had 100 a problem
 PRESETS: dict[str, dict[str, Any]] = {
     "tiny": {},  # the small model that ships with the product: `TrainConfig.for_base` knows its settings
+    "quick": {  # a still smaller one, trained in seconds, that learns next to nothing: to see the loop go round
+        "shape": TinyShape(layers=1, width=32, heads=2, feed_forward=64, merges=100),
+        "epochs": 1,
+        "language_model_epochs": 1,
+        "language_model_solutions": 200,
+    },
     "lora": {"lora_rank": 16, "gradient_checkpointing": True},  # adapters for a pretrained base that is too large to train whole
     "full": {},  # every weight of a pretrained base, with the paper's settings
 }
+OF_TINY = ("tiny", "quick")  # presets with a base of their own
 LOADING = threading.Lock()  # transformers mixes up the weights of two models loaded in two threads at once
 
 Fence = Callable[[], None]  # raises unless the caller still holds the run
@@ -72,10 +79,10 @@ def config_for(
     """Return a version's config: for the project's base, or `base`, with what the preset changes. Raises BadConfig and BadBase."""
     if preset is not None and preset not in PRESETS:
         raise BadConfig(f"There is no preset named {preset}. Known: {', '.join(PRESETS)}.")
-    if preset == TINY and base not in (None, TINY):
-        raise BadConfig(f"The preset {TINY} has its own base. Leave out {base}, or choose another preset.")
-    chosen = TINY if preset == TINY else base or project.base_model
-    if preset not in (None, TINY) and chosen == TINY:
+    if preset in OF_TINY and base not in (None, TINY):
+        raise BadConfig(f"The preset {preset} has its own base. Leave out {base}, or choose another preset.")
+    chosen = TINY if preset in OF_TINY else base or project.base_model
+    if preset not in (None, *OF_TINY) and chosen == TINY:
         raise BadConfig(f"The preset {preset} needs a pretrained base. Name a model folder or a hub id with --base.")
     check_base(chosen)
     changes = {"kind": kind} if kind != ModelKind.PRM else {}

@@ -7,6 +7,7 @@ import pytest
 
 from active_learning.rounds import Findings, RoundPlan, RoundRefused
 from active_learning.selection import MIXES, Recipe
+from annotation.models import Project
 
 UNIFORM = Recipe((("uniform", 1.0),), 5)
 CONVINCING = Recipe((("convincing", 1.0),), 5, per_problem=2, is_diverse=True)
@@ -36,6 +37,15 @@ def test_findings_hold_only_what_is_known() -> None:
 def test_a_model_is_trained_where_the_recipe_needs_one(recipe: Recipe | None, trains: bool, scores: bool) -> None:
     plan = RoundPlan(recipe)
     assert (plan.train, plan.scores) == (trains, scores)
+
+
+def test_the_quick_preset_is_a_very_small_model_whatever_base_the_project_has() -> None:
+    project = Project(slug="sums", base_model="owner/name")
+    config = RoundPlan(preset="quick").config(project)
+    assert config.is_tiny and (config.shape.layers, config.shape.width, config.epochs) == (1, 32, 1)
+    assert RoundPlan(preset="quick", base="tiny").config(project) == config
+    with pytest.raises(RoundRefused, match="The preset quick has its own base. Leave out owner/other"):
+        RoundPlan(preset="quick", base="owner/other").config(project)
 
 
 def test_a_recipe_of_size_0_chooses_nothing() -> None:

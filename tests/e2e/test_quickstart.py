@@ -25,14 +25,14 @@ pytestmark = pytest.mark.django_db(transaction=True)
 class Quickstart:
     """The commands of docs/quickstart.md, in their order; each is run when the test has come to it."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.left = folder, commands(ROOT / "docs" / "quickstart.md")
+    def __init__(self) -> None:
+        self.left = commands(ROOT / "docs" / "quickstart.md")
 
     def run(self, name: str) -> str:
         _, script, *words = shlex.split(os.path.expandvars(self.left.pop(0)))
         assert (script, words[0]) == ("manage.py", name)
         said = StringIO()
-        call_command(*(str(self.folder / word) if word == "gsm8k.jsonl" else word for word in words), stdout=said)
+        call_command(*words, stdout=said)
         return said.getvalue()
 
 
@@ -47,18 +47,12 @@ def label(page: Page, keys: str) -> None:
 
 
 def test_the_quickstart_on_the_real_gsm8k_solutions(
-    data: Path, tmp_path: Path, settings: Any, visit: Callable[..., Page], monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+    data: Path, tmp_path: Path, settings: Any, visit: Callable[..., Page], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.STEPMARK_HOME = tmp_path
-    if not request.config.getoption("--long"):  # the smallest model: what is tested is the path
-        from trainer import config
-
-        shape = config.TinyShape(layers=1, width=32, heads=2, feed_forward=64, merges=100)
-        for name, value in {"shape": shape, "epochs": 1, "language_model_epochs": 1, "language_model_solutions": 200}.items():
-            monkeypatch.setitem(config.TINY_DEFAULTS, name, value)
-
     monkeypatch.setenv("STEPMARK_DATA", str(data))
-    quickstart = Quickstart(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    quickstart = Quickstart()
 
     make.olga()
     quickstart.run("create_project")

@@ -21,7 +21,11 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--project", required=True, metavar="SLUG")
         parser.add_argument("--kind", choices=["prm", "orm"], default="prm", help="process or outcome reward model")
-        parser.add_argument("--preset", choices=list(registry.PRESETS), help="tiny, LoRA adapters, or all weights of a pretrained base")
+        parser.add_argument(
+            "--preset",
+            choices=list(registry.PRESETS),
+            help="tiny; quick: a smaller one, in seconds, to try the loop; LoRA adapters, or all weights of a pretrained base",
+        )
         parser.add_argument("--base", metavar="BASE", help="tiny, a model folder or a hub id (default: the project's)")
         what = parser.add_mutually_exclusive_group()
         what.add_argument("--resume", action="store_true", help="continue the newest training that broke off, with its labels and config")
@@ -89,7 +93,11 @@ class Command(BaseCommand):
         except (rounds.RoundRefused, ingest.BadProject) as refused:
             raise CommandError(str(refused), returncode=2) from refused
         with drawn_progress() as progress:
-            ended = rounds.run(started.pk, progress=progress)
+            try:
+                ended = rounds.run(started.pk, progress=progress)
+            except KeyboardInterrupt:
+                resumes = "If its training wrote a checkpoint, --resume continues it."
+                raise CommandError(f"Stopped. Round {started.generation} is cancelled. {resumes}", returncode=130) from None
         if ended.failure:
             raise CommandError(ended.failure, returncode=2)
         for line in rounds.describe(ended):
