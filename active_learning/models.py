@@ -70,7 +70,7 @@ class ModelVersion(models.Model):
     snapshot = models.ForeignKey(Snapshot, null=True, on_delete=models.PROTECT)
     config = models.JSONField(default=dict)
     artifact = models.CharField(max_length=500, blank=True)  # folder relative to STEPMARK_HOME
-    sha256 = models.CharField(max_length=64, blank=True)  # of the artifact's manifest
+    sha256 = models.CharField(max_length=64, blank=True)  # of what the artifact's scores come from (`model_sha256`)
     metrics = models.JSONField(default=dict)
     seed = models.BigIntegerField(default=0)
     code_version = models.CharField(max_length=64, blank=True)

@@ -1,5 +1,6 @@
 """Write the model card: training data, settings, figures on held-out problems, and limits of a reward model."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,8 +25,47 @@ LIMITS = (
 )
 
 
-def model_card(*, config: TrainConfig, metrics: Mapping[str, Any], provenance: Mapping[str, str]) -> str:
-    """Write the README.md of a model folder from the metrics that `train` returns."""
+# What the card shows a reader who has only transformers. The texts are an example; the ids are those of this model.
+USE = """import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+folder = "."  # this folder
+problem = "Ann has 3 bags of 4 apples. How many apples does she have?"
+steps = ["Each bag holds 4 apples.", "3 * 4 = 12.", "So she has 12 apples."]
+
+prefix, step_end, ratings = {prefix}, {step_end}, {ratings}  # token ids
+tokenizer = AutoTokenizer.from_pretrained(folder)
+network = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+
+
+def tokens(text):
+    return tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+
+
+ids, ends = [*prefix, *tokens(problem), *step_end], []
+for step in steps:  # each text alone: then a step has the same tokens wherever it stands
+    ids += [*tokens(step), *step_end]
+    ends.append(len(ids) - 1)
+with torch.no_grad():
+    logits = network(input_ids=torch.tensor([ids])).logits[0, ends][:, ratings]
+probabilities = logits.softmax(-1)  # one row for each step: {classes}
+print(probabilities)
+"""
+
+
+def usage(framing: Mapping[str, Any]) -> str:
+    """Write the program that reads a model with transformers alone, from the settings in its stepmark.json."""
+    is_orm = framing["kind"] == "orm"
+    negative, neutral, positive = framing["rating_ids"]
+    prefix, step_end = (json.dumps(list(framing[name])) for name in ("prefix", "step_end"))
+    ratings = [negative, positive] if is_orm else [negative, neutral, positive]
+    return USE.format(
+        prefix=prefix, step_end=step_end, ratings=ratings, classes="wrong, right" if is_orm else "negative, neutral, positive"
+    )
+
+
+def model_card(*, config: TrainConfig, metrics: Mapping[str, Any], provenance: Mapping[str, str], framing: Mapping[str, Any]) -> str:
+    """Write the README.md of a model folder from the metrics that `train` returns and the settings of its stepmark.json."""
     training, is_orm = metrics["training"], config.kind == "orm"
     if config.from_shipped_base:
         base = "the preset `tiny`, which starts from `trainer/bases/tiny`: a base that has read text of the simulated world and no labels"
@@ -76,10 +116,23 @@ All settings are in `stepmark.json`.
 {warnings}{small}{_outcome_figures(metrics) if is_orm else _step_figures(metrics)}
 `split.json` lists the held-out problems.
 
+## Use without Stepmark
+This program needs only `torch` and `transformers`. It gives the probabilities that `python -m trainer score` gives.
+{_score_rule(is_orm)} Read at most {framing["context"]:,} tokens at once.
+
+```python
+{usage(framing)}```
+
 ## Limits
 The model has seen only solutions of the kind above; do not rely on it for others. {LIMITS[is_orm]}
 A solution that was not read to its end scores 0.
 """
+
+
+def _score_rule(is_orm: bool) -> str:
+    if is_orm:
+        return "The score of a solution is p(right) at its last step."
+    return "The score of a solution is the product of p(neutral) + p(positive) over its steps."
 
 
 def _step_figures(metrics: Mapping[str, Any]) -> str:

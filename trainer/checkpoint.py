@@ -28,6 +28,7 @@ from trainer.folders import (
     strange_files,
     write_folder,
 )
+from trainer.loading import not_finite
 
 log = logging.getLogger(__name__)
 CHECKPOINT_FORMAT = 3  # a checkpoint of another format belongs to another run
@@ -97,6 +98,8 @@ def load_checkpoint(folder: Path, *, fingerprint: str) -> Checkpoint | None:
             check_manifest(path)
             place = json.loads((path / SETTINGS_FILE).read_text(encoding="utf-8"))
             tensors = load_file(path / STATE_FILE)
+            if spoiled := not_finite(tensors):
+                raise BadModelFolder(f"{spoiled}.")
         except (BadModelFolder, SafetensorError, OSError) as error:
             log.warning("The checkpoint %s is damaged and is not used: %s", path, error)
             remove_folder(path, files=FILES)

@@ -5,13 +5,17 @@ preset `tiny`) and changes only those that the caller names.
 """
 
 import json
+import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, Self
 
 TINY = "tiny"
 TINY_BASE = Path(__file__).parent / "bases" / "tiny"  # made by script/tiny_base.py
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")  # owner/name, or the name of an old model without an owner
 
 
 class BadConfig(ValueError):
@@ -165,9 +169,20 @@ def check_base(base: str) -> None:
         return
     folder = Path(base)
     if not folder.exists():
-        if folder.is_absolute() or base.startswith((".", "~")) or base.count("/") > 1:
-            raise BadBase(f"There is no model folder {base}. Check the path, or give a hub id such as owner/name.")
+        if folder.is_absolute() or base.startswith((".", "~")) or base.count("/") > 1 or "\\" in base:
+            raise BadBase(f"There is no model folder {base}.{_nearest(folder)} Check the path, or give a hub id such as owner/name.")
+        if near := _nearest(folder):
+            raise BadBase(f"There is no base {base}.{near} Give the preset tiny, a model folder, or a hub id such as owner/name.")
+        if not HUB_ID.fullmatch(base):
+            raise BadBase(f"The base {base!r} is neither a folder here nor a hub id such as owner/name. Check the spelling.")
         return
+    if not folder.is_dir():
+        raise BadBase(f"{base} is a file. Give the folder that holds it: {folder.parent}.")
+    if (folder / "adapter_config.json").is_file():
+        raise BadBase(
+            f"{base} holds adapters (LoRA), which need their base. Merge them with peft (merge_and_unload), save the whole model with its "
+            "tokenizer, and give that folder."
+        )
     if not (folder / "config.json").is_file():
         raise BadBase(f"{base} is not a model folder: it holds no config.json. Give the folder that save_pretrained wrote.")
     if not any(folder.glob("tokenizer*")) and not any(folder.glob("vocab*")):
@@ -178,6 +193,15 @@ def check_base(base: str) -> None:
                 f"{base} holds its weights only as a pickle. A pickle can run code, so it is never loaded. Convert it to safetensors."
             )
         raise BadBase(f"{base} holds no weights: model.safetensors is missing. Copy it into the folder, or name another base.")
+
+
+def _nearest(folder: Path) -> str:
+    """Return a question with the name that was probably meant, or nothing."""
+    with suppress(OSError):
+        beside = [path.name for path in folder.parent.iterdir() if (path / "config.json").is_file()]
+        if near := get_close_matches(folder.name, beside, n=1, cutoff=0.7):
+            return f" Did you mean {folder.parent / near[0]}?"
+    return f" Did you mean {TINY}?" if get_close_matches(str(folder), [TINY], cutoff=0.7) else ""
 
 
 TINY_DEFAULTS: dict[str, Any] = {

@@ -19,7 +19,10 @@ from trainer.files import OutputRefused, free_name, is_disk_full, sync
 FORMAT_VERSION = 1
 SETTINGS_FILE = "stepmark.json"
 MANIFEST_FILE = "manifest.json"
+CARD_FILE = "README.md"
 SPLIT_FILE = "split.json"  # the keys of the problems trained on and held out, so that a later evaluation can tell them apart
+ABOUT = (SETTINGS_FILE, SPLIT_FILE, CARD_FILE)  # files about a model, from which no score comes
+FRAMING = ("kind", "context", "threshold", "prefix", "step_end", "rating_ids", "pad_id")  # settings that change scores
 
 
 class BadModelFolder(BadBase):
@@ -160,7 +163,7 @@ def file_sha256(path: Path) -> str:
 
 
 def check_manifest(folder: Path) -> str:
-    """Compare every file with manifest.json and return the manifest's own sha256, the model's identity. Raises BadModelFolder."""
+    """Compare every file with manifest.json and return the manifest's own sha256. Raises BadModelFolder."""
     manifest = folder / MANIFEST_FILE
     if not folder.is_dir():
         raise BadModelFolder(f"There is no model folder {folder}. Check the path.")
@@ -180,6 +183,21 @@ def check_manifest(folder: Path) -> str:
     if SETTINGS_FILE not in hashes:
         raise BadModelFolder(f"{folder} is not a reward model: its manifest names no {SETTINGS_FILE}. Name another folder.")
     return file_sha256(manifest)
+
+
+def model_sha256(folder: Path) -> str:
+    """Return the identity of a finished model: the sha256 of what its scores come from. Call `check_manifest` before it.
+
+    These are the weights, the tokenizer and the framing of a text. Metrics, provenance and the seconds of the training are not part of
+    it, so two equal trainings give one identity.
+    """
+    hashes = json.loads((folder / MANIFEST_FILE).read_text(encoding="utf-8"))
+    settings = json.loads((folder / SETTINGS_FILE).read_text(encoding="utf-8"))
+    sources = {
+        "files": {name: value for name, value in hashes.items() if name not in ABOUT},
+        "framing": {name: settings[name] for name in FRAMING},
+    }
+    return hashlib.sha256(json.dumps(sources, sort_keys=True).encode()).hexdigest()
 
 
 def _home() -> Path:

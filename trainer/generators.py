@@ -379,19 +379,15 @@ class LocalGenerator:
 
 
 def _language_model(base: str, *, revision: str | None) -> tuple[Any, Any]:
-    from safetensors import SafetensorError
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    from trainer.model import why_unusable, without_bars
+    from trainer.loading import load_network
+    from trainer.model import load_tokenizer
+    from trainer.output import check_causal
 
     check_base(base)
-    source = {"revision": revision, "trust_remote_code": False}
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(base, **source)
-        with without_bars():
-            return AutoModelForCausalLM.from_pretrained(base, use_safetensors=True, **source).eval(), tokenizer
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
-        raise BadBase(why_unusable(base, error)) from error
+    tokenizer = load_tokenizer(base, revision=revision)
+    network = load_network(base, what=f"The base {base}", revision=revision)
+    check_causal(network, what=f"The base {base}")
+    return network.eval(), tokenizer
 
 
 def _short(error: BaseException) -> str:

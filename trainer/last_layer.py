@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from trainer.model import RewardModel
+from trainer.output import made_up_ids
 
 
 def last_feed_forward(network: nn.Module) -> nn.Module | None:
@@ -56,7 +57,7 @@ def spared_part(model: RewardModel) -> nn.Module | None:
     part, network = last_feed_forward(model.network), model.network
     if part is None:
         return None
-    ids = torch.arange(1, 23, device=network.device).reshape(2, 11) % network.config.get_text_config().vocab_size  # (B, T)
+    ids = made_up_ids(network, length=22).reshape(2, 11)  # (B, T)
     at = (torch.tensor([0, 1, 1], device=network.device), torch.tensor([10, 4, 9], device=network.device))
     was_training = network.training
     network.eval()

@@ -7,34 +7,34 @@ Weights are read from safetensors only, and no code in a folder is run. A folder
 import json
 import logging
 import math
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 from transformers import (
     AutoConfig,
-    AutoModelForCausalLM,
     AutoTokenizer,
     LlamaConfig,
     LlamaForCausalLM,
+    PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
     PreTrainedTokenizerFast,
 )
 from transformers.pytorch_utils import Conv1D
-from transformers.utils import logging as hf_logging
 
 from trainer.config import TINY_BASE, BadBase, TinyShape, check_base
 from trainer.data import PAD, PROBLEM, RATING_TOKENS, SEPARATOR, STEP, StepTokenizer, broken_words, train_tokenizer
 from trainer.evaluate import ORACLE_THRESHOLD
-from trainer.folders import FORMAT_VERSION, SETTINGS_FILE, BadModelFolder, check_manifest
+from trainer.folders import FORMAT_VERSION, SETTINGS_FILE, BadModelFolder, check_manifest, model_sha256
+from trainer.loading import UNREADABLE, check_finite, load_network, quietly, why_unusable
+from trainer.output import check_causal, output_rule, read_states
+from trainer.whitespace import check_white_space
 
 __all__ = ["BadBase", "BadModelFolder", "RewardModel", "build_tiny", "load_base", "load_prm", "step_tokenizer"]
 
@@ -51,7 +51,7 @@ class RewardModel:
     tokenizer: StepTokenizer
     context: int
     threshold: float = ORACLE_THRESHOLD  # p(negative) above which a step counts as weak
-    sha256: str = ""  # of the manifest of the folder from which it was read
+    sha256: str = ""  # of the weights, tokenizer and framing in the folder from which it was read (`model_sha256`)
     base_rates: tuple[float, float, float] = (1 / 3, 1 / 3, 1 / 3)  # of the ratings it was trained on
     settings: dict[str, Any] | None = None  # stepmark.json
     kind: str = "prm"  # or "orm", which predicts the outcome at every token and has no neutral steps
@@ -63,17 +63,23 @@ class RewardModel:
         Only trees need a mask: `positions` (B, T) and `seen` (B, 1, T, T), see `trees.masked`.
         """
         if seen is None:
-            return self.network.base_model(input_ids=ids, use_cache=False).last_hidden_state
-        return self.network.base_model(input_ids=ids, position_ids=positions, attention_mask=seen, use_cache=False).last_hidden_state
+            return self.read(input_ids=ids, use_cache=False)
+        return self.read(input_ids=ids, position_ids=positions, attention_mask=seen, use_cache=False)
+
+    def read(self, **inputs: Any) -> Tensor:
+        """Run the network with inputs of its own forward and return the states (B, T, D) that its output matrix multiplies."""
+        return read_states(self.network, direct=output_rule(self.network).direct, **inputs)
 
     def rating_log_probabilities(self, states: Tensor, *, rows: Tensor | None = None) -> Tensor:
         """Turn step-end states (N, D) into log-probabilities (N, 3) of negative, neutral, positive, in float32; -inf for an ORM's neutral.
 
-        Multiplies only the three rating rows of the output matrix, or `rows` (3, D) if training keeps them apart.
+        Multiplies only the three rating rows of the output matrix, or `rows` (3, D) if training keeps them apart. Then it scales and
+        bounds the products as the network itself does.
         """
         head, ids = cast(nn.Linear, self.network.get_output_embeddings()), list(self.tokenizer.rating_ids)
         bias = None if head.bias is None else head.bias[ids]
-        logits = nn.functional.linear(states, (head.weight[ids] if rows is None else rows).to(states.dtype), bias).float()
+        products = nn.functional.linear(states, (head.weight[ids] if rows is None else rows).to(states.dtype), bias)
+        logits = output_rule(self.network)(products).float()
         if self.kind == "orm":
             logits = logits.masked_fill(torch.tensor([False, True, False], device=logits.device), -torch.inf)
         return logits.log_softmax(-1)  # (N, 3)
@@ -87,14 +93,8 @@ class RewardModel:
         return torch.stack((negative.mean(-1), negative.std(-1, correction=0)), -1)
 
     def token_logits(self, states: Tensor) -> Tensor:
-        """Turn states (N, D) into logits (N, V) of the next token, scaled and capped as the base does."""
-        config = self.network.config
-        logits = cast(nn.Linear, self.network.get_output_embeddings())(states)
-        scale = (getattr(config, "logit_scale", None) or 1.0) / (getattr(config, "logits_scaling", None) or 1.0)
-        if scale != 1.0:  # (N, V) is the largest tensor of a tiny model: avoid a needless pass over it
-            logits = logits * scale
-        cap = getattr(config, "final_logit_softcapping", None)
-        return logits if cap is None else cap * torch.tanh(logits / cap)
+        """Turn states (N, D) into logits (N, V) of the next token, scaled and bounded as the network itself does."""
+        return output_rule(self.network)(cast(nn.Linear, self.network.get_output_embeddings())(states))
 
     @property
     def n_parameters(self) -> int:
@@ -120,6 +120,7 @@ def build_tiny(texts: Iterable[str], *, shape: TinyShape, context: int, seed: in
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network: PreTrainedModel = LlamaForCausalLM(config)
+    output_rule(network)
     return RewardModel(network, tokenizer, context)
 
 
@@ -178,12 +179,9 @@ def load_tiny(*, context: int) -> RewardModel:
     """Load the shipped base of the preset `tiny`, whose rating tokens already separate right from wrong. Raises BadBase."""
     check_base(str(TINY_BASE))
     hush_convolutions()
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(TINY_BASE, trust_remote_code=False)
-        with without_bars():
-            network = AutoModelForCausalLM.from_pretrained(TINY_BASE, use_safetensors=True, dtype=torch.float32, trust_remote_code=False)
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
-        raise BadBase(why_unusable(str(TINY_BASE), error)) from error
+    network = load_network(TINY_BASE, what=f"The base {TINY_BASE}", dtype=torch.float32)
+    output_rule(network)
+    tokenizer = load_tokenizer(str(TINY_BASE))
     return RewardModel(network, step_tokenizer(tokenizer), min(context, network.config.max_position_embeddings))
 
 
@@ -201,46 +199,98 @@ def step_tokenizer(tokenizer: PreTrainedTokenizerBase) -> StepTokenizer:
     return StepTokenizer(tokenizer, prefix, step_end, ratings, 0 if pad is None else pad)
 
 
-def load_base(base: str, *, revision: str | None = None, context: int) -> RewardModel:
+def load_tokenizer(source: str, *, revision: str | None = None) -> PreTrainedTokenizerBase:
+    """Load the tokenizer of a base. Raises BadBase."""
+    try:
+        with quietly():
+            return AutoTokenizer.from_pretrained(source, revision=revision, trust_remote_code=False)
+    except UNREADABLE as error:
+        raise BadBase(why_unusable(source, error)) from error
+
+
+def load_base(base: str, *, revision: str | None = None, context: int, seed: int = 0) -> RewardModel:
     """Load a pretrained causal language model and add three rating tokens, all equally likely at first.
 
-    `context` is lowered to the longest text that the base can read. Raises BadBase with the reason if the base cannot be used.
+    `context` is lowered to the longest text that the base can read. The same seed gives the same new weights. Raises BadBase with the
+    reason if the base cannot be used.
     """
     check_base(base)
     try:
-        config = AutoConfig.from_pretrained(base, revision=revision, trust_remote_code=False)
-        # The commit of the configuration: tokenizer and weights must come from the same one, even if the branch moves on.
-        source = {"revision": getattr(config, "_commit_hash", None) or revision, "trust_remote_code": False}
-        tokenizer = AutoTokenizer.from_pretrained(base, **source)
-        with without_bars():
-            network = AutoModelForCausalLM.from_pretrained(base, config=config, use_safetensors=True, dtype=torch.float32, **source)
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        with quietly():
+            config = AutoConfig.from_pretrained(base, revision=revision, trust_remote_code=False)
+    except UNREADABLE as error:
         raise BadBase(why_unusable(base, error)) from error
+    if getattr(config, "quantization_config", None):
+        raise BadBase(f"The base {base} holds quantized weights, which cannot be trained. Name the base from which it was quantized.")
+    # The commit of the configuration: tokenizer and weights must come from the same one, even if the branch moves on.
+    revision = getattr(config, "_commit_hash", None) or revision
+    tokenizer = load_tokenizer(base, revision=revision)
+    network = load_network(base, what=f"The base {base}", config=config, revision=revision, dtype=torch.float32)
+    check_causal(network, what=f"The base {base}")
+    output_rule(network)
+    embedding = cast(nn.Embedding, network.get_input_embeddings())
+    if tokenizer.vocab_size > embedding.num_embeddings:
+        raise BadBase(
+            f"The base {base} has a tokenizer of {tokenizer.vocab_size:,} tokens, but its network knows only {embedding.num_embeddings:,}. "
+            "Give the tokenizer that belongs to the weights."
+        )
     tokenizer.add_tokens(list(RATING_TOKENS), special_tokens=True)
     framing = step_tokenizer(tokenizer)
-    embedding = cast(nn.Embedding, network.get_input_embeddings())
-    if len(tokenizer) > embedding.num_embeddings:  # many bases have spare rows
-        network.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+    check_white_space(framing, base=base)
+    add_rating_tokens(network, list(framing.rating_ids), n_tokens=len(tokenizer), seed=seed)
+    return RewardModel(network, framing, min(context, longest_text(config) or context))
+
+
+def longest_text(config: PreTrainedConfig) -> int | None:
+    """Return the number of tokens that a network can read, or None if any.
+
+    With long rotations (longrope, Phi-3) a longer text is read with other rotations from its first token on. A score must not depend on the
+    solutions beside it in a batch, so only texts are read that keep the first rotations.
+    """
+    text = config.get_text_config()
+    limits = [getattr(text, "max_position_embeddings", None)]
+    limits += [rope.get("original_max_position_embeddings") for rope in rotations(config) if rope.get("rope_type") == "longrope"]
+    return min((limit for limit in limits if limit), default=None)
+
+
+def rotations(config: PreTrainedConfig) -> list[dict[str, Any]]:
+    """Return the settings of the rotations (RoPE) of a network: none, one, or one for each kind of layer."""
+    settings = getattr(config.get_text_config(), "rope_parameters", None) or {}
+    return [settings, *(own for own in settings.values() if isinstance(own, dict))]
+
+
+@torch.no_grad()
+def add_rating_tokens(network: PreTrainedModel, rating_ids: list[int], *, n_tokens: int, seed: int) -> None:
+    """Make room for `n_tokens` tokens and give the rating tokens the mean of all output weights, in place.
+
+    Other new rows are drawn from the seed, because transformers draws them from torch's own random state.
+    """
     head = cast(nn.Linear, network.get_output_embeddings())
-    with torch.no_grad():
-        head.weight[list(framing.rating_ids)] = head.weight.mean(0)
-    longest = getattr(config.get_text_config(), "max_position_embeddings", None) or context
-    return RewardModel(network, framing, min(context, longest))
+    mean = head.weight.mean(0)
+    bias = None if head.bias is None else head.bias.mean(0)
+    if n_tokens > cast(nn.Embedding, network.get_input_embeddings()).num_embeddings:  # many bases have spare rows
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            network.resize_token_embeddings(n_tokens, mean_resizing=False)
+        head = cast(nn.Linear, network.get_output_embeddings())
+    head.weight[rating_ids] = mean
+    if bias is not None:
+        head.bias[rating_ids] = bias
 
 
 def load_prm(folder: str | Path) -> RewardModel:
     """Load a reward model from a folder that `train` wrote, after a check against its manifest. Raises BadModelFolder."""
     folder = Path(folder)
-    sha256 = check_manifest(folder)
+    check_manifest(folder)
     hush_convolutions()
     settings = json.loads((folder / SETTINGS_FILE).read_text(encoding="utf-8"))
     if settings.get("format") != FORMAT_VERSION:
         raise BadModelFolder(
             f"{folder} has format {settings.get('format')!r}, but this version reads format {FORMAT_VERSION}. Train the model again."
         )
-    tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-    with without_bars():
-        network = AutoModelForCausalLM.from_pretrained(folder, use_safetensors=True, dtype=torch.float32, trust_remote_code=False)
+    tokenizer = load_tokenizer(str(folder))
+    network = load_network(folder, what=f"The model folder {folder}", dtype=torch.float32)
+    output_rule(network)
     framing = StepTokenizer(
         tokenizer, tuple(settings["prefix"]), tuple(settings["step_end"]), tuple(settings["rating_ids"]), settings["pad_id"]
     )
@@ -250,12 +300,13 @@ def load_prm(folder: str | Path) -> RewardModel:
         n_heads, width = weights["weight"].shape
         heads = nn.Linear(width, n_heads).eval()
         heads.load_state_dict(weights)
+        check_finite(weights, what=f"The model folder {folder}")
     return RewardModel(
         network.eval(),
         framing,
         settings["context"],
         settings["threshold"],
-        sha256,
+        model_sha256(folder),
         tuple(settings["metrics"]["base_rates"]),
         settings,
         settings["kind"],
@@ -265,37 +316,13 @@ def load_prm(folder: str | Path) -> RewardModel:
 
 def save_weights(model: RewardModel, folder: Path) -> None:
     """Write model.safetensors, the uncertainty heads and the configuration of network and tokenizer into an existing folder."""
-    with without_bars():
+    with quietly():
         model.network.save_pretrained(folder)
     if model.heads is not None:
         save_file({name: value.contiguous() for name, value in model.heads.state_dict().items()}, folder / HEADS_FILE)
     model.tokenizer.tokenizer.save_pretrained(folder)
 
 
-@contextmanager
-def without_bars() -> Iterator[None]:
-    """Turn off the progress bars of transformers, which would fill the logs."""
-    shown = hf_logging.is_progress_bar_enabled()
-    hf_logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            hf_logging.enable_progress_bar()
-
-
 def hush_convolutions() -> None:
     """Turn off a warning that advises to install a CUDA kernel: the shipped base is small and does not need it."""
     logging.getLogger("transformers.integrations.hub_kernels").setLevel(logging.ERROR)
-
-
-def why_unusable(base: str, error: Exception) -> str:
-    """Say in a sentence why a base cannot be loaded, from the error that transformers raised."""
-    reason = " ".join(str(error).split())
-    if Path(base).exists():
-        return f"The model folder {base} cannot be loaded: {reason[:300]}"
-    if "safetensors" in reason:
-        return f"The hub model {base} has no safetensors weights, and pickles are never loaded. Choose a revision with safetensors."
-    if "couldn't connect" in reason.lower() or "offline" in reason.lower() or "internet" in reason.lower():
-        return f"The hub cannot be reached, and {base} is not in the local cache. Download it and give its folder, or use the preset tiny."
-    return f"The base {base} cannot be loaded from the hub: {reason[:300]}"

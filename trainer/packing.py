@@ -6,6 +6,7 @@ that would look across a border is refused.
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import Any, cast
 
 import numpy as np
@@ -18,8 +19,11 @@ from transformers.cache_utils import DynamicLayer
 
 from trainer.config import BadConfig
 from trainer.data import EncodedSolution
+from trainer.output import made_up_ids, output_rule, read_states, same
 
 PACKED = "stepmark_packed"
+TRIED = "stepmark_packed_slowly"  # the same on any device, to try a network with
+ADDED = ("softcap", "s_aux", "position_bias", "sliding_window")  # what some networks add to attention, and the packed one lacks
 AMPERE = (8, 0)  # compute capability of the first GPUs with variable-length flash attention
 WIDEST_HEAD = 256
 
@@ -39,7 +43,10 @@ def check_packing(network: PreTrainedModel, *, bfloat16: bool) -> None:
 
 
 def check_borders(network: PreTrainedModel) -> None:
-    """Raise PackingRefused if a layer of the network would read across the border of two packed solutions."""
+    """Raise PackingRefused unless the network gives packed solutions the states of each alone. Tries it on made-up text.
+
+    A network is refused by its layers if one reads across the border of two solutions, and by its states if anything else differs.
+    """
     name, config = type(network).__name__, network.config.get_text_config()
     try:
         layers = {type(layer) for layer in DynamicCache(config=config).layers}
@@ -47,12 +54,61 @@ def check_borders(network: PreTrainedModel) -> None:
         layers = set()
     kinds = set(getattr(config, "layer_types", None) or ()) - {"full_attention"}
     if layers - {DynamicLayer} or kinds or not network._supports_attention_backend:
-        reads = ", ".join(sorted(kinds)) or "an attention that cannot be replaced"
+        window = "a sliding window" if layers - {DynamicLayer} else "an attention that cannot be replaced"
+        reads = ", ".join(sorted(kinds)) or window
         raise PackingRefused(
             f"Solutions cannot be packed for {name}: its layers ({reads}) ignore the borders between them. Score without packing."
         )
     if (getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads) > WIDEST_HEAD:
         raise PackingRefused(f"The attention heads of {name} are wider than {WIDEST_HEAD}, too wide to be packed. Score without packing.")
+    _try_packing(network)
+
+
+@torch.no_grad()
+def _try_packing(network: PreTrainedModel) -> None:
+    name, n_first, n_tokens, was_training = type(network).__name__, 7, 16, network.training
+    direct = output_rule(network).direct
+    ids = made_up_ids(network, length=n_tokens)
+    pair = [EncodedSolution(part.astype(np.int32), np.empty(0, np.int32), 0) for part in np.split(ids[0].cpu().numpy(), [n_first])]
+    reason = "its states in a pack are not those of each solution alone"
+    network.eval()
+    try:
+        alone = [
+            read_states(network, direct=direct, input_ids=part, use_cache=False) for part in ids.split([n_first, n_tokens - n_first], 1)
+        ]
+        with attends_within_borders(network, by=TRIED):
+            together = read_states(network, direct=direct, **packed_inputs(*packed(pair), device=network.device))
+        if same(torch.cat(alone, 1), together):
+            return
+    except PackingRefused as error:
+        reason = str(error)
+    except (AttributeError, LookupError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
+        reason = f"it does not accept packed solutions ({' '.join(str(error).split())[:100]})"
+    finally:
+        network.train(was_training)
+    raise PackingRefused(f"Solutions cannot be packed for {name}: {reason}. Score without packing.")
+
+
+def packed_inputs(
+    ids: NDArray[np.int64], positions: NDArray[np.int64], _: NDArray[np.int64], borders: NDArray[np.int32], *, device: torch.device
+) -> dict[str, Any]:
+    """Return the inputs of a network for a row that `packed` made. The borders are passed like those of transformers' flash attention."""
+    starts, longest = moved(borders, device), int(np.diff(borders).max())
+    return {
+        "input_ids": moved(ids, device),
+        "position_ids": moved(positions, device),
+        "use_cache": False,
+        "cu_seq_lens_q": starts,
+        "cu_seq_lens_k": starts,
+        "max_length_q": longest,
+        "max_length_k": longest,
+    }
+
+
+def moved(array: NDArray[np.integer], device: torch.device) -> Tensor:
+    """Copy an array to the device; to a GPU from pinned memory, so that nothing waits for the copy."""
+    tensor = torch.from_numpy(array)
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
 def packs(lengths: Sequence[int], *, token_budget: int) -> list[NDArray[np.int64]]:
@@ -79,10 +135,10 @@ def packed(encoded: Sequence[EncodedSolution]) -> tuple[NDArray[np.int64], NDArr
 
 
 @contextmanager
-def attends_within_borders(network: PreTrainedModel) -> Iterator[None]:
-    """Let the network attend only within each packed solution. The borders are passed like those of transformers' flash attention."""
+def attends_within_borders(network: PreTrainedModel, *, by: str = PACKED) -> Iterator[None]:
+    """Let the network attend only within each packed solution."""
     own = network.config._attn_implementation
-    network.set_attn_implementation(PACKED)
+    network.set_attn_implementation(by)
     try:
         yield
     finally:
@@ -108,9 +164,37 @@ def packed_attention(
     return cast(Tensor, attended).unsqueeze(0), None
 
 
+def tried_attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    *,
+    scaling: float | None = None,
+    cu_seq_lens_q: Tensor,
+    **others: Any,
+) -> tuple[Tensor, None]:
+    """Do what `packed_attention` does, one solution after the other. Raises PackingRefused for an attention that it does not know."""
+    if added := [name for name in ADDED if others.get(name) is not None]:
+        raise PackingRefused(f"its attention has a {added[0]}, which is not packed")
+    if query.shape[-1] != value.shape[-1]:
+        raise PackingRefused("its keys and values have different widths")
+    starts, grouped = cu_seq_lens_q.tolist(), query.shape[1] != key.shape[1]
+    attended = [
+        nn.functional.scaled_dot_product_attention(
+            query[:, :, a:b], key[:, :, a:b], value[:, :, a:b], is_causal=True, scale=scaling, enable_gqa=grouped
+        )
+        for a, b in pairwise(starts)
+    ]
+    return torch.cat(attended, 2).transpose(1, 2), None
+
+
 def no_mask(*_: Any, **__: Any) -> None:
     """Make no mask: the borders replace it."""
 
 
 AttentionInterface.register(PACKED, packed_attention)
 AttentionMaskInterface.register(PACKED, no_mask)
+AttentionInterface.register(TRIED, tried_attention)
+AttentionMaskInterface.register(TRIED, no_mask)

@@ -19,8 +19,9 @@ from transformers import DynamicCache
 
 from trainer.data import EncodedSolution, buckets, padded
 from trainer.last_layer import last_feed_forward, reads_only
-from trainer.model import RewardModel
-from trainer.packing import attends_within_borders, check_packing, packed, packs
+from trainer.model import RewardModel, rotations
+from trainer.output import made_up_ids
+from trainer.packing import attends_within_borders, check_packing, moved, packed, packed_inputs, packs
 
 __all__ = ["Beginning", "Reader", "common_beginnings"]
 
@@ -126,19 +127,12 @@ class Reader:
         return self._run(padded(encoded, pad_id=self.model.tokenizer.pad_id), rows, columns, cache=cache)
 
     def _packed_states(self, encoded: Sequence[EncodedSolution]) -> Tensor:
-        ids, positions, ends, borders = packed(encoded)
+        row = packed(encoded)
+        ends = row[2]
         at = self._moved(np.zeros_like(ends)), self._moved(ends)
-        starts, longest = self._moved(borders), int(np.diff(borders).max())
+        inputs = packed_inputs(*row, device=self.device)
         with self._autocast(), attends_within_borders(self.model.network), reads_only(self.last_feed_forward, at):
-            states = self.model.network.base_model(
-                input_ids=self._moved(ids),
-                position_ids=self._moved(positions),
-                use_cache=False,
-                cu_seq_lens_q=starts,
-                cu_seq_lens_k=starts,
-                max_length_q=longest,
-                max_length_k=longest,
-            ).last_hidden_state
+            states = self.model.read(**inputs)
         return states[at]
 
     def _run(self, ids: NDArray[np.int64], rows: NDArray[np.int64], columns: NDArray[np.int64], *, cache: DynamicCache | None) -> Tensor:
@@ -147,28 +141,26 @@ class Reader:
         with self._autocast(), reads_only(self.last_feed_forward, at):
             if cache is None:
                 return self.model.hidden_states(tokens)[at]
-            return self.model.network.base_model(input_ids=tokens, past_key_values=cache, use_cache=True).last_hidden_state[at]
+            return self.model.read(input_ids=tokens, past_key_values=cache, use_cache=True)[at]
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16)
 
     def _moved(self, array: NDArray[np.integer]) -> Tensor:
-        """Copy an array to the device; to a GPU from pinned memory, so that nothing waits for the copy."""
-        tensor = torch.from_numpy(array)
-        return tensor.pin_memory().to(self.device, non_blocking=True) if self.device.type == "cuda" else tensor.to(self.device)
+        return moved(array, self.device)
 
     @torch.inference_mode()
     def _try_short_cuts(self) -> None:
         """Read two made-up solutions with and without each short cut; use those that change the states by no more than rounding."""
-        config, n_shared, n_tokens = self.model.network.config, 11, 29
-        numbers = np.random.default_rng(0).integers(0, config.get_text_config().vocab_size, (2, n_tokens))
+        n_shared, n_tokens = 11, 29
+        numbers = made_up_ids(self.model.network, length=2 * n_tokens).reshape(2, n_tokens).cpu().numpy()
         numbers[1, :n_shared] = numbers[0, :n_shared]
         pair = [EncodedSolution(ids.astype(np.int32), np.array([n_shared, n_tokens - 1], np.int32), 2) for ids in numbers]
         plain = self._states(pair)
         self.last_feed_forward = last_feed_forward(self.model.network)
         if not _same(plain, self._states(pair)):
             self.last_feed_forward = None
-        if (getattr(config.get_text_config(), "rope_parameters", None) or {}).get("rope_type") in LENGTH_DEPENDENT:
+        if any(rope.get("rope_type") in LENGTH_DEPENDENT for rope in rotations(self.model.network.config)):
             return
         try:
             [(order, states)] = self._branches(pair, [Beginning(np.array([0, 1]), n_shared)], length=n_shared)

@@ -31,13 +31,13 @@ from trainer.data import (
 )
 from trainer.evaluate import Judged, StepReport, base_rates, evaluate_steps
 from trainer.folders import (
+    CARD_FILE,
     FORMAT_VERSION,
-    MANIFEST_FILE,
     SETTINGS_FILE,
     SPLIT_FILE,
     DiskFull,
     check_output_folder,
-    file_sha256,
+    model_sha256,
     write_folder,
 )
 from trainer.losses import Trained
@@ -65,7 +65,7 @@ __all__ = ["DiskFull", "LossNotFinite", "MemoryFull", "Phase", "TooLittleToLearn
 
 @dataclass(frozen=True, slots=True)
 class TrainedModel:
-    """A finished model folder, the sha256 of its manifest, and its metrics on held-out problems as plain JSON values."""
+    """A finished model folder, its `model_sha256`, and its metrics on held-out problems as plain JSON values."""
 
     folder: Path
     sha256: str
@@ -201,7 +201,7 @@ def prepared_model(config: TrainConfig, *, solutions: Sequence[SolutionText]) ->
 def starting_model(config: TrainConfig, *, solutions: Sequence[SolutionText]) -> RewardModel:
     """Load the pretrained base or the shipped base of `tiny`, or build `tiny` with a tokenizer trained on these solutions."""
     if not config.is_tiny:
-        return load_base(config.base, revision=config.revision, context=config.context)
+        return load_base(config.base, revision=config.revision, context=config.context, seed=config.seed)
     if config.from_shipped_base:
         return load_tiny(context=config.context)
     texts = [*dict.fromkeys(s.problem for s in solutions), *(step for s in solutions for step in s.steps)]
@@ -258,7 +258,7 @@ def write_model(
     provenance: dict[str, str],
     overwrite: bool,
 ) -> str:
-    """Write the model folder as a whole; return the sha256 of its manifest."""
+    """Write the model folder as a whole; return its `model_sha256`."""
     framing = model.tokenizer
     settings = {
         "format": FORMAT_VERSION,
@@ -277,5 +277,7 @@ def write_model(
         save_weights(model, draft)
         (draft / SETTINGS_FILE).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
         (draft / SPLIT_FILE).write_text(json.dumps(split) + "\n", encoding="utf-8")
-        (draft / "README.md").write_text(model_card(config=config, metrics=metrics, provenance=provenance), encoding="utf-8")
-    return file_sha256(folder / MANIFEST_FILE)
+        (draft / CARD_FILE).write_text(
+            model_card(config=config, metrics=metrics, provenance=provenance, framing=settings), encoding="utf-8"
+        )
+    return model_sha256(folder)

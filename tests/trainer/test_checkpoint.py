@@ -92,6 +92,17 @@ def test_the_last_two_checkpoints_are_kept_and_a_damaged_one_falls_back(tmp_path
     assert "01-000000003 is damaged" in caplog.text
 
 
+def test_a_checkpoint_that_holds_nan_is_not_continued_and_its_weight_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for done in (1, 2):
+        save_checkpoint(tmp_path, state(done), fingerprint="run")
+    spoiled = state(3)
+    spoiled.weights["w"][1] = float("nan")
+    save_checkpoint(tmp_path, spoiled, fingerprint="run")
+    found = load_checkpoint(tmp_path, fingerprint="run")
+    assert found is not None and found.done == 2
+    assert "01-000000003 is damaged" in caplog.text and "weights.w holds NaN (not a number) in 1 of its 3 numbers" in caplog.text
+
+
 def test_a_checkpoint_of_another_run_is_not_continued_and_does_not_outlive_this_ones(tmp_path: Path) -> None:
     save_checkpoint(tmp_path, state(900), fingerprint="other")
     assert load_checkpoint(tmp_path, fingerprint="run") is None

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 import torch
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from tests.trainer.bases import make_base
 from tests.trainer.sums import SHAPE, small, sums
-from trainer import model as model_module
 from trainer.data import encode
 from trainer.model import BadBase, RewardModel, build_tiny, load_base, load_prm
 from trainer.score import score_solutions
@@ -133,7 +133,7 @@ def test_an_unreachable_hub_is_said_in_a_sentence(monkeypatch: pytest.MonkeyPatc
 
 def test_a_hub_id_is_pinned_to_the_commit_that_was_found(base_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
-    for loader in (model_module.AutoConfig, model_module.AutoTokenizer, model_module.AutoModelForCausalLM):
+    for loader in (AutoConfig, AutoTokenizer, AutoModelForCausalLM):
         original = loader.from_pretrained
 
         def from_pretrained(base: str, *, original: Any = original, **options: Any) -> Any:

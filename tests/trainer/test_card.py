@@ -1,0 +1,66 @@
+"""The model card shows how to use the model with transformers alone: the program in it runs, and gives our probabilities."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.trainer.bases import make_base
+from tests.trainer.sums import small, sums
+from trainer.data import GradedSolution, SolutionText
+from trainer.score import load_prm, score_solutions
+from trainer.train import TrainedModel, train
+
+
+@pytest.fixture(scope="module", params=["tiny", "tiny orm", "gpt2", "llama"])
+def described(request: pytest.FixtureRequest, trained: TrainedModel, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A model folder of each kind of framing: special tokens or blank lines, with a beginning of text or without."""
+    folder = tmp_path_factory.mktemp("described") / "a model"
+    config: dict[str, Any] = {"epochs": 1, "language_model_epochs": 0, "context": 200}
+    if request.param == "tiny":
+        yield trained.folder
+        return
+    if request.param == "tiny orm":
+        graded = [GradedSolution(label.solution, -1 not in label.ratings) for label in sums(20)]
+        yield train(graded, config=small(kind="orm", **config), folder=folder).folder
+        return
+    base = make_base(folder.with_name("base"), tied=request.param == "gpt2")
+    yield train(sums(20), config=small(base=str(base), learning_rate=1e-2, **config), folder=folder).folder
+
+
+def program(folder: Path) -> str:
+    [code] = re.findall(r"^```python\n(.*?)^```$", (folder / "README.md").read_text(), re.M | re.S)
+    return code
+
+
+def run_program(code: str, monkeypatch: pytest.MonkeyPatch, folder: Path) -> dict[str, Any]:
+    """Run the program as a reader would: in the model's folder."""
+    monkeypatch.chdir(folder)
+    names: dict[str, Any] = {}
+    exec(compile(code, "README.md", "exec"), names)
+    return names
+
+
+def test_the_program_in_the_card_runs_and_gives_our_probabilities(described: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = run_program(program(described), monkeypatch, described)
+    [ours] = score_solutions(load_prm(described), [SolutionText("s", "p", names["problem"], tuple(names["steps"]))])
+    theirs = names["probabilities"].numpy()
+    assert len(theirs) == len(names["steps"]) > 1 and not np.allclose(theirs, theirs[0], atol=1e-4)
+    assert np.abs(theirs - (ours.probabilities[:, [0, 2]] if theirs.shape[1] == 2 else ours.probabilities)).max() < 1e-5
+
+
+def test_a_text_that_spells_a_special_token_is_framed_in_the_same_way(described: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = ("We write <|step|> and <|endoftext|>.\n\nThen 1 + 1 = 2.", "<|positive|>")
+    code = re.sub(r"^steps = .*$", lambda _: f"steps = {list(steps)!r}", program(described), flags=re.M)
+    names = run_program(code, monkeypatch, described)
+    [ours] = score_solutions(load_prm(described), [SolutionText("s", "p", names["problem"], steps)])
+    theirs = names["probabilities"].numpy()
+    assert np.abs(theirs - (ours.probabilities[:, [0, 2]] if theirs.shape[1] == 2 else ours.probabilities)).max() < 1e-5
+
+
+def test_the_program_imports_nothing_of_ours(described: Path) -> None:
+    modules = re.findall(r"^\s*(?:import|from) (\S+)", program(described), re.M)
+    assert set(modules) == {"torch", "transformers"}
