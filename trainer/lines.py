@@ -1,45 +1,67 @@
-"""The files of the command line: JSON lines in and out, and progress on standard error.
+"""The files of the command line: solutions in, JSON lines out, and progress on standard error.
 
-Reads one solution per line: {"problem": .., "steps": [..], "ratings": [..], "problem_key": .., "key": .., "alternatives": [..], ..}.
-A wrong line is refused with its number and a remedy. docs/trainer.md describes the formats.
+Reads the trainer's own format ({"problem": .., "steps": [..], "ratings": [..], ..}, docs/trainer.md) and the formats of docs/formats.md.
+A wrong line is refused with its number and a remedy.
 """
 
-import json
+import argparse
+import os
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from io import TextIOWrapper
+from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
 
-from trainer.data import LabeledSolution, RatedAlternative, SolutionText
+from tqdm import tqdm
+
+from trainer.answers import Grade, Grader, stated_answer
+from trainer.data import BadLabels, LabeledSolution, RatedAlternative, SolutionText
 from trainer.display import shown_progress
 from trainer.files import write_file
+from trainer.formats import (
+    FORMATS,
+    BadFile,
+    BadLine,
+    Fields,
+    NewSolution,
+    Row,
+    check_solution,
+    detect_format,
+    fitting_formats,
+    read_lines,
+    unused_in_words,
+    unused_keys,
+)
 from trainer.progress import Progress
 from trainer.statements import without_blanks
+
+MEGABYTES = 1_000_000  # the largest file: a reward model reads one solution after the other
+GRADED_AT_ONCE = 1_000
+_OUTCOMES = {"correct": True, "wrong": False}
+Say = Callable[[str], None]
 
 
 class BadInput(ValueError):
     """An input that cannot be used; the message names the file, the line and the remedy."""
 
 
-def read_solutions(path: Path) -> Iterator[LabeledSolution]:
-    """Yield each line as a labeled solution, without ratings if the line has none. Raises BadInput."""
-    keys: dict[str, int] = {}
-    with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            if not line.strip():
-                continue
-            try:
-                labeled = _solution(line, number)
-            except (ValueError, TypeError, KeyError) as error:
-                reason = f"the key {error} is missing" if isinstance(error, KeyError) else str(error)
-                raise BadInput(f"{path}, line {number}: {reason}") from error
-            if (first := keys.setdefault(labeled.solution.key, number)) != number:
-                raise BadInput(
-                    f"{path}, line {number}: the key {labeled.solution.key!r} was already used in line {first}. Give each solution its own."
-                )
-            yield labeled
+@dataclass(frozen=True, slots=True)
+class SolutionLine:
+    """A solution of a file, as a reward model reads it, with what else the file says of it. `number` is its line or row."""
+
+    labeled: LabeledSolution
+    number: int
+    is_own: bool  # of the trainer's own format, which states `right`; of another one, the answer can be graded
+    right: bool | None = None
+    answer: str | None = None
+    has_answer: bool = True  # the line has the key, with a text or null
+    reference_answer: str | None = None
+    subject: str | None = None
+    source: str | None = None
 
 
 def with_ratings(labeled: Sequence[LabeledSolution], *, path: Path) -> list[LabeledSolution]:
@@ -54,48 +76,172 @@ def with_ratings(labeled: Sequence[LabeledSolution], *, path: Path) -> list[Labe
     )
 
 
-def _solution(line: bytes, number: int) -> LabeledSolution:
+def read_solutions(path: Path, *, format: str | None = None, say: Say | None = None) -> Iterator[LabeledSolution]:
+    """Yield each solution of a file with its ratings, if the file has any. The rest is as in `read_solution_lines`."""
+    for line in read_solution_lines(path, format=format, say=say):
+        yield line.labeled
+
+
+def read_solution_lines(path: Path, *, format: str | None = None, say: Say | None = None) -> Iterator[SolutionLine]:
+    """Yield each solution of a file: of the trainer's own format, or of one that docs/formats.md describes, which `format` can name.
+
+    At the end `say` gets a sentence for what was recognized, left out or not used. Raises BadInput with the line and the remedy.
+    """
+    notes: list[str] = []
+    unused: Counter[str] = Counter()
+    lines_of_keys: dict[str, int] = {}
     try:
-        text = line.decode()
-    except UnicodeDecodeError as error:
-        raise ValueError(f"not UTF-8 at byte {error.start + 1}. Save the file as UTF-8.") from error
-    try:
-        fields = json.loads(text, object_pairs_hook=_unique)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"not JSON ({error.msg} at column {error.colno}). Each line holds one JSON mapping.") from error
-    if not isinstance(fields, dict):
-        raise ValueError("a line must hold a JSON mapping with at least the keys problem and steps.")
-    problem, steps, ratings = fields["problem"], fields["steps"], fields.get("ratings", [])
-    if not isinstance(steps, list) or not steps or not all(isinstance(step, str) and step.strip() for step in steps):
-        raise ValueError("steps must be a list of at least one non-empty text.")
-    if not isinstance(problem, str) or not problem.strip():
-        raise ValueError("problem must be a non-empty text.")
-    if not isinstance(ratings, list):
-        raise ValueError("ratings must be a list of -1, 0, 1 or null, one for each step, from the first step on.")
-    for name in (problem, *steps):
+        first = next(read_lines(path, megabytes=MEGABYTES), None)
+        if first is None:
+            return  # with nothing in it, a file has no format either
+        is_own = format is None and _is_own(first[1])
+        for line in _read_own(path, unused) if is_own else _read_format(path, format, unused, notes):
+            key = line.labeled.solution.key
+            if (earlier := lines_of_keys.setdefault(key, line.number)) != line.number:
+                reason = f"the key {key!r} was already used in line {earlier}"
+                raise BadFile(path, line.number, reason, "Give each solution its own")
+            yield line
+    except BadFile as bad:
+        raise BadInput(str(bad)) from None
+    if say:
+        for note in [*notes, *unused_in_words(unused)]:
+            say(f"{path}: {note}")
+
+
+def _is_own(fields: Fields) -> bool:
+    """Tell whether an object has the trainer's own format: `steps` as texts, and the signs of no other format."""
+    steps = fields.get("steps")
+    is_rated = isinstance(steps, list) and any(isinstance(step, dict) for step in steps)
+    return "steps" in fields and not is_rated and set(fitting_formats(fields)) <= {"generic"}
+
+
+def _read_own(path: Path, unused: Counter[str]) -> Iterator[SolutionLine]:
+    from trainer.schema import check_line
+
+    for number, fields in read_lines(path, megabytes=MEGABYTES):
         try:
-            name.encode()
-        except UnicodeEncodeError as error:
-            raise ValueError("the text holds half a surrogate pair, which is not a character. Correct the text.") from error
-    alternatives = tuple(
-        RatedAlternative(other["step_index"], other["text"], other["rating"]) for other in fields.get("alternatives") or []
-    )
-    solution = SolutionText(
-        str(fields.get("key", f"line {number}")), str(fields.get("problem_key", without_blanks(problem))), problem, tuple(steps)
-    )
-    soft = fields.get("soft")
-    if soft is not None and not (isinstance(soft, list) and all(row is None or isinstance(row, list) for row in soft)):
-        raise ValueError("soft must be a list of three probabilities or null, one for each step, from the first step on.")
-    posterior = None if soft is None else tuple(None if row is None else tuple(row) for row in soft)
-    return LabeledSolution(solution, tuple(ratings), alternatives, posterior)
+            own = check_line(fields)
+            place = f"{'row' if isinstance(number, Row) else 'line'} {number}"
+            solution = SolutionText(own.key or place, own.problem_key or without_blanks(own.problem), own.problem, tuple(own.steps))
+            alternatives = tuple(RatedAlternative(other.step_index, other.text, other.rating) for other in own.alternatives or ())
+            soft: Any = (
+                None if own.soft is None else tuple(None if row is None else tuple(row) for row in own.soft)
+            )  # LabeledSolution checks it
+            labeled = LabeledSolution(solution, tuple(own.ratings or ()), alternatives, soft)
+        except BadLine as bad:
+            raise BadFile(path, number, bad.reason, bad.remedy) from None
+        except BadLabels as bad:
+            reason, _, remedy = str(bad).removesuffix(".").partition(". ")
+            raise BadFile(path, number, reason, remedy or "Correct the line") from None
+        unused.update(own.unknown_keys())
+        yield SolutionLine(
+            labeled,
+            number,
+            is_own=True,
+            right=own.right,
+            answer=own.answer,
+            has_answer="answer" in own.model_fields_set,
+            subject=own.subject,
+            source=own.source,
+        )
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    fields = dict(pairs)
-    if len(fields) != len(pairs):
-        twice = next(name for name, _ in pairs if [n for n, _ in pairs].count(name) > 1)
-        raise ValueError(f"the key {twice!r} appears twice in one mapping. Remove one of them.")
-    return fields
+def _read_format(path: Path, name: str | None, unused: Counter[str], notes: list[str]) -> Iterator[SolutionLine]:
+    if name is None:
+        name, signs = detect_format(path, megabytes=MEGABYTES)
+        notes.append(f"The format is {name}: the file has {signs}.")
+    read = FORMATS[name].solutions
+    if read is None:
+        raise BadFile(path, None, f"a file of format {name} has problems but no solutions", "Give a file with solutions")
+    n_bad_problems = 0
+    for number, fields in read_lines(path, megabytes=MEGABYTES):
+        try:
+            solutions = read(fields)
+            for solution in solutions:
+                check_solution(solution)
+        except BadLine as bad:
+            raise BadFile(path, number, bad.reason, bad.remedy) from None
+        unused.update(unused_keys(fields))
+        for place, solution in enumerate(solutions, 1):
+            if solution.annotation and solution.annotation.finish_reason == "bad_problem":
+                n_bad_problems += 1
+                continue
+            key = f"{'row' if isinstance(number, Row) else 'line'} {number}" + (f".{place}" if len(solutions) > 1 else "")
+            answer = solution.final_answer if solution.final_answer is not None else stated_answer(solution.steps)
+            yield SolutionLine(
+                _labeled(solution, key),
+                number,
+                is_own=False,
+                answer=answer,
+                reference_answer=solution.problem.answer,
+                subject=solution.problem.subject or None,
+                source=solution.source or None,
+            )
+    if n_bad_problems:
+        notes.append(f"{n_bad_problems:,} solutions were left out: their labelers called the problem bad.")
+
+
+def _labeled(solution: NewSolution, key: str) -> LabeledSolution:
+    """Return a solution of a file with its labels, as the site's trainings read them."""
+    problem, steps = solution.problem, solution.steps
+    ratings: list[int | None] = [None] * len(steps)
+    alternatives = []
+    for label in solution.annotation.labels if solution.annotation else ():
+        if label.step_index >= len(steps):
+            continue  # of a step that nobody wrote
+        if label.text is None:
+            ratings[label.step_index] = label.rating
+        elif label.rating is not None:
+            alternatives.append(RatedAlternative(label.step_index, label.text, label.rating))
+    problem_key = problem.external_id if problem.external_id is not None else without_blanks(problem.statement)
+    return LabeledSolution(SolutionText(key, problem_key, problem.statement, steps), tuple(ratings), tuple(alternatives))
+
+
+def read_graded_lines(
+    path: Path, lines: Iterable[SolutionLine], *, say: Say, needs_answer: bool = True
+) -> Iterator[tuple[SolutionText, bool, str | None]]:
+    """Yield each solution, whether its final answer is right, and that answer or None.
+
+    The trainer's own format states `right`. In another format the answer is compared with the reference answer; solutions that cannot be
+    graded are left out, and `say` gets their number. Raises BadInput.
+    """
+    n_ungraded = 0
+    remaining = iter(lines)
+    with ExitStack() as stack:
+        grader: Grader | None = None
+        while chunk := list(islice(remaining, GRADED_AT_ONCE)):
+            grades: Iterator[Grade] = iter(())
+            if pairs := [(line.answer, line.reference_answer) for line in chunk if not line.is_own]:
+                grader = grader or stack.enter_context(Grader())
+                grades = iter(grader.grade_answers(pairs))
+            for line in chunk:
+                right = _right(path, line, needs_answer=needs_answer) if line.is_own else _OUTCOMES.get(next(grades).outcome)
+                if right is None:
+                    n_ungraded += 1
+                else:
+                    yield line.labeled.solution, right, line.answer
+    if n_ungraded:
+        say(f"{path}: {n_ungraded:,} solutions were left out: it is not certain whether their answers are right.")
+
+
+def _right(path: Path, line: SolutionLine, *, needs_answer: bool) -> bool:
+    if line.right is None:
+        raise BadInput(f"{path} line {line.number}: right must be true or false, the grade of the final answer.")
+    if needs_answer and not line.has_answer:
+        raise BadInput(f"{path} line {line.number}: answer must be the text of the final answer, or null where there is none.")
+    return line.right
+
+
+def add_format_option(parser: argparse.ArgumentParser, option: str) -> None:
+    """Declare --format, which names the format of the file of another option."""
+    meaning = f"the format of {option}, if its first objects do not show it (docs/formats.md)"
+    parser.add_argument("--format", choices=[name for name, format_ in FORMATS.items() if format_.solutions], help=meaning)
+
+
+def say_on_stderr(sentence: str) -> None:
+    """Print a sentence above the progress bars, once for all processes of a training."""
+    if os.environ.get("RANK", "0") == "0":
+        tqdm.write(sentence, file=sys.stderr)
 
 
 @contextmanager

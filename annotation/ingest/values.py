@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 import orjson
 
+from trainer.formats import unused_in_words
+
 
 @dataclass(slots=True)
 class LoadReport:
@@ -43,23 +45,17 @@ class LoadReport:
                 f"{self.format}, {self.lines:,} lines: {', '.join(parts)}.",
                 *self._format_in_words(),
                 *reasons,
-                *self._unused_in_words(),
+                *unused_in_words(self.unused),
                 *self.notes,
             ]
         )
 
     def about_the_file(self) -> list[str]:
         """Say how the file was read: its format and why, and the keys that were not used."""
-        return [*self._format_in_words(), *self._unused_in_words()]
+        return [*self._format_in_words(), *unused_in_words(self.unused)]
 
     def _format_in_words(self) -> list[str]:
         return [f"The format is {self.format}: the file has {self.signs}."] if self.signs else []
-
-    def _unused_in_words(self) -> list[str]:
-        if not self.unused:
-            return []
-        keys = ", ".join(f"{key} ({count:,})" for key, count in self.unused.most_common())
-        return [f"1 key was not used: {keys}." if len(self.unused) == 1 else f"{len(self.unused):,} keys were not used: {keys}."]
 
 
 def digest(steps: Sequence[str]) -> bytes:

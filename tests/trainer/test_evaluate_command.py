@@ -135,7 +135,7 @@ def test_samples_that_cannot_be_judged_are_refused_with_the_true_cause_before_th
     [
         ([], "holds no solution. Give one JSON mapping per line, with problem, steps and ratings."),
         ([line(one) for one in sums(2)], "none of its 4 solutions has a rating. Give the key ratings in each line"),
-        ([line(one, labels=[1]) for one in sums(2)], "none of its 4 solutions has a rating"),
+        ([line(one, labels=[1]) for one in sums(2)], "line 1: the line has 'labels', but no 'ratings'. Rename 'labels' to 'ratings'"),
         ([line(one, ratings=[None]) for one in sums(2)], "none of its 4 solutions has a rating"),
     ],
 )
@@ -212,11 +212,11 @@ def test_samples_and_labeled_solutions_share_one_table_by_source(
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        ({"right": "yes"}, "line 2: right must be true or false"),
+        ({"right": "yes"}, "line 2: right is 'yes'. right must be true or false"),
         ({"right": None}, "line 2: right must be true or false"),
-        ({"answer": 7}, "line 2: answer must be the text"),
+        ({"answer": ["7"]}, "line 2: answer is ['7']. answer must be the text"),
         ({"answer": ...}, "line 2: answer must be the text"),
-        ({"steps": []}, "line 2: steps must be"),
+        ({"steps": []}, "line 2: steps is []. steps must be"),
         ({"subject": "other"}, "line 2: the problem 'b0' has the subject 'other' here and 'sums' before"),
     ],
 )

@@ -1,6 +1,7 @@
 """Command: judge a trained model on problems it was not trained on, by labeled solutions, by graded samples, or by both.
 
-Reads JSON lines: `--labeled` as `train` does; `--samples` also needs `right` and `answer`. Writes one JSON report to standard output.
+Reads solutions: `--labeled` as `train` does. Those of `--samples` also need `right` and `answer`; in a public format they are graded here.
+Writes one JSON report to standard output.
 """
 
 import argparse
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 
 from trainer.answers import group_answers
 from trainer.cautions import cautions
-from trainer.data import LabeledSolution, SolutionText
+from trainer.data import SolutionText
 from trainer.evaluate import (
     AGGREGATES,
     Judged,
@@ -29,7 +30,18 @@ from trainer.evaluate import (
     evaluate_groups,
     evaluate_steps,
 )
-from trainer.lines import BadInput, progress_bar, read_solutions, with_ratings
+from trainer.lines import (
+    BadInput,
+    Say,
+    SolutionLine,
+    add_format_option,
+    progress_bar,
+    read_graded_lines,
+    read_solution_lines,
+    read_solutions,
+    say_on_stderr,
+    with_ratings,
+)
 from trainer.progress import Progress
 from trainer.statements import without_blanks
 
@@ -44,8 +56,9 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     """Declare the options of `evaluate`."""
     parser = commands.add_parser("evaluate", help="judge a model by labeled solutions, by best-of-N, or by both")
     parser.add_argument("--model", type=Path, required=True, help="folder of a process reward model")
-    parser.add_argument("--labeled", type=Path, help="JSON lines with ratings, for figures about the steps")
-    parser.add_argument("--samples", type=Path, help="JSON lines with right and answer, for best-of-N")
+    parser.add_argument("--labeled", type=Path, help="solutions with ratings, for figures about the steps")
+    add_format_option(parser, "--labeled")
+    parser.add_argument("--samples", type=Path, help="solutions with right and answer, or to be graded, for best-of-N")
     parser.add_argument("--orm", type=Path, help="folder of an outcome reward model, to compare in best-of-N")
     parser.add_argument(
         "--best-of", type=int, metavar="N", help="largest N; problems with fewer samples are left out (default: use all problems)"
@@ -78,8 +91,8 @@ def run(options: argparse.Namespace) -> None:
     report: dict[str, Any] = {}
     with progress_bar() as progress:
         if options.labeled:
-            labeled_lines = [labeled for labeled, _, _ in read(options.labeled, by=options.by, groups=groups)]
-            rated = with_ratings(labeled_lines, path=options.labeled)
+            lines = read(options.labeled, by=options.by, groups=groups, format=options.format, say=say_on_stderr)
+            rated = with_ratings([line.labeled for line in lines], path=options.labeled)
             unseen = [labeled for labeled in rated if labeled.solution.problem_key not in training]
             if not unseen:
                 raise BadInput(f"{options.labeled}: the model was trained on the problems of all {len(rated)} rated solutions. {OTHERS}")
@@ -132,33 +145,18 @@ def load(folder: Path, *, kind: str) -> "tuple[RewardModel, frozenset[str], froz
     return model, training, held_out
 
 
-def read(path: Path, *, by: str | None, groups: dict[str, str]) -> Iterator[tuple[LabeledSolution, int, dict[str, Any]]]:
-    """Yield each line as a labeled solution, its number and its mapping; note the group of its problem in `groups`. Raises BadInput."""
-    with path.open("rb") as file:
-        numbered = ((number, line) for number, line in enumerate(file, 1) if line.strip())
-        for labeled, (number, line) in zip(read_solutions(path), numbered, strict=True):
-            fields = json.loads(line)  # `read_solutions` has checked it
-            key = labeled.solution.problem_key
-            if by and fields.get(by) is not None and groups.setdefault(key, str(fields[by])) != str(fields[by]):
-                raise BadInput(
-                    f"{path}, line {number}: the problem {key!r} has the {by} {fields[by]!r} here and {groups[key]!r} before. "
-                    "All solutions of a problem must be in the same group. Correct one of the lines."
-                )
-            yield labeled, number, fields
-
-
-def read_samples(
-    path: Path, *, by: str | None = None, groups: dict[str, str] | None = None
-) -> Iterator[tuple[SolutionText, bool, str | None]]:
-    """Yield each line as a solution, whether its final answer is right, and that answer or None. Raises BadInput."""
-    for labeled, number, fields in read(path, by=by, groups={} if groups is None else groups):
-        for name, types, remedy in (
-            ("right", bool, "true or false: does the final answer equal the reference answer?"),
-            ("answer", str | None, "the text of the final answer, or null where there is none"),
-        ):
-            if name not in fields or not isinstance(fields[name], types):
-                raise BadInput(f"{path}, line {number}: {name} must be {remedy}.")
-        yield labeled.solution, fields["right"], fields["answer"]
+def read(
+    path: Path, *, by: str | None, groups: dict[str, str], format: str | None = None, say: Say | None = None
+) -> Iterator[SolutionLine]:
+    """Yield each solution of a file; note the group of its problem in `groups`. Raises BadInput."""
+    for line in read_solution_lines(path, format=format, say=say):
+        key, group = line.labeled.solution.problem_key, {"subject": line.subject, "source": line.source}.get(by or "")
+        if group is not None and groups.setdefault(key, group) != group:
+            raise BadInput(
+                f"{path} line {line.number}: the problem {key!r} has the {by} {group!r} here and {groups[key]!r} before. "
+                "All solutions of a problem must be in the same group. Correct one of the lines."
+            )
+        yield line
 
 
 def gather(
@@ -172,11 +170,12 @@ def gather(
     progress: Progress,
 ) -> tuple[list[Samples], dict[str, int]]:
     """Score the samples of a file with each model and group them by problem; count those left out. Raises BadInput."""
-    samples, n_seen = [], 0
-    for solution, right, answer in read_samples(path, by=by, groups=groups):
+    samples, judged, n_seen = [], set(), 0
+    for solution, right, answer in read_graded_lines(path, read(path, by=by, groups=groups, say=say_on_stderr), say=say_on_stderr):
         if solution.problem_key in trained_on:
             n_seen += 1
         else:
+            judged.add(solution.key)
             samples.append((solution.problem_key, right, answer))
     counts = Counter(key for key, _, _ in samples)
     if not samples and not n_seen:
@@ -191,7 +190,7 @@ def gather(
         )
     scores: dict[str, NDArray[np.float64]] = {}
     for name, model in models.items():  # read again for each model, so that never all texts are in memory
-        unseen = (solution for solution, _, _ in read_samples(path) if solution.problem_key not in trained_on)
+        unseen = (labeled.solution for labeled in read_solutions(path) if labeled.solution.key in judged)
         scores |= score(name, model, unseen, total=len(samples), progress=progress)
     problems, n_small = by_problem(samples, scores, at_least=at_least)
     check_apart((problem.problem_key for problem in problems), trained_on=trained_on)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trainer.files import check_output_file
-from trainer.lines import is_device, output, progress_bar, read_solutions
+from trainer.lines import add_format_option, is_device, output, progress_bar, read_solutions, say_on_stderr
 
 if TYPE_CHECKING:
     from trainer.score import ScoredSolution
@@ -16,7 +16,8 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     """Declare the options of `score`."""
     parser = commands.add_parser("score", help="score the steps of solutions")
     parser.add_argument("--model", type=Path, required=True, help="model folder")
-    parser.add_argument("--solutions", type=Path, required=True, help="JSON lines; ratings are ignored")
+    parser.add_argument("--solutions", type=Path, required=True, help="a file of solutions; ratings are ignored")
+    add_format_option(parser, "--solutions")
     parser.add_argument("--out", type=Path, help="new file for the scores, as JSON lines (default: standard output)")
     parser.add_argument("--overwrite", action="store_true", help="replace the file of --out if it exists")
     parser.add_argument("--token-budget", type=int, help="tokens in one forward pass (default: what suits the device)")
@@ -37,7 +38,7 @@ def run(options: argparse.Namespace) -> None:
     with progress_bar() as progress, output(options.out, overwrite=options.overwrite) as out:
         for scored in score_solutions(
             model,
-            (line.solution for line in read_solutions(options.solutions)),
+            (line.solution for line in read_solutions(options.solutions, format=options.format, say=say_on_stderr)),
             token_budget=options.token_budget,
             bfloat16=options.bf16,
             packing=options.packed,

@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Any
 from trainer.cautions import cautions, pace_sentences
 from trainer.config import BadConfig, TrainConfig
 from trainer.folders import check_output_folder
-from trainer.lines import BadInput, progress_bar, read_solutions, with_ratings
+from trainer.lines import (
+    BadInput,
+    add_format_option,
+    progress_bar,
+    read_graded_lines,
+    read_solution_lines,
+    read_solutions,
+    say_on_stderr,
+    with_ratings,
+)
 
 if TYPE_CHECKING:
     from trainer.data import GradedSolution
@@ -34,8 +43,11 @@ NUMBERS = (
 def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Declare the options of `train`."""
     parser = commands.add_parser("train", help="train a model from labeled solutions")
-    parser.add_argument("--labeled", type=Path, required=True, help='JSON lines with ratings; for an orm, with "right": true or false')
-    parser.add_argument("--unlabeled", type=Path, help="JSON lines whose text is also read in the language-model phase")
+    parser.add_argument(
+        "--labeled", type=Path, required=True, help='solutions with ratings; for an orm, with "right" or an answer to grade'
+    )
+    add_format_option(parser, "--labeled")
+    parser.add_argument("--unlabeled", type=Path, help="solutions whose text is also read in the language-model phase")
     parser.add_argument("--out", type=Path, required=True, help="new or empty folder for the model")
     parser.add_argument("--overwrite", action="store_true", help="replace the model that --out already holds")
     parser.add_argument("--kind", choices=("prm", "orm"), help="process (default) or outcome reward model")
@@ -56,11 +68,12 @@ def run(options: argparse.Namespace) -> None:
     names = ("kind", "base", "revision", "gradient_checkpointing", *(name.replace("-", "_") for name, _, _ in NUMBERS))
     config = TrainConfig.from_settings(changes | {name: getattr(options, name) for name in names if getattr(options, name) is not None})
     if config.kind == "orm":
-        labeled: list[Any] = list(read_graded(options.labeled))
+        labeled: list[Any] = list(read_graded(options.labeled, format=options.format))
         if not labeled:
             raise BadInput(f"{options.labeled} holds no solution. Give one JSON mapping per line, with problem, steps and right.")
     else:
-        labeled = with_ratings(list(read_solutions(options.labeled)), path=options.labeled)
+        solutions = read_solutions(options.labeled, format=options.format, say=say_on_stderr)
+        labeled = with_ratings(list(solutions), path=options.labeled)
     unlabeled = (line.solution for line in read_solutions(options.unlabeled)) if options.unlabeled else ()
     from trainer.processes import Processes
     from trainer.train import train
@@ -93,16 +106,10 @@ def read_settings(path: Path) -> dict[str, Any]:
     return settings
 
 
-def read_graded(path: Path) -> "Iterator[GradedSolution]":
-    """Yield each line as a graded solution, by its key "right". Raises BadInput."""
+def read_graded(path: Path, *, format: str | None = None) -> "Iterator[GradedSolution]":
+    """Yield each solution as a graded one, by its key "right" or by its answer. Raises BadInput."""
     from trainer.data import GradedSolution
 
-    with path.open("rb") as file:
-        lines = ((number, line) for number, line in enumerate(file, 1) if line.strip())
-        for labeled, (number, line) in zip(read_solutions(path), lines, strict=True):
-            right = json.loads(line).get("right")
-            if not isinstance(right, bool):
-                raise BadInput(
-                    f"{path}, line {number}: right must be true or false, the grade of the final answer, not {json.dumps(right)}."
-                )
-            yield GradedSolution(labeled.solution, right)
+    lines = read_solution_lines(path, format=format, say=say_on_stderr)
+    for solution, right, _ in read_graded_lines(path, lines, say=say_on_stderr, needs_answer=False):
+        yield GradedSolution(solution, right)

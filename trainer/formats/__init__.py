@@ -5,8 +5,9 @@ every format field by field.
 """
 
 from trainer.formats.containers import read_lines
-from trainer.formats.detection import FORMATS, Detected, Format, detect_format
-from trainer.formats.objects import Fields, Numeral, unused_keys
+from trainer.formats.detection import FORMATS, Detected, Format, detect_format, fitting_formats, looks_like_labels
+from trainer.formats.fields import as_number, as_rating, as_whole, read_list
+from trainer.formats.objects import Cell, Fields, Numeral, unused_in_words, unused_keys
 from trainer.formats.values import (
     FILE_MEGABYTES,
     FINISHES,
@@ -22,6 +23,7 @@ from trainer.formats.values import (
     NewProblem,
     NewSolution,
     Progress,
+    Row,
     check_problem,
     check_solution,
     clean_text,
@@ -36,6 +38,7 @@ __all__ = [
     "BadFile",
     "BadLine",
     "BadText",
+    "Cell",
     "Detected",
     "Fields",
     "Finish",
@@ -47,10 +50,18 @@ __all__ = [
     "NewSolution",
     "Numeral",
     "Progress",
+    "Row",
+    "as_number",
+    "as_rating",
+    "as_whole",
     "check_problem",
     "check_solution",
     "clean_text",
     "detect_format",
+    "fitting_formats",
+    "looks_like_labels",
     "read_lines",
+    "read_list",
+    "unused_in_words",
     "unused_keys",
 ]

@@ -117,7 +117,7 @@ def detect_format(path: Path, *, megabytes: int = FILE_MEGABYTES) -> Detected:
     line, first = next(objects, (None, None))
     if first is None:
         raise BadFile(path, None, "the file is empty", "Give it one JSON object per line")
-    fitting = _fitting(first)
+    fitting = fitting_formats(first)
     keys = ", ".join(map(repr, list(first)[:12])) + (", ..." if len(first) > 12 else "")
     if len(fitting) > 1:
         raise BadFile(path, line, f"the formats {' and '.join(fitting)} fit (keys: {keys})", "Name the one that is meant with --format")
@@ -125,7 +125,7 @@ def detect_format(path: Path, *, megabytes: int = FILE_MEGABYTES) -> Detected:
         raise BadFile(path, line, f"unknown format (keys: {keys})", f"Name the format with --format: {', '.join(FORMATS)}")
     (name,) = fitting
     if name == "generic":
-        labels = sorted({key for key in _keys(first) if _LABELS.search(key.rpartition(".")[2].lower())} - {"ratings", "steps.rating"})
+        labels = sorted({key for key in _keys(first) if looks_like_labels(key.rpartition(".")[2])} - {"ratings", "steps.rating"})
         if labels:
             raise BadFile(
                 path,
@@ -134,7 +134,7 @@ def detect_format(path: Path, *, megabytes: int = FILE_MEGABYTES) -> Detected:
                 "Name the format with --format; --format generic loads the file without these labels",
             )
     for number, fields in objects:
-        if (others := _fitting(fields)) and name not in others:
+        if (others := fitting_formats(fields)) and name not in others:
             raise BadFile(
                 path,
                 number,
@@ -144,7 +144,12 @@ def detect_format(path: Path, *, megabytes: int = FILE_MEGABYTES) -> Detected:
     return Detected(name, str(FORMATS[name]))
 
 
-def _fitting(fields: Fields) -> list[str]:
+def looks_like_labels(key: str) -> bool:
+    """Tell whether a key is named as labels of people are: `labels`, `step_ratings`, `first_error_step`."""
+    return _LABELS.search(key.lower()) is not None
+
+
+def fitting_formats(fields: Fields) -> list[str]:
     """Return the formats whose signs an object has. `generic` counts only if no other fits."""
     names = [name for name, format_ in FORMATS.items() if format_.fits(fields)]
     return [name for name in names if name != "generic"] or names

@@ -57,10 +57,15 @@ def read_number(fields: Fields, key: str) -> float | None:
     """Return a finite number, or None."""
     if (value := fields.get(key)) is None:
         return None
-    number = _number(value)
-    if number is None or not math.isfinite(converted := float(number)):
+    if (number := as_number(value)) is None:
         raise BadLine(f"{key!r} is {_quoted(value)}", f"Give {key!r} a number that is not too large, or null")
-    return converted
+    return number
+
+
+def as_number(value: object) -> float | None:
+    """Return the finite number that a value is, or None: true and a text are none."""
+    number = _number(value)
+    return float(number) if number is not None and math.isfinite(float(number)) else None
 
 
 def _number(value: object) -> Decimal | None:

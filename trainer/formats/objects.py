@@ -1,5 +1,6 @@
 """What containers give and readers take: the objects of a file. They keep numbers as written, and remember which keys were read."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -57,6 +58,12 @@ def unused_keys(fields: Fields) -> set[str]:
         else:
             names.add(key)
     return names
+
+
+def unused_in_words(counts: Counter[str]) -> list[str]:
+    """Return one sentence that names the unused keys, the most frequent first, or none."""
+    keys = ", ".join(f"{key} ({count:,})" for key, count in counts.most_common())
+    return [f"{len(counts):,} {'key was' if len(counts) == 1 else 'keys were'} not used: {keys}."] if counts else []
 
 
 def _objects_in(value: object) -> Iterator[Fields]:
