@@ -17,9 +17,9 @@ from django.db import OperationalError, connection, transaction
 from psycopg.errors import LockNotAvailable
 
 from annotation import queue
-from annotation.ingest import STEP_CHARACTERS, BadText, ProblemChange, Progress, clean_text, read_changes
+from annotation.ingest import STEP_CHARACTERS, BadText, ProblemChange, Progress, clean_text, read_changes, rules_of
 from annotation.models import Event, Outcome, Premise, Problem, Project, Solution
-from trainer.answers import GRADER_VERSION, Grader, GraderUnavailable, stated_answer
+from trainer.answers import Grader, GraderUnavailable, grader_version, stated_answer
 
 CHUNK = 1_000  # pairs graded, and texts read, at a time
 NAMED = 10  # problems and solutions that a plan names in words
@@ -238,7 +238,7 @@ class CorrectionPlan:
             except _LoadedMeanwhile:
                 with connection.cursor() as cursor:
                     cursor.execute(f"INSERT INTO correction_solution {NEW_IN_SCOPE}")
-                _grade(self.progress)
+                _grade(self.project, self.progress)
                 _look(self)
             except OperationalError as error:
                 if not isinstance(error.__cause__, LockNotAvailable):
@@ -268,7 +268,7 @@ class CorrectionPlan:
             by_problem: dict[int, dict[str, int]] = {}
             for problem, old, new, count in cursor.execute(BY_PROBLEM).fetchall():
                 by_problem.setdefault(problem, {})[f"{old} -> {new}"] = count
-            cursor.execute(WRITE, {"grader": GRADER_VERSION})
+            cursor.execute(WRITE, {"grader": grader_version(rules_of(self.project))})
         self._note(actor, by_problem)
         if not withdraw or not self.queued:
             return 0
@@ -288,8 +288,9 @@ class CorrectionPlan:
             events.append(Event(actor=actor, verb="correct", subject=f"problem {change.problem_id}: {values}"[:200], details=details))
         if self.is_regrade and self.n_graded:
             outcomes = {f"{old} -> {new}": count for (old, new), count in self.outcomes.items()}
+            details = {"grader": grader_version(rules_of(self.project)), "outcomes": outcomes}
             subject = f"project {self.project.slug}: {self.n_changed:,} of {self.n_graded:,} outcomes changed"
-            events.append(Event(actor=actor, verb="regrade", subject=subject, details={"grader": GRADER_VERSION, "outcomes": outcomes}))
+            events.append(Event(actor=actor, verb="regrade", subject=subject, details=details))
         Event.objects.bulk_create(events, batch_size=CHUNK)
 
 
@@ -324,7 +325,7 @@ def prepared(project: Project, changes: Sequence[ProblemChange], *, progress: Pr
                     copy.write_row((change.problem_id, change.old["answer"], change.new["answer"]))
         cursor.execute("ANALYZE correction_problem")
         cursor.execute(f"INSERT INTO correction_solution {NEW_IN_SCOPE}")
-        _grade(progress)
+        _grade(project, progress)
         _look(plan)
         yield plan
 
@@ -338,9 +339,9 @@ def prepared_again(project: Project, *, everything: bool = False, progress: Prog
     plan = CorrectionPlan(project, (), progress=progress, is_regrade=True)
     with _tables() as cursor:
         scope = f"INSERT INTO correction_solution {SCOPE_OF_PROJECT}"
-        cursor.execute(scope, {"project": project.pk, "everything": everything, "grader": GRADER_VERSION})
+        cursor.execute(scope, {"project": project.pk, "everything": everything, "grader": grader_version(rules_of(project))})
         _read_again(cursor, project, progress)
-        _grade(progress)
+        _grade(project, progress)
         _look(plan)
         yield plan
 
@@ -375,9 +376,9 @@ def _read_again(cursor: Any, project: Project, progress: Progress | None) -> Non
             progress("reading answers", min(done, total), total)
 
 
-def _grade(progress: Progress | None) -> None:
+def _grade(project: Project, progress: Progress | None) -> None:
     """Grade the distinct pairs that have no grade yet."""
-    with connection.cursor() as cursor, Grader() as grader:
+    with connection.cursor() as cursor, Grader(rules=rules_of(project)) as grader:
         cursor.execute("ANALYZE correction_solution")
         cursor.execute(PAIRS)
         total, done = cursor.rowcount, 0
@@ -398,7 +399,7 @@ def _look(plan: CorrectionPlan) -> None:
     with connection.cursor() as cursor:
         plan.transitions = {(old, new): count for old, new, count in cursor.execute(TRANSITIONS).fetchall()}
         plan.n_graded = sum(plan.transitions.values())
-        plan.n_written = cursor.execute(COUNT_WRITTEN, {"grader": GRADER_VERSION}).fetchone()[0]
+        plan.n_written = cursor.execute(COUNT_WRITTEN, {"grader": grader_version(rules_of(plan.project))}).fetchone()[0]
         plan.examples = cursor.execute(CHANGED, {"limit": NAMED}).fetchall()
         plan.answers = cursor.execute(ANSWERS, {"limit": NAMED}).fetchall()
         plan.n_labeled = cursor.execute(LABELED).fetchone()[0]

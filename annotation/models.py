@@ -106,6 +106,19 @@ class Project(models.Model):
     qualify_rate = models.FloatField(default=0.75)  # share of screening answers that must be within gold; the paper's figure
     screening_size = models.PositiveSmallIntegerField(default=30)
     show_reference_answer = models.BooleanField(default=True)
+    # What counts as the same answer. A change is followed by manage.py regrade.
+    accept_unreduced = models.BooleanField(
+        default=False,
+        db_default=False,
+        verbose_name="accept fractions that are not in lowest terms",
+        help_text="2/4 is correct where the answer is 1/2. Otherwise it is unsure. After a change, run manage.py regrade.",
+    )
+    accept_percent = models.BooleanField(
+        default=False,
+        db_default=False,
+        verbose_name="accept a percentage for its value",
+        help_text="10% is correct where the answer is 0.1. Otherwise it is unsure. After a change, run manage.py regrade.",
+    )
     alternatives_after_error = models.BooleanField(default=False)
     step_source = models.CharField(max_length=16, choices=StepSource, default=StepSource.SOLUTION)
     completions_per_step = models.PositiveSmallIntegerField(default=4)  # requested from the generator in an interactive project

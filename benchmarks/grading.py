@@ -1,12 +1,14 @@
-"""Figure: grading final answers against math-verify alone, called once per pair, on the same pairs in the same run.
+"""Figure: false wrong, false correct and unsure outcomes of ours, of math-verify alone and of the string rule alone, and their speed.
 
-Reads GSM8K's example solutions, MATH and 100 x 8 MATH solutions from $STEPMARK_DATA (default ../shared/data). Its last line is one JSON
-object. `ratio` covers the real solutions of GSM8K and MATH. `ratio_new` covers pairs of different MATH answers, all new and none an
-integer: both graders must do the work there, and little can be saved. `--near-misses` counts the outcomes of all such pairs instead.
-`--smoke`: a few lines of each file.
+Three sets: the table of pairs in tests/annotation/answers/pairs.tsv; GSM8K's example solutions; 100 x 8 MATH solutions whose correctness
+is recorded. Files are read and answers are found and graded by the functions that a load uses. They lie in $STEPMARK_DATA (default
+../shared/data). The last line is one JSON object. `ratio` compares the speed with math-verify, called once per pair as its guide says, on
+the real solutions; `ratio_new` on pairs of different MATH answers, where both readings must do their work and little can be saved.
+`--near-misses` counts the outcomes of all such pairs instead. `--smoke`: a few lines of each file.
 """
 
 import argparse
+import csv
 import json
 import logging
 import random
@@ -14,35 +16,131 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from itertools import islice
+from typing import NamedTuple
 
-from benchmarks.temporary_site import DATA
-from trainer.answers import GRADER_VERSION, Grade, answer_classes, extract_answer, grade_answers, normalise
+from benchmarks.temporary_site import DATA, ROOT
+from trainer.answers import GRADER_VERSION, Grader, answer_classes, normalise, stated_answer
+from trainer.formats import FORMATS, read_lines
 
-Pair = tuple[str | None, str | None]
-
-
-def _lines(name: str, count: int | None) -> list[dict]:
-    try:
-        return [json.loads(line) for line in (DATA / name).read_text(encoding="utf-8").splitlines()[:count]]
-    except FileNotFoundError as missing:
-        sys.exit(f"{missing.filename} is missing. Set STEPMARK_DATA to the folder that holds gsm8k/, math/ and best-of-n/.")
+CHUNK = 1_000  # distinct pairs, as in a load
+DAMAGED = {"4:30p..", "10{,}000"}  # references of the 800 that the file's own grader could not read, so that its record is false
 
 
-def verify_one_by_one(pairs: Sequence[Pair]) -> list[bool]:
+class Case(NamedTuple):
+    """A pair, and whether the two are the same as a person or a file says."""
+
+    answer: str | None
+    reference: str | None
+    is_equal: bool
+    kind: str = ""
+
+
+Grading = Callable[[Sequence[Case]], list[str]]
+
+# --- the three graders -----------------------------------------------------------------------------------------------------------
+
+
+def grade_as_a_load(cases: Sequence[Case]) -> list[str]:
+    """Grade each distinct pair once, in chunks, with one Grader."""
+    pairs = list(dict.fromkeys((case.answer, case.reference) for case in cases))
+    outcomes: dict[tuple[str | None, str | None], str] = {}
+    with Grader() as grader:
+        for start in range(0, len(pairs), CHUNK):
+            chunk = pairs[start : start + CHUNK]
+            outcomes |= {pair: grade.outcome for pair, grade in zip(chunk, grader.grade_answers(chunk), strict=True)}
+    return [outcomes[case.answer, case.reference] for case in cases]
+
+
+def grade_with_math_verify(cases: Sequence[Case]) -> list[str]:
     """Grade as math-verify's own guide says: for every pair, parse the reference, parse the answer, verify."""
     import math_verify
 
     logging.getLogger("math_verify").setLevel(logging.CRITICAL)
+    outcomes = []
+    for case in cases:
+        read = [math_verify.parse(text if text and "$" in text else f"${text}$") for text in (case.reference, case.answer)]
+        outcomes.append("ungraded" if case.answer is None else "correct" if math_verify.verify(*read) else "wrong")
+    return outcomes
+
+
+def grade_by_string(cases: Sequence[Case]) -> list[str]:
+    """Call two answers the same if their normal forms are equal."""
     return [
-        math_verify.verify(math_verify.parse(f"${reference}$"), math_verify.parse(f"${answer}$")) if answer and reference else False
-        for answer, reference in pairs
+        "ungraded" if case.answer is None else "correct" if normalise(case.answer) == normalise(case.reference or "") else "wrong"
+        for case in cases
     ]
 
 
-def _timed(grade: Callable[[Sequence[Pair]], list], pairs: Sequence[Pair]) -> tuple[float, list]:
+GRADERS: dict[str, Grading] = {"ours": grade_as_a_load, "math_verify": grade_with_math_verify, "string": grade_by_string}
+
+# --- the sets --------------------------------------------------------------------------------------------------------------------
+
+
+def table(count: int | None) -> list[Case]:
+    """Read the table of pairs; every so many lines if not all are wanted, so that there are many kinds."""
+    with (ROOT / "tests/annotation/answers/pairs.tsv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
+    return [
+        Case(row["answer"], row["reference"], row["value"] == "equal", row["kind"])
+        for row in rows[:: len(rows) // (count * 4) if count else 1]
+    ]
+
+
+def solutions(name: str, format_: str, right: Callable[[dict], list[bool]], count: int | None) -> list[Case]:
+    """Read a file of solutions as a load does, with the correctness that the file records."""
+    cases = []
+    reader = FORMATS[format_].solutions
+    assert reader
+    for _, fields in islice(read_lines(DATA / name), count):
+        for solution, is_right in zip(reader(fields), right(dict(fields)), strict=True):
+            answer = solution.final_answer if solution.final_answer is not None else stated_answer(solution.steps)
+            cases.append(Case(answer, solution.problem.answer, is_right))
+    return cases
+
+
+def _math_answers() -> list[str]:
+    answers = (problem["answer"] for problem in json.loads((DATA / "math/train7474_answers.json").read_text(encoding="utf-8")))
+    return [answer for answer in answers if answer and not answer.lstrip("-").isdigit()]
+
+
+def new_pairs() -> list[Case]:
+    """Pair each distinct MATH answer that is no integer with the next longer one: near misses, the costliest honest input."""
+    rng = random.Random(0)
+    distinct = {normalise(answer): answer for answer in _math_answers()}
+    ordered = [distinct[form] for form in sorted(sorted(distinct), key=lambda form: (len(form), rng.random()))]
+    return [Case(answer, reference, False) for answer, reference in zip(ordered, ordered[1:], strict=False)]
+
+
+# --- figures ---------------------------------------------------------------------------------------------------------------------
+
+
+def _timed(grade: Callable[[], list]) -> tuple[float, list]:
     started = time.perf_counter()
-    grades = grade(pairs)
-    return time.perf_counter() - started, grades
+    outcomes = grade()
+    return time.perf_counter() - started, outcomes
+
+
+def counted(cases: Sequence[Case], outcomes: Sequence[str]) -> dict[str, int]:
+    """Count what a grader got wrong. `unsure` holds the ungraded too: `unsure_equal` are those that are the same."""
+    both = Counter(
+        (case.is_equal, outcome if outcome in ("correct", "wrong") else "unsure") for case, outcome in zip(cases, outcomes, strict=True)
+    )
+    return {
+        "pairs": len(cases),
+        "equal": sum(case.is_equal for case in cases),
+        "false_correct": both[False, "correct"],
+        "false_wrong": both[True, "wrong"],
+        "unsure": both[True, "unsure"] + both[False, "unsure"],
+        "unsure_equal": both[True, "unsure"],
+    }
+
+
+def agreement(cases: Sequence[Case], outcomes: Sequence[str]) -> float:
+    """Share of pairs graded as recorded; unsure and ungraded count as disagreement."""
+    return round(
+        sum(outcome == ("correct" if case.is_equal else "wrong") for case, outcome in zip(cases, outcomes, strict=True)) / len(cases), 5
+    )
 
 
 def main() -> None:
@@ -53,87 +151,89 @@ def main() -> None:
     )
     options = parser.parse_args()
     count = 5 if options.smoke else None  # lines of each file
-    if options.near_misses:
-        print(json.dumps(near_misses(count)))
-        return
-    problems = _lines("gsm8k/example_model_solutions.jsonl", count)
-    gsm8k = [
-        (extract_answer(part["solution"]), extract_answer(problem["ground_truth"]), part["is_correct"])
-        for problem in problems
-        for part in problem.values()
-        if isinstance(part, dict)
-    ]
-    rows = _lines("best-of-n/math_cot_100.jsonl", count)
-    best_of_n = [(answer, row["gt"], right) for row in rows for answer, right in zip(row["pred"], row["score"], strict=True)]
-    solutions = gsm8k + best_of_n
-    pairs: list[Pair] = [(answer, reference) for answer, reference, _ in solutions]
-    seconds, grades = _timed(grade_answers, pairs)
-    peer_seconds, peer = _timed(verify_one_by_one, pairs)
+    try:
+        print(json.dumps(near_misses(count) if options.near_misses else figures(count)))
+    except FileNotFoundError as missing:
+        sys.exit(f"{missing.filename} is missing. Set STEPMARK_DATA to the folder that holds gsm8k/, math/ and best-of-n/.")
 
-    expected = [is_correct for _, _, is_correct in solutions]
-    for name, part in (("GSM8K", slice(0, len(gsm8k))), ("MATH best of 8", slice(len(gsm8k), None))):
-        outcomes = Counter(
-            (grade.outcome, "right" if right else "wrong") for grade, right in zip(grades[part], expected[part], strict=True)
+
+def figures(count: int | None) -> dict[str, object]:
+    """Grade the three sets with the three graders, print what each got wrong, and return all figures."""
+    sets = {
+        "table": table(count),
+        "gsm8k": solutions("gsm8k/example_model_solutions.jsonl", "gsm8k_solutions", _recorded, count),
+        "math_800": solutions("best-of-n/math_cot_100.jsonl", "qwen_math", lambda fields: fields["score"], count),
+    }
+    found: dict[str, object] = {}
+    seconds: dict[tuple[str, str], float] = {}
+    outcomes: dict[tuple[str, str], list[str]] = {}
+    widths = {
+        "set": -9,
+        "grader": -12,
+        "pairs": 6,
+        "equal": 6,
+        "false correct": 14,
+        "false wrong": 12,
+        "unsure": 7,
+        "of equal": 9,
+        "seconds": 8,
+    }
+    print(*(f"{title:{'<' if width < 0 else '>'}{abs(width)}}" for title, width in widths.items()))
+    for name, cases in sets.items():
+        for grader, grade in GRADERS.items():
+            started = time.perf_counter()
+            outcomes[name, grader] = grade(cases)
+            seconds[name, grader] = time.perf_counter() - started
+            found[f"{name}_{grader}"] = figure = counted(cases, outcomes[name, grader])
+            row = (name, grader, *figure.values(), f"{seconds[name, grader]:.2f}")
+            print(*(f"{value:{'<' if width < 0 else '>'}{abs(width)}}" for value, width in zip(row, widths.values(), strict=True)))
+    for name, cases in sets.items():
+        differing = Counter(
+            (case, outcome)
+            for case, outcome in zip(cases, outcomes[name, "ours"], strict=True)
+            if outcome != ("correct" if case.is_equal else "wrong") and (name != "table" or case.is_equal or outcome == "correct")
         )
-        print(f"{name}: our outcome, the file's: {dict(outcomes)}")
-    disagreements = [
-        (answer, reference, right, grade)
-        for (answer, reference, right), grade in zip(solutions, grades, strict=True)
-        if grade.outcome != ("correct" if right else "wrong")
-    ]
-    for (answer, reference, right, grade), times in Counter(disagreements).items():
-        print(f"  {times} x {answer!r} against {reference!r}: {grade.outcome} ({grade.reason}); the file: {'right' if right else 'wrong'}")
-
-    math500 = [(extract_answer(problem["solution"]), problem["answer"]) for problem in _lines("math/math500.jsonl", count)]
-    self_seconds, selves = _timed(grade_answers, math500)
-    new = _new_pairs(_math_answers())[::3][:count]
-    new_seconds, _ = _timed(grade_answers, new)
-    new_peer_seconds, _ = _timed(verify_one_by_one, new)
-    voting_seconds, _ = _timed(lambda votes: answer_classes([vote for vote, _ in votes]), [(row["pred"][0], None) for row in rows])
-    agree = _share(grades[: len(gsm8k)], expected[: len(gsm8k)])
-    figures = {
-        "ratio": round(peer_seconds / seconds, 1),
-        "pairs": len(pairs),
-        "seconds": round(seconds, 2),
-        "peer_seconds": round(peer_seconds, 2),
-        "gsm8k_agreement": round(agree, 5),
-        "peer_gsm8k_agreement": round(sum(a == b for a, b in zip(peer[: len(gsm8k)], expected, strict=False)) / len(gsm8k), 5),
-        "math500_correct": sum(grade.outcome == "correct" for grade in selves),
-        "math500_seconds": round(self_seconds, 3),
+        for (case, outcome), times in differing.items():
+            said = "equal" if case.is_equal else "different"
+            print(f"  {name}: {times} x {case.answer!r} against {case.reference!r}: {outcome}; recorded as {said}")
+    real = ("gsm8k", "math_800")
+    ours, peer = (sum(seconds[name, grader] for name in real) for grader in ("ours", "math_verify"))
+    sound = [place for place, case in enumerate(sets["math_800"]) if case.reference not in DAMAGED or case.is_equal]
+    new = new_pairs()[::3][:count]
+    new_seconds, _ = _timed(lambda: grade_as_a_load(new))
+    new_peer_seconds, _ = _timed(lambda: grade_with_math_verify(new))
+    votes = [sets["math_800"][place].answer for place in range(0, len(sets["math_800"]), 8)]
+    voting_seconds, _ = _timed(lambda: answer_classes(votes))
+    return {
+        **found,
+        "ratio": round(peer / ours, 1),
+        "seconds": round(ours, 2),
+        "pairs_per_second": round(sum(len(sets[name]) for name in real) / ours),
+        "table_pairs_per_second": round(len(sets["table"]) / seconds["table", "ours"], 1),
+        "gsm8k_agreement": agreement(sets["gsm8k"], outcomes["gsm8k", "ours"]),
+        "math_800_agreement": agreement(sets["math_800"], outcomes["math_800", "ours"]),
+        "math_800_agreement_where_the_record_is_sound": agreement(
+            [sets["math_800"][place] for place in sound], [outcomes["math_800", "ours"][place] for place in sound]
+        ),
         "ratio_new": round(new_peer_seconds / new_seconds, 2),
         "new_pairs_per_second": round(len(new) / new_seconds, 1),
         "voting_100_distinct_seconds": round(voting_seconds, 2),
         "grader": GRADER_VERSION,
     }
-    print(json.dumps(figures))
+
+
+def _recorded(fields: dict) -> list[bool]:
+    return [part["is_correct"] for part in fields.values() if isinstance(part, dict)]
 
 
 def near_misses(count: int | None) -> dict[str, object]:
     """Grade pairs of different MATH answers, print those graded as equal, and return how many there are of each outcome."""
-    pairs = _new_pairs(_math_answers())[:count]
-    seconds, grades = _timed(grade_answers, pairs)
-    for (answer, reference), grade in zip(pairs, grades, strict=True):
-        if grade.outcome == "correct":
-            print(f"  {answer!r} equals {reference!r}")
-    outcomes = Counter(str(grade.outcome) for grade in grades)
-    return {"pairs": len(pairs), "outcomes": dict(outcomes), "seconds": round(seconds, 2), "grader": GRADER_VERSION}
-
-
-def _math_answers() -> list[str | None]:
-    return [problem["answer"] for problem in json.loads((DATA / "math/train7474_answers.json").read_text(encoding="utf-8"))]
-
-
-def _share(grades: Sequence[Grade], expected: Sequence[bool]) -> float:
-    """Share of solutions graded as the file says; unsure and ungraded count as disagreement."""
-    return sum(grade.outcome == ("correct" if right else "wrong") for grade, right in zip(grades, expected, strict=True)) / len(expected)
-
-
-def _new_pairs(references: Sequence[str | None]) -> list[Pair]:
-    """Pair each distinct answer that is not a plain number with the next longer one: near misses, the costliest honest input."""
-    rng = random.Random(0)
-    distinct = sorted({normalise(reference) for reference in references if reference and not reference.lstrip("-").isdigit()})
-    forms = sorted(distinct, key=lambda form: (len(form), rng.random()))
-    return list(zip(forms, forms[1:], strict=False))
+    cases = new_pairs()[:count]
+    seconds, outcomes = _timed(lambda: grade_as_a_load(cases))
+    for case, outcome in zip(cases, outcomes, strict=True):
+        if outcome == "correct":
+            print(f"  {case.answer!r} equals {case.reference!r}")
+    return {"pairs": len(cases), "outcomes": dict(Counter(outcomes)), "seconds": round(seconds, 2), "grader": GRADER_VERSION}
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Stage: ingest. Reads problems, solutions and labels in public formats. Writes Problem, Solution and imported annotations."""
 
 from annotation.ingest.loading import add_solutions, load_problems, load_solutions
-from annotation.ingest.projects import BadProject, create_project, find_project
+from annotation.ingest.projects import BadProject, create_project, find_project, rules_of
 from annotation.ingest.updating import read_changes
 from annotation.ingest.values import LoadReport, ProblemChange, digest
 from trainer.formats import (
@@ -48,4 +48,5 @@ __all__ = [
     "load_problems",
     "load_solutions",
     "read_changes",
+    "rules_of",
 ]

@@ -18,9 +18,10 @@ from django.contrib.auth.models import User
 from django.db import connection, transaction
 
 from annotation.ingest import statements as sql
+from annotation.ingest.projects import rules_of
 from annotation.ingest.values import LoadReport, digest
 from annotation.models import Batch, BatchKind, BatchState, Membership, Project, Role
-from trainer.answers import GRADER_VERSION, Grader, stated_answer
+from trainer.answers import Grader, grader_version, stated_answer
 from trainer.formats import (
     FILE_MEGABYTES,
     FORMATS,
@@ -327,7 +328,7 @@ class _Staging:
         self._grade()
         if self.progress:
             self.progress("storing", 0, None)
-        self.report.new_solutions = self._run(sql.INSERT_SOLUTIONS, grader=GRADER_VERSION)
+        self.report.new_solutions = self._run(sql.INSERT_SOLUTIONS, grader=grader_version(rules_of(self.project)))
         self.cursor.execute(sql.COUNT_OUTCOMES)
         for outcome, reason, count in self.cursor.fetchall():
             self.report.outcomes[outcome] = self.report.outcomes.get(outcome, 0) + count
@@ -343,7 +344,7 @@ class _Staging:
             if self.progress:
                 self.progress("grading", done + count, total)
 
-        with Grader() as grader, connection.cursor() as pairs:
+        with Grader(rules=rules_of(self.project)) as grader, connection.cursor() as pairs:
             pairs.execute("DECLARE pairs NO SCROLL CURSOR FOR SELECT DISTINCT final_answer, answer FROM new_solution")
             while True:
                 pairs.execute(f"FETCH {CHUNK} FROM pairs")

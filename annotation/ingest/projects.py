@@ -8,6 +8,7 @@ from django.core.validators import validate_slug
 from django.db import IntegrityError, transaction
 
 from annotation.models import Membership, Project, Role, broken_rule
+from trainer.answers import NO_RULES, Rules
 from trainer.formats import BadText, clean_text
 
 
@@ -15,7 +16,12 @@ class BadProject(ValueError):
     """A project that cannot be created or does not exist. The message says why and what to do."""
 
 
-def create_project(slug: str, *, name: str, owners: Iterable[str] = ()) -> Project:
+def rules_of(project: Project) -> Rules:
+    """Return what this project counts as the same answer."""
+    return Rules(unreduced=project.accept_unreduced, percent=project.accept_percent)
+
+
+def create_project(slug: str, *, name: str, owners: Iterable[str] = (), rules: Rules = NO_RULES) -> Project:
     """Create a project that these people (user names) own. Raises BadProject; then nothing was created."""
     try:
         validate_slug(clean_text(slug))
@@ -32,7 +38,7 @@ def create_project(slug: str, *, name: str, owners: Iterable[str] = ()) -> Proje
         raise BadProject(f"There is no account called {', '.join(sorted(missing))}. Create it first, for instance with createsuperuser.")
     try:
         with transaction.atomic():
-            project = Project.objects.create(slug=slug, name=name)
+            project = Project.objects.create(slug=slug, name=name, accept_unreduced=rules.unreduced, accept_percent=rules.percent)
             Membership.objects.bulk_create([Membership(project=project, user=person, role=Role.OWNER) for person in people])
     except IntegrityError as error:
         if "slug" not in (broken_rule(error) or ""):

@@ -100,12 +100,12 @@ def test_equal_solutions_of_one_problem_are_one_row(tmp_path: Path) -> None:
 
 def test_every_answer_is_graded_and_one_that_cannot_be_read_says_why(tmp_path: Path) -> None:
     project = make.project()
-    answers = {"5.0": "correct", "6": "wrong", "\\frac{1}": "unsure", "": "ungraded"}
+    answers = {"5.0": "correct", "6": "wrong", "5+John's age": "unsure", "": "ungraded"}
     lines = [{**GENERIC, "steps": [f"way {answer}\n\n# Answer\n\n{answer}"]} for answer in answers]
     report = ingest.load_solutions(write(tmp_path / "f.jsonl", *lines), project=project)
     stored = list(Solution.objects.order_by("pk"))
     assert [solution.outcome for solution in stored] == list(answers.values())
-    assert "cannot read it" in stored[2].outcome_reason and "states no answer" in stored[3].outcome_reason
+    assert "cannot tell" in stored[2].outcome_reason and "states no answer" in stored[3].outcome_reason
     assert all(solution.grader for solution in stored)
     assert report.outcomes == {"correct": 1, "wrong": 1, "unsure": 1, "ungraded": 1}
     assert report.ungraded == {stored[3].outcome_reason: 1}

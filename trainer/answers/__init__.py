@@ -5,7 +5,8 @@ equivalence classes of answers. `docs/grading.md` gives the rules and the measur
 """
 
 from trainer.answers.finding import extract_answer, stated_answer
-from trainer.answers.grading import GRADER_VERSION, Grade, Grader, GraderUnavailable, grade, grade_answers
+from trainer.answers.grading import GRADER_VERSION, Grade, Grader, GraderUnavailable, grade, grade_answers, grader_version
+from trainer.answers.rules import NO_RULES, Rules
 from trainer.answers.texts import normalise
 from trainer.answers.voting import answer_classes, group_answers
 
@@ -14,10 +15,13 @@ __all__ = [
     "Grade",
     "Grader",
     "GraderUnavailable",
+    "NO_RULES",
+    "Rules",
     "answer_classes",
     "extract_answer",
     "grade",
     "grade_answers",
+    "grader_version",
     "group_answers",
     "normalise",
     "stated_answer",

@@ -1,4 +1,4 @@
-"""Grade answers: directly where that is safe, else with two judges in child processes that can be killed. Pure."""
+"""Grade answers: directly where that is safe, else by two readings in child processes that can be killed. Pure."""
 
 from __future__ import annotations
 
@@ -16,9 +16,17 @@ from queue import SimpleQueue
 from typing import Literal, NamedTuple
 
 from trainer.answers.judges import JUDGES, OUT_OF_MEMORY, PROGRAM
+from trainer.answers.rules import NO_RULES, Rules
 from trainer.answers.texts import LONGEST_ANSWER, normalise
 
-GRADER_VERSION = f"stepmark-1 math-verify-{version('math-verify')} sympy-{version('sympy')}"
+GRADER_VERSION = f"stepmark-2 math-verify-{version('math-verify')} sympy-{version('sympy')}"
+
+
+def grader_version(rules: Rules = NO_RULES) -> str:
+    """Return the version to store with outcomes: that of the grader, with the rules it followed."""
+    return " ".join([GRADER_VERSION, *(f"+{name}" for name, is_followed in zip(rules._fields, rules, strict=True) if is_followed)])
+
+
 MEMORY_LIMIT = 2 << 30  # bytes of address space of one child process
 Outcome = Literal["correct", "wrong", "unsure", "ungraded"]
 
@@ -39,23 +47,29 @@ class GraderUnavailable(RuntimeError):
 NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?", re.ASCII)  # in normal form each number has one spelling
 
 
+_DOTTED = re.compile(r"\W*\d{1,3}\.\d{3}\W*")  # 1.000: a decimal, or a thousand as people write it in German
+
+
 def _grade_directly(answer: str | None, reference: str | None) -> Grade | tuple[str, str]:
-    """Grade a pair if no computer algebra system is needed, else return the normalised pair."""
+    """Grade a pair if no computer algebra system is needed, else return the stripped pair."""
     if reference is None or not reference.strip():
         return Grade("ungraded", "no reference answer")
     if answer is None or not answer.strip():
         return Grade("ungraded", "the solution states no answer")
-    pair = normalise(answer), normalise(reference)
-    if pair[0] == pair[1] and pair[0]:
+    pair = answer.strip(), reference.strip()
+    forms = normalise(pair[0]), normalise(pair[1])
+    if forms[0] == forms[1] and forms[0]:
         return Grade("correct", "equal after normalisation")
-    for name, text in zip(("answer", "reference answer"), pair, strict=True):
+    for name, text, form in zip(("answer", "reference answer"), pair, forms, strict=True):
         if len(text) > LONGEST_ANSWER:
             return Grade("ungraded", f"the {name} is longer than {LONGEST_ANSWER:,} characters")
-        if not text:
+        if not form:
             return Grade("ungraded", f"the {name} is empty after normalisation")
-    # math-verify compares integers exactly and rounds decimals to 6 places. Both graders call a larger difference wrong.
-    if all(NUMBER.fullmatch(text) for text in pair) and (
-        "." not in "".join(pair) or abs(Decimal(pair[0]) - Decimal(pair[1])) > Decimal("2e-6")
+    # math-verify compares integers exactly and rounds decimals to 6 places. Both readings call a larger difference wrong.
+    if (
+        all(NUMBER.fullmatch(form) for form in forms)
+        and ("." not in "".join(forms) or abs(Decimal(forms[0]) - Decimal(forms[1])) > Decimal("2e-6"))
+        and not any(_DOTTED.fullmatch(text) for text in pair)
     ):
         return Grade("wrong", "different numbers")
     return pair
@@ -65,7 +79,7 @@ def _grade_directly(answer: str | None, reference: str | None) -> Grade | tuple[
 
 
 class _Judges:
-    """One child process that runs both judges. The kernel ends it when a pair is too costly; it is started again when it is needed.
+    """One child process that runs both readings. The kernel ends it when a pair is too costly; it is started again when it is needed.
 
     It is a plain subprocess, because multiprocessing does not work in Celery's daemonic pool processes, imports `__main__` again
     (gunicorn, manage.py) and needs the main thread for signals.
@@ -75,17 +89,17 @@ class _Judges:
         self.timeout, self.memory = timeout, memory
         self.process: subprocess.Popen[str] | None = None
 
-    def judge(self, pair: tuple[str, str]) -> Grade:
+    def judge(self, pair: tuple[str, str], rules: Rules) -> Grade:
         if self.process and self.process.poll() is not None:  # somebody else ended it while it was idle, so this pair is not the cause
             self.close()
         process = self.process or self._start()
         with contextlib.suppress(BrokenPipeError):  # it died meanwhile: then a verdict is missing
-            print(json.dumps(pair), file=process.stdin, flush=True)
+            print(json.dumps([*pair, rules]), file=process.stdin, flush=True)
         verdicts = []
         for name in JUDGES:
             line = _read_line(process)
             verdicts.append(tuple(json.loads(line)) if line else (None, f"{name} {self._reap()}"))
-            if not line:
+            if not line or verdicts[-1][0]:
                 break
         return _combine(verdicts)
 
@@ -132,9 +146,12 @@ def _read_line(process: subprocess.Popen[str]) -> str:
 
 
 def _combine(verdicts: Sequence[tuple[bool | None, str]]) -> Grade:
+    """Return the outcome of the verdicts. Our reader alone proves that answers are equal; that they differ needs both."""
     answers, reasons = [verdict for verdict, _ in verdicts], "; ".join(reason for _, reason in verdicts)
-    if len(verdicts) == len(JUDGES) and answers[0] is not None and len(set(answers)) == 1:
-        return Grade("correct" if answers[0] else "wrong", "both graders say so")
+    if answers[0]:
+        return Grade("correct", reasons)
+    if answers == [False] * len(JUDGES):
+        return Grade("wrong", "both readings say so")
     return Grade("unsure" if any(verdict is not None for verdict in answers) else "ungraded", reasons)
 
 
@@ -148,7 +165,8 @@ class Grader:
     thread can use it, but only one at a time.
     """
 
-    def __init__(self, *, workers: int = 2, timeout: float = 5.0, memory: int = MEMORY_LIMIT) -> None:
+    def __init__(self, *, workers: int = 2, timeout: float = 5.0, memory: int = MEMORY_LIMIT, rules: Rules = NO_RULES) -> None:
+        self.rules, self.version = rules, grader_version(rules)
         if workers < 1 or timeout <= 0:
             raise ValueError(f"workers must be at least 1 and timeout above 0 seconds, not {workers} and {timeout}")
         self._judges = [_Judges(timeout, memory) for _ in range(workers)]
@@ -163,7 +181,7 @@ class Grader:
     def grade_answers(self, pairs: Iterable[tuple[str | None, str | None]], *, progress: Progress | None = None) -> list[Grade]:
         """Grade (answer, reference answer) pairs, in order; see `grade_answers`."""
         first = [_grade_directly(*pair) for pair in pairs]
-        waiting: dict[tuple[str, str], int] = {}  # each distinct normalised pair is judged once; the count is for `progress`
+        waiting: dict[tuple[str, str], int] = {}  # each distinct pair is judged once; the count is for `progress`
         for pair in first:
             if not isinstance(pair, Grade):
                 waiting[pair] = waiting.get(pair, 0) + 1
@@ -187,7 +205,7 @@ class Grader:
         def judge(pair: tuple[str, str]) -> tuple[tuple[str, str], Grade]:
             judges = idle.get()
             try:
-                return pair, judges.judge(pair)
+                return pair, judges.judge(pair, self.rules)
             finally:
                 idle.put(judges)
 
@@ -204,18 +222,24 @@ class Grader:
 
 
 def grade_answers(
-    pairs: Iterable[tuple[str | None, str | None]], *, workers: int = 2, timeout: float = 5.0, progress: Progress | None = None
+    pairs: Iterable[tuple[str | None, str | None]],
+    *,
+    workers: int = 2,
+    timeout: float = 5.0,
+    progress: Progress | None = None,
+    rules: Rules = NO_RULES,
 ) -> list[Grade]:
     """Grade (answer, reference answer) pairs; return one Grade per pair, in order.
 
-    correct: equal in normal form, or both graders say so. wrong: both say so. unsure: they differ, or only one could decide. ungraded:
-    there is nothing to compare, or neither could decide. Every text gets a grade. `progress(done, total)` is called from this thread.
+    correct: equal in normal form, or our reader proves it. wrong: both readings say so. unsure: they differ, or only one could decide.
+    ungraded: there is nothing to compare, or neither could decide. Every text gets a grade. `rules` says what else counts as equal.
+    `progress(done, total)` is called from this thread.
     It takes at most 4 * timeout * distinct pairs / workers seconds. Raises GraderUnavailable if no child process can run.
     """
-    with Grader(workers=workers, timeout=timeout) as grader:
+    with Grader(workers=workers, timeout=timeout, rules=rules) as grader:
         return grader.grade_answers(pairs, progress=progress)
 
 
-def grade(answer: str | None, reference: str | None, *, timeout: float = 5.0) -> Grade:
+def grade(answer: str | None, reference: str | None, *, timeout: float = 5.0, rules: Rules = NO_RULES) -> Grade:
     """Grade one answer. For many, use `grade_answers`, which shares the child processes."""
-    return grade_answers([(answer, reference)], workers=1, timeout=timeout)[0]
+    return grade_answers([(answer, reference)], workers=1, timeout=timeout, rules=rules)[0]

@@ -1,100 +1,250 @@
-"""A normal form of answers that is equal for two spellings of one answer. Pure."""
+r"""A normal form of answers that is equal for two ways to write one answer. Pure.
+
+It changes the writing only: nothing that has a meaning is lost. Units, names, words and `%` stay; `readings.py` decides what they mean.
+"""
 
 import re
 import unicodedata
-from decimal import Decimal
 from functools import lru_cache
 
 from trainer.answers.finding import last_boxed
 
 LONGEST_ANSWER = 1_000  # characters; MATH's longest answer has 159. With this limit every pattern below is fast on any input.
 
-_SYMBOLS = str.maketrans({
-    "−": "-", "–": "-", "÷": "/", "°": "", "％": "%", "×": r"\times ", "·": r"\cdot ", "π": r"\pi ", "∞": r"\infty ",
-    "≤": r"\le ", "≥": r"\ge ", "∪": r"\cup ", "√": r"\sqrt ", "\0": "\ufffd",
-})  # fmt: skip
-_MULTIPLES = {"hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 12}
-_MULTIPLE = re.compile(rf"(-?(?:\d{{1,3}}(?:,\d{{3}})+|\d+)?(?:\.\d+)?)(?<=\d)\s*({'|'.join(_MULTIPLES)})s?", re.I | re.ASCII)
-_UNIT = (  # whole words that cannot be variables
-    r"(?:degrees?|(?:square|sq\.?|cubic|cu\.?)\s*\w+|(?:centi|milli|kilo)?met(?:er|re)s?|[ckm]m|inch(?:es)?|feet|foot|yards?|miles?|seconds?|minutes?"
-    r"|hours?|days?|weeks?|months?|years?|(?:kilo)?grams?|pounds?|ounces?|lit(?:er|re)s?|gallons?|units?|dollars?|cents?)"
+# --- characters ----------------------------------------------------------------------------------------------------------------
+
+_COMMANDS = {
+    "∞": "infty", "≤": "le", "≦": "le", "⩽": "le", "≥": "ge", "≧": "ge", "⩾": "ge", "≠": "ne", "≈": "approx", "≃": "approx", "≅": "approx",
+    "±": "pm", "∓": "mp", "∈": "in", "∉": "notin", "∅": "emptyset", "⌀": "emptyset", "∪": "cup", "∩": "cap", "∖": "setminus",
+    "×": "times", "✕": "times", "✖": "times", "⨯": "times", "·": "cdot", "⋅": "cdot", "∙": "cdot", "•": "cdot", "√": "sqrt",
+    "°": "degree", "º": "degree", "˚": "degree", "⌊": "lfloor", "⌋": "rfloor", "⌈": "lceil", "⌉": "rceil", "⟨": "langle", "⟩": "rangle",
+    "〈": "langle", "〉": "rangle", "…": "ldots", "⋯": "ldots", "∠": "angle", "△": "triangle", "→": "to", "∧": "land", "∨": "lor",
+    "∑": "sum", "∫": "int", "∂": "partial", "ϕ": "phi", "ϑ": "theta", "ϵ": "epsilon", "ℓ": "ell",
+}  # fmt: skip
+_GREEK = (
+    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho varsigma sigma tau upsilon phi chi psi omega"
 )
-_TRAILING_UNIT = re.compile(rf"(?<=[\d}})])\s*{_UNIT}(?:\s*\^\s*\{{?\d\}}?)?$", re.I)
-_TRAILING_TEXT = re.compile(r"(?<=[\w)}\]%])\s*\\text\{([^{}]*)\}\s*(?:\^\s*\{?\d\}?)?$")
-# Text after a number that is part of the answer and not a unit: 10 a.m., 5 million, a choice (C), the i of a complex number.
-_NO_UNIT = re.compile(rf"(?i:\b(?:[ap]\.?m\b|base|dozen|{'|'.join(_MULTIPLES)}))|^\s*\(?[A-Zeinx-z]\)?\s*$")
-_TOKEN_ARGUMENT = r"\s*(\w|\\pi(?![a-zA-Z]))"
+_COMMANDS |= {chr(0x3B1 + place): name for place, name in enumerate(_GREEK.split())}
+_COMMANDS |= {chr(0x391 + place): name.title() for place, name in enumerate(_GREEK.split()) if name in ("gamma", "delta", "theta", "lambda",
+              "xi", "pi", "sigma", "phi", "psi", "omega")}  # fmt: skip
+_SIGNS = {
+    "−": "-", "–": "-", "—": "-", "‒": "-", "‐": "-", "‑": "-", "﹣": "-", "÷": "/", "∕": "/", "⁄": "/", "∗": "*", "∣": "|", "∶": ":",
+    "。": ".", "、": ",", "،": ",", "؛": ";", "٫": ".", "٬": ",", "٪": "%", "′": "'", "’": "'", "‘": "'", "″": "''", "∛": r"\sqrt[3]",
+    "∜": r"\sqrt[4]", "ℝ": r"\mathbb{R}", "ℤ": r"\mathbb{Z}", "ℕ": r"\mathbb{N}", "ℚ": r"\mathbb{Q}", "ℂ": r"\mathbb{C}",
+    "℃": r"\degree C", "℉": r"\degree F", "“": "", "”": "", "\0": "\ufffd", "【": "[", "】": "]", "µ": "u",
+}  # fmt: skip
+_SYMBOLS = {ord(sign): f"\\{name} " for sign, name in _COMMANDS.items()} | {ord(sign): plain for sign, plain in _SIGNS.items()}
+_RAISED = re.compile(r"[\ue000-\uf8ff]+")  # private characters stand for raised and lowered ones, until their runs are gathered
+
+
+def _plain_characters(text: str) -> str:
+    """Replace characters that another script or a typographer uses by those of LaTeX."""
+    written = []
+    for c in text.translate(_SYMBOLS):
+        if c.isascii():
+            written.append(c)
+            continue
+        kind, _, _ = unicodedata.decomposition(c).partition(" ")
+        if unicodedata.category(c) == "Cf":
+            continue  # direction marks and joiners are invisible
+        if unicodedata.category(c) in ("Co", "Cs"):
+            written.append("\ufffd")  # no character at all; and private ones are used below
+        elif unicodedata.category(c) == "Zs":
+            written.append(" ")
+        elif unicodedata.category(c) == "Nd":
+            written.append(str(unicodedata.decimal(c)))
+        elif kind == "<fraction>":
+            above, _, below = unicodedata.normalize("NFKC", c).partition("\u2044")
+            written.append(rf"\frac{{{above}}}{{{below}}}")
+        elif kind in ("<super>", "<sub>"):
+            written += [chr((0xE000 if kind == "<super>" else 0xF000) + ord(d)) for d in _folded(c) if d.isascii()]
+        elif kind in ("<wide>", "<font>", "<narrow>"):
+            written.append(_folded(c))
+        elif kind == "<square>":  # the square centimetre is one character
+            written.append(" " + re.sub(r"(?<=[a-z])(?=[23]$)", "^", unicodedata.normalize("NFKC", c)))
+        else:
+            written.append(c)
+    return _RAISED.sub(_gather, "".join(written))
+
+
+def _folded(c: str) -> str:
+    return unicodedata.normalize("NFKC", c).translate(_SYMBOLS)
+
+
+def _gather(run: re.Match[str]) -> str:
+    above = "".join(chr(ord(c) - 0xE000) for c in run[0] if ord(c) < 0xF000)
+    below = "".join(chr(ord(c) - 0xF000) for c in run[0] if ord(c) >= 0xF000)
+    return (f"_{{{below}}}" if below else "") + (f"^{{{above}}}" if above else "")
+
+
+# --- commands ------------------------------------------------------------------------------------------------------------------
 
 
 def _rules(*rules: tuple[str, str]) -> list[tuple[re.Pattern[str], str]]:
     return [(re.compile(pattern), to) for pattern, to in rules]
 
 
+_END = r"(?![a-zA-Z])"
 _REWRITES = _rules(
-    (r"\\(?:left|right|[bB]igg?[lr]?)(?![a-zA-Z])\.?", ""),
-    (r"(?<=\d)(?:(?<!\\)\\[,;:! ]|~)+(?=\d{3}(?!\d))|(?<!\\)\\!\s*", ""),  # 10\,000; never the `\\ ` between rows
-    (r"(?<!\\)\\[,;:> ]|~|\\q?quad(?![a-zA-Z])", " "),
-    (r"\\[dtc]frac(?![a-zA-Z])", r"\\frac"),
-    (r"\\(?:mathrm|textrm|textbf|textit|textnormal|mbox|mathbf|operatorname|rm)\s*(?=\{)", r"\\text"),
-    (r"\\(?:display|text|script)style(?![a-zA-Z])", ""),
-    (r"\\leq(?:slant)?(?![a-zA-Z])|<=", r"\\le "),
-    (r"\\geq(?:slant)?(?![a-zA-Z])|>=", r"\\ge "),
-    (r"\\lt(?![a-zA-Z])", "<"),
-    (r"\\gt(?![a-zA-Z])", ">"),
-    (r"\^\s*(?:\\circ(?![a-zA-Z])|\{\s*\\circ\s*\})|\\degrees?(?![a-zA-Z])", ""),
-    (r"\\?\$", ""),
-    (r"\s*(?:\\text\{\s*percent\s*\}|\\?%|\bpercent\b)", "%"),
-    (r"\{,\}", ","),
-    (r"\\text\{\s*(?:and|or),?\s*\}|(?<=[\d})\]])\s+(?:and|or)\s+(?=[-\d\\(\[])", ","),
-    (r"(?<!\.)(?<![ap]\.m)\.\s*$", ""),
-)
+    (r"(?<!\\)\$\$?(?=\S)((?:\\\$|[^$])*?[^\s$\\])\$\$?(?!\d)", r" \1 "),  # maths between dollars; "$5 or $6" is money
+    (r"\\[()\[\]]", " "),
+    (rf"\\(?:left|right|[bB]igg?[lrm]?|middle){_END}\s*\.?(?!\d)", ""),
+    (r"\\(?:displaystyle|textstyle|scriptstyle|limits|nolimits|bf|rm|it|Large|large|huge|boldmath)" + _END, ""),
+    (r"\\(?:hspace|color)\{[^{}]*\}", ""),
+    (r"(?<=\d)(?:(?<!\\)\\[,;:! ]|~|\{\s*,\s*\}|')(?=\d{3}(?!\d))", ","),  # 10\,000, 10{,}000, 10'000
+    (r"(?<=\d),(?:(?<!\\)\\!)(?=\d{3}(?!\d))", ","),  # 10,\!000
+    (r"(?<!\\)\\!\s*", ""),
+    (rf"(?<!\\)\\[,;:> ]|~|\\q?quad{_END}|\\enspace{_END}|\\thinspace{_END}", " "),
+    (rf"\\[dtc]frac{_END}", r"\\frac"),
+    (rf"\\[dt]binom{_END}", r"\\binom"),
+    (r"\{([^{}]*)\\over" + _END + r"([^{}]*)\}", r"\\frac{\1}{\2}"),
+    (r"\{([^{}]*)\\choose" + _END + r"([^{}]*)\}", r"\\binom{\1}{\2}"),
+    (r"\\(?:mathrm|textrm|textbf|textit|textnormal|textsf|mathsf|textsc|mbox|hbox|mathbf|mathit|boldsymbol|bm|operatorname\*?|emph)\s*(?=\{)",
+     r"\\text"),
+    (r"\\textsuperscript\s*(?=\{)", "^"),
+    (r"\\underline\s*\{([^{}]*)\}", r"\1"),
+    (r"\\(?:leq(?:slant|q)?|leqq)" + _END + r"|<=|=<", r"\\le "),
+    (r"\\(?:geq(?:slant|q)?|geqq)" + _END + r"|>=", r"\\ge "),
+    (rf"\\neq{_END}|\\not\s*=|!=", r"\\ne "),
+    (rf"\\not\s*\\in{_END}", r"\\notin "),
+    (rf"\\(?:simeq|cong|thickapprox|doteq){_END}", r"\\approx "),
+    (rf"\\lt{_END}", "<"),
+    (rf"\\gt{_END}", ">"),
+    (rf"\\div{_END}", "/"),
+    (rf"\\ast{_END}", "*"),
+    (rf"\\(?:colon){_END}", ":"),
+    (rf"\\(?:mid|[lr]?vert){_END}", "|"),
+    (rf"\\lbrace{_END}", r"\\{"),
+    (rf"\\rbrace{_END}", r"\\}"),
+    (rf"\\lbrack{_END}", "["),
+    (rf"\\rbrack{_END}", "]"),
+    (rf"\\[lc]?dots[cb]?{_END}|\\cdots{_END}|\.\.\.+", r"\\ldots "),
+    (rf"\\(?:varnothing|O){_END}", r"\\emptyset "),
+    (rf"\\(?:rightarrow|longrightarrow){_END}", r"\\to "),
+    (rf"\\(?:backslash|smallsetminus){_END}", r"\\setminus "),
+    (rf"\\bigcup{_END}", r"\\cup "),
+    (rf"\\(?:infin|infty){_END}", r"\\infty "),
+    (rf"\\imath{_END}", "i"),
+    (rf"\\varphi{_END}", r"\\phi "),
+    (rf"\\varepsilon{_END}", r"\\epsilon "),
+    (rf"\^\s*(?:\\circ{_END}|\{{\s*\\circ\s*\}}|\{{\s*\\degree\s*\}})|\\(?:degrees?|textdegree){_END}", r"\\degree "),
+    (rf"(?<=\d)\^\{{?o\}}?{_END}", r"\\degree "),
+    (rf"\\celsius{_END}", r"\\degree C "),
+    (rf"\\pounds{_END}", "£"),
+    (rf"\\euro{_END}", "€"),
+    (r"\^\s*\{\s*\\prime\\prime\s*\}", "''"),
+    (r"\^\s*\{?\s*\\prime\s*\}?", "'"),
+    (r"([_^])\s*\\text\s*\{\s*([^{}]*?)\s*\}", r"\1{\2}"),
+    (r"([_^]\s*\{)\s*\\text\s*\{\s*([^{}]*?)\s*\}\s*\}", r"\1\2}"),
+    (r"\\text\s*\{((?:[^{}]|\{[^{}]*\})*)\}", r" \1 "),
+    (r"\\text\s*\{((?:[^{}]|\{[^{}]*\})*)\}", r" \1 "),
+    (r"(?<!\\)\{\s*\}(?=\s*[\^_])", ""),
+    (r"(?<![a-zA-Z\\])\\?log(10|2)(?=\s*\()", r"\\log_{\1}"),
+    (r"(?<![\w)}])\*\*(?=\S)([^*]+)\*\*", r"\1"),
+    (r"\*\*(?=\s*[-({\d])", "^"),
+    (r"\\f?box(?:ed)?\s*\{((?:[^{}]|\{[^{}]*\})*)\}", r" \1 "),
+    (r"(\d+) choose (\d+)", r"\\binom{\1}{\2}"),
+    (r"(?<=\d)(?:''|\")$", " inches"),
+    (r'"', ""),
+    (r"\s*(?:\\?%|(?i:\bpercent\b|\bper\s+cent\b|\bpct\b\.?))", "%"),
+    (r"(?<![\d.\w\\])(\d+(?:\.\d+)?|\.\d+)[eE]([+-]?\d{1,4})(?![\w.])", r"\1\\times 10^{\2}"),  # 1.5e-3
+    (r"(?<=\d)\s*[xX*]\s*(?=10\s*\^)", r"\\times "),  # 3 x 10^5
+    (r"\+\s*/\s*-|\+-", r"\\pm "),
+    (r"((?:\d\u0305)+)", r"\\overline{\1}"),
+    (r"\u0305", ""),
+    (r"\\(?:bar|dot|overbar)\s*\{(\d+)\}", r"\\overline{\1}"),
+    (r"\\(?:bar|overline|dot)\s*(\d)", r"\\overline{\1}"),
+    (rf"(?<![a-zA-Z\\])(?:sqrt){_END}\s*", r"\\sqrt"),
+    (rf"(?<![a-zA-Z\\])cbrt{_END}\s*", r"\\sqrt[3]"),
+    (rf"(?<![a-zA-Z\\])pi{_END}", r"\\pi "),
+    (rf"(?<![a-zA-Z\\])(?:[iI]nfinity|inf|oo){_END}", r"\\infty "),
+    (rf"(?<![a-zA-Z\\])(?:theta){_END}", r"\\theta "),
+)  # fmt: skip
+_ARGUMENT = r"\s*(\d|[a-zA-Z]|\\pi(?![a-zA-Z]))"
+_GROUP = r"\s*(\{(?:[^{}]|\{(?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*\})*\})"
 _COMPACT = _rules(
-    (r"^[a-zA-Z]{1,2}(?:\(\w\))?\s*=(?!=)\s*(?=[^=<>]+$)", ""),  # x = 5, f(x) = 5
-    (rf"\\frac{_TOKEN_ARGUMENT}{_TOKEN_ARGUMENT}", r"\\frac{\1}{\2}"),
-    (rf"\\frac{_TOKEN_ARGUMENT}\s*(?=\{{)", r"\\frac{\1}"),
-    (rf"\\frac\s*(\{{[^{{}}]*\}}){_TOKEN_ARGUMENT}", r"\\frac\1{\2}"),
-    (rf"\\sqrt{_TOKEN_ARGUMENT}", r"\\sqrt{\1}"),
-    (r"(?<=\d)\s+(\d+)\s*/\s*(\d+)$", r"\\frac{\1}{\2}"),  # 3 1/2
-    (r"(\\[a-zA-Z]+)\s+(?=[a-zA-Z])", "\\1\0"),  # the one space that LaTeX needs
-    (r"\s+", ""),
-    ("\0", " "),
+    (rf"\\sqrt\s*(\[[^\[\]]*\])?\s*(\d+(?:\.\d+)?|[a-zA-Z](?![a-zA-Z])|\\pi{_END})", r"\\sqrt\1{\2}"),
+    (rf"\\frac{_ARGUMENT}{_ARGUMENT}", r"\\frac{\1}{\2}"),
+    (rf"\\frac{_ARGUMENT}{_GROUP}", r"\\frac{\1}\2"),
+    (rf"\\frac{_GROUP}{_ARGUMENT}", r"\\frac\1{\2}"),
+    (rf"\\binom{_ARGUMENT}{_ARGUMENT}", r"\\binom{\1}{\2}"),
+    (r"\^\s*\((-?\s*[\w./]+)\)", r"^{\1}"),
+    (r"\^\s*(-?\s*\d+)", r"^{\1}"),
+    (r"(?<=\d) (\d+) ?/ ?(\d+)$", r"\\frac{\1}{\2}"),  # 3 1/2
+    (r"(?<![\w)}\]%.'])\s+|\s+(?![\w\\])", ""),
+    (r"(?<=[^a-zA-Z ])\s+(?=\\(?![a-zA-Z]*\s*$))", ""),
+    (r"([^\\a-zA-Z]|^)\s*(\\[a-zA-Z]+)\s+(?![a-zA-Z])", r"\1\2"),
+    (r"\s+(?=[\\_])", ""),
+    (r"^<([^<>=]+,[^<>=]+)>$", r"\\langle \1\\rangle"),
+    (r"\s+", " "),
     (r"([\^_])\{(\w)\}(?!\d)", r"\1\2"),
-    (r"(?<![\d.])\.(?=\d)", "0."),
-    (r"(\.\d*?)0+(?!\d)", r"\1"),
-    (r"(?<=\d)\.(?![\d.])", ""),
+    (r"(?<![\d.])\.(?=\d|\\overline)", "0."),
+    (r"(?<=\d)(\.\d*?)0+(?![\d\\])", r"\1"),
+    (r"(?<=\d)\.(?![\d.\\(])", ""),
     (r"^\+(?=[\d\\.])", ""),
+    (r"^(-?)0+(?=\d+(?:\.\d+)?$)", r"\1"),
     (r"^-0$", "0"),
     (r"^(-?)(\d+)/(\d+)$", r"\1\\frac{\2}{\3}"),
     (r"^\\frac\{-(\d+)\}", r"-\\frac{\1}"),
     (r"(?<=\d),(?=\d{3}(?!\d))", ", "),  # thousands are removed: this comma separates a list, and must not be read as thousands later
 )
-_THOUSANDS = re.compile(r"(?<![\d,.(\[])(?<!\\\{)(\d{1,3}(?:,\d{3})+)(?![\d,])")  # (1,234) may be a point
+# 1,234,567 and the lakhs of 12,34,567; in brackets, (1,234) can be a point.
+_THOUSANDS = re.compile(r"(?<![\d,.(\[_^])(?<!\\\{)(\d{1,3}(?:,\d{3})+|\d{1,2}(?:,\d{2})+,\d{3})(?![\d,])")
+_SPACED = re.compile(r"(?<![\d.,\w}] )(?<![\d.,\w])(\d{1,3}(?: \d{3})+)(?! ?[\d/\\])")
+_DOTTED = re.compile(r"(?<![\d.,])\d{1,3}(?:\.\d{3}){2,}(,\d+)?(?![\d.])")
 
 
 @lru_cache(maxsize=65_536)
 def normalise(answer: str) -> str:
-    """Return the normal form by which answers are compared and cached: one spelling for an answer that can be written in many ways.
+    """Return the normal form of an answer: one spelling for an answer that can be written in many ways.
 
-    It has no wrappers, sizes, spaces, currency, degree signs, units and thousands commas, and keeps `%`. The rules are those of the
-    graders of MATH (Hendrycks 2021; Lightman 2023). An answer of more than LONGEST_ANSWER characters is only stripped.
+    Wrappers, sizes, spaces and thousands commas are removed. Characters of other scripts and typography become LaTeX. Units, names,
+    words, currency and `%` stay. An answer of more than LONGEST_ANSWER characters is only stripped.
     """
     text = answer.strip()
     if len(text) > LONGEST_ANSWER:
         return text
-    # Direction marks and joiners are invisible. NFKC is not used: it would turn "²" and "½" into "2" and "12".
-    text = "".join(c for c in text.translate(_SYMBOLS) if c.isascii() or unicodedata.category(c) != "Cf")
-    if re.match(r"\\f?box(?:ed)?\s*\{", text) and text.endswith("}") and (inside := last_boxed(text)):
+    if len(text) == 1 and (number := unicodedata.numeric(text, None)) is not None and number.is_integer():
+        text = str(int(number))  # a numeral of its own: the Chinese five, the Roman four
+    text = _plain_characters(re.sub(r"(\d+) ?['′] ?(\d+) ?(?:''|[\"″])", r"\1 feet \2 inches", text))
+    while re.match(r"\s*\$?\s*\\f?box(?:ed)?\s*\{", text) and text.rstrip(" .$").endswith("}") and (inside := last_boxed(text)):
         text = inside
-    text = re.sub(r"^\\[(\[]|\\[)\]]$|^\*\*|\*\*$", "", text.strip())
+    text = re.sub(r"^(\*\*|`+)(.*)\1$", r"\2", text.strip())
     for pattern, to in _REWRITES:
         text = pattern.sub(to, text)
-    text = text.strip()
-    while (unit := _TRAILING_TEXT.search(text)) and not _NO_UNIT.search(unit[1]) and re.search(r"\d", text[: unit.start()]):
-        text = text[: unit.start()]
-    text = re.sub(r"\\text\{([^{}]*)\}", r" \1 ", text).strip()
-    text = _THOUSANDS.sub(lambda found: found[1].replace(",", ""), _TRAILING_UNIT.sub("", text))
-    if multiple := _MULTIPLE.fullmatch(text):
-        text = f"{Decimal(multiple[1].replace(',', '')).scaleb(_MULTIPLES[multiple[2].lower()]):f}"
+    text = re.sub(r"(?:\\\\|\s|[,;])+$", "", re.sub(r"\s+", " ", text).strip())
+    if not re.search(r"(?i)[ap]\. ?m\.$|\.\.$", text):
+        text = text.removesuffix(".")
+    text = _DOTTED.sub(lambda number: number[0].replace(".", "").replace(",", "."), text)
+    text = _SPACED.sub(lambda number: number[1].replace(" ", ""), text)
+    text = _THOUSANDS.sub(lambda number: number[1].replace(",", ""), _round_roots(text))
+    while (bare := re.fullmatch(r"\{(.*)\}", text)) and _is_balanced(bare[1]):
+        text = bare[1].strip()
     for pattern, to in _COMPACT:
         text = pattern.sub(to, text)
-    return text.lower() if re.fullmatch(r"[A-Za-z]{3,}", text) else text
+    text = text.strip() if re.search(r"[^\s.$]", text) else ""
+    return text.lower() if re.fullmatch(r"[A-Z][a-z]{2,}", text) else text
+
+
+def _is_balanced(text: str) -> bool:
+    depth = 0
+    for brace in re.finditer(r"\\.|[{}]", text):
+        depth += (brace[0] == "{") - (brace[0] == "}")
+        if depth < 0:
+            return False
+    return depth == 0
+
+
+def _round_roots(text: str) -> str:
+    r"""Give the argument of `sqrt(...)` its braces."""
+    start = 0
+    while (root := re.compile(r"(\\sqrt(?:\[[^\[\]]*\])?)\s*\(").search(text, start)) is not None:
+        depth, at = 1, root.end()
+        while at < len(text) and depth:
+            depth += (text[at] == "(") - (text[at] == ")")
+            at += 1
+        if depth:
+            break
+        text = f"{text[: root.start()]}{root[1]}{{{text[root.end() : at - 1]}}}{text[at:]}"
+        start = root.end()
+    return text

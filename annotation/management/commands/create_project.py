@@ -6,6 +6,7 @@ from django.core.management.base import BaseCommand, CommandParser
 
 from annotation import ingest
 from annotation.management.progress import drawn_progress
+from trainer.answers import Rules
 
 
 class Command(BaseCommand):
@@ -17,8 +18,17 @@ class Command(BaseCommand):
         parser.add_argument(
             "--owner", action="append", default=[], metavar="USER", help="an account that owns the project; repeat for several owners"
         )
+        parser.add_argument(
+            "--accept-unreduced",
+            action="store_true",
+            help="accept fractions that are not in lowest terms: 2/4 for 1/2",
+        )
+        parser.add_argument("--accept-percent", action="store_true", help="accept a percentage for its value: 10%% for 0.1")
 
-    def handle(self, *args: Any, slug: str, name: str, owner: list[str], **options: Any) -> None:
+    def handle(
+        self, *args: Any, slug: str, name: str, owner: list[str], accept_unreduced: bool, accept_percent: bool, **options: Any
+    ) -> None:
+        rules = Rules(unreduced=accept_unreduced, percent=accept_percent)
         with drawn_progress():
-            project = ingest.create_project(slug, name=name, owners=owner)
+            project = ingest.create_project(slug, name=name, owners=owner, rules=rules)
         self.stdout.write(f"Created the project {project.slug} ({project.name}).")

@@ -1,0 +1,94 @@
+"""A table of answers with their references, of all kinds: which are the same, and why. `pairs.tsv` says it; a person wrote each line."""
+
+import csv
+from collections import Counter
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from trainer.answers import Grade, Grader, Rules, grade_answers
+
+
+class Pair(NamedTuple):
+    answer: str
+    reference: str
+    value: str  # equal or different
+    kind: str
+    why: str
+
+
+def read_pairs() -> list[Pair]:
+    with (Path(__file__).parent / "pairs.tsv").open(encoding="utf-8", newline="") as file:
+        return [Pair(**row) for row in csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)]
+
+
+PAIRS = read_pairs()
+BY_RULE = {"percent or its value", "lowest terms"}  # equal for a project that says so
+
+
+@pytest.fixture(scope="module")
+def grades() -> list[Grade]:
+    return grade_answers([(pair.answer, pair.reference) for pair in PAIRS], timeout=20)
+
+
+def outcomes(grades: list[Grade], value: str, *named: str) -> list[str]:
+    return [
+        f"{pair.answer} | {pair.reference} ({pair.kind}: {grade.reason})"
+        for pair, grade in zip(PAIRS, grades, strict=True)
+        if pair.value == value and grade.outcome in named
+    ]
+
+
+def test_the_table_has_at_least_600_different_pairs_and_no_kind_makes_up_a_sixth_of_it() -> None:
+    assert len({(pair.answer, pair.reference) for pair in PAIRS}) == len(PAIRS) >= 600
+    assert {pair.value for pair in PAIRS} == {"equal", "different"} and all(all(pair) for pair in PAIRS)
+    kinds = Counter(pair.kind for pair in PAIRS)
+    assert len(kinds) > 30 and max(kinds.values()) < len(PAIRS) / 6
+
+
+def test_no_different_answers_are_called_correct(grades: list[Grade]) -> None:
+    assert outcomes(grades, "different", "correct") == []
+
+
+def test_no_equal_answers_are_called_wrong(grades: list[Grade]) -> None:
+    assert outcomes(grades, "equal", "wrong") == []
+
+
+def test_at_most_one_in_twenty_equal_answers_stays_undecided(grades: list[Grade]) -> None:
+    undecided = outcomes(grades, "equal", "unsure", "ungraded")
+    assert len(undecided) <= sum(pair.value == "equal" for pair in PAIRS) / 20, undecided
+
+
+def test_most_different_answers_are_called_wrong(grades: list[Grade]) -> None:
+    assert len(outcomes(grades, "different", "wrong")) > sum(pair.value == "different" for pair in PAIRS) / 2
+
+
+def test_the_outcome_does_not_depend_on_which_of_the_two_is_the_reference(grades: list[Grade]) -> None:
+    some = range(0, len(PAIRS), 7)
+    swapped = grade_answers([(PAIRS[place].reference, PAIRS[place].answer) for place in some], timeout=20)
+    different = [
+        PAIRS[place]
+        for place, grade in zip(some, swapped, strict=True)
+        if (grade.outcome == "correct") != (grades[place].outcome == "correct")
+    ]
+    assert different == []
+
+
+def test_a_project_can_accept_fractions_that_are_not_in_lowest_terms_and_percentages_for_their_value() -> None:
+    pairs = [pair for pair in PAIRS if pair.kind in BY_RULE]
+    with Grader(workers=1, rules=Rules(unreduced=True, percent=True)) as grader:
+        grades = grader.grade_answers([(pair.answer, pair.reference) for pair in pairs])
+    assert [pair for pair, grade in zip(pairs, grades, strict=True) if grade.outcome != "correct"] == []
+
+
+def test_without_its_rule_such_a_pair_is_unsure(grades: list[Grade]) -> None:
+    named = [grade.outcome for pair, grade in zip(PAIRS, grades, strict=True) if pair.kind in BY_RULE]
+    assert len(named) > 5 and set(named) <= {"unsure", "ungraded"}
+
+
+def test_one_rule_does_not_bring_the_other() -> None:
+    with Grader(workers=1, rules=Rules(unreduced=True)) as grader:
+        assert [grade.outcome for grade in grader.grade_answers([("2/4", "1/2"), ("10%", "0.1")])] == ["correct", "unsure"]
+    with Grader(workers=1, rules=Rules(percent=True)) as grader:
+        assert [grade.outcome for grade in grader.grade_answers([("2/4", "1/2"), ("10%", "0.1")])] == ["unsure", "correct"]
