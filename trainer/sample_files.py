@@ -11,6 +11,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -44,8 +45,10 @@ def read_problems(path: str | Path) -> list[ProblemText]:
                 raise BadInput(
                     f"{path}, line {number}: an earlier line uses the id {problem.key!r} for another problem. Give each problem its own id."
                 )
-            if keys.setdefault(statement, problem.key) == problem.key:  # else the same problem, with another id or other white space
-                problems.setdefault(problem.key, problem)
+            key = keys.setdefault(statement, problem.key)  # of the first problem with this statement
+            first = problems.setdefault(key, problem)
+            if problem.fields.get("split") == "test":  # as on the site: a copy of a test problem is one
+                problems[key] = replace(first, fields={**first.fields, "split": "test"})
     if not problems:
         raise BadInput(f"{path} holds no problem. Give one JSON mapping per line, with the key problem.")
     return list(problems.values())

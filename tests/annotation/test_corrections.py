@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection
 
 from annotation import corrections, queue
 from annotation.corrections import CorrectionPlan, CorrectionRefused, NothingChanges, ProblemChange
-from annotation.models import Annotation, Assignment, Event, Outcome, Problem, Project, Solution, Task
+from annotation.models import Annotation, Assignment, Draft, Event, Outcome, Problem, Project, Solution, Task
 from tests import make
 from tests.annotation.test_withdrawing import hand_in
 from trainer.answers import GRADER_VERSION
@@ -379,3 +380,60 @@ def test_a_task_remembers_what_its_choice_took_for_granted() -> None:
     _, four, five = sums(project)
     queued(project, (four, "wrong"), (five, ""))
     assert set(Task.objects.values_list("solution", "premise")) == {(four.pk, "wrong"), (five.pk, "")}
+
+
+# --- at the same time ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_two_managers_who_correct_one_answer_at_once_one_is_refused() -> None:
+    project = make.project()
+    problem, *_ = sums(project, answer="6")
+    olga = make.olga(project)
+    seen = {answer: corrections.look(project, problem.pk, answer).fingerprint for answer in "45"}
+
+    def correct(answer: str) -> object:
+        return corrections.correct(project, problem.pk, answer, seen=seen[answer], withdraw=False, actor=olga)
+
+    results = make.at_once([lambda: correct("4"), lambda: correct("5")])
+    assert sum(isinstance(result, CorrectionRefused) for result in results) == 1
+    assert sum(isinstance(result, tuple) for result in results) == 1, results
+    problem.refresh_from_db()
+    assert outcomes() == {answer: "correct" if answer == problem.answer else "wrong" for answer in "45"}
+    assert Event.objects.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_submit_while_its_solution_is_corrected_and_withdrawn_is_stored_or_kept_as_a_draft() -> None:
+    project = make.project()
+    problem, four, _ = sums(project)
+    queued(project, (four, "wrong"))
+    lease = queue.lease_next(make.ann(project), project=project)
+    olga, ann = make.olga(project), make.ann()
+    seen = corrections.look(project, problem.pk, "4").fingerprint
+
+    def correct() -> object:
+        return corrections.correct(project, problem.pk, "4", seen=seen, withdraw=True, actor=olga)
+
+    results = make.at_once([correct, lambda: hand_in(lease, ann)])
+    assert isinstance(results[1], Annotation | queue.Withdrawn), results
+    assert isinstance(results[0], tuple | CorrectionRefused), results
+    assert Annotation.objects.count() + Draft.objects.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_correction_during_a_load_says_to_wait() -> None:
+    project = make.project()
+    problem, *_ = sums(project)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_lock(hashtext('annotation.ingest'), %s)", [project.pk])
+
+        def correct() -> None:
+            with connection.cursor() as mine:
+                mine.execute("SET lock_timeout = '50ms'")
+            apply(corrections.change_of_answer(problem, "4"), project)
+
+        [result] = make.at_once([correct])
+        cursor.execute("SELECT pg_advisory_unlock_all()")
+    assert isinstance(result, CorrectionRefused) and "Another process is writing to this project" in str(result)
+    assert outcomes() == {"4": "wrong", "5": "correct"}

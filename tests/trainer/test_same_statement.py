@@ -40,6 +40,11 @@ def test_copies_of_a_problem_are_sampled_once(tmp_path: Path) -> None:
     assert [problem.text for problem in read_problems(file)] == [COPIES[0], "What is 2 + 3?"]
 
 
+def test_a_copy_of_a_test_problem_is_sampled_as_a_test_problem(tmp_path: Path) -> None:
+    file = write(tmp_path / "p.jsonl", [{"problem": COPIES[0], "id": "a"}, {"problem": COPIES[1], "id": "b", "split": "test"}])
+    assert [dict(problem.fields) for problem in read_problems(file)] == [{"id": "a", "split": "test"}]
+
+
 def test_an_id_names_one_problem_whatever_its_white_space(tmp_path: Path) -> None:
     file = write(tmp_path / "p.jsonl", [{"problem": text, "id": "a"} for text in COPIES])
     assert [problem.text for problem in read_problems(file)] == COPIES[:1]
