@@ -30,6 +30,8 @@ from trainer.formats import (
     NewSolution,
     Row,
     check_solution,
+    choose_steps_by,
+    cut_solution,
     detect_format,
     fitting_formats,
     read_lines,
@@ -38,6 +40,7 @@ from trainer.formats import (
 )
 from trainer.progress import Progress
 from trainer.statements import without_blanks
+from trainer.steps import StepFigures
 
 MEGABYTES = 1_000_000  # the largest file: a reward model reads one solution after the other
 GRADED_AT_ONCE = 1_000
@@ -153,20 +156,25 @@ def _read_format(path: Path, name: str | None, unused: Counter[str], notes: list
     read = FORMATS[name].solutions
     if read is None:
         raise BadFile(path, None, f"a file of format {name} has problems but no solutions", "Give a file with solutions")
-    n_bad_problems = 0
+    rule, why = choose_steps_by(path, FORMATS[name], megabytes=MEGABYTES)
+    n_bad_problems, figures = 0, StepFigures()
     for number, fields in read_lines(path, megabytes=MEGABYTES):
+        place = f"{'row' if isinstance(number, Row) else 'line'} {number}"
+        solutions = []
         try:
-            solutions = read(fields)
-            for solution in solutions:
+            for uncut in read(fields):
+                solutions.append(solution := cut_solution(uncut, by=rule))
                 check_solution(solution)
+                if uncut.text is not None:
+                    figures.add(solution.steps, text=uncut.text, place=place)
         except BadLine as bad:
             raise BadFile(path, number, bad.reason, bad.remedy) from None
         unused.update(unused_keys(fields))
-        for place, solution in enumerate(solutions, 1):
+        for nth, solution in enumerate(solutions, 1):
             if solution.annotation and solution.annotation.finish_reason == "bad_problem":
                 n_bad_problems += 1
                 continue
-            key = f"{'row' if isinstance(number, Row) else 'line'} {number}" + (f".{place}" if len(solutions) > 1 else "")
+            key = f"{place}.{nth}" if len(solutions) > 1 else place
             answer = solution.final_answer if solution.final_answer is not None else stated_answer(solution.steps)
             yield SolutionLine(
                 _labeled(solution, key),
@@ -177,6 +185,8 @@ def _read_format(path: Path, name: str | None, unused: Counter[str], notes: list
                 subject=solution.problem.subject or None,
                 source=solution.source or None,
             )
+    if figures.solutions:
+        notes.append(f"The texts are cut by {rule}: {why}. {figures}")
     if n_bad_problems:
         notes.append(f"{n_bad_problems:,} solutions were left out: their labelers called the problem bad.")
 

@@ -17,9 +17,10 @@ from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
 from typing import NamedTuple
 
-LINES, PARAGRAPHS, NUMBERED, GIVEN = "lines", "paragraphs", "numbered", "given"
+LINES, PARAGRAPHS, NUMBERED, GIVEN, AUTO = "lines", "paragraphs", "numbered", "given", "auto"
 RULES = (LINES, PARAGRAPHS, NUMBERED)
 FEWEST, MOST = 4, 15  # steps of a usual solution
+NO_WORDS = "it has no letter and no digit"
 BROKEN_SHARE = 0.01  # a rule that breaks more steps than this does not fit the text
 LONGEST_THOUGHT = 20_000  # characters; a longer thought is cut like any text, because a step has a limit
 LONGEST_ANSWER = 1_000  # characters below "# Answer" that can be an answer
@@ -46,6 +47,11 @@ _CURRENCY = re.compile(r"(?<![A-Za-z])(?:US|AU?|CA?|NZ|HK|SG?|R)\Z")
 
 
 _TAG_OR_WORD = re.compile(r"(?P<tag></?[A-Za-z][\w-]{0,40}>)|[^\W_]")
+
+
+def split_lines(text: str) -> list[str]:
+    r"""Return the lines of a text: they end at \n, \r\n or \r, and not at the other characters at which str.splitlines cuts."""
+    return _LINE_END.split(text)
 
 
 class _Mark(NamedTuple):
@@ -604,23 +610,27 @@ def _conclusion(blocks: list[_Block], cuts: list[bool], last: int) -> int | None
 def why_broken(step: str) -> str | None:
     """Return what is wrong with a step: no letter or digit, or a mark without its partner. None if nothing is."""
     if not _says_something(step):
-        return "it has no letter and no digit"
-    if not re.search(r"[$`~\\]|\[/?asy\]", step):
-        return None
-    lines = _LINE_END.split(step)
+        return NO_WORDS
+    return next(iter(_faults(step)), None)
+
+
+def _faults(text: str) -> list[str]:
+    """Return the marks without a partner, in their order, each as a reason."""
+    if not re.search(r"[$`~\\]|\[/?asy\]", text):
+        return []
+    lines = split_lines(text)
     marks = _Marks("\n".join(lines), [0, *accumulate(len(line) + 1 for line in lines[:-1])], lines)
-    return min(marks.faults).reason if marks.faults else None
+    return [fault.reason for fault in sorted(marks.faults)]
 
 
 @dataclass(slots=True)
-class StepReport:
+class StepFigures:
     """Figures of a file's steps: how many, how long, and how many are broken, with the first of them."""
 
-    rule: str = ""
-    why: str = ""  # one sentence: why `auto` chose the rule
     counts: Counter[int] = field(default_factory=Counter)  # steps of a solution -> how many solutions
     lengths: Counter[int] = field(default_factory=Counter)  # characters of a step -> how many steps
     broken: int = 0
+    unpaired: int = 0  # of these, how many are broken in the text itself, so that no rule can help
     example: str = ""  # the first broken step: its place, the reason, its text
 
     @property
@@ -632,46 +642,63 @@ class StepReport:
         return self.lengths.total()
 
     @property
+    def median(self) -> float:
+        """The steps of the median solution."""
+        return _median(self.counts)
+
+    @property
+    def median_length(self) -> float:
+        """The characters of the median step."""
+        return _median(self.lengths)
+
+    @property
     def share_broken(self) -> float:
         return self.broken / self.steps if self.steps else 0.0
 
-    def add(self, steps: Sequence[str], *, place: str = "") -> None:
-        """Count one solution. `place` says where it stands, such as "line 7"."""
+    def add(self, steps: Sequence[str], *, text: str | None = None, place: str = "") -> None:
+        """Count one solution, and the `text` that it was cut from. `place` says where it stands, such as "line 7"."""
         self.counts[len(steps)] += 1
+        in_text: list[str] | None = None
         for number, step in enumerate(steps, 1):
             self.lengths[len(step)] += 1
             if (reason := why_broken(step)) is not None:
                 self.broken += 1
-                self.example = self.example or f"{place}{', ' if place else ''}step {number}: {reason}: {shortened(step)}"
+                in_text = in_text if in_text is not None else _faults(text or "")
+                self.unpaired += reason in in_text
+                self.example = self.example or f"step {number}{f' of {place}' if place else ''}, {shortened(step)}: {reason}"
 
     def __str__(self) -> str:
-        if not self.solutions:
-            return "No solutions, so no steps."
-        low, middle, high = min(self.counts), _median(self.counts), max(self.counts)
+        if not self.steps:
+            return "There are no steps."
+        low, high = min(self.counts), max(self.counts)
         said = (
-            f"{self.steps:,} steps in {self.solutions:,} solutions: {middle:g} in the median solution ({low:,} to {high:,}). "
-            f"The median step has {_median(self.lengths):,g} characters, the longest {max(self.lengths):,}."
+            f"{self.steps:,} steps in {self.solutions:,} solutions: the median solution has {self.median:g} ({low:,} to {high:,}). "
+            f"The median step has {self.median_length:,g} characters, the longest has {max(self.lengths):,}."
         )
-        if self.broken:
-            said += f" {self.broken:,} steps ({self.share_broken:.1%}) are broken, the first one in {self.example}"
-        return said
+        return f"{said} {self.broken_in_words()}." if self.broken else said
+
+    def broken_in_words(self) -> str:
+        """Say how many steps are broken and which is the first: two sentences without the last full stop."""
+        itself = f", {self.unpaired:,} of them in the text itself" if self.unpaired else ""
+        are = "steps are" if self.broken > 1 else "step is"
+        return f"{self.broken:,} {are} broken ({self.share_broken:.2%}{itself}). The first one is {self.example}"
 
 
-class Choice(NamedTuple):
+class RuleChoice(NamedTuple):
     """The rule for a file, and why: one sentence."""
 
     rule: str
     why: str
 
 
-def choose_rule(texts: Iterable[str], *, progress: Callable[[int], None] | None = None) -> Choice:
+def choose_rule(texts: Iterable[str], *, progress: Callable[[int], None] | None = None) -> RuleChoice:
     """Choose the rule for all solutions of a file.
 
     Numbers win if most solutions have them. Otherwise it is the rule with the fewest broken steps (up to 1 % counts as none) that gives the
     median solution 4 to 15 steps, blank lines before lines. `progress` is given the number of texts read.
     """
     numbered = total = 0
-    reports = {rule: StepReport() for rule in RULES}
+    reports = {rule: StepFigures() for rule in RULES}
     for total, text in enumerate(texts, 1):
         read = _Text(text)
         marks = _numbered_cuts(read.blocks)
@@ -681,20 +708,20 @@ def choose_rule(texts: Iterable[str], *, progress: Callable[[int], None] | None 
         if progress:
             progress(total)
     if not total:
-        return Choice(LINES, "There are no texts to cut")
-    medians = {rule: _median(report.counts) for rule, report in reports.items()}
+        return RuleChoice(LINES, "There are no texts to cut")
+    medians = {rule: report.median for rule, report in reports.items()}
 
     def distance(rule: str) -> tuple[bool, float]:
         return reports[rule].share_broken > BROKEN_SHARE, max(FEWEST - medians[rule], medians[rule] - MOST, 0)
 
     if 2 * numbered > total and medians[NUMBERED] >= 3 and not distance(NUMBERED)[0]:
-        return Choice(NUMBERED, f"{numbered:,} of {total:,} solutions number their steps")
+        return RuleChoice(NUMBERED, f"{numbered:,} of {total:,} solutions number their steps")
     rule = min((PARAGRAPHS, LINES), key=distance)
     other = LINES if rule == PARAGRAPHS else PARAGRAPHS
     what = {PARAGRAPHS: "blank lines give", LINES: "lines give"}
     if medians[rule] == medians[other]:
-        return Choice(rule, f"{what[rule]} {medians[rule]:g} steps in the median solution")
-    return Choice(rule, f"{what[rule]} {medians[rule]:g} steps in the median solution, {what[other]} {medians[other]:g}")
+        return RuleChoice(rule, f"{what[rule]} {medians[rule]:g} steps in the median solution")
+    return RuleChoice(rule, f"{what[rule]} {medians[rule]:g} steps in the median solution, {what[other]} {medians[other]:g}")
 
 
 def shortened(step: str, *, length: int = 80) -> str:

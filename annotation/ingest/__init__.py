@@ -21,8 +21,13 @@ from trainer.formats import (
     clean_text,
     detect_format,
 )
+from trainer.steps import AUTO, RULES
+
+STEP_RULES = (*RULES, AUTO)  # how a solution that is one text can be cut into steps
 
 __all__ = [
+    "AUTO",
+    "STEP_RULES",
     "FILE_MEGABYTES",
     "STEPS",
     "STEP_CHARACTERS",

@@ -33,14 +33,19 @@ from trainer.formats import (
     NewProblem,
     NewSolution,
     Progress,
+    Row,
     check_problem,
     check_solution,
+    choose_steps_by,
+    cut_solution,
     detect_format,
     read_lines,
     unused_keys,
 )
 from trainer.statements import without_blanks
+from trainer.steps import AUTO, BROKEN_SHARE, LINES, RULES, RuleChoice
 
+BY_LINES = RuleChoice(LINES, "")  # for texts that do not come from a file
 CHUNK = 1_000  # rows held in memory before they go to the database
 FILE_LABELERS = UUID("6f1d5f0e-2c0b-4c5e-9a55-7f6c3a0f9b11")  # namespace of ids for what a file does not name
 
@@ -75,24 +80,45 @@ def load_solutions(
     format: str | None = None,
     source: str = "",
     split: str | None = None,
+    steps_by: str = AUTO,
+    allow_broken: bool = False,
     progress: Progress | None = None,
     megabytes: int = FILE_MEGABYTES,
 ) -> LoadReport:
     """Load the solutions of a file with their problems and, if it has them, their labels; report what was new.
 
-    `source` names the generator where the file does not. The rest is as in `load_problems`. Every new final answer is graded.
+    `source` names the generator where the file does not, `steps_by` the rule that cuts solutions given as texts. More than 1 % broken steps
+    are refused unless `allow_broken`. The rest is as in `load_problems`. Every new final answer is graded.
     """
     path = Path(path)
     detected, format_ = choose_format(path, format, megabytes)
     if format_.solutions is None:
         raise BadFile(path, None, f"a file of format {detected.name} has problems but no solutions", "Load it with load_problems")
+    choice = choose_steps_by(path, format_, named=steps_by, megabytes=megabytes, progress=progress)
     with _staging(project, detected, path=path, source=source, split=split, progress=progress) as staging:
         for line, fields in read_lines(path, megabytes=megabytes, progress=progress):
             with staging.at(line):
                 for solution in format_.solutions(fields):
-                    staging.add_solution(solution)
+                    staging.add_solution(solution, choice=choice)
                 staging.report.unused.update(unused_keys(fields))
+        if not allow_broken and staging.report.steps.share_broken > BROKEN_SHARE:
+            raise _too_many_broken(path, staging.report)
     return staging.report
+
+
+def _too_many_broken(path: Path, report: LoadReport) -> BadFile:
+    others = [rule for rule in RULES if report.steps_by is None or rule != report.steps_by.rule]
+    remedy = (
+        f"Cut the texts by another rule with --steps-by {' or '.join(others)}"
+        if report.steps_by
+        else "Give each solution as one text with the key 'solution', which --steps-by cuts"
+    )
+    return BadFile(
+        path,
+        None,
+        f"{report.steps.broken_in_words()}. At most {BROKEN_SHARE:.0%} of the steps can be broken",
+        f"{remedy}, or load the file as it is with --allow-broken-steps",
+    )
 
 
 def add_solutions(project: Project, rows: Iterable[NewSolution], *, progress: Progress | None = None) -> LoadReport:
@@ -186,9 +212,13 @@ class _Staging:
             self._copy("incoming_problem", (self.line, *row))
         return key
 
-    def add_solution(self, solution: NewSolution) -> None:
-        """Stage a solution with its problem and its annotation."""
+    def add_solution(self, solution: NewSolution, *, choice: RuleChoice = BY_LINES) -> None:
+        """Stage a solution with its problem and its annotation. A text is cut by the rule of the choice."""
+        if solution.text is not None:
+            self.report.steps_by = choice
+        text, solution = solution.text, cut_solution(solution, by=choice.rule)
         check_solution(solution)
+        self.report.steps.add(solution.steps, text=text, place=f"{'row' if isinstance(self.line, Row) else 'line'} {self.line}")
         key, steps = self.add_problem(solution.problem), orjson.dumps(solution.steps)
         self.sequence += 1
         self.report.solutions += 1

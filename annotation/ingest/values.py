@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import orjson
 
 from trainer.formats import unused_in_words
+from trainer.steps import RuleChoice, StepFigures
 
 
 @dataclass(slots=True)
@@ -27,6 +28,8 @@ class LoadReport:
     new_annotations: int = 0
     outcomes: dict[str, int] = field(default_factory=dict)  # of the new solutions
     ungraded: dict[str, int] = field(default_factory=dict)  # reason -> how many of the new solutions
+    steps: StepFigures = field(default_factory=StepFigures)
+    steps_by: RuleChoice | None = None  # the rule by which texts were cut, and why; None if the file has no texts
     unused: Counter[str] = field(default_factory=Counter)  # key that was not read -> objects of the file that have it
     notes: list[str] = field(default_factory=list)
 
@@ -44,6 +47,7 @@ class LoadReport:
             [
                 f"{self.format}, {self.lines:,} lines: {', '.join(parts)}.",
                 *self._format_in_words(),
+                *self._steps_in_words(),
                 *reasons,
                 *unused_in_words(self.unused),
                 *self.notes,
@@ -56,6 +60,14 @@ class LoadReport:
 
     def _format_in_words(self) -> list[str]:
         return [f"The format is {self.format}: the file has {self.signs}."] if self.signs else []
+
+    def _steps_in_words(self) -> list[str]:
+        if not self.solutions:
+            return []
+        if self.steps_by is None:
+            return [f"The file gives the steps: {self.steps}"]
+        rule, why = self.steps_by
+        return [f"The texts are cut by {rule}{f' (auto): {why}' if why else ''}.", str(self.steps)]
 
 
 def digest(steps: Sequence[str]) -> bytes:

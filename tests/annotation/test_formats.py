@@ -18,6 +18,7 @@ from trainer.formats import (
     NewSolution,
     check_solution,
     clean_text,
+    cut_solution,
     detect_format,
     read_lines,
 )
@@ -33,7 +34,7 @@ def write(path: Path, *lines: object) -> Path:
 def read(format: str, of: dict) -> list[NewSolution]:
     solutions = FORMATS[format].solutions
     assert solutions
-    return solutions(of)
+    return [cut_solution(solution, by="lines") for solution in solutions(of)]
 
 
 def annotation(solution: NewSolution) -> NewAnnotation:
@@ -77,7 +78,7 @@ def test_the_first_object_of_a_published_file_tells_its_format(data: Path, file:
 
 def test_a_solution_as_text_breaks_into_steps_at_its_lines() -> None:
     (solution,) = read("generic", {"problem": "p", "solution": "One.\n\nTwo. \n\n# Answer\n\n5\n", "source": "gpt"})
-    assert solution.steps == ("One.", "Two.\n\n# Answer\n\n5")
+    assert solution.steps == ("One.", "Two. \n\n# Answer\n\n5")
     assert solution.source == "gpt"
 
 

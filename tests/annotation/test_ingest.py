@@ -20,7 +20,7 @@ from annotation.ingest import BadFile, BadProject, NewProblem, NewSolution
 from annotation.models import Annotation, Assignment, Batch, Membership, Problem, Project, Solution, StepAlternative, StepLabel, Task
 from tests import make
 from tests.annotation.test_formats import GENERIC, completion, step, write
-from trainer.formats import FORMATS
+from trainer.formats import FORMATS, cut_solution
 
 pytestmark = pytest.mark.django_db
 
@@ -85,7 +85,7 @@ def agreement(path: Path) -> tuple[tuple[int, int, int], float]:
     for line in path.read_text().splitlines():
         fields = json.loads(line)
         told = [value["is_correct"] for value in fields.values() if isinstance(value, dict)]
-        solutions = FORMATS["gsm8k_solutions"].solutions(fields)  # type: ignore[misc]
+        solutions = [cut_solution(solution, by="lines") for solution in FORMATS["gsm8k_solutions"].solutions(fields)]  # type: ignore[misc]
         agree += sum(
             (stored[s.problem.statement, s.steps] == "correct") == is_correct for s, is_correct in zip(solutions, told, strict=True)
         )

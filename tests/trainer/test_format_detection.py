@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.annotation.test_formats import GENERIC, write
-from trainer.formats import FORMATS, BadFile, Fields, detect_format, read_lines, unused_keys
+from trainer.formats import FORMATS, BadFile, Fields, cut_solution, detect_format, read_lines, unused_keys
 
 SAMPLED = {
     "question": "What is 2 + 3?",
@@ -24,7 +24,7 @@ def test_the_samples_of_qwen_are_no_problems_of_gsm8k(tmp_path: Path) -> None:
     path = write(tmp_path / "f.jsonl", SAMPLED)
     assert detect_format(path) == ("qwen_math", "question (a text), code (a list), pred (a list), gt")
     first, second = FORMATS["qwen_math"].solutions(next(read_lines(path))[1])  # type: ignore[misc]
-    assert (first.steps, first.final_answer, second.final_answer) == (("Add.", "So \\boxed{5}."), "5", "6")
+    assert (cut_solution(first, by="lines").steps, first.final_answer, second.final_answer) == (("Add.", "So \\boxed{5}."), "5", "6")
     assert (first.problem.answer, first.problem.reference_solution, first.problem.level) == ("5", "2 + 3 = 5", "3")
 
 

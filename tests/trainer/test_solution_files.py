@@ -144,3 +144,11 @@ def test_a_problem_that_its_labeler_called_bad_teaches_nothing(tmp_path: Path) -
     path = write(tmp_path / "f.jsonl", line("bad_problem"), line("solution"))
     assert [one.solution.key for one in read_solutions(path, say=notes.append)] == ["line 2"]
     assert f"{path}: 1 solutions were left out: their labelers called the problem bad." in notes
+
+
+def test_solutions_that_are_texts_are_cut_by_one_rule_for_the_file(tmp_path: Path) -> None:
+    text = "We add 2 and 3.\n\nThis gives:\n\\[\n2 + 3 = 5\n\\]\n\nWe check it.\n\nSo it is 5."
+    path, notes = write(tmp_path / "f.jsonl", json.dumps({"problem": "Add 2 and 3.", "solution": text})), []
+    (labeled,) = read_solutions(path, say=notes.append)
+    assert labeled.solution.steps == ("We add 2 and 3.", "This gives:\n\\[\n2 + 3 = 5\n\\]", "We check it.", "So it is 5.")
+    assert f"{path}: The texts are cut by paragraphs: blank lines give 4 steps in the median solution." in notes[1]

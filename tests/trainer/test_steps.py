@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer.steps import LINES, NUMBERED, PARAGRAPHS, RULES, StepReport, choose_rule, cut, shortened, why_broken
+from trainer.steps import LINES, NUMBERED, PARAGRAPHS, RULES, StepFigures, choose_rule, cut, shortened, why_broken
 
 WHOLE = {  # what stays in one step by every rule, in the middle of a text
     "a displayed formula": "\\[\n\\text{Mean} = \\frac{1}{2}\n\n= 0.5\n\\]",
@@ -251,14 +251,14 @@ def test_a_sound_step_is_not_broken(step: str) -> None:
 
 
 def test_a_report_counts_steps_their_lengths_and_the_broken_ones() -> None:
-    report = StepReport()
+    report = StepFigures()
     report.add(["One.", "Two and 3."], place="line 1")
     report.add(["\\[", "x = 5", "\\]"], place="line 2")
     report.add(["Four"], place="line 3")
     assert (report.solutions, report.steps, report.broken, round(report.share_broken, 2)) == (3, 6, 2, 0.33)
     assert str(report) == (
-        "6 steps in 3 solutions: 2 in the median solution (1 to 3). The median step has 4 characters, the longest 10. "
-        "2 steps (33.3%) are broken, the first one in line 2, step 1: it has no letter and no digit: '\\\\['"
+        "6 steps in 3 solutions: the median solution has 2 (1 to 3). The median step has 4 characters, the longest has 10. "
+        "2 steps are broken (33.33%). The first one is step 1 of line 2, '\\\\[': it has no letter and no digit."
     )
 
 

@@ -5,6 +5,7 @@ every format field by field.
 """
 
 from trainer.formats.containers import read_lines
+from trainer.formats.cutting import choose_steps_by, cut_solution
 from trainer.formats.detection import FORMATS, Detected, Format, detect_format, fitting_formats, looks_like_labels
 from trainer.formats.fields import as_number, as_rating, as_whole, read_list
 from trainer.formats.objects import Cell, Fields, Numeral, unused_in_words, unused_keys
@@ -56,7 +57,9 @@ __all__ = [
     "as_whole",
     "check_problem",
     "check_solution",
+    "choose_steps_by",
     "clean_text",
+    "cut_solution",
     "detect_format",
     "fitting_formats",
     "looks_like_labels",

@@ -15,6 +15,7 @@ from trainer.formats.objects import Cell, Fields
 from trainer.formats.prm800k import prm800k_problem, prm800k_solutions
 from trainer.formats.qwen_math import qwen_math_problem, qwen_math_solutions
 from trainer.formats.values import FILE_MEGABYTES, BadFile, NewProblem, NewSolution
+from trainer.steps import split_lines
 
 LOOKED_AT = 20  # objects at the beginning of a file that must all have the signs of its format
 _LABELS = re.compile(r"(^|_)(labels?|ratings?|correctness|annotations?|mistakes?|first_error|error_steps?|verdicts?|judge?ments?)(_|$)")
@@ -38,7 +39,7 @@ def _is_object(value: object) -> bool:
 
 def _ends_like(pattern: str) -> Callable[[object], bool]:
     """Return a check of a text's last line."""
-    return lambda value: isinstance(value, str) and re.match(pattern, value.rstrip().rpartition("\n")[2].strip()) is not None
+    return lambda value: isinstance(value, str) and re.match(pattern, split_lines(value.rstrip())[-1].strip()) is not None
 
 
 TEXT = Sign("a text", lambda value: isinstance(value, str))

@@ -144,13 +144,6 @@ def read_split(fields: Fields, *keys: str) -> str:
     return next((split for split in ("train", "test") if named == split or named.endswith(f"_{split}")), named)
 
 
-def steps_of(text: str) -> list[str]:
-    """Split a text into steps at its line breaks. A closing answer block stays with the last step."""
-    body, mark, answer = text.rstrip().partition("\n\n# Answer\n\n")
-    lines = [line.rstrip() for line in body.splitlines() if line.strip()]
-    return [*lines[:-1], lines[-1] + mark + answer] if lines else []
-
-
 def with_answer(steps: list[str], answer: str) -> tuple[str, ...]:
     """Append the answer to the last step, as PRM800K does."""
     return (*steps[:-1], f"{steps[-1]}\n\n# Answer\n\n{answer}") if steps else (f"# Answer\n\n{answer}",)

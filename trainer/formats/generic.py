@@ -10,7 +10,6 @@ from trainer.formats.fields import (
     read_rating,
     read_split,
     read_text,
-    steps_of,
 )
 from trainer.formats.objects import Fields
 from trainer.formats.ratings import rate_path
@@ -33,6 +32,10 @@ def generic_problem(fields: Fields) -> NewProblem:
 def generic_solutions(fields: Fields) -> list[NewSolution]:
     """Return the solution of a line, with its labels and its alternatives."""
     problem, source, alternatives = generic_problem(fields), read_optional(fields, "source") or "", _alternatives(fields)
+    if fields.get("steps") is None:
+        if fields.get("ratings") is not None:
+            raise BadLine("there are 'ratings', but no 'steps'", "Give the solution as a list of 'steps', so that each rating has its step")
+        return [NewSolution(problem, (), source=source, alternatives=alternatives, text=read_text(fields, "solution"))]
     texts, ratings, flags = _steps(fields)
     if all(rating is None for rating in ratings) and not any(flags):
         return [NewSolution(problem, texts, source=source, alternatives=alternatives)]
@@ -42,12 +45,7 @@ def generic_solutions(fields: Fields) -> list[NewSolution]:
 
 
 def _steps(fields: Fields) -> tuple[tuple[str, ...], list[int | None], list[bool | None]]:
-    """Return the steps with a rating and a flag for each: from objects, from texts and `ratings`, or from the text of a whole solution."""
-    if fields.get("steps") is None:
-        if fields.get("ratings") is not None:
-            raise BadLine("there are 'ratings', but no 'steps'", "Give the solution as a list of 'steps', so that each rating has its step")
-        texts = steps_of(read_text(fields, "solution"))
-        return tuple(texts), [None] * len(texts), [None] * len(texts)
+    """Return the steps with a rating and a flag for each: from objects, or from texts and `ratings`."""
     steps = read_list(fields, "steps")
     if all(isinstance(step, str) for step in steps):
         ratings = [as_rating(rating) for rating in read_list(fields, "ratings")] if fields.get("ratings") is not None else []

@@ -6,6 +6,7 @@ from trainer.formats.fields import read_object, read_optional, read_split, read_
 from trainer.formats.objects import Fields
 from trainer.formats.ratings import rate_path
 from trainer.formats.values import BadLine, NewProblem, NewSolution
+from trainer.steps import split_lines
 
 _CALCULATION = re.compile(r"<<[^<>\n]*>>|<<[^\n]*$", re.MULTILINE)  # GSM8K's <<16-3=13>>, also one that a cut-off line does not close
 
@@ -16,7 +17,7 @@ def gsm8k_problem(fields: Fields) -> NewProblem:
     solution, answer = _worked(stated)
     if answer is None:
         raise BadLine("the reference solution states no answer", "Its last line must be '#### 18' or 'A: 18'")
-    return NewProblem(read_text(fields, "question"), answer, "\n".join(solution), split=read_split(fields, "split"))
+    return NewProblem(read_text(fields, "question"), answer, _without_blank_lines(solution), split=read_split(fields, "split"))
 
 
 def gsm8k_solutions(fields: Fields) -> list[NewSolution]:
@@ -25,16 +26,24 @@ def gsm8k_solutions(fields: Fields) -> list[NewSolution]:
     solutions = []
     for source, value in fields.items():
         if isinstance(value, dict):
-            steps, answer = _worked(read_text(read_object(fields, source), "solution"))
-            solutions.append(NewSolution(problem, tuple(steps) if answer is None else with_answer(steps, answer), answer, source))
+            text, answer = _worked(read_text(read_object(fields, source), "solution"))
+            text = text if answer is None else with_answer([text] if text else [], answer)[0]
+            solutions.append(NewSolution(problem, (), answer, source, text=text))
     return solutions
 
 
-def _worked(text: str) -> tuple[list[str], str | None]:
-    lines = [line.strip() for line in _CALCULATION.sub("", text).splitlines() if line.strip()]
-    if lines and (stated := re.match(r"(?:A:|####)\s*(.+)", lines[-1])):
-        return lines[:-1], stated[1]
-    return lines, None
+def _worked(text: str) -> tuple[str, str | None]:
+    """Return a solution without its calculations and without the last line, if that is its answer, and the answer."""
+    lines = [line.strip() for line in split_lines(_CALCULATION.sub("", text))]
+    body = "\n".join(lines).strip()
+    before, _, last = body.rpartition("\n")
+    if stated := re.match(r"(?:A:|####)\s*(.+)", last):
+        return before.strip(), stated[1]
+    return body, None
+
+
+def _without_blank_lines(text: str) -> str:
+    return "\n".join(line for line in split_lines(text) if line)
 
 
 def mr_gsm8k_solutions(fields: Fields) -> list[NewSolution]:
@@ -54,7 +63,7 @@ def mr_gsm8k_solutions(fields: Fields) -> list[NewSolution]:
     ratings = [*[1] * (mistake - 1), -1] if mistake else [1] * len(steps)
     annotation = rate_path(Fields({**fields, "finish_reason": None}.items()), ratings, [None] * len(ratings))
     reference, _ = _worked(read_text(fields, "ground_truth_solution"))
-    problem = NewProblem(read_text(fields, "question"), read_optional(fields, "ground_truth_answer"), "\n".join(reference))
+    problem = NewProblem(read_text(fields, "question"), read_optional(fields, "ground_truth_answer"), _without_blank_lines(reference))
     return [NewSolution(problem, tuple(steps), source="mr_gsm8k", annotation=annotation)]
 
 

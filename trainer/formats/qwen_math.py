@@ -1,7 +1,7 @@
 """The format `qwen_math`: what the evaluation scripts of Qwen2.5-Math write, a problem with several sampled solutions."""
 
 from trainer.answers import extract_answer
-from trainer.formats.fields import read_list, read_optional, read_split, read_text, read_texts, steps_of
+from trainer.formats.fields import read_list, read_optional, read_split, read_text, read_texts
 from trainer.formats.objects import Fields
 from trainer.formats.values import BadLine, NewProblem, NewSolution
 
@@ -24,6 +24,6 @@ def qwen_math_solutions(fields: Fields) -> list[NewSolution]:
     if len(answers) != len(texts):
         raise BadLine(f"'code' has {len(texts)} solutions, but 'pred' has {len(answers)} answers", "Give each solution one answer, or null")
     return [
-        NewSolution(problem, tuple(steps_of(text)), extract_answer(text) or read_optional(Fields([("pred", answer)]), "pred"))
+        NewSolution(problem, (), extract_answer(text) or read_optional(Fields([("pred", answer)]), "pred"), text=text)
         for text, answer in zip(texts, answers, strict=True)
     ]

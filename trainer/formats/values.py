@@ -100,7 +100,10 @@ class NewAlternative(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class NewSolution:
-    """A solution to load, with its problem and, if the file has them, its labels and other texts for its steps."""
+    """A solution to load, with its problem and, if the file has them, its labels and other texts for its steps.
+
+    A reader gives either `steps` or, with no steps, the `text` of the whole solution. `cut_solution` cuts a text.
+    """
 
     problem: NewProblem
     steps: tuple[str, ...]
@@ -108,6 +111,7 @@ class NewSolution:
     source: str = ""
     annotation: NewAnnotation | None = None
     alternatives: tuple[NewAlternative, ...] = ()
+    text: str | None = None
 
 
 def clean_text(text: str) -> str:

@@ -17,9 +17,30 @@ class Command(load_problems.Command):
 
     def add_own_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--source", default="", help="the generator's name, if the file does not give it")
+        parser.add_argument(
+            "--steps-by",
+            choices=list(ingest.STEP_RULES),
+            default=ingest.AUTO,
+            help="how a solution that is one text is cut into steps (default: auto, which chooses for the whole file and says why)",
+        )
+        parser.add_argument(
+            "--allow-broken-steps",
+            action="store_true",
+            help="load the file even if more than 1 %% of its steps are broken: they have no letter or digit, or half a formula",
+        )
 
     def handle(
-        self, *args: Any, file: str, project: str, format: str | None, split: str | None, megabytes: int, source: str = "", **options: Any
+        self,
+        *args: Any,
+        file: str,
+        project: str,
+        format: str | None,
+        split: str | None,
+        megabytes: int,
+        source: str = "",
+        steps_by: str = ingest.AUTO,
+        allow_broken_steps: bool = False,
+        **options: Any,
     ) -> None:
         with drawn_progress() as progress:
             report = ingest.load_solutions(
@@ -28,6 +49,8 @@ class Command(load_problems.Command):
                 format=format,
                 source=source,
                 split=split,
+                steps_by=steps_by,
+                allow_broken=allow_broken_steps,
                 megabytes=megabytes,
                 progress=progress,
             )

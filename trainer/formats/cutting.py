@@ -1,0 +1,47 @@
+"""Cutting the solutions that a file gives as texts, and the rule for all of them."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from trainer.formats.containers import read_lines
+from trainer.formats.detection import Format
+from trainer.formats.values import FILE_MEGABYTES, BadFile, BadLine, NewSolution, Progress
+from trainer.steps import AUTO, RULES, RuleChoice, choose_rule, cut
+
+
+def cut_solution(solution: NewSolution, *, by: str) -> NewSolution:
+    """Return a solution with steps: its text is cut by the rule. Steps that the file gives stay as they are."""
+    return solution if solution.text is None else replace(solution, steps=tuple(cut(solution.text, by=by)), text=None)
+
+
+def choose_steps_by(
+    path: Path, format_: Format, *, named: str = AUTO, megabytes: int = FILE_MEGABYTES, progress: Progress | None = None
+) -> RuleChoice:
+    """Return the rule for the texts of a file: the named one, or the one that fits all its texts best, and why.
+
+    `auto` reads the file once. It passes over lines that cannot be read: the load names them. Raises BadFile for an unknown rule.
+    """
+    if named in RULES:
+        return RuleChoice(named, "")
+    if named != AUTO:
+        raise BadFile(path, None, f"unknown rule {named!r} for steps", f"The rules are {', '.join((*RULES, AUTO))}")
+    return choose_rule(_texts(path, format_, megabytes, progress))
+
+
+def _texts(path: Path, format_: Format, megabytes: int, progress: Progress | None) -> Iterator[str]:
+    seen = False
+
+    def tell(_: str, done: int, total: int | None) -> None:
+        if progress and seen:  # a file that gives its steps has no such stage
+            progress("choosing how to cut", done, total)
+
+    for _, fields in read_lines(path, megabytes=megabytes, progress=tell):
+        try:
+            solutions = format_.solutions(fields) if format_.solutions else []
+        except BadLine:
+            continue
+        for solution in solutions:
+            if solution.text is not None:
+                seen = True
+                yield solution.text
