@@ -28,7 +28,9 @@ def extract_answer(text: str) -> str | None:
     The latest statement counts. What stands inside `<think>` counts only if nothing after it states an answer, and only if the thinking
     came to its end. A statement that is denied, asked, supposed, taken back or cut off states nothing.
     """
-    text = _END_MARK.sub("", _LINE_END.sub("\n", text)).rstrip()
+    text = _LINE_END.sub("\n", text)
+    for _ in range(3):  # a step mark and two marks of the end
+        text = _END_MARK.sub("", text).rstrip()
     after = max((mark.end() for mark in _THOUGHT_END.finditer(text)), default=0)
     if after and (answer := _latest(text[after:])) is not None:
         return answer
@@ -52,23 +54,28 @@ _END_MARK = re.compile(  # the marks of steps in training data of reward models,
 _THOUGHT = r"(?:think|thinking|thoughts?|reasoning|scratchpad)"
 _THOUGHT_START = re.compile(rf"<{_THOUGHT}>|<\|begin_of_thought\|>|◁think▷", re.I)
 _THOUGHT_END = re.compile(rf"</{_THOUGHT}>|<\|end_of_thought\|>|◁/think▷", re.I)
-_TAG = re.compile(r"<(/?)(?:final[_ -]?)?(?:answer|ans)>", re.I)
+_TAG = re.compile(r"[<\[](/?)(?:final[_ -]?)?(?:answer|ans)[>\]]", re.I)
 _LAST_LINE = re.compile(r"\s*(?:step \d+:\s*)?(?:####|(?:[*_]{0,2}(?-i:A)[*_]{0,2})\s*[:：])\s*[*_]{0,2}(.*)", re.I)
 _NO_ANSWER_LINE = re.compile(r"(?:step|part|case|schritt|étape|paso|шаг|conclusion|solution|summary)\b|第|.*[:：]\s*$", re.I)
 _LONE_NUMBER = re.compile(r"[ \t]*####[ \t]*\**[-−]?\$?[-−]?\d[\d,./]*(?<![.,])%?\**[ \t]*", re.ASCII)
 
-_DOUBT = re.compile(  # stands before the word "answer" in its sentence
-    r"\b(?:if|whether|unless|suppose|supposing|assum(?:e|es|ing)|wrong|incorrect|false|mistaken|naive|tempting|old|previous|earlier|initial"
-    r"|no|neither|why|how|what|which|where|student['’]s)\b[^.:;,!?\n]{0,40}$"
-    r"|\bof (?:the|our|my|this) (?:final |correct )?$"
-    r"|\b(?:check|checks|checking|verify|verifying|confirm|confirming|test|testing|express|write|round|leave|enter|submit|simplify|put|state|give"
-    r"|format|box|report|present)\s+(?:the|our|your|my|this|an?|all|each)\s+(?:final\s+|correct\s+)?$",
+_THE = r"\s+(?:that\s+)?(?:(?:the|our|my|your|this|an?|any|all|each|its)\s+)?(?:(?:final|correct|right)\s+)?$"
+_DOUBT = re.compile(  # stands right before the word "answer"
+    rf"\b(?:if|whether|unless|supposed?|supposing|assum(?:e|es|ed|ing)|maybe|perhaps|possibly"
+    rf"|(?:what|which|where|why|how)(?: (?:is|are|was|were))?|(?:don['’]t|do not|doesn['’]t|cannot|can['’]t) (?:think|believe|know|say)"
+    r"|not (?:true|the case|clear|likely|certain|sure)|of"
+    r"|check|checks|checking|verify|verifying|confirm|confirming|test|testing|express|write|round|leave|enter|submit|simplify|put|state|give"
+    rf"|format|box|report|present){_THE}"
+    r"|\b(?:wrong|incorrect|false|mistaken|naive|tempting|old|previous|earlier|initial|neither|no|student['’]s)\s+(?:final\s+)?$",
     re.I,
 )
 _PART = re.compile(
     r"\b(?:parts?|sub\w*|steps?|first|second|third|next|previous|other|similar|question \d|(?:part )?\([a-z]\))(?:\s|$|\W)", re.I
 )
-_NEGATION = re.compile(r"[\s*_]*(?:not\b(?! only)|never\b|no longer\b|nicht\b|не\b|不是)", re.I)
+_NEGATION = re.compile(
+    r"[\s*_]*(?:(?:definitely |certainly |clearly |obviously )?not\b(?! only)|neither\b|never\b|no longer\b|nicht\b|не\b|不是)", re.I
+)
+_INSTEAD = re.compile(r"(?<=[^.!?\n])(?:,?\s+but(?:\s+rather)?|[,;]\s+it(?:['’]s|\s+is)|[,;]\s+rather)\s+(?=[-−$\\\d(*])")
 _DENIES = re.compile(r"not\b|n['’]t\b|nicht|не$|不")
 _BEFORE_NEGATED = re.compile(r"(?:\bnot|n['’]t|不是|\bnicht|\bне|n'est pas|\bno es|\bnão é)[\s*_]*(?:\$\$?|\\\(|\\\[)?\s*$", re.I)
 _MAYBE = re.compile(r"(?:could|may|might|can)\b|was|were", re.I)
@@ -152,6 +159,8 @@ def _worded(text: str) -> Iterator[_Found]:
             for noun in patterns.noun.finditer(text):
                 if found := _statement(text, noun, patterns):
                     yield found
+                    if found.kind == "denied" and (but := _INSTEAD.search(text, found.value, found.value + LABEL)):
+                        yield _Found(but.start(), "sentence", but.end(), -1)
 
 
 def _statement(text: str, noun: re.Match[str], patterns: "_Patterns") -> _Found | None:
@@ -160,11 +169,11 @@ def _statement(text: str, noun: re.Match[str], patterns: "_Patterns") -> _Found 
     is_last = end < 0 and len(text) <= noun.end() + LABEL
     if (end >= 0 or is_last) and patterns.heading.fullmatch(text, max(start, noun.start() - LABEL), end if end >= 0 else len(text)):
         return _Found(noun.start(), "heading", end, -1) if end >= 0 else None
-    if not (link := patterns.link.match(text, noun.end())):
-        return None
     before = text[max(start, noun.start() - 80) : noun.start()]
     if _DOUBT.search(before):
         return None
+    if not (link := patterns.link.match(text, noun.end())):
+        return _unlinked(text, noun, before)
     verb, about = (link["verb"] or "").lower(), link["about"] or ""
     negation = _NEGATION.match(text, link.end())
     if negation or _DENIES.search(verb):
@@ -172,6 +181,28 @@ def _statement(text: str, noun: re.Match[str], patterns: "_Patterns") -> _Found 
     if _MAYBE.match(verb):
         return None
     return _Found(noun.start(), "part" if _PART.search(about) else "sentence", link.end(), -1)
+
+
+_GIVES = re.compile(
+    r"\b(?:gives?|giving|get|obtain|reach|yields?|have|arrive at)\s+(?:us\s+)?(?:the|an|our)\s+(?:final\s+|correct\s+)?$"
+    r"|\b(?:ist|lautet)\s+die\s+$",
+    re.I,
+)
+_VALUE_AHEAD = re.compile(r"\s+(?:of\s+)?(?=[-−]?[\d$]|\\[(\[]|\*\*|\([A-Z]\))")
+_IS_THE = re.compile(
+    r"(\$[^$\n]{1,99}\$|\\\((?:(?!\\[()]).){1,99}\\\)|\*\*[^*\n]{1,60}\*\*|\([A-Z]\)|(?<!\w)[A-Z]|(?<![\w.,/$])\$?[-−]?\d[\d.,/]{0,30}%?)"
+    r"(?:\s[a-z]{1,20})?\s+is\s+(?:the|our|my)\s+(?:(?:final|correct|right)\s+)?$"
+)
+
+
+def _unlinked(text: str, noun: re.Match[str], before: str) -> _Found | None:
+    """Find a value right after the noun (it gives the answer 5) or before it (5 is the answer)."""
+    if _GIVES.search(before) and (ahead := _VALUE_AHEAD.match(text, noun.end())):
+        return _Found(noun.start(), "sentence", ahead.end(), -1)
+    if (value := _IS_THE.search(before)) and not re.match(r"\s*(?:\?|(?:to|of|for)\s)", text[noun.end() : noun.end() + 8]):
+        place = noun.start() - len(before)
+        return _Found(noun.start(), "whole", place + value.start(1), place + value.end(1))
+    return None
 
 
 class _Patterns(NamedTuple):
@@ -190,7 +221,7 @@ def _patterns(language: Language) -> _Patterns:
     noun = rf"{left}(?<!\\)(?:{language.nouns}){word}(?:\s*(?:{language.final}){word})?"
     return _Patterns(
         re.compile(noun, re.I),
-        re.compile(rf"{about}{mark}(?:{verb}|[:：=≈]|->|=>|→|⟹|⇒|\\(?:to|rightarrow|Rightarrow)\b|[-–—](?=\s))", re.I),
+        re.compile(rf"{about}{mark}(?:{verb}|[:：=≈]|->|=>|→|⟹|⇒|\\(?:to|rightarrow|Rightarrow)\b|[-–—](?=\s)|[】》][:：]?)", re.I),
         re.compile(
             r"[ \t]*(?:#{1,6}[ \t]*|>[ \t]*)?(?:\d{1,2}[.)][ \t]*)?[*_]{0,3}(?:\\[a-z]{1,13}\*?\{)?[ \t]*"
             r"(?:[^\W\d_]{1,12}[ \t]+){0,2}[【《]?"
@@ -208,13 +239,16 @@ _UNBRACED = re.compile(
     r"|[-+]?\\sqrt\s*(?:\{[^{}\n]{0,80}\}|\d)|\\text(?:bf|rm|it)?\{[^{}\n]{0,80}\}|[-+]?\\(?:pi|infty|emptyset)(?![a-zA-Z])|[a-zA-Z](?![a-zA-Z])",
     re.ASCII,
 )
-_CONNECTOR = r"(?:or|and|ou|et|oder|und|y|или|и|或者?|和|または|また|と|및|또는)"
+_CONNECTOR = r"(?:or else|or|and|ou|et|oder|und|y|или|и|或者?|和|または|また|と|및|또는)"
 _GAP = r"(?:\\quad|\\qquad|\\[,;! ]|~|\s){0,6}"
 _BETWEEN_BOXES = re.compile(  # from the end of one box to the start of the next of the same statement
     r"(?:\\\]|\\\)|\$\$?)?[ \t]*"
-    rf"(?P<link>[,;、，]?\s{{0,3}}(?:\\(?:text|mbox|textrm|mathrm)\s*\{{\s*{_CONNECTOR}\s*\}}|{_CONNECTOR}(?!\w))?[,:]?|{_GAP})"
+    rf"(?P<link>[,;、，]?\s{{0,3}}(?:\\(?:text|mbox|textrm|mathrm)\s*\{{\s*[,;]?\s*{_CONNECTOR}?\s*\}}|{_CONNECTOR}(?!\w))?[,:]?|{_GAP})"
     rf"\s{{0,3}}{_GAP}(?:\\\[|\\\(|\$\$?)?\s{{0,3}}(?P<label>[a-zA-Z](?:_\{{?\w\}}?)?\s{{0,2}}=\s{{0,2}})?"
 )
+_SIGN = re.compile(r"(?:[=(\[{,:$≈]|\\approx)\s{0,3}([-−]|\\pm\s?|\\mp\s?)\s{0,3}$")
+_OPENING = re.compile(r"((?<!\\)[(\[]|\\\{)\s{0,3}$")
+_CLOSING = re.compile(r"\s{0,3}(?:\\right\s?)?([)\]]|\\\})")
 _BOX_LABEL = re.compile(r"(?<![\w\\^_+\-*/])([a-zA-Z](?:_\{?\w\}?)?)\s{0,2}=\s{0,2}$")
 
 
@@ -251,19 +285,30 @@ def _boxes(text: str) -> list[_Box]:
 
 def _join(text: str, boxes: list[_Box]) -> str | None:
     """Return what the last of these boxes holds, with the boxes before it that belong to the same statement."""
-    if not (inside := _plain(boxes[-1].inside)):
+    if not (inside := _signed(text, boxes[-1])):
         return None  # "in \\boxed{}": the task, said again
-    group = [(_label_of(text, boxes[-1]), inside)]
+    group, first = [(_label_of(text, boxes[-1]), inside)], boxes[-1].start
     for box, following in zip(boxes[-2::-1], boxes[:0:-1], strict=False):
         between = _BETWEEN_BOXES.fullmatch(text, box.end, following.start) if following.start - box.end < LABEL else None
         link = between["link"] if between else ""
         if not between or (not link.strip() and ("\n" in between[0] or not between[0].strip())) or len(group) >= TRIES:
             break
-        if inside := _plain(box.inside):
+        if inside := _signed(text, box):
             group.insert(0, (_label_of(text, box), inside))
+            first = box.start
     labels = {label for label, _ in group}
     is_labeled = len(labels) == len(group) > 1 and "" not in labels
+    opening, closing = _OPENING.search(text, max(0, first - 9), first), _CLOSING.match(text, boxes[-1].end)
+    if len(group) > 1 and opening and closing and not is_labeled:  # a point, an interval or a set
+        return f"{opening[1]}{', '.join(inside for _, inside in group)}{closing[1]}"
     return ", ".join(dict.fromkeys(f"{label} = {inside}" if is_labeled else inside for label, inside in group))
+
+
+def _signed(text: str, box: _Box) -> str:
+    """Return what a box holds, with a sign before it."""
+    inside = _plain(box.inside)
+    sign = _SIGN.search(text, max(0, box.start - 12), box.start) if inside and inside[0] not in "-−+\\" else None
+    return (sign[1] if sign else "") + inside
 
 
 def _label_of(text: str, box: _Box) -> str:
@@ -289,12 +334,14 @@ _LONG_WORD = re.compile(r"(\S+)[ \t]*(?:\n|$)")
 _BOLD = re.compile(r"(?<![\w*])(?:\*\*|__)(?=\S)([^\n]{1,300}?)(?<=\S)(?:\*\*|__)(?![\w*])")
 _ADVERB = re.compile(
     r"(?:(?:that there (?:is|are)|simply|just|therefore|thus|then|hence|indeed|clearly|actually|really|exactly|still|also|equal to"
-    r"|given by|as follows|the following|option|choice|letter|definitely|now)\b|[:：=])[\s:：,]*",
+    r"|given by|as follows|the following|option|choice|letter|definitely|now"
+    r"|the (?:number|value|integer|fraction|letter)(?=\s+[-−$\\\d(*]))\b|[:：=])[\s:：,]*",
     re.I,
 )
 _CLAUSE = re.compile(
     r",?\s+(?:because|since|so that|which means|given that|as (?:required|desired|requested|needed|we|it|there|stated|shown)|as the"
-    r"|based on|I hope it is correct)\b.*|[,;]\s+(?:so|and so|therefore|thus|hence|as|but|where|which|when|meaning)\b.*",
+    r"|based on|I hope it is correct)\b.*|[,;]\s+(?:so|and so|(?:and )?not|therefore|thus|hence|as|but|where|which|when"
+    r"|meaning)\b.*|,?\s+(?:rather than|instead of)\b.*",
     re.I | re.S,
 )
 _WHICH_IS = re.compile(r"[,;(]?\s*\b(?:which|that) (?:is|equals|simplifies to|gives|comes to)\s+(?:equal to\s+)?(?=\S)", re.I)
@@ -302,7 +349,8 @@ _NO_VALUE = re.compile(  # the sentence speaks about the answer, or leaves a pla
     r"(?:(?:in|to|of|on|at|by|for|from|with|within|as|expressed|obtained|found|rounded|written|correct|incorrect|right|wrong|reasonable|valid"
     r"|invalid|consistent|clear|clearly|obvious|that|what|which|where|when|how|because|since|if|whether|supposed|expected|required|asked|based"
     r"|already|always|simplified|unique|your|my|our|their|his|her|its|here|below|above|ready|done|complete|simple|easy|straightforward|needed"
-    r"|unclear|the same|likely|probably|accurate|verified|confirmed|known|going|being|not)\b(?!\s*[=)])"
+    r"|unclear|the same|likely|probably|accurate|verified|confirmed|known|going|being|not|it|they|we|this|these|those)\b(?!\s*[=)])"
+    r"|an?\s+(?:[a-z-]+\s+){0,3}(?:integer|number|fraction|decimal|percentage|expression|polynomial|value|interval|function|set|vector|matrix)s?\W*$"
     r"|[\s_.…?*\-\[\](){}<>\\$#|]*$|\W*(?:your|the|final|insert|write|put)\s+(?:final\s+|correct\s+)?answer\b|\W*answer(?:\s+here)?\W*$"
     r"|#{1,6}\s)",
     re.I,
@@ -315,7 +363,7 @@ _PREDICATE = re.compile(
 _NUMBER = re.compile(r"[-−+]?(?:[€£¥]|\\?\$)?[-−]?(?:\d+(?:[.,:/]\d+)*|\.\d+)(?:\s?\\?%|°)?", re.ASCII)
 _BELONGS = re.compile(  # what follows a formula and is part of the value: a unit, or a word that changes the value
     rf"[\s,;]*(?:{_CONNECTOR}|to|through|hundred|thousand|[mb]illion|trillion|dozen|percent|pct"
-    r"|[ap]\.?m\b|bc|ad|in base|base|mod(?:ulo)?)(?!\w)|\s*(?:\S+|(?:square|cubic|sq\.|cu\.) \S+)\W*$",
+    r"|[ap]\.?m\b|bc|ad|in base|base|mod(?:ulo)?)(?!\w)|\s*(?:[!-~°]+|(?:square|cubic|sq\.|cu\.) \S+)\W*$",
     re.I,
 )
 _WRAPPED = re.compile(r"`([^`\n]*)`|\"([^\"\n]*)\"|“([^“”\n]*)”|「([^「」\n]*)」|『([^『』\n]*)』", re.S)
@@ -340,6 +388,8 @@ def _read_value(text: str, statement: _Found) -> str | None:
             word = None if is_all else _LONG_WORD.match(text, statement.value + lead.end())
             return word[1] if word and len(word[1]) >= LONGEST else None
         segment = read
+        if statement.kind == "denied" and (instead := _INSTEAD.search(segment)):
+            return _refine(segment[: instead.start()])
     return _refine(segment)
 
 
@@ -412,6 +462,8 @@ def _refine(segment: str) -> str | None:
     if which := list(_WHICH_IS.finditer(text)):
         text = text[which[-1].end() :]
     text = _CLAUSE.sub("", text, count=1)
+    if _NO_VALUE.match(text):
+        return None
     value = _choose(text)
     for place in range(len(solids) - 1, -1, -1):  # a bold text can hold a formula
         value = value.replace(f"\0{place}\0", solids[place])
@@ -428,7 +480,9 @@ def _choose(text: str) -> str:
             if re.fullmatch(rf"\s*(?:[,;、，]?\s*{_CONNECTOR}(?!\w)|[,;、，])?\s*", text[end : later.start()], re.I):
                 end = later.end()
         return text if _BELONGS.match(text, end) else text[:end]
-    is_sentence = re.match(r"[^\W\d_]{2,}", text) and (len(text.split()) > 4 or len(text) > 30 or not text.isascii() or text[-1:] == "\0")
+    is_sentence = re.match(r"[^\W\d_]{2,}", text) and (
+        len(text.split()) > 4 or len(text) > 30 or not text.isascii() or text.rstrip(" .")[-1:] == "\0"
+    )
     predicates = list(_PREDICATE.finditer(text)) if is_sentence else []
     if not predicates:
         return text
@@ -463,7 +517,7 @@ def _plain(value: str) -> str:
 
 def _result(value: str) -> str:
     """Return the right side of a calculation: of `2 + 3 = 5` it is 5. An equation with a variable stays whole."""
-    if len(value) > 300 or re.search(rf"[,;]\s|\\text|\\\\|&|(?<!\w){_CONNECTOR}(?!\w)|[<>]|\\[gl]e", value):
+    if len(value) > 300 or re.search(rf"[,;]\s|\\text|\\\\|&|(?<!\w){_CONNECTOR}(?!\w)|[或和と]|또는|[<>]|\\[gl]e", value):
         return value
     parts = _EQUALS.split(value)
     if len(parts) < 2 or not parts[-1].strip():

@@ -27,7 +27,8 @@ LANGUAGES = (
         r"\.?(?=\s*[:：=])(?<=ans\.)|\s*\b(?:is(?:n['’]t| not\b)?|are(?:n['’]t| not\b)?|will be|would be|should be|must be|has to be"
         r"|becomes|equals|comes (?:out )?to(?: be)?|turns out to be|works out to(?: be)?|can(?:not|['’]t)? be|could(?: not|n['’]t)? be"
         r"|may be|might be|was(?:n['’]t| not\b)?|were)",
-        about=r"\s+(?:to|for|of)\s[^.:=\n]{1,80}?(?=\s*(?:\b(?:is|are|will be|would be|should be|must be|equals)\b|[:=]))",
+        about=r",\s+(?:therefore|then|thus|hence|of course|in fact),"
+        r"|\s+(?:to|for|of)\s[^.:=\n]{1,80}?(?=\s*(?:\b(?:is|are|will be|would be|should be|must be|equals)\b|[:=]))",
     ),
     Language("Spanish", ("respuesta", "resultado"), r"respuestas?|resultado final", r"es|son|sería|será", r"final|finales|correctas?"),
     Language(
@@ -99,5 +100,5 @@ LANGUAGES = (
         closing=r"\s*(?:입니다|이다|이에요|예요|이며|[이가] 됩니다|[이가] 된다)",
         is_spaced=False,
     ),
-    Language("Thai", ("คำตอบ",), r"คำตอบ", r"คือ|เท่ากับ|เป็น", r"สุดท้าย|ที่ถูกต้อง(?:คือ)?", is_spaced=False),
+    Language("Thai", ("ตอบ",), r"คำตอบ|ตอบ", rf"คือ|เท่ากับ|เป็น|{_VALUE}", r"สุดท้าย|ที่ถูกต้อง(?:คือ)?", is_spaced=False),
 )
