@@ -74,6 +74,7 @@ MIDDLEWARE = [
     "labelapp.sessions.SignedInMiddleware",
     "django.contrib.auth.middleware.LoginRequiredMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
+    "labelapp.bad_requests.BadRequestMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "labelapp.content_security.ContentSecurityMiddleware",
     "django_htmx.middleware.HtmxMiddleware",

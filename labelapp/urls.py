@@ -17,3 +17,5 @@ urlpatterns = [
     path("sign-out/", LogoutView.as_view(), name="sign-out"),
     path("admin/", admin.site.urls),
 ]
+
+handler400 = "labelapp.bad_requests.bad_request"

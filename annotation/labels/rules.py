@@ -13,7 +13,7 @@ from annotation.models import FinishReason
 
 LONGEST_REASON = 2000  # characters
 LONGEST_SKIP_REASON = 150
-LARGEST = 2**31 - 1  # the largest count; as milliseconds it is 25 days
+LARGEST = 2**31 - 1  # the largest count; as milliseconds it is 24 days
 LARGEST_POSITION = 2**15 - 1
 
 
@@ -79,7 +79,7 @@ def well_formed(ratings: Sequence[Rating], *, n_steps: int) -> list[Rating]:
     seen: dict[tuple[int, int], Rating] = {}
     for sent in ratings:
         refuse_unless(isinstance(sent, Mapping), "bad_rating", "A rating must be an object with step, rating, flagged and ms.")
-        step, rating, flagged, ms = sent.get("step"), sent.get("rating"), sent.get("flagged", False), sent.get("ms")
+        step, rating, flagged = sent.get("step"), sent.get("rating"), sent.get("flagged", False)
         refuse_unless(
             type(step) is int and 0 <= step < n_steps, "unknown_step", f"This solution has no step number {step}. Steps count from 0."
         )
@@ -89,9 +89,9 @@ def well_formed(ratings: Sequence[Rating], *, n_steps: int) -> list[Rating]:
             f"Step {step + 1}: the rating must be -1, 0 or 1, not {rating!r:.40}.",
         )
         refuse_unless(type(flagged) is bool, "bad_rating", f"Step {step + 1}: flagged must be true or false, not {flagged!r:.40}.")
-        refuse_unless(ms is None or _is_count(ms), "bad_rating", f"Step {step + 1}: ms must be a number of milliseconds, not {ms!r:.40}.")
+        ms = _milliseconds(sent.get("ms"), "bad_rating", f"Step {step + 1}: ms")
         refuse_unless(type(sent.get("chosen", False)) is bool, "bad_rating", f"Step {step + 1}: chosen must be true or false.")
-        place, formed = _written(sent, step) if "text" in sent else _shown(sent, step)
+        place, formed = _written(sent, step, ms) if "text" in sent else _shown(sent, step, ms)
         refuse_unless(
             (step, place) not in seen,
             "bad_rating",
@@ -101,24 +101,24 @@ def well_formed(ratings: Sequence[Rating], *, n_steps: int) -> list[Rating]:
     return [seen[place] for place in sorted(seen)]
 
 
-def _shown(sent: Rating, step: int) -> tuple[int, Rating]:
+def _shown(sent: Rating, step: int, ms: int | None) -> tuple[int, Rating]:
     position = sent.get("position", 0)
     refuse_unless(
         type(position) is int and 0 <= position <= LARGEST_POSITION,
         "unknown_step",
         f"Step {step + 1} has no alternative {position!r:.40}.",
     )
-    formed = Rating(step=step, position=position, rating=sent.get("rating"), flagged=sent.get("flagged", False), ms=sent.get("ms"))
+    formed = Rating(step=step, position=position, rating=sent.get("rating"), flagged=sent.get("flagged", False), ms=ms)
     return position, Rating(**formed, chosen=True) if sent.get("chosen") else formed
 
 
-def _written(sent: Rating, step: int) -> tuple[int, Rating]:
+def _written(sent: Rating, step: int, ms: int | None) -> tuple[int, Rating]:
     has_only_text = sent.get("position") is None and sent.get("rating") is None and not sent.get("flagged")
     refuse_unless(
         has_only_text, "bad_rating", f"Step {step + 1}: a step written by hand must have a text, and no position, rating or flag."
     )
     text = written_text(sent["text"], place=f"Step {step + 1}")
-    return LARGEST_POSITION + 1, Rating(step=step, rating=None, flagged=False, ms=sent.get("ms"), text=text)
+    return LARGEST_POSITION + 1, Rating(step=step, rating=None, flagged=False, ms=ms, text=text)
 
 
 def ending(*, finish_reason: str, reason: str, active_ms: int, total_ms: int) -> Ending:
@@ -126,8 +126,10 @@ def ending(*, finish_reason: str, reason: str, active_ms: int, total_ms: int) ->
     refuse_unless(
         finish_reason in FinishReason.values, "bad_finish_reason", f"finish_reason must be one of {', '.join(FinishReason.values)}."
     )
-    refuse_unless(_is_count(active_ms) and _is_count(total_ms), "bad_time", "active_ms and total_ms must be numbers of milliseconds.")
-    return Ending(str(finish_reason), clean_reason(reason, limit=LONGEST_REASON), active_ms, total_ms)
+    active = _milliseconds(active_ms, "bad_time", "active_ms")
+    total = _milliseconds(total_ms, "bad_time", "total_ms")
+    refuse_unless(active is not None and total is not None, "bad_time", "active_ms and total_ms must be numbers of milliseconds.")
+    return Ending(str(finish_reason), clean_reason(reason, limit=LONGEST_REASON), active or 0, total or 0)
 
 
 def clean_reason(reason: str, *, limit: int) -> str:
@@ -141,8 +143,10 @@ def clean_reason(reason: str, *, limit: int) -> str:
         raise BadSubmission("bad_text", f"The reason cannot be stored: {error}.") from error
 
 
-def _is_count(number: object) -> bool:
-    return type(number) is int and 0 <= number <= LARGEST
+def _milliseconds(sent: object, code: str, name: str) -> int | None:
+    """Return a time as the column can hold it. A wrong clock of the labeler's computer must not refuse their work for good."""
+    refuse_unless(sent is None or type(sent) is int, code, f"{name} must be a number of milliseconds, not {sent!r:.40}.")
+    return min(max(sent, 0), LARGEST) if isinstance(sent, int) else None
 
 
 # --- whole solutions (phase 2 of the paper) -----------------------------------------------------------------------------

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import orjson
+from django.conf import settings
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.models import User
+from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django_htmx.middleware import HtmxDetails
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
     from annotation.models import Project
 
-MILLISECONDS = range(2**31)  # the range of the columns: 24 days
+COUNT = range(2**31)  # the range of the columns
 KEY = range(2**63)
 
 
@@ -66,6 +68,9 @@ def read_body(
     optional = optional or {}
     try:
         body = orjson.loads(request.body)
+    except RequestDataTooBig:
+        limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+        raise BadBody(f"The request has more than {limit:,} bytes. Shorten the texts that you wrote.") from None
     except orjson.JSONDecodeError as error:
         raise BadBody(f"The request is not valid JSON ({error}).") from None
     if not isinstance(body, dict):

@@ -28,7 +28,7 @@ from django.views.decorators.http import require_GET, require_POST
 from sesame.views import LoginView
 
 from annotation import completions, keys, labels, people, quality, queue
-from annotation.views import KEY, MILLISECONDS, BadBody, SignedInRequest, View, for_roles, read_body
+from annotation.views import COUNT, KEY, BadBody, SignedInRequest, View, for_roles, read_body
 
 if TYPE_CHECKING:
     from annotation.models import Project
@@ -123,7 +123,7 @@ def background(view: View) -> View:
 @background
 def draft(request: SignedInRequest, assignment_id: int) -> HttpResponse:
     """Store the ratings so far."""
-    body = read_body(request, {"token": MILLISECONDS, "revision": MILLISECONDS, "ratings": list})
+    body = read_body(request, {"token": COUNT, "revision": COUNT, "ratings": list})
     return JsonResponse({"revision": labels.save_draft(assignment_id, labeler=request.user, **body)})
 
 
@@ -134,13 +134,13 @@ def submit(request: SignedInRequest, assignment_id: int) -> HttpResponse:
     If the page has the next solution already, answer with the end of its lease and with the solution after it.
     """
     fields: dict[str, type | range] = {
-        "token": MILLISECONDS,
+        "token": COUNT,
         "submission_id": UUID,
         "ratings": list,
         "finish_reason": str,
         "reason": str,
-        "active_ms": MILLISECONDS,
-        "total_ms": MILLISECONDS,
+        "active_ms": int,
+        "total_ms": int,
     }
     project = people.project_of_assignment(request.user, assignment_id)
     body, ahead = _body_and_ahead(request, fields)
@@ -154,7 +154,7 @@ def submit(request: SignedInRequest, assignment_id: int) -> HttpResponse:
 def skip(request: SignedInRequest, assignment_id: int) -> HttpResponse:
     """Pass the solution to another labeler. Answer as `submit` does."""
     project = people.project_of_assignment(request.user, assignment_id)
-    body, ahead = _body_and_ahead(request, {"token": MILLISECONDS, "reason": str})
+    body, ahead = _body_and_ahead(request, {"token": COUNT, "reason": str})
     labels.skip(assignment_id, labeler=request.user, ahead=ahead, **body)
     return _go_on(request, project, ahead)
 
@@ -174,14 +174,14 @@ def ahead(request: SignedInRequest, assignment_id: int) -> HttpResponse:
 @background
 def release(request: SignedInRequest, assignment_id: int) -> HttpResponse:
     """Release a reserved solution that was not shown."""
-    body = read_body(request, {"token": MILLISECONDS})
+    body = read_body(request, {"token": COUNT})
     return JsonResponse({"released": queue.release_reserved(assignment_id, labeler=request.user, **body)})
 
 
 @background
 def extend(request: SignedInRequest, assignment_id: int) -> HttpResponse:
     """Extend the lease of a labeler who is still working on the solution."""
-    body = read_body(request, {"token": MILLISECONDS})
+    body = read_body(request, {"token": COUNT})
     expires_at = queue.extend_lease(assignment_id, labeler=request.user, **body)
     return JsonResponse({"seconds": _seconds_until(expires_at)})
 
@@ -189,7 +189,7 @@ def extend(request: SignedInRequest, assignment_id: int) -> HttpResponse:
 @background
 def show_completions(request: SignedInRequest, assignment_id: int) -> HttpResponse:
     """Answer with the completions after a path in an interactive project. This takes as long as the generator takes."""
-    body = read_body(request, {"token": MILLISECONDS, "path": list})
+    body = read_body(request, {"token": COUNT, "path": list})
     people.project_of_assignment(request.user, assignment_id)
     shown = completions.next_completions(assignment_id, labeler=request.user, **body)
     return HttpResponse(orjson.dumps({"completions": shown}), content_type="application/json")
@@ -204,8 +204,8 @@ def revise(request: SignedInRequest, annotation_id: int) -> HttpResponse:
         "ratings": list,
         "finish_reason": str,
         "reason": str,
-        "active_ms": MILLISECONDS,
-        "total_ms": MILLISECONDS,
+        "active_ms": int,
+        "total_ms": int,
     }
     labels.revise(annotation_id, labeler=request.user, **read_body(request, fields))
     return JsonResponse({"next": reverse("label", args=[project.slug])})
@@ -221,7 +221,7 @@ def _page(request: SignedInRequest, project: "Project", work: dict[str, Any]) ->
 
 
 def _body_and_ahead(request: SignedInRequest, fields: Mapping[str, type | range]) -> tuple[dict[str, Any], queue.Claim | None]:
-    body = read_body(request, fields, optional={"ahead": KEY, "ahead_token": MILLISECONDS})
+    body = read_body(request, fields, optional={"ahead": KEY, "ahead_token": COUNT})
     assignment, token = body.pop("ahead", None), body.pop("ahead_token", None)
     return body, None if assignment is None or token is None else queue.Claim(assignment, token)
 

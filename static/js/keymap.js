@@ -7,7 +7,12 @@
   const SIGNS = { ArrowUp: "↑", ArrowDown: "↓", ArrowLeft: "←", ArrowRight: "→", Backspace: "⌫", Enter: "⏎", Delete: "Del", PageUp: "PgUp", PageDown: "PgDn", " ": "Space" };
   const sign = (key) => SIGNS[key] ?? (key.length === 1 ? key.toUpperCase() : key);
 
-  const actOf = ({ key }) => acts.get(key.length === 1 ? key.toLowerCase() : key);
+  // On a layout without Latin letters, or with signs in the row of digits, event.code names the key at this place of a Latin keyboard.
+  const latin = ({ key, code, shiftKey }) => {
+    const [, row, name] = /^(Key|Digit)(.)$/.exec(code) ?? [];
+    return row && key.length === 1 && (key > "~" || (row === "Digit" && !shiftKey)) ? name.toLowerCase() : undefined;
+  };
+  const actOf = (event) => acts.get(event.key.length === 1 ? event.key.toLowerCase() : event.key) ?? acts.get(latin(event));
   const keyName = (act) => (keys[act]?.[0] === " " ? "Space" : keys[act]?.[0] ?? "The button");
   const cap = (key) => Object.assign(document.createElement("kbd"), { textContent: sign(key) });
 

@@ -106,8 +106,8 @@ LONG = "x" * (labels.LONGEST_REASON + 1)
         ("bad_rating", [{"step": 0, "rating": True}], {}),
         ("bad_rating", [{"step": 0, "rating": 1.0}], {}),
         ("bad_rating", [{"step": 0, "rating": 1, "flagged": 1}], {}),
-        ("bad_rating", [{"step": 0, "rating": 1, "ms": -1}], {}),
-        ("bad_rating", [{"step": 0, "rating": 1, "ms": 2**31}], {}),
+        ("bad_rating", [{"step": 0, "rating": 1, "ms": "9"}], {}),
+        ("bad_rating", [{"step": 0, "rating": 1, "ms": 1.5}], {}),
         ("bad_rating", [{"step": 0, "rating": 1}, {"step": 0, "rating": 1}], {}),
         ("bad_rating", ["1"], {}),
         ("rating_after_negative", rated(1, -1, 1), {}),
@@ -127,8 +127,8 @@ LONG = "x" * (labels.LONGEST_REASON + 1)
         ("too_long", rated(1), {"finish_reason": "give_up", "reason": LONG}),
         ("bad_text", rated(1), {"finish_reason": "give_up", "reason": "a\0b"}),
         ("bad_text", rated(1), {"finish_reason": "give_up", "reason": "a\ud800b"}),
-        ("bad_time", rated(-1), {"active_ms": -1}),
-        ("bad_time", rated(-1), {"total_ms": 2**31}),
+        ("bad_time", rated(-1), {"active_ms": None}),
+        ("bad_time", rated(-1), {"total_ms": "9000"}),
     ],
 )
 def test_a_bad_submission_is_refused_with_its_code_and_changes_nothing(code: str, ratings: list, other: dict) -> None:
@@ -139,6 +139,14 @@ def test_a_bad_submission_is_refused_with_its_code_and_changes_nothing(code: str
     assert caught.value.code == code
     assert str(caught.value).endswith((".", "give_up"))
     assert (assignment_of(lease).state, Annotation.objects.count(), StepLabel.objects.count()) == ("leased", 0, 0)
+
+
+def test_a_wrong_clock_never_refuses_a_submission() -> None:
+    project = sums()
+    lease = queue.lease_next(make.ann(project), project=project)
+    annotation = submit(lease, make.ann(), [{"step": 0, "rating": -1, "ms": 2**40}], active_ms=-5, total_ms=2**31)
+    assert (annotation.active_ms, annotation.total_ms) == (0, 2**31 - 1)
+    assert StepLabel.objects.get(annotation=annotation).rated_ms == 2**31 - 1
 
 
 # --- retries ------------------------------------------------------------------------------------------------------------

@@ -112,3 +112,29 @@ def test_a_chosen_key_rates_at_once_and_only_for_who_chose_it(visit: Visit) -> N
     expect(step).to_have_attribute("data-rated", "")
     other.keyboard.press("1")
     expect(step).to_have_attribute("data-rated", "-1")
+
+
+LAYOUTS = [
+    ("г", "KeyU", False, "unsure"),  # Russian
+    ("Г", "KeyU", True, "unsure"),
+    ("١", "Digit1", False, "negative"),  # Arabic digits
+    ("&", "Digit1", False, "negative"),  # French
+    ("é", "Digit2", False, "neutral"),
+    ("u", "KeyF", False, "unsure"),  # Dvorak: the letter counts, not the place
+    ("!", "Digit1", True, None),
+    (",", "KeyW", False, None),
+    ("Dead", "KeyU", False, None),
+]
+
+
+def test_keys_work_on_layouts_without_latin_letters(visit: Visit) -> None:
+    project = make.project()
+    make.batch(project, make.solutions(project, 1))
+    page = visit(make.ann(project), "/p/sums/label/")
+    expect(page.locator("[data-focused]")).to_be_visible()
+    events = [{"key": key, "code": code, "shiftKey": shift} for key, code, shift, _ in LAYOUTS]
+    acts = page.evaluate("events => events.map((event) => Stepmark.actOf(new KeyboardEvent('keydown', event)) ?? null)", events)
+    assert acts == [act for *_, act in LAYOUTS]
+    press = "event => document.activeElement.dispatchEvent(new KeyboardEvent('keydown', { ...event, bubbles: true, cancelable: true }))"
+    page.evaluate(press, {"key": "г", "code": "KeyU"})
+    expect(page.locator("[data-step='0'][data-flagged]")).to_be_visible()

@@ -1,0 +1,109 @@
+"""Whatever a browser or a script sends, the site never answers 5xx: it answers, or it says what to change."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver, reverse
+
+from tests import make
+from tests.clients import signed_in
+
+pytestmark = pytest.mark.django_db
+
+HOSTILE = ("\0", "a\0b", "99999999999999999999", "-1", "1e400", "NaN", "\ud83d", "x" * 20_000, "'\"<>%{}\\", "2026-13-45", "null", "")
+# Fields and filters that pages read.
+NAMES = (
+    "finish", "before", "page", "seen", "preset", "a", "b", "id", "kind", "drop", "size", "strategy", "text", "to", "next",
+    "username", "password", "q", "o", "p", "e", "all", "action", "_selected_action", "per_problem", "n",
+    "budget", "model", "every_labels", "every_hours", "daily_at", "is_on", "weight-convincing",
+    "negative", "defaults", "reason", "answer", "sesame",
+)  # fmt: skip
+ARGUMENTS = {
+    "slug": "sums",
+    "name": "smallest",
+    "file": "results.json",
+    "object_id": "\x01",
+    "content_type_id": "1",
+    "app_label": "annotation",
+    "url": "x",
+}
+
+
+def addresses(patterns: list[URLPattern | URLResolver], before: str = "/") -> Iterator[str]:
+    """Yield every address of the site once, with a number where it takes one."""
+    for pattern in patterns:
+        route = before + re.sub(r"\(\?P<(\w+)>[^)]*\)", r"<\1>", str(pattern.pattern)).removeprefix("^").rstrip("$").replace("\\", "")
+        if isinstance(pattern, URLResolver):
+            yield from addresses(pattern.url_patterns, route)
+        else:
+            yield re.sub(r"<(?:\w+:)?(\w+)>", lambda found: ARGUMENTS.get(found[1], "1"), route)
+
+
+ADDRESSES = sorted(set(addresses(get_resolver().url_patterns)) - {"/sign-out/"})
+
+
+@pytest.fixture
+def staff(settings: Any, tmp_path: Path) -> Client:
+    """Somebody who gets into every page."""
+    settings.STEPMARK_HOME = tmp_path  # exports are written there
+    olga = make.olga(make.project("sums"))
+    olga.is_staff = olga.is_superuser = True
+    olga.save()
+    client = signed_in(olga)
+    client.raise_request_exception = False
+    return client
+
+
+@pytest.mark.parametrize("value", HOSTILE, ids=[f"{value!r:.12}" for value in HOSTILE])
+def test_no_page_answers_5xx_to_a_hostile_field_or_filter(staff: Client, value: str) -> None:
+    sent = dict.fromkeys(NAMES, value.encode("utf-8", "surrogatepass").decode("latin-1") if value == "\ud83d" else value)
+    failed = []
+    for address in ADDRESSES:
+        for answer in (staff.get(address, sent), staff.post(address, sent)):
+            answer.close()
+            if answer.status_code >= 500:
+                failed.append((answer.request["REQUEST_METHOD"], address, answer.status_code))
+    assert failed == []
+
+
+@pytest.mark.parametrize("method", ["get", "post"])
+@pytest.mark.parametrize("name", ["annotations", "messages", "keys", "sign-in", "compose", "compare-models"])
+def test_a_nul_in_a_field_or_filter_is_named(staff: Client, method: str, name: str) -> None:
+    address = reverse(name, args=[] if name in ("keys", "sign-in") else ["sums"])
+    answer = getattr(staff, method)(address, {"text": "a\0b"})
+    assert answer.status_code == 400
+    assert "The field “text”" in answer.content.decode() and "contains a NUL character" in answer.content.decode()
+
+
+def test_a_nul_in_the_address_is_named(staff: Client) -> None:
+    answer = staff.get("/admin/annotation/project/%00/change/")
+    assert answer.status_code == 400 and "The address contains a NUL character." in answer.content.decode()
+
+
+def test_a_form_that_is_too_long_says_the_limit(staff: Client) -> None:
+    answer = staff.post(reverse("keys"), {"negative": "x" * (5_000_001)})
+    assert answer.status_code == 400 and "more than 5,000,000 bytes" in answer.content.decode()
+
+
+def test_a_form_with_too_many_fields_says_the_limit(staff: Client) -> None:
+    body = "&".join(f"drop={number}" for number in range(1_001))
+    answer = staff.post(reverse("keys"), body, content_type="application/x-www-form-urlencoded")
+    assert answer.status_code == 400 and "more than 1,000 fields" in answer.content.decode()
+
+
+def test_a_form_that_breaks_off_says_so(staff: Client) -> None:
+    answer = staff.post(reverse("keys"), b"--x\r\nContent-", content_type="multipart/form-data; boundary=" + "x" * 300)
+    assert answer.status_code == 400 and "arrived incomplete" in answer.content.decode()
+
+
+@pytest.mark.parametrize("name", ["draft", "submit", "skip", "ahead", "release", "extend", "completions", "revise"])
+@pytest.mark.parametrize(
+    "body", ["", "[]", "\0", '{"token": 1e999}', "[" * 10_000, '{"reason": "\\ud83d"}', '{"token": NaN}', "x" * 5_000_001]
+)
+def test_a_background_request_that_cannot_be_read_is_refused_as_json(staff: Client, name: str, body: str) -> None:
+    answer: Any = staff.post(reverse(name, args=[1]), body, content_type="application/json")
+    assert answer.status_code in (400, 404) and answer.json()["message"]
