@@ -34,6 +34,7 @@ from trainer.formats import (
     cut_solution,
     detect_format,
     fitting_formats,
+    left_out_in_words,
     read_lines,
     unused_in_words,
     unused_keys,
@@ -158,6 +159,7 @@ def _read_format(path: Path, name: str | None, unused: Counter[str], notes: list
         raise BadFile(path, None, f"a file of format {name} has problems but no solutions", "Give a file with solutions")
     rule, why = choose_steps_by(path, FORMATS[name], megabytes=MEGABYTES)
     n_bad_problems, figures = 0, StepFigures()
+    left_out: Counter[str] = Counter()
     for number, fields in read_lines(path, megabytes=MEGABYTES):
         place = f"{'row' if isinstance(number, Row) else 'line'} {number}"
         solutions = []
@@ -171,6 +173,7 @@ def _read_format(path: Path, name: str | None, unused: Counter[str], notes: list
             raise BadFile(path, number, bad.reason, bad.remedy) from None
         unused.update(unused_keys(fields))
         for nth, solution in enumerate(solutions, 1):
+            left_out.update(solution.left_out)
             if solution.annotation and solution.annotation.finish_reason == "bad_problem":
                 n_bad_problems += 1
                 continue
@@ -187,6 +190,7 @@ def _read_format(path: Path, name: str | None, unused: Counter[str], notes: list
             )
     if figures.solutions:
         notes.append(f"The texts are cut by {rule}: {why}. {figures}")
+    notes += left_out_in_words(left_out)
     if n_bad_problems:
         notes.append(f"{n_bad_problems:,} solutions were left out: their labelers called the problem bad.")
 

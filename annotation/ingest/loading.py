@@ -222,6 +222,7 @@ class _Staging:
         key, steps = self.add_problem(solution.problem), orjson.dumps(solution.steps)
         self.sequence += 1
         self.report.solutions += 1
+        self.report.left_out.update(solution.left_out)
         answer = solution.final_answer if solution.final_answer is not None else stated_answer(solution.steps)
         self._copy(
             "incoming_solution",

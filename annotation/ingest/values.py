@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from trainer.formats import unused_in_words
+from trainer.formats import left_out_in_words, unused_in_words
 from trainer.steps import RuleChoice, StepFigures
 
 
@@ -31,6 +31,7 @@ class LoadReport:
     steps: StepFigures = field(default_factory=StepFigures)
     steps_by: RuleChoice | None = None  # the rule by which texts were cut, and why; None if the file has no texts
     unused: Counter[str] = field(default_factory=Counter)  # key that was not read -> objects of the file that have it
+    left_out: Counter[str] = field(default_factory=Counter)  # what nobody reads of a solution -> solutions of the file that have it
     notes: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
@@ -50,6 +51,7 @@ class LoadReport:
                 *self._steps_in_words(),
                 *reasons,
                 *unused_in_words(self.unused),
+                *left_out_in_words(self.left_out),
                 *self.notes,
             ]
         )

@@ -13,6 +13,14 @@ from trainer.formats.gsm8k import gsm8k_problem, gsm8k_solutions, mr_gsm8k_probl
 from trainer.formats.maths import math_problem
 from trainer.formats.objects import Cell, Fields
 from trainer.formats.prm800k import prm800k_problem, prm800k_solutions
+from trainer.formats.published import (
+    MARK,
+    math_shepherd_solutions,
+    prmbench_solutions,
+    processbench_solutions,
+    rlhflow_solutions,
+    trl_solutions,
+)
 from trainer.formats.qwen_math import qwen_math_problem, qwen_math_solutions
 from trainer.formats.values import FILE_MEGABYTES, BadFile, NewProblem, NewSolution
 from trainer.steps import split_lines
@@ -47,6 +55,7 @@ LIST = Sign("a list", is_list)
 OBJECT = Sign("an object", _is_object)
 HASHES = Sign("a text whose last line is like `#### 18`", _ends_like(r"####\s*\S"))
 ANY = Sign("", lambda value: value is not None)
+MARKED = Sign(f"a text with {MARK} after each step", lambda value: isinstance(value, str) and MARK in value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +94,11 @@ class Detected(NamedTuple):
     reason: str
 
 
+def _first_problem(solutions: Callable[[Fields], list[NewSolution]]) -> Callable[[Fields], NewProblem]:
+    """Return the reader of a problem, for a format whose problems stand only in its solutions."""
+    return lambda fields: solutions(fields)[0].problem
+
+
 FORMATS: dict[str, Format] = {
     "prm800k": Format({"question": OBJECT, "label": OBJECT}, prm800k_problem, prm800k_solutions),
     "gsm8k_solutions": Format(
@@ -98,6 +112,11 @@ FORMATS: dict[str, Format] = {
     ),
     "gsm8k": Format({"question": TEXT, "answer": HASHES}, gsm8k_problem, None),
     "qwen_math": Format({"question": TEXT, "code": LIST, "pred": LIST, "gt": ANY}, qwen_math_problem, qwen_math_solutions),
+    "processbench": Format({"problem": TEXT, "steps": LIST, "label": ANY}, _first_problem(processbench_solutions), processbench_solutions),
+    "math_shepherd": Format({"input": MARKED, "label": TEXT}, _first_problem(math_shepherd_solutions), math_shepherd_solutions),
+    "trl": Format({"prompt": TEXT, "completions": LIST, "labels": LIST}, _first_problem(trl_solutions), trl_solutions),
+    "rlhflow": Format({}, _first_problem(rlhflow_solutions), rlhflow_solutions, either=(("conversations", "messages"),)),
+    "prmbench": Format({"modified_question": TEXT, "modified_process": LIST}, _first_problem(prmbench_solutions), prmbench_solutions),
     "math": Format(
         {"problem": TEXT},
         math_problem,

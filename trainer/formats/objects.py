@@ -66,6 +66,11 @@ def unused_in_words(counts: Counter[str]) -> list[str]:
     return [f"{len(counts):,} {'key was' if len(counts) == 1 else 'keys were'} not used: {keys}."] if counts else []
 
 
+def left_out_in_words(counts: Counter[str]) -> list[str]:
+    """Return a sentence for each thing that was left out of solutions, with their number."""
+    return [f"{count:,} solutions: the {name} were left out." for name, count in counts.most_common()]
+
+
 def _objects_in(value: object) -> Iterator[Fields]:
     if isinstance(value, Fields):
         yield value

@@ -112,6 +112,7 @@ class NewSolution:
     annotation: NewAnnotation | None = None
     alternatives: tuple[NewAlternative, ...] = ()
     text: str | None = None
+    left_out: tuple[str, ...] = ()  # what the file says of this solution and nobody reads, in words
 
 
 def clean_text(text: str) -> str:

@@ -1,0 +1,133 @@
+"""Published sets of labeled solutions: ProcessBench, Math-Shepherd, the stepwise format of TRL, the conversations of RLHFlow, PRMBench.
+
+Each labels a solution step by step, by people or by a machine. The ratings up to the first mistake become an annotation. Where a set also
+rates later steps, `left_out` of the solution says that they are not used.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+
+from trainer.formats.fields import as_object, as_whole, read_list, read_optional, read_text, read_texts, read_whole
+from trainer.formats.objects import Fields
+from trainer.formats.ratings import canonical_bytes, rate_path
+from trainer.formats.values import BadLine, NewAnnotation, NewProblem, NewSolution
+
+MARK = "ки"  # Math-Shepherd writes it after every step
+AFTER = "ratings after the first mistake"
+_FIRST_STEP = re.compile(r"\s*(?=\bStep 1\s*:)")
+_VERDICTS = {"+": 1, "-": -1}
+
+
+def processbench_solutions(fields: Fields) -> list[NewSolution]:
+    """Return the solution of a line; `label` is the index of its first mistake, from 0, or -1 (arXiv 2412.06559).
+
+    The id names the line, not the problem, so problems are identified by their statements.
+    """
+    steps = read_texts(fields, "steps")
+    label = read_whole(fields, "label", -1, max(0, len(steps) - 1))
+    if label is None:
+        raise BadLine("'label' is missing", "Give the index of the first wrong step, from 0, or -1 if all steps are right")
+    fields.get("id")
+    ratings = [1] * len(steps) if label < 0 else [*[1] * label, -1]
+    problem = NewProblem(read_text(fields, "problem"), read_optional(fields, "answer", "ground_truth_answer"))
+    return [_rated(fields, problem, steps, ratings, source=read_optional(fields, "generator") or "")]
+
+
+def math_shepherd_solutions(fields: Fields) -> list[NewSolution]:
+    """Return the solution of a line: `input` has a mark after every step, `label` has + or - at the same places (arXiv 2312.08935)."""
+    text, labels = read_text(fields, "input"), read_text(fields, "label")
+    *parts, rest = text.split(MARK)
+    ratings: list[int | None] = []
+    at = 0
+    for number, part in enumerate(parts, 1):
+        verdict = labels[at + len(part) : at + len(part) + 1]
+        if labels[at : at + len(part)] != part or verdict not in _VERDICTS:
+            raise BadLine(
+                f"'label' does not repeat step {number} of 'input' with + or - after it",
+                f"'label' must be 'input' with + or - in place of every {MARK!r}",
+            )
+        ratings.append(_VERDICTS[verdict])
+        at += len(part) + 1
+    if rest.strip():
+        parts, ratings = [*parts, rest], [*ratings, None]
+    statement, first = _statement_and_step(parts[0] if parts else text, "'input'")
+    return [_rated(fields, NewProblem(statement), [part.strip() for part in (first, *parts[1:])], ratings)]
+
+
+def trl_solutions(fields: Fields) -> list[NewSolution]:
+    """Return the solution of a line of TRL's stepwise supervision: a prompt, completions (the steps), and labels, true or false."""
+    steps, labels = read_texts(fields, "completions"), read_list(fields, "labels")
+    if len(steps) != len(labels):
+        raise BadLine(f"there are {len(steps)} completions, but {len(labels)} labels", "Give each completion one label")
+    ratings: list[int | None] = []
+    for number, label in enumerate(labels, 1):
+        right = label if isinstance(label, bool) else {1: True, 0: False}.get(as_whole(label) if label is not None else None)  # type: ignore[arg-type]
+        if right is None:
+            raise BadLine(f"label {number} is {label!r}", "A label must be true (the step is right) or false")
+        ratings.append(1 if right else -1)
+    return [_rated(fields, NewProblem(read_text(fields, "prompt")), steps, ratings)]
+
+
+def rlhflow_solutions(fields: Fields) -> list[NewSolution]:
+    """Return the solution of a conversation: the user gives the problem and the steps, the assistant answers each with + or -."""
+    key = "conversations" if fields.get("conversations") is not None else "messages"
+    turns = [as_object(turn, f"turn {number} of {key!r}") for number, turn in enumerate(read_list(fields, key), 1)]
+    texts = [read_text(turn, "content", "value").strip() for turn in turns]
+    roles = ["assistant" if turn.get("role", turn.get("from")) in ("assistant", "gpt") else "user" for turn in turns]
+    if not turns or roles != ["user", "assistant"] * (len(turns) // 2):
+        raise BadLine(f"the turns of {key!r} are not one of the user and one of the assistant in turn", "Give each step one answer, + or -")
+    verdicts = texts[1::2]
+    if wrong := next((number for number, verdict in enumerate(verdicts, 1) if verdict not in _VERDICTS), None):
+        raise BadLine(f"the answer to step {wrong} is {verdicts[wrong - 1]!r:.60}", "Each answer must be + or -")
+    statement, first = _statement_and_step(texts[0], f"the first turn of {key!r}")
+    return [_rated(fields, NewProblem(statement), [first, *texts[2::2]], [_VERDICTS[verdict] for verdict in verdicts])]
+
+
+def prmbench_solutions(fields: Fields) -> list[NewSolution]:
+    """Return the changed solution of a line, whose wrong steps `error_steps` names from 1, and the original one, which is right.
+
+    Source: arXiv 2501.03124.
+    """
+    steps = read_texts(fields, "modified_process")
+    wrong = sorted(filter(None, map(as_whole, read_list(fields, "error_steps")))) if fields.get("error_steps") is not None else []
+    if wrong and not 1 <= wrong[0] <= wrong[-1] <= len(steps):
+        raise BadLine(f"'error_steps' is {wrong}, but the solution has {len(steps)} steps", "Number the wrong steps from 1")
+    ratings = [-1 if number in wrong else 1 for number in range(1, len(steps) + 1)]
+    answer = read_optional(fields, "ground_truth", "answer")
+    solutions = [_rated(fields, NewProblem(read_text(fields, "modified_question", "question"), answer), steps, ratings)]
+    if fields.get("original_process") is not None:
+        original = read_texts(fields, "original_process")
+        problem = NewProblem(read_text(fields, "original_question", "question"), answer)
+        if (original, problem) != (steps, solutions[0].problem):
+            solutions.append(_rated(fields, problem, original, [1] * len(original), part=b"original"))
+    for key in ("idx", "modified_steps", "question"):
+        fields.get(key)
+    return solutions
+
+
+def _rated(
+    fields: Fields, problem: NewProblem, steps: Sequence[str], ratings: Sequence[int | None], *, source: str = "", part: bytes = b""
+) -> NewSolution:
+    if not steps:
+        raise BadLine("the solution has no steps", "Give it at least one step, or leave the line out")
+    mistake = ratings.index(-1) if -1 in ratings else len(ratings)
+    used, later = ratings[: mistake + 1], ratings[mistake + 1 :]
+    annotation: NewAnnotation | None = None
+    if any(rating is not None for rating in used):
+        annotation = replace(rate_path(Fields(), used, [None] * len(used)), canonical=canonical_bytes(fields) + part)
+    return NewSolution(
+        problem,
+        tuple(steps),
+        source=source,
+        annotation=annotation,
+        left_out=(AFTER,) if any(rating is not None for rating in later) else (),
+    )
+
+
+def _statement_and_step(text: str, place: str) -> tuple[str, str]:
+    """Part the problem from its first step, which begins with `Step 1:`."""
+    begins = [found for found in _FIRST_STEP.finditer(text) if found.end() < len(text)]
+    if not begins or not text[: begins[-1].start()].strip():
+        raise BadLine(f"{place} does not part the problem from the first step", "Begin the first step with 'Step 1:'")
+    return text[: begins[-1].start()].strip(), text[begins[-1].end() :].strip()
