@@ -26,7 +26,9 @@ from trainer.formats import (
     FORMATS,
     BadFile,
     BadLine,
+    Cell,
     Fields,
+    NewProblem,
     NewSolution,
     Row,
     check_solution,
@@ -66,6 +68,7 @@ class SolutionLine:
     reference_answer: str | None = None
     subject: str | None = None
     source: str | None = None
+    problem: NewProblem | None = None  # of another format than the trainer's own
 
 
 def with_ratings(labeled: Sequence[LabeledSolution], *, path: Path) -> list[LabeledSolution]:
@@ -115,7 +118,10 @@ def read_solution_lines(path: Path, *, format: str | None = None, say: Say | Non
 def _is_own(fields: Fields) -> bool:
     """Tell whether an object has the trainer's own format: `steps` as texts, and the signs of no other format."""
     steps = fields.get("steps")
-    is_rated = isinstance(steps, list) and any(isinstance(step, dict) for step in steps)
+    if isinstance(steps, Cell):
+        is_rated = steps.lstrip("[ ").startswith("{")
+    else:
+        is_rated = isinstance(steps, list) and any(isinstance(step, dict) for step in steps)
     return "steps" in fields and not is_rated and set(fitting_formats(fields)) <= {"generic"}
 
 
@@ -187,6 +193,7 @@ def _read_format(path: Path, name: str | None, unused: Counter[str], notes: list
                 reference_answer=solution.problem.answer,
                 subject=solution.problem.subject or None,
                 source=solution.source or None,
+                problem=solution.problem,
             )
     if figures.solutions:
         notes.append(f"The texts are cut by {rule}: {why}. {figures}")

@@ -1,6 +1,7 @@
-"""Stage: ingest. Reads problems, solutions and labels in public formats. Writes Problem, Solution and imported annotations."""
+"""Stage: ingest. Reads problems, solutions and labels in public formats. Writes Problem, Solution, imported annotations
+and gold."""
 
-from annotation.ingest.loading import add_solutions, load_problems, load_solutions
+from annotation.ingest.loading import LABELS, add_solutions, load_problems, load_solutions
 from annotation.ingest.projects import BadProject, create_project, find_project, rules_of
 from annotation.ingest.updating import read_changes
 from annotation.ingest.values import LoadReport, ProblemChange, digest
@@ -36,6 +37,7 @@ __all__ = [
     "BadLine",
     "BadProject",
     "BadText",
+    "LABELS",
     "LoadReport",
     "NewAlternative",
     "NewAnnotation",

@@ -46,6 +46,7 @@ from trainer.statements import without_blanks
 from trainer.steps import AUTO, BROKEN_SHARE, LINES, RULES, RuleChoice
 
 BY_LINES = RuleChoice(LINES, "")  # for texts that do not come from a file
+LABELS = ("annotations", "gold")  # what the labels of a file become
 CHUNK = 1_000  # rows held in memory before they go to the database
 FILE_LABELERS = UUID("6f1d5f0e-2c0b-4c5e-9a55-7f6c3a0f9b11")  # namespace of ids for what a file does not name
 
@@ -82,10 +83,14 @@ def load_solutions(
     split: str | None = None,
     steps_by: str = AUTO,
     allow_broken: bool = False,
+    labels: str = "annotations",
     progress: Progress | None = None,
     megabytes: int = FILE_MEGABYTES,
 ) -> LoadReport:
     """Load the solutions of a file with their problems and, if it has them, their labels; report what was new.
+
+    The labels become annotations of people that the file names, or, with `labels` "gold", the gold of their solutions: the step at which
+    the first mistake is, or none. Gold that is stored already stays.
 
     `source` names the generator where the file does not, `steps_by` the rule that cuts solutions given as texts. More than 1 % broken steps
     are refused unless `allow_broken`. The rest is as in `load_problems`. Every new final answer is graded.
@@ -94,8 +99,11 @@ def load_solutions(
     detected, format_ = choose_format(path, format, megabytes)
     if format_.solutions is None:
         raise BadFile(path, None, f"a file of format {detected.name} has problems but no solutions", "Load it with load_problems")
+    if labels not in LABELS:
+        raise BadFile(path, None, f"labels cannot become {labels!r}", f"They become {' or '.join(LABELS)}")
     choice = choose_steps_by(path, format_, named=steps_by, megabytes=megabytes, progress=progress)
     with _staging(project, detected, path=path, source=source, split=split, progress=progress) as staging:
+        staging.are_labels_gold = labels == "gold"
         for line, fields in read_lines(path, megabytes=megabytes, progress=progress):
             with staging.at(line):
                 for solution in format_.solutions(fields):
@@ -167,7 +175,7 @@ class _Staging:
         self, project: Project, report: LoadReport, path: Path | str, source: str, split: str | None, progress: Progress | None
     ) -> None:
         self.project, self.report, self.path, self.source, self.split, self.progress = project, report, path, source, split, progress
-        self.line = 0
+        self.line, self.are_labels_gold = 0, False
         self.waiting: dict[str, list[tuple[Any, ...]]] = {table: [] for table in sql.COLUMNS}
         self.staged_problems: dict[bytes, None] = {}  # 16 bytes of each, so that a problem is staged once, not for each solution
         self.occurrences: Counter[bytes] = Counter()
@@ -231,8 +239,18 @@ class _Staging:
         self.report.alternatives += len(solution.alternatives)
         for place, alternative in enumerate(solution.alternatives):
             self._copy("incoming_alternative", (self.sequence, alternative.step_index, place, alternative.text))
-        if solution.annotation:
+        if solution.annotation and self.are_labels_gold:
+            self._add_gold(solution.annotation)
+        elif solution.annotation:
             self._add_annotation(solution.annotation)
+
+    def _add_gold(self, new: NewAnnotation) -> None:
+        if new.finish_reason not in ("solution", "found_error"):
+            self.report.left_out["labels without a verdict (given up, bad problem)"] += 1
+            return
+        mistake = next((label.step_index for label in new.labels if label.rating == -1 and label.text is None), None)
+        self.report.gold += 1
+        self._copy("incoming_gold", (self.sequence, self.line, mistake))
 
     def _add_annotation(self, new: NewAnnotation) -> None:
         body = _sha256(new.canonical)
@@ -303,6 +321,8 @@ class _Staging:
             self.report.new_alternatives = self._run(sql.INSERT_WANTED_ALTERNATIVES)
         if self.report.annotations:
             self._store_annotations()
+        if self.report.gold:
+            self._store_gold()
 
     def _run(self, commands: str, **more: Any) -> int:
         """Run one command or several, one by one since the server binds parameters per command. Return the row count of the last."""
@@ -401,6 +421,17 @@ class _Staging:
         self._run(sql.HOLD_POSITIONS.format("used_alternative"))
         self._run(sql.INSERT_ALTERNATIVES)
         self._run(sql.INSERT_LABELS)
+
+    def _store_gold(self) -> None:
+        self._run(sql.GATHER_GOLD)
+        self.cursor.execute(sql.GOLD_CONTRADICTION)
+        if clash := self.cursor.fetchone():
+            reason = f"this solution is right here and wrong in line {clash[1]}, or the other way round"
+            raise BadFile(self.path, clash[0], reason, "Keep one of the two lines, or load the labels as annotations")
+        self.cursor.execute(sql.COUNT_OTHER_GOLD)
+        if kept := self.cursor.fetchone()[0]:
+            self.report.notes.append(f"{kept:,} solutions keep the gold they had; the file gives another.")
+        self.report.new_gold = self._run(sql.INSERT_GOLD)
 
     def _store_batches(self) -> None:
         self.cursor.execute("SELECT DISTINCT kind, generation FROM new_annotation ORDER BY 1, 2 NULLS FIRST")

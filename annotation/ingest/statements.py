@@ -9,13 +9,14 @@ COLUMNS = {
     "incoming_annotation": "seq, submission_id, body_hash, labeler, generation, kind, finish_reason, reason, total_ms, verifier_score, "
     "created_at, question",
     "incoming_label": "seq, step_index, text, by_labeler, nth, rating, flagged, chosen, shown_at",
+    "incoming_gold": "seq, line, first_mistake",
 }
 
 # They are dropped and created again, so that one transaction can load twice.
 STAGE = """
 DROP TABLE IF EXISTS pg_temp.incoming_problem, pg_temp.incoming_solution, pg_temp.incoming_alternative, pg_temp.incoming_annotation,
     pg_temp.incoming_label, pg_temp.gathered_problem, pg_temp.resolved_problem, pg_temp.new_solution, pg_temp.new_grade,
-    pg_temp.wanted_alternative, pg_temp.new_annotation, pg_temp.used_alternative;
+    pg_temp.wanted_alternative, pg_temp.new_annotation, pg_temp.used_alternative, pg_temp.incoming_gold, pg_temp.gathered_gold;
 CREATE TEMP TABLE incoming_problem (line int, key text, given_id text, external_id text, statement text, reference_solution text,
     answer text, subject text, level text, split text, same text GENERATED ALWAYS AS (stepmark_statement_key(statement)) STORED
     ) ON COMMIT DROP;
@@ -25,6 +26,7 @@ CREATE TEMP TABLE incoming_annotation (seq int, submission_id uuid, body_hash by
     finish_reason text, reason text, total_ms int, verifier_score float8, created_at timestamptz, question jsonb) ON COMMIT DROP;
 CREATE TEMP TABLE incoming_label (seq int, step_index int, text text, by_labeler bool, nth int, rating smallint, flagged bool, chosen bool,
     shown_at int) ON COMMIT DROP;
+CREATE TEMP TABLE incoming_gold (seq int, line int, first_mistake smallint) ON COMMIT DROP;
 CREATE TEMP TABLE new_grade (final_answer text, answer text, outcome text, reason text) ON COMMIT DROP;
 """
 
@@ -323,4 +325,32 @@ SELECT n.id, l.step_index, COALESCE(a.position, 0), l.rating, l.flagged, l.chose
     ON (a.solution_id, a.step_index, a.text, a.nth) = (n.solution_id, l.step_index, l.text, l.nth)
    AND COALESCE(a.author_id, 0) = CASE WHEN l.by_labeler THEN n.labeler_id ELSE 0 END
  ORDER BY n.id, l.step_index, COALESCE(a.position, 0)
+"""
+
+# --- labels as gold: which steps can be called the first mistake ---
+
+GATHER_GOLD = """
+CREATE TEMP TABLE gathered_gold ON COMMIT DROP AS
+SELECT s.id AS solution_id, array_remove(array_agg(DISTINCT g.first_mistake), NULL) AS first_mistakes,
+       min(g.line) FILTER (WHERE g.first_mistake IS NULL) AS right_line,
+       min(g.line) FILTER (WHERE g.first_mistake IS NOT NULL) AS wrong_line
+  FROM incoming_gold g
+  JOIN incoming_solution i USING (seq) JOIN resolved_problem r USING (key)
+  JOIN annotation_solution s ON s.problem_id = r.problem_id AND s.digest = i.digest
+ GROUP BY s.id
+"""
+
+GOLD_CONTRADICTION = """
+SELECT greatest(right_line, wrong_line), least(right_line, wrong_line)
+  FROM gathered_gold WHERE right_line IS NOT NULL AND wrong_line IS NOT NULL ORDER BY 1 LIMIT 1
+"""
+
+INSERT_GOLD = """
+INSERT INTO annotation_goldanswer (solution_id, acceptable_first_errors, note)
+SELECT solution_id, first_mistakes, '' FROM gathered_gold ON CONFLICT (solution_id) DO NOTHING
+"""
+
+COUNT_OTHER_GOLD = """
+SELECT count(*) FROM gathered_gold g JOIN annotation_goldanswer known USING (solution_id)
+ WHERE NOT (known.acceptable_first_errors @> g.first_mistakes AND known.acceptable_first_errors <@ g.first_mistakes)
 """

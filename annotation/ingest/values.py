@@ -26,6 +26,8 @@ class LoadReport:
     new_alternatives: int = 0
     annotations: int = 0
     new_annotations: int = 0
+    gold: int = 0
+    new_gold: int = 0
     outcomes: dict[str, int] = field(default_factory=dict)  # of the new solutions
     ungraded: dict[str, int] = field(default_factory=dict)  # reason -> how many of the new solutions
     steps: StepFigures = field(default_factory=StepFigures)
@@ -43,6 +45,8 @@ class LoadReport:
             parts.append(f"{self.new_alternatives:,} new alternatives ({self.alternatives:,} in the file)")
         if self.annotations:
             parts.append(f"{self.new_annotations:,} new annotations ({self.annotations:,} in the file)")
+        if self.gold:
+            parts.append(f"{self.new_gold:,} new gold answers ({self.gold:,} in the file)")
         reasons = [f"{count:,} not graded: {reason}" for reason, count in self.ungraded.items()]
         return "\n".join(
             [

@@ -112,7 +112,11 @@ FORMATS: dict[str, Format] = {
     ),
     "gsm8k": Format({"question": TEXT, "answer": HASHES}, gsm8k_problem, None),
     "qwen_math": Format({"question": TEXT, "code": LIST, "pred": LIST, "gt": ANY}, qwen_math_problem, qwen_math_solutions),
-    "processbench": Format({"problem": TEXT, "steps": LIST, "label": ANY}, _first_problem(processbench_solutions), processbench_solutions),
+    "processbench": Format(
+        {"problem": TEXT, "steps": LIST, "label": ANY, "final_answer_correct": ANY},
+        _first_problem(processbench_solutions),
+        processbench_solutions,
+    ),
     "math_shepherd": Format({"input": MARKED, "label": TEXT}, _first_problem(math_shepherd_solutions), math_shepherd_solutions),
     "trl": Format({"prompt": TEXT, "completions": LIST, "labels": LIST}, _first_problem(trl_solutions), trl_solutions),
     "rlhflow": Format({}, _first_problem(rlhflow_solutions), rlhflow_solutions, either=(("conversations", "messages"),)),

@@ -18,6 +18,12 @@ class Command(load_problems.Command):
     def add_own_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--source", default="", help="the generator's name, if the file does not give it")
         parser.add_argument(
+            "--labels",
+            choices=ingest.LABELS,
+            default=ingest.LABELS[0],
+            help="what the labels of the file become: annotations of people, or gold, by which labelers are checked (default: %(default)s)",
+        )
+        parser.add_argument(
             "--steps-by",
             choices=list(ingest.STEP_RULES),
             default=ingest.AUTO,
@@ -38,6 +44,7 @@ class Command(load_problems.Command):
         split: str | None,
         megabytes: int,
         source: str = "",
+        labels: str = ingest.LABELS[0],
         steps_by: str = ingest.AUTO,
         allow_broken_steps: bool = False,
         **options: Any,
@@ -48,6 +55,7 @@ class Command(load_problems.Command):
                 project=ingest.find_project(project),
                 format=format,
                 source=source,
+                labels=labels,
                 split=split,
                 steps_by=steps_by,
                 allow_broken=allow_broken_steps,

@@ -1,0 +1,88 @@
+"""The labels of published sets become annotations or gold, by choice, and nothing of them is lost without a word."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from annotation import ingest
+from annotation.models import Annotation, GoldAnswer, Project, StepLabel
+from tests import make
+from tests.trainer.test_published_formats import PRMBENCH, PROCESSBENCH, SHEPHERD
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def project() -> Project:
+    return make.project()
+
+
+def written(tmp_path: Path, *rows: dict[str, Any]) -> Path:
+    path = tmp_path / "labels.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+RIGHT = PROCESSBENCH | {"id": "gsm8k-1", "label": -1, "steps": ["Add.", "So 5."]}
+
+
+def test_labels_become_annotations(project: Project, tmp_path: Path) -> None:
+    report = ingest.load_solutions(written(tmp_path, PROCESSBENCH, RIGHT), project=project)
+    assert (report.format, report.new_solutions, report.new_annotations, report.gold) == ("processbench", 2, 2, 0)
+    assert sorted(Annotation.objects.values_list("finish_reason", flat=True)) == ["found_error", "solution"]
+    assert list(StepLabel.objects.order_by("annotation", "step_index").values_list("rating", flat=True)) == [1, -1, 1, 1]
+
+
+def test_labels_become_gold_by_choice(project: Project, tmp_path: Path) -> None:
+    report = ingest.load_solutions(written(tmp_path, PROCESSBENCH, RIGHT), project=project, labels="gold")
+    assert (report.new_gold, report.new_annotations) == (2, 0)
+    assert sorted(GoldAnswer.objects.values_list("acceptable_first_errors", flat=True)) == [[], [1]]
+    assert "2 new gold answers (2 in the file)" in str(report)
+    again = ingest.load_solutions(written(tmp_path, PROCESSBENCH, RIGHT), project=project, labels="gold")
+    assert again.new_gold == 0 and GoldAnswer.objects.count() == 2 and not Annotation.objects.exists()
+
+
+def test_gold_that_is_known_stays_and_is_counted(project: Project, tmp_path: Path) -> None:
+    ingest.load_solutions(written(tmp_path, PROCESSBENCH), project=project, labels="gold")
+    report = ingest.load_solutions(written(tmp_path, PROCESSBENCH | {"label": 2}), project=project, labels="gold")
+    assert "1 solutions keep the gold they had; the file gives another." in str(report)
+    assert GoldAnswer.objects.get().acceptable_first_errors == [1]
+
+
+def test_two_lines_with_two_mistakes_accept_both(project: Project, tmp_path: Path) -> None:
+    ingest.load_solutions(written(tmp_path, PROCESSBENCH, PROCESSBENCH | {"label": 2}), project=project, labels="gold")
+    assert GoldAnswer.objects.get().acceptable_first_errors == [1, 2]
+
+
+def test_a_solution_that_is_right_and_wrong_is_no_gold(project: Project, tmp_path: Path) -> None:
+    with pytest.raises(ingest.BadFile, match="line 2: this solution is right here and wrong in line 1, or the other way round"):
+        ingest.load_solutions(written(tmp_path, PROCESSBENCH, PROCESSBENCH | {"label": -1}), project=project, labels="gold")
+    assert not GoldAnswer.objects.exists()
+
+
+def test_what_no_annotation_can_hold_is_named(project: Project, tmp_path: Path) -> None:
+    report = str(ingest.load_solutions(written(tmp_path, SHEPHERD), project=project))
+    assert "1 solutions: the ratings after the first mistake were left out." in report
+    assert "1 key was not used: task (1)." in report
+
+
+def test_both_solutions_of_prmbench_are_loaded_once(project: Project, tmp_path: Path) -> None:
+    path = written(tmp_path, PRMBENCH)
+    assert ingest.load_solutions(path, project=project).new_annotations == 2
+    assert ingest.load_solutions(path, project=project).new_annotations == 0
+
+
+def test_the_command_names_the_choices(project: Project, tmp_path: Path) -> None:
+    path = str(written(tmp_path, PROCESSBENCH))
+    with pytest.raises(CommandError, match="annotations.*gold"):
+        call_command("load_solutions", path, "--project", "sums", "--labels", "nothing")
+    call_command("load_solutions", path, "--project", "sums", "--labels", "gold")
+    assert GoldAnswer.objects.count() == 1
+
+
+def test_all_of_processbench_loads_with_its_labels(project: Project, data: Path) -> None:
+    report = ingest.load_solutions(data / "processbench" / "gsm8k.json", project=project)
+    assert (report.solutions, report.annotations, report.new_annotations) == (400, 400, 400)

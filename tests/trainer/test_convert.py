@@ -1,0 +1,84 @@
+"""`python -m trainer convert`: the same solutions in another format and container, and a sentence for what has no place there."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from trainer.__main__ import main
+
+ROWS = [
+    {"problem": "What is 2 + 3?", "steps": ["Add.", "So 6.", "Done."], "ratings": [1, -1], "key": "a", "right": False, "answer": "6"},
+    {"problem": "What is 2 + 2?", "steps": ["Add; “é”, 1,\n2.", "So 4."], "ratings": [0, 1], "key": "b"},
+    {"problem": "What is 1 + 1?", "steps": ["So 2."], "key": "c"},
+]
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    path = tmp_path / "in.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    return path
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "json", "csv", "parquet", "jsonl.gz", "csv.gz", "parquet.gz"])
+def test_every_container_gives_the_same_solutions_back(source: Path, tmp_path: Path, kind: str) -> None:
+    assert main(["convert", str(source), str(tmp_path / f"own.{kind}"), "--to", "trainer"]) == 0
+    assert main(["convert", str(tmp_path / f"own.{kind}"), str(tmp_path / f"generic.{kind}"), "--to", "generic"]) == 0
+    assert main(["convert", str(tmp_path / f"generic.{kind}"), str(tmp_path / "back.jsonl"), "--to", "trainer"]) == 0
+    back = lines(tmp_path / "back.jsonl")
+    assert [(row["problem"], row["steps"], row["ratings"]) for row in back] == [
+        (row["problem"], row["steps"], row.get("ratings", [])) for row in ROWS
+    ]
+
+
+def test_trl_gets_the_rated_steps_and_a_sentence_for_the_rest(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["convert", str(source), str(tmp_path / "out.jsonl"), "--to", "trl"]) == 0
+    assert lines(tmp_path / "out.jsonl") == [
+        {"prompt": "What is 2 + 3?", "completions": ["Add.", "So 6."], "labels": [True, False]},
+        {"prompt": "What is 2 + 2?", "completions": ["Add; “é”, 1,\n2.", "So 4."], "labels": [True, True]},
+    ]
+    said = capsys.readouterr().err
+    assert "2 of 3 solutions." in said
+    for sentence in (
+        "1 solutions are left out: they have no ratings.",
+        "1 solutions have neutral steps, which become true.",
+        "1 solutions lose the steps after their last rating.",
+    ):
+        assert sentence in said
+
+
+def test_a_converted_set_of_trl_is_read_as_one(source: Path, tmp_path: Path) -> None:
+    main(["convert", str(source), str(tmp_path / "trl.csv"), "--to", "trl"])
+    assert main(["convert", str(tmp_path / "trl.csv"), str(tmp_path / "own.jsonl"), "--to", "trainer"]) == 0
+    assert [row["ratings"] for row in lines(tmp_path / "own.jsonl")] == [[1, -1], [1, 1]]
+
+
+@pytest.mark.parametrize(
+    ("name", "to", "words"),
+    [
+        ("out.txt", "trl", "Let it end in .jsonl, .json, .csv or .parquet"),
+        ("in.jsonl", "trl", "is also an input of this command"),
+        ("taken.jsonl", "trl", "--overwrite"),
+    ],
+)
+def test_a_wrong_place_is_refused_and_nothing_is_written(
+    source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, to: str, words: str
+) -> None:
+    (tmp_path / "taken.jsonl").write_text("mine")
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert main(["convert", str(source), str(tmp_path / name), "--to", to]) == 2
+    assert words in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_file_of_which_nothing_fits_leaves_no_file(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source.write_text(json.dumps(ROWS[2]) + "\n")
+    assert main(["convert", str(source), str(tmp_path / "out.jsonl"), "--to", "trl"]) == 2
+    assert "none of its 1 solutions can be written as trl" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]

@@ -1,0 +1,218 @@
+"""Command: write a file of solutions in another format."""
+
+import argparse
+import csv
+import gzip
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from io import TextIOWrapper
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple, cast
+
+from trainer.files import check_output_file, write_file
+from trainer.lines import BadInput, SolutionLine, add_format_option, progress_bar, read_solution_lines, say_on_stderr
+from trainer.progress import ProgressUpdate
+
+Row = dict[str, Any]
+SHOWN_EVERY = 500  # solutions
+ROWS_AT_ONCE = 1_000  # of a Parquet file
+
+
+class Target(NamedTuple):
+    """A format that can be written: its columns with their Arrow types, and the row of a solution. The counter names what a row lacks."""
+
+    columns: dict[str, str]
+    row: Callable[[SolutionLine, Counter[str]], Row | None]
+
+
+def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Declare the options of `convert`."""
+    parser = commands.add_parser("convert", help="write a file of solutions in another format")
+    parser.add_argument("input", type=Path, help="a file of solutions in any format of docs/formats.md")
+    parser.add_argument("out", type=Path, help="new file; its name ends in .jsonl, .json, .csv or .parquet, or in one of these and .gz")
+    parser.add_argument("--to", required=True, choices=list(TARGETS), help="the format to write")
+    parser.add_argument("--overwrite", action="store_true", help="replace the new file if it exists")
+    add_format_option(parser, "the input")
+    parser.set_defaults(command=run)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Write every solution of the input that the format can hold, and say what it cannot hold."""
+    check_output_file(options.out, overwrite=options.overwrite, inputs=[options.input])
+    target, lost = TARGETS[options.to], Counter[str]()
+    n_read = n_written = 0
+    with progress_bar() as progress, _writer(options.out, target.columns, overwrite=options.overwrite) as write:
+        for line in read_solution_lines(options.input, format=options.format, say=say_on_stderr):
+            n_read += 1
+            if (row := target.row(line, lost)) is not None:
+                write(row)
+                n_written += 1
+            if n_read % SHOWN_EVERY == 0:
+                progress(ProgressUpdate("converting", n_read, None))
+        if not n_written:
+            raise BadInput(f"{options.input}: none of its {n_read:,} solutions can be written as {options.to}. {_in_words(lost)}".rstrip())
+    say_on_stderr(f"{options.out}: {n_written:,} of {n_read:,} solutions. {_in_words(lost)}".rstrip())
+
+
+def _in_words(lost: Counter[str]) -> str:
+    return " ".join(f"{count:,} {what}." for what, count in lost.most_common() if count)
+
+
+# --- formats ------------------------------------------------------------------------------------------------------------------
+
+
+def _own_row(line: SolutionLine, lost: Counter[str]) -> Row:
+    labeled, solution = line.labeled, line.labeled.solution
+    row: Row = {"key": solution.key, "problem_key": solution.problem_key, "problem": solution.problem, "steps": list(solution.steps)}
+    row["ratings"] = list(labeled.ratings[: _n_rated(line)])
+    row["alternatives"] = [{"step_index": a.step_index, "text": a.text, "rating": a.rating} for a in labeled.alternatives]
+    row |= {"soft": None if labeled.soft is None else [p and list(p) for p in labeled.soft], "right": line.right, "answer": line.answer}
+    if line.reference_answer is not None:
+        lost["reference answers have no place in this format"] += 1
+    return row | {"subject": line.subject, "source": line.source}
+
+
+def _generic_row(line: SolutionLine, lost: Counter[str]) -> Row:
+    labeled, solution, problem = line.labeled, line.labeled.solution, line.problem
+    ratings = [*labeled.ratings[: _n_rated(line)], *[None] * len(solution.steps)]
+    if labeled.alternatives:
+        lost["solutions have rated alternatives, which have no place in this format"] += 1
+    if labeled.soft is not None:
+        lost["solutions have soft labels, which have no place in this format"] += 1
+    if line.right is not None:
+        lost["grades (right) have no place in this format: the site grades the answers itself"] += 1
+    return {
+        "problem": solution.problem,
+        "answer": line.reference_answer,
+        "reference_solution": problem and problem.reference_solution,
+        "id": problem and problem.external_id,
+        "subject": line.subject,
+        "level": (problem and problem.level) or None,
+        "split": problem and problem.split,
+        "source": line.source,
+        "steps": [{"text": text, "rating": rating} for text, rating in zip(solution.steps, ratings, strict=False)],
+    }
+
+
+def _trl_row(line: SolutionLine, lost: Counter[str]) -> Row | None:
+    labeled, solution = line.labeled, line.labeled.solution
+    ratings = labeled.ratings[: _n_rated(line)]
+    if not ratings or None in ratings:
+        lost["solutions are left out: a step before the end of their labels has no rating"] += bool(ratings)
+        lost["solutions are left out: they have no ratings"] += not ratings
+        return None
+    lost["solutions have neutral steps, which become true"] += 0 in ratings
+    lost["solutions lose the steps after their last rating"] += len(ratings) < len(solution.steps)
+    lost["solutions have rated alternatives, which have no place in this format"] += bool(labeled.alternatives)
+    labels = [rating != -1 for rating in ratings]
+    return {"prompt": solution.problem, "completions": list(solution.steps[: len(ratings)]), "labels": labels}
+
+
+def _n_rated(line: SolutionLine) -> int:
+    """Return how many steps the labels cover: up to the first mistake, or to the last rating."""
+    ratings = line.labeled.ratings
+    end = len(ratings) if line.labeled.first_mistake is None else line.labeled.first_mistake + 1
+    return max((at + 1 for at, rating in enumerate(ratings[:end]) if rating is not None), default=0)
+
+
+TARGETS = {
+    "trainer": Target(
+        {
+            **dict.fromkeys(("key", "problem_key", "problem"), "text"),
+            "steps": "texts",
+            "ratings": "ratings",
+            "alternatives": "alternatives",
+            "soft": "soft",
+            "right": "flag",
+            **dict.fromkeys(("answer", "subject", "source"), "text"),
+        },
+        _own_row,
+    ),
+    "generic": Target(
+        {
+            **dict.fromkeys(("problem", "answer", "reference_solution", "id", "subject", "level", "split", "source"), "text"),
+            "steps": "rated_steps",
+        },
+        _generic_row,
+    ),
+    "trl": Target({"prompt": "text", "completions": "texts", "labels": "flags"}, _trl_row),
+}
+
+
+# --- files --------------------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _writer(path: Path, columns: dict[str, str], *, overwrite: bool) -> Iterator[Callable[[Row], None]]:
+    """Give the function that writes one row. The file appears only when it is complete."""
+    name = path.name.lower()
+    kind = Path(name.removesuffix(".gz")).suffix
+    if kind not in _KINDS:
+        raise BadInput(f"{path}: the name does not say what to write. Let it end in .jsonl, .json, .csv or .parquet, or in one and .gz.")
+    with write_file(path, overwrite=overwrite) as raw:
+        if name.endswith(".gz"):
+            with gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as packed, _KINDS[kind](cast(BinaryIO, packed), columns) as write:
+                yield write
+        else:
+            with _KINDS[kind](cast(BinaryIO, raw), columns) as write:
+                yield write
+
+
+@contextmanager
+def _json_writer(raw: BinaryIO, columns: dict[str, str]) -> Iterator[Callable[[Row], None]]:
+    text = TextIOWrapper(raw, encoding="utf-8", newline="\n")
+    yield lambda row: print(json.dumps({key: value for key, value in row.items() if value is not None}, ensure_ascii=False), file=text)
+    text.flush()
+    text.detach()
+
+
+@contextmanager
+def _csv_writer(raw: BinaryIO, columns: dict[str, str]) -> Iterator[Callable[[Row], None]]:
+    text = TextIOWrapper(raw, encoding="utf-8", newline="")
+    table = csv.DictWriter(text, list(columns))
+    table.writeheader()
+
+    def cell(value: Any) -> Any:
+        return json.dumps(value, ensure_ascii=False) if isinstance(value, list | bool) else value
+
+    yield lambda row: table.writerow({key: cell(value) for key, value in row.items()})
+    text.flush()
+    text.detach()
+
+
+@contextmanager
+def _parquet_writer(raw: BinaryIO, columns: dict[str, str]) -> Iterator[Callable[[Row], None]]:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    alternative = pa.struct([("step_index", pa.int32()), ("text", pa.string()), ("rating", pa.int8())])
+    types = {
+        "text": pa.string(),
+        "flag": pa.bool_(),
+        "texts": pa.list_(pa.string()),
+        "flags": pa.list_(pa.bool_()),
+        "ratings": pa.list_(pa.int8()),
+        "soft": pa.list_(pa.list_(pa.float64())),
+        "alternatives": pa.list_(alternative),
+        "rated_steps": pa.list_(pa.struct([("text", pa.string()), ("rating", pa.int8())])),
+    }
+    schema = pa.schema([(name, types[kind]) for name, kind in columns.items()])
+    waiting: list[Row] = []
+    with parquet.ParquetWriter(raw, schema) as table:
+
+        def flush() -> None:
+            table.write_table(pa.Table.from_pylist(waiting, schema))
+            waiting.clear()
+
+        def write(row: Row) -> None:
+            waiting.append(row)
+            if len(waiting) >= ROWS_AT_ONCE:
+                flush()
+
+        yield write
+        flush()
+
+
+_KINDS = {".jsonl": _json_writer, ".json": _json_writer, ".csv": _csv_writer, ".parquet": _parquet_writer}
