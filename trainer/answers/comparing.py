@@ -156,6 +156,7 @@ class _Comparison:
             ((Text, Text), self._texts),
             ((Text, Value), self._text_and_value),
             ((Ratio, Ratio), self._ratios),
+            ((Region, Value), self._region_and_value),
             ((Region, object), self._regions),
             ((Relation, Relation), self._relations),
             ((Relation, object), self._regions),
@@ -318,21 +319,11 @@ class _Comparison:
             if one.opening == "|":
                 raise Unreadable("determinants")
             return self._in_order(one.parts, other.parts)
-        first, second = _as_vector(one), _as_vector(other)
-        is_interval = {one.opening, one.closing, other.opening, other.closing} <= set("()[]") and len(first) == 2 == len(second)
-        if is_interval:
-            if (
-                self._in_order(first, second)
-                and one.opening + one.closing in ("()", "[]")
-                and other.opening + other.closing in ("()", "[]")
-            ):
-                return False  # open and closed
-            return False
         if "|" in one.opening + other.opening:
             raise Unreadable("a determinant")
-        if self._in_order(first, second):
-            return True
-        raise Unreadable("two kinds of brackets")
+        if {one.opening, one.closing, other.opening, other.closing} <= set("()[]") and len(one.parts) == 2:
+            return False  # an open and a closed interval
+        return self._in_order(_as_vector(one), _as_vector(other))
 
     def _bags(self, one: Unordered, other: Unordered) -> bool:
         if any(isinstance(part.body, Relation) for part in (*one.parts, *other.parts)) or _is_mixed(one) or _is_mixed(other):
@@ -391,8 +382,7 @@ class _Comparison:
 
     def _equations(self, one: tuple[str, str], other: tuple[str, str]) -> bool:
         try:
-            first, second = (read_value(sides[0]) - read_value(sides[1]) for sides in (one, other))
-            factor = ratio(first, second)
+            factor = ratio(*(_whole(read_value(sides[0]) - read_value(sides[1])) for sides in (one, other)))
         except Unreadable:
             return False
         return factor is not None and factor != 0
@@ -418,6 +408,11 @@ class _Comparison:
             return self._regions(one, other)
         operator = one.operators[0] if factor.is_positive else _FLIPPED[one.operators[0]]
         return bool(operator == other.operators[0])
+
+    def _region_and_value(self, one: Region, other: Value) -> bool:
+        if not read_value(other.text).is_number:
+            raise Unreadable("a set of numbers and a value")
+        return False
 
     def _regions(self, one: Any, other: Any) -> bool:
         first, second = (_set_of(Answer(body)) for body in (one, other))
@@ -447,6 +442,15 @@ def _is_name(text: str) -> bool:
 
 _ALIKE = [{"yes", "true"}, {"no", "false"}, {"yes", "correct"}, {"neither", "none"}, {"no", "none"}, {"no", "never"}]
 _FLIPPED = {"<": ">", ">": "<", r"\le": r"\ge", r"\ge": r"\le", r"\ne": r"\ne"}
+
+
+def _whole(difference: Any) -> Any:
+    """Multiply an equation by its denominator, if that is zero nowhere on the curve: y = 3/x is xy = 3."""
+    above, below = sympy.fraction(sympy.together(difference))
+    factors = below.free_symbols if below.is_Mul or below.is_Symbol else set()
+    if not below.free_symbols or factors and all(above.subs(symbol, 0).is_nonzero for symbol in factors) and not below.is_Add:
+        return above
+    return difference
 
 
 def _are_same_name(one: str, other: str) -> bool:

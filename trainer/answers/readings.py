@@ -343,6 +343,7 @@ def _several(text: str, depth: int) -> Answer | None:
     text = re.sub(r"^(?:[Ee]ither|[Bb]oth) ", "", text)
     if "\\begin" not in text:
         text = re.sub(r"(?<=\w) ?& ?(?=\w)", " and ", text)
+    text = re.sub(r"\\cup ?(?=[a-z](?:[<>=]|\\[gl]e(?![a-z])))", " or ", text)
     text = re.sub(r" (?:und|oder|ou|et|или|и) |或者?|和|または", " or ", text)
     text = re.sub(r",? ?(?:\\lor|(?<![a-zA-Z])or)(?![a-zA-Z]) ?", "\x01", text)
     text = re.sub(r",? ?(?:\\land|(?<![a-zA-Z])and)(?![a-zA-Z]) ?| ?\\& ?", "\x02", text)
