@@ -52,6 +52,14 @@ class StepSource(models.TextChoices):
     INTERACTIVE = "interactive"  # phase 1 of the paper: step by step; the labeler chooses one of several completions
 
 
+class TextKind(models.TextChoices):
+    """How the pages show a project's problems and steps. Formulas are set in both kinds."""
+
+    UNDECIDED = "", "not decided yet: the first load with solutions decides"  # shown as plain
+    PLAIN = "plain", "plain text"
+    MARKDOWN = "markdown", "Markdown"
+
+
 class Split(models.TextChoices):
     TRAIN = "train"
     TEST = "test"
@@ -121,6 +129,7 @@ class Project(models.Model):
     )
     alternatives_after_error = models.BooleanField(default=False)
     step_source = models.CharField(max_length=16, choices=StepSource, default=StepSource.SOLUTION)
+    text_kind = models.CharField(max_length=8, choices=TextKind, default=TextKind.UNDECIDED, blank=True)
     completions_per_step = models.PositiveSmallIntegerField(default=4)  # requested from the generator in an interactive project
     # A round is due when the first of these limits is reached; null switches a limit off.
     retrain_every_labels = models.PositiveIntegerField(null=True, blank=True)
@@ -141,6 +150,7 @@ class Project(models.Model):
             models.CheckConstraint(name="project_per_problem", condition=Q(per_problem__gte=1)),
             models.CheckConstraint(name="project_completions", condition=Q(completions_per_step__gte=1, completions_per_step__lte=16)),
             one_of("project_step_source", "step_source", StepSource),
+            one_of("project_text_kind", "text_kind", TextKind),
         ]
 
     def __str__(self) -> str:

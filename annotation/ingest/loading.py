@@ -20,7 +20,7 @@ from django.db import connection, transaction
 from annotation.ingest import statements as sql
 from annotation.ingest.projects import rules_of
 from annotation.ingest.values import LoadReport, digest
-from annotation.models import Batch, BatchKind, BatchState, Membership, Project, Role
+from annotation.models import Batch, BatchKind, BatchState, Membership, Project, Role, TextKind
 from trainer.answers import Grader, grader_version, stated_answer
 from trainer.formats import (
     FILE_MEGABYTES,
@@ -39,6 +39,7 @@ from trainer.formats import (
     choose_steps_by,
     cut_solution,
     detect_format,
+    looks_like_markdown,
     read_lines,
     unused_keys,
 )
@@ -323,6 +324,20 @@ class _Staging:
             self._store_annotations()
         if self.report.gold:
             self._store_gold()
+        if self.report.solutions and self.project.text_kind == TextKind.UNDECIDED:
+            self._decide_text_kind()
+
+    def _decide_text_kind(self) -> None:
+        """Take the project's texts for Markdown or for plain text by a sample of the new solutions, and say so."""
+        self.cursor.execute("SELECT steps::text FROM incoming_solution ORDER BY digest LIMIT 500")
+        is_markdown, share = looks_like_markdown("\n".join(orjson.loads(steps)) for (steps,) in self.cursor.fetchall())
+        kind, other = (TextKind.MARKDOWN, "plain text") if is_markdown else (TextKind.PLAIN, "Markdown")
+        Project.objects.filter(pk=self.project.pk, text_kind=TextKind.UNDECIDED).update(text_kind=kind)
+        self.project.text_kind = kind
+        self.report.notes.append(
+            f"Pages show this project's texts as {kind.label}: {share:.0%} of the solutions have signs of Markdown. "
+            f"If they are {other}, change the text kind of the project in the administration."
+        )
 
     def _run(self, commands: str, **more: Any) -> int:
         """Run one command or several, one by one since the server binds parameters per command. Return the row count of the last."""

@@ -7,7 +7,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import validate_slug
 from django.db import IntegrityError, transaction
 
-from annotation.models import Membership, Project, Role, broken_rule
+from annotation.models import Membership, Project, Role, TextKind, broken_rule
 from trainer.answers import NO_RULES, Rules
 from trainer.formats import BadText, clean_text
 
@@ -21,8 +21,13 @@ def rules_of(project: Project) -> Rules:
     return Rules(unreduced=project.accept_unreduced, percent=project.accept_percent)
 
 
-def create_project(slug: str, *, name: str, owners: Iterable[str] = (), rules: Rules = NO_RULES) -> Project:
-    """Create a project that these people (user names) own. Raises BadProject; then nothing was created."""
+def create_project(
+    slug: str, *, name: str, owners: Iterable[str] = (), rules: Rules = NO_RULES, text_kind: str = TextKind.UNDECIDED
+) -> Project:
+    """Create a project that these people (user names) own. Raises BadProject; then nothing was created.
+
+    `text_kind` is plain or markdown. Empty: the first load with solutions decides.
+    """
     try:
         validate_slug(clean_text(slug))
         clean_text(name)
@@ -32,13 +37,16 @@ def create_project(slug: str, *, name: str, owners: Iterable[str] = (), rules: R
         ) from None
     if len(slug) > 50 or not name.strip() or len(name) > 200:
         raise BadProject("A slug has at most 50 characters and a name 1 to 200. Choose shorter ones.")
+    if text_kind not in TextKind.values:
+        raise BadProject(f"The text kind {text_kind!r} does not exist. Choose plain or markdown.")
     wanted = dict.fromkeys(owners)
     people = list(User.objects.filter(username__in=wanted))
     if missing := wanted.keys() - {person.username for person in people}:
         raise BadProject(f"There is no account called {', '.join(sorted(missing))}. Create it first, for instance with createsuperuser.")
     try:
         with transaction.atomic():
-            project = Project.objects.create(slug=slug, name=name, accept_unreduced=rules.unreduced, accept_percent=rules.percent)
+            rules_kept = {"accept_unreduced": rules.unreduced, "accept_percent": rules.percent}
+            project = Project.objects.create(slug=slug, name=name, text_kind=text_kind, **rules_kept)
             Membership.objects.bulk_create([Membership(project=project, user=person, role=Role.OWNER) for person in people])
     except IntegrityError as error:
         if "slug" not in (broken_rule(error) or ""):

@@ -1,5 +1,4 @@
 // The labeling page around its sittings: delivery of submissions, the next solution, keys and clicks.
-// Hooks for tests and people's own scripts: [data-problem], [data-step="N"] (N counts from 0, as in the API), [data-rating], [data-submit], [data-status].
 (() => {
   "use strict";
   const { store, post, untilAcknowledged, showStatus, Outbox, Ahead, toWork, countToday, IDLE, $, shown, announce, keyOf, LABELER } = Stepmark;
@@ -154,7 +153,7 @@
     remove: () => { if (sitting.writing?.text !== undefined) sitting.write(undefined); },
     bad_problem: () => openReason("bad_problem"),
     give_up: () => openReason("give_up"),
-    recent: () => { if (!sitting.busy && !sitting.isAhead && !sitting.isReopened) Stepmark.openRecent(); },
+    recent: () => { if (!sitting.busy && !sitting.isAhead && !sitting.isReopened) Stepmark.load("recent").then(() => Stepmark.openRecent()); },
     retry: () => sitting.retry(),
     unfold: () => { sitting.unfolded = !sitting.unfolded; sitting.paintRest(); },
   };
@@ -189,7 +188,16 @@
       if (event.detail && sitting && ["undo", "unsure", "unfold"].includes(button.dataset.act)) sitting.goTo(sitting.focus, { scroll: false });
       return;
     }
+    if (!event.detail && event.target.closest("summary")) return; // opened by a key: the focus stays there
     if (text && !getSelection().toString() && sitting.places.includes(text)) sitting.goTo(text, { scroll: false });
+  });
+
+  // Thoughts in a text can be folded. The step whose fold has the focus is the one that the keys rate.
+  document.addEventListener("focusin", ({ target }) => {
+    const text = target.matches("summary") && sitting?.textAt(target);
+    if (!text || text === sitting.focus || !sitting.places.includes(text)) return;
+    sitting.goTo(text, { scroll: false });
+    target.focus();
   });
 
   const LONGEST_SKIP_REASON = 150; // characters
@@ -246,11 +254,7 @@
   }, 15_000);
 
   // The search script is loaded when the guidelines are opened for the first time.
-  document.addEventListener("toggle", ({ target }) => {
-    const { script } = target.dataset;
-    if (!script || !target.open || $(`script[src="${script}"]`)) return;
-    document.head.append(Object.assign(document.createElement("script"), { src: script }));
-  }, { capture: true });
+  document.addEventListener("toggle", ({ target }) => { if (target.open && target.matches("[data-guidelines]")) Stepmark.load("guidelines"); }, { capture: true });
 
   store.forgetOld();
   Stepmark.showKeys(document);

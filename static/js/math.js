@@ -1,21 +1,27 @@
-// Shows the text of a solution unchanged, with formulas rendered by KaTeX and with visible marks for invisible characters.
-// Stepmark.split is pure and also runs in node. Stepmark.show needs a page. KaTeX is loaded with the first formula.
+// Shows the text of a problem or a step: formulas as formulas, invisible characters as marks, and in some projects Markdown (markdown.js).
+// KaTeX is loaded with the first formula.
 (() => {
   "use strict";
 
   // --- splitting ---
 
-  const ENVIRONMENTS = "(?:align|gather|equation|alignat|split|CD)\\*?";
   const FENCED = [
     // [opening, closing, pattern of the whole (sticky), kind]
     ["\\[", "\\]", /\\\[([\s\S]+?)\\\]/y, "display"],
     ["\\(", "\\)", /\\\(([\s\S]+?)\\\)/y, "inline"],
     ["$$", "$$", /\$\$((?:[^$\\]|\\[\s\S])+?)\$\$/y, "display"],
-    ["\\begin{", "\\end{", new RegExp(`(\\\\begin\\{(${ENVIRONMENTS})\\}[\\s\\S]+?\\\\end\\{\\2\\})`, "y"), "display"],
     ["[asy]", "[/asy]", /(\[asy\][\s\S]*?\[\/asy\])/y, "code"],
   ];
+  const BEGIN = /\\begin\{([A-Za-z]{1,20}\*?)\}/y, DEEPEST = 60;
+  // What KaTeX can set. Any other environment is shown as its source.
+  const DISPLAYED = /^(?:align|alignat|gather|equation|split|CD|eqnarray|multline)\*?$/;
+  const IN_A_LINE = /^(?:(?:[pbvBV]|small)?matrix\*?|[dr]?cases|drcases|d?array|subarray|aligned|alignedat|gathered)$/;
+  // Commands that stand outside of formulas too: the command, and how many braced arguments it takes.
+  const BARE = /\\(boxed|[dct]?frac|sqrt|[dt]?binom|overline|vec|centerline|includegraphics)(?![A-Za-z])/y;
+  const ONLY_SOURCE = /^(?:centerline|includegraphics)$/;
+  const AROUND = /\$((?:[^$\\\n]|\\[^\n])+\$(?=\d)[^$\n]*\}[^$\n]*)\$/y;
   const DOLLARS = /\$((?:[^$\\\n]|\\[^\n]|\n(?!\s*\n))+)\$/y;
-  // Collections split solutions at line ends, even inside displayed formulas. A formula may open here and close in the next step.
+  // A file may split solutions inside a formula. Then a formula opens here and closes in the next step.
   const UNCLOSED = [[/\$\$([^$]*[\\=^_][^$]*)$/y, "display"], [/\$(\\[A-Za-z][^$\n]*)$/y, "inline"]];
   const SHORT_WORDS = new Set("an and are as at but by day for if in is it of on or per so the to up was we".split(" "));
 
@@ -35,16 +41,57 @@
     return /^[\s\d.,/]|\s$/.test(inside) && hasWords(inside);
   };
 
+  // -> the place after \end{name}, or 0. Places of the ends are known, so that a thousand openings do not search the whole text each.
+  const endOf = (text, at, name) => {
+    const sign = new RegExp(`\\\\(begin|end)\\{${name.replace("*", "\\*")}\\}`, "g");
+    sign.lastIndex = at;
+    for (let depth = 0, match; depth <= DEEPEST && (match = sign.exec(text)); ) if (!(depth += match[1] === "begin" ? 1 : -1)) return sign.lastIndex;
+    return 0;
+  };
+
+  // -> the place after one argument of a bare command, {braced} or a single sign, or 0
+  const argumentAt = (text, at) => {
+    while (text[at] === " ") at++;
+    if (text[at] !== "{") return /[0-9A-Za-z]/.test(text[at] ?? "") ? at + 1 : 0;
+    for (let depth = 0; at < text.length && depth <= DEEPEST; at++) {
+      if (text[at] === "\\") at++;
+      else if (text[at] === "{") depth++;
+      else if (text[at] === "}" && !--depth) return at + 1;
+    }
+    return 0;
+  };
+  const bareAt = (text, at) => {
+    BARE.lastIndex = at;
+    const match = BARE.exec(text);
+    if (!match) return null;
+    let end = BARE.lastIndex;
+    if (/^sqrt|^includegraphics/.test(match[1])) end = /^\s*(?:\[[^\][]*\])?/.exec(text.slice(end, end + 80))[0].length + end;
+    for (let count = /frac|binom/.test(match[1]) ? 2 : 1; count && end; count--) end = argumentAt(text, end);
+    const source = text.slice(at, end);
+    return end ? { kind: ONLY_SOURCE.test(match[1]) ? "code" : "inline", body: source, source } : null;
+  };
+
   const fencedAt = (text, at, lastOf) => {
     for (const [opening, closing, whole, kind] of FENCED) {
-      if (!text.startsWith(opening, at) || lastOf[closing] <= at) continue;
+      if (!text.startsWith(opening, at) || lastOf(closing) <= at) continue;
       whole.lastIndex = at;
       const match = whole.exec(text);
       if (match && match[1].trim()) return { kind, body: match[1], source: match[0] };
     }
+    if (text[at] === "\\") {
+      BEGIN.lastIndex = at;
+      const [, name] = BEGIN.exec(text) ?? [], end = name && lastOf(`\\end{${name}}`) > at ? endOf(text, at, name) : 0, source = text.slice(at, end);
+      if (end) return { kind: DISPLAYED.test(name) ? "display" : IN_A_LINE.test(name) ? "inline" : "code", body: source, source };
+      return bareAt(text, at);
+    }
     if (text[at] === "$" && text[at + 1] !== "$") {
       DOLLARS.lastIndex = at;
-      const match = DOLLARS.exec(text);
+      let match = DOLLARS.exec(text);
+      if (match && /\{[^}]*$/.test(match[1])) { // an amount within: "$\boxed{$5}$"
+        AROUND.lastIndex = at;
+        match = AROUND.exec(text) ?? match;
+        DOLLARS.lastIndex = at + match[0].length;
+      }
       if (match && !isMoney(text[at - 1] || "", match[1], text[DOLLARS.lastIndex] || "")) return { kind: "inline", body: match[1], source: match[0] };
     }
     for (const [whole, kind] of text[at] === "$" ? UNCLOSED : []) {
@@ -55,177 +102,158 @@
     return null;
   };
 
-  // -> [{kind: "text" | "inline" | "display" | "code", body, source}]; the sources joined are the text itself.
-  const split = (text) => {
-    const parts = [], lastOf = Object.fromEntries(FENCED.map(([, closing]) => [closing, text.lastIndexOf(closing)])); // otherwise each of ten thousand "\\[" would search the whole text
-    let prose = "", source = "";
-    const close = () => { if (source) parts.push({ kind: "text", body: prose, source }); prose = source = ""; };
+  // -> [{kind, body, source}]; the sources joined are the text itself. Kinds: "text", the formulas "inline" and "display", and "code", whose source is shown.
+  const split = (text, isMarkdown = false) => {
+    const parts = [], places = new Map();
+    const lastOf = (closing) => { if (!places.has(closing)) places.set(closing, text.lastIndexOf(closing)); return places.get(closing); };
+    let source = "";
+    const close = () => { if (source) parts.push({ kind: "text", body: source, source }); source = ""; };
     for (let at = 0; at < text.length;) {
-      const found = "$\\[".includes(text[at]) ? fencedAt(text, at, lastOf) : null;
+      const found = "$\\[".includes(text[at]) ? fencedAt(text, at, lastOf) : isMarkdown ? Stepmark.codeAt(text, at) : null;
       if (found) {
         close();
         parts.push(found);
         at += found.source.length;
-      } else if (text.startsWith("\\$", at)) {
-        prose += "$"; source += "\\$"; at += 2; // TeX's way to write a dollar
+      } else if (!isMarkdown && text.startsWith("\\$", at)) {
+        close();
+        parts.push({ kind: "text", body: "$", source: "\\$" }); // TeX's way to write a dollar
+        at += 2;
       } else {
-        const plain = /[^$\\[]+|[\s\S]/y;
+        const plain = isMarkdown ? /`+|~+|\\[^A-Za-z]|[^$\\[`~]+|[\s\S]/y : /[^$\\[]+|[\s\S]/y;
         plain.lastIndex = at;
         const [piece] = plain.exec(text);
-        prose += piece; source += piece; at += piece.length;
+        source += piece; at += piece.length;
       }
     }
     close();
     return parts;
   };
 
-  // Translations of LaTeX that KaTeX does not know. Gaps between columns and the length of a line may differ; no symbol changes.
-  const BRACED = "\\{(?:[^{}]|\\{(?:[^{}]|\\{[^{}]*\\})*\\})*\\}";
-  const MENDED = [
-    [new RegExp(`(\\\\begin\\{array\\})(${BRACED})`, "g"), (_, begin, columns) => begin + columns.replace(new RegExp(`[@!]${BRACED}`, "g"), "")],
-    [/\\multicolumn\{([1-9])\}\{[^{}]*\}/g, (_, count) => "&".repeat(count - 1)],
-    [/\\cline\{[^{}]*\}/g, "\\hline"],
-    [/\\vspace\*?\{[^{}]*\}/g, ""],
-    [/\\root\s*(\{[^{}]*\}|[^\s\\{}])\s*\\of/g, "\\sqrt[$1]"],
-    [/([_^])(\\(?:vec|overline|bar|hat|widehat|tilde|sqrt)\{[^{}]*\})/g, "$1{$2}"],
-    [/\\text\{[^{}$]*\}/g, (text) => text.replace(/\\?_/g, "\\_")],
-  ];
-  const MACROS = {
-    "\\mbox": "\\text{#1}", "\\indent": "\\quad", "\\overarc": "\\overgroup{#1}", "\\cancelto": "\\cancel{#2}^{#1}", "\\arraystretch": "1",
-  };
-  // Limits against formulas that grow without end. With definitions TeX can double a text again and again, and no formula needs them.
-  const MOST_CHARACTERS = 2000, DEEPEST = 60, MOST_CELLS = 400;
-  const STRETCH = /\\renewcommand\s*\{?\\arraystretch\}?\s*\{[0-4](?:\.\d+)?\}/g;
-  const DEFINES = /\\(?:[gex]?def|let|futurelet|(?:re)?newcommand|providecommand|global|long)(?![A-Za-z])/;
-  const OPENS = /\\(?:begin|left)(?![A-Za-z])|(?<!\\)\{/, NESTS = /\\(?:begin|left|end|right)(?![A-Za-z])|(?<!\\)[{}]/g;
-  const depthOf = (body) => {
-    let depth = 0, deepest = 0;
-    for (const [sign] of body.matchAll(NESTS)) deepest = Math.max(deepest, (depth += OPENS.test(sign) ? 1 : -1));
-    return deepest;
-  };
-  const refuse = (body) => {
-    if (body.length > MOST_CHARACTERS) throw new Error(`it is longer than ${MOST_CHARACTERS} characters`);
-    if (depthOf(body) > DEEPEST) throw new Error(`it is nested deeper than ${DEEPEST} levels`);
-    if ((body.match(/&|\\\\/g) || []).length > MOST_CELLS) throw new Error(`it has more than ${MOST_CELLS} cells`);
-    if (DEFINES.test(body.replace(STRETCH, ""))) throw new Error("it defines commands");
-  };
-  const mend = (body) => MENDED.reduce((text, [pattern, words]) => text.replace(pattern, words), body);
-
   // "...\n\n# Answer\n\n18" -> what comes before, the mark itself, the answer; null where there is no such end.
   const ANSWER = /^([\s\S]*?)((?:^|\n\n)# Answer\n\n)([\s\S]*)$/;
   const splitAnswer = (text) => { const match = ANSWER.exec(text); return match && { before: match[1], mark: match[2], answer: match[3] }; };
 
   const Stepmark = (globalThis.Stepmark ||= {});
-  const LIMITS = { trust: false, maxExpand: 200, maxSize: 20, throwOnError: true, strict: "ignore" };
-  // Render one formula with `set`, which calls KaTeX's render or renderToString. Throws if the source must be shown instead.
-  const setFormula = (part, set) => (refuse(part.body), set(mend(part.body), { ...LIMITS, macros: { ...MACROS }, displayMode: part.kind === "display" }));
-  Object.assign(Stepmark, { split, splitAnswer, setFormula });
-  if (typeof document === "undefined") return;
 
   // --- showing ---
 
   const script = document.currentScript;
-  const UNSEEN = /[\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff]/;
-  let katex = null;
+  const RIGHT_TO_LEFT = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]/;
+  const SELDOM = /[\u00ad\u0590-\u08ff\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufb1d-\ufdff\ufe70-\ufeff]/;
 
-  const fetchKatex = () => (katex ||= new Promise((resolve) => {
-    const style = Object.assign(document.createElement("link"), { rel: "stylesheet", href: script.dataset.katexStyle });
-    const engine = Object.assign(document.createElement("script"), { src: script.dataset.katex });
-    engine.onload = () => resolve(globalThis.katex);
-    engine.onerror = () => { katex = null; resolve(null); }; // the source stays readable, and the next solution tries again
-    document.head.append(style, engine);
+  const add = (parent, name, properties) => { const element = Object.assign(document.createElement(name), properties); parent.append(element); return element; };
+
+  // Fetch a script that few texts need. Without it the text stays readable, and the next text tries again.
+  const loads = {};
+  const load = (name) => (loads[name] ||= new Promise((resolve) => {
+    add(document.head, "script", { src: script.dataset[name], onload: () => resolve(true), onerror: () => { delete loads[name]; resolve(false); } });
   }));
-
-  const prose = (text) => {
-    if (!UNSEEN.test(text)) return [document.createTextNode(text)];
-    return text.split(new RegExp(`(${UNSEEN.source})`)).map((piece, place) => {
-      if (place % 2 === 0) return document.createTextNode(piece);
-      const code = `U+${piece.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}`;
-      const seen = Object.assign(document.createElement("span"), { className: "unseen", textContent: piece, title: `invisible character ${code}` });
-      seen.dataset.code = code;
-      return seen;
-    });
+  const fetchKatex = () => {
+    if (!loads.katex) add(document.head, "link", { rel: "stylesheet", href: script.dataset.katexStyle });
+    return Promise.all([load("katex"), load("formulas")]).then((all) => all.every(Boolean));
   };
+  document.addEventListener("selectionchange", () => { if (!getSelection().isCollapsed) load("copy"); });
 
-  // A displayed formula that is too wide scrolls. Only then can the keyboard reach it.
-  const widths = new ResizeObserver((changed) => {
+  // What is too large for its place scrolls. Only then can the keyboard reach it.
+  const sizes = new ResizeObserver((changed) => {
     for (const { target } of changed) {
-      const isWide = target.scrollWidth > target.clientWidth;
-      for (const [name, value] of [["tabindex", "0"], ["role", "group"], ["aria-label", "Wide formula"]]) {
-        if (isWide) target.setAttribute(name, value); else target.removeAttribute(name);
-      }
+      if (target.scrollWidth > target.clientWidth || target.scrollHeight > target.clientHeight + 1) target.tabIndex = 0; else target.removeAttribute("tabindex");
     }
   });
+  const watch = (element, name) => { if (name) Object.assign(element, { role: "group", ariaLabel: name }); sizes.observe(element); };
 
-  const set = (engine, place, part) => {
-    const made = document.createElement("span");
-    try {
-      setFormula(part, (body, options) => engine.render(body, made, options));
-      place.replaceChildren(made);
-      place.title = part.source;
-      if (part.kind === "display") widths.observe(place);
-    } catch (error) {
-      place.classList.add("broken");
-      place.title = `This formula cannot be shown: ${error.message}`;
-    }
-  };
-
-  // A normal solution is rendered at once, before it is painted. Thousands of formulas are rendered in slices, with frames between.
-  const SLICE = 40; // milliseconds
-  const waiting = [];
-  const setWaiting = () => {
-    const until = performance.now() + SLICE;
-    while (waiting.length && performance.now() < until) set(...waiting.shift());
-    if (waiting.length) setTimeout(setWaiting);
-  };
-
-  const formula = (part) => {
-    const place = document.createElement("span");
-    place.className = part.kind;
-    place.textContent = part.source;
-    if (part.kind === "code") return place;
-    fetchKatex().then((engine) => {
-      if (!engine) return;
-      if (waiting.push([engine, place, part]) === 1) queueMicrotask(setWaiting);
-    });
+  // Each formula is isolated and runs from left to right, whatever the text around it does.
+  const formula = (parent, part) => {
+    const place = add(parent, "bdi", { className: part.kind, dir: "ltr", textContent: part.source });
+    if (part.kind !== "code") fetchKatex().then((isThere) => { if (isThere) Stepmark.setSoon(place, part); });
     return place;
   };
 
-  // A displayed formula ends its line. The line end written after it would make an empty line.
-  const afterDisplay = (body) => {
-    const [gap] = /^[ \t]*\n?/.exec(body);
-    return [Object.assign(document.createElement("span"), { className: "gap", textContent: gap }), ...prose(body.slice(gap.length))];
+  // Appends pieces of `text` to elements, in order. `leaves` remembers which node shows which piece, so that a copy is the text itself.
+  const writer = (text, parts, leaves) => {
+    const starts = [];
+    parts.reduce((at, part) => { starts.push(at); return at + part.source.length; }, 0);
+    const isSeldom = SELDOM.test(text);
+    let next = 0, gap = -1; // `gap`: a displayed formula ended here. The line end written after it would make an empty line.
+
+    const leaf = (node, from, to) => leaves.push([node, from, to]);
+    const letters = (parent, from, to) => {
+      if (from >= to) return;
+      parent.append(text.slice(from, to));
+      leaf(parent.lastChild, from, to);
+    };
+    const prose = (parent, from, to) => {
+      if (isSeldom && Stepmark.drawSeldom) Stepmark.drawSeldom(parent, text.slice(from, to), from, letters, RIGHT_TO_LEFT.test(text));
+      else letters(parent, from, to);
+    };
+    const atom = (parent, part, from) => {
+      const to = from + part.source.length;
+      if (part.kind === "text") {
+        parent.append(part.body);
+        return leaf(parent.lastChild, from, to);
+      }
+      if (part.draw) return part.draw(parent, from, letters);
+      leaf(formula(parent, part), from, to);
+      if (part.kind !== "inline") gap = to;
+      return undefined;
+    };
+
+    return (parent, from, to) => {
+      while (from < to) {
+        while (next < parts.length && (starts[next] < from || (parts[next].kind === "text" && parts[next].body === parts[next].source))) next++;
+        const start = starts[next] ?? Infinity;
+        if (start === from) {
+          atom(parent, parts[next], from);
+          from += parts[next].source.length;
+          continue;
+        }
+        const end = Math.min(to, start);
+        if (gap === from) {
+          const { length } = /^[ \t]*\n?/.exec(text.slice(from, end))[0];
+          letters(add(parent, "span", { className: "gap" }), from, from + length);
+          from += length;
+          gap = -1;
+        }
+        prose(parent, from, end);
+        from = end;
+      }
+    };
   };
 
-  const nodes = (text) => split(text).flatMap((part, place, parts) => {
-    if (part.kind !== "text") return [formula(part)];
-    return ["display", "code"].includes(parts[place - 1]?.kind) ? afterDisplay(part.body) : prose(part.body);
-  });
-
+  const drawn = new WeakMap(); // element -> its text and leaves
+  const LONGEST_MARKDOWN = 20_000; // characters; a longer text is shown as plain text
   // A final answer is TeX without dollars: "\frac{1}{2}". Words and numbers stay as they are.
-  const answerNodes = (text) => (/[\\^_]/.test(text) && !text.includes("$") ? [formula({ kind: "inline", body: text, source: text })] : nodes(text));
-
-  const showText = (element) => {
-    const text = element.textContent;
-    const end = splitAnswer(text);
-    if (!end) return element.replaceChildren(...nodes(text));
-    const badge = Object.assign(document.createElement("span"), { className: "answer" });
-    const mark = Object.assign(document.createElement("span"), { className: "answer-mark", textContent: end.mark });
-    const answer = Object.assign(document.createElement("span"), { className: "answer-text" });
-    answer.append(...answerNodes(end.answer));
-    badge.append(mark, answer);
-    element.replaceChildren(...nodes(end.before), badge);
+  const partsOf = (text) => (/[\\^_]/.test(text) && !text.includes("$") ? [{ kind: "inline", body: text, source: text }] : split(text));
+  const draw = (element, text, kind) => {
+    const end = kind === "answer" ? null : splitAnswer(text), words = end ? end.before : text, leaves = [], root = document.createDocumentFragment();
+    const isMarkdown = kind === "markdown" && text.length <= LONGEST_MARKDOWN && !!Stepmark.drawMarkdown;
+    const parts = kind === "answer" ? partsOf(text) : split(words, isMarkdown), write = writer(text, parts, leaves);
+    if (isMarkdown) Stepmark.drawMarkdown(root, parts, write);
+    else write(root, 0, words.length);
+    if (end) {
+      const badge = add(root, "span", { className: "answer" }), at = words.length + end.mark.length, own = [];
+      leaves.push([add(badge, "span", { className: "answer-mark", textContent: end.mark }), words.length, at]);
+      writer(end.answer, partsOf(end.answer), own)(add(badge, "span", { className: "answer-text" }), 0, end.answer.length);
+      for (const [node, from, to] of own) leaves.push([node, from + at, to + at]);
+    }
+    element.replaceChildren(root);
+    drawn.set(element, { text, leaves });
+    if (SELDOM.test(text) && !Stepmark.drawSeldom) load("seldom").then((isThere) => { if (isThere && drawn.get(element).text === text) draw(element, text, kind); });
   };
+  const show = (element) => draw(element, element.textContent, element.dataset.text ?? "answer");
 
   // Show every text under the root. In a long solution, texts out of sight are shown when they come near.
   Stepmark.show = (root) => {
-    for (const element of root.querySelectorAll("[data-answer]")) element.replaceChildren(...answerNodes(element.textContent));
+    root.querySelectorAll("[data-answer]").forEach(show);
+    const briefs = root.querySelectorAll("[data-brief]");
+    if (briefs.length) load("brief").then(() => briefs.forEach(Stepmark.showBrief));
+    for (const problem of root.querySelectorAll(".work .problem")) watch(problem);
     const texts = [...root.querySelectorAll("[data-text]")];
-    if (texts.length <= 80) return texts.forEach(showText);
+    if (texts.length <= 80) return texts.forEach(show);
     const near = new IntersectionObserver((seen) => {
-      for (const one of seen) if (one.isIntersecting) { near.unobserve(one.target); showText(one.target); }
+      for (const one of seen) if (one.isIntersecting) { near.unobserve(one.target); show(one.target); }
     }, { rootMargin: "1200px" });
     texts.forEach((element) => near.observe(element));
   };
+  Object.assign(Stepmark, { split, splitAnswer, load, writer, drawn, watch });
 })();
-if (typeof module !== "undefined") module.exports = globalThis.Stepmark;

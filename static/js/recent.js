@@ -9,6 +9,7 @@
     const answer = await fetch(dialog.dataset.url).catch(() => null);
     if (!answer?.ok || answer.redirected) { place.textContent = "The list could not be loaded. Close this window and try again."; return; }
     place.replaceChildren(...new DOMParser().parseFromString(await answer.text(), "text/html").body.childNodes);
+    Stepmark.show(place);
     place.querySelector("a")?.focus();
   };
 })();

@@ -4,13 +4,14 @@
   const Stepmark = (globalThis.Stepmark ||= {});
   const $ = (selector) => document.querySelector(selector);
   const reload = () => location.reload();
+  const GONE = ["Everything you submitted before is saved.", "Get the next solution", reload];
   const TROUBLE = {
-    lease_lost: ["This solution is no longer yours", "Everything you submitted before is saved.", "Get the next solution", reload],
-    withdrawn: ["This solution was withdrawn", "Everything you submitted before is saved.", "Get the next solution", reload],
+    lease_lost: ["This solution is no longer yours", ...GONE],
+    withdrawn: ["This solution was withdrawn", ...GONE],
     submission_conflict: ["You submitted this before, with other ratings", "The first ratings are saved and stay as they are.", "Get the next solution", reload],
     signed_out: ["You are signed out", "Your ratings stay in this browser. They are sent after you sign in here again.", "Sign in", reload],
     csrf: ["This page is out of date. Reload it.", "Your ratings stay in this browser. You see them again after the reload.", "Reload this page", reload],
-    not_found: ["You cannot label this solution", "Everything you submitted before is saved.", "Get the next solution", reload],
+    not_found: ["You cannot label this solution", ...GONE],
   };
 
   // `edit` leads back to ratings that can be corrected.

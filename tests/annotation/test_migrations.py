@@ -68,3 +68,16 @@ def test_problems_stored_twice_all_stay_and_the_copies_of_a_test_problem_become_
     subjects = list(Event.objects.filter(verb="become test").values_list("subject", flat=True))
     assert subjects == [f"problem {kept[1].pk}: it has the statement of test problem {kept[0].pk}"]
     assert "2 problems have the statement of another problem, apart from white space. All stay" in capsys.readouterr().out
+
+
+def test_projects_that_exist_stay_plain_and_new_ones_are_not_decided() -> None:
+    project = make.project()
+    executor = MigrationExecutor(connection)
+    executor.migrate([("annotation", "0008_accepted_answers")])
+    executor = MigrationExecutor(connection)
+    executor.migrate(executor.loader.graph.leaf_nodes())
+    project.refresh_from_db()
+    assert (project.text_kind, make.project("new").text_kind) == ("plain", "")
+    with pytest.raises(IntegrityError) as caught, transaction.atomic():
+        type(project).objects.update(text_kind="html")
+    assert broken_rule(caught.value) == "project_text_kind"

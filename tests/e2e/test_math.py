@@ -45,11 +45,11 @@ def test_a_formula_brings_the_half_of_the_ams_font_it_needs(visit: Visit, formul
 
 @pytest.fixture(scope="module")
 def splitter(browser: Browser) -> Iterator[Page]:
-    """The pure half of math.js, and KaTeX, in an empty page."""
+    """The scripts that find and set formulas, in an empty page."""
     page = browser.new_page()
     page.set_default_timeout(PATIENCE * 1000)
-    page.add_script_tag(path=settings.BASE_DIR / "static" / "js" / "math.js")
-    page.add_script_tag(path=settings.BASE_DIR / "static" / "vendor" / "katex" / "katex.min.js")
+    for name in ("js/math.js", "vendor/katex/katex.min.js", "js/formulas.js"):
+        page.add_script_tag(path=settings.BASE_DIR / "static" / name)
     yield page
     page.close()
 
@@ -125,13 +125,13 @@ def test_no_amount_of_money_in_gsm8k_is_taken_for_a_formula(splitter: Page, data
 
 def test_every_formula_of_math_500_is_found_and_set(splitter: Page, data: Path) -> None:
     found = audit(splitter, data / "math" / "math500.jsonl", lambda row: [row["problem"], row["solution"], row["answer"]])
-    assert (len(found["formulas"]), found["failed"], found["prose"]) == (5559, [], [])
+    assert (len(found["formulas"]), found["failed"], found["prose"]) == (5632, [], [])
 
 
 def test_every_formula_of_prm800k_phase_2_is_set_and_no_amount_is_one(splitter: Page, data: Path) -> None:
     path = data / "prm800k" / "phase2_labeled_paths_1818.jsonl"
     found = audit(splitter, path, lambda row: [row["problem"], [step["text"] for step in row["steps"]]])
-    assert (len(found["formulas"]), found["failed"]) == (11_228, [])
+    assert (len(found["formulas"]), found["failed"]) == (11_274, [])
     assert [source for source in found["formulas"] if AMOUNT.fullmatch(source)] == []
     amounts, closings = [], []  # a formula cut in two by the end of a step: its first half is set, its second has no opening dollar
     for source in found["prose"]:
@@ -142,7 +142,7 @@ def test_every_formula_of_prm800k_phase_2_is_set_and_no_amount_is_one(splitter: 
 @pytest.mark.long
 def test_what_of_prm800k_phase_1_cannot_be_set_is_no_latex(splitter: Page, data: Path) -> None:
     found = audit(splitter, data / "prm800k" / "phase1_train_reconstructed.jsonl", lambda row: [row["question"], row["label"]])
-    assert (len(found["formulas"]), len(found["failed"]), len(found["prose"])) == (63_513, 11, 36)
+    assert (len(found["formulas"]), len(found["failed"]), len(found["prose"])) == (64_294, 11, 36)
     typos = [source for source in found["failed"] if re.search(r"\\(sighs|mapstto|beginrt)|^\$_ _", source)]
     pairs = (("{", "}"), (r"\begin", r"\end"))
     unpaired = [source for source in found["failed"] if any(source.count(one) != source.count(other) for one, other in pairs)]
@@ -173,6 +173,7 @@ def test_a_hostile_formula_neither_runs_nor_freezes_the_page(visit: Visit) -> No
 
 def test_invisible_characters_are_shown(visit: Visit) -> None:
     page = labeling_page(visit, steps=["a\u200bb\u202ec"])
+    expect(page.locator("[data-step='0'] .unseen")).to_have_count(2)
     assert page.locator("[data-step='0'] .unseen").evaluate_all("(all) => all.map((one) => one.dataset.code)") == ["U+200B", "U+202E"]
     assert page.locator("[data-step='0'] .text").text_content() == "a\u200bb\u202ec"
 

@@ -125,9 +125,9 @@ def test_a_broken_security_policy_would_be_noticed(visit: Visit) -> None:
     assert len(visit.faults) == 1 and "script-src" in visit.faults.pop()
 
 
-def weight(visit: Visit, statement: str) -> dict[str, int]:
+def weight(visit: Visit, statement: str, **fields: object) -> dict[str, int]:
     """Bytes, uncompressed, of each script, style sheet and font that a labeling page fetches."""
-    project = make.project("sums")
+    project = make.project("sums", **fields)
     make.batch(project, [make.solution(make.problem(project, statement=statement), ["So it is."])])
     page = visit(make.ann(project), "/")
     fetched = []
@@ -138,14 +138,20 @@ def weight(visit: Visit, statement: str) -> dict[str, int]:
     return {answer.url.rsplit("/", 1)[1]: len(answer.body()) for answer in fetched}
 
 
-def test_the_labeling_page_weighs_at_most_120_kb_without_formulas(visit: Visit) -> None:
+def test_the_labeling_page_weighs_at_most_80_kb_without_formulas(visit: Visit) -> None:
     found = weight(visit, "At $5 each?")
-    assert "label.js" in found and sum(found.values()) <= 120_000
+    assert "label.js" in found and sum(found.values()) <= 80_000
+
+
+def test_markdown_adds_at_most_40_kb_to_the_labeling_page(visit: Visit) -> None:
+    found = weight(visit, "At **$5** each?", text_kind="markdown")
+    added = sum(found.pop(name) for name in ("markdown.js", "prose.css"))
+    assert added <= 40_000 and sum(found.values()) <= 80_000
 
 
 def test_the_labeling_page_weighs_at_most_450_kb_with_formulas_and_their_fonts(visit: Visit) -> None:
-    found = weight(visit, r"Is $\sqrt{x^2} = \mathbf{1} \in \left\{ \frac{1}{2} \right\}$?")
-    assert {"katex.min.js", "KaTeX_Main-Regular.woff2", "KaTeX_Math-Italic.woff2"} <= found.keys() and sum(found.values()) <= 450_000
+    found = weight(visit, r"**Is** $\sqrt{x^2} = \mathbf{1} \in \left\{ \frac{1}{2} \right\}$?", text_kind="markdown")
+    assert {"katex.min.js", "KaTeX_Main-Latin.woff2", "KaTeX_Math-Latin.woff2"} <= found.keys() and sum(found.values()) <= 450_000
 
 
 def test_guidelines_that_could_not_be_fetched_are_fetched_at_the_next_opening(visit: Visit) -> None:
@@ -159,3 +165,23 @@ def test_guidelines_that_could_not_be_fetched_are_fetched_at_the_next_opening(vi
     for _ in range(2):
         page.locator("[data-guidelines] summary").click()
     expect(page.get_by_role("heading", name="How to rate")).to_be_visible()
+
+
+def test_lists_and_tables_set_formulas(visit: Visit) -> None:
+    project = make.project("sums", text_kind="markdown")
+    statement = "What is $8$ plus \\[x_1\\] in $\\frac{1}{2}$? " + "It goes on. " * 30 + "$y$"
+    made = make.solution(make.problem(project, statement=statement), ["So it is."])
+    version = make.version(project, 1)
+    shown = make.round_of(project, {"convincing": [made]}, model_version=version)
+    olga = make.olga(project)
+    page = visit(olga, "/p/sums/label/")
+    page.keyboard.press("3")
+    page.keyboard.press("Enter")
+    expect(page.locator("[data-nothing]")).to_be_visible()
+    root = page.url.split("/p/")[0]
+    for path in ("/p/sums/labels/", f"/p/sums/rounds/{shown.pk}/"):
+        page.goto(root + path)
+        row = page.locator("[data-brief]").first
+        expect(row.locator(".katex")).to_have_count(3)
+        assert row.locator(".katex-display").count() == 0
+        assert row.evaluate("(one) => one.scrollHeight > one.clientHeight && one.clientHeight < 80")  # two lines of it

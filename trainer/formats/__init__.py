@@ -8,6 +8,7 @@ from trainer.formats.containers import read_lines
 from trainer.formats.cutting import choose_steps_by, cut_solution
 from trainer.formats.detection import FORMATS, Detected, Format, detect_format, fitting_formats, looks_like_labels
 from trainer.formats.fields import as_number, as_rating, as_whole, read_list
+from trainer.formats.markup import looks_like_markdown
 from trainer.formats.objects import Cell, Fields, Numeral, left_out_in_words, unused_in_words, unused_keys
 from trainer.formats.values import (
     FILE_MEGABYTES,
@@ -64,6 +65,7 @@ __all__ = [
     "fitting_formats",
     "left_out_in_words",
     "looks_like_labels",
+    "looks_like_markdown",
     "read_lines",
     "read_list",
     "unused_in_words",

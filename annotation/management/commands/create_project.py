@@ -24,11 +24,25 @@ class Command(BaseCommand):
             help="accept fractions that are not in lowest terms: 2/4 for 1/2",
         )
         parser.add_argument("--accept-percent", action="store_true", help="accept a percentage for its value: 10%% for 0.1")
+        parser.add_argument(
+            "--text",
+            choices=["plain", "markdown"],
+            default="",
+            help="how the pages show problems and steps; without it the first load with solutions decides",
+        )
 
     def handle(
-        self, *args: Any, slug: str, name: str, owner: list[str], accept_unreduced: bool, accept_percent: bool, **options: Any
+        self,
+        *args: Any,
+        slug: str,
+        name: str,
+        owner: list[str],
+        accept_unreduced: bool,
+        accept_percent: bool,
+        text: str = "",
+        **options: Any,
     ) -> None:
         rules = Rules(unreduced=accept_unreduced, percent=accept_percent)
         with drawn_progress():
-            project = ingest.create_project(slug, name=name, owners=owner, rules=rules)
+            project = ingest.create_project(slug, name=name, owners=owner, rules=rules, text_kind=text)
         self.stdout.write(f"Created the project {project.slug} ({project.name}).")
