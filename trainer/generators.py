@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     import httpx2
     from torch import Tensor
 
+    from trainer.sample import SampleReport
+
 OPENAI = "https://api.openai.com/v1"
 KEY = "OPENAI_API_KEY"
 BROKEN = 8  # so many failed texts one after the other: the endpoint itself does not work
@@ -28,7 +30,9 @@ ANSWER = re.compile(r"^[ \t]*# Answer\b:?[ \t]*(?:\n\s*)?(?P<answer>(?!#)\S.*?)\
 
 
 class GeneratorFailed(ValueError):
-    """A generator that cannot be used, or stopped working; the message says why and what to do."""
+    """A generator that cannot be used, or stopped working; the message says why and what to do. `report`: what the call did before."""
+
+    report: "SampleReport | None" = None
 
 
 @dataclass(frozen=True, slots=True)

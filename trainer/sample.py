@@ -142,7 +142,9 @@ def sample(
         try:
             return run.over(problems)
         except GeneratorFailed as error:
-            raise GeneratorFailed(f"{error} {run.report.written} new solutions are kept in {out}; the same call continues.") from error
+            failed = GeneratorFailed(f"{error} {run.report.written} new solutions are kept in {out}; the same call continues.")
+            failed.report = run.report
+            raise failed from error
 
 
 def prompt_name(prompt: str) -> str:

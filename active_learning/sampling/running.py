@@ -194,6 +194,8 @@ class _Run:
             except GeneratorFailed as error:
                 if generator.has_failed or not self._has_begun():
                     return str(error.__cause__ or error)
+                if error.report:
+                    self._add(error.report)
                 continue  # the run has drawn others, so only these problems are too hard for the generator
             except (BadInput, BadConfig, OSError) as error:
                 raise BadSampling(str(error)) from error

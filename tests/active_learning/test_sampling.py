@@ -289,6 +289,14 @@ def test_problems_the_endpoint_refuses_do_not_fail_a_run_that_has_brought_others
         assert (made.n_new, made.n_short) == (4, 1)
 
 
+def test_a_problem_that_is_too_hard_does_not_fail_a_run_and_its_texts_are_counted(project, endpoint) -> None:
+    hard = "Halve 4."
+    endpoint.reply = lambda number, body: chat("?" if hard in body["messages"][0]["content"].rpartition("#")[0] else answer(number))
+    assert draw(project, endpoint).n_short == 1
+    made = draw(project, endpoint)
+    assert (made.n_new, made.n_short, made.n_unusable) == (4, 1, 2 * 5) and "10 unusable" in str(made)
+
+
 def test_a_project_without_training_problems_is_named(project, endpoint) -> None:
     Problem.objects.update(split="test")
     with pytest.raises(BadSampling, match="sums has no training problems to solve. Load some"):
