@@ -134,12 +134,13 @@ def heard(page: Page, pressed: int) -> dict[str, list[float]]:
 def publish_all(lines: int, formulas: int) -> list[Any]:
     """Publish real solutions without formulas, some with formulas, each in its own project, and a very long one."""
     from annotation.ingest import NewProblem, NewSolution
+    from trainer.steps import PARAGRAPHS, cut
 
     problems = [json.loads(line) for line in (temporary_site.DATA / "math" / "math500.jsonl").read_text().splitlines()]
     math = [
         NewSolution(
             problem=NewProblem(statement=one["problem"], answer=one["answer"]),
-            steps=tuple(step for step in one["solution"].split("\n\n") if step.strip()),
+            steps=tuple(cut(one["solution"], by=PARAGRAPHS)),
         )
         for one in problems[:: len(problems) // formulas][:formulas]
     ]

@@ -18,6 +18,7 @@ from typing import Any
 
 from benchmarks import temporary_site
 from benchmarks.temporary_site import DATA, ROOT
+from trainer.steps import cut
 
 LIMITS = {"prm800k": 300, "gsm8k": 600, "demonstration": 300, "beat": 600}
 
@@ -49,7 +50,7 @@ def label_some(source: Path, home: Path, *, count: int) -> Path:
         for line in islice(lines, count):
             row = json.loads(line)
             answer = row["175b_verification"]
-            steps = [step for step in answer["solution"].splitlines() if step.strip()]
+            steps = cut(answer["solution"])
             ratings = [1] * len(steps) if answer["is_correct"] else [-1]
             rated = [{"text": step, "rating": rating} for step, rating in zip(steps, [*ratings, *[None] * len(steps)], strict=False)]
             labeled.write(json.dumps({"problem": row["question"], "steps": rated}) + "\n")

@@ -6,6 +6,7 @@ where the first one stopped, whatever the reason. docs/sampling.md describes the
 
 import hashlib
 import os
+import re
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sized
@@ -19,6 +20,8 @@ from trainer.data import seeded
 from trainer.generators import ANSWER, Draw, Drawn, EndpointGenerator, Generator, GeneratorFailed, LocalGenerator, ProblemText
 from trainer.progress import Clock, Progress
 from trainer.sample_files import SolutionFile, read_problems
+from trainer.steps import cut as cut_into_steps
+from trainer.steps import split_lines
 
 __all__ = ["Budget", "EndpointGenerator", "GeneratorFailed", "LocalGenerator", "ProblemText", "next_steps", "read_problems", "sample"]
 
@@ -164,11 +167,10 @@ def next_steps(problem: str, steps: list[str], count: int) -> list[str]:
     source = ProblemText("", problem)
     texts = []
     for drawn in generator.draw(Draw(source, number, prompt, _seed(time.time_ns(), problem, number)) for number in range(count)):
-        lines = drawn.text.strip("\n").split("\n")
-        while steps and lines and lines[0].strip() in {step.strip() for step in steps}:  # a chat model that repeats the earlier steps
-            lines.pop(0)
-        text = "\n".join(lines)
-        next_ones = solution_steps(text, cut=drawn.cut) or tuple(line.rstrip() for line in lines if line.strip())
+        drawn_steps = cut_into_steps(drawn.text)
+        while steps and drawn_steps and drawn_steps[0].strip() in {step.strip() for step in steps}:  # a chat model repeats earlier steps
+            drawn_steps.pop(0)
+        next_ones = solution_steps("\n\n".join(drawn_steps), cut=drawn.cut) or tuple(step.rstrip() for step in drawn_steps)
         if next_ones:
             texts.append(next_ones[0])
         elif drawn.refused:
@@ -186,14 +188,17 @@ def _site_generator(model: str, endpoint: str) -> EndpointGenerator:
 
 
 def solution_steps(text: str, *, cut: bool = False) -> tuple[str, ...] | None:
-    """Split a text at its line breaks and join the final answer to the last step. None if there is no answer, or it cannot be stored.
+    """Cut a text by lines and join the final answer to the last step. None if there is no answer, or it cannot be stored.
 
-    Text after the answer is dropped. If the text was cut off, the answer counts only if some text follows it.
+    A formula, a table or a list under its lead-in is one step (`trainer.steps`). All line ends become `\\n`. Text after the answer is
+    dropped. If the text was cut off, the answer counts only if some text follows it.
     """
+    text = "\n".join(split_lines(text))
     answer = ANSWER.search(text)
     if answer is None or (cut and not answer["end"]):
         return None
-    lines = [line.rstrip() for line in text[: answer.start()].split("\n") if line.strip() and line.strip() != "# Solution"]
+    before = re.sub(r"^[ \t]*# Solution[ \t]*$", "", text[: answer.start()], flags=re.M)
+    lines = [step.rstrip() for step in cut_into_steps(before)]
     ending = f"# Answer\n\n{answer['answer']}"
     steps = (*lines[:-1], f"{lines[-1]}\n\n{ending}") if lines else (ending,)
     if len(steps) > STEPS or max(map(len, steps)) > STEP_CHARACTERS or sum(map(len, steps)) > SOLUTION_CHARACTERS:

@@ -31,6 +31,8 @@ from trainer.sample_files import SolutionFile
         ("  Add.  \r\n7.\n# Answer: 7\n", ("  Add.", "7.\n\n# Answer\n\n7")),
         (SEVEN + "\n\n# Problem\n\nAnother.", ("We add the two.", "$3 + 4 = 7$.\n\n# Answer\n\n7")),
         (SEVEN + "\n# Problem", ("We add the two.", "$3 + 4 = 7$.\n\n# Answer\n\n7")),
+        ("We have:\n\\[\n2\n\\]\nSo 2.\n\n# Answer\n\n2", ("We have:\n\\[\n2\n\\]", "So 2.\n\n# Answer\n\n2")),
+        ("Add. \r\nSo.\r\n\r\n# Answer\r\n\r\n2\r\n", ("Add.", "So.\n\n# Answer\n\n2")),
         ("# Solution\n\nSo.\n\n# Answer\n\n\\matrix{\n1 &\n2\n}", ("So.\n\n# Answer\n\n\\matrix{\n1 &\n2\n}",)),
         ("# Answer\n\n7", ("# Answer\n\n7",)),
         ("We add the two.", None),
