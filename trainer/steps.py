@@ -1,9 +1,10 @@
 r"""Steps: cuts the text of a solution where a person would. Pure: needs only the standard library.
 
-Reads the text of a solution and a rule: `lines` (as in PRM800K), `paragraphs` (blank lines), `numbered` ("Step 3:", "3."), or `given` (the
-text is one step already). Returns steps, what is broken in a step, the rule that fits a whole file, and figures for a report.
+Reads the text of a solution and a rule: `lines` (as in PRM800K), `paragraphs` (blank lines), `numbered` ("Step 3:", "3."), `sentences`, or
+`given` (the text is one step already). Returns steps, what is broken in a step, the rule that fits a whole file, and figures for a report.
 
-Line ends are \n, \r\n and \r, and nothing else. A step is a slice of the text; only line ends and blank lines between steps are left out.
+Line ends are \n, \r\n and \r, and nothing else. A step is a slice of the text; only line ends and blank lines between steps are left
+out, and blanks between sentences.
 Whatever the rule, a cut never falls inside a displayed formula, an environment, a code fence, a table, an [asy] block, a thought
 (`<think>`) or a list under its lead-in. An opening mark without its closing one holds nothing together: its step is broken, and the rest
 of the solution is cut as usual. docs/formats.md has the rules and what they measure.
@@ -17,8 +18,8 @@ from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
 from typing import NamedTuple
 
-LINES, PARAGRAPHS, NUMBERED, GIVEN, AUTO = "lines", "paragraphs", "numbered", "given", "auto"
-RULES = (LINES, PARAGRAPHS, NUMBERED)
+LINES, PARAGRAPHS, NUMBERED, SENTENCES, GIVEN, AUTO = "lines", "paragraphs", "numbered", "sentences", "given", "auto"
+RULES = (LINES, PARAGRAPHS, NUMBERED, SENTENCES)
 FEWEST, MOST = 4, 15  # steps of a usual solution
 NO_WORDS = "it has no letter and no digit"
 BROKEN_SHARE = 0.01  # a rule that breaks more steps than this does not fit the text
@@ -154,6 +155,7 @@ class _Marks:
             if text[0] == "`":
                 # ``quoted'' is TeX's way to write quotation marks
                 if (tick := same_ticks[at]) is not None and not (len(text) == 2 and "''" in self.text[mark.end : marks[tick].start]):
+                    self.spans.append((mark.start, marks[tick].end))
                     at = tick
             elif text in _OPENING:
                 closing = partner[at]
@@ -300,6 +302,13 @@ _STEP = re.compile(
 )
 _NUMBER = re.compile(r"(?P<heading>#{1,6}[ \t]+)?(?P<bold>\*\*|__)?\(?(?P<number>\d{1,3})[.)、](?:\*\*|__)?(?:[ \t]|\*|\Z)")
 _FINAL = re.compile(r"(?:#{1,6} *)?(?:\*\*|__)?(?:(?:the )?final answer\b|(?:answer|conclusion) ?[:：*]|答案|ответ ?[:：*])", re.I)
+_SENTENCE = re.compile(  # its end, also where a formula closes after the full stop, and how the next one begins
+    r"(?:[.!?](?:\$\$?|\\\]|\\\))?|\$\$|\\\]|\\end\{[^{}\n]{1,64}\})[\"'”’)*_]*(?P<gap>\s*)"
+    r"(?!\\\[|\$\$|\\begin)(?=[A-Z\"“(*$\\\d]|[^\x00-\x7f\s])|[。！？](?P<wide>\s*)"
+)
+_ABBREVIATION = re.compile(
+    r"(?:^|[\s(])(?:e\.g|i\.e|cf|vs|resp|approx|ca|etc|no|nos|fig|eq|eqs|thm|prop|mrs?|ms|dr|st|prof|pp?|[A-Z])\.\Z", re.I
+)
 _CONCLUDES = re.compile(r"(?:\*\*)?(?:therefore|thus|hence|so|finally|in conclusion|in summary|the (?:final )?answer)\b", re.I)
 
 
@@ -331,6 +340,7 @@ class _Text:
         self.starts = [0, *accumulate(len(line) + 1 for line in self.lines[:-1])]
         self.marks = _Marks(self.text, self.starts, self.lines)
         self.blocks = self._blocks()
+        self.span_starts, self.span_ends = self._outer_spans()
 
     def _blocks(self) -> list[_Block]:
         change = [0] * (len(self.lines) + 1)  # +1 where something opens, -1 where it closes: between them no line end is a cut
@@ -357,6 +367,17 @@ class _Text:
             blocks.append(block)
             at, gap = at + 1, 0
         return blocks
+
+    def _outer_spans(self) -> tuple[list[int], list[int]]:
+        starts: list[int] = []
+        ends: list[int] = []
+        for start, end in sorted(self.marks.spans):
+            if ends and start < ends[-1]:
+                ends[-1] = max(ends[-1], end)
+            else:
+                starts.append(start)
+                ends.append(end)
+        return starts, ends
 
     def _held(self) -> Iterator[tuple[int, int]]:
         for start, end in self.marks.spans:
@@ -398,6 +419,42 @@ class _Text:
                 return False
         return formulas > 0
 
+    def sentences(self, first: int, following: int) -> Iterator[str]:
+        """Yield the sentences of some blocks. A sentence does not end inside of what belongs together, nor in or after a list."""
+        blocks = self.blocks[first:following]
+        start, end = self.starts[blocks[0].first], self.starts[blocks[-1].last] + len(self.lines[blocks[-1].last])
+        closing = next((place for place, block in enumerate(blocks) if block.opening == _ANSWER), None)
+        stop = end if closing is None else self.starts[blocks[closing].first]
+        ends: list[tuple[int, int]] = []
+        is_prose = not any(block.is_fence or block.is_table or _ITEM.match(block.opening) for block in blocks[:closing])
+        for match in _SENTENCE.finditer(self.text, start, stop) if is_prose else ():
+            gap, after = match["gap"] or match["wide"] or "", match.end()
+            before = after - len(gap)
+            if after < stop and self._ends_sentence(match[0], before, after) and _says_something(self.text[start:before]):
+                ends.append((start, before))
+                start = after
+        if ends and not _says_something(self.text[start:stop]):
+            start, _ = ends.pop()
+        for begin, before in ends:
+            yield self._source(begin, before)
+        yield self._source(start, end)
+
+    def _ends_sentence(self, mark: str, before: int, after: int) -> bool:
+        place = bisect_right(self.span_starts, before) - 1
+        if place >= 0 and before < self.span_ends[place] and self.span_starts[place] < before:
+            return False
+        if mark[0] in "。！？":
+            return True
+        if mark[0] in ".!?" and before < after:
+            return not _ABBREVIATION.search(self.text, max(0, before - 12), before)
+        closes = self.text.endswith(("$$", "\\]", "}"), 0, before)  # a displayed formula ends a sentence also without a blank behind it
+        return closes and self.text[after : after + 1].isupper()
+
+    def _source(self, start: int, end: int) -> str:
+        """Return the part of the solution between two places of the text whose line ends are all \\n."""
+        first, last = self.marks.line_of(start), self.marks.line_of(end)
+        return self.source[self.bounds[first][0] + start - self.starts[first] : self.bounds[last][0] + end - self.starts[last]]
+
     def piece(self, first: _Block, last: _Block) -> str:
         return self.source[self.bounds[first.first][0] : self.bounds[last.last][1]]
 
@@ -406,7 +463,7 @@ class _Text:
 
 
 def cut(text: str, *, by: str = LINES) -> list[str]:
-    """Cut a solution into steps by a rule: lines, paragraphs, numbered, or given (the text is one step).
+    """Cut a solution into steps by a rule: lines, paragraphs, numbered, sentences, or given (the text is one step).
 
     A text without numbers is cut at its blank lines by `numbered`. Steps are slices of the text. Raises ValueError for an unknown rule.
     """
@@ -431,6 +488,8 @@ def _cut(read: _Text, by: str) -> list[str]:
     _join_answer(read, cuts)
     _join_fragments(blocks, cuts)
     firsts = [0, *(place for place, is_cut in enumerate(cuts) if is_cut), len(blocks)]
+    if by == SENTENCES:
+        return [sentence for first, following in pairwise(firsts) for sentence in read.sentences(first, following)]
     return [read.piece(blocks[first], blocks[following - 1]) for first, following in pairwise(firsts)]
 
 
@@ -695,7 +754,8 @@ def choose_rule(texts: Iterable[str], *, progress: Callable[[int], None] | None 
     """Choose the rule for all solutions of a file.
 
     Numbers win if most solutions have them. Otherwise it is the rule with the fewest broken steps (up to 1 % counts as none) that gives the
-    median solution 4 to 15 steps, blank lines before lines. `progress` is given the number of texts read.
+    median solution 4 to 15 steps, blank lines before lines. Where both leave most solutions whole, sentences cut them. `progress` is
+    given the number of texts read.
     """
     numbered = total = 0
     reports = {rule: StepFigures() for rule in RULES}
@@ -717,6 +777,8 @@ def choose_rule(texts: Iterable[str], *, progress: Callable[[int], None] | None 
     if 2 * numbered > total and medians[NUMBERED] >= 3 and not distance(NUMBERED)[0]:
         return RuleChoice(NUMBERED, f"{numbered:,} of {total:,} solutions number their steps")
     rule = min((PARAGRAPHS, LINES), key=distance)
+    if medians[rule] < 2 and medians[SENTENCES] >= 3 and not distance(SENTENCES)[0]:
+        return RuleChoice(SENTENCES, f"most solutions are one paragraph, and sentences give {medians[SENTENCES]:g} steps in the median one")
     other = LINES if rule == PARAGRAPHS else PARAGRAPHS
     what = {PARAGRAPHS: "blank lines give", LINES: "lines give"}
     if medians[rule] == medians[other]:

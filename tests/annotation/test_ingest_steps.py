@@ -57,7 +57,7 @@ def test_the_rule_can_be_named(tmp_path: Path) -> None:
 
 
 def test_an_unknown_rule_is_refused_with_the_rules(tmp_path: Path) -> None:
-    with pytest.raises(BadFile, match="unknown rule 'words' for steps. The rules are lines, paragraphs, numbered, auto"):
+    with pytest.raises(BadFile, match="unknown rule 'words' for steps. The rules are lines, paragraphs, numbered, sentences, auto"):
         ingest.load_solutions(write(tmp_path / "f.jsonl", text("One.")), project=make.project(), steps_by="words")
 
 
@@ -105,7 +105,7 @@ def test_texts_with_marks_that_are_not_closed_are_refused_and_another_rule_is_na
         ingest.load_solutions(path, project=make.project(), steps_by="lines")
     assert "1 step is broken (33.33%, 1 of them in the text itself). The first one is step 1 of line 1, " in str(refused.value)
     assert "\\[ is not closed. At most 1%" in str(refused.value)
-    assert "Cut the texts by another rule with --steps-by paragraphs or numbered, or load the file" in str(refused.value)
+    assert "Cut the texts by another rule with --steps-by paragraphs or numbered or sentences, or load the file" in str(refused.value)
     assert not Problem.objects.exists()
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer.steps import LINES, NUMBERED, PARAGRAPHS, RULES, StepFigures, choose_rule, cut, shortened, why_broken
+from trainer.steps import LINES, NUMBERED, PARAGRAPHS, RULES, SENTENCES, StepFigures, choose_rule, cut, shortened, why_broken
 
 WHOLE = {  # what stays in one step by every rule, in the middle of a text
     "a displayed formula": "\\[\n\\text{Mean} = \\frac{1}{2}\n\n= 0.5\n\\]",
@@ -71,6 +71,11 @@ CUTS = [  # text, rule, steps
     ("Step 3 gives 4, see\nStep 4 too.", NUMBERED, ["Step 3 gives 4, see\nStep 4 too."]),
     ("第一步：加。\n是5。\n第二步：得到6。", NUMBERED, ["第一步：加。\n是5。", "第二步：得到6。"]),
     ("One.\n\nTwo.", NUMBERED, ["One.", "Two."]),
+    ("Two is 3 (e.g. 5). So $x=3.$ Then\r\nit is. Done?", SENTENCES, ["Two is 3 (e.g. 5).", "So $x=3.$", "Then\r\nit is.", "Done?"]),
+    ("We get \\[x = 1.\\]So $$y = 2.5.$$ A. B. 3.5 is it.", SENTENCES, ["We get \\[x = 1.\\]", "So $$y = 2.5.$$", "A. B. 3.5 is it."]),
+    ("是五。得到六！好。\n\n# Answer\n\n5. So", SENTENCES, ["是五。", "得到六！", "好。\n\n# Answer\n\n5. So"]),
+    ("We add. $ Two. “ *", SENTENCES, ["We add.", "$ Two. “ *"]),
+    ("We add. These hold:\n- One. Two.\n- Three.", SENTENCES, ["We add. These hold:\n- One. Two.\n- Three."]),
     ("We follow these steps:\n\n1. Add all\n   of it.\n\n2. Go.", PARAGRAPHS, ["We follow these steps:", "1. Add all\n   of it.",
     "2. Go."]),
     ("We follow:\n\n1. x = 1\n2. y = 2\n\nSo.", PARAGRAPHS, ["We follow:\n\n1. x = 1\n2. y = 2", "So."]),
@@ -141,7 +146,7 @@ def test_the_steps_are_the_text_without_blank_lines_between_them(text: str, rule
     for step in cut(text, by=rule):
         start = text.index(step, at)
         assert not text[at:start].strip() and step.strip()
-        assert at == 0 or re.search(r"[\r\n]", text[at:start])
+        assert at == 0 or rule == SENTENCES or re.search(r"[\r\n]", text[at:start])
         at = start + len(step)
     assert not text[at:].strip()
 
@@ -283,6 +288,11 @@ def test_blank_lines_decide_if_they_give_a_usual_number_of_steps() -> None:
 
 def test_lines_decide_if_blank_lines_are_rare() -> None:
     assert choose_rule(["One.\nTwo.\nThree.\nFour.\n\nFive."] * 3).rule == LINES
+
+
+def test_sentences_decide_if_most_solutions_are_one_paragraph() -> None:
+    choice = choose_rule(["We add 2 and 3. This gives 5. We double it. So it is 10."] * 2 + ["One.\n\nTwo."])
+    assert choice == (SENTENCES, "most solutions are one paragraph, and sentences give 4 steps in the median one")
 
 
 def test_all_texts_decide_and_not_the_first_alone() -> None:

@@ -62,8 +62,9 @@ def test_no_cut_breaks_a_step_of_the_published_texts(data: Path, name: str) -> N
     assert row(name, rule, report) in (ROOT / "docs" / "formats.md").read_text()
 
 
-def test_a_usual_solution_has_four_to_fifteen_steps(data: Path) -> None:
-    file, read_texts = TEXTS["best-of-n, `code`"]
+@pytest.mark.parametrize("name", ["best-of-n, `code`", "MATH-500, `solution`"])
+def test_a_usual_solution_has_four_to_fifteen_steps(data: Path, name: str) -> None:
+    file, read_texts = TEXTS[name]
     texts = read_texts(data / file)
     rule, _ = choose_rule(texts)
     report = StepFigures()
