@@ -253,10 +253,10 @@ def _right(path: Path, line: SolutionLine, *, needs_answer: bool) -> bool:
     return line.right
 
 
-def add_format_option(parser: argparse.ArgumentParser, option: str) -> None:
+def add_format_option(parser: argparse.ArgumentParser, option: str, *, of_problems: bool = False) -> None:
     """Declare --format, which names the format of the file of another option."""
     meaning = f"the format of {option}, if its first objects do not show it (docs/formats.md)"
-    parser.add_argument("--format", choices=[name for name, format_ in FORMATS.items() if format_.solutions], help=meaning)
+    parser.add_argument("--format", choices=[name for name, format_ in FORMATS.items() if of_problems or format_.solutions], help=meaning)
 
 
 def say_on_stderr(sentence: str) -> None:

@@ -1,6 +1,6 @@
 """The files of sampling: problems in, solutions out.
 
-Reads problems from JSON lines. Appends solutions to the output file, and counts the solutions of each problem in it.
+Reads problems in the formats of the site. Appends solutions to the output file, and counts the solutions of each problem in it.
 """
 
 import errno
@@ -16,57 +16,50 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from trainer.formats import FORMATS, BadFile, BadLine, Fields, NewProblem, check_problem, detect_format, read_lines
 from trainer.generators import Draw, ProblemText
 from trainer.lines import BadInput
 from trainer.statements import without_blanks
 
 BEGINNING = b'{"key": '  # of each line that `SolutionFile` writes; a file that begins otherwise was not written by it
-KEPT_FIELDS = ("id", "answer", "subject", "level", "split", "reference_solution")
 
 
-def read_problems(path: str | Path) -> list[ProblemText]:
-    """Read problems from JSON lines in the site's formats (generic, MATH, GSM8K), copies once. Raises BadInput."""
-    problems: dict[str, ProblemText] = {}
+def read_problems(path: str | Path, *, format: str | None = None) -> list[ProblemText]:
+    """Read the problems of a file in one of the site's formats, copies once. Raises BadInput."""
+    path, problems = Path(path), dict[str, ProblemText]()
     keys: dict[str, str] = {}  # statement without white space -> key of its first problem
-    with Path(path).open("rb") as file:
-        for number, line in enumerate(file, 1):
-            if not line.strip():
-                continue
+    try:
+        read = FORMATS[format or detect_format(path).name].problem
+        for number, fields in read_lines(path):
             try:
-                problem = _problem(json.loads(line))
-            except UnicodeDecodeError as error:
-                raise BadInput(f"{path}, line {number}: not UTF-8. Save the file as UTF-8.") from error
-            except json.JSONDecodeError as error:
-                raise BadInput(f"{path}, line {number}: not JSON ({error.msg}). Each line holds one JSON mapping.") from error
-            except ValueError as error:
-                raise BadInput(f"{path}, line {number}: {error}") from error
+                problem = _problem(read(fields), fields)
+            except BadLine as bad:
+                raise BadFile(path, number, bad.reason, bad.remedy) from None
             statement = without_blanks(problem.text)
             if problem.key in problems and without_blanks(problems[problem.key].text) != statement:
-                raise BadInput(
-                    f"{path}, line {number}: an earlier line uses the id {problem.key!r} for another problem. Give each problem its own id."
-                )
+                reason = f"an earlier line uses the id {problem.key!r} for another problem"
+                raise BadFile(path, number, reason, "Give each problem its own id")
             key = keys.setdefault(statement, problem.key)  # of the first problem with this statement
             first = problems.setdefault(key, problem)
             if problem.fields.get("split") == "test":  # as on the site: a copy of a test problem is one
                 problems[key] = replace(first, fields={**first.fields, "split": "test"})
-    if not problems:
-        raise BadInput(f"{path} holds no problem. Give one JSON mapping per line, with the key problem.")
+    except BadFile as bad:
+        raise BadInput(str(bad)) from None
     return list(problems.values())
 
 
-def _problem(line: Any) -> ProblemText:
-    if not isinstance(line, dict):
-        raise ValueError("a line must hold a JSON mapping with the key problem.")
-    text = line.get("problem", line.get("question"))
-    if not isinstance(text, str) or not text.strip():
-        raise ValueError("problem must be a non-empty text.")
-    fields = {name: line[name] for name in KEPT_FIELDS if line.get(name) is not None}
-    if isinstance(key := line.get("unique_id"), str):  # MATH: a test problem stays a test problem
-        fields = {"id": key} | ({"split": "test"} if key.startswith("test/") else {}) | fields
-    if "problem" not in line and isinstance(worked := fields.get("answer"), str):  # GSM8K: the answer is at the end of the solution
-        fields["answer"] = worked.rpartition("#### ")[2].strip()
-    key = str(fields.get("id") or line.get("problem_key") or hashlib.sha256(text.encode(errors="replace")).hexdigest()[:16])
-    return ProblemText(key, text, fields)
+def _problem(problem: NewProblem, line: Fields) -> ProblemText:
+    check_problem(problem)
+    kept = {
+        "id": problem.external_id,
+        "answer": problem.answer,
+        "subject": problem.subject or None,
+        "level": problem.level or None,
+        "split": None if problem.split == "train" else problem.split,
+        "reference_solution": problem.reference_solution,
+    }
+    key = problem.external_id or line.get("problem_key") or hashlib.sha256(problem.statement.encode()).hexdigest()[:16]
+    return ProblemText(str(key), problem.statement, {name: value for name, value in kept.items() if value is not None})
 
 
 class SolutionFile:

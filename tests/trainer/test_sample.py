@@ -274,24 +274,30 @@ def test_progress_counts_what_was_there(tmp_path: Path) -> None:
 
 
 def test_problems_of_the_sites_formats_keep_what_the_site_needs(tmp_path: Path) -> None:
-    file = tmp_path / "problems.jsonl"
-    file.write_text(
-        '{"problem": "A?", "answer": 5, "id": "a", "level": "3", "steps": ["old"], "source": "x"}\n'
-        '{"problem": "B?", "unique_id": "test/algebra/1.json", "answer": "2", "solution": "Worked.", "subject": "Algebra"}\n\n'
-        '{"question": "C?", "answer": "Worked <<1+1=2>>\\n#### 2"}\n{"problem": "C?"}\n'
+    def read(line: str) -> ProblemText:
+        (tmp_path / "problems.jsonl").write_text(line + "\n\n" + line)
+        (problem,) = read_problems(tmp_path / "problems.jsonl")
+        return problem
+
+    a = read('{"problem": "A?", "answer": 5.0, "id": "a", "level": "3", "steps": ["old"], "source": "x"}')
+    b = read(
+        '{"problem": "B?", "unique_id": "test/algebra/1.json", "answer": "2", "solution": "Worked.", "type": "Algebra", "level": "Level 1"}'
     )
-    a, b, c = read_problems(file)
-    assert (a.key, a.fields) == ("a", {"id": "a", "answer": 5, "level": "3"})
-    assert b.key == "test/algebra/1.json" and b.fields == {"id": b.key, "split": "test", "answer": "2", "subject": "Algebra"}
-    assert c.text == "C?" and len(c.key) == 16 and c.fields == {"answer": "2"}
+    c = read('{"question": "C?", "answer": "Worked <<1+1=2>>\\n#### 2"}')
+    d = read('{"problem": "D?", "problem_key": "d", "steps": ["old"]}')
+    assert (a.key, a.fields) == ("a", {"id": "a", "answer": "5.0", "level": "3"})
+    assert b.key == "test/algebra/1.json"
+    assert b.fields == {"id": b.key, "split": "test", "answer": "2", "subject": "Algebra", "level": "1", "reference_solution": "Worked."}
+    assert c.text == "C?" and len(c.key) == 16 and c.fields == {"answer": "2", "reference_solution": "Worked"}
+    assert (d.key, d.fields) == ("d", {})
 
 
 @pytest.mark.parametrize(
     ("bad", "said"),
     [
-        ("{", "line 2: not JSON"),
-        ("[1]", "line 2: a line must hold a JSON mapping"),
-        ('{"problem": " "}', "line 2: problem must be"),
+        ("{", "line 2: the file ends inside the object"),
+        ("[1]", "line 2: a list where an object is expected"),
+        ('{"problem": " "}', "line 2: the problem is empty"),
         ('{"problem": "Other?", "id": "a"}', "line 2: an earlier line uses the id 'a' for another problem"),
         (b'{"problem": "\xff"}', "line 2: not UTF-8"),
     ],

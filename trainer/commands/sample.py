@@ -7,18 +7,19 @@ from pathlib import Path
 from typing import Any
 
 from trainer.config import BadConfig
-from trainer.lines import progress_bar
+from trainer.lines import add_format_option, progress_bar
 
 
 def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Declare the options of `sample`."""
     parser = commands.add_parser("sample", help="sample solutions from a language model")
     parser.add_argument(
-        "--problems", type=Path, required=True, help="JSON lines with problem and, if known, id, answer, subject, level, split"
+        "--problems", type=Path, required=True, help="a file of problems, for example JSON lines with problem, id and answer"
     )
     parser.add_argument(
         "--out", type=Path, required=True, help="JSON lines, to which solutions are appended; the same command continues where it stopped"
     )
+    add_format_option(parser, "--problems", of_problems=True)
     parser.add_argument("--per-problem", type=int, required=True, help="number of solutions of each problem")
     parser.add_argument("--base", help="a model folder or a hub id, to run here")
     parser.add_argument("--revision", help="commit of the hub id")
@@ -47,7 +48,7 @@ def run(options: argparse.Namespace) -> None:
     """Sample into the file and print a report as JSON."""
     from trainer.sample import PROMPT, Budget, read_problems, sample
 
-    problems = read_problems(options.problems)
+    problems = read_problems(options.problems, format=options.format)
     prompt = options.prompt.read_text(encoding="utf-8") if options.prompt else PROMPT
     budget = Budget(options.budget_tokens, options.budget_requests)
     generator = _generator(options)
