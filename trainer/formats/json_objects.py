@@ -210,5 +210,5 @@ def _no_number(name: str) -> float:
     raise BadLine(f"{name} is not a number", "Write null, or leave the key out")
 
 
-# orjson silently keeps the last of two equal keys. The standard parser with this hook takes twice the time (99 MB/s instead of 190).
+# orjson silently keeps the last of two equal keys and turns 0.10 into 0.1. With these hooks the standard parser reads PRM800K at 31 MB/s.
 _DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_float=Numeral, parse_int=Numeral, parse_constant=_no_number)
