@@ -323,7 +323,11 @@ class _Comparison:
             raise Unreadable("a determinant")
         if {one.opening, one.closing, other.opening, other.closing} <= set("()[]") and len(one.parts) == 2:
             return False  # an open and a closed interval
-        return self._in_order(_as_vector(one), _as_vector(other))
+        if not self._in_order(_as_vector(one), _as_vector(other)):
+            return False
+        if {one.opening + one.closing, other.opening + other.closing} & {"[)", "(]"}:
+            raise Unreadable("brackets that do not match")
+        return True
 
     def _bags(self, one: Unordered, other: Unordered) -> bool:
         if any(isinstance(part.body, Relation) for part in (*one.parts, *other.parts)) or _is_mixed(one) or _is_mixed(other):
@@ -529,6 +533,8 @@ def _set_of(answer: Answer) -> Any:
         low, high = (_number_of(part) for part in body.parts)
         if not (low < high):
             raise Unreadable("no interval")
+        if low == -sympy.oo and body.opening == "[" or high == sympy.oo and body.closing == "]":
+            raise Unreadable("a closed bracket at infinity")
         return sympy.Interval(low, high, body.opening == "(", body.closing == ")")
     if isinstance(body, Unordered):
         if any(isinstance(part.body, Relation) for part in body.parts):

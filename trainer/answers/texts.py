@@ -92,7 +92,7 @@ _REWRITES = _rules(
     (r"\\(?:displaystyle|textstyle|scriptstyle|limits|nolimits|bf|rm|it|Large|large|huge|boldmath)" + _END, ""),
     (r"\\(?:hspace|color)\{[^{}]*\}", ""),
     (r"(?<=\d)(?:(?<!\\)\\[,;:! ]|~|\{\s*,\s*\}|')(?=\d{3}(?!\d))", ","),  # 10\,000, 10{,}000, 10'000
-    (r"(?<=\d),(?:(?<!\\)\\!)(?=\d{3}(?!\d))", ","),  # 10,\!000
+    (r"(?<=\d),\s*(?<!\\)\\!\s*(?=\d{3}(?!\d))", ","),  # 10,\!000
     (r"(?<!\\)\\!\s*", ""),
     (rf"(?<!\\)\\[,;:> ]|~|\\q?quad{_END}|\\enspace{_END}|\\thinspace{_END}", " "),
     (rf"\\[dtc]frac{_END}", r"\\frac"),
@@ -209,7 +209,7 @@ def normalise(answer: str) -> str:
     text = _plain_characters(re.sub(r"(\d+) ?['′] ?(\d+) ?(?:''|[\"″])", r"\1 feet \2 inches", text))
     while re.match(r"\s*\$?\s*\\f?box(?:ed)?\s*\{", text) and text.rstrip(" .$").endswith("}") and (inside := last_boxed(text)):
         text = inside
-    text = re.sub(r"^(\*\*|`+)(.*)\1$", r"\2", text.strip())
+    text = re.sub(r"^(\*\*|`+|\$\$?)([^$]*)\1$", r"\2", text.strip()).strip()
     for pattern, to in _REWRITES:
         text = pattern.sub(to, text)
     text = re.sub(r"(?:\\\\|\s|[,;])+$", "", re.sub(r"\s+", " ", text).strip())

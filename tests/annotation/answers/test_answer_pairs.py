@@ -1,7 +1,11 @@
 """A table of answers with their references, of all kinds: which are the same, and why. `pairs.tsv` says it; a person wrote each line."""
 
 import csv
+import json
+import random
+import re
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -92,3 +96,34 @@ def test_one_rule_does_not_bring_the_other() -> None:
         assert [grade.outcome for grade in grader.grade_answers([("2/4", "1/2"), ("10%", "0.1")])] == ["correct", "unsure"]
     with Grader(workers=1, rules=Rules(percent=True)) as grader:
         assert [grade.outcome for grade in grader.grade_answers([("2/4", "1/2"), ("10%", "0.1")])] == ["unsure", "correct"]
+
+
+def math_answers(data: Path) -> list[str]:
+    """Every sixteenth distinct MATH answer that is no integer, in an order of chance."""
+    problems = json.loads((data / "math/train7474_answers.json").read_text(encoding="utf-8"))
+    distinct = sorted({problem["answer"] for problem in problems if problem["answer"] and not problem["answer"].lstrip("-").isdigit()})
+    return random.Random(3).sample(distinct, len(distinct) // 16)
+
+
+def test_an_answer_with_one_sign_or_digit_changed_is_never_correct(data: Path) -> None:
+    rng, pairs = random.Random(4), []
+    for answer in math_answers(data):
+        if digits := [place.start() for place in re.finditer(r"\d", answer)]:
+            place = rng.choice(digits)
+            pairs.append((f"{answer[:place]}{(int(answer[place]) + rng.randrange(1, 9)) % 10}{answer[place + 1 :]}", answer))
+        changes = [("+", "-"), ("(", "["), (",", "+"), ("x", "y"), ("pi", "e"), ("-", "")]
+        pairs += [(answer.replace(old, new, 1), answer) for old, new in changes if old in answer][:1]
+    assert len(pairs) > 100
+    assert [pair for pair, grade in zip(pairs, grade_answers(pairs), strict=True) if grade.outcome == "correct"] == []
+
+
+def test_an_answer_in_another_spelling_is_correct(data: Path) -> None:
+    spellings: list[Callable[[str], str]] = [
+        lambda text: f"$ {text} $",
+        lambda text: rf"\boxed{{{text}}}",
+        lambda text: text.replace(r"\frac", r"\dfrac").replace("=", " = "),
+        lambda text: text.replace("(", r"\left(").replace(")", r"\right)"),
+        lambda text: text.replace(r"\sqrt", "√").replace(r"\pi", "π").replace("^2", "²").replace("-", "−"),
+    ]
+    pairs = [(spell(answer), answer) for answer in math_answers(data) for spell in spellings]
+    assert [pair for pair, grade in zip(pairs, grade_answers(pairs), strict=True) if grade.outcome != "correct"] == []
