@@ -525,7 +525,7 @@ def _join_what_belongs(blocks: list[_Block], cuts: list[bool], numbers: list[boo
                 (block.is_formula or block.is_fence or block.is_table)
                 and (leads or (block.is_formula and _is_open_sentence(before)))
                 or (block.is_fence and before.is_fence and not block.gap)
-                or (before.is_formula and not block.gap and not block.is_formula and block.opening[:1].islower())
+                or (before.is_formula and not block.is_formula and block.opening[:1].islower())
             )
         if joined or _continues(block):
             cuts[at] = False

@@ -78,6 +78,7 @@ CUTS = [  # text, rule, steps
     ("We add. These hold:\n- One. Two.\n- Three.", SENTENCES, ["We add. These hold:\n- One. Two.\n- Three."]),
     ("We follow these steps:\n\n1. Add all\n   of it.\n\n2. Go.", PARAGRAPHS, ["We follow these steps:", "1. Add all\n   of it.",
     "2. Go."]),
+    ("We get:\n\n\\[x = c\\]\n\nwhere c is 5.\n\nSo.", PARAGRAPHS, ["We get:\n\n\\[x = c\\]\n\nwhere c is 5.", "So."]),
     ("We follow:\n\n1. x = 1\n2. y = 2\n\nSo.", PARAGRAPHS, ["We follow:\n\n1. x = 1\n2. y = 2", "So."]),
     ("### Step 1\n\nAdd.\n\n---\n\n**Final Answer**\n\n\\[\\boxed{5}\\]", PARAGRAPHS, ["### Step 1\n\nAdd.\n\n---",
     "**Final Answer**\n\n\\[\\boxed{5}\\]"]),
