@@ -69,7 +69,7 @@ def test_most_different_answers_are_called_wrong(grades: list[Grade]) -> None:
 
 
 def test_the_outcome_does_not_depend_on_which_of_the_two_is_the_reference(grades: list[Grade]) -> None:
-    some = range(0, len(PAIRS), 7)
+    some = range(0, len(PAIRS), 13)
     swapped = grade_answers([(PAIRS[place].reference, PAIRS[place].answer) for place in some], timeout=20)
     different = [
         PAIRS[place]
@@ -99,10 +99,10 @@ def test_one_rule_does_not_bring_the_other() -> None:
 
 
 def math_answers(data: Path) -> list[str]:
-    """Every sixteenth distinct MATH answer that is no integer, in an order of chance."""
+    """Every fortieth distinct MATH answer that is no integer, in an order of chance."""
     problems = json.loads((data / "math/train7474_answers.json").read_text(encoding="utf-8"))
     distinct = sorted({problem["answer"] for problem in problems if problem["answer"] and not problem["answer"].lstrip("-").isdigit()})
-    return random.Random(3).sample(distinct, len(distinct) // 16)
+    return random.Random(3).sample(distinct, len(distinct) // 40)
 
 
 def test_an_answer_with_one_sign_or_digit_changed_is_never_correct(data: Path) -> None:
@@ -113,7 +113,7 @@ def test_an_answer_with_one_sign_or_digit_changed_is_never_correct(data: Path) -
             pairs.append((f"{answer[:place]}{(int(answer[place]) + rng.randrange(1, 9)) % 10}{answer[place + 1 :]}", answer))
         changes = [("+", "-"), ("(", "["), (",", "+"), ("x", "y"), ("pi", "e"), ("-", "")]
         pairs += [(answer.replace(old, new, 1), answer) for old, new in changes if old in answer][:1]
-    assert len(pairs) > 100
+    assert len(pairs) > 50
     assert [pair for pair, grade in zip(pairs, grade_answers(pairs), strict=True) if grade.outcome == "correct"] == []
 
 
