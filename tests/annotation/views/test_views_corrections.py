@@ -106,7 +106,7 @@ def test_what_changed_since_it_was_shown_is_shown_again_before_anything_is_done(
         ("", "The answer is empty"),
         ("5", "has this reference answer already"),
         ("4" * 20_001, "the limit is 20,000"),
-        ("4\0", "ull characters"),
+        ("4\0", "NUL character"),
     ],
 )
 def test_an_answer_that_cannot_be_taken_is_refused_on_the_page(project: Project, olga: Client, typed: str, reason: str) -> None:
