@@ -143,7 +143,7 @@
 
   const add = (parent, name, properties) => { const element = Object.assign(document.createElement(name), properties); parent.append(element); return element; };
 
-  // Fetch a script that few texts need. Without it the text stays readable, and the next text tries again.
+  // Without such a script the text stays readable, and the next text tries again.
   const loads = {};
   const load = (name) => (loads[name] ||= new Promise((resolve) => {
     add(document.head, "script", { src: script.dataset[name], onload: () => resolve(true), onerror: () => { delete loads[name]; resolve(false); } });
@@ -154,7 +154,7 @@
   };
   document.addEventListener("selectionchange", () => { if (!getSelection().isCollapsed) load("copy"); });
 
-  // What is too large for its place scrolls. Only then can the keyboard reach it.
+  // What is too large scrolls. Only then can the keyboard reach it.
   const sizes = new ResizeObserver((changed) => {
     for (const { target } of changed) {
       if (target.scrollWidth > target.clientWidth || target.scrollHeight > target.clientHeight + 1) target.tabIndex = 0; else target.removeAttribute("tabindex");
@@ -162,7 +162,7 @@
   });
   const watch = (element, name) => { if (name) Object.assign(element, { role: "group", ariaLabel: name }); sizes.observe(element); };
 
-  // Each formula is isolated and runs from left to right, whatever the text around it does.
+  // Each formula is isolated and runs from left to right.
   const formula = (parent, part) => {
     const place = add(parent, "bdi", { className: part.kind, dir: "ltr", textContent: part.source });
     if (part.kind !== "code") fetchKatex().then((isThere) => { if (isThere) Stepmark.setSoon(place, part); });

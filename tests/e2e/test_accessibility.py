@@ -112,6 +112,23 @@ def test_the_overview_has_no_violation(visit: Visit, look: dict) -> None:
     assert violations(page) == []
 
 
+def test_markdown_has_no_violation(visit: Visit, look: dict) -> None:
+    project = make.project("chat", text_kind="markdown")
+    cells = "| $x$ | |\n|---|---|\n| " + "a" * 90 + " | " + "b" * 90 + " |"
+    steps = [
+        f"## Head\n\n- **one**\n  3. *two* `c`\n\n{cells}",
+        "<think>\nhm\n</think>\n> So\n\n```\ncode\n```",
+        r"נחסר 3 - 2: $x$ \begin{tabular}{c}1\end{tabular}",
+    ]
+    make.batch(project, [make.solution(make.problem(project, statement="# What\n\nis $x$?" * 20), steps)])
+    page = visit(make.ann(project), "/p/chat/label/", **look)
+    expect(page.locator("[data-step='0'] table .katex")).to_have_count(1)
+    assert violations(page) == [], "folded"
+    page.locator("[data-step='1'] summary").click()
+    expect(page.locator("[data-step='1']")).to_contain_text("hm")
+    assert violations(page) == [], "open"
+
+
 def test_the_dialogs_of_labeling_have_no_violation(visit: Visit, look: dict) -> None:
     page = visit(make.ann(busy_project()), "/p/sums/label/", **look)
     expect(page.locator("[data-step='0'] .katex")).to_have_count(1)

@@ -169,19 +169,26 @@ def test_guidelines_that_could_not_be_fetched_are_fetched_at_the_next_opening(vi
 
 def test_lists_and_tables_set_formulas(visit: Visit) -> None:
     project = make.project("sums", text_kind="markdown")
-    statement = "What is $8$ plus \\[x_1\\] in $\\frac{1}{2}$? " + "It goes on. " * 30 + "$y$"
+    statement = "## What\n\n**is** $8$ plus \\[x_1\\] in $\\frac{1}{2}$? " + "It goes on. " * 30 + "$y$"
     made = make.solution(make.problem(project, statement=statement), ["So it is."])
     version = make.version(project, 1)
-    shown = make.round_of(project, {"convincing": [made]}, model_version=version)
+    shown = make.round_of(project, {"convincing": [made, make.solution(made.problem, ["It is so."])]}, model_version=version)
     olga = make.olga(project)
     page = visit(olga, "/p/sums/label/")
+    expect(page.locator("[data-step='0']")).to_be_focused()
     page.keyboard.press("3")
     page.keyboard.press("Enter")
-    expect(page.locator("[data-nothing]")).to_be_visible()
+    expect(page.locator("[data-today='1']")).to_be_attached()
     root = page.url.split("/p/")[0]
     for path in ("/p/sums/labels/", f"/p/sums/rounds/{shown.pk}/"):
         page.goto(root + path)
         row = page.locator("[data-brief]").first
         expect(row.locator(".katex")).to_have_count(3)
         assert row.locator(".katex-display").count() == 0
+        expect(row.locator("strong")).to_have_text("is")
         assert row.evaluate("(one) => one.scrollHeight > one.clientHeight && one.clientHeight < 80")  # two lines of it
+    page.goto(root + "/p/sums/label/")
+    expect(page.locator("[data-step='0']")).to_be_focused()
+    page.keyboard.press("r")
+    expect(page.locator(".recent .katex")).to_have_count(3)
+    assert page.locator(".recent .brief").evaluate("(one) => one.clientHeight < 80")
