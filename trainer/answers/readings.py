@@ -385,6 +385,10 @@ def _relation(text: str, depth: int) -> Answer | None:
         )
     if not set(operators) <= {"=", r"\approx"}:
         return Answer(Relation(tuple(operators), tuple(sides)))
+    if r"\approx" in operators and (operators[0] != r"\approx" or not _LABEL.fullmatch(sides[0])):  # x = 1/3, about 0.33
+        place = operators.index(r"\approx")
+        exact = _read("=".join(sides[: place + 1]), depth)
+        return exact._replace(words=(*exact.words, "approximately"))
     left, right = sides[0], sides[-1]
     if not _LABEL.fullmatch(left) and _LABEL.fullmatch(right) and len(sides) == 2:
         left, right = right, left

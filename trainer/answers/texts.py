@@ -163,7 +163,7 @@ _REWRITES = _rules(
 _ARGUMENT = r"\s*(\d|[a-zA-Z]|\\pi(?![a-zA-Z]))"
 _GROUP = r"\s*(\{(?:[^{}]|\{(?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*\})*\})"
 _COMPACT = _rules(
-    (rf"\\sqrt\s*(\[[^\[\]]*\])?\s*(\d+(?:\.\d+)?|[a-zA-Z](?![a-zA-Z])|\\pi{_END})", r"\\sqrt\1{\2}"),
+    (rf"\\sqrt\s*(\[[^\[\]]*\])?\s*(\d+(?:\.\d+)?(?!\d)|[a-zA-Z](?![a-zA-Z])|\\pi{_END})(?!\s*\^)", r"\\sqrt\1{\2}"),
     (rf"\\frac{_ARGUMENT}{_ARGUMENT}", r"\\frac{\1}{\2}"),
     (rf"\\frac{_ARGUMENT}{_GROUP}", r"\\frac{\1}\2"),
     (rf"\\frac{_GROUP}{_ARGUMENT}", r"\\frac\1{\2}"),
