@@ -64,7 +64,8 @@ def test_no_page_answers_5xx_to_a_hostile_field_or_filter(staff: Client, value: 
     failed = []
     for address in ADDRESSES:
         for answer in (staff.get(address, sent), staff.post(address, sent)):
-            answer.close()
+            if answer.streaming:
+                b"".join(answer)  # a download closes its file at its end
             if answer.status_code >= 500:
                 failed.append((answer.request["REQUEST_METHOD"], address, answer.status_code))
     assert failed == []
