@@ -17,8 +17,8 @@ class KeysField(forms.Field):
     def to_python(self, value: str | None) -> list[str]:
         return (value or "").split()
 
-    def prepare_value(self, value: str | Sequence[str]) -> str:
-        return value if isinstance(value, str) else " ".join(map(keys.write_key, value))
+    def prepare_value(self, value: str | Sequence[str] | None) -> str:
+        return value if isinstance(value, str) else " ".join(map(keys.write_key, value or ()))
 
 
 class KeysForm(forms.Form):
