@@ -8,12 +8,11 @@ from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
-from markdown_it import MarkdownIt
-from markdown_it.tree import SyntaxTreeNode
 
 from annotation import keys, people, quality
 from annotation.views import KEY, SignedInRequest, for_roles
 from annotation.views.forms import KeysForm
+from annotation.views.markdown import render_guidelines
 
 if TYPE_CHECKING:
     from annotation.models import Project
@@ -40,9 +39,8 @@ def mark_read(request: SignedInRequest, message_id: int) -> HttpResponse:
 @require_GET
 @for_roles(people.LABELERS | people.RESEARCHERS)
 def guidelines(request: SignedInRequest, project: "Project") -> HttpResponse:
-    """Show the guidelines as a tree of nodes. Templates write every tag, so HTML in the text is never trusted."""
-    text = MarkdownIt("js-default", {"html": False}).parse(project.guidelines)
-    return render(request, "annotation/_guidelines.html", {"project": project, "tree": SyntaxTreeNode(text)})
+    """Show the guidelines."""
+    return render(request, "annotation/_guidelines.html", {"guidelines": render_guidelines(project.guidelines)})
 
 
 @require_http_methods(["GET", "POST"])

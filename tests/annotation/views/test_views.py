@@ -117,6 +117,23 @@ def test_guidelines_are_markdown_and_never_html(project: Project, ann: Client) -
     assert 'href="javascript' not in html and 'href="https://example.org/?a=1&amp;b=2"' in html
 
 
+HOSTILE = {
+    "quotes": ">" * 300 + " the end",
+    "lists": "- " * 300 + "the end",
+    "brackets": "[" * 60_000 + " the end",
+    "stars": "*" * 50_000 + " the end",
+    "length": "words " * 60_000 + " the end",
+    "a table": "| a |\n|---|\n" + "| 1 |\n" * 5_000 + "\nthe end",
+}
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+def test_guidelines_that_cannot_be_rendered_are_shown_whole(project: Project, ann: Client, text: str) -> None:
+    Project.objects.filter(pk=project.pk).update(guidelines=text)
+    answer = ann.get(reverse("guidelines", args=[project.slug]))
+    assert answer.status_code == 200 and "the end" in answer.content.decode()
+
+
 def test_an_export_is_a_download_of_checked_records(project: Project, ann: Client, settings: Any, tmp_path: Path) -> None:
     settings.STEPMARK_HOME = tmp_path
     held = claim(page(ann, project))
