@@ -47,7 +47,7 @@ def test_trl_gets_the_rated_steps_and_a_sentence_for_the_rest(source: Path, tmp_
     assert "2 of 3 solutions." in said
     for sentence in (
         "1 solutions are left out: they have no ratings.",
-        "1 solutions have neutral steps, which become true.",
+        "1 solutions have neutral steps, which count as right.",
         "1 solutions lose the steps after their last rating.",
     ):
         assert sentence in said
@@ -57,6 +57,29 @@ def test_a_converted_set_of_trl_is_read_as_one(source: Path, tmp_path: Path) -> 
     main(["convert", str(source), str(tmp_path / "trl.csv"), "--to", "trl"])
     assert main(["convert", str(tmp_path / "trl.csv"), str(tmp_path / "own.jsonl"), "--to", "trainer"]) == 0
     assert [row["ratings"] for row in lines(tmp_path / "own.jsonl")] == [[1, -1], [1, 1]]
+
+
+@pytest.mark.parametrize("to", ["processbench", "math_shepherd", "rlhflow"])
+@pytest.mark.parametrize("kind", ["jsonl", "csv", "parquet"])
+def test_a_published_format_is_recognized_again_with_its_labels(source: Path, tmp_path: Path, to: str, kind: str) -> None:
+    rows = [row | {"right": row["ratings"] != [1, -1], "answer": "4"} for row in ROWS if "ratings" in row]
+    source.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert main(["convert", str(source), str(tmp_path / f"out.{kind}"), "--to", to]) == 0
+    assert main(["convert", str(tmp_path / f"out.{kind}"), str(tmp_path / "own.jsonl"), "--to", "trainer"]) == 0
+    back = lines(tmp_path / "own.jsonl")
+    assert [(row["problem"], row["ratings"]) for row in back] == [("What is 2 + 3?", [1, -1]), ("What is 2 + 2?", [1, 1])]
+    if to == "processbench":
+        assert [row["steps"] for row in back] == [row["steps"] for row in rows]
+    else:
+        assert [row["steps"][0] for row in back] == [f"Step 1: {row['steps'][0]}" for row in rows]
+
+
+def test_a_solution_whose_answer_is_not_certain_is_left_out_of_processbench(
+    source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["convert", str(source), str(tmp_path / "out.jsonl"), "--to", "processbench"]) == 0
+    assert [row["label"] for row in lines(tmp_path / "out.jsonl")] == [1]
+    assert "1 solutions are left out: it is not certain whether their answers are right." in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

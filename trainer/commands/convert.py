@@ -4,18 +4,23 @@ import argparse
 import csv
 import gzip
 import json
+import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
 
+from trainer.answers import Grader
 from trainer.files import check_output_file, write_file
+from trainer.formats import MARK
 from trainer.lines import BadInput, SolutionLine, add_format_option, progress_bar, read_solution_lines, say_on_stderr
 from trainer.progress import ProgressUpdate
 
 Row = dict[str, Any]
+_RIGHT = {"correct": True, "wrong": False}
 SHOWN_EVERY = 500  # solutions
 ROWS_AT_ONCE = 1_000  # of a Parquet file
 
@@ -25,6 +30,7 @@ class Target(NamedTuple):
 
     columns: dict[str, str]
     row: Callable[[SolutionLine, Counter[str]], Row | None]
+    needs_right: bool = False  # whether the final answer is right: stated by the file, or graded
 
 
 def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -43,9 +49,12 @@ def run(options: argparse.Namespace) -> None:
     check_output_file(options.out, overwrite=options.overwrite, inputs=[options.input])
     target, lost = TARGETS[options.to], Counter[str]()
     n_read = n_written = 0
-    with progress_bar() as progress, _writer(options.out, target.columns, overwrite=options.overwrite) as write:
+    with progress_bar() as progress, Grader() as grader, _writer(options.out, target.columns, overwrite=options.overwrite) as write:
         for line in read_solution_lines(options.input, format=options.format, say=say_on_stderr):
             n_read += 1
+            if target.needs_right and line.right is None:
+                (given,) = grader.grade_answers([(line.answer, line.reference_answer)])
+                line = replace(line, right=_RIGHT.get(given.outcome))
             if (row := target.row(line, lost)) is not None:
                 write(row)
                 n_written += 1
@@ -97,17 +106,84 @@ def _generic_row(line: SolutionLine, lost: Counter[str]) -> Row:
 
 
 def _trl_row(line: SolutionLine, lost: Counter[str]) -> Row | None:
-    labeled, solution = line.labeled, line.labeled.solution
-    ratings = labeled.ratings[: _n_rated(line)]
-    if not ratings or None in ratings:
-        lost["solutions are left out: a step before the end of their labels has no rating"] += bool(ratings)
-        lost["solutions are left out: they have no ratings"] += not ratings
+    solution = line.labeled.solution
+    if (ratings := _whole_ratings(line, lost)) is None:
         return None
-    lost["solutions have neutral steps, which become true"] += 0 in ratings
     lost["solutions lose the steps after their last rating"] += len(ratings) < len(solution.steps)
-    lost["solutions have rated alternatives, which have no place in this format"] += bool(labeled.alternatives)
     labels = [rating != -1 for rating in ratings]
     return {"prompt": solution.problem, "completions": list(solution.steps[: len(ratings)]), "labels": labels}
+
+
+def _processbench_row(line: SolutionLine, lost: Counter[str]) -> Row | None:
+    solution = line.labeled.solution
+    ratings = _whole_ratings(line, lost)
+    if ratings is None:
+        return None
+    mistake = line.labeled.first_mistake
+    if mistake is None and len(ratings) < len(solution.steps):
+        lost["solutions are left out: their labels stop before the end without a mistake"] += 1
+        return None
+    if line.right is None:
+        lost["solutions are left out: it is not certain whether their answers are right"] += 1
+        return None
+    return {
+        "id": solution.key,
+        "generator": line.source,
+        "problem": solution.problem,
+        "steps": list(solution.steps),
+        "final_answer_correct": line.right,
+        "label": -1 if mistake is None else mistake,
+    }
+
+
+def _math_shepherd_row(line: SolutionLine, lost: Counter[str]) -> Row | None:
+    ratings = _whole_ratings(line, lost)
+    if ratings is None:
+        return None
+    steps = _numbered(line, len(ratings), lost)
+    if any(MARK in text for text in (line.labeled.solution.problem, *steps)):
+        lost[f"solutions are left out: their text holds the mark {MARK}"] += 1
+        return None
+    text = f"{line.labeled.solution.problem} " + "\n".join(f"{step} {MARK}" for step in steps)
+    signs = iter("-" if rating == -1 else "+" for rating in ratings)
+    return {"input": text, "label": re.sub(MARK, lambda _: next(signs), text)}
+
+
+def _rlhflow_row(line: SolutionLine, lost: Counter[str]) -> Row | None:
+    ratings = _whole_ratings(line, lost)
+    if ratings is None:
+        return None
+    first, *later = _numbered(line, len(ratings), lost)
+    turns = []
+    for text, rating in zip([f"{line.labeled.solution.problem} {first}", *later], ratings, strict=True):
+        turns += [{"role": "user", "content": text}, {"role": "assistant", "content": "-" if rating == -1 else "+"}]
+    return {"conversations": turns}
+
+
+def _whole_ratings(line: SolutionLine, lost: Counter[str]) -> Sequence[int] | None:
+    """Return the ratings up to the first mistake or the last rating, for a format that has only right and wrong; None if one is missing."""
+    labeled = line.labeled
+    ratings = labeled.ratings[: _n_rated(line)]
+    if not ratings:
+        lost["solutions are left out: they have no ratings"] += 1
+        return None
+    whole = [rating for rating in ratings if rating is not None]
+    if len(whole) < len(ratings):
+        lost["solutions are left out: a step before the end of their labels has no rating"] += 1
+        return None
+    lost["solutions have neutral steps, which count as right"] += 0 in ratings
+    lost["solutions have rated alternatives, which have no place in this format"] += bool(labeled.alternatives)
+    return whole
+
+
+def _numbered(line: SolutionLine, count: int, lost: Counter[str]) -> list[str]:
+    """Return the rated steps, the first of which begins with `Step 1:`: these formats part it from the problem by that."""
+    steps = line.labeled.solution.steps
+    lost["solutions lose the steps after their last rating"] += count < len(steps)
+    if steps[0].startswith("Step 1:"):
+        return list(steps[:count])
+    lost["solutions get a number before each step (`Step 1:`), which this format needs"] += 1
+    return [f"Step {number}: {step}" for number, step in enumerate(steps[:count], 1)]
 
 
 def _n_rated(line: SolutionLine) -> int:
@@ -138,6 +214,18 @@ TARGETS = {
         _generic_row,
     ),
     "trl": Target({"prompt": "text", "completions": "texts", "labels": "flags"}, _trl_row),
+    "processbench": Target(
+        {
+            **dict.fromkeys(("id", "generator", "problem"), "text"),
+            "steps": "texts",
+            "final_answer_correct": "flag",
+            "label": "number",
+        },
+        _processbench_row,
+        needs_right=True,
+    ),
+    "math_shepherd": Target({"input": "text", "label": "text"}, _math_shepherd_row),
+    "rlhflow": Target({"conversations": "turns"}, _rlhflow_row),
 }
 
 
@@ -191,6 +279,8 @@ def _parquet_writer(raw: BinaryIO, columns: dict[str, str]) -> Iterator[Callable
     types = {
         "text": pa.string(),
         "flag": pa.bool_(),
+        "number": pa.int32(),
+        "turns": pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())])),
         "texts": pa.list_(pa.string()),
         "flags": pa.list_(pa.bool_()),
         "ratings": pa.list_(pa.int8()),
