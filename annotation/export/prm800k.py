@@ -38,6 +38,8 @@ SELECT m.export_uuid::text, a.created_at AT TIME ZONE 'UTC', a.finish_reason, a.
 _OF_SNAPSHOT = _RECORD.format(held=HELD)
 _OF_ONE = _RECORD.format(held="(SELECT %s::bigint AS annotation_id) held")
 
+ANSWER = "# Answer\n\n"  # before the answer, in the last step
+
 
 def write_prm800k(snapshot: Snapshot, out: BinaryIO, progress: Progress | None = None) -> int:
     """Write the annotations of a snapshot as PRM800K records, oldest first; return how many.
@@ -117,7 +119,11 @@ def _line(
         question["ground_truth_answer"] = truth["ground_truth_answer"]
     else:
         question |= truth
-        question |= {"pre_generated_steps": texts, "pre_generated_answer": final_answer, "pre_generated_verifier_score": score}
+        question |= {
+            "pre_generated_steps": texts,
+            "pre_generated_answer": _answer_of(texts, final_answer),
+            "pre_generated_verifier_score": score,
+        }
     return {
         "labeler": labeler,
         "timestamp": at.replace(tzinfo=None).isoformat(timespec="microseconds"),
@@ -127,6 +133,11 @@ def _line(
         "question": question,
         "label": {"steps": list(_steps(texts, orjson.loads(labels or "[]"))), "total_time": total_ms, "finish_reason": finish_reason},
     }
+
+
+def _answer_of(texts: list[str], final_answer: str | None) -> str | None:
+    """Return the answer as the last step writes it, which is the rule of the published records; else the one that was found elsewhere."""
+    return texts[-1].rpartition(ANSWER)[2] if final_answer is not None and ANSWER in texts[-1] else final_answer
 
 
 def _steps(texts: list[str], labels: list[Any]) -> Iterator[dict[str, Any]]:
