@@ -107,7 +107,8 @@ def measure(form: str, home: Path, *, n_lines: int | None, n_labels: int) -> dic
         manage("schedule", "--project", form, "--every-labels", str(n_labels // 3))
         stages = unattended(form)
     else:
-        manage("retrain", "--project", form, *(["--size", "0"] if form == "prm800k" else []))
+        quick = ["--preset", "quick"] if n_lines is not None else []
+        manage("retrain", "--project", form, *(["--size", "0"] if form == "prm800k" else []), *quick)
     seconds = time.monotonic() - started
     metrics = json.loads(next((home / "models" / form).glob("*/stepmark.json")).read_text())["metrics"]
     names = ("step_auc", "log_loss", "base_rate_log_loss", "first_mistake", "n_solutions", "n_problems", "share_negative")
