@@ -30,14 +30,20 @@ def test_training_is_measured_against_its_peer() -> None:
     assert found["steps"] == {"ours": 4, "random": 4}
 
 
-@pytest.mark.parametrize(("options", "n_labeled"), [(("--smoke",), 20), (("--smoke", "0"), 0)], ids=["trained", "base"])
+@pytest.mark.parametrize(
+    ("options", "n_labeled"), [(("--smoke",), 20), pytest.param(("--smoke", "0"), 0, marks=pytest.mark.long)], ids=["trained", "base"]
+)
 def test_tiny_is_judged(options: tuple[str, ...], n_labeled: int) -> None:
     found = figures("tiny", *options)
     assert found["n_labeled"] == n_labeled and len(found["runs"]) == 1
     assert 0 < found["auc"] <= 1 and 0 <= found["f1"] <= 100
 
 
-@pytest.mark.parametrize("options", [("--smoke", "--part", "10", "--repeats", "1"), ("--stream", "200")], ids=["smoke", "stream"])
+@pytest.mark.parametrize(
+    "options",
+    [("--smoke", "--part", "10", "--repeats", "1"), pytest.param(("--stream", "200"), marks=pytest.mark.long)],
+    ids=["smoke", "stream"],
+)
 def test_scoring_is_measured_with_its_peers(options: tuple[str, ...]) -> None:
     found = figures("scoring", *options)
     assert found["ratio"] > 0
@@ -74,6 +80,7 @@ def test_loading_and_exporting_are_timed(data: Path) -> None:
     assert all(found[part]["seconds"] > 0 < found[part]["memory_mb"] for part in ("gsm8k", "many", "again", "labeled", "export"))
 
 
+@pytest.mark.long  # tests/active_learning/test_experiment.py runs the same command in the same form
 def test_data_efficiency_is_measured() -> None:
     found = figures("data_efficiency", "--smoke")
     assert found["form"] == "smallest" and found["strategy"] in found["strategies"]
