@@ -15,6 +15,7 @@ from django.contrib.auth.decorators import login_required
 from django.contrib.auth.models import User
 from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest
+from django.http.request import RawPostDataException
 from django.http.response import HttpResponseBase
 from django_htmx.middleware import HtmxDetails
 
@@ -71,6 +72,8 @@ def read_body(
     except RequestDataTooBig:
         limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
         raise BadBody(f"The request has more than {limit:,} bytes. Shorten the texts that you wrote.") from None
+    except RawPostDataException:  # a form, which was read already
+        raise BadBody("The request must be JSON, not a form.") from None
     except orjson.JSONDecodeError as error:
         raise BadBody(f"The request is not valid JSON ({error}).") from None
     if not isinstance(body, dict):
