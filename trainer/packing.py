@@ -43,7 +43,7 @@ def check_packing(network: PreTrainedModel, *, bfloat16: bool) -> None:
 
 
 def check_borders(network: PreTrainedModel) -> None:
-    """Raise PackingRefused unless the network gives packed solutions the states of each alone. Tries it on made-up text.
+    """Raise PackingRefused if packed solutions get other states than each solution alone. Tries it on made-up text.
 
     A network is refused by its layers if one reads across the border of two solutions, and by its states if anything else differs.
     """

@@ -1,4 +1,4 @@
-"""The labels of published sets become annotations or gold, by choice, and nothing of them is lost without a word."""
+"""The labels of published sets become annotations or gold, by choice, and the report names what is left out."""
 
 import json
 from pathlib import Path

@@ -28,7 +28,6 @@ def processbench_solutions(fields: Fields) -> list[NewSolution]:
     label = read_whole(fields, "label", -1, max(0, len(steps) - 1))
     if label is None:
         raise BadLine("'label' is missing", "Give the index of the first wrong step, from 0, or -1 if all steps are right")
-    fields.get("id")
     ratings = [1] * len(steps) if label < 0 else [*[1] * label, -1]
     problem = NewProblem(read_text(fields, "problem"), read_optional(fields, "answer", "ground_truth_answer"))
     return [_rated(fields, problem, steps, ratings, source=read_optional(fields, "generator") or "")]
@@ -62,8 +61,8 @@ def trl_solutions(fields: Fields) -> list[NewSolution]:
         raise BadLine(f"there are {len(steps)} completions, but {len(labels)} labels", "Give each completion one label")
     ratings: list[int | None] = []
     for number, label in enumerate(labels, 1):
-        right = label if isinstance(label, bool) else {1: True, 0: False}.get(as_whole(label) if label is not None else None)  # type: ignore[arg-type]
-        if right is None:
+        right = label if isinstance(label, bool) else as_whole(label)
+        if right not in (0, 1):
             raise BadLine(f"label {number} is {label!r}", "A label must be true (the step is right) or false")
         ratings.append(1 if right else -1)
     return [_rated(fields, NewProblem(read_text(fields, "prompt")), steps, ratings)]
@@ -101,8 +100,6 @@ def prmbench_solutions(fields: Fields) -> list[NewSolution]:
         problem = NewProblem(read_text(fields, "original_question", "question"), answer)
         if (original, problem) != (steps, solutions[0].problem):
             solutions.append(_rated(fields, problem, original, [1] * len(original), part=b"original"))
-    for key in ("idx", "modified_steps", "question"):
-        fields.get(key)
     return solutions
 
 

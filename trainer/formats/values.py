@@ -130,7 +130,7 @@ def clean_text(text: str) -> str:
 
 
 def check_solution(solution: NewSolution) -> None:
-    """Raise BadLine unless the solution is within the limits and every text can be stored."""
+    """Raise BadLine if the solution is above a limit or has a text that cannot be stored."""
     problem, steps = solution.problem, solution.steps
     if not steps:
         raise BadLine("the solution is empty", "Give it at least one step, or leave the line out")
@@ -166,7 +166,7 @@ def _check_alternatives(solution: NewSolution) -> None:
 
 
 def check_problem(problem: NewProblem) -> None:
-    """Raise BadLine unless the problem is within the limits and every text can be stored."""
+    """Raise BadLine if the problem is above a limit or has a text that cannot be stored."""
     if not problem.statement.strip():
         raise BadLine("the problem is empty", "Every problem needs a statement")
     if problem.external_id is not None and not problem.external_id.strip():
