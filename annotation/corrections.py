@@ -5,13 +5,13 @@ Reads problems, solutions and the queue. `prepared` grades into temporary tables
 """
 
 import hashlib
-import itertools
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import orjson
 from django.contrib.auth.models import User
 from django.db import OperationalError, connection, transaction
 from psycopg.errors import LockNotAvailable
@@ -77,6 +77,18 @@ SELECT s.id, s.final_answer, p.answer, p.answer, s.outcome
 """
 # A missing answer is chr(1) in joins, which makes them hash joins.
 _SAME_PAIR = """COALESCE(g.stated, chr(1)) = COALESCE(c.stated, chr(1)) AND COALESCE(g.reference, chr(1)) = COALESCE(c.reference, chr(1))"""
+# Answers that were read from the steps. A null of an older version that states no answer was one, too.
+_WAS_READ = "(s.is_answer_given IS FALSE OR s.is_answer_given IS NULL AND (s.final_answer IS NULL OR %(unknown)s))"
+_OF_SOLUTIONS = "correction_solution c JOIN annotation_solution s ON s.id = c.solution_id"
+COUNT_TO_READ = f"""
+SELECT count(*) FILTER (WHERE {_WAS_READ}), count(*) FILTER (WHERE s.is_answer_given IS NULL AND NOT {_WAS_READ}) FROM {_OF_SOLUTIONS}
+"""
+NEXT_TO_READ = f"""
+SELECT c.solution_id, s.steps, c.stated FROM {_OF_SOLUTIONS} WHERE c.solution_id > %(last)s AND {_WAS_READ} ORDER BY 1 LIMIT %(limit)s
+"""
+READ = """
+UPDATE correction_solution c SET stated = new.answer FROM unnest(%s::bigint[], %s::text[]) AS new (id, answer) WHERE c.solution_id = new.id
+"""
 PAIRS = f"""
 INSERT INTO correction_grade (stated, reference)
 SELECT DISTINCT c.stated, c.reference FROM correction_solution c WHERE NOT EXISTS (SELECT FROM correction_grade g WHERE {_SAME_PAIR})
@@ -96,6 +108,7 @@ ANSWERS = f"""
 SELECT c.stated, c.old_outcome, g.outcome, count(*) FROM {_GRADED}
  GROUP BY 1, 2, 3 ORDER BY c.old_outcome = g.outcome, 4 DESC, 1 LIMIT %(limit)s
 """
+COUNT_READ = f"SELECT count(*) FROM {_OF_SOLUTIONS} WHERE c.stated IS DISTINCT FROM s.final_answer"
 LABELED = f"""
 SELECT count(*) FROM {_GRADED}
  WHERE g.outcome <> c.old_outcome AND EXISTS (SELECT FROM annotation_annotation a WHERE a.solution_id = c.solution_id)
@@ -179,6 +192,8 @@ class CorrectionPlan:
     n_written: int = 0  # of the graded ones: those with another outcome, reason, stated answer or version of the grader
     n_labeled: int = 0  # of the solutions whose outcome changes
     queued: list[QueuedForFalseReason] = field(default_factory=list)
+    n_read: int = 0  # graded ones from whose steps another answer is read
+    n_unknown: int = 0  # graded ones whose stated answer stays as it is, because nobody knows whether a file gave it
     is_regrade: bool = False
     progress: Progress | None = None
 
@@ -200,7 +215,7 @@ class CorrectionPlan:
     def fingerprint(self) -> str:
         """A hash of what was shown, which a form can bring back: another one means that something changed meanwhile."""
         changes = [(change.problem_id, change.old, change.new) for change in self.changes]
-        shown = repr((changes, sorted(self.transitions.items()), [waiting.solution_id for waiting in self.queued]))
+        shown = repr((changes, self.n_read, sorted(self.transitions.items()), [waiting.solution_id for waiting in self.queued]))
         return hashlib.sha256(shown.encode()).hexdigest()[:32]
 
     def sentences(self) -> list[str]:
@@ -216,6 +231,10 @@ class CorrectionPlan:
                 lines.append(f"Another {words} for {counted(count, 'problem')}.")
         if self.n_graded:
             lines.append(f"{counted(self.n_graded, 'solution')} to grade again. Another outcome for {self.n_changed:,} of them.")
+        if self.n_read:
+            lines.append(f"Another answer is read from the steps of {self.n_read:,} of them.")
+        if self.n_unknown:
+            lines.append(f"The stated answers of {self.n_unknown:,} of them stay: an older version did not note whether a file gave them.")
         lines += [f"  from {old} to {new}: {count:,}" for (old, new), count in self.outcomes.items()]
         lines += [f"  solution {key}: from {old} to {new} ({reason})" for key, old, new, reason in self.examples[:NAMED]]
         if self.n_labeled:
@@ -288,7 +307,7 @@ class CorrectionPlan:
             events.append(Event(actor=actor, verb="correct", subject=f"problem {change.problem_id}: {values}"[:200], details=details))
         if self.is_regrade and self.n_graded:
             outcomes = {f"{old} -> {new}": count for (old, new), count in self.outcomes.items()}
-            details = {"grader": grader_version(rules_of(self.project)), "outcomes": outcomes}
+            details = {"grader": grader_version(rules_of(self.project)), "outcomes": outcomes, "answers_read": self.n_read}
             subject = f"project {self.project.slug}: {self.n_changed:,} of {self.n_graded:,} outcomes changed"
             events.append(Event(actor=actor, verb="regrade", subject=subject, details=details))
         Event.objects.bulk_create(events, batch_size=CHUNK)
@@ -325,22 +344,26 @@ def prepared(project: Project, changes: Sequence[ProblemChange], *, progress: Pr
                     copy.write_row((change.problem_id, change.old["answer"], change.new["answer"]))
         cursor.execute("ANALYZE correction_problem")
         cursor.execute(f"INSERT INTO correction_solution {NEW_IN_SCOPE}")
+        _read_again(cursor, progress)  # the present grader is noted for these, so it must also have read their answers
         _grade(project, progress)
         _look(plan)
         yield plan
 
 
 @contextmanager
-def prepared_again(project: Project, *, everything: bool = False, progress: Progress | None = None) -> Iterator[CorrectionPlan]:
+def prepared_again(
+    project: Project, *, everything: bool = False, reads_unknown: bool = False, progress: Progress | None = None
+) -> Iterator[CorrectionPlan]:
     """Grade solutions again, and give what would change: those that an older grader graded, or all with `everything`.
 
-    A solution that states no answer is also read again. Raises GraderUnavailable.
+    An answer that was read from the steps is read again. With `reads_unknown`, so is one of which nobody knows where it comes from.
+    Raises GraderUnavailable.
     """
     plan = CorrectionPlan(project, (), progress=progress, is_regrade=True)
     with _tables() as cursor:
         scope = f"INSERT INTO correction_solution {SCOPE_OF_PROJECT}"
         cursor.execute(scope, {"project": project.pk, "everything": everything, "grader": grader_version(rules_of(project))})
-        _read_again(cursor, project, progress)
+        plan.n_unknown = _read_again(cursor, progress, reads_unknown=reads_unknown)
         _grade(project, progress)
         _look(plan)
         yield plan
@@ -358,22 +381,24 @@ def _tables() -> Iterator[Any]:
                 cursor.execute(DROP)
 
 
-def _read_again(cursor: Any, project: Project, progress: Progress | None) -> None:
-    """Look for the answer of the solutions that state none: another grader can read another notation."""
-    cursor.execute("SELECT count(*) FROM correction_solution WHERE stated IS NULL")
-    total, done = cursor.fetchone()[0], 0
-    silent = Solution.objects.filter(problem__project=project, final_answer__isnull=True).values_list("pk", "steps")
-    rows = silent.iterator(chunk_size=CHUNK) if total else iter(())
-    while chunk := list(itertools.islice(rows, CHUNK)):
-        answers = [(key, answer) for key, steps in chunk if (answer := stated_answer(steps)) is not None]
-        cursor.execute(
-            "UPDATE correction_solution c SET stated = new.answer FROM unnest(%s::bigint[], %s::text[]) AS new (id, answer) "
-            "WHERE c.solution_id = new.id",
-            [[key for key, _ in answers], [answer for _, answer in answers]],
-        )
-        done += len(chunk)
+def _read_again(cursor: Any, progress: Progress | None, *, reads_unknown: bool = False) -> int:
+    """Read the answers again that were read from the steps: the present grader can read another notation. An answer of a file stays.
+
+    Return how many answers stay because nobody knows where they come from.
+    """
+    cursor.execute("ANALYZE correction_solution")
+    values = {"unknown": reads_unknown}
+    total, n_unknown = cursor.execute(COUNT_TO_READ, values).fetchone()
+    done = last = 0
+    while rows := cursor.execute(NEXT_TO_READ, {**values, "last": last, "limit": CHUNK}).fetchall():
+        answers = [(key, answer) for key, steps, stated in rows if (answer := stated_answer(orjson.loads(steps))) != stated]
+        if answers:
+            keys, texts = map(list, zip(*answers, strict=True))
+            cursor.execute(READ, [keys, texts])
+        done, last = done + len(rows), rows[-1][0]
         if progress:
-            progress("reading answers", min(done, total), total)
+            progress("reading answers", done, total)
+    return n_unknown
 
 
 def _grade(project: Project, progress: Progress | None) -> None:
@@ -400,6 +425,7 @@ def _look(plan: CorrectionPlan) -> None:
         plan.transitions = {(old, new): count for old, new, count in cursor.execute(TRANSITIONS).fetchall()}
         plan.n_graded = sum(plan.transitions.values())
         plan.n_written = cursor.execute(COUNT_WRITTEN, {"grader": grader_version(rules_of(plan.project))}).fetchone()[0]
+        plan.n_read = cursor.execute(COUNT_READ).fetchone()[0]
         plan.examples = cursor.execute(CHANGED, {"limit": NAMED}).fetchall()
         plan.answers = cursor.execute(ANSWERS, {"limit": NAMED}).fetchall()
         plan.n_labeled = cursor.execute(LABELED).fetchone()[0]

@@ -218,6 +218,9 @@ class Solution(models.Model):
     digest = models.BinaryField(max_length=32)  # sha256 of the steps
     steps = models.JSONField()  # list of texts; the last one ends "\n\n# Answer\n\n<answer>" if an answer is known
     final_answer = models.TextField(null=True, blank=True)
+    # True: the file gave the final answer. False: it was read from the steps, so a better reader reads it again. Null: an older version
+    # loaded the solution and did not note it.
+    is_answer_given = models.BooleanField(null=True)
     outcome = models.CharField(max_length=8, choices=Outcome, default=Outcome.UNGRADED)
     outcome_reason = models.TextField(blank=True)
     grader = models.CharField(max_length=100, blank=True)  # version of the grader that gave the outcome

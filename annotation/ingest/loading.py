@@ -232,10 +232,11 @@ class _Staging:
         self.sequence += 1
         self.report.solutions += 1
         self.report.left_out.update(solution.left_out)
-        answer = solution.final_answer if solution.final_answer is not None else stated_answer(solution.steps)
+        is_answer_given = solution.final_answer is not None
+        answer = solution.final_answer if is_answer_given else stated_answer(solution.steps)
+        source = solution.source or self.source
         self._copy(
-            "incoming_solution",
-            (self.sequence, self.line, key, digest(solution.steps), steps.decode(), answer, solution.source or self.source),
+            "incoming_solution", (self.sequence, self.line, key, digest(solution.steps), steps.decode(), answer, is_answer_given, source)
         )
         self.report.alternatives += len(solution.alternatives)
         for place, alternative in enumerate(solution.alternatives):

@@ -4,7 +4,7 @@ of a file, Task, Assignment, Annotation and StepLabel. Every statement works on 
 
 COLUMNS = {
     "incoming_problem": "line, key, given_id, external_id, statement, reference_solution, answer, subject, level, split",
-    "incoming_solution": "seq, line, key, digest, steps, final_answer, source",
+    "incoming_solution": "seq, line, key, digest, steps, final_answer, is_answer_given, source",
     "incoming_alternative": "seq, step_index, place, text",
     "incoming_annotation": "seq, submission_id, body_hash, labeler, generation, kind, finish_reason, reason, total_ms, verifier_score, "
     "created_at, question",
@@ -20,7 +20,9 @@ DROP TABLE IF EXISTS pg_temp.incoming_problem, pg_temp.incoming_solution, pg_tem
 CREATE TEMP TABLE incoming_problem (line int, key text, given_id text, external_id text, statement text, reference_solution text,
     answer text, subject text, level text, split text, same text GENERATED ALWAYS AS (stepmark_statement_key(statement)) STORED
     ) ON COMMIT DROP;
-CREATE TEMP TABLE incoming_solution (seq int, line int, key text, digest bytea, steps jsonb, final_answer text, source text) ON COMMIT DROP;
+CREATE TEMP TABLE incoming_solution (
+    seq int, line int, key text, digest bytea, steps jsonb, final_answer text, is_answer_given boolean, source text
+) ON COMMIT DROP;
 CREATE TEMP TABLE incoming_alternative (seq int, step_index int, place int, text text) ON COMMIT DROP;
 CREATE TEMP TABLE incoming_annotation (seq int, submission_id uuid, body_hash bytea, labeler uuid, generation smallint, kind text,
     finish_reason text, reason text, total_ms int, verifier_score float8, created_at timestamptz, question jsonb) ON COMMIT DROP;
@@ -160,7 +162,7 @@ SELECT p.id, p.external_id, g.line, p.answer, g.answer, p.reference_solution, g.
 # Only the new ones, so that a second load grades nothing.
 GATHER_SOLUTIONS = """
 CREATE TEMP TABLE new_solution ON COMMIT DROP AS
-SELECT DISTINCT ON (r.problem_id, i.digest) i.seq, r.problem_id, i.digest, i.steps, i.final_answer, p.answer, i.source
+SELECT DISTINCT ON (r.problem_id, i.digest) i.seq, r.problem_id, i.digest, i.steps, i.final_answer, i.is_answer_given, p.answer, i.source
   FROM incoming_solution i JOIN resolved_problem r USING (key) JOIN annotation_problem p ON p.id = r.problem_id
  WHERE NOT EXISTS (SELECT FROM annotation_solution s WHERE s.problem_id = r.problem_id AND s.digest = i.digest)
  ORDER BY r.problem_id, i.digest, i.seq;
@@ -169,8 +171,9 @@ ANALYZE new_solution
 
 # A missing answer is chr(1) here, which makes both joins hash joins. IS NOT DISTINCT FROM would compare every pair.
 INSERT_SOLUTIONS = """
-INSERT INTO annotation_solution (problem_id, digest, steps, final_answer, outcome, outcome_reason, grader, source, created_at)
-SELECT n.problem_id, n.digest, n.steps, n.final_answer, g.outcome, g.reason, %(grader)s, n.source, now()
+INSERT INTO annotation_solution
+       (problem_id, digest, steps, final_answer, is_answer_given, outcome, outcome_reason, grader, source, created_at)
+SELECT n.problem_id, n.digest, n.steps, n.final_answer, n.is_answer_given, g.outcome, g.reason, %(grader)s, n.source, now()
   FROM new_solution n
   JOIN new_grade g ON COALESCE(g.final_answer, chr(1)) = COALESCE(n.final_answer, chr(1))
                   AND COALESCE(g.answer, chr(1)) = COALESCE(n.answer, chr(1))

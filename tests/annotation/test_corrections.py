@@ -8,7 +8,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
 
-from annotation import corrections, queue
+from annotation import corrections, ingest, queue
 from annotation.corrections import CorrectionPlan, CorrectionRefused, NothingChanges, ProblemChange
 from annotation.models import Annotation, Assignment, Draft, Event, Outcome, Problem, Project, Solution, Task
 from tests import make
@@ -355,6 +355,60 @@ def test_an_answer_that_the_older_grader_did_not_find_is_looked_for_again(capsys
     make.solution(problem, ["So it is \\boxed{4}."], final_answer=None, outcome="ungraded", grader="old")
     command("regrade", "--project", "sums", "--apply", capsys=capsys)
     assert outcomes() == {"4": "correct"}
+
+
+READ_AGAIN = [  # is the answer given, the stored one, the one that counts after a regrade, and with --read-again
+    (True, "5", "5", "5"),  # of a file
+    (False, "5", "4", "4"),  # an older version read it from the steps
+    (None, "5", "5", "4"),  # an even older version did not note which
+    (True, None, None, None),
+    (False, None, "4", "4"),
+    (None, None, "4", "4"),
+]
+
+
+@pytest.mark.parametrize("read_again", [False, True])
+def test_an_answer_that_was_read_from_the_steps_is_read_again_and_that_of_a_file_stays(
+    read_again: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    problem, options = make.problem(make.project(), answer="4"), ["--read-again"] if read_again else []
+    solutions = [
+        make.solution(problem, [f"{n}.", "So it is \\boxed{4}."], is_answer_given=given, final_answer=stored, grader="old")
+        for n, (given, stored, *_) in enumerate(READ_AGAIN)
+    ]
+    shown = command("regrade", "--project", "sums", *options, capsys=capsys)
+    assert f"Another answer is read from the steps of {4 if read_again else 3} of them." in shown
+    assert ("The stated answers of 1 of them stay" in shown) == ("also add --read-again" in shown) == (not read_again)
+    command("regrade", "--project", "sums", "--apply", *options, capsys=capsys)
+    stated = [Solution.objects.get(pk=solution.pk).final_answer for solution in solutions]
+    assert stated == [with_option if read_again else without for *_, without, with_option in READ_AGAIN]
+    assert command("regrade", "--project", "sums", "--all", *options, capsys=capsys) == "Nothing changes.\n"
+
+
+def test_an_answer_that_the_present_grader_does_not_read_any_more_is_taken_away(capsys: pytest.CaptureFixture[str]) -> None:
+    solution = make.solution(
+        make.problem(make.project(), answer="4"), ["We add."], is_answer_given=False, final_answer="4", outcome="correct", grader="old"
+    )
+    command("regrade", "--project", "sums", "--apply", capsys=capsys)
+    solution.refresh_from_db()
+    assert (solution.final_answer, solution.outcome) == (None, "ungraded")
+
+
+def test_a_correction_of_an_answer_also_reads_the_steps_again() -> None:
+    """It stores the present version of the grader, so a later regrade leaves these solutions out."""
+    project = make.project()
+    problem = make.problem(project, answer="5")
+    solution = make.solution(problem, ["So it is \\boxed{4}."], is_answer_given=False, final_answer="{4", outcome="wrong", grader="old")
+    apply(corrections.change_of_answer(problem, "4"), project)
+    solution.refresh_from_db()
+    assert (solution.final_answer, solution.outcome, solution.grader) == ("4", "correct", GRADER_VERSION)
+
+
+def test_a_load_notes_which_answers_the_file_gave() -> None:
+    problem = ingest.NewProblem("What is 2 + 2?", "4")
+    solutions = [ingest.NewSolution(problem, ("It is 4.",), "4"), ingest.NewSolution(problem, ("So \\boxed{4}.",))]
+    ingest.add_solutions(make.project(), solutions)
+    assert list(Solution.objects.order_by("pk").values_list("final_answer", "is_answer_given")) == [("4", True), ("4", False)]
 
 
 def test_solutions_get_an_outcome_when_their_problem_has_got_an_answer(capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from datetime import datetime
 from uuid import UUID
 
-from trainer.answers import stated_answer
 from trainer.formats.fields import (
     as_object,
     read_flag,
@@ -62,7 +61,7 @@ def prm800k_solutions(fields: Fields) -> list[NewSolution]:
         verifier_score=read_number(question, "pre_generated_verifier_score"),
         question={key: read_optional(question, key) for key in ("ground_truth_solution", "ground_truth_answer") if key in question},
     )
-    answer = read_optional(question, "pre_generated_answer") if is_whole else stated_answer(steps)
+    answer = read_optional(question, "pre_generated_answer") if is_whole else None
     return [NewSolution(problem, tuple(steps), answer, "PRM800K", annotation)]
 
 

@@ -24,6 +24,6 @@ def qwen_math_solutions(fields: Fields) -> list[NewSolution]:
     if len(answers) != len(texts):
         raise BadLine(f"'code' has {len(texts)} solutions, but 'pred' has {len(answers)} answers", "Give each solution one answer, or null")
     return [
-        NewSolution(problem, (), extract_answer(text) or read_optional(Fields([("pred", answer)]), "pred"), text=text)
+        NewSolution(problem, (), None if extract_answer(text) else read_optional(Fields([("pred", answer)]), "pred"), text=text)
         for text, answer in zip(texts, answers, strict=True)
     ]

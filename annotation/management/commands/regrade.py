@@ -18,13 +18,18 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--project", required=True, metavar="SLUG")
         parser.add_argument("--all", action="store_true", help="also those that the present version of the grader graded")
+        parser.add_argument(
+            "--read-again", action="store_true", help="also read the answers again that an older version stored without noting their origin"
+        )
         add_apply_arguments(parser)
 
-    def handle(self, *args: Any, project: str, all: bool, apply: bool, withdraw: bool, by: str | None, **options: Any) -> None:
+    def handle(
+        self, *args: Any, project: str, all: bool, read_again: bool, apply: bool, withdraw: bool, by: str | None, **options: Any
+    ) -> None:
         check_options(apply=apply, withdraw=withdraw)
         with drawn_progress() as progress:
             actor, found = find_actor(by), ingest.find_project(project)
-            with corrections.prepared_again(found, everything=all, progress=progress) as plan:
+            with corrections.prepared_again(found, everything=all, reads_unknown=read_again, progress=progress) as plan:
                 show_or_apply(plan, out=self.stdout, apply=apply, withdraw=withdraw, actor=actor)
 
 
@@ -55,6 +60,8 @@ def show_or_apply(plan: corrections.CorrectionPlan, *, out: Any, apply: bool, wi
         out.write(sentence)
     if not apply:
         remedy = " To withdraw what is queued for a false reason, also add --withdraw." if plan.queued else ""
+        if plan.n_unknown and plan.is_regrade:
+            remedy += " To read those stated answers again too, also add --read-again."
         out.write(f"Nothing was changed. To do this, run the same command with --apply.{remedy}")
         return
     withdrawn = plan.apply(actor=actor, withdraw=withdraw)
