@@ -20,6 +20,7 @@ from annotation import queue
 from annotation.ingest import STEP_CHARACTERS, BadText, ProblemChange, Progress, clean_text, read_changes, rules_of
 from annotation.models import Event, Outcome, Premise, Problem, Project, Solution
 from trainer.answers import Grader, GraderUnavailable, grader_version, stated_answer
+from trainer.formats import place_in_words
 
 CHUNK = 1_000  # pairs graded, and texts read, at a time
 NAMED = 10  # problems and solutions that a plan names in words
@@ -223,7 +224,7 @@ class CorrectionPlan:
         answers = [change for change in self.changes if "answer" in change.new]
         lines = [f"Another reference answer for {counted(len(answers), 'problem')}:"] if answers else []
         for change in answers[:NAMED]:
-            place = f"line {change.line}, " if change.line else ""
+            place = f"{place_in_words(change.line)}, " if change.line else ""
             lines.append(f"  {place}problem {change.external_id}: {quoted(change.old['answer'])} becomes {quoted(change.new['answer'])}")
         lines += [f"  and {len(answers) - NAMED:,} more"] if len(answers) > NAMED else []
         for name, words in FIELD_WORDS.items():

@@ -27,17 +27,19 @@ from trainer.formats import (
     BadFile,
     BadLine,
     Cell,
+    Detected,
     Fields,
     NewProblem,
     NewSolution,
-    Row,
     check_solution,
     choose_steps_by,
     cut_solution,
     detect_format,
     fitting_formats,
     left_out_in_words,
+    place_in_words,
     read_lines,
+    refuse_unread_labels,
     unused_in_words,
     unused_keys,
 )
@@ -105,7 +107,7 @@ def read_solution_lines(path: Path, *, format: str | None = None, say: Say | Non
         for line in _read_own(path, unused) if is_own else _read_format(path, format, unused, notes):
             key = line.labeled.solution.key
             if (earlier := lines_of_keys.setdefault(key, line.number)) != line.number:
-                reason = f"the key {key!r} was already used in line {earlier}"
+                reason = f"the key {key!r} was already used in {place_in_words(earlier)}"
                 raise BadFile(path, line.number, reason, "Give each solution its own")
             yield line
     except BadFile as bad:
@@ -131,7 +133,7 @@ def _read_own(path: Path, unused: Counter[str]) -> Iterator[SolutionLine]:
     for number, fields in read_lines(path, megabytes=MEGABYTES):
         try:
             own = check_line(fields)
-            place = f"{'row' if isinstance(number, Row) else 'line'} {number}"
+            place = place_in_words(number)
             solution = SolutionText(own.key or place, own.problem_key or without_blanks(own.problem), own.problem, tuple(own.steps))
             alternatives = tuple(RatedAlternative(other.step_index, other.text, other.rating) for other in own.alternatives or ())
             soft: Any = (
@@ -157,19 +159,21 @@ def _read_own(path: Path, unused: Counter[str]) -> Iterator[SolutionLine]:
 
 
 def _read_format(path: Path, name: str | None, unused: Counter[str], notes: list[str]) -> Iterator[SolutionLine]:
-    if name is None:
-        name, signs = detect_format(path, megabytes=MEGABYTES)
-        notes.append(f"The format is {name}: the file has {signs}.")
-    read = FORMATS[name].solutions
+    detected = Detected(name, "") if name else detect_format(path, megabytes=MEGABYTES)
+    if detected.reason:
+        notes.append(f"The format is {detected.name}: the file has {detected.reason}.")
+    format_ = FORMATS[detected.name]
+    read = format_.solutions
     if read is None:
-        raise BadFile(path, None, f"a file of format {name} has problems but no solutions", "Give a file with solutions")
-    rule, why = choose_steps_by(path, FORMATS[name], megabytes=MEGABYTES)
+        raise BadFile(path, None, f"a file of format {detected.name} has problems but no solutions", "Give a file with solutions")
+    rule, why = choose_steps_by(path, format_, megabytes=MEGABYTES)
     n_bad_problems, figures = 0, StepFigures()
     left_out: Counter[str] = Counter()
     for number, fields in read_lines(path, megabytes=MEGABYTES):
-        place = f"{'row' if isinstance(number, Row) else 'line'} {number}"
+        place = place_in_words(number)
         solutions = []
         try:
+            refuse_unread_labels(fields, detected)
             for uncut in read(fields):
                 solutions.append(solution := cut_solution(uncut, by=rule))
                 check_solution(solution)
@@ -247,9 +251,9 @@ def read_graded_lines(
 
 def _right(path: Path, line: SolutionLine, *, needs_answer: bool) -> bool:
     if line.right is None:
-        raise BadInput(f"{path} line {line.number}: right must be true or false, the grade of the final answer.")
+        raise BadInput(f"{path} {place_in_words(line.number)}: right must be true or false, the grade of the final answer.")
     if needs_answer and not line.has_answer:
-        raise BadInput(f"{path} line {line.number}: answer must be the text of the final answer, or null where there is none.")
+        raise BadInput(f"{path} {place_in_words(line.number)}: answer must be the text of the final answer, or null where there is none.")
     return line.right
 
 

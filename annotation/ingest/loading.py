@@ -33,14 +33,15 @@ from trainer.formats import (
     NewProblem,
     NewSolution,
     Progress,
-    Row,
     check_problem,
     check_solution,
     choose_steps_by,
     cut_solution,
     detect_format,
     looks_like_markdown,
+    place_in_words,
     read_lines,
+    refuse_unread_labels,
     unused_keys,
 )
 from trainer.statements import without_blanks
@@ -70,6 +71,7 @@ def load_problems(
     with _staging(project, detected, path=path, split=split, progress=progress) as staging:
         for line, fields in read_lines(path, megabytes=megabytes, progress=progress):
             with staging.at(line):
+                refuse_unread_labels(fields, detected)
                 staging.add_problem(format_.problem(fields))
                 staging.report.unused.update(unused_keys(fields))
     return staging.report
@@ -107,6 +109,7 @@ def load_solutions(
         staging.are_labels_gold = labels == "gold"
         for line, fields in read_lines(path, megabytes=megabytes, progress=progress):
             with staging.at(line):
+                refuse_unread_labels(fields, detected)
                 for solution in format_.solutions(fields):
                     staging.add_solution(solution, choice=choice)
                 staging.report.unused.update(unused_keys(fields))
@@ -192,6 +195,10 @@ class _Staging:
         self.cursor.execute(sql.STAGE)
         self.cursor.execute("SELECT pg_advisory_xact_lock(hashtext('annotation.ingest'), %s)", [project.pk % 2**31])
 
+    def placed(self, number: int) -> int:
+        """Return a number that the database gave back as what it is in this file: of a line, a row or an object."""
+        return type(self.line)(number)
+
     @contextmanager
     def at(self, line: int) -> Iterator[None]:
         """Count a line, and add its number to the errors it raises."""
@@ -227,7 +234,7 @@ class _Staging:
             self.report.steps_by = choice
         text, solution = solution.text, cut_solution(solution, by=choice.rule)
         check_solution(solution)
-        self.report.steps.add(solution.steps, text=text, place=f"{'row' if isinstance(self.line, Row) else 'line'} {self.line}")
+        self.report.steps.add(solution.steps, text=text, place=place_in_words(self.line))
         key, steps = self.add_problem(solution.problem), orjson.dumps(solution.steps)
         self.sequence += 1
         self.report.solutions += 1
@@ -251,6 +258,9 @@ class _Staging:
             self.report.left_out["labels without a verdict (given up, bad problem)"] += 1
             return
         mistake = next((label.step_index for label in new.labels if label.rating == -1 and label.text is None), None)
+        if mistake is None and new.finish_reason == "found_error":
+            self.report.left_out["labels that end at a mistake but do not say which step it is"] += 1
+            return
         self.report.gold += 1
         self._copy("incoming_gold", (self.sequence, self.line, mistake))
 
@@ -353,7 +363,7 @@ class _Staging:
         if clash := self.cursor.fetchone():
             raise BadFile(
                 self.path,
-                clash[0],
+                self.placed(clash[0]),
                 f"the problem id {clash[1]!r} already belongs to another statement",
                 "Give the problem an id of its own",
             )
@@ -369,9 +379,9 @@ class _Staging:
         notes = self.report.notes
         self.cursor.execute(sql.MIXED_SPLITS)
         if mixed := self.cursor.fetchall():
-            lines = "; ".join(f"{train} and {test}" for train, test in mixed[:3])
+            lines = "; ".join(f"{place_in_words(self.placed(train))} and {test}" for train, test in mixed[:3])
             notes.append(
-                f"{len(mixed):,} problems are train problems in one line and test problems in another (lines {lines}"
+                f"{len(mixed):,} problems are train problems in one place and test problems in another ({lines}"
                 f"{'; ...' if mixed[3:] else ''}). They are test problems."
             )
         if kept := self._run(sql.COUNT_OTHER_ANSWERS) and self.cursor.fetchone()[0]:
@@ -442,8 +452,8 @@ class _Staging:
         self._run(sql.GATHER_GOLD)
         self.cursor.execute(sql.GOLD_CONTRADICTION)
         if clash := self.cursor.fetchone():
-            reason = f"this solution is right here and wrong in line {clash[1]}, or the other way round"
-            raise BadFile(self.path, clash[0], reason, "Keep one of the two lines, or load the labels as annotations")
+            reason = f"this solution is right here and wrong in {place_in_words(self.placed(clash[1]))}, or the other way round"
+            raise BadFile(self.path, self.placed(clash[0]), reason, "Keep one of the two lines, or load the labels as annotations")
         self.cursor.execute(sql.COUNT_OTHER_GOLD)
         if kept := self.cursor.fetchone()[0]:
             self.report.notes.append(f"{kept:,} solutions keep the gold they had; the file gives another.")

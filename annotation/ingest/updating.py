@@ -6,7 +6,7 @@ from annotation.ingest.loading import choose_format, staged
 from annotation.ingest.statements import CHANGES, CONTRADICTIONS, UNKNOWN_PROBLEMS
 from annotation.ingest.values import ProblemChange
 from annotation.models import Project
-from trainer.formats import FILE_MEGABYTES, BadFile, Progress, read_lines, unused_keys
+from trainer.formats import FILE_MEGABYTES, BadFile, Progress, place_in_words, read_lines, unused_keys
 
 FIELDS = ("answer", "reference_solution", "subject", "level")  # what a file can correct
 
@@ -32,7 +32,7 @@ def read_changes(
             others = f", and {count - 1:,} more problems of this file are not known" if count > 1 else ""
             raise BadFile(
                 path,
-                line,
+                staging.placed(line),
                 f"{project.slug} has no problem {_beginning(statement)!r}{others}",
                 "Load new problems without --update first, or leave the line out",
             )
@@ -40,8 +40,8 @@ def read_changes(
             if clash := cursor.execute(CONTRADICTIONS.format(field=field)).fetchone():
                 raise BadFile(
                     path,
-                    clash[1],
-                    f"line {clash[0]} gives the same problem another {field}",
+                    staging.placed(clash[1]),
+                    f"{place_in_words(staging.placed(clash[0]))} gives the same problem another {field}",
                     "Leave one of the two lines out, or give both the same value",
                 )
         rows = cursor.execute(CHANGES, values).fetchall()
@@ -49,7 +49,7 @@ def read_changes(
     for problem_id, external_id, line, *pairs in rows:
         given = {field: pair for field, *pair in zip(FIELDS, pairs[::2], pairs[1::2], strict=True) if pair[1] and pair[0] != pair[1]}
         old, new = ({field: pair[place] for field, pair in given.items()} for place in (0, 1))
-        changes.append(ProblemChange(problem_id, external_id, old, new, line))
+        changes.append(ProblemChange(problem_id, external_id, old, new, staging.placed(line)))
     return changes, staging.report.about_the_file()
 
 

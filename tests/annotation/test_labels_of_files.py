@@ -1,6 +1,7 @@
 """The labels of published sets become annotations or gold, by choice, and the report names what is left out."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,14 @@ def written(tmp_path: Path, *rows: dict[str, Any]) -> Path:
 
 
 RIGHT = PROCESSBENCH | {"id": "gsm8k-1", "label": -1, "steps": ["Add.", "So 5."]}
+
+RECORD = {
+    "generation": 3, "question": {"problem": "What is 2 + 3?", "pre_generated_steps": ["Add.", "So 6."]},
+    "label": {"finish_reason": "found_error", "steps": [
+        {"completions": [{"text": "Add.", "rating": 1}], "chosen_completion": 0},
+        {"completions": [{"text": "So 6.", "rating": -1}], "chosen_completion": None},
+    ]},
+}  # fmt: skip
 
 
 def test_labels_become_annotations(project: Project, tmp_path: Path) -> None:
@@ -55,6 +64,31 @@ def test_gold_that_is_known_stays_and_is_counted(project: Project, tmp_path: Pat
 def test_two_lines_with_two_mistakes_accept_both(project: Project, tmp_path: Path) -> None:
     ingest.load_solutions(written(tmp_path, PROCESSBENCH, PROCESSBENCH | {"label": 2}), project=project, labels="gold")
     assert GoldAnswer.objects.get().acceptable_first_errors == [1, 2]
+
+
+def test_labels_without_the_step_of_their_mistake_are_no_gold(project: Project, tmp_path: Path) -> None:
+    record = json.loads(json.dumps(RECORD))
+    record["label"]["steps"] = record["label"]["steps"][:1]
+    report = ingest.load_solutions(written(tmp_path, record), project=project, labels="gold")
+    assert "1 solutions: the labels that end at a mistake but do not say which step it is were left out." in str(report)
+    assert (report.gold, GoldAnswer.objects.count()) == (0, 0)
+
+
+def test_errors_in_an_array_of_one_line_name_the_object(project: Project, tmp_path: Path) -> None:
+    path = tmp_path / "labels.json"
+    path.write_text(json.dumps([RIGHT, PROCESSBENCH, PROCESSBENCH | {"label": -1}]))
+    with pytest.raises(ingest.BadFile, match="object 3: this solution is right here and wrong in object 2, or the other way round"):
+        ingest.load_solutions(path, project=project, labels="gold")
+    path.write_text(json.dumps([RIGHT, PROCESSBENCH | {"label": 9}]))
+    with pytest.raises(ingest.BadFile, match="object 2: 'label' is 9"):
+        ingest.load_solutions(path, project=project)
+
+
+@pytest.mark.parametrize("load", [ingest.load_solutions, ingest.load_problems])
+def test_labels_that_begin_far_below_are_not_lost(project: Project, tmp_path: Path, load: Callable[..., object]) -> None:
+    row = {"problem": "p", "steps": ["Add.", "So 5."]}
+    with pytest.raises(ingest.BadFile, match=r"line 31: the file has labels \(label\) in a format that is not known"):
+        load(written(tmp_path, *[row] * 30, row | {"label": 1}), project=project)
 
 
 def test_a_solution_that_is_right_and_wrong_is_no_gold(project: Project, tmp_path: Path) -> None:

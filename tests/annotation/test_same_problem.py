@@ -105,7 +105,7 @@ def test_copies_in_one_file_are_one_problem_and_the_lines_of_a_mixed_split_are_n
     report = ingest.load_problems(write(tmp_path / "p.jsonl", *lines), project=project)
     assert stored("external_id", "split", "answer", "subject")[0] == ("a", "test", "4", "Sums")
     assert (report.problems, report.new_problems, Problem.objects.count()) == (2, 2, 2)
-    assert "1 problems are train problems in one line and test problems in another (lines 1 and 3). They are test problems." in str(report)
+    assert "1 problems are train problems in one place and test problems in another (line 1 and 3). They are test problems." in str(report)
     assert ingest.load_problems(tmp_path / "p.jsonl", project=project).new_problems == 0
 
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from trainer.formats import FORMATS, BadFile, Fields, detect_format, read_lines
+from trainer.formats import FORMATS, BadFile, Fields, detect_format, place_in_words, read_lines
 
 ROWS = [
     {"problem": "What is 2 + 3?", "answer": "5", "solution": "Three more,\nthan two.\n\nSo 5."},
@@ -30,11 +30,17 @@ def as_parquet(rows: list[dict], **options: object) -> bytes:
 CONTAINERS: dict[str, tuple[bytes, list[int]]] = {
     "lines.jsonl": ("\n".join(map(json.dumps, ROWS)).encode(), [1, 2]),
     "blank_lines.jsonl": (b"\n\n" + "\n\r\n".join(map(json.dumps, ROWS)).encode() + b"\n\n", [3, 5]),
-    "array.json": (json.dumps(ROWS).encode(), [1, 1]),
+    "array.json": (json.dumps(ROWS).encode(), [1, 2]),
     "indented_array.json": (json.dumps(ROWS, indent=2).encode(), [2, 7]),
     "indented_objects.json": ("\n".join(json.dumps(row, indent=2) for row in ROWS).encode(), [1, 6]),
     "wrapped.json": (json.dumps({"data": ROWS}, indent=2).encode(), [3, 8]),
-    "with_mark.json": (b"\xef\xbb\xbf" + json.dumps(ROWS).encode(), [1, 1]),
+    "with_mark.json": (b"\xef\xbb\xbf" + json.dumps(ROWS).encode(), [1, 2]),
+    "wrapped_in_one_line.json": (json.dumps({"data": ROWS}).encode() + b"\n\n", [1, 2]),
+    "side_by_side.json": ("".join(map(json.dumps, ROWS)).encode(), [1, 2]),
+    "old_mac.jsonl": ("\r".join(map(json.dumps, ROWS)).encode() + b"\r", [1, 2]),
+    "old_mac.csv": (CSV.replace("\nWhat", "\rWhat").replace("\nq,,", "\rq,,").encode(), [2, 6]),
+    "empty_rows.csv": (CSV.replace("\nWhat", "\n,,\nWhat").encode() + b",,\n,,,,\n", [3, 7]),
+    "semicolons_in_quotes.csv": (CSV.replace("problem,", '"problem",').encode(), [2, 6]),
     "table.csv": (CSV.encode(), [2, 6]),
     "windows.csv": (b"\xef\xbb\xbf" + CSV.replace("q,,", "\r\nq,,").encode(), [2, 7]),
     "quoted.csv": (CSV.replace("problem,answer,solution", '"problem","answer","solution"').encode(), [2, 6]),
@@ -56,6 +62,34 @@ def test_every_container_holds_the_same_objects(tmp_path: Path, name: str, packe
     assert all(isinstance(fields, Fields) for _, fields in read)
 
 
+def test_objects_that_share_a_line_are_numbered_as_objects(tmp_path: Path) -> None:
+    path = tmp_path / "f.json"
+    path.write_text('[{"problem": "p"},\n{"problem": "q"}, {"problem": "r"},\n{"problem": "s"}]')
+    assert [place_in_words(number) for number, _ in read_lines(path)] == ["line 1", "object 2", "object 3", "line 3"]
+
+
+@pytest.mark.parametrize("bad", ['{"problem": NaN}', '"q"', '{"problem": "q", "problem": "q"}'])
+def test_an_error_in_a_shared_line_names_the_object(tmp_path: Path, bad: str) -> None:
+    path = tmp_path / "f.json"
+    path.write_text(f'[{{"problem": "p"}}, {{"problem": "p"}}, {bad}, {{"problem": "p"}}]')
+    with pytest.raises(BadFile, match=r"f\.json object 3: "):
+        list(read_lines(path))
+
+
+def test_a_conversation_is_one_object_and_no_list_of_objects(tmp_path: Path) -> None:
+    path = tmp_path / "f.json"
+    path.write_text(json.dumps({"conversations": [{"role": "user", "content": "q"}]}))
+    assert [list(fields) for _, fields in read_lines(path)] == [["conversations"]]
+
+
+@pytest.mark.parametrize("header", ['"problem","a; b; c"', "problem,answer"])
+def test_only_marks_outside_of_quotes_separate_the_cells_of_a_header(tmp_path: Path, header: str) -> None:
+    path = tmp_path / "f.csv"
+    path.write_text(f'{header}\np,"5; 6; 7"\n')
+    ((_, fields),) = read_lines(path)
+    assert list(fields.values()) == ["p", "5; 6; 7"]
+
+
 def test_an_array_in_one_line_can_be_longer_than_a_line(tmp_path: Path) -> None:
     rows = [{"problem": f"{number}" * 1_000_000} for number in range(6)]
     for name, content in (("array.json", rows), ("wrapped.json", {"data": rows})):
@@ -65,7 +99,7 @@ def test_an_array_in_one_line_can_be_longer_than_a_line(tmp_path: Path) -> None:
 
 def test_one_object_in_an_array_has_the_limit_of_a_line(tmp_path: Path) -> None:
     (tmp_path / "f.json").write_text(json.dumps([{"problem": "p"}, {"problem": "p" * 5_000_000}]))
-    with pytest.raises(BadFile, match="line 1: the object has more than 5,000,000 bytes"):
+    with pytest.raises(BadFile, match="object 2: the object has more than 5,000,000 bytes"):
         list(read_lines(tmp_path / "f.json"))
 
 
@@ -120,10 +154,11 @@ UNREADABLE: dict[str, tuple[bytes, str]] = {
     "cut_array.json": (json.dumps(ROWS).encode()[:-1], "the array is not closed"),
     "two_arrays.json": (b'[{"problem": "p"}]\n[{"problem": "q"}]', "something follows it"),
     "open_wrapper.json": (b'{"data": [\n{"problem": "p"}\n]', "line 1: the file ends inside the object"),
+    "two_splits.json": (b'{"train": [{"problem": "p"}], "test": [{"problem": "q"}]}', "one object with a list under 'train' and 1 more"),
     "wrapper_with_more.json": (b'{"version": 1,\n"data": [{"problem": "p"}]}', "one object with a list under 'data' and 1 more keys"),
     "pandas.json": (b'{"problem":\n{"0": "p", "1": "q"}, "answer": {"0": "5", "1": "6"}}', 'to_json(orient="records", lines=True)'),
     "python.jsonl": (b"{'problem': 'p'}\n", "line 1: not JSON (Expecting property name enclosed in double quotes"),
-    "bare.json": (b'["p", "q"]', "line 1: a text where an object is expected"),
+    "bare.json": (b'["p", "q"]', "object 1: a text where an object is expected"),
     "quote.csv": (b'problem,answer\np,"5\nq,6\n', "line 2: not CSV"),
     "ragged.csv": (b"problem,answer\np,5\nq,6,7\n", "line 3: the row has 3 cells, the header has 2"),
     "twice.csv": (b"problem,problem\np,5\n", "line 1: the column 'problem' occurs twice"),
@@ -184,6 +219,33 @@ def test_a_parquet_file_keeps_numbers_lists_and_objects(tmp_path: Path) -> None:
     (solution,) = FORMATS["generic"].solutions(fields)  # type: ignore[misc]
     assert (solution.problem.external_id, solution.problem.answer, solution.problem.level) == (str(2**62), "0.10", "1.5")
     assert solution.annotation and [label.rating for label in solution.annotation.labels] == [1, -1]
+
+
+@pytest.mark.parametrize("kind", [pa.float16(), pa.float32(), pa.float64()], ids=str)
+def test_a_number_of_fewer_bytes_is_written_as_it_was_meant(tmp_path: Path, kind: pa.DataType) -> None:
+    path = tmp_path / "f.parquet"
+    schema = pa.schema([("answer", kind), ("steps", pa.list_(pa.struct([("text", pa.string()), ("rating", kind)])))])
+    row = {"answer": 0.1, "steps": [{"text": "a", "rating": -1.0}]}
+    parquet.write_table(pa.Table.from_pylist([row, {"answer": 3.5}], schema), path)
+    (_, first), (_, second) = read_lines(path)
+    assert (repr(first["answer"]), repr(first["steps"]), repr(second["answer"])) == ("0.1", "[{'text': 'a', 'rating': -1.0}]", "3.5")
+
+
+def test_a_map_of_a_parquet_file_is_an_object(tmp_path: Path) -> None:
+    path, kind = tmp_path / "f.parquet", pa.map_(pa.string(), pa.list_(pa.float32()))
+    parquet.write_table(pa.Table.from_pylist([{"x": [("1", [0.1])]}], pa.schema([("x", kind)])), path)
+    ((_, fields),) = read_lines(path)
+    assert repr(fields["x"]) == "{'1': [0.1]}"
+    parquet.write_table(pa.Table.from_pylist([{"x": [("1", []), ("1", [])]}], pa.schema([("x", kind)])), path)
+    with pytest.raises(BadFile, match="row 1: a map has a key twice"):
+        list(read_lines(path))
+
+
+def test_a_column_that_occurs_twice_in_a_parquet_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "f.parquet"
+    parquet.write_table(pa.table([pa.array(["p"]), pa.array(["q"])], names=["problem", "problem"]), path)
+    with pytest.raises(BadFile, match="the column 'problem' occurs twice"):
+        list(read_lines(path))
 
 
 @pytest.mark.parametrize(

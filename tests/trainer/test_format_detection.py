@@ -6,6 +6,7 @@ import pytest
 
 from tests.annotation.test_formats import GENERIC, write
 from trainer.formats import FORMATS, BadFile, Fields, cut_solution, detect_format, read_lines, unused_keys
+from trainer.lines import BadInput, read_solution_lines
 
 SAMPLED = {
     "question": "What is 2 + 3?",
@@ -75,6 +76,14 @@ LABELED = [
 def test_generic_does_not_take_a_file_whose_labels_it_would_lose(tmp_path: Path, fields: dict, key: str) -> None:
     with pytest.raises(BadFile, match=rf"the file has labels \({key}\) in a format that is not known.*--format generic"):
         detect_format(write(tmp_path / "f.jsonl", fields))
+
+
+def test_labels_far_below_the_beginning_of_a_file_are_not_lost_either(tmp_path: Path) -> None:
+    row = {"problem": "p", "solution": "Add."}
+    path = write(tmp_path / "f.jsonl", *[row] * 30, {**row, "first_error_step": 1})
+    with pytest.raises(BadInput, match=r"line 31: the file has labels \(first_error_step\) in a format that is not known"):
+        list(read_solution_lines(path))
+    assert len(list(read_solution_lines(path, format="generic"))) == 31
 
 
 @pytest.mark.parametrize("fields", [{**GENERIC, "labels": None}, {**GENERIC, "ratings": [1, 1]}, {**GENERIC, "right": True}])

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from trainer.formats import FORMATS, BadLine, Fields, NewSolution, check_solution, detect_format, read_lines
+from trainer.formats import FORMATS, BadLine, Fields, NewSolution, check_solution, detect_format, read_lines, unused_keys
 
 PROCESSBENCH = {
     "id": "gsm8k-0", "generator": "Qwen2-7B", "problem": "What is 2 + 3?", "steps": ["Add.", "So 6.", "Done."],
@@ -31,6 +31,12 @@ PRMBENCH = {
     "original_process": ["Add.", "So 5."], "modified_process": ["Add.", "So 6.", "So 7."], "modified_steps": [2, 3],
     "error_steps": [2, 3], "reason": "2 + 3 is 5.",
 }  # fmt: skip
+
+MR_GSM8K = {
+    "question": "What is 2 + 3?", "ground_truth_solution": "2 + 3 = 5\n#### 5", "model_output_steps": ["Step 1: Add.", "Step 2: So 6."],
+    "model_output_solution_correctness": "wrong", "model_output_solution_first_error_step": 2,
+}  # fmt: skip
+RIGHT = {"model_output_solution_correctness": "Correct", "model_output_solution_first_error_step": None}
 
 
 def written(tmp_path: Path, *rows: dict[str, Any]) -> Path:
@@ -65,8 +71,25 @@ def ratings(solution: NewSolution) -> list[int | None]:
         (TRL | {"labels": [1, 1]}, "trl", ("Add.", "So 6."), [1, 1]),
         (RLHFLOW, "rlhflow", ("Step 1: Add 2 and 3.", "Step 2: 2 + 3 = 6."), [1, -1]),
         (PRMBENCH, "prmbench", ("Add.", "So 6.", "So 7."), [1, -1]),
+        (PRMBENCH | {"error_steps": [3.0]}, "prmbench", ("Add.", "So 6.", "So 7."), [1, 1, -1]),
+        (MR_GSM8K, "mr_gsm8k", ("Add.", "So 6."), [1, -1]),
+        (MR_GSM8K | RIGHT, "mr_gsm8k", ("Add.", "So 6."), [1, 1]),
+        ({key: value for key, value in (MR_GSM8K | RIGHT).items() if value}, "mr_gsm8k", ("Add.", "So 6."), [1, 1]),
     ],
-    ids=["processbench", "no mistake", "a float", "math_shepherd", "trl", "trl as numbers", "rlhflow", "prmbench"],
+    ids=[
+        "processbench",
+        "no mistake",
+        "a float",
+        "math_shepherd",
+        "trl",
+        "trl as numbers",
+        "rlhflow",
+        "prmbench",
+        "prmbench as float",
+        "mr_gsm8k",
+        "mr_gsm8k, right",
+        "mr_gsm8k, right without a number",
+    ],
 )
 def test_the_labels_become_an_annotation(
     tmp_path: Path, row: dict[str, Any], name: str, steps: tuple[str, ...], expected: list[int]
@@ -96,6 +119,13 @@ def test_a_conversation_of_sharegpt_is_read_too(tmp_path: Path) -> None:
     assert (solution.problem.statement, solution.steps) == ("What is 2 + 3?", ("Step 1: Add.",))
 
 
+def test_the_words_of_the_system_are_left_out_and_named() -> None:
+    turns = [Fields({"role": "system", "content": "Judge."}.items()), *(Fields(turn.items()) for turn in RLHFLOW["conversations"])]
+    fields = Fields({"conversations": turns}.items())
+    (solution,) = FORMATS["rlhflow"].solutions(fields)  # type: ignore[misc]
+    assert (solution.left_out, ratings(solution), unused_keys(fields)) == (("turns of the system",), [1, -1], set())
+
+
 def test_a_last_step_without_a_mark_has_no_rating(tmp_path: Path) -> None:
     row = {"input": "What? Step 1: A. ки\nStep 2: B", "label": "What? Step 1: A. +\nStep 2: B"}
     _, (solution,) = solutions(tmp_path, row)
@@ -105,7 +135,10 @@ def test_a_last_step_without_a_mark_has_no_rating(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "row", "words"),
     [
-        ("processbench", PROCESSBENCH | {"label": 3}, "a whole number from -1 to 2"),
+        ("processbench", PROCESSBENCH | {"label": 3}, "a whole number from 0 to 2, or -1"),
+        ("processbench", PROCESSBENCH | {"label": -2}, "a whole number from 0 to 2, or -1"),
+        ("processbench", PROCESSBENCH | {"label": True}, "'label' is true"),
+        ("processbench", PROCESSBENCH | {"label": "1"}, "'label' is '1'"),
         ("processbench", PROCESSBENCH | {"label": None}, "or -1 if all steps are right"),
         ("processbench", PROCESSBENCH | {"label": 0.5}, "'label' is 0.5"),
         ("math_shepherd", SHEPHERD | {"label": "What is 2 + 3? Step 1: Add. +"}, "does not repeat step 1"),
@@ -113,10 +146,22 @@ def test_a_last_step_without_a_mark_has_no_rating(tmp_path: Path) -> None:
         ("math_shepherd", {"input": "Add. ки", "label": "Add. +"}, "Begin the first step with 'Step 1:'"),
         ("trl", TRL | {"labels": [True]}, "2 completions, but 1 labels"),
         ("trl", TRL | {"labels": [True, 0.5]}, "label 2 is 0.5"),
-        ("trl", TRL | {"labels": [True, None]}, "label 2 is None"),
+        ("trl", TRL | {"labels": [True, None]}, "label 2 is null"),
         ("rlhflow", {"conversations": RLHFLOW["conversations"][:3]}, "are not one of the user and one of the assistant"),
         ("rlhflow", {"messages": [{"role": "user", "content": "Q Step 1: A"}, {"role": "assistant", "content": "good"}]}, "must be + or -"),
-        ("prmbench", PRMBENCH | {"error_steps": [4]}, "Number the wrong steps from 1"),
+        *(
+            ("prmbench", PRMBENCH | {"error_steps": [wrong]}, "the solution has 3 steps. Number the wrong steps from 1")
+            for wrong in (4, 0, -1, "2", 2.5, True, None)
+        ),
+        ("prmbench", PRMBENCH | {"error_steps": None}, "'error_steps' is missing"),
+        ("prmbench", {key: PRMBENCH[key] for key in PRMBENCH if key != "error_steps"}, "'error_steps' is missing"),
+        ("math_shepherd", SHEPHERD | {"label": SHEPHERD["label"] + "\nStep 4: So 7. +"}, "end with different texts"),
+        ("math_shepherd", SHEPHERD | {"input": SHEPHERD["input"] + "\nStep 4"}, "end with different texts"),
+        ("mr_gsm8k", MR_GSM8K | {"model_output_steps": []}, "the solution has no steps"),
+        ("mr_gsm8k", MR_GSM8K | {"model_output_solution_first_error_step": 3}, "a whole number from 1 to 2, or null for a solution"),
+        ("mr_gsm8k", MR_GSM8K | {"model_output_solution_first_error_step": None}, "disagree"),
+        ("mr_gsm8k", MR_GSM8K | {"model_output_solution_correctness": "correct"}, "disagree"),
+        ("generic", {"problem": "p", "steps": [{"text": "a", "rating": 1}], "ratings": [-1]}, "Keep one of the two"),
     ],
 )
 def test_a_wrong_line_is_refused_with_its_remedy(tmp_path: Path, name: str, row: dict[str, Any], words: str) -> None:

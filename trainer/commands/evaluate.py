@@ -30,6 +30,7 @@ from trainer.evaluate import (
     evaluate_groups,
     evaluate_steps,
 )
+from trainer.formats import place_in_words
 from trainer.lines import (
     BadInput,
     Say,
@@ -153,7 +154,7 @@ def read(
         key, group = line.labeled.solution.problem_key, {"subject": line.subject, "source": line.source}.get(by or "")
         if group is not None and groups.setdefault(key, group) != group:
             raise BadInput(
-                f"{path} line {line.number}: the problem {key!r} has the {by} {group!r} here and {groups[key]!r} before. "
+                f"{path} {place_in_words(line.number)}: the problem {key!r} has the {by} {group!r} here and {groups[key]!r} before. "
                 "All solutions of a problem must be in the same group. Correct one of the lines."
             )
         yield line

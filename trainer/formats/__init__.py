@@ -6,7 +6,7 @@ every format field by field.
 
 from trainer.formats.containers import read_lines
 from trainer.formats.cutting import choose_steps_by, cut_solution
-from trainer.formats.detection import FORMATS, Detected, Format, detect_format, fitting_formats, looks_like_labels
+from trainer.formats.detection import FORMATS, Detected, Format, detect_format, fitting_formats, looks_like_labels, refuse_unread_labels
 from trainer.formats.fields import as_number, as_rating, as_whole, read_list
 from trainer.formats.markup import looks_like_markdown
 from trainer.formats.objects import Cell, Fields, Numeral, left_out_in_words, unused_in_words, unused_keys
@@ -26,10 +26,10 @@ from trainer.formats.values import (
     NewProblem,
     NewSolution,
     Progress,
-    Row,
     check_problem,
     check_solution,
     clean_text,
+    place_in_words,
 )
 
 __all__ = [
@@ -54,7 +54,6 @@ __all__ = [
     "NewSolution",
     "Numeral",
     "Progress",
-    "Row",
     "as_number",
     "as_rating",
     "as_whole",
@@ -68,8 +67,10 @@ __all__ = [
     "left_out_in_words",
     "looks_like_labels",
     "looks_like_markdown",
+    "place_in_words",
     "read_lines",
     "read_list",
+    "refuse_unread_labels",
     "unused_in_words",
     "unused_keys",
 ]

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from trainer.formats.containers import read_lines
 from trainer.formats.generic import generic_problem, generic_solutions
 from trainer.formats.gsm8k import gsm8k_problem, gsm8k_solutions, mr_gsm8k_problem, mr_gsm8k_solutions
+from trainer.formats.json_objects import placed
 from trainer.formats.maths import math_problem
 from trainer.formats.objects import Cell, Fields
 from trainer.formats.prm800k import prm800k_problem, prm800k_solutions
@@ -22,7 +23,7 @@ from trainer.formats.published import (
     trl_solutions,
 )
 from trainer.formats.qwen_math import qwen_math_problem, qwen_math_solutions
-from trainer.formats.values import FILE_MEGABYTES, BadFile, NewProblem, NewSolution
+from trainer.formats.values import FILE_MEGABYTES, BadFile, BadLine, NewProblem, NewSolution
 from trainer.steps import split_lines
 
 LOOKED_AT = 20  # objects at the beginning of a file that must all have the signs of its format
@@ -108,7 +109,10 @@ FORMATS: dict[str, Format] = {
         any_value=Sign("an object with a solution", lambda value: isinstance(value, dict) and isinstance(dict.get(value, "solution"), str)),
     ),
     "mr_gsm8k": Format(
-        {"question": TEXT, "model_output_steps": LIST, "model_output_solution_first_error_step": ANY}, mr_gsm8k_problem, mr_gsm8k_solutions
+        {"question": TEXT, "model_output_steps": LIST},
+        mr_gsm8k_problem,
+        mr_gsm8k_solutions,
+        either=(("model_output_solution_first_error_step", "model_output_solution_correctness"),),
     ),
     "gsm8k": Format({"question": TEXT, "answer": HASHES}, gsm8k_problem, None),
     "qwen_math": Format({"question": TEXT, "code": LIST, "pred": LIST, "gt": ANY}, qwen_math_problem, qwen_math_solutions),
@@ -138,25 +142,19 @@ def detect_format(path: Path, *, megabytes: int = FILE_MEGABYTES) -> Detected:
     `generic` is for files that no other format fits. It does not fit a file with keys that look like labels, which it does not read.
     """
     objects = islice(read_lines(path, megabytes=megabytes), LOOKED_AT)
-    line, first = next(objects, (None, None))
+    line, first = next(objects, (0, None))
     if first is None:
-        raise BadFile(path, None, "the file is empty", "Give it one JSON object per line")
+        raise BadFile(path, None, "the file is empty", "Give it one JSON object per line, or a table with at least one row")
     fitting = fitting_formats(first)
-    keys = ", ".join(map(repr, list(first)[:12])) + (", ..." if len(first) > 12 else "")
+    keys = ", ".join(map(repr, list(first)[:12])) + (", ..." if len(first) > 12 else "") or "none"
     if len(fitting) > 1:
         raise BadFile(path, line, f"the formats {' and '.join(fitting)} fit (keys: {keys})", "Name the one that is meant with --format")
     if not fitting:
         raise BadFile(path, line, f"unknown format (keys: {keys})", f"Name the format with --format: {', '.join(FORMATS)}")
     (name,) = fitting
-    if name == "generic":
-        labels = sorted({key for key in _keys(first) if looks_like_labels(key.rpartition(".")[2])} - {"ratings", "steps.rating"})
-        if labels:
-            raise BadFile(
-                path,
-                line,
-                f"the file has labels ({', '.join(labels)}) in a format that is not known",
-                "Name the format with --format; --format generic loads the file without these labels",
-            )
+    detected = Detected(name, str(FORMATS[name]))
+    with placed(path, line):
+        refuse_unread_labels(first, detected)
     for number, fields in objects:
         if (others := fitting_formats(fields)) and name not in others:
             raise BadFile(
@@ -165,7 +163,18 @@ def detect_format(path: Path, *, megabytes: int = FILE_MEGABYTES) -> Detected:
                 f"the object has the format {' or '.join(others)}, but the file begins with the format {name}",
                 "Give each format a file of its own, or name the format with --format",
             )
-    return Detected(name, str(FORMATS[name]))
+    return detected
+
+
+def refuse_unread_labels(fields: Fields, detected: Detected) -> None:
+    """Raise BadLine if a file was taken for `generic`, but this object has labels that `generic` does not read."""
+    if detected.name != "generic" or not detected.reason:
+        return
+    if labels := sorted({key for key in _keys(fields) if looks_like_labels(key.rpartition(".")[2])} - {"ratings", "steps.rating"}):
+        raise BadLine(
+            f"the file has labels ({', '.join(labels)}) in a format that is not known",
+            "Name the format with --format; --format generic loads the file without these labels",
+        )
 
 
 def looks_like_labels(key: str) -> bool:

@@ -36,12 +36,12 @@ def read_optional(fields: Fields, key: str, *also: str) -> str | None:
     return None
 
 
-def read_whole(fields: Fields, key: str, lowest: int, highest: int) -> int | None:
-    """Return a whole number within a range, or None. `3.0`, which pandas writes for 3, is whole."""
+def read_whole(fields: Fields, key: str, lowest: int, highest: int, *, or_else: str = "null") -> int | None:
+    """Return a whole number within a range, or None. `3.0`, which pandas writes for 3, is whole. `or_else` says what else is allowed."""
     if (value := fields.get(key)) is None:
         return None
     if (number := as_whole(value)) is None or not lowest <= number <= highest:
-        raise BadLine(f"{key!r} is {_quoted(value)}", f"Give {key!r} a whole number from {lowest} to {highest}, or null")
+        raise BadLine(f"{key!r} is {in_words(value)}", f"Give {key!r} a whole number from {lowest} to {highest}, or {or_else}")
     return number
 
 
@@ -58,7 +58,7 @@ def read_number(fields: Fields, key: str) -> float | None:
     if (value := fields.get(key)) is None:
         return None
     if (number := as_number(value)) is None:
-        raise BadLine(f"{key!r} is {_quoted(value)}", f"Give {key!r} a number that is not too large, or null")
+        raise BadLine(f"{key!r} is {in_words(value)}", f"Give {key!r} a number that is not too large, or null")
     return number
 
 
@@ -120,7 +120,7 @@ def as_rating(value: object) -> int | None:
     if value is None:
         return None
     if (rating := as_whole(value)) not in (-1, 0, 1):
-        raise BadLine(f"a rating is {_quoted(value)}", "A rating must be -1, 0, 1 or null")
+        raise BadLine(f"a rating is {in_words(value)}", "A rating must be -1, 0, 1 or null")
     return rating
 
 
@@ -134,8 +134,9 @@ def read_flag(fields: Fields) -> bool | None:
     return flagged
 
 
-def _quoted(value: object) -> str:
-    return {True: "true", False: "false"}[value] if isinstance(value, bool) else repr(value)[:60]
+def in_words(value: object) -> str:
+    """Return a value as a message shows it: as JSON names it, and not too long."""
+    return {True: "true", False: "false", None: "null"}[value] if value is None or isinstance(value, bool) else repr(value)[:60]
 
 
 def read_split(fields: Fields, *keys: str) -> str:

@@ -52,6 +52,8 @@ def _steps(fields: Fields) -> tuple[tuple[str, ...], list[int | None], list[bool
         if len(ratings) > len(steps):
             raise BadLine(f"the solution has {len(steps)} steps, but {len(ratings)} ratings", "Give at most one rating for each step")
         return tuple(steps), ratings + [None] * (len(steps) - len(ratings)), [None] * len(steps)
+    if fields.get("ratings") is not None:
+        raise BadLine("there are 'ratings', but 'steps' holds objects with ratings of their own", "Keep one of the two")
     rated = [as_object(step, f"step {number}") for number, step in enumerate(steps, 1)]
     return (
         tuple(read_text(step, "text") for step in rated),

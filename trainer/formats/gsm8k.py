@@ -50,14 +50,17 @@ def mr_gsm8k_solutions(fields: Fields) -> list[NewSolution]:
     """Return the solution of a line, rated up to its first mistake, or to its end if it is stated to be right."""
     texts = read_texts(fields, "model_output_steps")
     steps = [_CALCULATION.sub("", re.sub(r"^Step \d+: *", "", step)).strip() for step in texts]
-    key, is_right = "model_output_solution_first_error_step", fields.get("model_output_solution_correctness") == "correct"
-    mistake = None if fields.get(key) == "N/A" else read_whole(fields, key, 1, max(1, len(steps)))
+    if not steps:
+        raise BadLine("the solution has no steps", "Give it at least one step, or leave the line out")
+    key, correctness = "model_output_solution_first_error_step", fields.get("model_output_solution_correctness")
+    is_right = isinstance(correctness, str) and correctness.lower() == "correct"
+    mistake = None if fields.get(key) == "N/A" else read_whole(fields, key, 1, len(steps), or_else="null for a solution that is right")
     if (mistake is None) != is_right:
         raise BadLine(
             f"{key!r} and 'model_output_solution_correctness' disagree",
             "Give the number of the first wrong step, from 1, or the correctness 'correct' and null",
         )
-    if steps and (stated := re.match(r"####\s*(.+)", steps[-1])):
+    if stated := re.match(r"####\s*(.+)", steps[-1]):
         steps = list(with_answer(steps[:-1], stated[1]))
         mistake = mistake and min(mistake, len(steps))
     ratings = [*[1] * (mistake - 1), -1] if mistake else [1] * len(steps)

@@ -12,13 +12,15 @@ from typing import Any
 
 from trainer.formats.objects import Fields, Numeral, type_in_words
 from trainer.formats.opening import ByteSource
-from trainer.formats.values import JSON_DEPTH, LINE_BYTES, BadFile, BadLine, Progress
+from trainer.formats.values import JSON_DEPTH, LINE_BYTES, BadFile, BadLine, Item, Progress
 
 _JSON_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"{}[]"))
 _BLANKS = re.compile(r"[ \t\r\n]*")
 _CUT = ("the file ends inside the object", "The file is cut off or an object is not closed. Copy or download the file again")
 _REMEDY = "Every line must be one JSON object"
+_TURNS = {"conversations", "messages"}  # a list of objects that is one solution
+_OWN = {"problem", "question", "prompt", "input"}  # keys of an object that is itself a line
 _WRAPPERS = {"data", "examples", "instances", "items", "problems", "records", "results", "rows", "samples", "solutions", "test", "train"}
 
 
@@ -29,7 +31,7 @@ def read_json(source: ByteSource, progress: Progress | None) -> Iterator[tuple[i
             continue
         if line.lstrip().startswith(b"["):
             yield from _read_array(source, line + source.read_rest(), progress)
-        elif len(line) > LINE_BYTES or _goes_on(line):
+        elif len(line) > LINE_BYTES or not source.peek().strip() or _goes_on(line):
             yield from _read_over_lines(source, line, progress)
         else:
             yield from _read_by_line(source, line, progress)
@@ -57,11 +59,12 @@ def _is_cut(error: json.JSONDecodeError) -> bool:
 
 
 def _goes_on(line: bytes) -> bool:
-    """Tell whether a line is the beginning of an object that goes on in the next line."""
+    """Tell whether a line is the beginning of an object that goes on in the next line, or holds several objects."""
     try:
         _DECODER.decode(line.decode())
     except json.JSONDecodeError as error:
-        return not error.doc[error.pos :].strip()
+        rest = error.doc[error.pos :].strip()
+        return not rest or (error.msg == "Extra data" and rest.startswith("{"))
     except (UnicodeDecodeError, RecursionError, BadLine):
         pass
     return False
@@ -102,8 +105,8 @@ def _list_of_objects(value: Fields) -> str | None:
     """Return the only key of an object that holds a list of objects, as {"data": [..]} does. Raises BadLine for what looks like it."""
     lists = [key for key, inner in value.items() if isinstance(inner, list) and inner and all(isinstance(one, dict) for one in inner)]
     if len(value) == 1 and lists:
-        return lists[0]
-    if wrappers := [key for key in lists if key in _WRAPPERS]:
+        return None if lists[0] in _TURNS else lists[0]
+    if not _OWN & value.keys() and (wrappers := [key for key in lists if key in _WRAPPERS]):
         raise BadLine(
             f"the file is one object with a list under {wrappers[0]!r} and {len(value) - 1} more keys",
             "Save this list alone, as a JSON array",
@@ -123,20 +126,27 @@ def _read_array(source: ByteSource, content: bytes, progress: Progress | None) -
 def _read_each(
     source: ByteSource, text: str, at: int, line: int, progress: Progress | None, *, closing: str = ""
 ) -> Iterator[tuple[int, Fields]]:
-    """Yield the objects of a text from a position on: one after the other, or with commas, up to the brackets that close their list."""
-    count = 0
-    while True:
-        start = _skip(text, at)
-        if closing and count and text.startswith(",", start):
-            start = _skip(text, start + 1)
-        line += text.count("\n", at, start)
-        if start == len(text) or (closing and text.startswith("]", start)):
-            break
-        with placed(source.path, line, start=start):
-            value, at = _DECODER.raw_decode(text, start)
-            yield line, _checked(value, text[start:at].encode())
-        line += text.count("\n", start, at)
+    """Yield the objects of a text from a position on: one after the other, or with commas, up to the brackets that close their list.
+
+    An object that shares a line with another one is numbered as an object of the file, so that no two have the same number.
+    """
+    count, shares = 0, False
+    start = _skip(text, at)
+    line += text.count("\n", at, start)
+    while not (start == len(text) or (closing and text.startswith("]", start))):
         count += 1
+        with placed(source.path, line, start=start, item=Item(count) if shares else None):
+            value, at = _DECODER.raw_decode(text, start)
+        end_line = line + text.count("\n", start, at)
+        following = _skip(text, at)
+        if closing and text.startswith(",", following):
+            following = _skip(text, following + 1)
+        next_line = end_line + text.count("\n", at, following)
+        is_last = following == len(text) or text.startswith("]", following)
+        number = Item(count) if shares or (next_line == line and not is_last) else line
+        with placed(source.path, number):
+            yield number, _checked(value, text[start:at].encode())
+        start, line, shares = following, next_line, next_line == end_line
         if progress and count % 500 == 0:
             progress("reading", source.size * at // len(text), source.size)
     if "".join(text[start:].split()) != closing:
@@ -151,12 +161,14 @@ def _skip(text: str, at: int) -> int:
 
 
 @contextmanager
-def placed(path: Path, number: int, *, start: int | None = None) -> Iterator[None]:
-    """Add the file and the line to an error. With `start`, the object begins there in its text, and an error inside it has a later line."""
+def placed(path: Path, number: int, *, start: int | None = None, item: Item | None = None) -> Iterator[None]:
+    """Add the file and the line, or the object `item`, to an error. With `start`, the object begins there in its text, and an error
+    inside it has a later line.
+    """
     try:
         yield
     except BadLine as bad:
-        raise BadFile(path, number, bad.reason, bad.remedy) from None
+        raise BadFile(path, item or number, bad.reason, bad.remedy) from None
     except UnicodeDecodeError as error:
         before = error.object[: error.start]
         number, column = number + before.count(b"\n"), error.start - before.rfind(b"\n")

@@ -95,7 +95,7 @@ class ByteSource:
         try:
             yield
         except (OSError, EOFError, ValueError, zlib.error) as error:
-            raise BadFile(self.path, self.line + 1, f"cannot be unpacked ({error})", "Compress the file again") from None
+            raise BadFile(self.path, self.line + 1, f"cannot be unpacked ({error})", "Download or compress the file again") from None
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from trainer.formats.fields import as_object, as_whole, read_list, read_optional, read_text, read_texts, read_whole
+from trainer.formats.fields import as_object, as_whole, in_words, read_list, read_optional, read_text, read_texts, read_whole
 from trainer.formats.objects import Fields
 from trainer.formats.ratings import canonical_bytes, rate_path
 from trainer.formats.values import BadLine, NewAnnotation, NewProblem, NewSolution
@@ -25,7 +25,7 @@ def processbench_solutions(fields: Fields) -> list[NewSolution]:
     The id names the line, not the problem, so problems are identified by their statements.
     """
     steps = read_texts(fields, "steps")
-    label = read_whole(fields, "label", -1, max(0, len(steps) - 1))
+    label = read_whole(fields, "label", 0, max(0, len(steps) - 1), or_else="-1") if as_whole(fields.get("label")) != -1 else -1
     if label is None:
         raise BadLine("'label' is missing", "Give the index of the first wrong step, from 0, or -1 if all steps are right")
     ratings = [1] * len(steps) if label < 0 else [*[1] * label, -1]
@@ -48,6 +48,8 @@ def math_shepherd_solutions(fields: Fields) -> list[NewSolution]:
             )
         ratings.append(_VERDICTS[verdict])
         at += len(part) + 1
+    if labels[at:].strip() != rest.strip():
+        raise BadLine("'input' and 'label' end with different texts", f"'label' must be 'input' with + or - in place of every {MARK!r}")
     if rest.strip():
         parts, ratings = [*parts, rest], [*ratings, None]
     statement, first = _statement_and_step(parts[0] if parts else text, "'input'")
@@ -63,7 +65,7 @@ def trl_solutions(fields: Fields) -> list[NewSolution]:
     for number, label in enumerate(labels, 1):
         right = label if isinstance(label, bool) else as_whole(label)
         if right not in (0, 1):
-            raise BadLine(f"label {number} is {label!r}", "A label must be true (the step is right) or false")
+            raise BadLine(f"label {number} is {in_words(label)}", "A label must be true (the step is right) or false")
         ratings.append(1 if right else -1)
     return [_rated(fields, NewProblem(read_text(fields, "prompt")), steps, ratings)]
 
@@ -72,6 +74,9 @@ def rlhflow_solutions(fields: Fields) -> list[NewSolution]:
     """Return the solution of a conversation: the user gives the problem and the steps, the assistant answers each with + or -."""
     key = "conversations" if fields.get("conversations") is not None else "messages"
     turns = [as_object(turn, f"turn {number} of {key!r}") for number, turn in enumerate(read_list(fields, key), 1)]
+    is_prompted = bool(turns) and turns[0].get("role", turns[0].get("from")) == "system"
+    if is_prompted:
+        turns.pop(0).used |= {"content", "value"}  # `left_out` names them
     texts = [read_text(turn, "content", "value").strip() for turn in turns]
     roles = ["assistant" if turn.get("role", turn.get("from")) in ("assistant", "gpt") else "user" for turn in turns]
     if not turns or roles != ["user", "assistant"] * (len(turns) // 2):
@@ -80,7 +85,8 @@ def rlhflow_solutions(fields: Fields) -> list[NewSolution]:
     if wrong := next((number for number, verdict in enumerate(verdicts, 1) if verdict not in _VERDICTS), None):
         raise BadLine(f"the answer to step {wrong} is {verdicts[wrong - 1]!r:.60}", "Each answer must be + or -")
     statement, first = _statement_and_step(texts[0], f"the first turn of {key!r}")
-    return [_rated(fields, NewProblem(statement), [first, *texts[2::2]], [_VERDICTS[verdict] for verdict in verdicts])]
+    solution = _rated(fields, NewProblem(statement), [first, *texts[2::2]], [_VERDICTS[verdict] for verdict in verdicts])
+    return [replace(solution, left_out=(*solution.left_out, "turns of the system")) if is_prompted else solution]
 
 
 def prmbench_solutions(fields: Fields) -> list[NewSolution]:
@@ -89,9 +95,13 @@ def prmbench_solutions(fields: Fields) -> list[NewSolution]:
     Source: arXiv 2501.03124.
     """
     steps = read_texts(fields, "modified_process")
-    wrong = sorted(filter(None, map(as_whole, read_list(fields, "error_steps")))) if fields.get("error_steps") is not None else []
-    if wrong and not 1 <= wrong[0] <= wrong[-1] <= len(steps):
-        raise BadLine(f"'error_steps' is {wrong}, but the solution has {len(steps)} steps", "Number the wrong steps from 1")
+    if fields.get("error_steps") is None:
+        raise BadLine("'error_steps' is missing", "Give the list of the wrong steps, numbered from 1, or [] if all steps are right")
+    wrong = set()
+    for given in read_list(fields, "error_steps"):
+        if (number := as_whole(given)) is None or not 1 <= number <= len(steps):
+            raise BadLine(f"'error_steps' has {in_words(given)}, but the solution has {len(steps)} steps", "Number the wrong steps from 1")
+        wrong.add(number)
     ratings = [-1 if number in wrong else 1 for number in range(1, len(steps) + 1)]
     answer = read_optional(fields, "ground_truth", "answer")
     solutions = [_rated(fields, NewProblem(read_text(fields, "modified_question", "question"), answer), steps, ratings)]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import orjson
 
-from trainer.formats.fields import read_whole
+from trainer.formats.fields import in_words, read_whole
 from trainer.formats.objects import Fields, Numeral
 from trainer.formats.values import FINISHES, BadLine, Finish, NewAnnotation, NewLabel
 
@@ -43,7 +43,7 @@ def read_finish_reason(stated: object) -> Finish:
     for finish in FINISHES:
         if stated == finish:
             return finish
-    raise BadLine(f"finish_reason is {stated!r}", f"It must be one of {', '.join(FINISHES)}")
+    raise BadLine(f"finish_reason is {in_words(stated)}", f"It must be one of {', '.join(FINISHES)}")
 
 
 def canonical_bytes(fields: Fields) -> bytes:

@@ -38,11 +38,20 @@ class Row(int):
     """The number of a row in a file without lines."""
 
 
+class Item(int):
+    """The number of an object in a file that has several objects in one line."""
+
+
+def place_in_words(number: int) -> str:
+    """Return where an object stands in its file: line 3, row 3 or object 3."""
+    return f"{'row' if isinstance(number, Row) else 'object' if isinstance(number, Item) else 'line'} {number}"
+
+
 class BadFile(ValueError):
     """A file that cannot be loaded. The message says where, why and what to do. Nothing was stored."""
 
     def __init__(self, path: Path | str, line: int | None, reason: str, remedy: str) -> None:
-        place = "" if line is None else f" row {line}" if isinstance(line, Row) else f" line {line}"
+        place = "" if line is None else f" {place_in_words(line)}"
         super().__init__(f"{path}{place}: {reason}. {remedy}.")
         self.path, self.line, self.reason, self.remedy = path, line, reason, remedy
 
