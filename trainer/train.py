@@ -105,9 +105,9 @@ def train(
     held_out = hold_out(labels, config=config)
     training = [label for label in labels if label.solution.problem_key not in held_out]
     config = config.settled(text_suits=config.is_tiny and suits_shipped_base(some_texts([label.solution for label in training])))
-    known = {label.solution.key for label in labels}
+    known = {(label.solution.problem, label.solution.steps) for label in labels}  # keys such as "line 5" are of one file only
     texts = uniform_draw(
-        (s for s in unlabeled if s.problem_key not in held_out and s.key not in known),
+        (s for s in unlabeled if s.problem_key not in held_out and (s.problem, s.steps) not in known),
         size=config.language_model_solutions if config.language_model_epochs else 0,
         rng=seeded(config.seed, "unlabeled"),
     )

@@ -74,6 +74,28 @@ def test_a_published_format_is_recognized_again_with_its_labels(source: Path, tm
         assert [row["steps"][0] for row in back] == [f"Step 1: {row['steps'][0]}" for row in rows]
 
 
+@pytest.mark.parametrize("to", ["math_shepherd", "rlhflow"])
+def test_a_solution_that_would_be_parted_elsewhere_is_left_out(
+    source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], to: str
+) -> None:
+    texts = [("Is Step 1: right?", "Yes."), ("What?", "See Step 1: it."), (" What else? ", "Step 1: Add.\n")]
+    source.write_text("".join(json.dumps({"problem": p, "steps": [step], "ratings": [1]}) + "\n" for p, step in texts))
+    assert main(["convert", str(source), str(tmp_path / "out.jsonl"), "--to", to]) == 0
+    said = capsys.readouterr().err
+    assert "2 of 3 solutions." in said and "1 solutions are left out: `Step 1:` occurs inside of their first step." in said
+    assert "1 solutions lose the white space around their texts." in said
+    assert main(["convert", str(tmp_path / "out.jsonl"), str(tmp_path / "own.jsonl"), "--to", "trainer"]) == 0
+    back = [(row["problem"], row["steps"]) for row in lines(tmp_path / "own.jsonl")]
+    assert back == [("Is Step 1: right?", ["Step 1: Yes."]), ("What else?", ["Step 1: Add."])]
+
+
+def test_an_array_in_one_line_is_read_back_after_converting(source: Path, tmp_path: Path) -> None:
+    source.write_text(json.dumps([{key: row[key] for key in ("problem", "steps")} for row in ROWS]))
+    assert main(["convert", str(source), str(tmp_path / "own.jsonl"), "--to", "trainer"]) == 0
+    assert main(["convert", str(tmp_path / "own.jsonl"), str(tmp_path / "back.jsonl"), "--to", "trainer"]) == 0
+    assert [row["key"] for row in lines(tmp_path / "back.jsonl")] == ["object 1", "object 2", "object 3"]
+
+
 def test_a_solution_whose_answer_is_not_certain_is_left_out_of_processbench(
     source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

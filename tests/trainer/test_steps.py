@@ -70,6 +70,13 @@ CUTS = [  # text, rule, steps
     ("It was\n2024. was a year\n3.14 is pi", NUMBERED, ["It was\n2024. was a year\n3.14 is pi"]),
     ("Step 3 gives 4, see\nStep 4 too.", NUMBERED, ["Step 3 gives 4, see\nStep 4 too."]),
     ("第一步：加。\n是5。\n第二步：得到6。", NUMBERED, ["第一步：加。\n是5。", "第二步：得到6。"]),
+    *(
+        (f"{first} Add.\nSo 5.\n{second} Go.", NUMBERED, [f"{first} Add.\nSo 5.", f"{second} Go."])
+        for first, second in (("[Step 1]", "[Step 2]"), ("(Step 1)", "(Step 2)"), ("**[Step 1]**", "**[Step 2]**"),
+        ("步骤一：", "步骤二："),
+        ("【步骤1】", "【步骤2】"),
+        ("1단계:", "2단계:"), ("الخطوة ١:", "الخطوة ٢:"), ("Step I:", "Step II:"), ("STEP ONE:", "STEP TWO:"))
+    ),
     ("One.\n\nTwo.", NUMBERED, ["One.", "Two."]),
     ("Two is 3 (e.g. 5). So $x=3.$ Then\r\nit is. Done?", SENTENCES, ["Two is 3 (e.g. 5).", "So $x=3.$", "Then\r\nit is.", "Done?"]),
     ("We get \\[x = 1.\\]So $$y = 2.5.$$ A. B. 3.5 is it.", SENTENCES, ["We get \\[x = 1.\\]", "So $$y = 2.5.$$", "A. B. 3.5 is it."]),
@@ -90,6 +97,9 @@ CUTS = [  # text, rule, steps
     ("|x - 1| = 5\n|x| = 4", LINES, ["|x - 1| = 5", "|x| = 4"]),
     ("Is it 5?\n\nNo.\n</think>\n\nIt is 6.", PARAGRAPHS, ["Is it 5?", "No.\n</think>", "It is 6."]),
     ("<think>\nIs it 5?\n\nNo.\n</think>", PARAGRAPHS, ["<think>\nIs it 5?", "No.\n</think>"]),
+    ("<think>\nIs <think> a\n\nb</think> it?\n\nNo.\n</think>\n\nIt is 6.", PARAGRAPHS,
+    ["<think>\nIs <think> a\n\nb</think> it?\n\nNo.\n</think>", "It is 6."]),
+    ("<think> a\n\nb\n\n<think> c\n\nd</think>\n\nIt is 6.", PARAGRAPHS, ["<think> a", "b", "<think> c\n\nd</think>", "It is 6."]),
     ("Use `\\[` and\n`$` so.\nThen `\\]`.", LINES, ["Use `\\[` and", "`$` so.", "Then `\\]`."]),
     ("It is ``a $5'' thing\nof ``b $6''.", LINES, ["It is ``a $5'' thing", "of ``b $6''."]),
     (" \n\n\t\n", LINES, []),

@@ -133,7 +133,8 @@ def test_the_learning_rate_rises_then_falls_to_a_tenth() -> None:
 
 def test_no_problem_is_on_both_sides_and_no_held_out_text_is_read(tmp_path: Path) -> None:
     labeled = sums(20)
-    unlabeled = [SolutionText(f"u{i}", one.solution.problem_key, one.solution.problem, ("more text",)) for i, one in enumerate(labeled)]
+    # The keys are those of other texts, as "line 5" of two files is.
+    unlabeled = [replace(one.solution, steps=("more text",)) for one in labeled]
     trained = train(labeled, unlabeled=unlabeled, config=small(**QUICK), folder=tmp_path / "model")
     split = json.loads((trained.folder / "split.json").read_text())
     assert set(split["training"]) | set(split["held_out"]) == {one.solution.problem_key for one in labeled}

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, NamedTuple, cast
 
 from trainer.answers import Grader
 from trainer.files import check_output_file, write_file
-from trainer.formats import MARK
+from trainer.formats import MARK, is_parted
 from trainer.lines import BadInput, SolutionLine, add_format_option, progress_bar, read_solution_lines, say_on_stderr
 from trainer.progress import ProgressUpdate
 
@@ -140,7 +140,8 @@ def _math_shepherd_row(line: SolutionLine, lost: Counter[str]) -> Row | None:
     ratings = _whole_ratings(line, lost)
     if ratings is None:
         return None
-    steps = _numbered(line, len(ratings), lost)
+    if (steps := _numbered(line, len(ratings), lost)) is None:
+        return None
     if any(MARK in text for text in (line.labeled.solution.problem, *steps)):
         lost[f"solutions are left out: their text holds the mark {MARK}"] += 1
         return None
@@ -153,7 +154,9 @@ def _rlhflow_row(line: SolutionLine, lost: Counter[str]) -> Row | None:
     ratings = _whole_ratings(line, lost)
     if ratings is None:
         return None
-    first, *later = _numbered(line, len(ratings), lost)
+    if (steps := _numbered(line, len(ratings), lost)) is None:
+        return None
+    first, *later = steps
     turns = []
     for text, rating in zip([f"{line.labeled.solution.problem} {first}", *later], ratings, strict=True):
         turns += [{"role": "user", "content": text}, {"role": "assistant", "content": "-" if rating == -1 else "+"}]
@@ -176,9 +179,16 @@ def _whole_ratings(line: SolutionLine, lost: Counter[str]) -> Sequence[int] | No
     return whole
 
 
-def _numbered(line: SolutionLine, count: int, lost: Counter[str]) -> list[str]:
-    """Return the rated steps, the first of which begins with `Step 1:`: these formats part it from the problem by that."""
-    steps = line.labeled.solution.steps
+def _numbered(line: SolutionLine, count: int, lost: Counter[str]) -> list[str] | None:
+    """Return the rated steps, the first of which begins with `Step 1:`: these formats part it from the problem by that.
+
+    Return None if the first step has these words once more: it would lose its beginning to the problem.
+    """
+    statement, steps = line.labeled.solution.problem, line.labeled.solution.steps
+    if not is_parted(statement, steps[0] if steps[0].startswith("Step 1:") else f"Step 1: {steps[0]}"):
+        lost["solutions are left out: `Step 1:` occurs inside of their first step"] += 1
+        return None
+    lost["solutions lose the white space around their texts"] += any(text != text.strip() for text in (statement, *steps[:count]))
     lost["solutions lose the steps after their last rating"] += count < len(steps)
     if steps[0].startswith("Step 1:"):
         return list(steps[:count])

@@ -10,7 +10,7 @@ from trainer.formats.detection import FORMATS, Detected, Format, detect_format, 
 from trainer.formats.fields import as_number, as_rating, as_whole, read_list
 from trainer.formats.markup import looks_like_markdown
 from trainer.formats.objects import Cell, Fields, Numeral, left_out_in_words, unused_in_words, unused_keys
-from trainer.formats.published import MARK
+from trainer.formats.published import MARK, is_parted
 from trainer.formats.values import (
     FILE_MEGABYTES,
     FINISHES,
@@ -64,6 +64,7 @@ __all__ = [
     "cut_solution",
     "detect_format",
     "fitting_formats",
+    "is_parted",
     "left_out_in_words",
     "looks_like_labels",
     "looks_like_markdown",

@@ -138,3 +138,8 @@ def _statement_and_step(text: str, place: str) -> tuple[str, str]:
     if not begins or not text[: begins[-1].start()].strip():
         raise BadLine(f"{place} does not part the problem from the first step", "Begin the first step with 'Step 1:'")
     return text[: begins[-1].start()].strip(), text[begins[-1].end() :].strip()
+
+
+def is_parted(statement: str, first: str) -> bool:
+    """Tell whether a problem and its first step, written one after the other, are parted again at the same place."""
+    return _statement_and_step(f"{statement} {first}", "")[1] == first.strip()

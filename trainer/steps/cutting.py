@@ -29,10 +29,11 @@ _LEADS = re.compile(r"[:：](?:\*\*|__|\*|_)?\Z")
 _SENTENCE_END = re.compile(r"[.!?。！？…][*_)\"'”’]*\Z")
 _STEP_WORDS = "step|étape|etape|schritt|paso|passo|шаг|крок|krok|stap|adım|bước|步骤|步驟|ステップ|단계|الخطوة|خطوة|चरण"
 _ORDINAL = r"\d{1,3}|[IVX]{1,5}|[A-Z]|one|two|three|four|five|six|seven|eight|nine|ten"
+_CHINESE = "[一二三四五六七八九十]{1,3}"
 _STEP = re.compile(
-    r"(?:(?P<heading>#{1,6})[ ]*)?(?:[-*+>][ ])?(?:\*\*|__|\*|_)?"
-    rf"(?:(?:{_STEP_WORDS})[ \t]*[#№]?(?:{_ORDINAL})|第[一二三四五六七八九十\d]{{1,3}}步)"
-    r"[ \t]*(?:[:.)\]*_：、,，—–(-]|\Z)",
+    r"(?:(?P<heading>#{1,6})[ ]*)?(?:[-*+>][ ])?(?:\*\*|__|\*|_)?[\[(【（]?"
+    rf"(?:(?:{_STEP_WORDS})[ \t]*[#№]?(?:{_ORDINAL}|{_CHINESE})|第(?:{_CHINESE}|\d{{1,3}})步|\d{{1,3}}[ ]?단계)"
+    r"[ \t]*(?:[:.)\]】）*_：、,，—–(-]|\Z)",
     re.I,
 )
 _NUMBER = re.compile(r"(?P<heading>#{1,6}[ \t]+)?(?P<bold>\*\*|__)?\(?(?P<number>\d{1,3})[.)、](?:\*\*|__)?(?:[ \t]|\*|\Z)")

@@ -241,13 +241,13 @@ class Marks:
         self.faults += [_Fault(begin.start, f"\\begin{{{name}}} is not closed") for name, begin in opened]
 
     def _pair_thoughts(self, marks: Iterable[_Mark]) -> None:
-        opened: dict[str, _Mark] = {}
+        opened: dict[str, list[_Mark]] = {}  # also of thoughts in each other
         thoughts = []
         for mark in marks:
             name = mark.text.strip("</>")
             if not mark.text.startswith("</"):
-                opened[name] = mark
-            elif (begin := opened.pop(name, None)) and mark.end - begin.start <= LONGEST_THOUGHT:
+                opened.setdefault(name, []).append(mark)
+            elif opened.get(name) and mark.end - (begin := opened[name].pop()).start <= LONGEST_THOUGHT:
                 thoughts.append((begin.start, mark.end))
         if thoughts:
             words = [match.start() for match in _TAG_OR_WORD.finditer(self.text) if not match["tag"]]
