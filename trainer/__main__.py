@@ -17,6 +17,7 @@ from trainer.lines import BadInput
 
 COMMANDS = (train, score, evaluate, sample, convert)
 BAD_INPUT = 2
+STOPPED = 130  # by Ctrl-C
 
 
 def parser() -> argparse.ArgumentParser:
@@ -41,6 +42,9 @@ def main(arguments: list[str] | None = None) -> int:
         options.command(options)
     except (BadInput, BadLabels, BadConfig, GeneratorFailed, GraderUnavailable, OutputRefused, OSError) as error:
         return _print_error(error)
+    except KeyboardInterrupt:
+        print(_stopped(options), file=sys.stderr)
+        return STOPPED
     except (ValueError, ArithmeticError) as error:
         from trainer.config import BadBase
         from trainer.train import LossNotFinite, TooLittleToLearn
@@ -49,6 +53,14 @@ def main(arguments: list[str] | None = None) -> int:
             return _print_error(error)
         raise
     return 0
+
+
+def _stopped(options: argparse.Namespace) -> str:
+    if checkpoint := getattr(options, "checkpoint", None):
+        return f"Stopped. No model was written. The same command continues from the newest checkpoint in {checkpoint}, if there is one."
+    if "checkpoint" in options:
+        return "Stopped. No model was written. With --checkpoint FOLDER, a run that was stopped can be continued."
+    return "Stopped. No file was written."
 
 
 def _print_error(error: Exception) -> int:

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import torch
 from huggingface_hub import errors as hub
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 from transformers import AutoModelForCausalLM, PreTrainedModel
 from transformers.utils import logging as hf_logging
@@ -34,6 +34,7 @@ UNREADABLE = (
     hub.StrictDataclassError,
 )
 CAUSAL = "Name a base that predicts the next token of a text, such as Llama, Qwen or GPT-2."
+FLOATING = ("F64", "F32", "F16", "BF16")  # kinds of numbers in safetensors that are weights as they are
 # Tables that older versions of transformers stored beside the weights and that a network makes anew.
 HARMLESS = re.compile(r"(rotary_emb\.inv_freq|position_ids|(attn|attention)\.(masked_)?bias|(cos|sin)_cached)$")
 # Parts that read images or sound, or predict several tokens at once: not needed for the next token of a text.
@@ -51,8 +52,30 @@ def load_network(source: str | Path, *, what: str, **options: Any) -> PreTrained
         raise BadBase(why_unusable(str(source), error)) from error
     network, report = cast(tuple[PreTrainedModel, dict[str, Any]], loaded)
     check_loaded(type(network).__name__, report, what=what)
+    check_stored(Path(source), what=what)
     check_finite(network.state_dict(), what=what)
+    _keep_own_output(network)
     return network
+
+
+def check_stored(folder: Path, *, what: str) -> None:
+    """Raise BadBase if a file of a local folder holds weights as whole numbers: they would be read without their scale."""
+    for file in sorted(folder.glob("*.safetensors")):
+        with safe_open(file, framework="pt") as stored:
+            for name in stored.keys():  # noqa: SIM118  (not a mapping)
+                if name.endswith(("weight", "bias")) and (kind := stored.get_slice(name).get_dtype()) not in FLOATING:
+                    raise BadBase(
+                        f"{what} holds {name} in {file.name} as {kind}: its weights are quantized. "
+                        "Name the base from which it was quantized."
+                    )
+
+
+def _keep_own_output(network: PreTrainedModel) -> None:
+    """Correct a config that says that input and output share one matrix where the file has two: a larger vocabulary would replace one."""
+    output, embedding = network.get_output_embeddings(), network.get_input_embeddings()
+    if output is not None and output.weight is not embedding.weight:
+        for config in (network.config, network.config.get_text_config()):
+            config.tie_word_embeddings = False
 
 
 def check_loaded(kind: str, report: dict[str, Any], *, what: str) -> None:

@@ -190,7 +190,7 @@ def step_tokenizer(tokenizer: PreTrainedTokenizerBase) -> StepTokenizer:
     vocabulary = tokenizer.get_vocab()
     ratings = cast(tuple[int, int, int], tuple(vocabulary[token] for token in RATING_TOKENS))
     prefix: tuple[int, ...]
-    if STEP in vocabulary:
+    if STEP in vocabulary and PROBLEM in vocabulary:
         prefix, step_end = (vocabulary[PROBLEM],), (vocabulary[STEP],)
     else:
         prefix = () if tokenizer.bos_token_id is None else (tokenizer.bos_token_id,)
@@ -250,7 +250,7 @@ def longest_text(config: PreTrainedConfig) -> int | None:
     text = config.get_text_config()
     limits = [getattr(text, "max_position_embeddings", None)]
     limits += [rope.get("original_max_position_embeddings") for rope in rotations(config) if rope.get("rope_type") == "longrope"]
-    return min((limit for limit in limits if limit), default=None)
+    return min((limit for limit in limits if limit and limit > 0), default=None)  # -1: any length (XLNet)
 
 
 def rotations(config: PreTrainedConfig) -> list[dict[str, Any]]:

@@ -111,7 +111,8 @@ def made_up_ids(network: PreTrainedModel, *, length: int) -> Tensor:
 
 
 def _short_text(network: PreTrainedModel) -> Tensor:
-    return made_up_ids(network, length=min(TRIED, getattr(network.config.get_text_config(), "max_position_embeddings", None) or TRIED))
+    limit = getattr(network.config.get_text_config(), "max_position_embeddings", None) or TRIED
+    return made_up_ids(network, length=min(TRIED, limit) if limit > 0 else TRIED)  # -1: any length (XLNet)
 
 
 @torch.no_grad()

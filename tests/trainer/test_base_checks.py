@@ -13,6 +13,7 @@ from huggingface_hub import errors as hub
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import (
+    AutoTokenizer,
     BertConfig,
     BertForMaskedLM,
     BertLMHeadModel,
@@ -20,12 +21,15 @@ from transformers import (
     LlamaForCausalLM,
     LlamaForSequenceClassification,
     T5Config,
+    XLNetConfig,
+    XLNetLMHeadModel,
 )
 
 from tests.trainer.bases import make_base, save_tokenizer
 from tests.trainer.sums import small, sums
 from trainer.__main__ import main
 from trainer.config import BadBase
+from trainer.data import STEP
 from trainer.folders import file_sha256
 from trainer.generators import LocalGenerator
 from trainer.loading import why_unusable
@@ -135,6 +139,40 @@ def test_weights_that_are_not_finite_are_named(base: Path, value: float, word: s
 def test_quantized_weights_are_refused(base: Path) -> None:
     with_config(base, quantization_config={"quant_method": "gptq", "bits": 4})
     assert "holds quantized weights" in refusal(base)
+
+
+def test_weights_as_whole_numbers_are_refused_by_name(base: Path) -> None:
+    rewrite(base, lambda weights: weights.update({DOWN: weights[DOWN].to(torch.int8)}))
+    assert f"holds {DOWN} in model.safetensors as I8" in refusal(base)
+
+
+def test_weights_of_half_and_double_precision_are_accepted(base: Path) -> None:
+    rewrite(base, lambda weights: weights.update({DOWN: weights[DOWN].bfloat16(), NORM: weights[NORM].double()}))
+    assert load_base(str(base), context=100).context == 100
+
+
+def test_an_output_of_its_own_is_kept_though_the_config_says_that_it_is_shared(base: Path, tmp_path: Path) -> None:
+    """transformers reads both matrices, but replaced the output when the vocabulary grew."""
+    with_config(base, tie_word_embeddings=True)
+    model = load_base(str(base), context=100)
+    stored, head = load_file(base / "model.safetensors")[HEAD], model.network.get_output_embeddings()
+    assert head is not None and torch.equal(head.weight[: len(stored)], stored)
+    model.network.save_pretrained(tmp_path / "saved")
+    assert torch.equal(load_file(tmp_path / "saved" / "model.safetensors")[HEAD], head.weight)
+
+
+def test_a_base_that_shares_one_name_with_our_own_tokens_is_framed_as_any_other(base: Path) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    tokenizer.add_tokens([STEP], special_tokens=True)
+    tokenizer.save_pretrained(base)
+    assert load_base(str(base), context=100).tokenizer.prefix == (256,)
+
+
+def test_a_network_that_reads_texts_of_any_length_is_tried_like_others(tmp_path: Path) -> None:
+    """XLNet writes -1 as its longest text. It has no plain output matrix, or reads later tokens."""
+    XLNetLMHeadModel(XLNetConfig(vocab_size=257, d_model=32, n_layer=1, n_head=2, d_inner=32)).save_pretrained(tmp_path)
+    save_tokenizer(tmp_path)
+    assert "XLNetLMHeadModel" in refusal(tmp_path)
 
 
 def test_a_tokenizer_of_another_network_is_refused(base: Path) -> None:

@@ -130,3 +130,24 @@ def test_the_version_is_the_projects(capsys: pytest.CaptureFixture[str]) -> None
     with pytest.raises(SystemExit) as ended:
         main(["--version"])
     assert ended.value.code == 0 and capsys.readouterr().out == f"stepmark {project['version']}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["train", "--labeled", "a.jsonl", "--out", "model"], "Stopped. No model was written. With --checkpoint FOLDER"),
+        (["train", "--labeled", "a.jsonl", "--out", "model", "--checkpoint", "saved"], "continues from the newest checkpoint in saved"),
+        (["score", "--model", "model", "--solutions", "a.jsonl"], "Stopped. No file was written."),
+        (["evaluate", "--model", "model", "--labeled", "a.jsonl"], "Stopped. No file was written."),
+        (["convert", "a.jsonl", "b.jsonl", "--to", "trl"], "Stopped. No file was written."),
+    ],
+)
+def test_ctrl_c_ends_a_command_with_a_sentence_and_exit_code_130(
+    arguments: list[str], sentence: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(f"trainer.commands.{arguments[0]}.run", interrupt)
+    assert main(arguments) == 130
+    assert sentence in capsys.readouterr().err
