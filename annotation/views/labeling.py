@@ -251,6 +251,8 @@ def _work(lease: queue.Lease) -> dict[str, Any]:
     return {
         "project": lease.project,
         "lease": lease,
+        # Six addresses that differ in their last part. Six look-ups took 70 µs of the fragment's 310.
+        "place": reverse("draft", args=[lease.assignment_id]).removesuffix("draft/"),
         "draft": orjson.dumps(lease.draft).decode() if lease.draft else "",
         "lease_seconds": _seconds_until(lease.expires_at),
         **_completions(completions.shown_completions(lease.project, lease.solution_id, ratings=ratings)),
