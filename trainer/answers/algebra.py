@@ -17,6 +17,7 @@ class Unreadable(ValueError):
 
 _FUNCTIONS = {
     "sin": sympy.sin, "cos": sympy.cos, "tan": sympy.tan, "cot": sympy.cot, "sec": sympy.sec, "csc": sympy.csc, "cosec": sympy.csc,
+    "cis": lambda angle: sympy.exp(sympy.I * angle),
     "ln": sympy.log, "log": None, "lg": None, "exp": sympy.exp, "sinh": sympy.sinh, "cosh": sympy.cosh, "tanh": sympy.tanh,
     "coth": sympy.coth, "arcsin": sympy.asin, "arccos": sympy.acos, "arctan": sympy.atan, "asin": sympy.asin, "acos": sympy.acos,
     "atan": sympy.atan,
@@ -119,6 +120,8 @@ class _Reader:
         if self._peek() == "^":
             self._next()
             exponent = self._signed() if self._peek() == "-" else self._power()
+            if value.is_negative and exponent.is_Rational and exponent.q % 2 and exponent.q > 1:
+                raise Unreadable("(-8)^{1/3}")  # -2, or the complex root
             value = _raised(value, exponent)
         return value
 
@@ -206,7 +209,10 @@ class _Reader:
             return sympy.binomial(self._group("{", "}"), self._group("{", "}"))
         if token == r"\sqrt":
             degree = self._group("[", "]") if self._peek() == "[" else 2
-            return sympy.root(self._group("(", ")") if self._peek() == "(" else self._group("{", "}"), degree)
+            inside = self._group("(", ")") if self._peek() == "(" else self._group("{", "}")
+            if getattr(degree, "is_odd", False) and inside.is_negative:
+                return -sympy.root(-inside, degree)  # the cube root of -8 is -2
+            return sympy.root(inside, degree)
         if name in _FUNCTIONS:
             return self._function(name)
         if token == "C" and self._peek() == "(" and self._peek(2) == ",":
@@ -279,6 +285,8 @@ def read(text: str) -> Any:
         return sympy.binomial(int(chosen[1] or chosen[4]), int(chosen[2] or chosen[3]))
     if "C" in text and (choose := re.fullmatch(r"(?:\{\}|\^)?_?\{?(\d+)\}?C_?\{?(\d+)\}?", text)):
         return sympy.binomial(int(choose[1]), int(choose[2]))
+    if ordered := re.fullmatch(r"(?:\{\}|\^)?_?\{?(\d{1,3})\}?P_?\{?(\d{1,3})\}?", text):
+        return sympy.ff(int(ordered[1]), int(ordered[2]))
     if dots := re.fullmatch(r"(-?\d+\.)(\d+)\\ldots", text):
         if not (block := re.search(r"(\d+?)\1+$", dots[2])) or len(block[0]) < 3:
             raise Unreadable(text)

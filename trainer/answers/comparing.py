@@ -3,13 +3,15 @@
 import re
 from collections.abc import Callable, Sequence
 from fractions import Fraction
+from itertools import permutations
 from typing import Any
 
 import sympy
 
 from trainer.answers.algebra import Unreadable, are_equal, ratio
 from trainer.answers.algebra import read as read_value
-from trainer.answers.quantities import FRACTIONAL, is_conversion
+from trainer.answers.moments import Date, TimeOfDay
+from trainer.answers.quantities import FRACTIONAL, SHORT_SCALES, is_conversion, read_unit
 from trainer.answers.readings import (
     Answer,
     BaseNumeral,
@@ -20,13 +22,13 @@ from trainer.answers.readings import (
     Relation,
     Special,
     Text,
-    TimeOfDay,
     Unordered,
     Value,
     read,
     readings,
 )
 from trainer.answers.rules import NO_RULES, Rules
+from trainer.answers.sets import FLIPPED, flat, set_of
 
 
 def compare(answer: str, reference: str, rules: Rules = NO_RULES) -> bool:
@@ -43,12 +45,29 @@ def compare(answer: str, reference: str, rules: Rules = NO_RULES) -> bool:
                 doubt = unreadable
     if doubt:
         raise doubt
-    for one, other in ((answer, reference), (reference, answer)):
-        if (letter := re.fullmatch(r"(.*\d)(?:[mslghCF])(?:\^[23])?", one)) and compare(letter[1], other, rules):
+    for one, other in (
+        (_without_units(answer), reference),
+        (answer, _without_units(reference)),
+        (_without_units(answer), _without_units(reference)),
+    ):
+        if (one, other) != (answer, reference) and compare(one, other, rules):
             raise Unreadable("a letter right after a number can be a unit")
+    for one, other in ((answer, reference), (reference, answer)):
+        if (short := re.fullmatch(r"(-?\d+(?:\.\d+)?) ?([kKMB])", one)) and compare(f"{short[1]}*{SHORT_SCALES[short[2]]}", other, rules):
+            raise Unreadable("a letter right after a number can stand for thousands")
     if re.sub(r"[\s,.']", "", answer) == re.sub(r"[\s,.']", "", reference):
         raise Unreadable("the two differ in punctuation only")
     return False
+
+
+_AFTER_NUMBER = re.compile(r"(?<=[\d}]) ?([A-Za-z]{1,4})(?:\^[23])?(?![A-Za-z])")
+_LAST_LETTERS = re.compile(r"(?<=[\d}])(?:[mslghCFp]| [A-Za-z]{2,3}\.?(?: [A-Za-z]{2,3}\.?)?)(?:\^[23])?$")
+
+
+def _without_units(form: str) -> str:
+    """Remove letters after numbers that can be units: those of the table, and two or three unknown ones at the end."""
+    form = _LAST_LETTERS.sub(lambda letters: "" if len(letters[0]) < 3 or set(letters[0]) - set(" abcknxyz") else letters[0], form)
+    return _AFTER_NUMBER.sub(lambda word: "" if len(word[1]) > 1 and read_unit(word[1]) or word[1] in "msgh" else word[0], form)
 
 
 # Words around a number that change what it says: "2 or less", "1 BC", "5 km east".
@@ -68,6 +87,9 @@ _MEANING = frozenset(
     """,
     )
 )
+
+
+_HALF_DAY = 12 * 3600  # seconds
 
 
 class _Comparison:
@@ -127,7 +149,7 @@ class _Comparison:
             return False
         is_percent = unit.dimensions == (("percent", 1),)
         percent, plain = values if first else values[::-1]
-        if is_percent and percent == 100 * plain:
+        if is_percent and percent * unit.factor == 100 * plain:
             if self.rules.percent:
                 return True
             raise Unreadable("a percentage and its value")
@@ -151,6 +173,7 @@ class _Comparison:
             ((Letter, Letter), self._choices),
             ((Letter, object), self._choice_and_other),
             ((TimeOfDay, TimeOfDay), self._clocks),
+            ((Date, Date), self._dates),
             ((BaseNumeral, BaseNumeral), self._numerals),
             ((Special, Special), self._specials),
             ((Text, Text), self._texts),
@@ -189,18 +212,29 @@ class _Comparison:
         raise Unreadable("a choice and a value")
 
     def _clocks(self, one: TimeOfDay, other: TimeOfDay) -> bool:
-        if one.minutes == other.minutes and one.half == other.half:
+        if one.seconds == other.seconds and one.half == other.half:
             return True
         if not one.half and not other.half:  # 3:30 can also be a ratio
-            return self._ratios(*(Ratio(tuple(map(str, divmod(clock.minutes, 60)))) for clock in (one, other)))
+            if one.seconds % 60 or other.seconds % 60:
+                return False
+            return self._ratios(*(Ratio(tuple(map(str, divmod(clock.seconds // 60, 60)))) for clock in (one, other)))
         if one.half and other.half or "24" in (one.half, other.half):
-            return one.minutes == other.minutes
-        if one.minutes % 720 != other.minutes % 720:
+            return one.seconds == other.seconds
+        if one.seconds % _HALF_DAY != other.seconds % _HALF_DAY:
             return False
         told = one if one.half else other
-        if one.precise and other.precise and told.minutes % 720 // 60 in range(1, 12):
+        if (one.precise or other.precise) and told.seconds % _HALF_DAY // 3600 in range(1, 12):
             return True  # 3:30 for 3:30 PM, as a number without its unit
         raise Unreadable("only one says a.m. or p.m.")
+
+    def _dates(self, one: Date, other: Date) -> bool:
+        if (one.month, one.day) != (other.month, other.day) or one.year and other.year and one.year != other.year:
+            return False
+        if one.year != other.year:
+            raise Unreadable("only one says the year")
+        if one.weekday and other.weekday and one.weekday != other.weekday:
+            raise Unreadable("two days of the week")
+        return True
 
     def _numerals(self, one: BaseNumeral, other: BaseNumeral) -> bool:
         if one.base == other.base:
@@ -227,7 +261,8 @@ class _Comparison:
         return one.name == other.name
 
     def _texts(self, one: Text, other: Text) -> bool:
-        first, second = (re.sub(r"^(?:the|an?) ", "", text.words.strip(), flags=re.I) for text in (one, other))
+        start = r"^(?:the statement is |it is (?=true|false)|on (?=\w+day)|the |an? )"
+        first, second = (re.sub(start, "", text.words.strip(), flags=re.I) for text in (one, other))
         if first == second:
             return True
         names = [_is_name(text) for text in (first, second)]
@@ -236,7 +271,7 @@ class _Comparison:
                 return False
             raise Unreadable("names of points")
         first, second = (" ".join(re.findall(r"[^\W_]+", text.casefold())) for text in (first, second))
-        if first == second:
+        if first == second or {first, second} in _SAME:
             return True
         if {first, second} in _ALIKE or " " in first + second or first.startswith(second[:4]) or second.startswith(first[:4]):
             raise Unreadable("different words")
@@ -266,6 +301,14 @@ class _Comparison:
         if all(re.fullmatch("[a-zA-Z]{3,}", value.text) for value in (one, other)):
             raise Unreadable("words or products")
         if not are_equal(first, second):
+            if doubt := _doubt(one.text, other.text, first, second):
+                raise Unreadable(doubt)
+            if (r"\degree" in one.text) != (r"\degree" in other.text) and not re.search(
+                "sin|cos|tan|cot|sec|csc|cis", one.text + other.text
+            ):
+                bare = [read_value(value.text.replace(r"\degree", "")) for value in (one, other)]
+                if are_equal(*bare):
+                    return True  # 180^\circ - a, without its unit
             if first.free_symbols != second.free_symbols and {str(s).lower() for s in first.free_symbols} == {
                 str(s).lower() for s in second.free_symbols
             }:
@@ -336,7 +379,7 @@ class _Comparison:
             if (one.joined == other.joined or "," in (one.joined, other.joined)) and self._in_any_order(one.parts, other.parts):
                 return True
             raise Unreadable("several relations")
-        first, second = _flat(one), _flat(other)
+        first, second = flat(one), flat(other)
         named = [all(part.label for part in parts) for parts in (first, second)]
         if all(named):
             places = {part.label: part for part in second}
@@ -363,13 +406,18 @@ class _Comparison:
 
     def _bag_and_value(self, one: Unordered, other: Value) -> bool:
         written = [part.body.text for part in one.parts if isinstance(part.body, Value)]
+        is_long = re.fullmatch(r"-?\d{4,}", other.text) and len(written) == len(one.parts) < 6
+        if is_long and any("".join(order) == other.text for order in permutations(written)):
+            raise Unreadable("30,150 can be one number")
+        if re.fullmatch("[A-H]", other.text) and written[:1] == [other.text]:
+            raise Unreadable("a letter can be that of a choice")
         if len(one.parts) == len(written) == 2:
             decimal = ".".join(written)
             if one.joined == "," and re.fullmatch(r"-?\d+\.\d+", decimal) and are_equal(sympy.Rational(decimal), read_value(other.text)):
                 raise Unreadable("3,14 can be one number")
             if one.joined == "and" and are_equal(sum(map(read_value, written)), read_value(other.text)):
                 raise Unreadable("3 and 1/2 can be one number")
-        if len(_flat(one)) == 1 or any(part.label or isinstance(part.body, Relation) for part in one.parts):
+        if len(flat(one)) == 1 or any(part.label or isinstance(part.body, Relation) for part in one.parts):
             raise Unreadable("a set and a value")
         parts = [read_value(text) for text in written]
         if all(are_equal(part, parts[0]) for part in parts) and parts:
@@ -399,7 +447,7 @@ class _Comparison:
             if all(value.is_polynomial() and value.free_symbols for value in (first, second)):
                 return False
             raise Unreadable("two equations")
-        if len(one.operators) == len(other.operators) == 1 and not set(one.operators + other.operators) - set(_FLIPPED):
+        if len(one.operators) == len(other.operators) == 1 and not set(one.operators + other.operators) - set(FLIPPED):
             return self._inequalities(one, other)
         if one.operators == other.operators and all(_is_same(*pair) for pair in zip(one.sides, other.sides, strict=True)):
             return True
@@ -410,7 +458,7 @@ class _Comparison:
         factor = ratio(first, second)
         if factor is None or not factor.is_number:
             return self._regions(one, other)
-        operator = one.operators[0] if factor.is_positive else _FLIPPED[one.operators[0]]
+        operator = one.operators[0] if factor.is_positive else FLIPPED[one.operators[0]]
         return bool(operator == other.operators[0])
 
     def _region_and_value(self, one: Region, other: Value) -> bool:
@@ -419,7 +467,7 @@ class _Comparison:
         return False
 
     def _regions(self, one: Any, other: Any) -> bool:
-        first, second = (_set_of(Answer(body)) for body in (one, other))
+        first, second = (set_of(Answer(body)) for body in (one, other))
         if first == second:
             return True
         difference = (
@@ -444,8 +492,8 @@ def _is_name(text: str) -> bool:
     return len(text) < 5 or not re.search("[AEIOUY]", text) or list(text) == sorted(text)
 
 
+_SAME = [{"converges", "convergent"}, {"diverges", "divergent"}, {"impossible", "not possible"}]
 _ALIKE = [{"yes", "true"}, {"no", "false"}, {"yes", "correct"}, {"neither", "none"}, {"no", "none"}, {"no", "never"}]
-_FLIPPED = {"<": ">", ">": "<", r"\le": r"\ge", r"\ge": r"\le", r"\ne": r"\ne"}
 
 
 def _whole(difference: Any) -> Any:
@@ -461,6 +509,26 @@ def _are_same_name(one: str, other: str) -> bool:
     """Tell whether two names before `=` are the same; y is f(x)."""
     one, other = sorted((one, other))
     return one == other or bool(other == "y" and re.fullmatch(r"[fgh]\(x\)", one))
+
+
+_NAMED = {"phi": (1 + sympy.sqrt(5)) / 2, "tau": 2 * sympy.pi}
+
+
+def _doubt(one: str, other: str, first: Any, second: Any) -> str:
+    """Say why two values that differ can still be the same answer; an empty text if nothing says so."""
+    for choice, text in ((one, other), (other, one)):
+        if re.fullmatch("[A-H]", choice) and re.match(rf"{choice}-", text):
+            return "a letter can be that of a choice"
+    symbols = [sorted(value.free_symbols, key=str) for value in (first, second)]
+    names = {str(symbol) for own in symbols for symbol in own}
+    if names and names <= set(_NAMED) and are_equal(*(value.subs(_NAMED) for value in (first, second))):
+        return "a letter can name a constant"
+    old, new = (sorted(own - shared, key=str) for own in map(set, symbols) for shared in [set(symbols[0]) & set(symbols[1])])
+    if old and len(old) == len(new) < 3 and not (first.is_Symbol or second.is_Symbol):
+        for order in permutations(new):
+            if are_equal(first.subs(dict(zip(old, order, strict=True)), simultaneous=True), second):
+                return "they differ in the names of variables only"
+    return ""
 
 
 def _is_same(one: str, other: str) -> bool:
@@ -512,80 +580,3 @@ def _as_vector(row: Ordered) -> tuple[Answer, ...]:
     if all(len(cells) == 1 for cells in rows):
         return tuple(cells[0] for cells in rows)
     return rows[0] if len(rows) == 1 else row.parts
-
-
-def _flat(bag: Unordered) -> list[Answer]:
-    parts = []
-    for part in bag.parts:
-        if isinstance(part.body, Unordered) and bag.joined != "{" or isinstance(part.body, Unordered) and part.body.joined == "or":
-            parts += [inner._replace(label=inner.label or part.label) for inner in _flat(part.body)]
-        else:
-            parts.append(part)
-    return parts
-
-
-def _set_of(answer: Answer) -> Any:
-    """Return a set of real numbers. Raises Unreadable for what is none."""
-    body = answer.body
-    if isinstance(body, Special) and body.name in ("reals", "empty"):
-        return sympy.S.Reals if body.name == "reals" else sympy.S.EmptySet
-    if isinstance(body, Ordered) and len(body.parts) == 2 and {body.opening, body.closing} <= set("()[]"):
-        low, high = (_number_of(part) for part in body.parts)
-        if not (low < high):
-            raise Unreadable("no interval")
-        if low == -sympy.oo and body.opening == "[" or high == sympy.oo and body.closing == "]":
-            raise Unreadable("a closed bracket at infinity")
-        return sympy.Interval(low, high, body.opening == "(", body.closing == ")")
-    if isinstance(body, Unordered):
-        if any(isinstance(part.body, Relation) for part in body.parts):
-            sets = [_set_of(part) for part in body.parts]
-            both = sympy.Intersection(*sets)
-            if body.joined == "and" or body.joined == "," and not both.is_empty:
-                return both
-            return sympy.Union(*sets)
-        if body.joined != "{" and any(isinstance(part.body, Ordered | Region) for part in body.parts):
-            return sympy.Union(*map(_set_of, body.parts))
-        return sympy.FiniteSet(*map(_number_of, _flat(body)))
-    if isinstance(body, Region):
-        whole = _set_of(body.parts[0])
-        for operator, part in zip(body.operators, body.parts[1:], strict=True):
-            piece = _set_of(part)
-            whole = whole | piece if operator == r"\cup" else whole & piece if operator == r"\cap" else whole - piece
-        return whole
-    if isinstance(body, Relation):
-        return _set_of_relation(body)
-    raise Unreadable("no set of numbers")
-
-
-def _number_of(answer: Answer) -> Any:
-    if not isinstance(answer.body, Value) or answer.words or answer.unit:
-        raise Unreadable("no number")
-    value = read_value(answer.body.text)
-    if not value.is_number or not value.is_extended_real:
-        raise Unreadable("no number")
-    return value
-
-
-def _set_of_relation(relation: Relation) -> Any:
-    values = [read_value(side) for side in relation.sides]
-    symbols = set().union(*(value.free_symbols for value in values))
-    if len(symbols) != 1 or not set(relation.operators) <= set(_FLIPPED) | {"="}:
-        raise Unreadable("no inequality of one variable")
-    (symbol,) = symbols
-    whole = sympy.S.Reals
-    for operator, left, right in zip(relation.operators, values[:-1], values[1:], strict=True):
-        difference = sympy.expand(left - right)
-        slope = difference.coeff(symbol, 1)
-        rest = difference - slope * symbol
-        if slope == 0 or rest.free_symbols or slope.free_symbols or rest.is_infinite:
-            if rest.is_infinite and operator in ("<", ">", r"\le", r"\ge"):
-                continue  # x < infinity
-            raise Unreadable("no linear inequality")
-        bound = sympy.nsimplify(-rest / slope) if (-rest / slope).is_Rational else -rest / slope
-        if slope.is_negative:
-            operator = _FLIPPED.get(operator, operator)
-        whole = whole & {
-            "<": sympy.Interval.open(-sympy.oo, bound), r"\le": sympy.Interval(-sympy.oo, bound), ">": sympy.Interval.open(bound, sympy.oo),
-            r"\ge": sympy.Interval(bound, sympy.oo), r"\ne": sympy.S.Reals - sympy.FiniteSet(bound), "=": sympy.FiniteSet(bound),
-        }[operator]  # fmt: skip
-    return whole

@@ -79,6 +79,11 @@ _INSTEAD = re.compile(r"(?<=[^.!?\n])(?:,?\s+but(?:\s+rather)?|[,;]\s+it(?:['’
 _DENIES = re.compile(r"not\b|n['’]t\b|nicht|не$|不")
 _BEFORE_NEGATED = re.compile(r"(?:\bnot|n['’]t|不是|\bnicht|\bне|n'est pas|\bno es|\bnão é)[\s*_]*(?:\$\$?|\\\(|\\\[)?\s*$", re.I)
 _MAYBE = re.compile(r"(?:could|may|might|can)\b|was|were", re.I)
+_WISH = re.compile(r"(?:should|must|has to|will|would)\b", re.I)
+_QUALITY = re.compile(  # the answer should be positive
+    r"\s*(?:(?:non-?)?(?:positive|negative|zero)|odd|even|less|greater|more|fewer|smaller|larger|between|at (?:least|most)|divisible)\b",
+    re.I,
+)
 _RETRACTION = re.compile(
     r"(?:^|[.!?…;\n*)\]}$—])\s*(?:(?:oh|but|no|nope|oops|hmm+|actually|hold on|well)[,.!…—-]*\s+){0,3}"
     r"(?:wait\b|no, (?:that|this|it)\b|(?:that|this|it)(?:['’]s| is| was) (?:wrong|incorrect|not (?:right|correct))\b"
@@ -178,7 +183,7 @@ def _statement(text: str, noun: re.Match[str], patterns: "_Patterns") -> _Found 
     negation = _NEGATION.match(text, link.end())
     if negation or _DENIES.search(verb):
         return _Found(noun.start(), "denied", negation.end() if negation else link.end(), -1)
-    if _MAYBE.match(verb):
+    if _MAYBE.match(verb) or _WISH.match(verb) and _QUALITY.match(text, link.end()):
         return None
     return _Found(noun.start(), "part" if _PART.search(about) else "sentence", link.end(), -1)
 
@@ -304,9 +309,16 @@ def _join(text: str, boxes: list[_Box]) -> str | None:
     return ", ".join(dict.fromkeys(f"{label} = {inside}" if is_labeled else inside for label, inside in group))
 
 
+_PLACE = re.compile(  # a box that only shows where the answer goes
+    r"[?.…_\\\s]*(?:\\[lc]?dots)?|(?:\\text(?:bf|it)?\s*\{)?\s*(?:(?:your|the|final|insert)\s+)*answer(?:\s+here)?\s*\}?", re.I
+)
+
+
 def _signed(text: str, box: _Box) -> str:
     """Return what a box holds, with a sign before it."""
     inside = _plain(box.inside)
+    if _PLACE.fullmatch(inside):
+        return ""
     sign = _SIGN.search(text, max(0, box.start - 12), box.start) if inside and inside[0] not in "-−+\\" else None
     return (sign[1] if sign else "") + inside
 
@@ -335,6 +347,7 @@ _BOLD = re.compile(r"(?<![\w*])(?:\*\*|__)(?=\S)([^\n]{1,300}?)(?<=\S)(?:\*\*|__
 _ADVERB = re.compile(
     r"(?:(?:that there (?:is|are)|simply|just|therefore|thus|then|hence|indeed|clearly|actually|really|exactly|still|also|equal to"
     r"|given by|as follows|the following|option|choice|letter|definitely|now"
+    r"|donc|alors|entonces|portanto|quindi|somit|daher|следовательно|(?:la |a )?opci[óo]n|l['’]option|a opção"
     r"|the (?:number|value|integer|fraction|letter)(?=\s+[-−$\\\d(*]))\b|[:：=])[\s:：,]*",
     re.I,
 )
@@ -349,7 +362,8 @@ _NO_VALUE = re.compile(  # the sentence speaks about the answer, or leaves a pla
     r"(?:(?:in|to|of|on|at|by|for|from|with|within|as|expressed|obtained|found|rounded|written|correct|incorrect|right|wrong|reasonable|valid"
     r"|invalid|consistent|clear|clearly|obvious|that|what|which|where|when|how|because|since|if|whether|supposed|expected|required|asked|based"
     r"|already|always|simplified|unique|your|my|our|their|his|her|its|here|below|above|ready|done|complete|simple|easy|straightforward|needed"
-    r"|unclear|the same|likely|probably|accurate|verified|confirmed|known|going|being|not|it|they|we|this|these|those)\b(?!\s*[=)])"
+    r"|unclear|the same|close to|likely|probably|accurate|verified"
+    r"|confirmed|known|going|being|not|it|they|we|this|these|those)\b(?!\s*[=)])"
     r"|an?\s+(?:[a-z-]+\s+){0,3}(?:integer|number|fraction|decimal|percentage|expression|polynomial|value|interval|function|set|vector|matrix)s?\W*$"
     r"|[\s_.…?*\-\[\](){}<>\\$#|]*$|\W*(?:your|the|final|insert|write|put)\s+(?:final\s+|correct\s+)?answer\b|\W*answer(?:\s+here)?\W*$"
     r"|#{1,6}\s)",
@@ -367,7 +381,10 @@ _BELONGS = re.compile(  # what follows a formula and is part of the value: a uni
     re.I,
 )
 _WRAPPED = re.compile(r"`([^`\n]*)`|\"([^\"\n]*)\"|“([^“”\n]*)”|「([^「」\n]*)」|『([^『』\n]*)』", re.S)
-_OPERATORS = re.compile(r"\\(?:cdot|times|div|d?t?frac|left|right|sqrt|pi|pm|approx|quad|[,;! ]|text\{[^{}]*\})(?![a-zA-Z])")
+_OPERATORS = re.compile(
+    r"\\(?:cdot|times|div|d?t?frac|[dt]?binom|log|ln|sin|cos|tan|gcd|max|min"
+    r"|lfloor|rfloor|lceil|rceil|circ|[lc]?dots|left|right|sqrt|pi|pm|approx|quad|[,;! ]|text\{[^{}]*\})(?![a-zA-Z])"
+)
 _EQUALS = re.compile(r"(?<![<>!:=\\])=(?!=)")
 _BULLET = re.compile(r"[ \t]*[-*•][ \t]+(.*)")
 
@@ -481,7 +498,11 @@ def _choose(text: str) -> str:
                 end = later.end()
         return text if _BELONGS.match(text, end) else text[:end]
     is_sentence = re.match(r"[^\W\d_]{2,}", text) and (
-        len(text.split()) > 4 or len(text) > 30 or not text.isascii() or text.rstrip(" .")[-1:] == "\0"
+        len(text.split()) > 4
+        or re.match(r"(?:the|there|it|she|he|they|we)\s", text, re.I)
+        or len(text) > 30
+        or not text.isascii()
+        or text.rstrip(" .")[-1:] == "\0"
     )
     predicates = list(_PREDICATE.finditer(text)) if is_sentence else []
     if not predicates:
@@ -507,6 +528,9 @@ def _plain(value: str) -> str:
         if not re.search(r"[ap]\.m\.$", value, re.I):
             value = re.sub(r"(?<!\\)[.,;:。，；：]$", "", value)
         value = re.sub(r"\\(?:\\|quad|qquad)\s*$", "", value)
+        value = re.sub(r"\s*(?:\$?\\(?:blacksquare|square|Box|qed)\$?|[□∎■])$", "", value)
+        if value[-1:] in (")", "]") and value[0] != "]" and len(re.findall(r"[(\[]", value)) < len(re.findall(r"[)\]]", value)):
+            value = value[:-1] if len(value) > 2 else value
         unmatched = value.replace(r"\{", "").replace(r"\}", "").count("}") - value.replace(r"\{", "").replace(r"\}", "").count("{")
         if unmatched > 0 and value.startswith("}"):
             value = value[1:]

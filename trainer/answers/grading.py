@@ -17,9 +17,9 @@ from typing import Literal, NamedTuple
 
 from trainer.answers.judges import JUDGES, OUT_OF_MEMORY, PROGRAM
 from trainer.answers.rules import NO_RULES, Rules
-from trainer.answers.texts import LONGEST_ANSWER, normalise
+from trainer.answers.texts import LONGEST_ANSWER, differ_in_separators, normalise
 
-GRADER_VERSION = f"stepmark-2 math-verify-{version('math-verify')} sympy-{version('sympy')}"
+GRADER_VERSION = f"stepmark-3 math-verify-{version('math-verify')} sympy-{version('sympy')}"
 
 
 def grader_version(rules: Rules = NO_RULES) -> str:
@@ -47,9 +47,6 @@ class GraderUnavailable(RuntimeError):
 NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?", re.ASCII)  # in normal form each number has one spelling
 
 
-_DOTTED = re.compile(r"\W*\d{1,3}\.\d{3}\W*")  # 1.000: a decimal, or a thousand as people write it in German
-
-
 def _grade_directly(answer: str | None, reference: str | None) -> Grade | tuple[str, str]:
     """Grade a pair if no computer algebra system is needed, else return the stripped pair."""
     if reference is None or not reference.strip():
@@ -69,7 +66,7 @@ def _grade_directly(answer: str | None, reference: str | None) -> Grade | tuple[
     if (
         all(NUMBER.fullmatch(form) for form in forms)
         and ("." not in "".join(forms) or abs(Decimal(forms[0]) - Decimal(forms[1])) > Decimal("2e-6"))
-        and not any(_DOTTED.fullmatch(text) for text in pair)
+        and not differ_in_separators(*pair)
     ):
         return Grade("wrong", "different numbers")
     return pair

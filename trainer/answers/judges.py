@@ -20,12 +20,15 @@ def _judge_by_our_reader(answer: str, reference: str, rules: list[bool]) -> tupl
     from trainer.answers.algebra import Unreadable
     from trainer.answers.comparing import compare
     from trainer.answers.rules import Rules
-    from trainer.answers.texts import normalise
+    from trainer.answers.texts import differ_in_separators, normalise
 
     try:
-        return compare(normalise(answer), normalise(reference), Rules(*rules)), ""
+        is_equal = compare(normalise(answer), normalise(reference), Rules(*rules))
     except Unreadable as unreadable:
         return None, str(unreadable)[:80]
+    if not is_equal and differ_in_separators(answer, reference):
+        return None, "a separator has two meanings"
+    return is_equal, ""
 
 
 def _judge_with_math_verify(answer: str, reference: str, rules: list[bool]) -> tuple[bool | None, str]:

@@ -14,15 +14,17 @@ class Unit(NamedTuple):
 
 # Dimension and power, then "factor: names".
 _TABLE = """
+length 1 | 1/1000000000: nm nanometer nanometre | 1/1000000: um micrometer micrometre micron
 length 1 | 1/1000: mm millimeter millimetre | 1/100: cm centimeter centimetre | 1/10: dm decimeter decimetre | 1: m meter metre
 length 1 | 1000: km kilometer kilometre | 127/5000: in inch inches | 381/1250: ft foot feet | 1143/1250: yd yard | 201168/125: mi mile
 length 2 | 10000: ha hectare | 316160658/78125: acre
 length 3 | 1/1000000: ml mL milliliter millilitre cc | 1/100000: cl cL centiliter centilitre | 1/1000: l L liter litre
 length 3 | 473176473/125000000000: gal gallon
-quart 1 | 1: qt quart | 1/2: pt pint | 1/4: cup
-time 1 | 1/1000: ms millisecond | 1: s sec second | 60: min minute | 3600: h hr hour | 86400: day | 604800: wk week | 1209600: fortnight
+quart 1 | 1: qt quart | 1/2: pt pint | 1/4: cup | 1/32: floz | 1/64: tbsp tablespoon | 1/192: tsp teaspoon
+time 1 | 1/1000000: microsecond | 1/1000: ms millisecond | 1: s sec second | 60: min minute | 3600: h hr hour | 86400: day
+time 1 | 604800: wk week | 1209600: fortnight
 months 1 | 1: month mo | 12: yr year | 120: decade | 1200: century centuries
-mass 1 | 1/1000: mg milligram | 1: g gm gram gramme | 1000: kg kilogram kilo kgs | 1000000: tonne
+mass 1 | 1/1000000: ug mcg microgram | 1/1000: mg milligram | 1: g gm gram gramme | 1000: kg kilogram kilo kgs | 1000000: tonne
 pound 1 | 1/16: oz ounce | 1: lb pound | 2000: ton
 USD 1 | 1/100: cent penny pennies ¢ | 1: dollar usd USD buck | 1/4: quarter | 1/10: dime | 1/20: nickel
 EUR 1 | 1: euro eur EUR €
@@ -38,7 +40,7 @@ radian 1 | 1: rad radian
 celsius 1 | 1: degC
 fahrenheit 1 | 1: degF
 kelvin 1 | 1: K kelvin
-percent 1 | 1: %
+percent 1 | 1: % | 1/10: ‰
 unit 1 | 1: unit u
 length 1 | 1/100: 厘米 см | 1: 米 м | 1000: 公里 千米 км
 length 2 | 1: 平方米 | 1/10000: 平方厘米
@@ -55,7 +57,7 @@ force 1 | 1: N newton
 pressure 1 | 1: Pa pascal | 1000: kPa
 voltage 1 | 1: V volt
 current 1 | 1/1000: mA | 1: A amp ampere
-resistance 1 | 1: ohm
+resistance 1 | 1: ohm | 1000: kohm kiloohm
 frequency 1 | 1: Hz hertz | 1000: kHz | 1000000: MHz
 amount 1 | 1: mol mole
 data 1 | 1: byte | 1000: KB kilobyte | 1000000: MB megabyte | 1000000000: GB gigabyte
@@ -81,7 +83,7 @@ def _lookup(name: str) -> tuple[str, int, Fraction] | None:
     return None
 
 
-_WORD = r"(?:[^\W\d_]+\.?|[%¢€£₹¥₩])"
+_WORD = r"(?:[^\W\d_]+\.?|[%‰¢€£₹¥₩])"
 _ONE = rf"{_WORD}(?:\^\{{?-?\d\}}?)?"
 _UNIT_TEXT = re.compile(rf"{_ONE}(?:(?: ?[/*] ?| ?\\cdot ?| per (?:a |an )?| |-)(?:1 )?{_ONE})*")
 
@@ -90,6 +92,7 @@ def read_unit(text: str) -> Unit | None:
     """Read a whole text as a unit: `cm^2`, `square metres`, `km/h`, `miles per hour`, `%`. None if any part of it is not a unit."""
     text = re.sub(r"\\degree ?([CF])\b", r"deg\1", re.sub(r"(?i)\\?degrees? ?(celsius|fahrenheit|c|f)\b",
                   lambda scale: "deg" + scale[1][0].upper(), text)).replace(r"\degree", "deg").strip()  # fmt: skip
+    text = re.sub(r" ?\\cdot ?", "*", re.sub(r"(?<=\w) an? (?=\w)", " per ", re.sub(r"(?i)\bfl\.? ?oz\b|\bfluid ounces?\b", "floz", text)))
     text = re.sub(r"\bkm/hr?\b", "km/hour", text)
     text = _SPEEDS.get(text.lower(), text)
     if not _UNIT_TEXT.fullmatch(text):
@@ -152,6 +155,7 @@ def is_conversion(ratio: Fraction, unit: Unit) -> bool:
 _ONES = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen", "fourteen",
          "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"]  # fmt: skip
 _SMALL = {word: number for number, word in enumerate(_ONES)}
+_SMALL |= {"nil": 0, "nought": 0, "naught": 0}
 _SMALL |= {"twenty": 20, "thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "seventy": 70, "eighty": 80, "ninety": 90}
 _TENS = {word for word, number in _SMALL.items() if number >= 20}
 SCALES = {
@@ -164,9 +168,11 @@ SCALES = {
     "billion": 10**9,
     "trillion": 10**12,
 }
+SHORT_SCALES = {"k": 1_000, "K": 1_000, "M": 10**6, "m": 10**6, "mn": 10**6, "B": 10**9, "b": 10**9, "bn": 10**9}  # of money: $5k
 _ORDINALS = {"first": 1, "second": 2, "third": 3, "fifth": 5, "eighth": 8, "ninth": 9, "twelfth": 12}
 _ORDINALS |= {word.removesuffix("t") + "th": number for word, number in _SMALL.items() if word not in
-              ("zero", "one", "two", "three", "five", "eight", "nine", "twelve") and not word.endswith("y")}  # fmt: skip
+              ("zero", "nil", "nought", "naught", "one", "two", "three", "five", "eight", "nine", "twelve")
+              and not word.endswith("y")}  # fmt: skip
 _ORDINALS |= {"eighth": 8}
 _ORDINALS |= {word.removesuffix("y") + "ieth": number for word, number in _SMALL.items() if word.endswith("y")}
 _ORDINALS |= {"hundredth": 100, "thousandth": 1000, "millionth": 10**6}

@@ -7,9 +7,10 @@ so that `comparing.py` can look at them again.
 import re
 from fractions import Fraction
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from trainer.answers.quantities import SCALES, Unit, is_letter, read_ordinal, read_unit, read_words
+from trainer.answers.moments import Date, TimeOfDay, read_date, read_time
+from trainer.answers.quantities import SCALES, SHORT_SCALES, Unit, is_letter, read_ordinal, read_unit, read_words
 
 
 class Value(NamedTuple):
@@ -66,14 +67,6 @@ class Letter(NamedTuple):
     value: "Answer | None"
 
 
-class TimeOfDay(NamedTuple):
-    """A time of day. `half` is `am`, `pm`, `24` for a clock of 24 hours, or empty; `precise` if it has minutes."""
-
-    minutes: int
-    half: str
-    precise: bool
-
-
 class BaseNumeral(NamedTuple):
     """A numeral in a base."""
 
@@ -87,7 +80,7 @@ class Ratio(NamedTuple):
     parts: tuple[str, ...]
 
 
-Body = Value | Ordered | Unordered | Relation | Region | Text | Special | Letter | TimeOfDay | BaseNumeral | Ratio
+Body = Value | Ordered | Unordered | Relation | Region | Text | Special | Letter | TimeOfDay | Date | BaseNumeral | Ratio
 
 
 class Answer(NamedTuple):
@@ -104,13 +97,13 @@ class Answer(NamedTuple):
 
 
 _SPECIALS = {
-    "empty": re.compile(r"\\emptyset|\\\{\\\}|no (?:real )?(?:solutions?|roots?)|none|(?:the )?(?:empty|null) set", re.I),
+    "empty": re.compile(
+        r"\\emptyset|\\\{\\\}|(?:there (?:is|are) )?no (?:real )?(?:solutions?|roots?)(?: exists?)?|none|(?:the )?(?:empty|null) set", re.I
+    ),
     "reals": re.compile(r"\\mathbb\{R\}|(?:the set of )?all real (?:numbers|values|x)|(?:all |the )?reals?(?: numbers)?", re.I),
-    "dne": re.compile(r"dne|(?:the limit )?(?:does not|doesn't) exist", re.I),
+    "dne": re.compile(r"d\.?n\.?e|(?:the limit )?(?:does not|doesn't) exist", re.I),
     "undefined": re.compile(r"undefined|not defined|indeterminate", re.I),
     "many": re.compile(r"infinitely many(?: solutions)?|infinite solutions|(?:an )?infinite number of solutions", re.I),
-    "noon": re.compile(r"(?:12 )?(?:noon|midday)", re.I),
-    "midnight": re.compile(r"(?:12 )?midnight", re.I),
 }
 
 
@@ -154,6 +147,10 @@ _LABEL = re.compile(
     | \|?(?:m?\\angle\ ?|\\triangle\ ?|\\overline\{{|\\vec\{{|\\overrightarrow\{{)?[A-Z]{{1,5}}'*\}}?\|?   # AB, m\angle ABC, |AB|
     | [A-Za-z][A-Za-z'\ ]*[a-z]{{2,}}[A-Za-z'\ ]*               # Area, the sum of the roots
     | \[[A-Z]{{3,6}}\]                                          # an area
+    | {_VARIABLE}(?::{_VARIABLE})+                             # a:b
+    | (?:\\mathbb\{{E\}}|[A-Z][a-z]{{2,3}})[(\[][^()\[\]]*[)\]]   # Var(X)
+    | [a-zA-Z]\([a-zA-Z]\([^()]*\)\) | \([a-z](?:\\circ\ ?[a-z])+\)\([a-z]\)   # f(g(x))
+    | [A-Za-z][A-Za-z'\ ]*\\(?:triangle|angle)\ ?[A-Z]{{1,5}} | \\lim_?\{{[^{{}}]*\}}[^=]{{1,60}}
     | \\frac\{{d\ ?[a-z]\}}\{{d\ ?[a-z]\}} | d[a-z]/d[a-z]
     | \\?(?:sin|cos|tan|cot|sec|csc|angle|vec|hat|bar|overline|mathbf)\ ?\{{?(?:{_VARIABLE}|[A-Z]{{1,3}})\}}?
     | \((?:{_VARIABLE})(?:,{_VARIABLE})+\)                      # (x,y)
@@ -180,17 +177,16 @@ _BASES = {
     "eleven": 11, "twelve": 12, "sixteen": 16,
 }  # fmt: skip
 _NUMERAL = re.compile(r"\(?([0-9A-F]+)\)?(?:_\{?\(?(?:base )?(\d{1,2}|[a-z]+)\)?\}?|(?:,? ?\(?)(?:in )?base[ -]?(\d{1,2}|[a-z]+)\)?)")
-_CLOCK = re.compile(r"(\d{1,2})(?::(\d\d))?(?::(\d\d))? ?(?:o'clock ?)?(?:([APap])\.? ?[Mm]\.?)?(?: ?o'clock)?")
 _MONEY = re.compile(r"(-?)(?:US|U\.S\.|A|C|CAD ?)?(\\?\$|[£€₹¥₩]|(?:USD|CAD|AUD|EUR|GBP|INR|Rs\.?|RMB) ?)(?=[\d.\\-])(.*)")
 _CURRENCIES = {"$": "dollar", "₹": "rupee", "¥": "yen"}  # the others are names of units
 _RELATIONS = ("=", "<", ">", r"\ne", r"\le", r"\ge", r"\in", r"\notin", r"\approx", r"\equiv", r"\sim", r"\to", r"\subset", r"\subseteq",
               r"\propto", r"\implies", r"\iff", r"\Rightarrow")  # fmt: skip
 _FUNCTIONS = (
-    r"(?:sin|cos|tan|cot|sec|csc|ln|log|exp|lg|sqrt|arcsin|arccos|arctan|arctg|asin|acos|atan|arccot|arcsec|arccsc|coth|sgn|sinh|cosh|tanh"
+    r"(?:sin|cos|tan|cot|sec|csc|cis|ln|log|exp|lg|sqrt|arcsin|arccos|arctan|arctg|asin|acos|atan|arccot|arcsec|arccsc|coth|sgn|sinh|cosh|tanh"
     r"|abs|floor|ceil|max|min|gcd|lcm|mod|pi|det)"
 )
 _ENDED = r"(?:[\d)}\]!|%']|\\pi|\\infty)"
-_UNIT_START = r"(?:\\degree ?[CF]\b|\\degree (?:[Cc]elsius|[Ff]ahrenheit)|\\degree|[^\W\d_]|[%¢€£₹¥₩])"
+_UNIT_START = r"(?:\\degree ?[CF]\b|\\degree (?:[Cc]elsius|[Ff]ahrenheit)|\\degree|[^\W\d_]|[%‰¢€£₹¥₩])"
 _UNIT_END = re.compile(rf"(.*{_ENDED})( ?)({_UNIT_START}(?:[^\W_]|[\^{{}}/*.\\ %'-])*)")
 _NUMBER_WORDS = re.compile(r"([A-Za-z-]+(?: [A-Za-z-]+)*)")
 _COMPOUND = re.compile(r"(\d+(?:\.\d+)?|\d*\\frac\{\d+\}\{\d+\}) ?([A-Za-z¢]+\.?|'{1,2}|\\degree)(?:,? and |, ?| )?")
@@ -226,18 +222,31 @@ def _read(text: str, depth: int) -> Answer:
         "",
         text,
     )
+    text = re.sub(
+        r"^(?:[Ss]o|[Tt]hus|[Hh]ence|[Tt]herefore|[Tt]hen|\\(?:Rightarrow|implies|therefore)) ?,? ?(?=[a-zA-Z\d\\$(-] ?(?:[=<>_\d(\\.]|$))",
+        "",
+        text,
+    )
+    text = re.sub(r"^(?:[Tt]he|[Ii]n|[Oo]n|\\sim) ?(?=[\d$])|^(?:for )?(?:all|any|every) (?=[a-z] ?(?:[<>=]|\\[gln]e))", "", text)
+    text = re.sub(r"^([A-Za-z][A-Za-z' ]*) (?:is|are|equals?)(?: equal to)? (?=-?[\d\\$])", _named, text)
+    if stated := re.fullmatch(
+        r"(?i)(yes|no|true|false)[,.!;:] ?(?:it|that|this|they|there|he|she|we|you)(?: (?!if|when|only|but|not only)[a-z']+){1,3}", text
+    ):
+        return Answer(Text(stated[1]))
     text = re.sub(r"^(?:positive|plus) (?=\d|\\)", "", re.sub(r"^(?:negative|minus|Negative|Minus) (?=\d|\\)", "-", text))
-    text = re.sub(r"(?<=[\d}]) ?\(([A-Za-z]{4}[A-Za-z .]*)\)$", r" \1", text)
+    text = re.sub(r"(?<=[\d}]) ?\(([A-Za-z]{4}[A-Za-z .]*|(?:[kcm]?m|kg|ft|mi|min|hrs?|sec)(?:\^[23])?)\)$", r" \1", text)
+    if domain := _DOMAIN.fullmatch(text):
+        inside = _read(domain[1], depth + 1)
+        return inside._replace(sides=None, words=(*inside.words, "integer" if "Z" in domain[0] or "integer" in domain[0] else "natural"))
     plain = text.rstrip(".")
     for name, pattern in _SPECIALS.items():
         if pattern.fullmatch(plain):
-            clock = {"noon": TimeOfDay(720, "pm", True), "midnight": TimeOfDay(0, "am", True)}.get(name)
-            return Answer(clock or Special(name))
+            return Answer(Special(name))
     if rest := re.fullmatch(
         r"(?i)(?:x can be )?(?:any|all) real numbers?(?: x)? (?:except|but|other than)(?: for)? (?:x ?= ?)?(.+)", plain
     ):
         return Answer(Region(("\\setminus",), (Answer(Special("reals")), Answer(Unordered("{", (_read(rest[1], depth + 1),))))))
-    for whole in (_choice, _numeral, _clock, _in_words, _compound):
+    for whole in (_choice, _numeral, _moment, _in_words, _compound):
         if (answer := whole(text)) is not None:
             return answer
     for split in (_matrix, _several, _relation, _region, _bracketed, _money, _plus_minus, _ratio, _quantity):
@@ -249,16 +258,22 @@ def _read(text: str, depth: int) -> Answer:
 def _choice(text: str) -> Answer | None:
     if named := re.fullmatch(r"(?i:option|choice|answer)s?:? ?\(?([A-Ha-h])\)?[.:]?", text):
         return Answer(Letter(named[1].upper(), None))
-    if wrapped := re.fullmatch(r"\(([A-H])\)(?:[.:]? ?([^\s^_'(){}+*/=,;<>!-].*|-.*|\(.*))?", text):
+    if wrapped := re.fullmatch(
+        r"[(\[]([A-H])[)\]](?:[.:]? ?((?!and\b|or\b)[^\s^_'(){}+*/=,;<>!\\-].*|\\(?!cup|cap|setminus).*|-.*|\(.*))?", text
+    ):
         return Answer(Letter(wrapped[1], _read(wrapped[2], 1) if wrapped[2] else None))
     if marked := re.fullmatch(r"([A-H])(?:\)|[.:](?![A-Za-z]))(?: ?(.+))?", text):
         return Answer(Letter(marked[1], _read(marked[2], 1) if marked[2] else None))
-    if small := re.fullmatch(r"\(([a-h])\)|([a-h])\)", text):
-        return Answer(Letter((small[1] or small[2]).upper(), None))
+    if small := re.fullmatch(r"\(([a-h])\)(?: (-?[\d\\$].*))?|([a-h])\)", text):
+        return Answer(Letter((small[1] or small[3]).upper(), _read(small[2], 1) if small[2] else None))
     return None
 
 
 def _numeral(text: str) -> Answer | None:
+    if prefixed := re.fullmatch(r"0(?:x([\da-fA-F]+)|b([01]+))", text):
+        return Answer(BaseNumeral((prefixed[1] or prefixed[2]).upper().lstrip("0") or "0", 16 if prefixed[1] else 2))
+    if written := re.fullmatch(r"([\da-f]*\d[\da-f]*|[a-f]{2})_\{?16\}?", text):
+        return Answer(BaseNumeral(written[1].upper().lstrip("0") or "0", 16))
     if not (written := _NUMERAL.fullmatch(text)) or not re.search(r"\d", written[1]) and len(written[1]) < 2:
         return None
     name = written[2] or written[3]
@@ -269,18 +284,9 @@ def _numeral(text: str) -> Answer | None:
     return Answer(BaseNumeral(digits, base))
 
 
-def _clock(text: str) -> Answer | None:
-    told = _CLOCK.fullmatch(re.sub(r"^(\d{1,2})\.(\d\d?)(?= ?[APap]\.? ?[Mm])", lambda point: f"{point[1]}:{point[2].ljust(2, '0')}", text))
-    if not told or not (told[2] or told[4] or "o'clock" in text):
-        return None
-    hour, minute, half = int(told[1]), int((told[2] or "0").ljust(2, "0")), told[4].lower() + "m" if told[4] else ""
-    if hour > 23 or minute > 59 or half and not 1 <= hour <= 12:
-        return None
-    if half:
-        hour = hour % 12 + (12 if half == "pm" else 0)
-    elif hour > 12 or hour == 0:
-        half = "24"
-    return Answer(TimeOfDay(hour * 60 + minute, half, told[2] is not None))
+def _moment(text: str) -> Answer | None:
+    moment = read_time(text) or read_date(text)
+    return None if moment is None else Answer(moment)
 
 
 def _in_words(text: str) -> Answer | None:
@@ -288,14 +294,22 @@ def _in_words(text: str) -> Answer | None:
     if percentage := re.fullmatch(r"([A-Za-z][A-Za-z -]*)%", text):
         number = read_words(percentage[1])
         return None if number is None else Answer(Value(_written(number)), unit=read_unit("%"))
+    if nth := re.fullmatch(r"([a-z])(?:\^\{?)?th\}?", text):
+        return Answer(Value(nth[1]), words=("th",))
     if (ordinal := read_ordinal(text)) is not None and read_words(text) is None:
         return Answer(Value(str(ordinal)), words=("th",))
+    if (single := re.fullmatch(r"an? ([a-z]+)", text)) and (unit := read_unit(single[1])):
+        return Answer(Value("1"), unit=unit)
+    if part := re.fullmatch(r"(\d+|[A-Za-z]+) (?:in|out of)(?: every)? (\d+|[A-Za-z]+)", text):
+        numbers = [Fraction(number) if number.isdecimal() else read_words(number) for number in part.groups()]
+        if numbers[0] is not None and numbers[1]:
+            return Answer(Value(f"\\frac{{{numbers[0]}}}{{{numbers[1]}}}"))
     words = text.split(" ")
     if not _NUMBER_WORDS.fullmatch(text):
         return None
     for count in range(len(words), 0, -1):
         if (number := read_words(" ".join(words[:count]))) is not None:
-            rest = " ".join(words[count:])
+            rest = re.sub(r"^(?:of )?an? ", "", " ".join(words[count:]))
             unit = read_unit(rest) if rest else None
             return Answer(Value(_written(number)), unit=unit, words=() if unit or not rest else _word_list(rest))
     return None
@@ -313,6 +327,8 @@ def _compound(text: str) -> Answer | None:
     if len(pairs) < 2 or "".join(pair[0] for pair in pairs) != text:
         return None
     units = [read_unit(pair[2]) for pair in pairs]
+    if units[0] and units[0].dimensions == (("time", 1),):
+        units[1:] = [read_unit("min") if pair[2] == "m" else unit for pair, unit in zip(pairs[1:], units[1:], strict=True)]
     if any(unit is None or unit.dimensions != units[0].dimensions for unit in units) or len({unit for unit in units}) < len(units):  # type: ignore[union-attr]
         return None
     total = "+".join(
@@ -321,12 +337,28 @@ def _compound(text: str) -> Answer | None:
     return Answer(Value(total), unit=Unit(units[0].dimensions, Fraction(1)))  # type: ignore[union-attr]
 
 
+_DOMAIN = re.compile(
+    r"(.*[^,(]),? ?\(?,?(?:(?:where|with|for)(?: (?:any|all|some))? )?"
+    r"(?:integers? [kmn]|[kmn] ?(?:\\in ?\\mathbb\{[ZN]\}|is an(?:y)? integer))\)?"
+)  # x = 2k\pi, k \in Z
+
+
+def _named(start: re.Match[str]) -> str:
+    """Write `x is 5` as `x=5`; `half of it is 5` stays."""
+    if _CHANGED.search(start[1]):
+        return start[0]
+    return "" if start[1].lower() in ("it", "this", "that", "there") else f"{start[1]}="
+
+
 _MATRIX = re.compile(r"\\begin\{([pbBvV]?matrix|array)\}(?:\{[^{}]*\})?(.*)\\end\{\1\}")
 
 
 def _matrix(text: str, depth: int) -> Answer | None:
     if inside := re.fullmatch(r"([(\[])(\\begin\{(?:array|matrix)\}.*\\end\{(?:array|matrix)\})[)\]]", text):
         text = inside[2]
+    if (scaled := re.fullmatch(r"(-|[^&,;=()\[\]]+?) ?(\\begin\{[pb]matrix\}.*)", text)) and r"\begin" not in scaled[1]:
+        unscaled = _matrix(scaled[2], depth)
+        return unscaled and unscaled._replace(body=_multiplied("-1" if scaled[1] == "-" else scaled[1], unscaled.body))
     if not (matrix := _MATRIX.fullmatch(text)) or r"\begin" in matrix[2]:
         return None
     rows = [row.strip() for row in matrix[2].split("\\\\") if row.strip()]
@@ -334,6 +366,12 @@ def _matrix(text: str, depth: int) -> Answer | None:
     return Answer(Ordered(kind, kind, tuple(
         Answer(Ordered("row", "row", tuple(_read(cell, depth) for cell in row.split("&")))) for row in rows
     )))  # fmt: skip
+
+
+def _multiplied(factor: str, body: Any) -> Any:
+    if isinstance(body, Ordered):
+        return body._replace(parts=tuple(part._replace(body=_multiplied(factor, part.body)) for part in body.parts))
+    return Value(f"({factor})*({body.text})") if isinstance(body, Value) else body
 
 
 def _several(text: str, depth: int) -> Answer | None:
@@ -393,6 +431,13 @@ def _relation(text: str, depth: int) -> Answer | None:
     if not _LABEL.fullmatch(left) and _LABEL.fullmatch(right) and len(sides) == 2:
         left, right = right, left
     equation = (sides[0], sides[1]) if len(sides) == 2 and operators == ["="] else None
+    if (
+        len(sides) > 2
+        and all(map(_LABEL.fullmatch, sides[:-1]))
+        and not _LABEL.fullmatch(right)
+        and not any(map(_CHANGED.search, sides[:-1]))
+    ):
+        return _read(right, depth)._replace(label=canonical_label(left))  # y = f(x) = x^2
     if _LABEL.fullmatch(left) and len(sides) > 2:  # x = 2 + 3 = 5; what is in the middle must be equal
         return Answer(Relation(tuple(operators[1:]), tuple(sides[1:])), label=canonical_label(left))
     if _LABEL.fullmatch(left) and not _CHANGED.search(left):
@@ -450,6 +495,8 @@ def _money(text: str, depth: int) -> Answer | None:
     name = _CURRENCIES.get(sign, sign)
     if rate := re.fullmatch(r"([\d.]+) ?((?:per|/|an?\b).*)", money[3]):  # $12 per hour
         return _read(f"{money[1]}{rate[1]} {name} {rate[2]}", depth)
+    if short := re.fullmatch(rf"([\d.]+) ?({'|'.join(SHORT_SCALES)})", money[3]):
+        return Answer(Value(f"{money[1]}{short[1]}*{SHORT_SCALES[short[2]]}"), unit=read_unit(name))
     inside = _read(money[1] + money[3], depth)
     unit = read_unit(name)
     if inside.unit is not None and inside.unit.dimensions != (unit.dimensions if unit else ()):
@@ -533,6 +580,8 @@ def _is_balanced(text: str) -> bool:
 def _words(text: str) -> Answer | None:
     bare = text.strip(".!")
     if re.fullmatch(r"[A-Z]{2,}", bare) or bare.lower() in _NAMES:
+        return Answer(Text(bare))
+    if not bare.isascii() and re.fullmatch(r"[^\W\d_]+(?: [^\W\d_]+)*", bare):
         return Answer(Text(bare))
     if re.fullmatch(rf"(?!\\?{_FUNCTIONS}(?![a-z])).*[A-Za-z]{{4,}}.*|[A-Z][a-z]{{2,}}", bare) and not re.search(r"[\\^_{}]", bare):
         return Answer(Text(bare))

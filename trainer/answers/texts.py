@@ -5,6 +5,7 @@ It changes the writing only: nothing that has a meaning is lost. Units, names, w
 
 import re
 import unicodedata
+from collections.abc import Callable
 from functools import lru_cache
 
 from trainer.answers.finding import last_boxed
@@ -58,7 +59,7 @@ def _plain_characters(text: str) -> str:
             written.append(rf"\frac{{{above}}}{{{below}}}")
         elif kind in ("<super>", "<sub>"):
             written += [chr((0xE000 if kind == "<super>" else 0xF000) + ord(d)) for d in _folded(c) if d.isascii()]
-        elif kind in ("<wide>", "<font>", "<narrow>"):
+        elif kind in ("<wide>", "<font>", "<narrow>", "<circle>"):
             written.append(_folded(c))
         elif kind == "<square>":  # the square centimetre is one character
             written.append(" " + re.sub(r"(?<=[a-z])(?=[23]$)", "^", unicodedata.normalize("NFKC", c)))
@@ -80,29 +81,46 @@ def _gather(run: re.Match[str]) -> str:
 # --- commands ------------------------------------------------------------------------------------------------------------------
 
 
-def _rules(*rules: tuple[str, str]) -> list[tuple[re.Pattern[str], str]]:
+Rewrite = str | Callable[[re.Match[str]], str]
+
+
+def _rules(*rules: tuple[str, Rewrite]) -> list[tuple[re.Pattern[str], Rewrite]]:
     return [(re.compile(pattern), to) for pattern, to in rules]
 
 
 _END = r"(?![a-zA-Z])"
 _REWRITES = _rules(
+    (r"<(b|i|em|strong|u|span|p|code)>([^<>]*)</\1>", r"\2"),
+    (r"<sup>([^<>]*)</sup>", r"^{\1}"),
+    (r"<sub>([^<>]*)</sub>", r"_{\1}"),
+    (r"<br ?/?>", " "),
+    (r"^\s*\\begin\{((?:equation|align|gather|multline)\*?|aligned|gathered|split|math|displaymath)\}((?:(?!\\\\).)*)\\end\{\1\}\s*$",
+     lambda one_line: one_line[2].replace("&", " ")),
+    (r"\\tag\*?\s*\{[^{}]*\}|\\label\s*\{[^{}]*\}|\\[hv]?phantom\s*\{[^{}]*\}", " "),
+    (r"\\(?:nonumber|notag|hfill|noindent|strut|relax)(?![a-zA-Z])", " "),
+    (r"^\s*&", " "),
     (r"(?<!\\)\$\$?(?=\S)((?:\\\$|[^$])*?[^\s$\\])\$\$?(?!\d)", r" \1 "),  # maths between dollars; "$5 or $6" is money
     (r"\\[()\[\]]", " "),
     (rf"\\(?:left|right|[bB]igg?[lrm]?|middle){_END}\s*\.?(?!\d)", ""),
     (r"\\(?:displaystyle|textstyle|scriptstyle|limits|nolimits|bf|rm|it|Large|large|huge|boldmath)" + _END, ""),
-    (r"\\(?:hspace|color)\{[^{}]*\}", ""),
+    (r"\\(?:hspace|color)\*?\s*\{[^{}]*\}|\\textcolor\s*\{[^{}]*\}", ""),
+    (r"(?<=\d)\\(?:text|mbox|mathrm)\{,\}(?=\d)", "{,}"),
+    (r"(?<![\d.,])0\{\s*,\s*\}(?=\d)", "0."),  # LaTeX's braces make a comma part of a number
+    (r"(?<=\d)\{\s*,\s*\}(?=(?:\d\d?|\d{4,})(?!\d))", "."),
     (r"(?<=\d)(?:(?<!\\)\\[,;:! ]|~|\{\s*,\s*\}|')(?=\d{3}(?!\d))", ","),  # 10\,000, 10{,}000, 10'000
     (r"(?<=\d),\s*(?<!\\)\\!\s*(?=\d{3}(?!\d))", ","),  # 10,\!000
     (r"(?<!\\)\\!\s*", ""),
     (rf"(?<!\\)\\[,;:> ]|~|\\q?quad{_END}|\\enspace{_END}|\\thinspace{_END}", " "),
-    (rf"\\[dtc]frac{_END}", r"\\frac"),
+    (rf"\\(?:[dtc]|nice|s|x)frac{_END}", r"\\frac"),
     (rf"\\[dt]binom{_END}", r"\\binom"),
+    (r"^\s*(\{[^{}]*\}|[^{}\\]+)\s*\\over\s*(\{[^{}]*\}|[^{}\\]+)$", r"\\frac{\1}{\2}"),
     (r"\{([^{}]*)\\over" + _END + r"([^{}]*)\}", r"\\frac{\1}{\2}"),
     (r"\{([^{}]*)\\choose" + _END + r"([^{}]*)\}", r"\\binom{\1}{\2}"),
-    (r"\\(?:mathrm|textrm|textbf|textit|textnormal|textsf|mathsf|textsc|mbox|hbox|mathbf|mathit|boldsymbol|bm|operatorname\*?|emph)\s*(?=\{)",
+    (r"\\(?:mathrm|textrm|textbf|textit|textnormal|textsf|mathsf|mathtt|texttt|textup|textsc|mbox|hbox|mathbf|mathit|boldsymbol|bm|operatorname\*?|emph)\s*(?=\{)",
      r"\\text"),
+    (r"\\(?:mathbf|mathrm|mathit|boldsymbol|bm)(?:\s+(?=[a-zA-Z\d])|(?=\d))", " "),
     (r"\\textsuperscript\s*(?=\{)", "^"),
-    (r"\\underline\s*\{([^{}]*)\}", r"\1"),
+    (r"\\underline\s*\{(?:\\underline\s*\{([^{}]*)\}|([^{}]*))\}", r"\1\2"),
     (r"\\(?:leq(?:slant|q)?|leqq)" + _END + r"|<=|=<", r"\\le "),
     (r"\\(?:geq(?:slant|q)?|geqq)" + _END + r"|>=", r"\\ge "),
     (rf"\\neq{_END}|\\not\s*=|!=", r"\\ne "),
@@ -128,7 +146,6 @@ _REWRITES = _rules(
     (rf"\\varphi{_END}", r"\\phi "),
     (rf"\\varepsilon{_END}", r"\\epsilon "),
     (rf"\^\s*(?:\\circ{_END}|\{{\s*\\circ\s*\}}|\{{\s*\\degree\s*\}})|\\(?:degrees?|textdegree){_END}", r"\\degree "),
-    (rf"(?<=\d)\^\{{?o\}}?{_END}", r"\\degree "),
     (rf"\\celsius{_END}", r"\\degree C "),
     (rf"\\pounds{_END}", "£"),
     (rf"\\euro{_END}", "€"),
@@ -138,6 +155,22 @@ _REWRITES = _rules(
     (r"([_^]\s*\{)\s*\\text\s*\{\s*([^{}]*?)\s*\}\s*\}", r"\1\2}"),
     (r"\\text\s*\{((?:[^{}]|\{[^{}]*\})*)\}", r" \1 "),
     (r"\\text\s*\{((?:[^{}]|\{[^{}]*\})*)\}", r" \1 "),  # once more, for a text in a text
+    (rf"(?<=\d)\^\{{?o\}}?{_END}", r"\\degree "),
+    (r"\\hat\s*\{?\\?([ijk])(?:math)?\}?(?![a-zA-Z])", r" \1 "),  # unit vectors
+    (rf"\\jmath{_END}", "j"),
+    (rf"\\textdollar{_END}", r"\\$"),
+    (rf"\\textperthousand{_END}|\bper ?mille?\b", "‰"),
+    (r"\\mathbb\s*([A-Z])", r"\\mathbb{\1}"),
+    (rf"\\cr{_END}", r"\\\\"),
+    (r"(\(\s*)?(?:\\[bp]?mod|(?<![a-zA-Z\\])mod)(?![a-zA-Z])\s*(?:\{([^{}]*)\}|(\d+|[a-z](?![a-z])))(?(1)\s*\))", r" (mod \2\3)"),
+    (r"(?<=\d) and (?:a|one)[ -](?:(half)|(quarter))\b", lambda part: r"\frac12" if part[1] else r"\frac14"),
+    (r"\bplus or minus\b", r"\\pm "),
+    (r"(?:\bthe )?\bsquare root of (\d+|[a-z])$", r"\\sqrt{\1}"),
+    (r"(?:\bthe )?\bcube root of (\d+|[a-z])$", r"\\sqrt[3]{\1}"),
+    (r"(?<![\w.])([a-z]|\d+) squared$", r"\1^2"),
+    (r"(?<![\w.])([a-z]|\d+) cubed$", r"\1^3"),
+    (rf"(?<=\d)\s*\\mu\s*(?=[msgLA]{_END})", " u"),
+    (r"(?<=\d)\s*(k)?\s*\\Omega\s*$", r" \1ohm"),
     (r"(?<!\\)\{\s*\}(?=\s*[\^_])", ""),
     (r"(?<![a-zA-Z\\])\\?log(10|2)(?=\s*\()", r"\\log_{\1}"),
     (r"(?<![\w)}])\*\*(?=\S)([^*]+)\*\*", r"\1"),
@@ -150,13 +183,14 @@ _REWRITES = _rules(
     (r"(?<![\d.\w\\])(\d+(?:\.\d+)?|\.\d+)[eE]([+-]?\d{1,4})(?![\w.])", r"\1\\times 10^{\2}"),  # 1.5e-3
     (r"(?<=\d)\s*[xX*]\s*(?=10\s*\^)", r"\\times "),  # 3 x 10^5
     (r"\+\s*/\s*-|\+-", r"\\pm "),
-    (r"((?:\d\u0305)+)", r"\\overline{\1}"),
-    (r"\u0305", ""),
+    (r"((?:\d[\u0304\u0305])+)", r"\\overline{\1}"),
+    (r"[\u0304\u0305]", ""),
+    (r"\\dot\s*\{?(\d)\}?(\d*)\\dot\s*\{?(\d)\}?", r"\\overline{\1\2\3}"),  # dots over the first and last digit of the block
     (r"\\(?:bar|dot|overbar)\s*\{(\d+)\}", r"\\overline{\1}"),
     (r"\\(?:bar|overline|dot)\s*(\d)", r"\\overline{\1}"),
     (rf"(?<![a-zA-Z\\])(?:sqrt){_END}\s*", r"\\sqrt"),
     (rf"(?<![a-zA-Z\\])cbrt{_END}\s*", r"\\sqrt[3]"),
-    (rf"(?<![a-zA-Z\\])pi{_END}", r"\\pi "),
+    (rf"(?<![a-zA-Z\\])[pP]i{_END}", r"\\pi "),
     (rf"(?<![a-zA-Z\\])(?:[iI]nfinity|inf|oo){_END}", r"\\infty "),
     (rf"(?<![a-zA-Z\\])(?:theta){_END}", r"\\theta "),
 )  # fmt: skip
@@ -170,13 +204,16 @@ _COMPACT = _rules(
     (rf"\\binom{_ARGUMENT}{_ARGUMENT}", r"\\binom{\1}{\2}"),
     (r"\^\s*\((-?\s*[\w./]+)\)", r"^{\1}"),
     (r"\^\s*(-?\s*\d+)", r"^{\1}"),
-    (r"(?<=\d) (\d+) ?/ ?(\d+)$", r"\\frac{\1}{\2}"),  # 3 1/2
+    (r"(?<=\d) (\d+) ?/ ?(\d+)(?=$|%| [a-zA-Z])", r"\\frac{\1}{\2}"),  # 3 1/2
+    (r"\^\{?(\d+)\}?/_\{?(\d+)\}?", r"\\frac{\1}{\2}"),  # raised and lowered digits around a slash
+    (r"(?<![\w)}\]])\^\{?(\d)\}?\\sqrt(?!\[)", r"\\sqrt[\1]"),
     (r"(?<![\w)}\]%.'])\s+|\s+(?![\w\\])", ""),
     (r"(?<=[^a-zA-Z ])\s+(?=\\(?![a-zA-Z]*\s*$))", ""),
     (r"([^\\a-zA-Z]|^)\s*(\\[a-zA-Z]+)\s+(?![a-zA-Z])", r"\1\2"),
     (r"\s+(?=[\\_])", ""),
     (r"^<([^<>=]+,[^<>=]+)>$", r"\\langle \1\\rangle"),
     (r"\s+", " "),
+    (r"(?<![\^_}\]a-zA-Z])\{(\\frac\{\w+\}\{\w+\})\}", r"\1"),
     (r"([\^_])\{(\w)\}(?!\d)", r"\1\2"),
     (r"(?<![\d.])\.(?=\d|\\overline)", "0."),
     (r"(?<=\d)(\.\d*?)0+(?![\d\\])", r"\1"),
@@ -190,8 +227,23 @@ _COMPACT = _rules(
 )
 # 1,234,567 and the lakhs of 12,34,567; in brackets, (1,234) can be a point.
 _THOUSANDS = re.compile(r"(?<![\d,.(\[_^])(?<!\\\{)(\d{1,3}(?:,\d{3})+|\d{1,2}(?:,\d{2})+,\d{3})(?![\d,])")
-_SPACED = re.compile(r"(?<![\d.,\w}] )(?<![\d.,\w])(\d{1,3}(?: \d{3})+)(?! ?[\d/\\])")
-_DOTTED = re.compile(r"(?<![\d.,])\d{1,3}(?:\.\d{3}){2,}(,\d+)?(?![\d.])")
+_SPACED = re.compile(r"(?<![\d.,\w}] )(?<![\d.,\w])(\d{1,3}(?: \d{3})+)(,\d\d?(?![\d.,]| ?\d))?(?! ?[\d/\\])")
+_DOTTED = re.compile(r"(?<![\d.,])\d{1,3}(?:(?:\.\d{3}){2,}(,\d+)?|(?:\.\d{3}),(?:\d\d?|\d{4,}))(?![\d.])")
+
+
+_SEPARATED = re.compile(r"[-+\s\d.,$\\!;:{}']+")
+_GROUPED = re.compile(r"(?<![\d.,])\d{1,3}(?:,\d{3})+(?![\d.,])")
+_POINT = re.compile(r"\W*\d{1,3}\.\d{3}\W*")
+
+
+def differ_in_separators(one: str, other: str) -> bool:
+    """Tell whether two texts can be the same numbers whose separators have two meanings: 1.000 and 1000, `135,225` and `225,135`."""
+    if not (_SEPARATED.fullmatch(one) and _SEPARATED.fullmatch(other)):
+        return False
+    groups, others = (re.findall(r"\d+", text) for text in (one, other))
+    if any(map(_POINT.fullmatch, (one, other))) and "".join(groups) == "".join(others):
+        return True
+    return groups != others and sorted(groups) == sorted(others) and any(map(_GROUPED.search, (one, other)))
 
 
 @lru_cache(maxsize=65_536)
@@ -209,14 +261,14 @@ def normalise(answer: str) -> str:
     text = _plain_characters(re.sub(r"(\d+) ?['′] ?(\d+) ?(?:''|[\"″])", r"\1 feet \2 inches", text))
     while re.match(r"\s*\$?\s*\\f?box(?:ed)?\s*\{", text) and text.rstrip(" .$").endswith("}") and (inside := last_boxed(text)):
         text = inside
-    text = re.sub(r"^(\*\*|`+|\$\$?)([^$]*)\1$", r"\2", text.strip()).strip()
+    text = re.sub(r"^(\*\*|\*|__|_|'|`+|\$\$?)([^$]*)\1$", r"\2", text.strip()).strip()
     for pattern, to in _REWRITES:
         text = pattern.sub(to, text)
-    text = re.sub(r"(?:\\\\|\s|[,;])+$", "", re.sub(r"\s+", " ", text).strip())
+    text = re.sub(r"(?:\\+|\s|[,;])+$", "", re.sub(r"\s+", " ", text).strip())
     if not re.search(r"(?i)[ap]\. ?m\.$|\.\.$", text):
         text = text.removesuffix(".")
     text = _DOTTED.sub(lambda number: number[0].replace(".", "").replace(",", "."), text)
-    text = _SPACED.sub(lambda number: number[1].replace(" ", ""), text)
+    text = _SPACED.sub(lambda number: number[1].replace(" ", "") + (number[2] or "").replace(",", "."), text)
     text = _THOUSANDS.sub(lambda number: number[1].replace(",", ""), _round_roots(text))
     while (bare := re.fullmatch(r"\{(.*)\}", text)) and _is_balanced(bare[1]):
         text = bare[1].strip()

@@ -298,7 +298,32 @@ LANGUAGES = [
     ("정답: 5", "5", "Korean"),
     ("최종 답: $5$", "5", "Korean"),
 ]  # fmt: skip
-CASES = [*BOXES, *HEADINGS, *LAST_LINES, *TAGS, *SENTENCES, *HEDGES, *LANGUAGES]
+WRAPPED = [
+    (r"Put your final answer within \boxed{answer}.", None, "a place for the answer"),
+    (r"\boxed{\text{your answer}}", None, "a place for the answer"),
+    (r"So \boxed{?}", None, "a place for the answer"),
+    (r"\boxed{\ldots}", None, "a place for the answer"),
+    (r"It is \boxed{5}. Write \boxed{answer}.", "5", "a place for the answer after it"),
+    ("(Answer: 42)", "42", "the bracket belongs to the note"),
+    ("[Answer: 42]", "42", "the bracket belongs to the note"),
+    ("Answer: (1, 2)", "(1, 2)", "both brackets belong to the value"),
+    ("Answer: ]1, 2]", "]1, 2]", "an interval as written in France"),
+    ("The answer is 42 $\\blacksquare$", "42", "the mark of a proof's end"),
+    ("The answer is 42. □", "42", "the mark of a proof's end"),
+    ("Answer: The probability is 1/2.", "1/2", "a short sentence about the value"),
+    ("Final Answer: There are 42 ways.", "42 ways", "a short sentence about the value"),
+    ("The answer is $\\binom{5}{2} = 10$.", "10", "the result of a calculation"),
+    ("The answer is $\\log_2 8 = 3$.", "3", "the result of a calculation"),
+    ("The answer is $\\log_2 x = 3$.", "\\log_2 x = 3", "an equation stays whole"),
+    ("The answer should be positive.", None, "what is expected of it"),
+    ("The answer must be between 3 and 5.", None, "what is expected of it"),
+    ("The answer should be 5.", "5", "a value"),
+    ("The answer is close to 5.", None, "an estimate"),
+    ("La respuesta correcta es la opción (C).", "(C)", "Spanish, a choice"),
+    ("La réponse est donc 42.", "42", "French, a word between"),
+    ("答案选 B。", "B", "Chinese, a choice"),
+]  # fmt: skip
+CASES = [*WRAPPED, *BOXES, *HEADINGS, *LAST_LINES, *TAGS, *SENTENCES, *HEDGES, *LANGUAGES]
 
 
 @pytest.mark.parametrize(("text", "answer", "why"), CASES)
