@@ -18,6 +18,7 @@ from active_learning import rounds
 from active_learning.models import ModelKind, Round, Schedule
 from active_learning.selection import EXPLORE_MIX, Recipe
 from annotation.models import Annotation, Event, Project, Split, StepLabel
+from trainer.counting import counted
 
 log = logging.getLogger(__name__)
 LARGEST = 2_147_483_647  # what the columns hold
@@ -98,7 +99,7 @@ def next_due(project: Project) -> str:
     clauses = []
     if every := project.retrain_every_labels:
         left = every - _new_labels(project, last)[:every].count()
-        clauses.append(f"after {left:,} more labels" if left else "within a minute, because there are enough new labels")
+        clauses.append(f"after {counted(left, 'more label')}" if left else "within a minute, because there are enough new labels")
     if hours := project.retrain_every_hours:
         at = last and last.created_at + timedelta(hours=hours)
         clauses.append(f"at {at:%Y-%m-%d %H:%M} UTC" if at and at > _now() else "within a minute of the next label")

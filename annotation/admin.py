@@ -8,6 +8,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 
 from annotation import export, models, queue
+from trainer.counting import counted
 
 
 class ReadOnly(admin.ModelAdmin):
@@ -64,7 +65,7 @@ class Withdrawing(ReadOnly):
     def withdraw(self, request: HttpRequest, rows: QuerySet[Any]) -> None:
         assert request.user.is_authenticated  # the permission above needs it
         count = queue.withdraw(self.solutions_of(rows), actor=request.user)
-        messages.success(request, f"{count:,} solutions were withdrawn. Their labels stay.")
+        messages.success(request, f"{counted(count, 'solution was', 'solutions were')} withdrawn. Their labels stay.")
 
     def solutions_of(self, rows: QuerySet[Any]) -> QuerySet[models.Solution]:
         return rows

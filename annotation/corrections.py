@@ -20,6 +20,7 @@ from annotation import queue
 from annotation.ingest import STEP_CHARACTERS, BadText, ProblemChange, Progress, clean_text, read_changes, rules_of
 from annotation.models import Event, Outcome, Premise, Problem, Project, Solution
 from trainer.answers import Grader, GraderUnavailable, grader_version, stated_answer
+from trainer.counting import counted
 from trainer.formats import place_in_words
 
 CHUNK = 1_000  # pairs graded, and texts read, at a time
@@ -316,11 +317,6 @@ class CorrectionPlan:
 
 def _changed_meanwhile(what: str) -> CorrectionRefused:
     return CorrectionRefused(f"Somebody changed {what} meanwhile. Look again at what changes, and repeat it. Nothing was changed.")
-
-
-def counted(count: int, noun: str) -> str:
-    """Write a number with its noun: 1 problem, 2 problems."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def quoted(text: str | None) -> str:

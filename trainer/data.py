@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trainer.counting import counted
+
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
@@ -78,14 +80,18 @@ class LabeledSolution:
     def __post_init__(self) -> None:
         key, n_steps = self.solution.key, len(self.solution.steps)
         if len(self.ratings) > n_steps:
-            raise BadLabels(f"Solution {key} has {n_steps} steps but {len(self.ratings)} ratings. Give at most one rating for each step.")
+            raise BadLabels(
+                f"Solution {key} has {counted(n_steps, 'step')} but {counted(len(self.ratings), 'rating')}. Give at "
+                f"most one rating for each step."
+            )
         for rating in (*self.ratings, *(a.rating for a in self.alternatives)):
             if rating not in (-1, 0, 1, None) or isinstance(rating, bool):
                 raise BadLabels(f"Solution {key} has the rating {rating!r}: a rating is -1, 0, 1 or null.")
         for step_index, posterior in enumerate(self.soft or ()):
             if step_index >= n_steps:
                 raise BadLabels(
-                    f"Solution {key} has {n_steps} steps but {len(self.soft or ())} soft labels. Give at most one for each step."
+                    f"Solution {key} has {counted(n_steps, 'step')} but "
+                    f"{counted(len(self.soft or ()), 'soft label')}. Give at most one for each step."
                 )
             if posterior is not None and not (len(posterior) == 3 and min(posterior) >= 0 and abs(sum(posterior) - 1) < 1e-3):
                 raise BadLabels(
@@ -95,7 +101,8 @@ class LabeledSolution:
         for alternative in self.alternatives:
             if not 0 <= alternative.step_index < n_steps or alternative.rating is None:
                 raise BadLabels(
-                    f"Solution {key} has {n_steps} steps and an alternative at step index {alternative.step_index} with the rating "
+                    f"Solution {key} has {counted(n_steps, 'step')} and an alternative at step index "
+                    f"{alternative.step_index} with the rating "
                     f"{alternative.rating}. An alternative needs a step that exists and a rating."
                 )
 

@@ -19,6 +19,7 @@ from typing import Any, TextIO
 from tqdm import tqdm
 
 from trainer.answers import Grade, Grader, stated_answer
+from trainer.counting import counted
 from trainer.data import BadLabels, LabeledSolution, RatedAlternative, SolutionText
 from trainer.display import shown_progress
 from trainer.files import write_file
@@ -80,7 +81,8 @@ def with_ratings(labeled: Sequence[LabeledSolution], *, path: Path) -> list[Labe
     if rated := [solution for solution in labeled if solution.n_rated]:
         return rated
     raise BadInput(
-        f"{path}: none of its {len(labeled):,} solutions has a rating. Give the key ratings in each line: a list of -1, 0 or 1, one "
+        f"{path}: it has {counted(len(labeled), 'solution')}, and none has a rating. Give the key ratings in each "
+        f"line: a list of -1, 0 or 1, one "
         "for each step, from the first step on."
     )
 
@@ -203,7 +205,7 @@ def _read_format(path: Path, name: str | None, unused: Counter[str], notes: list
         notes.append(f"The texts are cut by {rule}: {why}. {figures}")
     notes += left_out_in_words(left_out)
     if n_bad_problems:
-        notes.append(f"{n_bad_problems:,} solutions were left out: their labelers called the problem bad.")
+        notes.append(f"{counted(n_bad_problems, 'solution was', 'solutions were')} left out: a labeler called the problem bad.")
 
 
 def _labeled(solution: NewSolution, key: str) -> LabeledSolution:
@@ -246,7 +248,7 @@ def read_graded_lines(
                 else:
                     yield line.labeled.solution, right, line.answer
     if n_ungraded:
-        say(f"{path}: {n_ungraded:,} solutions were left out: it is not certain whether their answers are right.")
+        say(f"{path}: {counted(n_ungraded, 'solution was', 'solutions were')} left out: it is not certain whether the answer is right.")
 
 
 def _right(path: Path, line: SolutionLine, *, needs_answer: bool) -> bool:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from trainer.config import BadConfig
+from trainer.counting import counted
 from trainer.data import seeded
 from trainer.generators import ANSWER, Draw, Drawn, EndpointGenerator, Generator, GeneratorFailed, LocalGenerator, ProblemText
 from trainer.progress import Clock, Progress
@@ -145,7 +146,9 @@ def sample(
         try:
             return run.over(problems)
         except GeneratorFailed as error:
-            failed = GeneratorFailed(f"{error} {run.report.written} new solutions are kept in {out}; the same call continues.")
+            failed = GeneratorFailed(
+                f"{error} {counted(run.report.written, 'new solution is', 'new solutions are')} kept in {out}; the same call continues."
+            )
             failed.report = run.report
             raise failed from error
 
@@ -269,7 +272,7 @@ class _Sampling:
             for drawn in self.generator.draw(self._affordable(draws)):
                 self._take(drawn)
             if self.report.requests == before:
-                spent = f"{self.report.tokens:,} tokens and {self.report.requests:,} requests"
+                spent = f"{counted(self.report.tokens, 'token')} and {counted(self.report.requests, 'request')}"
                 self.report.stopped = f"The rest of the budget is too small for another text: {spent} are used."
                 return
 

@@ -6,6 +6,7 @@ Reads labeled or graded solutions; gives problem keys, or says what is missing. 
 from collections.abc import Sequence
 
 from trainer.config import TrainConfig
+from trainer.counting import counted
 from trainer.data import GradedSolution, LabeledSolution
 from trainer.evaluate import split_problems
 
@@ -19,22 +20,26 @@ def hold_out(labels: Sequence[LabeledSolution | GradedSolution], *, config: Trai
 
     Training needs a negative label and another one. If there is only one problem with such a label, it stays in training.
     """
-    labeled, negative, more = ("graded solutions", "wrong", "Grade") if config.kind == "orm" else ("rated steps", "negative", "Label")
+    labeled, negative, more = ("graded solution", "wrong", "Grade") if config.kind == "orm" else ("rated step", "negative", "Label")
     problems = {label.solution.problem_key for label in labels}
     ratings = [(label.solution.problem_key, is_negative) for label in labels for is_negative in _negatives(label)]
     n_negative = sum(is_negative for _, is_negative in ratings)
     if len(ratings) < config.minimum_rated_steps:
         raise TooLittleToLearn(
-            f"There are {len(ratings)} {labeled}, but at least {config.minimum_rated_steps} are needed. {more} more solutions first."
+            f"There {'is' if len(ratings) == 1 else 'are'} {counted(len(ratings), labeled)}, but at least "
+            f"{config.minimum_rated_steps} are needed. "
+            f"{more} more solutions first."
         )
     if not 0 < n_negative < len(ratings):
         raise TooLittleToLearn(
-            f"Of {len(ratings)} {labeled}, {n_negative} are {negative}. Training needs at least one that is {negative} and one that is "
+            f"Of {counted(len(ratings), labeled)}, {counted(n_negative, 'is', 'are')} {negative}. Training needs at "
+            f"least one that is {negative} and one that is "
             f"not. {more} more solutions first."
         )
     if len(problems) < config.minimum_problems:
         raise TooLittleToLearn(
-            f"The {labeled} cover {len(problems)} problems, but at least {config.minimum_problems} are needed: some are held out to judge "
+            f"The {labeled}s cover {counted(len(problems), 'problem')}, but at least {config.minimum_problems} are "
+            f"needed: some are held out to judge "
             f"the model. {more} solutions of other problems first."
         )
     chosen = set(split_problems(problems, held_out=config.held_out, seed=config.split_seed))

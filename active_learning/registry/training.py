@@ -28,6 +28,7 @@ from annotation import export
 from annotation.models import Annotation, Outcome, Project, Snapshot, Solution, Split
 from trainer.cautions import cautions, pace_sentences
 from trainer.config import TINY, BadBase, BadConfig, TinyShape, TrainConfig, check_base
+from trainer.counting import counted
 from trainer.files import OutputRefused
 
 if TYPE_CHECKING:
@@ -242,21 +243,21 @@ def preview_training(project: Project, *, config: TrainConfig, kind: str) -> lis
     always = ("epochs", "learning_rate")
     shown = {name: value for name, value in asdict(config).items() if name in always or value != getattr(default, name)}
     return [
-        f"data: {_counted(learned, kind)}",
+        f"data: {_data(learned, kind)}",
         f"problems: {len(problems):,}, of which {len(held_out):,} are held out to judge the model",
-        f"text without labels: {n_unlabeled:,} solutions" if config.language_model_epochs else "text without labels: none",
+        f"text without labels: {counted(n_unlabeled, 'solution')}" if config.language_model_epochs else "text without labels: none",
         f"base: {config.base}",
         "config: " + ", ".join(f"{name} {value}" for name, value in shown.items() if name not in ("base", "kind", "shape")),
     ]
 
 
-def _counted(learned: list[Any], kind: str) -> str:
+def _data(learned: list[Any], kind: str) -> str:
     if kind == ModelKind.ORM:
         n_right = sum(one.right for one in learned)
-        return f"{len(learned):,} graded solutions, {n_right:,} right and {len(learned) - n_right:,} wrong"
+        return f"{counted(len(learned), 'graded solution')}, {n_right:,} right and {len(learned) - n_right:,} wrong"
     counts = Counter(rating for one in learned for rating in (*one.supervised, *(a.rating for a in one.supervised_alternatives)))
     rated = f"{counts[-1]:,} negative, {counts[0]:,} neutral, {counts[1]:,} positive"
-    return f"{len(learned):,} labeled solutions, {counts[-1] + counts[0] + counts[1]:,} rated steps ({rated})"
+    return f"{counted(len(learned), 'labeled solution')}, {counted(counts[-1] + counts[0] + counts[1], 'rated step')} ({rated})"
 
 
 def folder(version: ModelVersion) -> Path:

@@ -32,6 +32,7 @@ from active_learning.rounds.publishing import open_batch
 from active_learning.rounds.states import RUNNABLE, RoundFailed, RoundRefused, RunLost, end, stale
 from active_learning.selection import Need, Recipe
 from annotation.models import Project
+from trainer.counting import counted
 
 log = logging.getLogger(__name__)
 
@@ -276,4 +277,4 @@ def _publish(hold: Hold) -> None:
         batch, left_out = open_batch(hold.round)
         hold.update(state=RoundState.PUBLISHED, batch=batch, finished_at=Now(), progress={})
     if left_out:
-        hold.log(f"Left out {left_out:,} solutions that were withdrawn, queued or corrected since they were chosen.")
+        hold.log(f"Left out {counted(left_out, 'solution')}: withdrawn, queued or corrected after the choice.")

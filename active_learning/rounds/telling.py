@@ -10,6 +10,7 @@ from active_learning.rounds.plan import findings_of, plan_of
 from active_learning.rounds.states import NoSuchRound
 from active_learning.selection import STRATEGIES
 from annotation.models import Project, Task
+from trainer.counting import counted
 
 
 def published(project: Project, *, generation: int | None = None) -> list[Round]:
@@ -34,7 +35,7 @@ def describe(round_: Round) -> list[str]:
         serves = "It serves now." if version.champion else "It waits for a person."
         lines.append(f"{version.decision.get('reason', '')} {serves}".strip())
         if n_scored := Score.objects.filter(model_version=version).count():
-            lines.append(f"Scored {n_scored:,} solutions.")
+            lines.append(f"Scored {counted(n_scored, 'solution')}.")
         if (number := findings.chosen_with) and number != version.number:
             lines.append(f"Chose with model {number}, which still serves.")
     if not plan.recipe:
@@ -42,10 +43,12 @@ def describe(round_: Round) -> list[str]:
     mix = plan.recipe.parts
     parts = "; ".join(f"{weight:.0%} {STRATEGIES[name].picks}" if len(mix) > 1 else STRATEGIES[name].picks for name, weight in mix)
     if round_.batch_id:
-        lines.append(f"Published batch {round_.generation}: {Task.objects.filter(batch=round_.batch_id).count():,} solutions, {parts}.")
+        lines.append(
+            f"Published batch {round_.generation}: {counted(Task.objects.filter(batch=round_.batch_id).count(), 'solution')}, {parts}."
+        )
     elif round_.state == RoundState.PROPOSED:
         n_chosen = Selection.objects.filter(round=round_).count()
-        lines.append(f"Proposed {n_chosen:,} solutions, {parts}. Review and publish them on the project's page Rounds.")
+        lines.append(f"Proposed {counted(n_chosen, 'solution')}, {parts}. Review and publish them on the project's page Rounds.")
     if findings.short:
         lines.append(findings.short)
     return lines

@@ -24,6 +24,7 @@ from active_learning.sampling.settings import BadSampling, Settings
 from annotation import ingest
 from annotation.models import Outcome, Problem, Project, Split
 from trainer.config import BadConfig
+from trainer.counting import counted
 
 if TYPE_CHECKING:
     from trainer import generators
@@ -72,14 +73,14 @@ class SamplingReport:
         graded = f"{self.n_right:,} right, {self.n_wrong:,} wrong, {self.n_unsure:,} unsure, {self.n_ungraded:,} ungraded"
         waste = f"{self.n_equal:,} drawn twice, {self.n_unusable:,} unusable, {self.n_refused:,} refused"
         message = (
-            f"{self.n_new:,} new solutions of {self.n_problems:,} problems ({graded}); {self.n_known:,} were known before; {waste}. "
-            f"Used {self.tokens:,} tokens and {self.requests:,} texts."
+            f"{counted(self.n_new, 'new solution')} of {counted(self.n_problems, 'problem')} ({graded}); "
+            f"known before: {self.n_known:,}; {waste}. Used {counted(self.tokens, 'token')} and {counted(self.requests, 'text')}."
         )
         if self.n_failed:
-            message += f" {self.n_failed:,} texts did not arrive; the last one: {self.failure}"
+            message += f" {counted(self.n_failed, 'text')} did not arrive; the last one: {self.failure}"
         if self.n_short:
             reason = self.stopped or "The generator wrote nothing else that is new and usable."
-            message += f" {self.n_short:,} problems still have fewer than {self.n:,} new solutions. {reason}"
+            message += f" {counted(self.n_short, 'problem still has', 'problems still have')} fewer new solutions than {self.n:,}. {reason}"
         return message
 
 
@@ -161,7 +162,9 @@ class _Run:
             tally = self._load()
             self._count(tally)
             if failure:
-                raise BadSampling(f"{failure} {self.report.n_new:,} new solutions of the run are loaded. The same command continues it.")
+                raise BadSampling(
+                    f"{failure} The run has loaded {counted(self.report.n_new, 'new solution')}. The same command continues it."
+                )
             # Draw again where all that was wanted came but some of it was known. Where less came, the generator has no more to offer.
             came = {key: self.settings.n + tally.known[key] for key, count in wanted.items() if tally.drawn[key] >= count}
             wanted = {key: count for key, count in came.items() if tally.drawn[key] < count}
@@ -201,7 +204,7 @@ class _Run:
                 raise BadSampling(str(error)) from error
             self._add(done)
             if done.stopped:
-                spent = f"{self.ledger.tokens:,} tokens and {self.ledger.requests:,} texts are used"
+                spent = f"{counted(self.ledger.tokens, 'token')} and {counted(self.ledger.requests, 'text')} are used"
                 self.report.stopped = f"The budget is too small for another text: {spent}. Give the same run a larger budget."
                 return ""
         return ""

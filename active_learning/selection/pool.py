@@ -20,6 +20,7 @@ from active_learning.selection.recipes import Recipe
 from active_learning.selection.strategies import STRATEGIES, UNIFORM, EmptyPool, Need, Shortlist
 from annotation.models import Outcome, Project
 from trainer.answers import group_answers
+from trainer.counting import counted
 
 # The best of each problem, then of all. The LATERAL walks the partial index (problem, score DESC) and stops after k rows a problem: 36,000
 # candidates out of 12M rows in a second; a window function over the partition sorts all of it.
@@ -274,4 +275,4 @@ def why_empty(project: Project, chooser: ModelVersion | None, *, recipe: Recipe)
     causes = dict.fromkeys(strategy.why_empty(pool) for strategy in strategies)  # in order, each once
     if "" not in causes:
         return " ".join(causes)
-    return f"{labels}: none of the {n_solutions:,} solutions of {project.slug} that are still free fits. Load more solutions."
+    return f"{labels}: {project.slug} has {counted(n_solutions, 'solution')} that can still be chosen, and none fits. Load more solutions."

@@ -23,6 +23,7 @@ from active_learning.selection.choosing import Choice, choose
 from active_learning.selection.files import read_candidates, write_candidates
 from active_learning.selection.recipes import Recipe
 from active_learning.selection.strategies import STRATEGIES, UNIFORM
+from trainer.counting import counted
 
 
 class NothingToChoose(Exception):
@@ -75,7 +76,7 @@ def select(round_: Round, recipe: Recipe, scorers: Scorers, *, seed: int, progre
         for row in _rows(recipe, candidates, choice)
     ]
     mix = {"chosen": pool.describe(chosen), "uniform": pool.describe(_uniform(round_, recipe, scorers, seed=seed))}
-    short = f"The recipe says {recipe.size:,} solutions, but only {len(rows):,} fit it." if len(rows) < recipe.size else ""
+    short = f"The recipe says {counted(recipe.size, 'solution')}, but only {len(rows):,} fit it." if len(rows) < recipe.size else ""
     return Selected(rows, len(candidates), mix, short, file, sha256)
 
 
@@ -106,9 +107,9 @@ def replay(round_: Round, recipe: Recipe | None, *, seed: int) -> Replay:
     )
     n_chosen = Selection.objects.filter(round=round_).count()
     if again != written:
-        return Replay(False, f"Choosing again gives a selection that differs from the {n_chosen:,} solutions of the round.")
+        return Replay(False, "Choosing again gives a selection that differs from that of the round.")
     digest = hashlib.sha256(again).hexdigest()[:12]
-    return Replay(True, f"Choosing again gives the same {n_chosen:,} solutions, byte for byte (sha256 {digest}).")
+    return Replay(True, f"Choosing again gives the same {counted(n_chosen, 'solution')}, byte for byte (sha256 {digest}).")
 
 
 def _choice(round_: Round, recipe: Recipe, candidates: Candidates, *, seed: int) -> Choice:

@@ -11,6 +11,7 @@ from enum import Enum, auto
 import numpy as np
 
 from active_learning.selection.candidates import RIGHT, UNKNOWN, WRONG, Candidate, Candidates, Floats, Indices
+from trainer.counting import counted
 
 CONFIDENT, STEADY = 0.95, 0.005  # ActPRM's thresholds: a solution is asked about below the first or above the second
 DOUBTED = 0.5  # a right answer that the PRM scores lower is one whose reasoning it takes for wrong
@@ -137,7 +138,7 @@ def _why_disagreement(candidate: Candidate) -> str:
 def _no_wrong_answer(pool: EmptyPool) -> str:
     if not pool.n_wrong:
         return (
-            f"None of the {pool.n_solutions:,} solutions of {pool.project} has a wrong answer. "
+            f"{pool.project} has {counted(pool.n_solutions, 'solution')}, and none has a wrong answer. "
             "Load problems with answers, or more solutions."
         )
     return f"Every solution of {pool.project} with a wrong answer has been queued already. Load more solutions."

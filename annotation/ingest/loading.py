@@ -22,6 +22,7 @@ from annotation.ingest.projects import rules_of
 from annotation.ingest.values import LoadReport, digest
 from annotation.models import Batch, BatchKind, BatchState, Membership, Project, Role, TextKind
 from trainer.answers import Grader, grader_version, stated_answer
+from trainer.counting import counted
 from trainer.formats import (
     FILE_MEGABYTES,
     FORMATS,
@@ -381,24 +382,28 @@ class _Staging:
         if mixed := self.cursor.fetchall():
             lines = "; ".join(f"{place_in_words(self.placed(train))} and {test}" for train, test in mixed[:3])
             notes.append(
-                f"{len(mixed):,} problems are train problems in one place and test problems in another ({lines}"
-                f"{'; ...' if mixed[3:] else ''}). They are test problems."
+                f"Train problems in one place and test problems in another: {len(mixed):,} ({lines}"
+                f"{'; ...' if mixed[3:] else ''}). They count as test problems."
             )
         if kept := self._run(sql.COUNT_OTHER_ANSWERS) and self.cursor.fetchone()[0]:
             notes.append(
-                f"{kept:,} problems keep the reference answer they had; the file gives another. "
+                f"{counted(kept, 'problem keeps its', 'problems keep their')} reference answer; the file gives another. "
                 "To see and correct them, use load_problems --update."
             )
         self.cursor.execute(sql.COUNT_UNGRADED, {"project": self.project.pk})
         if (ungraded := self.cursor.fetchone()[0]) > 0:
-            notes.append(f"{ungraded:,} older solutions have a reference answer only now. To grade them, use regrade.")
+            notes.append(
+                f"{counted(ungraded, 'older solution has', 'older solutions have')} a reference answer only now. To grade, use regrade."
+            )
         self.cursor.execute(sql.NEWLY_TEST, {"project": self.project.pk})
         moved, queued = self.cursor.fetchone()
         self._run(sql.COMPLETE_PROBLEMS)
         self._run(sql.SPREAD_TEST)
         if moved:
-            waiting = f" {queued:,} of their solutions wait for labelers: withdraw them in the administration." if queued else ""
-            notes.append(f"{moved:,} train problems become test problems. Their labels are not exported for training any more.{waiting}")
+            become = counted(moved, "train problem becomes a test problem", "train problems become test problems")
+            wait = counted(queued, "solution waits", "solutions wait")
+            waiting = f" {wait} for labelers: withdraw them in the administration." if queued else ""
+            notes.append(f"{become}. Their labels are not exported for training any more.{waiting}")
 
     def _store_solutions(self) -> None:
         self._run(sql.GATHER_SOLUTIONS)
@@ -456,7 +461,7 @@ class _Staging:
             raise BadFile(self.path, self.placed(clash[0]), reason, "Keep one of the two lines, or load the labels as annotations")
         self.cursor.execute(sql.COUNT_OTHER_GOLD)
         if kept := self.cursor.fetchone()[0]:
-            self.report.notes.append(f"{kept:,} solutions keep the gold they had; the file gives another.")
+            self.report.notes.append(f"{counted(kept, 'solution keeps its', 'solutions keep their')} gold; the file gives another.")
         self.report.new_gold = self._run(sql.INSERT_GOLD)
 
     def _store_batches(self) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import orjson
 
+from trainer.counting import counted
 from trainer.formats import left_out_in_words, unused_in_words
 from trainer.steps import RuleChoice, StepFigures
 
@@ -37,20 +38,20 @@ class LoadReport:
     notes: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
-        parts = [f"{self.new_problems:,} new problems ({self.problems:,} in the file)"]
+        parts = [f"{counted(self.new_problems, 'new problem')} ({self.problems:,} in the file)"]
         if self.solutions:
             graded = ", ".join(f"{count:,} {outcome}" for outcome, count in self.outcomes.items())
-            parts.append(f"{self.new_solutions:,} new solutions ({self.solutions:,} in the file{'; ' + graded if graded else ''})")
+            parts.append(f"{counted(self.new_solutions, 'new solution')} ({self.solutions:,} in the file{'; ' + graded if graded else ''})")
         if self.alternatives:
-            parts.append(f"{self.new_alternatives:,} new alternatives ({self.alternatives:,} in the file)")
+            parts.append(f"{counted(self.new_alternatives, 'new alternative')} ({self.alternatives:,} in the file)")
         if self.annotations:
-            parts.append(f"{self.new_annotations:,} new annotations ({self.annotations:,} in the file)")
+            parts.append(f"{counted(self.new_annotations, 'new annotation')} ({self.annotations:,} in the file)")
         if self.gold:
-            parts.append(f"{self.new_gold:,} new gold answers ({self.gold:,} in the file)")
+            parts.append(f"{counted(self.new_gold, 'new gold answer')} ({self.gold:,} in the file)")
         reasons = [f"{count:,} not graded: {reason}" for reason, count in self.ungraded.items()]
         return "\n".join(
             [
-                f"{self.format}, {self.lines:,} lines: {', '.join(parts)}.",
+                f"{self.format}, {counted(self.lines, 'line')}: {', '.join(parts)}.",
                 *self._format_in_words(),
                 *self._steps_in_words(),
                 *reasons,

@@ -10,6 +10,7 @@ from typing import NotRequired, TypedDict
 from annotation.completions import BadSubmission, Completion, CompletionTree, ends_solution, written_text
 from annotation.ingest import BadText, clean_text
 from annotation.models import FinishReason
+from trainer.counting import counted
 
 LONGEST_REASON = 2000  # characters
 LONGEST_SKIP_REASON = 150
@@ -188,7 +189,9 @@ def rated_to_first_mistake(
         case FinishReason.SOLUTION:
             refuse_unless(bool(own), "empty", "Nothing is rated yet. Rate the steps in order.")
             refuse_unless(not found_error, "bad_finish_reason", "A step is rated negative, so finish_reason must be found_error.")
-            refuse_unless(len(own) == n_steps, "unfinished", f"{len(own)} of {n_steps} steps are rated. Rate the others too.")
+            refuse_unless(
+                len(own) == n_steps, "unfinished", f"Rated so far: {len(own)} of {counted(n_steps, 'step')}. Rate the others too."
+            )
         case FinishReason.FOUND_ERROR:
             refuse_unless(bool(own), "empty", "Nothing is rated yet. Rate the steps in order.")
             refuse_unless(found_error, "no_negative", "No step is rated negative, so there is no mistake. Rate the remaining steps.")

@@ -13,6 +13,7 @@ from django.db.models import Count, Min, Q, QuerySet
 
 from annotation import queue
 from annotation.models import Annotation, Assignment, Batch, BatchKind, FinishReason, GoldAnswer, Project, Split, StepSource, Task
+from trainer.counting import counted
 
 if TYPE_CHECKING:
     from django_stubs_ext import WithAnnotations
@@ -98,7 +99,8 @@ def publish_trusted(project: Project, *, by: str, size: int, seed: int, kind: st
     verdicts = {solution: verdict for solution, *verdict in trusted.order_by("pk").values_list("solution", "first_mistake", "reason")}
     if not 0 < size <= len(verdicts):
         raise BadScreening(
-            f"The size is {size:,}, but {by} has labeled {len(verdicts):,} usable solutions of {project.slug}. A usable solution is "
+            f"The size is {size:,}, but {by} has labeled {counted(len(verdicts), 'usable solution')} of "
+            f"{project.slug}. A usable solution is "
             "labeled completely and is not in practice or screening yet. Choose a smaller --size or a person who labeled more."
         )
     chosen = random.Random(seed).sample(sorted(verdicts), size)

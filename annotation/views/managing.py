@@ -11,6 +11,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 from annotation import corrections, people, quality
 from annotation.views import SignedInRequest, for_roles
 from annotation.views.forms import CorrectionForm, MessageForm
+from trainer.counting import counted
 
 if TYPE_CHECKING:
     from annotation.models import Project
@@ -50,8 +51,8 @@ def problem(request: SignedInRequest, project: "Project", problem_id: int) -> Ht
         try:
             if seen:
                 plan, withdrawn = corrections.correct(project, problem_id, answer, seen=seen, withdraw=withdraw, actor=request.user)
-                withdrawals = f" Withdrawn: {corrections.counted(withdrawn, 'solution')}." if withdrawn else ""
-                changed = corrections.counted(plan.n_changed, "solution")
+                withdrawals = f" Withdrawn: {counted(withdrawn, 'solution')}." if withdrawn else ""
+                changed = counted(plan.n_changed, "solution")
                 messages.success(request, f"The answer is corrected. Another outcome: {changed}.{withdrawals}")
                 return redirect("problem", slug=project.slug, problem_id=problem_id)
             page["plan"] = corrections.look(project, problem_id, answer)

@@ -9,7 +9,10 @@
     [new RegExp(`(\\\\begin\\{array\\})(${BRACED})`, "g"), (_, begin, columns) => begin + columns.replace(new RegExp(`[@!]${BRACED}`, "g"), "")],
     [/\\multicolumn\{([1-9])\}\{[^{}]*\}/g, (_, count) => "&".repeat(count - 1)],
     [/\\cline\{[^{}]*\}/g, "\\hline"],
-    [/\\vspace\*?\{[^{}]*\}/g, ""],
+    [/\\(?:vspace\*?|label)\{[^{}]*\}/g, ""],
+    // Colours: white on white is hidden, and blue on a dark page cannot be read.
+    [/\\(?:text)?color\s*(?:\[[^\][]*\]\s*)?\{[^{}]*\}/g, ""],
+    [/\\(?:colorbox\s*\{[^{}]*\}|fcolorbox\s*\{[^{}]*\}\s*\{[^{}]*\})/g, "\\fbox"],
     [/\\root\s*(\{[^{}]*\}|[^\s\\{}])\s*\\of/g, "\\sqrt[$1]"],
     [/([_^])(\\(?:vec|overline|bar|hat|widehat|tilde|sqrt)\{[^{}]*\})/g, "$1{$2}"],
     [/(?<!\\)\$(?=[\d.])(?![^{}]*\$)/g, "\\$"], // an amount: "\boxed{$5}"
@@ -29,11 +32,24 @@
     for (const [sign] of body.matchAll(NESTS)) deepest = Math.max(deepest, (depth += OPENS.test(sign) ? 1 : -1));
     return deepest;
   };
+  // What shows less than it says: KaTeX does not trust links, images and HTML, and shows only their command. What moves its parts far covers others.
+  const UNTRUSTED = /\\(?:href|url|includegraphics|html[A-Z][a-z]+)(?![A-Za-z])/, COLOURED = /\\(?:text|f)?color/;
+  const LENGTH = /\\(?:[hm]skip|hspace\*?|m?kern|raisebox|rule\s*\[|\\\s*\[)\s*\{?\s*([-+]?)\s*(\d*\.?\d+)\s*(mu|[a-z]{2})/g;
+  const COVERS = /\\(?:math)?[lr]lap\s*\{[^{}]{3}|\\clap\s*\{[^{}]{3}|(?:\\!\s*){13}|(?:\\neg\w+space\s*){6}/;
+  const EMS = { mu: 1 / 18, ex: 0.43, pt: 0.1, bp: 0.1, sp: 0, mm: 0.28, cm: 2.8, in: 7.2 }, FARTHEST = 2; // a length of another unit counts as em
+  const goesFar = (body) => {
+    let sum = 0;
+    for (const [command, sign, number, unit] of body.matchAll(LENGTH)) if (sign === "-" || command.startsWith("\\raise")) sum += number * (EMS[unit] ?? 1);
+    return sum > FARTHEST || COVERS.test(body);
+  };
   const refuse = (body) => {
     if (body.length > MOST_CHARACTERS) throw new Error(`it is longer than ${MOST_CHARACTERS} characters`);
     if (depthOf(body) > DEEPEST) throw new Error(`it is nested deeper than ${DEEPEST} levels`);
     if ((body.match(/&|\\\\/g) || []).length > MOST_CELLS) throw new Error(`it has more than ${MOST_CELLS} cells`);
     if (DEFINES.test(body.replace(STRETCH, ""))) throw new Error("it defines commands");
+    if (UNTRUSTED.test(body)) throw new Error("it contains a link, an image or HTML");
+    if (goesFar(body)) throw new Error(`it moves its parts by more than ${FARTHEST} em, so they can cover others`);
+    if (COLOURED.test(mend(body))) throw new Error("it contains colours that cannot be left out");
   };
   const mend = (body) => MENDED.reduce((text, [pattern, words]) => text.replace(pattern, words), body);
 

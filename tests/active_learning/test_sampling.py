@@ -103,7 +103,7 @@ def test_a_generator_with_nothing_new_to_say_is_not_asked_for_ever(project, endp
     made = draw(project, endpoint)
     assert (made.n_new, made.n_known, made.n_short) == (0, 1, 1)
     assert made.requests < 12 and made.n_equal == made.requests - 1
-    assert "1 problems still have fewer than 2 new solutions. The generator wrote nothing else that is new and usable." in str(made)
+    assert "1 problem still has fewer new solutions than 2. The generator wrote nothing else that is new and usable." in str(made)
 
 
 def test_two_runs_draw_with_other_seeds(project, endpoint) -> None:
@@ -241,7 +241,7 @@ def test_a_run_of_an_earlier_version_continues_and_takes_the_settings_of_its_nex
 def test_a_budget_of_texts_holds_over_all_calls_of_a_run(project, endpoint) -> None:
     made = draw(project, endpoint, budget_requests=4)
     assert (made.n_new, made.n_short, len(endpoint.asked)) == (4, 1, 4)
-    assert "1 problems still have fewer than 2 new solutions. The budget is too small for another text" in str(made)
+    assert "1 problem still has fewer new solutions than 2. The budget is too small for another text" in str(made)
     again = draw(project, endpoint, budget_requests=4)
     assert (again.n_new, len(endpoint.asked)) == (4, 4) and "4 texts are used" in again.stopped
     assert draw(project, endpoint, budget_requests=6).n_new == 6
@@ -256,7 +256,7 @@ def test_a_budget_of_tokens_is_never_exceeded(project, endpoint) -> None:
 
 def test_what_was_paid_for_before_an_endpoint_failed_is_loaded(project, endpoint) -> None:
     endpoint.reply = lambda number, _: chat(answer(number)) if number < 3 else (503, "<p>down</p>")
-    with pytest.raises(BadSampling, match="status 503.*3 new solutions of the run are loaded. The same command continues it"):
+    with pytest.raises(BadSampling, match="status 503.*The run has loaded 3 new solutions. The same command continues it"):
         draw(project, endpoint)
     assert Solution.objects.count() == 3
 
@@ -265,7 +265,7 @@ def test_one_answer_that_breaks_off_ends_no_run_and_is_counted(project, endpoint
     endpoint.reply = lambda number, _: (200, '{"choices": [{"mess') if number == 1 else chat(answer(number))
     made = draw(project, endpoint)
     assert (made.n_new, made.n_short, made.n_failed, made.requests) == (6, 0, 1, 7)
-    assert "1 texts did not arrive; the last one: The endpoint" in str(made) and "not a chat completion" in str(made)
+    assert "1 text did not arrive; the last one: The endpoint" in str(made) and "not a chat completion" in str(made)
 
 
 def test_a_request_writes_no_line_into_the_log(project, endpoint, caplog: pytest.LogCaptureFixture) -> None:
@@ -277,7 +277,7 @@ def test_a_request_writes_no_line_into_the_log(project, endpoint, caplog: pytest
 
 def test_texts_without_an_answer_end_the_run_with_the_remedy(project, endpoint) -> None:
     endpoint.reply = saying("I do not know.")
-    with pytest.raises(BadSampling, match="None of the first 64 texts.*0 new solutions of the run"):
+    with pytest.raises(BadSampling, match="None of the first 64 texts.*The run has loaded 0 new solutions"):
         draw(project, endpoint, n=30)
 
 

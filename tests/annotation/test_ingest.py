@@ -145,7 +145,7 @@ def test_what_a_problem_lacks_is_filled_in_and_what_it_has_stays(tmp_path: Path)
     later = [{"problem": "p", "answer": "2"}, {"problem": "q", "answer": "3", "subject": "Sums"}]
     report = ingest.load_problems(write(tmp_path / "f.jsonl", *later), project=project)
     assert list(Problem.objects.order_by("statement").values_list("statement", "answer", "subject")) == [("p", "2", ""), ("q", "1", "Sums")]
-    assert any(note.startswith("1 problems keep the reference answer") for note in report.notes)
+    assert any(note.startswith("1 problem keeps its reference answer") for note in report.notes)
 
 
 def test_a_test_problem_stays_one_whatever_a_later_file_says(tmp_path: Path) -> None:

@@ -84,7 +84,7 @@ def test_the_same_file_and_rule_again_change_nothing(tmp_path: Path, rule: str) 
 def test_a_file_that_gives_its_steps_is_not_cut(tmp_path: Path) -> None:
     report = ingest.load_solutions(write(tmp_path / "f.jsonl", GENERIC), project=make.project())
     assert report.steps_by is None
-    assert "The file gives the steps: 2 steps in 1 solutions: the median solution has 2 (2 to 2)." in str(report)
+    assert "The file gives the steps: 2 steps in 1 solution: the median solution has 2 (2 to 2)." in str(report)
 
 
 def test_torn_steps_are_refused_with_an_example_and_nothing_is_stored(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def test_labels_become_gold_by_choice(project: Project, tmp_path: Path) -> None:
 def test_gold_that_is_known_stays_and_is_counted(project: Project, tmp_path: Path) -> None:
     ingest.load_solutions(written(tmp_path, PROCESSBENCH), project=project, labels="gold")
     report = ingest.load_solutions(written(tmp_path, PROCESSBENCH | {"label": 2}), project=project, labels="gold")
-    assert "1 solutions keep the gold they had; the file gives another." in str(report)
+    assert "1 solution keeps its gold; the file gives another." in str(report)
     assert GoldAnswer.objects.get().acceptable_first_errors == [1]
 
 
@@ -70,7 +70,7 @@ def test_labels_without_the_step_of_their_mistake_are_no_gold(project: Project, 
     record = json.loads(json.dumps(RECORD))
     record["label"]["steps"] = record["label"]["steps"][:1]
     report = ingest.load_solutions(written(tmp_path, record), project=project, labels="gold")
-    assert "1 solutions: the labels that end at a mistake but do not say which step it is were left out." in str(report)
+    assert "1 solution: the labels that end at a mistake but do not say which step it is were left out." in str(report)
     assert (report.gold, GoldAnswer.objects.count()) == (0, 0)
 
 
@@ -99,7 +99,7 @@ def test_a_solution_that_is_right_and_wrong_is_no_gold(project: Project, tmp_pat
 
 def test_what_no_annotation_can_hold_is_named(project: Project, tmp_path: Path) -> None:
     report = str(ingest.load_solutions(written(tmp_path, SHEPHERD), project=project))
-    assert "1 solutions: the ratings after the first mistake were left out." in report
+    assert "1 solution: the ratings after the first mistake were left out." in report
     assert "1 key was not used: task (1)." in report
 
 

@@ -105,7 +105,7 @@ def test_copies_in_one_file_are_one_problem_and_the_lines_of_a_mixed_split_are_n
     report = ingest.load_problems(write(tmp_path / "p.jsonl", *lines), project=project)
     assert stored("external_id", "split", "answer", "subject")[0] == ("a", "test", "4", "Sums")
     assert (report.problems, report.new_problems, Problem.objects.count()) == (2, 2, 2)
-    assert "1 problems are train problems in one place and test problems in another (line 1 and 3). They are test problems." in str(report)
+    assert "Train problems in one place and test problems in another: 1 (line 1 and 3). They count as test problems." in str(report)
     assert ingest.load_problems(tmp_path / "p.jsonl", project=project).new_problems == 0
 
 
@@ -122,11 +122,11 @@ def test_copies_that_are_stored_twice_all_become_test_problems_when_one_does(tmp
     make.batch(project, [make.solution(second)])
     report = ingest.load_problems(write(tmp_path / "p.jsonl", {"problem": COPIES["CR"], "id": "b", "split": "test"}), project=project)
     assert stored("pk", "split") == [(first.pk, "test"), (second.pk, "test")]
-    assert "1 train problems become test problems" in str(report) and "1 of their solutions wait for labelers" in str(report)
+    assert "1 train problem becomes a test problem" in str(report) and "1 solution waits for labelers" in str(report)
 
 
 def test_solutions_without_an_outcome_are_named_when_their_answer_comes(tmp_path: Path) -> None:
     project = make.project()
     make.solution(make.problem(project, statement=STATEMENT, answer=None), outcome="ungraded")
     report = ingest.load_problems(write(tmp_path / "p.jsonl", {"problem": STATEMENT, "answer": "4"}), project=project)
-    assert "1 older solutions have a reference answer only now. To grade them, use regrade." in str(report)
+    assert "1 older solution has a reference answer only now. To grade, use regrade." in str(report)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, expect
 
 from tests.e2e.static_page import StaticPage
 
@@ -50,6 +50,9 @@ def shown(browser: Browser) -> Iterator[StaticPage]:
         ("הסכום 3 + 4 = שבע", ["=", "3 + 4"]),
         ("العدد 12,345.67 و 1/2 و 3:4.", [".", "3:4", "1/2", "12,345.67"]),
         ("القيم 3, 4, 5 هنا", ["5", "4", "3"]),
+        ("מורידים 3 מ-10 ומ-12", ["12-", "10-", "3"]),
+        ("שווה ל-3 - 2 = 1 בלבד", ["3 - 2 = 1-"]),
+        ("נקבל −3 או -4.", [".", "-4", "−3"]),
         ("The word שלום means 3 - 2 = 1.", ["The word", "means 3 - 2 = 1."]),
     ],
 )
@@ -69,3 +72,25 @@ def test_each_text_takes_its_direction_from_its_own_words(shown: StaticPage, kin
     )
     assert found == ["rtl", "ltr", "rtl", "rtl", "rtl"]
     assert shown("[...document.querySelectorAll('bdi')].every((one) => getComputedStyle(one).direction === 'ltr')")
+
+
+@pytest.mark.parametrize("kind", ["plain", "markdown"])
+@pytest.mark.parametrize("sign", ["\u202e", "\u202b", "\u2067", "\u200f"])
+def test_a_mark_of_the_writing_direction_turns_nothing_round(shown: StaticPage, kind: str, sign: str) -> None:
+    shown.show(f"So {sign}x - 2 = 5 here", kind=kind)
+    assert shown(PAINTED).replace(sign, "") == "So x - 2 = 5 here"
+
+
+@pytest.mark.parametrize(
+    "text", ["می\u200cکنیم", "۵\u200cتایی", "क्\u200dष", "\U0001f469\u200d\U0001f467", "\U0001f469\U0001f3fd\u200d\U0001f680"]
+)
+def test_joiners_that_belong_to_the_spelling_are_no_marks(shown: StaticPage, text: str) -> None:
+    shown.show(text, "a\u200bb")
+    expect(shown.page.locator("[data-text]").nth(1).locator(".unseen")).to_have_count(1)  # the script that marks has run
+    expect(shown.page.locator("[data-text]").nth(0).locator(".unseen")).to_have_count(0)
+
+
+@pytest.mark.parametrize("text", ["12\u200c3", "a\u200db", "\u200c", "x \u200d= 5"])
+def test_joiners_that_only_hide_are_marks(shown: StaticPage, text: str) -> None:
+    shown.show(text)
+    expect(shown.page.locator(".unseen")).to_have_count(1)

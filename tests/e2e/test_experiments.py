@@ -72,7 +72,7 @@ def finished(settings: Any, tmp_path: Path) -> Path:
 def test_the_pages_of_the_experiments_have_no_violation_and_fit_their_window(visit: Visit, look: dict, finished: Path) -> None:
     page = visit(make.rita(make.project()), "/experiments/", **look)
     start = page.url
-    for path, words in {"": "2.8", "full/": "without labels", "begun/": "models are trained and judged"}.items():
+    for path, words in {"": "2.8", "full/": "without labels", "begun/": "Models trained and judged"}.items():
         page.goto(start + path)
         expect(page.locator("main")).to_contain_text(words)
         page.evaluate("for (const fold of document.querySelectorAll('main details')) fold.open = true")

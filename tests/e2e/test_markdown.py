@@ -136,6 +136,65 @@ def test_what_katex_lacks_shows_its_source_in_a_frame(shown: StaticPage) -> None
 
 
 @pytest.mark.parametrize(
+    ("formula", "reason"),
+    [
+        (r"$\href{https://example.org}{x = 5}$", "a link, an image or HTML"),
+        (r"$\url{https://example.org}$", "a link, an image or HTML"),
+        (r"$a \includegraphics{x.png}$", "a link, an image or HTML"),
+        (r"$\htmlStyle{color: white}{x = 5}$", "a link, an image or HTML"),
+        (r"$\hspace{-100em} x$", "can cover others"),
+        (r"$1 \kern -3em 2$", "can cover others"),
+        (r"$1 \mkern-72mu 2$", "can cover others"),
+        (r"$\raisebox{10em}{x}$", "can cover others"),
+        (r"$\rule[-9em]{1em}{1em}$", "can cover others"),
+        (r"\[ a \\[-4em] b \]", "can cover others"),
+        (r"$\llap{aaaaaaaa}$", "can cover others"),
+        (r"$\mathrlap{aaaaaaaa}$", "can cover others"),
+        ("$1" + r"\!" * 40 + "2$", "can cover others"),
+        (r"$\color\bgroup x$", "colours"),
+    ],
+)
+def test_a_formula_that_could_hide_or_cover_something_shows_its_source(shown: StaticPage, formula: str, reason: str) -> None:
+    shown.show(formula)
+    assert shown("[...document.querySelectorAll('.broken')].map((one) => one.textContent)") == [formula]
+    assert reason in shown("document.querySelector('.broken').title")
+
+
+@pytest.mark.parametrize(
+    "formula",
+    [r"10{,}\!000", r"\hspace{-0.5em} x", r"\raisebox{0.2em}{x}", r"\sum_{\mathclap{1 \le i \le n}} i", r"\rlap{/}D", r"a \hspace{2mm} b"],
+)
+def test_a_formula_that_moves_its_parts_a_little_is_set(shown: StaticPage, formula: str) -> None:
+    assert shown.html(f"${formula}$") == f"<p>⟨${formula}$⟩</p>"
+
+
+COLOURS = """() => [...new Set([...document.querySelectorAll('.katex-html *')].flatMap(
+  (one) => [getComputedStyle(one).color, getComputedStyle(one).backgroundColor]))].length"""
+
+
+@pytest.mark.parametrize(
+    ("formula", "letters"),
+    [
+        (r"\color{white}{= 5}", "=5"),
+        (r"\textcolor{white}{x} + \color {#ffffff} 7", "x+7"),
+        (r"\textcolor[rgb]{1,1,1}{y}", "y"),
+        (r"\colorbox{black}{black}", "black"),
+        (r"\fcolorbox{red}{yellow}{z}", "z"),
+        (r"\color{transparent} 7", "7"),
+    ],
+)
+def test_the_colours_of_a_formula_are_left_out(shown: StaticPage, formula: str, letters: str) -> None:
+    shown.show(f"${formula}$")
+    assert shown("document.querySelector('.katex-html').textContent").replace("\u200b", "").replace("\u00a0", "") == letters
+    assert shown(COLOURS) == 2  # the colour of the text, and no background
+
+
+def test_the_name_of_an_equation_is_left_out(shown: StaticPage) -> None:
+    formula = r"\begin{equation} x = 1 \label{eq:one} \end{equation}"
+    assert shown.html(formula) == f"<p>⟨{formula}⟩</p>"
+
+
+@pytest.mark.parametrize(
     ("text", "formulas"),
     [
         (r"\boxed{$7455} or $\boxed{$400}$, 5 %", [r"\boxed{$7455}", r"$\boxed{$400}$"]),

@@ -69,7 +69,7 @@ def test_soft_labels_are_read_from_a_line(tmp_path: Path) -> None:
         ('{"problem": "Add.", "steps": []}', "line 2: steps is .*. steps must be"),
         ('{"problem": "Add.", "steps": ["a", " "]}', "line 2: steps.1. is ' '. steps must be a list of at least one non-empty text"),
         ('{"problem": " ", "steps": ["a"]}', "line 2: problem is ' '. problem must be"),
-        ('{"problem": "Add.", "steps": ["a"], "ratings": [1, 1]}', "line 2: .*1 steps but 2 ratings"),
+        ('{"problem": "Add.", "steps": ["a"], "ratings": [1, 1]}', "line 2: .*1 step but 2 ratings"),
         (
             '{"problem": "Add.", "steps": ["a"], "ratings": ["good"]}',
             "line 2: ratings.0. is 'good'. ratings must be a list of -1, 0, 1 or null",
@@ -100,7 +100,7 @@ def test_a_file_that_does_not_exist_is_named(tmp_path: Path, capsys: pytest.Capt
 
 def test_too_few_labels_exit_with_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "--labeled", str(write(tmp_path / "few.jsonl", GOOD)), "--out", str(tmp_path / "model")]) == 2
-    assert "1 rated steps, but at least 6" in capsys.readouterr().err
+    assert "1 rated step, but at least 6" in capsys.readouterr().err
 
 
 def test_a_folder_that_is_no_model_exits_with_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

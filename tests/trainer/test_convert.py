@@ -46,9 +46,9 @@ def test_trl_gets_the_rated_steps_and_a_sentence_for_the_rest(source: Path, tmp_
     said = capsys.readouterr().err
     assert "2 of 3 solutions." in said
     for sentence in (
-        "1 solutions are left out: they have no ratings.",
-        "1 solutions have neutral steps, which count as right.",
-        "1 solutions lose the steps after their last rating.",
+        "1 solution is left out: there are no ratings.",
+        "1 solution has neutral steps, which count as right.",
+        "1 solution loses the steps after the last rating.",
     ):
         assert sentence in said
 
@@ -82,8 +82,8 @@ def test_a_solution_that_would_be_parted_elsewhere_is_left_out(
     source.write_text("".join(json.dumps({"problem": p, "steps": [step], "ratings": [1]}) + "\n" for p, step in texts))
     assert main(["convert", str(source), str(tmp_path / "out.jsonl"), "--to", to]) == 0
     said = capsys.readouterr().err
-    assert "2 of 3 solutions." in said and "1 solutions are left out: `Step 1:` occurs inside of their first step." in said
-    assert "1 solutions lose the white space around their texts." in said
+    assert "2 of 3 solutions." in said and "1 solution is left out: `Step 1:` occurs inside of the first step." in said
+    assert "1 solution loses the white space around the texts." in said
     assert main(["convert", str(tmp_path / "out.jsonl"), str(tmp_path / "own.jsonl"), "--to", "trainer"]) == 0
     back = [(row["problem"], row["steps"]) for row in lines(tmp_path / "own.jsonl")]
     assert back == [("Is Step 1: right?", ["Step 1: Yes."]), ("What else?", ["Step 1: Add."])]
@@ -101,7 +101,7 @@ def test_a_solution_whose_answer_is_not_certain_is_left_out_of_processbench(
 ) -> None:
     assert main(["convert", str(source), str(tmp_path / "out.jsonl"), "--to", "processbench"]) == 0
     assert [row["label"] for row in lines(tmp_path / "out.jsonl")] == [1]
-    assert "1 solutions are left out: it is not certain whether their answers are right." in capsys.readouterr().err
+    assert "1 solution is left out: it is not certain whether the answer is right." in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -125,5 +125,5 @@ def test_a_wrong_place_is_refused_and_nothing_is_written(
 def test_a_file_of_which_nothing_fits_leaves_no_file(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source.write_text(json.dumps(ROWS[2]) + "\n")
     assert main(["convert", str(source), str(tmp_path / "out.jsonl"), "--to", "trl"]) == 2
-    assert "none of its 1 solutions can be written as trl" in capsys.readouterr().err
+    assert "it has 1 solution, and none can be written as trl" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]

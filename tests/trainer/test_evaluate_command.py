@@ -111,7 +111,7 @@ def test_the_largest_n_leaves_out_problems_with_fewer_samples(
             "no problem has more than 4, without the 6 samples of problems on which a model was trained. Use --best-of 4",
         ),
         ((0, 0), ("--best-of", 64), "holds no sample. Give one JSON mapping per line"),
-        ((0, 3), (), "a model was trained on the problems of all 6 samples. Give solutions of other problems."),
+        ((0, 3), (), "it has 6 samples, and a model was trained on the problems of all. Give solutions of other problems."),
     ],
 )
 def test_samples_that_cannot_be_judged_are_refused_with_the_true_cause_before_they_are_scored(
@@ -134,9 +134,9 @@ def test_samples_that_cannot_be_judged_are_refused_with_the_true_cause_before_th
     ("lines", "cause"),
     [
         ([], "holds no solution. Give one JSON mapping per line, with problem, steps and ratings."),
-        ([line(one) for one in sums(2)], "none of its 4 solutions has a rating. Give the key ratings in each line"),
+        ([line(one) for one in sums(2)], "it has 4 solutions, and none has a rating. Give the key ratings in each line"),
         ([line(one, labels=[1]) for one in sums(2)], "line 1: the line has 'labels', but no 'ratings'. Rename 'labels' to 'ratings'"),
-        ([line(one, ratings=[None]) for one in sums(2)], "none of its 4 solutions has a rating"),
+        ([line(one, ratings=[None]) for one in sums(2)], "it has 4 solutions, and none has a rating"),
     ],
 )
 def test_a_file_without_ratings_is_refused_with_the_true_cause_by_training_too(
@@ -157,7 +157,7 @@ def test_a_file_without_ratings_is_refused_with_the_true_cause_by_training_too(
         (lambda place: {"problem_key": str(place)}, "Each problem has one sample, so there is nothing to choose from."),
         (
             lambda place: {"problem_key": "rare" if place == 0 else "often", "right": place % 2 == 0},
-            "The curves end at N = 1, because 1 of 2",
+            "The curves end at N = 1, because 1 problem has no more samples",
         ),
         (lambda place: {"right": place % 2 == 0}, ""),
     ],

@@ -108,7 +108,7 @@ def test_outcome_figures_are_read_at_the_last_step_and_unread_solutions_left_out
     [
         (graded(2)[:3], "There are 3 graded solutions, but at least 6"),
         ([replace(one, right=True) for one in graded(4)], "Of 8 graded solutions, 0 are wrong"),
-        (graded(40)[:2] * 3, "cover 1 problems, but at least 3"),
+        (graded(40)[:2] * 3, "cover 1 problem, but at least 3"),
     ],
 )
 def test_too_few_grades_are_said_with_numbers(solutions: list[GradedSolution], sentence: str, tmp_path: Path) -> None:

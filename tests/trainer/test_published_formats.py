@@ -144,7 +144,7 @@ def test_a_last_step_without_a_mark_has_no_rating(tmp_path: Path) -> None:
         ("math_shepherd", SHEPHERD | {"label": "What is 2 + 3? Step 1: Add. +"}, "does not repeat step 1"),
         ("math_shepherd", SHEPHERD | {"label": SHEPHERD["input"]}, "with + or - after it"),
         ("math_shepherd", {"input": "Add. ки", "label": "Add. +"}, "Begin the first step with 'Step 1:'"),
-        ("trl", TRL | {"labels": [True]}, "2 completions, but 1 labels"),
+        ("trl", TRL | {"labels": [True]}, "2 completions, but 1 label."),
         ("trl", TRL | {"labels": [True, 0.5]}, "label 2 is 0.5"),
         ("trl", TRL | {"labels": [True, None]}, "label 2 is null"),
         ("rlhflow", {"conversations": RLHFLOW["conversations"][:3]}, "are not one of the user and one of the assistant"),

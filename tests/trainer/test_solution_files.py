@@ -127,7 +127,7 @@ def test_solutions_that_state_no_grade_are_graded_by_their_answers(samples: Path
         for place, value in enumerate((value for value in json.loads(line).values() if isinstance(value, dict)), 1)
     }
     assert len(graded) == 79 and {key: stated[key] for key in graded} == graded
-    assert notes == [f"{path}: 1 solutions were left out: it is not certain whether their answers are right."]  # it states no answer
+    assert notes == [f"{path}: 1 solution was left out: it is not certain whether the answer is right."]  # it states no answer
 
 
 def test_a_solution_whose_answer_cannot_be_graded_is_left_out_and_counted(tmp_path: Path) -> None:
@@ -135,7 +135,7 @@ def test_a_solution_whose_answer_cannot_be_graded_is_left_out_and_counted(tmp_pa
     path, notes = write(tmp_path / "f.jsonl", *map(json.dumps, lines)), list[str]()
     graded = list(read_graded_lines(path, read_solution_lines(path), say=notes.append))
     assert [(right, answer) for _, right, answer in graded] == [(True, "5"), (False, "6")]
-    assert notes == [f"{path}: 1 solutions were left out: it is not certain whether their answers are right."]
+    assert notes == [f"{path}: 1 solution was left out: it is not certain whether the answer is right."]
 
 
 def test_a_problem_that_its_labeler_called_bad_teaches_nothing(tmp_path: Path) -> None:
@@ -143,7 +143,7 @@ def test_a_problem_that_its_labeler_called_bad_teaches_nothing(tmp_path: Path) -
     notes: list[str] = []
     path = write(tmp_path / "f.jsonl", line("bad_problem"), line("solution"))
     assert [one.solution.key for one in read_solutions(path, say=notes.append)] == ["line 2"]
-    assert f"{path}: 1 solutions were left out: their labelers called the problem bad." in notes
+    assert f"{path}: 1 solution was left out: a labeler called the problem bad." in notes
 
 
 def test_solutions_that_are_texts_are_cut_by_one_rule_for_the_file(tmp_path: Path) -> None:

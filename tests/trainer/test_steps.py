@@ -289,7 +289,7 @@ def test_a_long_step_is_shortened_to_one_line() -> None:
 def test_numbers_decide_if_most_solutions_have_them() -> None:
     numbered = "\n".join(f"Step {number}: Add {number}.\n\nIt is {number}." for number in range(1, 5))
     choice = choose_rule([numbered, numbered, "One.\n\nTwo."])
-    assert choice == (NUMBERED, "2 of 3 solutions number their steps")
+    assert choice == (NUMBERED, "solutions with numbered steps: 2 of 3")
 
 
 def test_blank_lines_decide_if_they_give_a_usual_number_of_steps() -> None:

@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
 
 from trainer.answers import Grader
+from trainer.counting import counted
 from trainer.files import check_output_file, write_file
 from trainer.formats import MARK, is_parted
 from trainer.lines import BadInput, SolutionLine, add_format_option, progress_bar, read_solution_lines, say_on_stderr
 from trainer.progress import ProgressUpdate
 
 Row = dict[str, Any]
+Loss = tuple[str, str]  # what a format cannot hold: said of one solution, and of several
 _RIGHT = {"correct": True, "wrong": False}
 SHOWN_EVERY = 500  # solutions
 ROWS_AT_ONCE = 1_000  # of a Parquet file
@@ -29,7 +31,7 @@ class Target(NamedTuple):
     """A format that can be written: its columns with their Arrow types, and the row of a solution. The counter names what a row lacks."""
 
     columns: dict[str, str]
-    row: Callable[[SolutionLine, Counter[str]], Row | None]
+    row: Callable[[SolutionLine, Counter[Loss]], Row | None]
     needs_right: bool = False  # whether the final answer is right: stated by the file, or graded
 
 
@@ -47,7 +49,7 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
 def run(options: argparse.Namespace) -> None:
     """Write every solution of the input that the format can hold, and say what it cannot hold."""
     check_output_file(options.out, overwrite=options.overwrite, inputs=[options.input])
-    target, lost = TARGETS[options.to], Counter[str]()
+    target, lost = TARGETS[options.to], Counter[Loss]()
     n_read = n_written = 0
     with progress_bar() as progress, Grader() as grader, _writer(options.out, target.columns, overwrite=options.overwrite) as write:
         for line in read_solution_lines(options.input, format=options.format, say=say_on_stderr):
@@ -61,37 +63,52 @@ def run(options: argparse.Namespace) -> None:
             if n_read % SHOWN_EVERY == 0:
                 progress(ProgressUpdate("converting", n_read, None))
         if not n_written:
-            raise BadInput(f"{options.input}: none of its {n_read:,} solutions can be written as {options.to}. {_in_words(lost)}".rstrip())
-    say_on_stderr(f"{options.out}: {n_written:,} of {n_read:,} solutions. {_in_words(lost)}".rstrip())
+            raise BadInput(
+                f"{options.input}: it has {counted(n_read, 'solution')}, and none can be written as {options.to}. "
+                f"{_in_words(lost)}".rstrip()
+            )
+    say_on_stderr(f"{options.out}: {n_written:,} of {counted(n_read, 'solution')}. {_in_words(lost)}".rstrip())
 
 
-def _in_words(lost: Counter[str]) -> str:
-    return " ".join(f"{count:,} {what}." for what, count in lost.most_common() if count)
+def _solutions(words: str) -> tuple[str, str]:
+    """Return what is said of one solution and of several. The verb comes first, in both forms: "is|are left out"."""
+    verbs, rest = words.split(" ", 1)
+    one, several = verbs.split("|")
+    return f"solution {one} {rest}", f"solutions {several} {rest}"
+
+
+def _in_words(lost: Counter[Loss]) -> str:
+    return " ".join(f"{counted(count, *what)}." for what, count in lost.most_common() if count)
 
 
 # --- formats ------------------------------------------------------------------------------------------------------------------
 
 
-def _own_row(line: SolutionLine, lost: Counter[str]) -> Row:
+def _own_row(line: SolutionLine, lost: Counter[Loss]) -> Row:
     labeled, solution = line.labeled, line.labeled.solution
     row: Row = {"key": solution.key, "problem_key": solution.problem_key, "problem": solution.problem, "steps": list(solution.steps)}
     row["ratings"] = list(labeled.ratings[: _n_rated(line)])
     row["alternatives"] = [{"step_index": a.step_index, "text": a.text, "rating": a.rating} for a in labeled.alternatives]
     row |= {"soft": None if labeled.soft is None else [p and list(p) for p in labeled.soft], "right": line.right, "answer": line.answer}
     if line.reference_answer is not None:
-        lost["reference answers have no place in this format"] += 1
+        lost[("reference answer has no place in this format", "reference answers have no place in this format")] += 1
     return row | {"subject": line.subject, "source": line.source}
 
 
-def _generic_row(line: SolutionLine, lost: Counter[str]) -> Row:
+def _generic_row(line: SolutionLine, lost: Counter[Loss]) -> Row:
     labeled, solution, problem = line.labeled, line.labeled.solution, line.problem
     ratings = [*labeled.ratings[: _n_rated(line)], *[None] * len(solution.steps)]
     if labeled.alternatives:
-        lost["solutions have rated alternatives, which have no place in this format"] += 1
+        lost[_solutions("has|have rated alternatives, which have no place in this format")] += 1
     if labeled.soft is not None:
-        lost["solutions have soft labels, which have no place in this format"] += 1
+        lost[_solutions("has|have soft labels, which have no place in this format")] += 1
     if line.right is not None:
-        lost["grades (right) have no place in this format: the site grades the answers itself"] += 1
+        lost[
+            (
+                "grade (right) has no place in this format: the site grades the answers itself",
+                "grades (right) have no place in this format: the site grades the answers itself",
+            )
+        ] += 1
     return {
         "problem": solution.problem,
         "answer": line.reference_answer,
@@ -105,26 +122,26 @@ def _generic_row(line: SolutionLine, lost: Counter[str]) -> Row:
     }
 
 
-def _trl_row(line: SolutionLine, lost: Counter[str]) -> Row | None:
+def _trl_row(line: SolutionLine, lost: Counter[Loss]) -> Row | None:
     solution = line.labeled.solution
     if (ratings := _whole_ratings(line, lost)) is None:
         return None
-    lost["solutions lose the steps after their last rating"] += len(ratings) < len(solution.steps)
+    lost[_solutions("loses|lose the steps after the last rating")] += len(ratings) < len(solution.steps)
     labels = [rating != -1 for rating in ratings]
     return {"prompt": solution.problem, "completions": list(solution.steps[: len(ratings)]), "labels": labels}
 
 
-def _processbench_row(line: SolutionLine, lost: Counter[str]) -> Row | None:
+def _processbench_row(line: SolutionLine, lost: Counter[Loss]) -> Row | None:
     solution = line.labeled.solution
     ratings = _whole_ratings(line, lost)
     if ratings is None:
         return None
     mistake = line.labeled.first_mistake
     if mistake is None and len(ratings) < len(solution.steps):
-        lost["solutions are left out: their labels stop before the end without a mistake"] += 1
+        lost[_solutions("is|are left out: the labels stop before the end without a mistake")] += 1
         return None
     if line.right is None:
-        lost["solutions are left out: it is not certain whether their answers are right"] += 1
+        lost[_solutions("is|are left out: it is not certain whether the answer is right")] += 1
         return None
     return {
         "id": solution.key,
@@ -136,21 +153,21 @@ def _processbench_row(line: SolutionLine, lost: Counter[str]) -> Row | None:
     }
 
 
-def _math_shepherd_row(line: SolutionLine, lost: Counter[str]) -> Row | None:
+def _math_shepherd_row(line: SolutionLine, lost: Counter[Loss]) -> Row | None:
     ratings = _whole_ratings(line, lost)
     if ratings is None:
         return None
     if (steps := _numbered(line, len(ratings), lost)) is None:
         return None
     if any(MARK in text for text in (line.labeled.solution.problem, *steps)):
-        lost[f"solutions are left out: their text holds the mark {MARK}"] += 1
+        lost[_solutions(f"is|are left out: the text holds the mark {MARK}")] += 1
         return None
     text = f"{line.labeled.solution.problem} " + "\n".join(f"{step} {MARK}" for step in steps)
     signs = iter("-" if rating == -1 else "+" for rating in ratings)
     return {"input": text, "label": re.sub(MARK, lambda _: next(signs), text)}
 
 
-def _rlhflow_row(line: SolutionLine, lost: Counter[str]) -> Row | None:
+def _rlhflow_row(line: SolutionLine, lost: Counter[Loss]) -> Row | None:
     ratings = _whole_ratings(line, lost)
     if ratings is None:
         return None
@@ -163,36 +180,36 @@ def _rlhflow_row(line: SolutionLine, lost: Counter[str]) -> Row | None:
     return {"conversations": turns}
 
 
-def _whole_ratings(line: SolutionLine, lost: Counter[str]) -> Sequence[int] | None:
+def _whole_ratings(line: SolutionLine, lost: Counter[Loss]) -> Sequence[int] | None:
     """Return the ratings up to the first mistake or the last rating, for a format that has only right and wrong; None if one is missing."""
     labeled = line.labeled
     ratings = labeled.ratings[: _n_rated(line)]
     if not ratings:
-        lost["solutions are left out: they have no ratings"] += 1
+        lost[_solutions("is|are left out: there are no ratings")] += 1
         return None
     whole = [rating for rating in ratings if rating is not None]
     if len(whole) < len(ratings):
-        lost["solutions are left out: a step before the end of their labels has no rating"] += 1
+        lost[_solutions("is|are left out: a step before the end of the labels has no rating")] += 1
         return None
-    lost["solutions have neutral steps, which count as right"] += 0 in ratings
-    lost["solutions have rated alternatives, which have no place in this format"] += bool(labeled.alternatives)
+    lost[_solutions("has|have neutral steps, which count as right")] += 0 in ratings
+    lost[_solutions("has|have rated alternatives, which have no place in this format")] += bool(labeled.alternatives)
     return whole
 
 
-def _numbered(line: SolutionLine, count: int, lost: Counter[str]) -> list[str] | None:
+def _numbered(line: SolutionLine, count: int, lost: Counter[Loss]) -> list[str] | None:
     """Return the rated steps, the first of which begins with `Step 1:`: these formats part it from the problem by that.
 
     Return None if the first step has these words once more: it would lose its beginning to the problem.
     """
     statement, steps = line.labeled.solution.problem, line.labeled.solution.steps
     if not is_parted(statement, steps[0] if steps[0].startswith("Step 1:") else f"Step 1: {steps[0]}"):
-        lost["solutions are left out: `Step 1:` occurs inside of their first step"] += 1
+        lost[_solutions("is|are left out: `Step 1:` occurs inside of the first step")] += 1
         return None
-    lost["solutions lose the white space around their texts"] += any(text != text.strip() for text in (statement, *steps[:count]))
-    lost["solutions lose the steps after their last rating"] += count < len(steps)
+    lost[_solutions("loses|lose the white space around the texts")] += any(text != text.strip() for text in (statement, *steps[:count]))
+    lost[_solutions("loses|lose the steps after the last rating")] += count < len(steps)
     if steps[0].startswith("Step 1:"):
         return list(steps[:count])
-    lost["solutions get a number before each step (`Step 1:`), which this format needs"] += 1
+    lost[_solutions("gets|get a number before each step (`Step 1:`), which this format needs")] += 1
     return [f"Step {number}: {step}" for number, step in enumerate(steps[:count], 1)]
 
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from trainer.answers import group_answers
 from trainer.cautions import cautions
+from trainer.counting import counted
 from trainer.data import SolutionText
 from trainer.evaluate import (
     AGGREGATES,
@@ -96,7 +97,10 @@ def run(options: argparse.Namespace) -> None:
             rated = with_ratings([line.labeled for line in lines], path=options.labeled)
             unseen = [labeled for labeled in rated if labeled.solution.problem_key not in training]
             if not unseen:
-                raise BadInput(f"{options.labeled}: the model was trained on the problems of all {len(rated)} rated solutions. {OTHERS}")
+                raise BadInput(
+                    f"{options.labeled}: it has {counted(len(rated), 'rated solution')}, and the model was trained on "
+                    f"the problems of all. {OTHERS}"
+                )
             judged = judge_solutions(model, unseen, progress=progress)
             if not held_out.isdisjoint(solution.problem_key for solution in judged):
                 threshold = None  # the model's own threshold was chosen on these problems
@@ -182,11 +186,11 @@ def gather(
     if not samples and not n_seen:
         raise BadInput(f"{path} holds no sample. Give one JSON mapping per line, with problem, steps, right and answer.")
     if not samples:
-        raise BadInput(f"{path}: a model was trained on the problems of all {n_seen:,} samples. {OTHERS}")
+        raise BadInput(f"{path}: it has {counted(n_seen, 'sample')}, and a model was trained on the problems of all. {OTHERS}")
     if (most := max(counts.values())) < at_least:
-        others = f", without the {n_seen:,} samples of problems on which a model was trained" if n_seen else ""
+        others = f", without the {counted(n_seen, 'sample')} of problems on which a model was trained" if n_seen else ""
         raise BadInput(
-            f"{path}: --best-of {at_least} needs {at_least} samples of a problem, but no problem has more than {most}{others}. "
+            f"{path}: --best-of {at_least} needs {counted(at_least, 'sample')} of a problem, but no problem has more than {most}{others}. "
             f"Use --best-of {most}, or give more samples of each problem."
         )
     scores: dict[str, NDArray[np.float64]] = {}
@@ -212,7 +216,7 @@ def choice_cautions(problems: Sequence[Samples], *, best_of: int | None) -> list
     if best_of is None and fewest < max(len(problem.right) for problem in problems) and fewest < FEW:
         fewer = sum(len(problem.right) == fewest for problem in problems)
         sentences.append(
-            f"The curves end at N = {fewest}, because {fewer:,} of {len(problems):,} problems have no more samples. "
+            f"The curves end at N = {fewest}, because {counted(fewer, 'problem has', 'problems have')} no more samples. "
             "Use --best-of to leave such problems out."
         )
     elif fewest == 1 and best_of is None:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trainer.counting import counted
 from trainer.data import seeded
 
 Floats = NDArray[np.float64]
@@ -38,7 +39,8 @@ class Samples:
         for name, size in sizes.items():
             if size != len(self.right) or not size:
                 raise ValueError(
-                    f"Problem {self.problem_key} has {len(self.right)} samples but {size} {name}. Give as many, and at least one."
+                    f"Problem {self.problem_key} has {counted(len(self.right), 'sample')} but {size} {name}. Give as "
+                    f"many, and at least one."
                 )
         for name, values in self.scores.items():
             if np.isnan(values).any():
@@ -204,6 +206,7 @@ def _checked(problems: Sequence[Samples], ns: Sequence[int] | None) -> list[int]
     chosen = counts_to(len(least.right)) if ns is None else list(ns)
     if not chosen or not 1 <= min(chosen) <= max(chosen) <= len(least.right):
         raise ValueError(
-            f"Problem {least.problem_key} has {len(least.right)} samples. Choose N from 1 to that number, or leave the problem out."
+            f"Problem {least.problem_key} has {counted(len(least.right), 'sample')}. Choose N from 1 to that number, "
+            f"or leave the problem out."
         )
     return chosen

@@ -1,5 +1,6 @@
 """The format `generic`: a problem and, if the line has them, a solution, ratings of its steps and other texts for them."""
 
+from trainer.counting import counted
 from trainer.formats.fields import (
     as_object,
     as_rating,
@@ -50,7 +51,10 @@ def _steps(fields: Fields) -> tuple[tuple[str, ...], list[int | None], list[bool
     if all(isinstance(step, str) for step in steps):
         ratings = [as_rating(rating) for rating in read_list(fields, "ratings")] if fields.get("ratings") is not None else []
         if len(ratings) > len(steps):
-            raise BadLine(f"the solution has {len(steps)} steps, but {len(ratings)} ratings", "Give at most one rating for each step")
+            raise BadLine(
+                f"the solution has {counted(len(steps), 'step')}, but {counted(len(ratings), 'rating')}",
+                "Give at most one rating for each step",
+            )
         return tuple(steps), ratings + [None] * (len(steps) - len(ratings)), [None] * len(steps)
     if fields.get("ratings") is not None:
         raise BadLine("there are 'ratings', but 'steps' holds objects with ratings of their own", "Keep one of the two")

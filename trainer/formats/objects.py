@@ -4,6 +4,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from trainer.counting import counted
+
 
 class Numeral:
     """A number as the file writes it: `0.10`, `1e400` and 5,000 digits keep every character. A reader that needs a value converts it."""
@@ -63,12 +65,12 @@ def unused_keys(fields: Fields) -> set[str]:
 def unused_in_words(counts: Counter[str]) -> list[str]:
     """Return one sentence that names the unused keys, the most frequent first, or none."""
     keys = ", ".join(f"{key} ({count:,})" for key, count in counts.most_common())
-    return [f"{len(counts):,} {'key was' if len(counts) == 1 else 'keys were'} not used: {keys}."] if counts else []
+    return [f"{counted(len(counts), 'key was', 'keys were')} not used: {keys}."] if counts else []
 
 
 def left_out_in_words(counts: Counter[str]) -> list[str]:
     """Return a sentence for each thing that was left out of solutions, with their number."""
-    return [f"{count:,} solutions: the {name} were left out." for name, count in counts.most_common()]
+    return [f"{counted(count, 'solution')}: the {name} were left out." for name, count in counts.most_common()]
 
 
 def _objects_in(value: object) -> Iterator[Fields]:

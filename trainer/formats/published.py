@@ -8,6 +8,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
+from trainer.counting import counted
 from trainer.formats.fields import as_object, as_whole, in_words, read_list, read_optional, read_text, read_texts, read_whole
 from trainer.formats.objects import Fields
 from trainer.formats.ratings import canonical_bytes, rate_path
@@ -60,7 +61,9 @@ def trl_solutions(fields: Fields) -> list[NewSolution]:
     """Return the solution of a line of TRL's stepwise supervision: a prompt, completions (the steps), and labels, true or false."""
     steps, labels = read_texts(fields, "completions"), read_list(fields, "labels")
     if len(steps) != len(labels):
-        raise BadLine(f"there are {len(steps)} completions, but {len(labels)} labels", "Give each completion one label")
+        raise BadLine(
+            f"the line has {counted(len(steps), 'completion')}, but {counted(len(labels), 'label')}", "Give each completion one label"
+        )
     ratings: list[int | None] = []
     for number, label in enumerate(labels, 1):
         right = label if isinstance(label, bool) else as_whole(label)

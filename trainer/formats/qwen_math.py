@@ -1,6 +1,7 @@
 """The format `qwen_math`: what the evaluation scripts of Qwen2.5-Math write, a problem with several sampled solutions."""
 
 from trainer.answers import extract_answer
+from trainer.counting import counted
 from trainer.formats.fields import read_list, read_optional, read_split, read_text, read_texts
 from trainer.formats.objects import Fields
 from trainer.formats.values import BadLine, NewProblem, NewSolution
@@ -22,7 +23,10 @@ def qwen_math_solutions(fields: Fields) -> list[NewSolution]:
     problem, texts = qwen_math_problem(fields), read_texts(fields, "code")
     answers = read_list(fields, "pred") if fields.get("pred") is not None else [None] * len(texts)
     if len(answers) != len(texts):
-        raise BadLine(f"'code' has {len(texts)} solutions, but 'pred' has {len(answers)} answers", "Give each solution one answer, or null")
+        raise BadLine(
+            f"'code' has {counted(len(texts), 'solution')}, but 'pred' has {counted(len(answers), 'answer')}",
+            "Give each solution one answer, or null",
+        )
     return [
         NewSolution(problem, (), None if extract_answer(text) else read_optional(Fields([("pred", answer)]), "pred"), text=text)
         for text, answer in zip(texts, answers, strict=True)

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 from uuid import UUID
 
+from trainer.counting import counted
+
 STEP_CHARACTERS = 20_000
 SOLUTION_CHARACTERS = 500_000
 STEPS = 2_000
@@ -163,7 +165,7 @@ def _check_alternatives(solution: NewSolution) -> None:
     for index, text in solution.alternatives:
         if not 0 <= index < len(solution.steps):
             raise BadLine(
-                f"step {index + 1} has alternatives, but the solution has {len(solution.steps)} steps",
+                f"step {index + 1} has alternatives, but the solution has {counted(len(solution.steps), 'step')}",
                 "Number the steps from 1, and give alternatives only for steps that the solution has",
             )
         if not text.strip():

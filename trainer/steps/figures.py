@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import NamedTuple
 
+from trainer.counting import counted
 from trainer.steps.cutting import LINES, NUMBERED, PARAGRAPHS, RULES, SENTENCES, ReadText, cut_blocks, numbered_cuts
 from trainer.steps.marks import Marks, says_something, split_lines
 
@@ -80,16 +81,15 @@ class StepFigures:
             return "There are no steps."
         low, high = min(self.counts), max(self.counts)
         said = (
-            f"{self.steps:,} steps in {self.solutions:,} solutions: the median solution has {self.median:g} ({low:,} to {high:,}). "
-            f"The median step has {self.median_length:,g} characters, the longest has {max(self.lengths):,}."
+            f"{counted(self.steps, 'step')} in {counted(self.solutions, 'solution')}: the median solution has {self.median:g} "
+            f"({low:,} to {high:,}). The median step has {self.median_length:,g} characters, the longest has {max(self.lengths):,}."
         )
         return f"{said} {self.broken_in_words()}." if self.broken else said
 
     def broken_in_words(self) -> str:
         """Say how many steps are broken and which is the first: two sentences without the last full stop."""
         itself = f", {self.unpaired:,} of them in the text itself" if self.unpaired else ""
-        are = "steps are" if self.broken > 1 else "step is"
-        return f"{self.broken:,} {are} broken ({self.share_broken:.2%}{itself}). The first one is {self.example}"
+        return f"{counted(self.broken, 'step is', 'steps are')} broken ({self.share_broken:.2%}{itself}). The first one is {self.example}"
 
 
 class RuleChoice(NamedTuple):
@@ -124,7 +124,7 @@ def choose_rule(texts: Iterable[str], *, progress: Callable[[int], None] | None 
         return reports[rule].share_broken > BROKEN_SHARE, max(FEWEST - medians[rule], medians[rule] - MOST, 0)
 
     if 2 * numbered > total and medians[NUMBERED] >= 3 and not distance(NUMBERED)[0]:
-        return RuleChoice(NUMBERED, f"{numbered:,} of {total:,} solutions number their steps")
+        return RuleChoice(NUMBERED, f"solutions with numbered steps: {numbered:,} of {total:,}")
     rule = min((PARAGRAPHS, LINES), key=distance)
     if medians[rule] < 2 and medians[SENTENCES] >= 3 and not distance(SENTENCES)[0]:
         return RuleChoice(SENTENCES, f"most solutions are one paragraph, and sentences give {medians[SENTENCES]:g} steps in the median one")

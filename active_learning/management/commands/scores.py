@@ -7,6 +7,7 @@ from django.template.defaultfilters import filesizeformat
 
 from active_learning import registry, scoring
 from annotation import ingest
+from trainer.counting import counted
 
 
 class Command(BaseCommand):
@@ -29,7 +30,7 @@ class Command(BaseCommand):
                 self.stdout.write(f"The scores of model {drop} are in {path} now.")
             elif restore is not None:
                 n_scores = scoring.restore(registry.find(target, restore))
-                self.stdout.write(f"The {n_scores:,} scores of model {restore} are in the database again.")
+                self.stdout.write(f"The scores of model {restore} are in the database again: {n_scores:,}.")
             else:
                 self._list(scoring.stored(target))
         except (ingest.BadProject, registry.NoSuchVersion, scoring.ScoresRefused) as refused:
@@ -40,7 +41,7 @@ class Command(BaseCommand):
             self.stdout.write("No model has scored this project yet.")
         for scores in stored:
             serves = ", serves" if scores.version.champion else ""
-            count = "" if scores.n_scores is None else f"{scores.n_scores:,} scores, "
+            count = "" if scores.n_scores is None else f"{counted(scores.n_scores, 'score')}, "
             place = scores.version.scores_file if scores.place == "file" else scores.place
             size = filesizeformat(scores.n_bytes).replace("\xa0", " ")
             self.stdout.write(f"model {scores.version.number} ({scores.version.kind.upper()}{serves}): {count}{size}, {place}")

@@ -6,6 +6,7 @@ from django.core.management.base import BaseCommand, CommandParser
 
 from annotation import export, ingest
 from annotation.management.progress import drawn_progress
+from trainer.counting import counted
 
 SPLITS = {"train": ("train",), "test": ("test",), "all": ("train", "test")}
 
@@ -29,4 +30,4 @@ class Command(BaseCommand):
         with drawn_progress() as progress:
             exported = ingest.find_project(project)
             snapshot = export.export_prm800k(exported, out, splits=SPLITS[split], overwrite=overwrite, progress=progress)
-        self.stdout.write(f"Wrote {snapshot.count:,} annotations to {out} (snapshot {snapshot.number}, sha256 {snapshot.sha256}).")
+        self.stdout.write(f"Wrote {counted(snapshot.count, 'annotation')} to {out} (snapshot {snapshot.number}, sha256 {snapshot.sha256}).")

@@ -6,6 +6,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from annotation import completions, ingest, queue
 from annotation.management.progress import drawn_progress
+from trainer.counting import counted
 
 
 class Command(BaseCommand):
@@ -26,5 +27,5 @@ class Command(BaseCommand):
                 batch, failed = completions.open_interactive(ingest.find_project(project), size=size, progress=progress)
         except queue.BadBatch as bad:
             raise CommandError(str(bad), returncode=2) from None
-        left = f" The generator failed on {failed:,} problems. Run this command again to try them again." if failed else ""
+        left = f" The generator failed on {counted(failed, 'problem')}. Run this command again to try them again." if failed else ""
         self.stdout.write(f"Opened the {batch} of {project}.{left}")

@@ -7,6 +7,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from annotation import corrections, ingest, people
 from annotation.management.progress import drawn_progress
+from trainer.counting import counted
 
 
 class Command(BaseCommand):
@@ -65,4 +66,4 @@ def show_or_apply(plan: corrections.CorrectionPlan, *, out: Any, apply: bool, wi
         out.write(f"Nothing was changed. To do this, run the same command with --apply.{remedy}")
         return
     withdrawn = plan.apply(actor=actor, withdraw=withdraw)
-    out.write("Done." + (f" Withdrawn: {corrections.counted(withdrawn, 'solution')}." if withdrawn else ""))
+    out.write("Done." + (f" Withdrawn: {counted(withdrawn, 'solution')}." if withdrawn else ""))

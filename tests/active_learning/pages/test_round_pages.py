@@ -225,10 +225,10 @@ def test_a_replay_says_whether_it_is_the_same(project: Project, rita: Client, mo
     )
     assert "Replay the selection" in page(rita, "round", round_.pk)
     assert "cannot be read" in rita.post(path("replay-round", round_.pk), follow=True).content.decode()
-    same = type("Replay", (), {"same": True, "message": "The same 1 solutions, byte for byte."})
+    same = type("Replay", (), {"same": True, "message": "The same 1 solution, byte for byte."})
     monkeypatch.setattr(rounds, "replay", lambda *_: same)
     html = rita.post(path("replay-round", round_.pk), follow=True).content.decode()
-    assert '<p class="success">The same 1 solutions, byte for byte.' in html
+    assert '<p class="success">The same 1 solution, byte for byte.' in html
 
 
 def test_the_page_of_a_round_asks_the_same_number_of_questions_however_many_solutions(

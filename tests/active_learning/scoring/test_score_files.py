@@ -240,7 +240,7 @@ def test_the_command_lists_drops_and_restores(version: ModelVersion, home: Path)
     assert said().startswith("model 1 (PRM): 10 scores, ") and said().endswith("KB, database\n")
     assert said("--drop", "1") == f"The scores of model 1 are in {home}/scores/sums/1.csv.gz now.\n"
     assert said().endswith("bytes, scores/sums/1.csv.gz\n")
-    assert said("--restore", "1") == "The 10 scores of model 1 are in the database again.\n"
+    assert said("--restore", "1") == "The scores of model 1 are in the database again: 10.\n"
     for wrong, why in ((("--drop", "9"), "has no model 9"), (("--restore", "1"), "are not in a file")):
         with pytest.raises(CommandError, match=why) as refused:
             said(*wrong)
