@@ -1,13 +1,16 @@
 """The tasks of the workers. Each calls one stage function; a task that is lost or sent twice changes nothing."""
 
+import logging
 import threading
 from typing import Any
 
 from celery import shared_task
 from celery.signals import worker_ready
-from django.db import connection
+from django.db import InterfaceError, OperationalError, connection
 
 from active_learning import registry, rounds, schedules, scoring
+
+log = logging.getLogger(__name__)
 
 
 @shared_task
@@ -43,8 +46,16 @@ def say_alive(sender: Any, **_: Any) -> None:
     name, queues = sender.hostname, ",".join(sorted(queue.name for queue in sender.app.amqp.queues.consume_from.values()))
 
     def beat() -> None:
+        offered = False
         while True:
-            rounds.say_alive(name, queues=queues)
+            try:
+                rounds.say_alive(name, queues=queues)
+                if "gpu" in queues and not offered:
+                    rounds.sweep()  # what an orderly stop left goes on now, without waiting for beat
+                    offered = True
+            except (OperationalError, InterfaceError) as error:
+                log.warning("The database does not answer, so this worker cannot report: %s", error)
+                connection.close()
             connection.close_if_unusable_or_obsolete()
             threading.Event().wait(10)
 

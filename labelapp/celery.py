@@ -5,7 +5,8 @@ import os
 from celery import Celery
 from django.conf import settings
 
-from labelapp import embedded_postgres
+from active_learning import site_state
+from labelapp import broker, embedded_postgres
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "labelapp.settings")
 embedded_postgres.join_if_wanted()
@@ -13,14 +14,10 @@ embedded_postgres.join_if_wanted()
 app = Celery("labelapp")
 BROKER = os.environ.get("CELERY_BROKER_URL", "filesystem://localhost")
 if BROKER.startswith("filesystem:"):
-    folders = {name: settings.STEPMARK_HOME / "broker" / name for name in ("messages", "control")}
-    for folder in folders.values():
-        folder.mkdir(parents=True, exist_ok=True)
-    options: dict[str, str | int] = {
-        "data_folder_in": str(folders["messages"]),
-        "data_folder_out": str(folders["messages"]),
-        "control_folder": str(folders["control"]),
-    }
+    broker.use_file_transport()
+    messages, aside = settings.STEPMARK_HOME / "broker" / "messages", settings.STEPMARK_HOME / site_state.SET_ASIDE
+    messages.mkdir(parents=True, exist_ok=True)
+    options: dict[str, str | int] = {"folder": str(messages), "aside": str(aside)}
 else:
     # Redis gives a message to a second worker while a long task still runs. Hence early acknowledgement, and rows with tokens. With the
     # last two options it redelivers the messages of a dead worker after 16 s instead of 98 s.
@@ -37,7 +34,9 @@ app.conf.update(
     worker_hijack_root_logger=False,
     worker_redirect_stdouts=False,
     timezone="UTC",
-    beat_schedule_filename=str(settings.STEPMARK_HOME / "broker" / "beat"),
+    worker_enable_remote_control=not BROKER.startswith("filesystem:"),
+    # In memory: a file would be one more thing to tear, and every task is due again a minute after a start.
+    beat_scheduler="celery.beat:Scheduler",
     # Each message expires before the next is due, so that they do not pile up while no worker runs.
     beat_schedule={
         "release expired leases": {"task": "annotation.tasks.release_expired", "schedule": 60, "options": {"expires": 50}},

@@ -1,41 +1,28 @@
 """Run the whole site from one terminal: web, workers and beat, with one log and one Ctrl-C.
 
-Reads the environment (settings.py) and owns only its processes. Existing process runners leave their children behind after kill -9.
-Here a guard process holds the other end of a pipe. When this process ends in any way, the guard ends every process group.
+Reads the environment (settings.py) and owns only its processes. A process that dies is started again and takes no other with it
+(processes.py). The private database is joined again when it is gone. One home has one supervisor, which holds its file (site_state.py).
 """
 
 import argparse
 import contextlib
 import errno
 import os
-import selectors
 import signal
 import socket
-import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
-from pathlib import Path
 
+from active_learning.site_state import GivenUp, HomeInUse, SupervisorFile
 from labelapp import embedded_postgres
+from labelapp.processes import RED, ChildProcesses, Restarts
 from trainer import __version__
 
-ROOT = Path(__file__).resolve().parent.parent
-COLORS = {"web": 36, "worker": 32, "trainer": 35, "beat": 33, "demo": 34}
-GRACE_SECONDS = 10
-# Reads the numbers of the groups. The pipe ends when the supervisor ends.
-GUARD = """trap "" INT TERM HUP
-while read -r group; do groups="$groups $group"; done
-for signal in TERM KILL; do
-    for group in $groups; do kill -$signal -$group; done
-    sleep 1
-done"""
-
-
-# Each process writes its own number to the guard's pipe and closes it before it becomes the command. If the supervisor wrote the number
-# instead, a kill -9 right after the start would leave a process that the guard does not know. The pipe is the standard input until then.
-KNOWN_TO_GUARD = ["/bin/sh", "-c", 'echo $$ >&0; exec "$@" </dev/null', "sh"]
+POLL_SECONDS = 0.2
+DATABASE_SECONDS = 0.5  # between two looks at the private database
+SLOW_SECONDS = 60  # what the site cannot do without is tried again at this interval, however often it has ended
 
 
 class Refused(SystemExit):
@@ -46,8 +33,11 @@ class Refused(SystemExit):
         super().__init__(2)
 
 
-def commands(*, host: str, port: int) -> dict[str, list[str]]:
-    """Return the commands that run as long as the site. The trainer is a separate worker, so that a long training delays no other task."""
+def commands(*, bind: str) -> dict[str, list[str]]:
+    """Return the commands that run as long as the site. Web listens on `bind`: an address, or `fd://NUMBER` for an inherited socket.
+
+    The trainer is a separate worker, so that a long training delays no other task.
+    """
     # -W: a container often has no other account than root, and the messages are JSON, never pickle.
     celery = [sys.executable, "-W", "ignore:You're running the worker", "-m", "celery", "--quiet", "-A", "labelapp.celery"]
     quiet = ["--without-mingle", "--without-gossip", "--without-heartbeat", "--loglevel", "warning"]
@@ -55,7 +45,7 @@ def commands(*, host: str, port: int) -> dict[str, list[str]]:
     # A busy disk must not delay gunicorn's liveness file.
     memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else str(embedded_postgres.home())
     # --preload: one import for all web processes halves the time to the first page.
-    web = f"--bind {host}:{port} --preload --worker-class gthread --workers {workers} --threads {threads} --keep-alive 30"
+    web = f"--bind {bind} --preload --worker-class gthread --workers {workers} --threads {threads} --keep-alive 30"
     return {
         "web": [sys.executable, "-m", "gunicorn", "labelapp.wsgi", *web.split(), "--worker-tmp-dir", memory, "--log-level", "warning"],
         "worker": [*celery, "worker", "-Q", "default", "-c", "1", "-n", "worker@%h", *quiet],
@@ -65,91 +55,50 @@ def commands(*, host: str, port: int) -> dict[str, list[str]]:
     }
 
 
-def check_port(host: str, port: int) -> None:
-    """Raise Refused for a port that cannot be used, before anything is started."""
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except (OSError, OverflowError) as error:
-            other = f"script/server --port {port + 1 if 1023 < port < 65535 else 8001}"
-            if getattr(error, "errno", None) == errno.EADDRINUSE:
-                raise Refused(f"Port {port} is in use, perhaps by another Stepmark. Stop it, or choose another port: {other}") from None
-            raise Refused(f"{host}:{port} cannot be used ({error}). Choose another port: {other}") from None
+def listen(host: str, port: int) -> socket.socket:
+    """Return a socket that listens. Raises Refused for an address that cannot be used.
+
+    The supervisor keeps it while web processes come and go: a request waits meanwhile and is not refused, and no orphan holds the port.
+    """
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except (OSError, OverflowError) as error:
+        other = f"script/server --port {port + 1 if 1023 < port < 65535 else 8001}"
+        if getattr(error, "errno", None) == errno.EADDRINUSE:
+            raise Refused(f"Port {port} is in use, perhaps by another Stepmark. Stop it, or choose another port: {other}") from None
+        raise Refused(f"{host}:{port} cannot be used ({error}). Choose another port: {other}") from None
+    listener.listen(2048)
+    return listener
 
 
-class Supervisor:
-    """The processes: their start, their merged log, and their end."""
+class DatabaseWatch:
+    """Starts the private PostgreSQL again when it is gone."""
 
-    def __init__(self) -> None:
-        self.children: dict[str, subprocess.Popen[bytes]] = {}
-        self.passing: set[str] = set()  # processes that may end while the site runs
-        self.output = selectors.DefaultSelector()
-        self.rest: dict[str, bytes] = {}
-        reading, self.lifeline = os.pipe()
-        subprocess.Popen(
-            ["/bin/sh", "-c", GUARD], stdin=reading, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-        )
-        os.close(reading)
-        self.color = sys.stdout.isatty()
+    def __init__(self, site: ChildProcesses) -> None:
+        self.site = site
+        self.restarts, self.due, self.is_up = Restarts(), 0.0, True
+        self.is_private = not os.environ.get("DATABASE_URL")
 
-    def start(self, name: str, command: list[str], *, passing: bool = False) -> None:
-        """Start a process. `passing`: it may end while the site runs."""
-        child = subprocess.Popen(
-            [*KNOWN_TO_GUARD, *command],
-            cwd=ROOT,
-            stdin=self.lifeline,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        assert child.stdout is not None
-        os.set_blocking(child.stdout.fileno(), False)
-        self.output.register(child.stdout, selectors.EVENT_READ, name)
-        self.children[name], self.rest[name] = child, b""
-        if passing:
-            self.passing.add(name)
-
-    def say(self, name: str, line: str) -> None:
-        """Print a line of the log under the name of its process."""
-        label = f"{name:8}"
-        print(f"\033[{COLORS.get(name, 37)}m{label}\033[0m {line}" if self.color else f"{label} {line}", flush=True)
-
-    def pump(self, seconds: float) -> None:
-        """Print the output of the processes for some seconds."""
-        for key, _ in self.output.select(seconds):
-            chunk = os.read(key.fd, 65536)
-            *lines, self.rest[key.data] = (self.rest[key.data] + chunk).split(b"\n")
-            if not chunk:
-                self.output.unregister(key.fileobj)
-                lines = [rest] if (rest := self.rest[key.data]) else []
-            for line in lines:
-                self.say(key.data, line.decode(errors="replace"))
-
-    def ended(self) -> str | None:
-        """Return the name of a process that the site needs and that has ended."""
-        for name, child in list(self.children.items()):
-            if child.poll() is None:
-                continue
-            if name in self.passing:
-                del self.children[name]
-                if child.returncode:
-                    self.say(name, f"ended with code {child.returncode}")
-            else:
-                return name
-        return None
-
-    def stop(self) -> None:
-        """End all processes, with SIGKILL after GRACE_SECONDS. A worker's task is cut off; its row says where another worker continues."""
-        for name, child in self.children.items():
-            child.send_signal(signal.SIGQUIT if name in ("worker", "trainer") else signal.SIGTERM)
-        until = time.monotonic() + GRACE_SECONDS
-        while time.monotonic() < until and any(child.poll() is None for child in self.children.values()):
-            self.pump(0.1)
-        for child in self.children.values():  # a group can outlive its first process
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(child.pid, signal.SIGKILL)
-            child.wait()
+    def look(self) -> None:
+        """Start it if it does not run and its pause is over. Never waits for it."""
+        now = time.monotonic()
+        if not self.is_private or now < self.due:
+            return
+        self.due = now + DATABASE_SECONDS
+        if embedded_postgres.is_running():
+            self.is_up = True
+            return
+        pause = self.restarts.pause(now)
+        if pause is None:
+            reason = embedded_postgres.explain()
+            self.site.say("database", f"It does not stay up, so it is tried again every {SLOW_SECONDS} s. {reason}", color=RED)
+        elif self.is_up:
+            self.site.say("database", "It ended, and is started again. The pages answer when it is ready.")
+        self.is_up = False
+        embedded_postgres.revive()
+        self.due = now + max(DATABASE_SECONDS, SLOW_SECONDS if pause is None else pause)
 
 
 def prepare(*, demonstration: bool) -> bool:
@@ -168,15 +117,18 @@ def prepare(*, demonstration: bool) -> bool:
 
 def announce(address: str) -> None:
     """Print the address and a sign-in link for each person of the demonstration."""
+    from django.db import connections
+
     from active_learning import demonstration
 
     print(f"\nStepmark {__version__} is at {address}\n")
     for person, what, link in demonstration.sign_in_links(address):
         print(f"  {person:5} {what:20} {link}")
     print("\nEach link works once. Ctrl-C stops everything and keeps the data.\n", flush=True)
+    connections.close_all()  # the supervisor asks nothing more
 
 
-def wait_for_page(site: Supervisor, address: str) -> None:
+def wait_for_page(site: ChildProcesses, address: str) -> None:
     """Wait until the first page answers. Raises Refused after 60 s, or when a process ends."""
     until = time.monotonic() + 60
     while time.monotonic() < until:
@@ -198,10 +150,28 @@ def main() -> None:
     )
     parser.add_argument("--no-demonstration", action="store_true", help="do not make the demonstration project in the first run")
     options = parser.parse_args()
-    check_port(options.host, options.port)
-    fresh = prepare(demonstration=not options.no_demonstration)
     address = f"http://{'localhost' if options.host in ('127.0.0.1', '0.0.0.0', '::') else options.host}:{options.port}"
+    file = SupervisorFile(embedded_postgres.home())
+    try:
+        file.check()
+        listener = listen(options.host, options.port)
+        file.claim(address)
+    except HomeInUse as other:
+        where = f" at {other.address}" if other.address else ""
+        raise Refused(
+            f"Stepmark already runs with the folder {file.path.parent}{where}. "
+            "Use that one, stop it first, or set STEPMARK_HOME to another folder."
+        ) from None
+    except OSError as error:
+        raise Refused(
+            f"{file.path} cannot be written ({error.strerror}). Repair that, or set STEPMARK_HOME to another folder. Nothing was started."
+        ) from None
+    fresh = prepare(demonstration=not options.no_demonstration)
+    run(listener, file, address, fresh=fresh)
 
+
+def run(listener: socket.socket, file: SupervisorFile, address: str, *, fresh: bool) -> None:
+    """Run all processes until Ctrl-C. `fresh`: make the demonstration, too."""
     stopping = False
 
     def interrupt(number: int, _: object) -> None:
@@ -212,26 +182,32 @@ def main() -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, interrupt)
-    site = Supervisor()
-    failed = None
+
+    def note(given_up: list[GivenUp]) -> None:
+        with contextlib.suppress(OSError):  # a full disk: the log has it
+            file.write(given_up)
+
+    site = ChildProcesses(note)
     try:
-        every = commands(host=options.host, port=options.port)
-        site.start("web", every.pop("web"))
+        every = commands(bind=f"fd://{listener.fileno()}")
+        site.start("web", every.pop("web"), again_seconds=SLOW_SECONDS, sockets=[listener.fileno()])
         wait_for_page(site, address)
         announce(address)
         for name, command in every.items():
             site.start(name, command)
         if fresh:
             site.start("demo", [sys.executable, "manage.py", "make_demonstration"], passing=True)
-        while not (failed := site.ended()):
-            site.pump(0.5)
+        database = DatabaseWatch(site)
+        while True:
+            site.pump(POLL_SECONDS)
+            site.tend()
+            database.look()
     except KeyboardInterrupt:
         pass
     finally:
         stopping = True
+        listener.close()  # who comes now is refused at once
         site.stop()
-    if failed:
-        raise Refused(f"{failed} ended unexpectedly, so everything was stopped. The lines above show why. Saved work is not lost.")
     print("Stopped.")
 
 

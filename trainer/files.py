@@ -82,5 +82,12 @@ def free_name(path: Path) -> Path:
 
 
 def is_disk_full(error: BaseException) -> bool:
-    """Tell whether an error means "no space left", also when a library wrapped it in its own class."""
-    return getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left on device" in str(error)
+    """Tell whether an error means "no space left", also of a database (SQLSTATE 53100) and when a library wrapped it in its own class."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if getattr(cause, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or getattr(cause, "sqlstate", None) == "53100":
+            return True
+        if "No space left on device" in str(cause):
+            return True
+        cause = cause.__cause__
+    return False

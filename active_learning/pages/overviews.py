@@ -2,10 +2,11 @@
 
 from typing import Any
 
+from django.conf import settings
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
-from active_learning import registry
+from active_learning import registry, site_state
 from active_learning.models import WORKER_SILENT, ModelVersion, Round, Worker
 from active_learning.pages.brought import confirmed_chart
 from active_learning.pages.rows import row_of, unfinished
@@ -15,13 +16,16 @@ LISTED = 200  # rounds
 
 
 def loop(project: Project) -> dict[str, Any]:
-    """Return what the overview shows of the loop: the newest rounds and model versions, and the workers."""
+    """Return what the overview shows of the loop: the newest rounds and model versions, the workers, and what is wrong with the site."""
     versions = list(ModelVersion.objects.filter(project=project).order_by("-number")[:10])
     return {
         "rounds": [row_of(round_) for round_ in _rounds(project)[:10]],
         "unfinished": unfinished(project),
         "versions": [(version, registry.metrics_line(version.metrics)) for version in versions],
         "workers": list(Worker.objects.annotate(alive=Q(heartbeat_at__gt=Now() - WORKER_SILENT)).order_by("name")),
+        "given_up": site_state.given_up(settings.STEPMARK_HOME),
+        "n_set_aside": site_state.n_set_aside(settings.STEPMARK_HOME),
+        "set_aside_folder": settings.STEPMARK_HOME / site_state.SET_ASIDE,
     }
 
 

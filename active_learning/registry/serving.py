@@ -20,6 +20,7 @@ from active_learning.models import ModelState, ModelVersion
 from active_learning.registry.judging import Judgement, serving_version
 from active_learning.registry.training import Fence
 from annotation.models import Event, Project
+from trainer.files import is_disk_full
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -55,6 +56,8 @@ def ask_for_steps(version: ModelVersion, solution_id: int) -> None:
     try:
         current_app.send_task("active_learning.tasks.score_steps", [version.pk, solution_id], queue="gpu", ignore_result=True)
     except (BrokerUnreachable, OSError) as error:
+        if is_disk_full(error):
+            raise VersionRefused("The disk is full, so no worker can be asked. Free some space on the server and try again.") from error
         raise VersionRefused(f"No worker could be reached ({error}). Start the workers of the server and try again.") from error
 
 

@@ -82,7 +82,7 @@ def notify_worker(round_id: int) -> None:
     try:
         current_app.send_task("active_learning.tasks.run_round", [round_id], ignore_result=True)
     except (BrokerUnreachable, OSError) as error:
-        log.warning("The broker cannot be reached (%s). Round %s waits until the sweeper offers it again.", error, round_id)
+        log.warning("No worker can be told (%s). Round %s waits until the sweeper offers it again.", error, round_id)
 
 
 def cancel(project: Project, generation: int) -> None:

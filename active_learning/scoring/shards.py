@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-import psycopg
 from celery import current_app
 from django.db import DatabaseError, OperationalError, connection, transaction
 from django.db.models import Exists, Max, Min, OuterRef, Q, QuerySet, Sum
@@ -38,6 +37,7 @@ from active_learning.scoring.files import ScoreFileDamaged, ScoresRefused, resto
 from active_learning.scoring.partitions import COLUMNS, ScoringFailed, attach, is_attached, partition, table_of
 from annotation.corrections import hold_outcomes
 from annotation.models import Solution
+from trainer.files import is_disk_full
 
 if TYPE_CHECKING:
     from trainer.score import RewardModel
@@ -288,7 +288,7 @@ def _write(shard: ScoreShard, scored: Sequence[tuple[Any, ...]], *, table: str) 
                 for row in scored:
                     copy.write_row(row)
     except OperationalError as error:
-        if isinstance(error.__cause__, psycopg.errors.DiskFull):
+        if is_disk_full(error):
             raise ScoringFailed(
                 "The disk of the database is full, so the scores could not be written. Free some space (`manage.py scores --drop` moves an "
                 "old model's scores to a file). Then start a new round: finished shards are kept."

@@ -10,12 +10,12 @@ from typing import Any, BinaryIO
 
 import orjson
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 
 from annotation.export.snapshots import HELD, PROBED, choose, record, streamed
 from annotation.ingest import BadFile, Progress
 from annotation.models import Annotation, BatchKind, Project, Snapshot, Split, TaskKind
-from trainer.files import write_file
+from trainer.files import is_disk_full, write_file
 
 _RECORD = f"""
 SELECT m.export_uuid::text, a.created_at AT TIME ZONE 'UTC', a.finish_reason, a.total_ms,
@@ -89,7 +89,13 @@ def export_prm800k(
     except OSError as error:
         raise BadFile(
             path, None, f"cannot be written ({error.strerror})", "Name a file in a folder that exists, is yours and has room"
-        ) from None
+        ) from error
+    except OperationalError as error:
+        if not is_disk_full(error):
+            raise
+        raise BadFile(
+            path, None, "cannot be written (the disk of the database is full)", "Free some space there and export again"
+        ) from error
 
 
 def _line(

@@ -29,6 +29,7 @@ from sesame.views import LoginView
 
 from annotation import completions, keys, labels, people, quality, queue
 from annotation.views import COUNT, KEY, BadBody, SignedInRequest, View, for_roles, read_body
+from trainer.files import is_disk_full
 
 if TYPE_CHECKING:
     from annotation.models import Project
@@ -39,6 +40,8 @@ REFUSALS = {
     "signed_out": "You are signed out, or your account was closed. Your ratings stay in this browser until you sign in again.",
     "not_found": "You can no longer label this solution.",
     "busy": "The server is busy. This page tries again by itself. Nothing is lost.",
+    "disk_full": "The disk is full on the server. Please tell the people who run this site. Your ratings stay in this browser, and this "
+    "page tries again by itself. Nothing is lost.",
 }
 
 
@@ -114,6 +117,9 @@ def background(view: View) -> View:
         except (Http404, ObjectDoesNotExist, labels.NothingToRevise):
             return _refuse(404, "not_found")
         except (OperationalError, InterfaceError) as error:  # deadlock, lock timeout, database restarting: the page tries again
+            if is_disk_full(error):
+                log.error("The disk is full: %s answered 503: %s", request.path, error)
+                return _refuse(503, "disk_full")
             log.warning("%s answered 503: %s", request.path, error)
             return _refuse(503, "busy")
 

@@ -15,6 +15,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from annotation import export, ingest, people
 from annotation.views import SignedInRequest, for_roles
+from trainer.files import is_disk_full
 
 if TYPE_CHECKING:
     from annotation.models import Project
@@ -82,9 +83,8 @@ def download_export(request: SignedInRequest, project: "Project") -> HttpRespons
         snapshot = export.export_prm800k(project, path)
     except (export.OutputRefused, ingest.BadFile, OSError) as error:
         log.error("The export of %s failed: %s", project.slug, error)
-        messages.error(
-            request, "The server could not write the file. Free some disk space on the server and try again. No snapshot was taken."
-        )
+        why = "The disk is full on the server." if is_disk_full(error) else "The log of the server says why."
+        messages.error(request, f"The server could not write the file. {why} Repair that and try again. No snapshot was taken.")
         return redirect("overview", slug=project.slug)
     name = f"{project.slug}-snapshot-{snapshot.number}.jsonl"
     return FileResponse(path.open("rb"), as_attachment=True, filename=name, content_type="application/x-ndjson")

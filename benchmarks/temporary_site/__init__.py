@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 from labelapp import embedded_postgres, supervisor
+from labelapp.processes import ChildProcesses
 
 if TYPE_CHECKING:
     from annotation.ingest import NewSolution
@@ -83,12 +84,14 @@ def _leave(home: Path) -> None:
 def serving(home: Path, application: str = OURS) -> Iterator[Site]:
     """Serve an application through gunicorn as the supervisor does, for as long as the block runs."""
     port = free_port()
-    command = supervisor.commands(host="127.0.0.1", port=port)["web"]
-    processes = supervisor.Supervisor()
+    command = supervisor.commands(bind=f"127.0.0.1:{port}")["web"]
+    processes = ChildProcesses()
     try:
         processes.start("web", [application if word == OURS else word for word in command])
         supervisor.wait_for_page(processes, f"http://127.0.0.1:{port}")
-        yield Site(home, f"http://127.0.0.1:{port}", psutil.Process(processes.children["web"].pid))
+        web = processes.children["web"].process
+        assert web is not None
+        yield Site(home, f"http://127.0.0.1:{port}", psutil.Process(web.pid))
     finally:
         processes.stop()
 

@@ -1,1 +1,1 @@
-"""Django's engine for PostgreSQL with a cheaper health check of kept connections (base.py)."""
+"""Django's engine for PostgreSQL with a cheaper health check and a private server that comes back (base.py)."""

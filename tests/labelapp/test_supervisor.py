@@ -1,4 +1,4 @@
-"""script/server: one command starts everything, one Ctrl-C ends it, and nothing outlives it."""
+"""script/server: one command starts everything, one Ctrl-C ends it, nothing outlives it, and nothing that dies takes the rest with it."""
 
 import contextlib
 import http.cookiejar
@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from labelapp import embedded_postgres
 from tests.labelapp.test_embedded_postgres import ROOT, environment
 from tests.waiting import PATIENCE, until
 
@@ -35,27 +37,27 @@ class Server:
         self.home, self.port, self.output = home, port, ""
         command = ["script/server", "--port", str(port), *options]
         self.process = subprocess.Popen(command, cwd=ROOT, env=environment(home), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        assert self.process.stdout
-        os.set_blocking(self.process.stdout.fileno(), False)
+        self.reader = threading.Thread(target=self.read, daemon=True)  # a full pipe would stop the server
+        self.reader.start()
 
-    def wait_for(self, pattern: str) -> re.Match[str]:
-        """Wait until the output matches the pattern."""
+    def read(self) -> None:
+        assert self.process.stdout
+        with self.process.stdout as lines:
+            for line in lines:
+                self.output += line.decode()
+
+    def wait_for(self, pattern: str, *, after: int = 0) -> re.Match[str]:
+        """Wait until the output matches the pattern, from a place on."""
 
         def match() -> re.Match[str] | None:
-            if not (found := re.search(pattern, self.output)):
-                self.read(pattern)
+            ended = not self.reader.is_alive()
+            found = re.search(pattern, self.output[after:])
+            assert found or not ended, f"it ended, and its output never matched {pattern}:\n{self.output}"
             return found
 
         match_ = until(match, what=lambda: f"the output matches {pattern}:\n{self.output}")
         assert match_
         return match_
-
-    def read(self, pattern: str) -> None:
-        assert self.process.stdout
-        with contextlib.suppress(BlockingIOError):
-            chunk = os.read(self.process.stdout.fileno(), 65536)
-            assert chunk, f"it ended, and its output never matched {pattern}:\n{self.output}"
-            self.output += chunk.decode()
 
     def left(self) -> list[str]:
         """The command lines of all processes that live in this home."""
@@ -65,6 +67,34 @@ class Server:
                 if folder.name.isdecimal() and mark in (folder / "environ").read_bytes() + b"\0":
                     found.append((folder / "cmdline").read_text().replace("\0", " "))
         return [line for line in found if line]
+
+    def parts(self) -> dict[str, int]:
+        """The processes that the supervisor has started, by name, and those of the database."""
+        started = {}
+        marks = {"gunicorn": "web", "default": "worker", "gpu": "trainer", "beat": "beat"}
+        for pid, (parent, words) in self.processes().items():
+            if "labelapp.embedded_postgres" in words:
+                started["runner"] = pid
+            elif any(word.endswith("bin/postgres") for word in words):
+                started["postmaster"] = pid
+            elif parent == self.pid and words[0] != "/bin/sh":
+                started |= {name: pid for mark, name in marks.items() if mark in words}
+        return started
+
+    @property
+    def pid(self) -> int:
+        """The number of the supervisor: script/server becomes it."""
+        return self.process.pid
+
+    def processes(self) -> dict[int, tuple[int, list[str]]]:
+        """Parent and words of each process of this home."""
+        mark, found = f"STEPMARK_HOME={self.home}\0".encode(), {}
+        for folder in Path("/proc").iterdir():
+            with contextlib.suppress(OSError):
+                if folder.name.isdecimal() and mark in (folder / "environ").read_bytes() + b"\0":
+                    words = (folder / "cmdline").read_text().split("\0")
+                    found[int(folder.name)] = (int((folder / "stat").read_text().rpartition(")")[2].split()[1]), words)
+        return found
 
     def wait_until_gone(self) -> None:
         until(lambda: not self.left(), what=lambda: f"no process is left; there are {self.left()}")
@@ -78,9 +108,8 @@ def server(tmp_path: Path) -> Iterator[Server]:
     with contextlib.suppress(ProcessLookupError):
         running.process.kill()
     running.process.wait()
-    if running.process.stdout:
-        running.process.stdout.close()
     running.wait_until_gone()
+    running.reader.join(PATIENCE)
 
 
 Browser = urllib.request.OpenerDirector
@@ -130,25 +159,99 @@ def test_one_command_serves_signs_in_runs_a_round_and_one_ctrl_c_ends_it(server:
     server.wait_until_gone()
 
 
-def test_kill_9_leaves_no_process_behind(server: Server) -> None:
-    server.wait_for(r"Each link works once")
-    until(lambda: len(beat_processes(server)) > 0 and len(server.left()) > 5, what=lambda: f"all have started: {server.left()}")
-    server.process.kill()
-    server.wait_until_gone()
+# --- one site for what follows ------------------------------------------------------------------------------------------------
+
+ALL = {"web", "worker", "trainer", "beat", "runner", "postmaster"}
+
+
+@pytest.fixture(scope="module")
+def sites(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Server]]:
+    home = tmp_path_factory.mktemp("site")
+    os.chmod(home, 0o755)
+    os.chmod(home.parent, 0o755)
+    started = [Server(home, free_port(), "--no-demonstration")]
+    yield started
+    for server in started:
+        server.process.send_signal(signal.SIGTERM)
+        server.process.wait(PATIENCE)
+        server.wait_until_gone()
+        server.reader.join(PATIENCE)
+
+
+@pytest.fixture
+def site(sites: list[Server]) -> Server:
+    """A site with all its parts, started if there is none."""
+    if sites[-1].process.poll() is not None:
+        sites.append(Server(sites[-1].home, free_port(), "--no-demonstration"))
+    sites[-1].wait_for(r"Each link works once")
+    until(lambda: sites[-1].parts().keys() >= ALL, what=lambda: f"all parts run: {sites[-1].parts()}")
+    return sites[-1]
+
+
+def asks_the_database(site: Server) -> bool:
+    """Whether a page that reads a session answers."""
+    name = f"stepmark_{embedded_postgres.fingerprint(site.home)}"
+    request = urllib.request.Request(f"http://127.0.0.1:{site.port}/", headers={"Cookie": f"{name}={'a' * 32}"})
+    try:
+        with urllib.request.urlopen(request, timeout=PATIENCE) as page:
+            return "Sign in" in page.read().decode()
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize("name", ["web", "worker", "trainer", "beat"])
+def test_a_process_that_is_killed_comes_back_alone(site: Server, name: str) -> None:
+    before, logged = site.parts(), len(site.output)
+    os.kill(before[name], signal.SIGKILL)
+    site.wait_for(rf"{name} +ended by signal 9. It starts again", after=logged)
+    until(lambda: site.parts().get(name, before[name]) != before[name], what=lambda: f"{name} runs again: {site.parts()}")
+    assert asks_the_database(site)
+    assert {other: pid for other, pid in site.parts().items() if other != name} == {o: pid for o, pid in before.items() if o != name}
+    orphans = [words for parent, words in site.processes().values() if parent == 1 and "labelapp.embedded_postgres" not in words]
+    assert orphans == []
+
+
+@pytest.mark.parametrize("name", ["postmaster", "runner"])
+def test_the_database_comes_back_when_it_is_killed(site: Server, name: str) -> None:
+    before = site.parts()
+    os.kill(before[name], signal.SIGKILL)
+    until(lambda: site.parts().get("postmaster", before["postmaster"]) != before["postmaster"], what="the database runs again")
+    until(lambda: asks_the_database(site), what="a page that needs the database answers")
+    assert {site.parts()[name] == before[name] for name in ("web", "worker", "trainer", "beat")} == {True}
+
+
+def test_a_second_server_of_the_same_home_is_refused_with_the_first_ones_address(site: Server) -> None:
+    command = ["script/server", "--port", str(free_port())]
+    second = subprocess.run(command, cwd=ROOT, env=environment(site.home), capture_output=True, text=True, check=False)
+    assert second.returncode == 2 and "Traceback" not in second.stderr
+    assert f"already runs with the folder {site.home} at http://localhost:{site.port}" in second.stderr
+
+
+def test_a_message_that_is_none_ends_no_worker_and_is_shown_by_name(site: Server) -> None:
+    before = site.parts()
+    poison = site.home / "broker" / "messages" / "1_00000000-0000-4000-8000-000000000000.gpu.msg"
+    poison.touch()
+    site.wait_for(rf"trainer +ERROR labelapp.broker: {poison.name} is no message: it is empty")
+    assert (site.home / "broker" / "aside" / poison.name).exists() and site.parts() == before
+
+
+def test_kill_9_leaves_no_process_behind(site: Server) -> None:
+    site.process.kill()
+    site.wait_until_gone()
 
 
 def test_kill_9_in_the_moment_of_a_start_leaves_no_process_behind(tmp_path: Path) -> None:
     mark = f"marked by {tmp_path}"
     program = f"""
 import os, signal, subprocess, sys
-from labelapp.supervisor import Supervisor
+from labelapp.processes import ChildProcesses
 
 class KilledAfterStart(subprocess.Popen):
     def __init__(self, *args, **options):
         super().__init__(*args, **options)
         os.kill(os.getpid(), signal.SIGKILL)
 
-site = Supervisor()
+site = ChildProcesses()
 subprocess.Popen = KilledAfterStart
 site.start("beat", [sys.executable, "-c", "import signal; signal.pause()", {mark!r}])
 """
@@ -165,15 +268,6 @@ def processes_with(argument: str) -> list[str]:
             if folder.name.isdecimal() and argument in (folder / "cmdline").read_text().split("\0"):
                 lines.append((folder / "cmdline").read_text().replace("\0", " "))
     return lines
-
-
-def test_a_process_that_dies_stops_the_rest_and_is_named(server: Server) -> None:
-    server.wait_for(r"Each link works once")
-    [beat, *_] = until(lambda: beat_processes(server), what="beat has started")
-    os.kill(beat, signal.SIGKILL)
-    server.wait_for(r"beat ended unexpectedly")
-    assert server.process.wait(timeout=PATIENCE) == 2
-    server.wait_until_gone()
 
 
 def beat_processes(server: Server) -> list[int]:

@@ -2,6 +2,7 @@
 
 import uuid
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from active_learning import pages, rounds
 from active_learning.models import Round, RoundStage
 from active_learning.pages import brought
 from active_learning.pages.brought import Share
+from active_learning.site_state import SET_ASIDE, GivenUp, SupervisorFile
 from annotation import labels, queue
 from annotation.models import Project
 from tests import make
@@ -256,3 +258,18 @@ def test_the_overviews_fragment_leads_to_every_round_the_composer_and_the_schedu
     assert path("compose") not in page(rita, "loop")
     Round.objects.update(state="scoring")
     assert f'action="{path("cancel-round", round_.pk)}"' in page(olga, "loop")
+
+
+def test_the_overview_says_in_red_what_was_given_up_and_counts_what_was_set_aside(
+    project: Project, olga: Client, rita: Client, home: Path
+) -> None:
+    file = SupervisorFile(home)
+    file.claim("http://localhost:8000")
+    assert "given up" not in page(olga, "loop") and "could not be read" not in page(olga, "loop")
+    file.write([GivenUp("beat", timezone.now().isoformat())])
+    (home / SET_ASIDE).mkdir(parents=True)
+    (home / SET_ASIDE / "1_empty.gpu.msg").touch()
+    html = page(olga, "loop")
+    assert '<p class="notice bad">The process <strong>beat</strong> of this site ended five times' in html
+    assert "It is not started again." in html and "1 file in the workers’ mailbox could not be read and was moved" in html
+    assert "given up" not in page(rita, "loop")

@@ -1,17 +1,21 @@
 """The pages as a browser meets them: who gets where, and what stands on all but the labeling page."""
 
+import errno
 import re
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from django.contrib.auth.models import User
+from django.db import OperationalError
 from django.test import Client
 from django.urls import reverse
 from sesame.utils import get_query_string
 
 from annotation import export
-from annotation.models import Annotation, Project, Role
+from annotation.export import prm800k
+from annotation.models import Annotation, Project, Role, Snapshot
 from tests import make
 from tests.clients import claim, page, post, rated, signed_in, submission
 
@@ -153,6 +157,22 @@ def test_an_export_that_cannot_be_written_is_said(project: Project, settings: An
     answer = signed_in(make.rita(project)).post(reverse("export", args=[project.slug]), follow=True)
     assert "could not write the file" in answer.content.decode()
     assert str(tmp_path) not in answer.content.decode()
+
+
+@pytest.mark.parametrize("place", ["choose", "write_prm800k"], ids=["of the database", "of the file"])
+def test_an_export_on_a_full_disk_says_so(
+    project: Project, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        if place == "choose":
+            raise OperationalError("could not extend file") from psycopg.errors.DiskFull("could not extend file")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    settings.STEPMARK_HOME = tmp_path
+    monkeypatch.setattr(prm800k, place, full)
+    answer = signed_in(make.rita(project)).post(reverse("export", args=[project.slug]), follow=True)
+    assert "The disk is full on the server." in answer.content.decode() and not Snapshot.objects.exists()
+    assert not [path for path in (tmp_path / "exports").iterdir() if path.is_file()]
 
 
 # --- the administration -------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+import psycopg
 import pytest
 from django.contrib.auth.models import User
 from django.db import OperationalError
@@ -229,6 +230,19 @@ def test_a_busy_database_asks_to_try_again(project: Project, ann: Client, monkey
     held = claim(page(ann, project))
     monkeypatch.setattr(labels, "submit", deadlock)
     assert refusal(post(ann, "submit", held["assignment"], submission(held["token"], rated(1, 1, 1)))) == (503, "busy")
+
+
+def test_a_full_disk_is_called_that(
+    project: Project, ann: Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(*args: object, **more: object) -> None:
+        raise OperationalError("could not extend file") from psycopg.errors.DiskFull("could not extend file")
+
+    held = claim(page(ann, project))
+    monkeypatch.setattr(labels, "submit", full)
+    answer = post(ann, "submit", held["assignment"], submission(held["token"], rated(1, 1, 1)))
+    assert refusal(answer) == (503, "disk_full") and "The disk is full" in answer.json()["message"]
+    assert "The disk is full" in caplog.text
 
 
 # --- the next solution, ahead -------------------------------------------------------------------------------------------
