@@ -3,3 +3,10 @@ from django.apps import AppConfig
 
 class ActiveLearningConfig(AppConfig):
     name = "active_learning"
+
+    def ready(self) -> None:
+        from active_learning import registry, rounds
+        from annotation import people
+
+        people.person_erased.connect(registry.forget_name)
+        people.person_erased.connect(rounds.forget_name)

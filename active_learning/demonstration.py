@@ -9,13 +9,11 @@ from collections.abc import Callable, Iterator
 import orjson
 from django.contrib.auth import get_user_model
 from django.db import transaction
-from django.urls import reverse
-from sesame.utils import get_query_string
 
 from active_learning import rounds
 from active_learning.selection import UNIFORM
 from active_learning.world import SimulatedProblem, SimulatedSolution, label, make_world
-from annotation import ingest
+from annotation import ingest, people
 from annotation.models import Membership, Project, Role
 
 DEMONSTRATION = "demonstration"
@@ -99,11 +97,14 @@ def _annotation(problem: SimulatedProblem, solution: SimulatedSolution) -> inges
     )
 
 
-def sign_in_links(address: str) -> list[tuple[str, str, str]]:
-    """Return (name, what the person does, one-time link) for each person of the demonstration who has no password."""
-    people = get_user_model().objects.filter(username__in=PEOPLE, membership__project__slug=DEMONSTRATION, is_active=True).order_by("pk")
+def sign_in_links(address: str, *, is_first_start: bool) -> list[tuple[str, str, str]]:
+    """Return (name, what the person does, one-time link) for each person of the demonstration who has no password.
+
+    Accounts that can administrate are left out after the first start: a log is read by more people than may have such a link.
+    """
+    accounts = get_user_model().objects.filter(username__in=PEOPLE, membership__project__slug=DEMONSTRATION, is_active=True).order_by("pk")
     return [
-        (person.username, PEOPLE[person.username][1], f"{address}{reverse('sign-in-link')}{get_query_string(person)}")
-        for person in people
-        if not person.has_usable_password()
+        (person.username, PEOPLE[person.username][1], address + people.link_to_sign_in(person))
+        for person in accounts
+        if not people.has_password(person) and (is_first_start or not people.may_administrate(person))
     ]

@@ -76,9 +76,13 @@ def change(
 def start_due_rounds() -> list[Round]:
     """Start a round in every project whose schedule is due and that has a new label since its last training."""
     started = []
-    for project in Project.objects.filter(
-        Q(retrain_every_labels__isnull=False) | Q(retrain_every_hours__isnull=False) | Q(schedule__daily_at__isnull=False)
-    ).exclude(schedule__is_on=False):
+    for project in (
+        Project.objects.filter(
+            Q(retrain_every_labels__isnull=False) | Q(retrain_every_hours__isnull=False) | Q(schedule__daily_at__isnull=False)
+        )
+        .filter(archived_at=None)
+        .exclude(schedule__is_on=False)
+    ):
         schedule = find(project)
         if not _is_due(project, schedule):
             continue

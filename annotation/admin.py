@@ -2,12 +2,18 @@
 
 from typing import Any
 
+from django import forms
 from django.contrib import admin, messages
+from django.contrib.auth.admin import UserAdmin
+from django.contrib.auth.models import User
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
 from django.urls import reverse
+from django_otp.plugins.otp_static.models import StaticDevice
+from django_otp.plugins.otp_totp.models import TOTPDevice
 
-from annotation import export, models, queue
+from annotation import export, models, people, queue
 from trainer.counting import counted
 
 
@@ -24,33 +30,131 @@ class ReadOnly(admin.ModelAdmin):
         return False
 
 
+class NeverDeleted(admin.ModelAdmin):
+    """Rows that published files or other rows stand on. They are archived or ended instead."""
+
+    def has_delete_permission(self, request: HttpRequest, row: object = None) -> bool:
+        return False
+
+
+class MembershipForm(forms.ModelForm):
+    """A membership. Whose it is, and where, never changes: exports show its pseudonym."""
+
+    class Meta:
+        model = models.Membership
+        fields = ["project", "user", "role", "qualified_at", "suspended_at", "reason"]
+
+    def clean_user(self) -> User:
+        """Refuse another person for a membership that exists."""
+        user: User = self.cleaned_data["user"]
+        if self.instance.pk and user.pk != self.instance.user_id:
+            raise forms.ValidationError(f"This is the membership of {self.instance.user}. Set its role to former, and add another one.")
+        return user
+
+    def clean_project(self) -> models.Project:
+        """Refuse another project for a membership that exists."""
+        project: models.Project = self.cleaned_data["project"]
+        if self.instance.pk and project.pk != self.instance.project_id:
+            raise forms.ValidationError(f"This is a membership in {self.instance.project}. Add another one for another project.")
+        return project
+
+
 class MembershipInline(admin.TabularInline):
     model = models.Membership
+    form = MembershipForm
+    fields = ["user", "role", "qualified_at", "suspended_at", "reason", "export_uuid"]
     raw_id_fields = ["user"]
     readonly_fields = ["export_uuid"]
     extra = 0
+    can_delete = False
 
 
 @admin.register(models.Project)
-class ProjectAdmin(admin.ModelAdmin):
+class ProjectAdmin(NeverDeleted):
     """The policies of a project. Its step source decides the form of exported labels, so it cannot change once there are labels."""
 
-    list_display = ["name", "slug", "overlap", "lease_minutes", "show_reference_answer", "base_model", "created_at"]
+    list_display = ["name", "slug", "overlap", "lease_minutes", "show_reference_answer", "base_model", "created_at", "archived_at"]
+    list_filter = [("archived_at", admin.EmptyFieldListFilter)]
     search_fields = ["name", "slug"]
     inlines = [MembershipInline]
+    actions = ["archive", "open_again"]
 
     def get_readonly_fields(self, request: HttpRequest, project: models.Project | None = None) -> list[str]:
-        return ["created_at", *["step_source"] * (project is not None and export.has_labels(project))]
+        return ["created_at", "archived_at", *["step_source"] * (project is not None and export.has_labels(project))]
+
+    @admin.action(description="Archive: no labeling and no rounds; labels and exports stay", permissions=["change"])
+    def archive(self, request: HttpRequest, projects: QuerySet[models.Project]) -> None:
+        assert request.user.is_authenticated
+        count = people.archive_projects(projects, actor=request.user)
+        messages.success(request, f"Projects archived: {count}. Their pages, labels and exports stay.")
+
+    @admin.action(description="Open again", permissions=["change"])
+    def open_again(self, request: HttpRequest, projects: QuerySet[models.Project]) -> None:
+        assert request.user.is_authenticated
+        messages.success(request, f"Projects open again: {people.open_projects_again(projects, actor=request.user)}.")
 
 
 @admin.register(models.Membership)
-class MembershipAdmin(admin.ModelAdmin):
+class MembershipAdmin(NeverDeleted):
+    form = MembershipForm
+    fields = ["project", "user", "role", "qualified_at", "suspended_at", "reason", "export_uuid"]
     list_display = ["user", "project", "role", "qualified_at", "suspended_at"]
     list_filter = ["role"]
     list_select_related = ["user", "project"]
     search_fields = ["user__username", "user__email", "project__slug", "export_uuid"]
     raw_id_fields = ["user", "project"]
     readonly_fields = ["export_uuid"]
+
+
+for of_library in (User, StaticDevice, TOTPDevice):  # the devices would show the secrets of the second factors
+    admin.site.unregister(of_library)
+
+
+@admin.register(User)
+class AccountAdmin(UserAdmin, NeverDeleted):
+    """Accounts. One that is not active cannot sign in, and everything else of it stays. Erasing also removes the name."""
+
+    actions = ["make_links", "unlock", "reset_second_factor", "erase"]
+
+    @admin.action(description="Make a sign-in link", permissions=["change"])
+    def make_links(self, request: HttpRequest, accounts: QuerySet[User]) -> None:
+        for person in accounts.filter(is_active=True):
+            if people.may_administrate(person) and not request.user.is_superuser:
+                messages.error(request, f"{person} can administrate. Only a superuser makes a link for this account.")
+                continue
+            link = request.build_absolute_uri(people.link_to_sign_in(person))
+            messages.success(request, f"{person} signs in once, within 24 hours, at {link}")
+
+    @admin.action(description="Let them try their passwords again at once", permissions=["change"])
+    def unlock(self, request: HttpRequest, accounts: QuerySet[User]) -> None:
+        for person in accounts:
+            people.unlock(person.username)
+        messages.success(request, "They can try again now.")
+
+    @admin.action(description="Reset the second factor", permissions=["erase"])
+    def reset_second_factor(self, request: HttpRequest, accounts: QuerySet[User]) -> None:
+        assert request.user.is_authenticated
+        names = [person.username for person in accounts if people.reset_second_factor(person, actor=request.user)]
+        messages.success(request, f"The second factor is removed: {', '.join(names) or 'nobody had one'}.")
+
+    def has_erase_permission(self, request: HttpRequest) -> bool:
+        return bool(request.user.is_active and request.user.is_superuser)
+
+    @admin.action(description="Erase for good: the name goes, the labels stay", permissions=["erase"])
+    def erase(self, request: HttpRequest, accounts: QuerySet[User]) -> HttpResponse | None:
+        assert request.user.is_authenticated
+        if "confirmed" not in request.POST:
+            page = {**self.admin_site.each_context(request), "title": "Erase for good?", "accounts": accounts, "opts": self.opts}
+            return render(request, "admin/erase.html", page)
+        for person in accounts:
+            name = person.username
+            try:
+                people.erase(person, actor=request.user)
+            except people.CannotErase as refused:
+                messages.error(request, str(refused))
+            else:
+                messages.success(request, f"{name} is erased. The labels stay, under {people.erased_name(person)}.")
+        return None
 
 
 class Withdrawing(ReadOnly):

@@ -8,7 +8,10 @@ class AnnotationConfig(AppConfig):
     name = "annotation"
 
     def ready(self) -> None:
+        from annotation import people
+
         checks.register(check_generator)
+        people.watch_promotions()
 
 
 def check_generator(**_: object) -> list[checks.CheckMessage]:

@@ -8,6 +8,7 @@ import uuid
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
+from django.contrib.sessions.base_session import AbstractBaseSession
 from django.db import IntegrityError, models
 from django.db.models import Exists, F, Func, OuterRef, Q
 from django.db.models.functions import Now
@@ -45,6 +46,7 @@ class Role(models.TextChoices):
     REVIEWER = "reviewer"
     LABELER = "labeler"
     RESEARCHER = "researcher"
+    FORMER = "former", "former member"  # opens no page; the row stays, because exports show its pseudonym
 
 
 class StepSource(models.TextChoices):
@@ -138,6 +140,8 @@ class Project(models.Model):
     batch_size = models.PositiveIntegerField(default=200)  # solutions a round publishes
     per_problem = models.PositiveSmallIntegerField(default=2)  # at most this many of them for one problem
     created_at = models.DateTimeField(db_default=Now())
+    # Closed for labeling and rounds; pages, labels and exports stay. Projects are never deleted.
+    archived_at = models.DateTimeField(null=True, blank=True)
     people = models.ManyToManyField(settings.AUTH_USER_MODEL, through="Membership", related_name="projects")
 
     class Meta:
@@ -158,9 +162,12 @@ class Project(models.Model):
 
 
 class Membership(models.Model):
-    """The role of one person in one project, and the pseudonym that exports show for this person."""
+    """The role of one person in one project, and the pseudonym that exports show for this person.
 
-    project = models.ForeignKey(Project, on_delete=models.CASCADE)
+    A trigger keeps the pseudonym of a person who has labeled: such a row is neither deleted nor given another pseudonym.
+    """
+
+    project = models.ForeignKey(Project, on_delete=models.PROTECT)
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT)
     role = models.CharField(max_length=16, choices=Role)
     export_uuid = models.UUIDField(
@@ -502,6 +509,18 @@ class Message(models.Model):
 
     class Meta:
         indexes = [models.Index(name="message_by_recipient", fields=["recipient", "-created_at"])]
+
+
+class BrowserSession(AbstractBaseSession):
+    """A session of Django, with the person and the browser it belongs to. labelapp/sessions.py reads and writes it."""
+
+    person = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.CASCADE, related_name="+")  # null: nobody is signed in
+    device = models.CharField(max_length=300, blank=True)  # what the browser writes about itself
+    began_at = models.DateTimeField(db_default=Now())
+    seen_at = models.DateTimeField(db_default=Now())  # written at most once in five minutes
+
+    class Meta(AbstractBaseSession.Meta):
+        abstract = False
 
 
 class Event(models.Model):

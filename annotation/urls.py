@@ -2,10 +2,15 @@
 
 from django.urls import path
 
-from annotation.views import labeling, managing, person, researching
+from annotation.views import account, labeling, managing, person, researching
 
 urlpatterns = [
     path("", person.home, name="home"),
+    path("account/", account.account, name="account"),
+    path("account/password/", account.set_password, name="set-password"),
+    path("account/second-factor/", account.set_up_second_factor, name="set-up-second-factor"),
+    path("account/second-factor/change/", account.change_second_factor, name="change-second-factor"),
+    path("account/sessions/end/", account.end_session, name="end-session"),
     path("keys/", person.choose_keys, name="keys"),
     path("messages/<int:message_id>/read/", person.mark_read, name="mark-read"),
     path("p/<slug:slug>/", managing.overview, name="overview"),

@@ -69,7 +69,8 @@ class Visitor:
         self.browser = browser
         self.options: dict[str, Any] = {"base_url": address, "viewport": {"width": 1400, "height": 900}}
         context = browser.new_context(**self.options)
-        context.request.get(link)
+        form: Any = temporary_site.link_form(context.request.get(link).text())
+        context.request.post(f"{address}/sign-in/link/", form=form, headers={"Referer": address})
         self.options["storage_state"] = context.storage_state()
         context.close()
 

@@ -1,32 +1,40 @@
 """The session and its person in one statement. Django's two ORM look-ups cost a third of a labeler's request.
 
-Reads and writes django_session as Django's own store does, and reads auth_user. The signed text of a session names its person, but the
-database cannot read that text. So each process remembers the person of each session and reads both rows at once. The remembered person
-is a guess: it is used only if the signed text, the password's hash and `is_active` confirm it. Otherwise Django looks the person up.
+Reads and writes BrowserSession as Django's own store does its table, and reads auth_user. The row names its person, but the signed text
+decides: the person is used only if the signed text, the password's hash and `is_active` confirm it. Otherwise Django looks the person up.
 """
 
 import functools
 import json
+from datetime import datetime
 from typing import Any, cast
 
 from django.conf import settings
 from django.contrib import auth
 from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.contrib.auth.models import AnonymousUser, User
+from django.contrib.auth.signals import user_logged_in
 from django.contrib.sessions.backends import db
 from django.db import connection
+from django.dispatch import receiver
 from django.http import HttpRequest
+from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 from django.utils.functional import SimpleLazyObject
+
+from annotation.models import BrowserSession
 
 REMEMBERED = 10_000  # sessions, some hundred bytes each
 # No page shows the two times. Django reads them when something asks for them.
 _COLUMNS = [field.attname for field in User._meta.concrete_fields if field.attname not in ("last_login", "date_joined")]
 READ_SESSION = f"""
-SELECT s.session_data, {", ".join(f"u.{column}" for column in _COLUMNS)}
-  FROM django_session s LEFT JOIN auth_user u ON u.id = %(person)s WHERE s.session_key = %(key)s AND s.expire_date > now()
+SELECT s.session_data, s.seen_at < now() - interval '5 minutes', {", ".join(f"u.{column}" for column in _COLUMNS)}
+  FROM annotation_browsersession s LEFT JOIN auth_user u ON u.id = s.person_id
+ WHERE s.session_key = %(key)s AND s.expire_date > now()
 """
-_person_of: dict[str, int] = {}  # session key: person
+# "Your account" shows when a browser was last seen. A write per request would cost more than the rest of the session.
+NOTE_SEEN = "UPDATE annotation_browsersession SET seen_at = now() WHERE session_key = %(key)s AND seen_at < now() - interval '5 minutes'"
+DEVICE, BEGAN = "device", "began"  # in the signed text, from the sign-in
 
 
 @functools.lru_cache(REMEMBERED)
@@ -40,21 +48,40 @@ class SessionStore(db.SessionStore):
 
     person: User | None = None
 
+    @classmethod
+    def get_model_class(cls) -> type[BrowserSession]:
+        """Return the table of the sessions."""
+        return BrowserSession
+
+    def create_model_instance(self, data: dict[str, Any]) -> BrowserSession:
+        """Return the row of these contents, with its person and browser."""
+        row = cast(BrowserSession, super().create_model_instance(data))
+        row.person_id = int(data[auth.SESSION_KEY]) if auth.SESSION_KEY in data else None
+        row.device, row.seen_at = data.get(DEVICE, ""), timezone.now()
+        row.began_at = datetime.fromisoformat(data[BEGAN]) if BEGAN in data else row.seen_at
+        return row
+
     def load(self) -> dict[str, Any]:
-        key = self.session_key or ""
+        values = {"key": self.session_key or ""}
         with connection.cursor() as cursor:
-            row = cursor.execute(READ_SESSION, {"person": _person_of.get(key, 0), "key": key}).fetchone()
-        if row is None:
-            self._session_key = None
-            return {}
-        text, *person = row
+            row = cursor.execute(READ_SESSION, values).fetchone()
+            if row is None:
+                self._session_key = None
+                return {}
+            text, is_stale, *person = row
+            if is_stale:
+                cursor.execute(NOTE_SEEN, values)
+        self.person = User.from_db(connection.alias, _COLUMNS, person) if person[0] else None
         session: dict[str, Any] = json.loads(_checked(text))
-        if (named := session.get(auth.SESSION_KEY)) is not None:
-            if len(_person_of) >= REMEMBERED:
-                _person_of.clear()
-            _person_of[key] = int(named)
-            self.person = User.from_db(connection.alias, _COLUMNS, person) if person[0] else None
         return session
+
+
+@receiver(user_logged_in)
+def note_browser(request: HttpRequest, user: User, **_: object) -> None:
+    """Note in a new session which browser it belongs to and when it began, and remove the person's expired sessions."""
+    request.session[DEVICE] = request.META.get("HTTP_USER_AGENT", "")[:300].replace("\0", "")
+    request.session[BEGAN] = timezone.now().isoformat()
+    BrowserSession.objects.filter(person=user, expire_date__lte=timezone.now()).delete()
 
 
 class SignedInMiddleware(AuthenticationMiddleware):

@@ -115,16 +115,16 @@ def prepare(*, demonstration: bool) -> bool:
     return demonstration and found_demonstration()
 
 
-def announce(address: str) -> None:
-    """Print the address and a sign-in link for each person of the demonstration."""
+def announce(address: str, *, is_first_start: bool) -> None:
+    """Print the address and a sign-in link for each person of the demonstration. Owners get theirs at the first start only."""
     from django.db import connections
 
     from active_learning import demonstration
 
     print(f"\nStepmark {__version__} is at {address}\n")
-    for person, what, link in demonstration.sign_in_links(address):
+    for person, what, link in demonstration.sign_in_links(address, is_first_start=is_first_start):
         print(f"  {person:5} {what:20} {link}")
-    print("\nEach link works once. Ctrl-C stops everything and keeps the data.\n", flush=True)
+    print("\nEach link works once. manage.py sign_in_link NAME prints a new one. Ctrl-C stops everything and keeps the data.\n", flush=True)
     connections.close_all()  # the supervisor asks nothing more
 
 
@@ -192,7 +192,7 @@ def run(listener: socket.socket, file: SupervisorFile, address: str, *, fresh: b
         every = commands(bind=f"fd://{listener.fileno()}")
         site.start("web", every.pop("web"), again_seconds=SLOW_SECONDS, sockets=[listener.fileno()])
         wait_for_page(site, address)
-        announce(address)
+        announce(address, is_first_start=fresh)
         for name, command in every.items():
             site.start(name, command)
         if fresh:

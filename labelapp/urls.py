@@ -1,20 +1,24 @@
 """All addresses of the site."""
 
 from django.contrib import admin
-from django.contrib.auth.views import LoginView, LogoutView
+from django.contrib.auth.views import LogoutView
 from django.urls import include, path
 
 import active_learning.urls
-from annotation.views.labeling import SignInByLink
+from annotation.views import signing_in
 
 urlpatterns = [
     path("", include("annotation.urls")),
     path("p/<slug:slug>/rounds/", include("active_learning.urls")),
     path("p/<slug:slug>/models/", include(active_learning.urls.models)),
     path("experiments/", include(active_learning.urls.experiments)),
-    path("sign-in/", LoginView.as_view(template_name="sign_in.html", redirect_authenticated_user=True), name="sign-in"),
-    path("sign-in/link/", SignInByLink.as_view(), name="sign-in-link"),
+    path("sign-in/", signing_in.SignIn.as_view(), name="sign-in"),
+    path("sign-in/link/", signing_in.SignInByLink.as_view(), name="sign-in-link"),
+    path("sign-in/code/", signing_in.enter_code, name="sign-in-code"),
+    path("sign-in/second-factor/", signing_in.set_up_first, name="sign-in-set-up"),
+    path("sign-in/who/", signing_in.who, name="who"),
     path("sign-out/", LogoutView.as_view(), name="sign-out"),
+    path("admin/login/", signing_in.sign_in_to_administration),
     path("admin/", admin.site.urls),
 ]
 

@@ -13,6 +13,7 @@ from active_learning.registry.serving import (
     card,
     decide,
     find,
+    forget_name,
     promote,
     roll_back,
 )
@@ -39,6 +40,7 @@ from active_learning.registry.training import (
 )
 
 __all__ = [
+    "forget_name",
     "PRESETS",
     "Fence",
     "Judgement",

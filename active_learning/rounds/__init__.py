@@ -16,13 +16,14 @@ from active_learning.rounds.plan import (
     plan_of,
     recipe_for,
 )
-from active_learning.rounds.publishing import publish, replay
+from active_learning.rounds.publishing import forget_name, publish, replay
 from active_learning.rounds.running import run
 from active_learning.rounds.starting import cancel, notify_worker, preview, start, sweep
 from active_learning.rounds.states import NoSuchRound, RoundRefused, find
 from active_learning.rounds.telling import any_published, describe, published, say_alive
 
 __all__ = [
+    "forget_name",
     "Findings",
     "NoSuchRound",
     "RoundPlan",

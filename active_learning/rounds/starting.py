@@ -21,6 +21,8 @@ def start(project: Project, plan: RoundPlan, *, notify: bool = True) -> Round:
 
     Raises RoundRefused if the project cannot follow the plan now, has too few labels for a training, or has another unfinished round.
     """
+    if project.archived_at:
+        raise RoundRefused(f"{project.slug} is archived, so no round starts there. Open it again in the administration first.")
     plan = plan.checked(project)
     if other := Round.objects.filter(project=project, state__in=UNFINISHED).first():
         raise RoundRefused(_occupied(other))

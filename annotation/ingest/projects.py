@@ -47,7 +47,8 @@ def create_project(
         with transaction.atomic():
             rules_kept = {"accept_unreduced": rules.unreduced, "accept_percent": rules.percent}
             project = Project.objects.create(slug=slug, name=name, text_kind=text_kind, **rules_kept)
-            Membership.objects.bulk_create([Membership(project=project, user=person, role=Role.OWNER) for person in people])
+            for person in people:  # each is saved by itself: a new owner may need a second factor
+                Membership.objects.create(project=project, user=person, role=Role.OWNER)
     except IntegrityError as error:
         if "slug" not in (broken_rule(error) or ""):
             raise

@@ -8,7 +8,7 @@ from django.db.models import Count, Exists, OuterRef, Q, Sum
 from django.utils import timezone
 
 from annotation import people
-from annotation.models import Annotation, Assignment, AssignmentState, BatchKind, BatchState, Membership, Project, Task, TaskKind
+from annotation.models import Annotation, Assignment, AssignmentState, BatchKind, BatchState, Membership, Project, Role, Task, TaskKind
 from annotation.quality.gold import GOLD, is_within_gold, newest
 from annotation.quality.messages import WRITERS
 
@@ -111,7 +111,9 @@ def labeler_record(labeler: "Person", *, project: Project) -> LabelerRecord:
 
 def projects_of(person: "Person") -> list[ProjectOfPerson]:
     """Return a person's projects with role, record and waiting work. Projects with something to label now come first."""
-    memberships = list(Membership.objects.filter(user=person.pk).select_related("project").order_by("project__name"))
+    memberships = list(
+        Membership.objects.filter(user=person.pk).exclude(role=Role.FORMER).select_related("project").order_by("project__name")
+    )
     projects = [membership.project_id for membership in memberships]
     records, gold, waiting = _records(person, projects), gold_records(person, projects), _waiting(person, projects)
     first = _before_work(person, [membership.project_id for membership in memberships if membership.qualified_at is None])
@@ -120,7 +122,7 @@ def projects_of(person: "Person") -> list[ProjectOfPerson]:
         ProjectOfPerson(
             project=membership.project,
             role=membership.get_role_display(),
-            labels=membership.role in people.LABELERS,
+            labels=membership.role in people.LABELERS and not membership.project.archived_at,
             reads=membership.role in people.RESEARCHERS,
             writes=membership.role in WRITERS,
             suspended=membership.suspended_at is not None,

@@ -141,6 +141,8 @@ def lease_next(labeler: User, *, project: Project) -> Lease:
     The next call returns the same lease, renewed, also in a second tab. A lease in another project is given back first, and its
     draft is kept. Raises NotQualified (not a member, suspended, deactivated, screening not passed), NothingToLabel.
     """
+    if project.archived_at:
+        raise NothingToLabel(f"{project} is archived, so there is nothing left to label. Everything you submitted is saved.")
     for _ in range(ATTEMPTS):
         state = _labeler_state(labeler, project=project)
         try:
@@ -166,6 +168,8 @@ def reserve_next(labeler: User, *, project: Project) -> Lease | None:
     The next call returns the same reservation, renewed. A reservation in another project is given back. The choice is the one that
     `lease_next` will make, gold turns and screening included. Raises NotQualified.
     """
+    if project.archived_at:
+        return None
     return _reserve(labeler, project=project, state=_labeler_state(labeler, project=project))
 
 

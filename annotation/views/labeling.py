@@ -22,10 +22,8 @@ from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.decorators import method_decorator
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
-from sesame.views import LoginView
 
 from annotation import completions, keys, labels, people, quality, queue
 from annotation.views import COUNT, KEY, BadBody, SignedInRequest, View, for_roles, read_body
@@ -37,21 +35,13 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 REFUSALS = {
-    "signed_out": "You are signed out, or your account was closed. Your ratings stay in this browser until you sign in again.",
+    "signed_out": "You are signed out, or your account was closed. Sign in with your password, here or in another tab. Or ask the manager "
+    "of your project for a sign-in link, and open it in this browser.",
     "not_found": "You can no longer label this solution.",
     "busy": "The server is busy. This page tries again by itself. Nothing is lost.",
     "disk_full": "The disk is full on the server. Please tell the people who run this site. Your ratings stay in this browser, and this "
     "page tries again by itself. Nothing is lost.",
 }
-
-
-@method_decorator(login_not_required, name="dispatch")
-class SignInByLink(LoginView):
-    """Sign a person in by a one-time link. A used or old link leads to the sign-in page with a message."""
-
-    def login_failed(self) -> HttpResponse:
-        messages.error(self.request, "This sign-in link was used before or is too old. Ask for a new link, or sign in with your password.")
-        return redirect("sign-in")
 
 
 @require_GET

@@ -9,7 +9,7 @@
     lease_lost: ["This solution is no longer yours", ...GONE],
     withdrawn: ["This solution was withdrawn", ...GONE],
     submission_conflict: ["You submitted this before, with other ratings", "The first ratings are saved and stay as they are.", "Get the next solution", reload],
-    signed_out: ["You are signed out", "Your ratings stay in this browser. They are sent after you sign in here again.", "Sign in", reload],
+    signed_out: ["You are signed out", "Your ratings stay in this browser. They are sent after you sign in.", "Sign in", reload],
     csrf: ["This page is out of date. Reload it.", "Your ratings stay in this browser. You see them again after the reload.", "Reload this page", reload],
     not_found: ["You cannot label this solution", ...GONE],
   };
@@ -18,6 +18,7 @@
   Stepmark.explain = (error, { edit }) => {
     const [title, work, on, act] = TROUBLE[error.code] || ["These ratings were not accepted", "They are still on this page. Correct them and submit again.", "Back to the ratings", edit];
     const dialog = $("#trouble");
+    if (error.code === "signed_out") Stepmark.load("waiting");
     $("[data-trouble-title]").textContent = title;
     $("[data-trouble-text]").textContent = error.message || (error.code === "csrf" ? "You signed in or out after you opened it." : "");
     $("[data-trouble-work]").textContent = work;

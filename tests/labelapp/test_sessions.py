@@ -5,20 +5,15 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.contrib.sessions.models import Session
 from django.db.models.functions import Now
 from django.test import Client, override_settings
 from django.urls import reverse
 
+from annotation.models import BrowserSession
 from labelapp import sessions
 from tests import make
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(autouse=True)
-def forgotten() -> None:
-    sessions._person_of.clear()
 
 
 @pytest.fixture
@@ -39,24 +34,28 @@ def ask(client: Client) -> int:
     return client.post(reverse("release", args=[1]), data="{", content_type="application/json").status_code
 
 
-def test_session_and_person_cost_one_statement_from_the_second_request_on(ann: Client, django_assert_num_queries: Any) -> None:
-    assert ask(ann) == 400
+def test_session_and_person_cost_one_statement(ann: Client, django_assert_num_queries: Any) -> None:
     with django_assert_num_queries(1):
         assert ask(ann) == 400
 
 
-def test_a_process_that_never_saw_the_session_finds_its_person(ann: Client) -> None:
-    assert [person(ann), person(ann)] == ["ann", "ann"]
+def test_the_row_of_a_session_does_not_decide_whose_it_is(ann: Client) -> None:
+    BrowserSession.objects.update(person=make.ben())
+    assert person(ann) == "ann"
 
 
-def test_a_wrong_guess_is_not_believed(ann: Client) -> None:
-    sessions._person_of[ann.session.session_key] = make.ben().pk
-    assert [person(ann), person(ann)] == ["ann", "ann"]
+def test_that_a_browser_was_seen_is_written_once_in_five_minutes(ann: Client, django_assert_num_queries: Any) -> None:
+    BrowserSession.objects.update(seen_at=Now() - timedelta(minutes=6))
+    with django_assert_num_queries(2):
+        assert ask(ann) == 400
+    with django_assert_num_queries(1):
+        assert ask(ann) == 400
+    assert BrowserSession.objects.get(seen_at__gt=Now() - timedelta(minutes=1)).person == make.ann()
 
 
 def test_a_session_past_its_end_is_nobodys(ann: Client) -> None:
     assert person(ann) == "ann"
-    Session.objects.update(expire_date=Now() - timedelta(seconds=1))
+    BrowserSession.objects.update(expire_date=Now() - timedelta(seconds=1))
     assert person(ann) is None
 
 
@@ -72,7 +71,7 @@ def test_a_changed_password_ends_the_other_sessions(ann: Client) -> None:
     changed.set_password("another one")
     changed.save()
     assert person(ann) is None
-    assert not Session.objects.exists()
+    assert not BrowserSession.objects.exists()
 
 
 def test_a_removed_person_is_signed_out(ann: Client) -> None:
@@ -112,8 +111,8 @@ def test_the_administration_knows_its_people(ann: Client) -> None:
     assert [ann.get(reverse("admin:index")).status_code for _ in range(2)] == [200, 200]
 
 
-def test_what_is_remembered_has_an_end(ann: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sessions, "REMEMBERED", 2)
-    sessions._person_of.update(dict.fromkeys("ab", 1))
-    assert person(ann) == "ann"
-    assert list(sessions._person_of) == [ann.session.session_key]
+def test_a_sign_in_removes_the_expired_sessions_of_the_person(ann: Client) -> None:
+    BrowserSession.objects.update(expire_date=Now() - timedelta(seconds=1))
+    ann.cookies.clear()
+    ann.force_login(make.ann())
+    assert BrowserSession.objects.count() == 1

@@ -4,12 +4,11 @@ import re
 from collections.abc import Callable
 
 import pytest
-from django.contrib.sessions.models import Session
 from django.db.models.functions import Now
 from playwright.sync_api import Page, Route, expect
 
-from annotation import labels
-from annotation.models import Annotation, Assignment, Draft, Project
+from annotation import labels, people
+from annotation.models import Annotation, Assignment, BrowserSession, Draft, Project
 from tests import make
 from tests.ducks import expect_solution, expect_status, press, ratings, server_gone, steps
 from tests.routes import intercept
@@ -134,7 +133,7 @@ def test_a_lost_lease_is_explained_and_the_next_solution_is_one_key_away(project
 
 
 def test_after_signing_in_again_the_work_is_there_and_is_sent(ann: Page, visit: Visit) -> None:
-    Session.objects.all().delete()
+    BrowserSession.objects.all().delete()
     press(ann, "3 1 Enter")
     expect(ann.locator("#trouble")).to_contain_text("You are signed out")
     assert not Annotation.objects.exists()
@@ -142,6 +141,30 @@ def test_after_signing_in_again_the_work_is_there_and_is_sent(ann: Page, visit: 
     press(ann, "Enter")
     expect_solution(ann, 2)
     assert ratings(Annotation.objects.get()) == [1, -1]
+
+
+def test_a_sign_in_in_another_tab_closes_the_dialog_and_sends_what_waits(ann: Page, visit: Visit) -> None:
+    BrowserSession.objects.all().delete()
+    press(ann, "3 1 Enter")
+    expect(ann.locator("#trouble")).to_contain_text("ask the manager of your project for a sign-in link")
+    assert not Annotation.objects.exists()
+    second = visit.tab(ann.context, people.link_to_sign_in(make.ann()))
+    second.get_by_role("button", name="Sign in as ann").click()
+    expect_solution(ann, 2)
+    expect(ann.locator("#trouble")).not_to_be_visible()
+    assert ratings(Annotation.objects.get()) == [1, -1]
+
+
+def test_a_sign_in_of_somebody_else_in_another_tab_sends_nothing(ann: Page, visit: Visit) -> None:
+    BrowserSession.objects.all().delete()
+    press(ann, "3 1 Enter")
+    expect(ann.locator("#trouble")).to_contain_text("You are signed out")
+    visit.sign_in(ann.context, make.ben())
+    with ann.expect_response("**/sign-in/who/") as answer:
+        pass
+    assert answer.value.json() == {"person": make.ben().pk}
+    expect(ann.locator("#trouble")).to_be_visible()
+    assert not Annotation.objects.exists()
 
 
 def test_signing_in_anew_in_another_tab_stops_nothing(project: Project, ann: Page, visit: Visit) -> None:

@@ -1,14 +1,15 @@
-"""Stage: people. Who may do what in a project. Reads and writes Membership. Every page and every later stage asks this module."""
+"""Stage: people, roles. Who can do what in a project. Reads and writes Membership. Every page and every later stage asks this module."""
 
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from django.contrib.auth import get_user_model
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import QuerySet
+from django.db.models.functions import Now
 from django.http import Http404
 
-from annotation.models import Membership, Project, Role
+from annotation.models import Event, Membership, Project, Role
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, User
@@ -63,6 +64,29 @@ def project_of_assignment(person: "Person", assignment_id: int) -> Project:
     if row:
         return Project.from_db(connection.alias, _COLUMNS, row)
     raise NotMember("There is no such solution to label, or you cannot label it.")
+
+
+def may_administrate(person: "User") -> bool:
+    """Return whether the person owns or manages a project, or is staff: these accounts need a second factor in production."""
+    return person.is_staff or person.is_superuser or _memberships(person, MANAGERS).exists()
+
+
+def archive_projects(projects: QuerySet[Project], *, actor: "User") -> int:
+    """Close projects for labeling and rounds. Pages, labels and exports stay, and so does work in hand. Return how many were open."""
+    return _archive(projects.filter(archived_at=None), Now(), actor=actor, verb="archive")
+
+
+def open_projects_again(projects: QuerySet[Project], *, actor: "User") -> int:
+    """Open archived projects again. Return how many were archived."""
+    return _archive(projects.filter(archived_at__isnull=False), None, actor=actor, verb="open again")
+
+
+def _archive(projects: QuerySet[Project], moment: Now | None, *, actor: "User", verb: str) -> int:
+    with transaction.atomic():
+        found = dict(projects.select_for_update(no_key=True).values_list("pk", "slug"))
+        Project.objects.filter(pk__in=found).update(archived_at=moment)
+        Event.objects.bulk_create(Event(actor=actor, verb=verb, subject=f"project {slug}") for slug in found.values())
+    return len(found)
 
 
 def _memberships(person: "Person", roles: Collection[str]) -> QuerySet[Membership]:

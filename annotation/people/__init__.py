@@ -1,0 +1,97 @@
+"""Stage: people. Who can sign in, how, and who can do what in a project.
+
+Reads and writes accounts, Membership and BrowserSession, and the second factors of django-otp. Every page and every later stage asks here.
+"""
+
+from typing import TYPE_CHECKING
+
+from annotation.people.erasing import CannotErase, erase, erased_name, person_erased
+from annotation.people.links import link_to_sign_in, person_of_link, redeem_link
+from annotation.people.memberships import (
+    LABELERS,
+    MANAGERS,
+    RESEARCHERS,
+    NoSuchAccount,
+    NotMember,
+    archive_projects,
+    find_account,
+    has_role,
+    may_administrate,
+    open_projects_again,
+    project_of_assignment,
+    require_role,
+)
+from annotation.people.passwords import forget_password, has_password, seconds_to_wait, set_password, unlock
+from annotation.people.second_factor import (
+    CODES,
+    BadCode,
+    NextStep,
+    check_code,
+    confirm_app,
+    has_second_factor,
+    is_required,
+    make_recovery_codes,
+    new_app,
+    next_step,
+    remove_second_factor,
+    secret_of,
+)
+from annotation.people.sessions import (
+    OpenSession,
+    end_others,
+    end_session,
+    end_sessions_without_proof,
+    reset_second_factor,
+    sessions_of,
+    watch_promotions,
+)
+
+if TYPE_CHECKING:
+    from annotation.people.memberships import Person
+
+__all__ = [
+    "CODES",
+    "LABELERS",
+    "MANAGERS",
+    "RESEARCHERS",
+    "BadCode",
+    "CannotErase",
+    "NextStep",
+    "NoSuchAccount",
+    "NotMember",
+    "archive_projects",
+    "open_projects_again",
+    "OpenSession",
+    "Person",
+    "check_code",
+    "confirm_app",
+    "end_others",
+    "end_session",
+    "end_sessions_without_proof",
+    "erase",
+    "erased_name",
+    "find_account",
+    "forget_password",
+    "has_password",
+    "has_role",
+    "has_second_factor",
+    "is_required",
+    "link_to_sign_in",
+    "make_recovery_codes",
+    "may_administrate",
+    "new_app",
+    "next_step",
+    "person_erased",
+    "person_of_link",
+    "project_of_assignment",
+    "redeem_link",
+    "remove_second_factor",
+    "require_role",
+    "reset_second_factor",
+    "secret_of",
+    "seconds_to_wait",
+    "sessions_of",
+    "set_password",
+    "unlock",
+    "watch_promotions",
+]
