@@ -57,6 +57,11 @@ def found_demonstration() -> bool:
     return True
 
 
+def find_demonstration() -> Project | None:
+    """Return the demonstration's project, if there is one."""
+    return Project.objects.filter(slug=DEMONSTRATION).first()
+
+
 def make_demonstration(*, progress: Callable[[str, int, int | None], None] | None = None) -> Project:
     """Fill the demonstration: problems, solutions, labels of the oracle on some of them, and a first batch for people.
 

@@ -15,6 +15,7 @@ urlpatterns = [
     path("messages/<int:message_id>/read/", person.mark_read, name="mark-read"),
     path("p/<slug:slug>/", managing.overview, name="overview"),
     path("p/<slug:slug>/messages/", managing.write_message, name="messages"),
+    path("p/<slug:slug>/people/link/", managing.make_link, name="make-link"),
     path("p/<slug:slug>/problems/<int:problem_id>/", managing.problem, name="problem"),
     path("p/<slug:slug>/label/", labeling.label, name="label"),
     path("p/<slug:slug>/recent/", labeling.recent, name="recent"),

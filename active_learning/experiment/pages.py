@@ -17,30 +17,30 @@ class NoSuchExperiment(LookupError):
 
 
 def can_see(person: "Person") -> bool:
-    """Return whether the person is researcher, manager or owner in any project. An experiment belongs to no project."""
-    return person.is_authenticated and Membership.objects.filter(user=person.pk, role__in=people.RESEARCHERS).exists()
+    """Return whether the person has experiments to see: researchers, managers and owners of a project, and superusers."""
+    return _sees_all(person) or bool(_projects_of(person))
 
 
-def find(name: str, *, home: Path) -> Path:
-    """Return the folder of an experiment. Raises NoSuchExperiment."""
+def find(name: str, *, home: Path, person: "Person") -> Path:
+    """Return the folder of an experiment. Raises NoSuchExperiment, also for an experiment of a project that the person cannot read."""
     folder = home / "experiments" / name
-    if not NAME.fullmatch(name) or not (folder / running.PLAN).is_file():
+    if not NAME.fullmatch(name) or not (folder / running.PLAN).is_file() or not _is_open_to(person, folder):
         raise NoSuchExperiment(f"There is no experiment {name}.")
     return folder
 
 
-def all_experiments(home: Path) -> list[dict[str, Any]]:
-    """List the experiments with their progress and results, newest first. A damaged one is listed with its error."""
+def all_experiments(home: Path, *, person: "Person") -> list[dict[str, Any]]:
+    """List the experiments that a person sees with progress and results, newest first. A damaged one is listed with its error."""
     experiments = []
     for folder in (home / "experiments").glob("*"):
-        if NAME.fullmatch(folder.name) and (folder / running.PLAN).is_file():
+        if NAME.fullmatch(folder.name) and (folder / running.PLAN).is_file() and _is_open_to(person, folder):
             experiments.append({"name": folder.name, "begun": (folder / running.PLAN).stat().st_mtime, **_progress(folder)})
     return sorted(experiments, key=lambda row: -row["begun"])
 
 
-def describe(name: str, *, home: Path) -> dict[str, Any]:
+def describe(name: str, *, home: Path, person: "Person") -> dict[str, Any]:
     """Return what the page of one experiment shows. Raises NoSuchExperiment."""
-    folder = find(name, home=home)
+    folder = find(name, home=home, person=person)
     page: dict[str, Any] = {"name": name, **_progress(folder)}
     if (outcome := page["results"]) is not None:
         plan, charts = outcome["plan"], results.draw_figures(outcome)
@@ -52,6 +52,23 @@ def describe(name: str, *, home: Path) -> dict[str, Any]:
         page["table"] = [row | {"label": results.arm_label(row["strategy"])} for row in outcome["table"]]
         page["efficiency_words"] = results.EFFICIENCY_WORDS
     return page
+
+
+def _is_open_to(person: "Person", folder: Path) -> bool:
+    if _sees_all(person):
+        return True
+    try:
+        return int((folder / running.OWNER).read_text(encoding="utf-8")) in _projects_of(person)
+    except (OSError, ValueError):
+        return False  # it belongs to no project
+
+
+def _sees_all(person: "Person") -> bool:
+    return person.is_authenticated and person.is_active and getattr(person, "is_superuser", False)
+
+
+def _projects_of(person: "Person") -> set[int]:
+    return set(Membership.objects.filter(user=person.pk, role__in=people.RESEARCHERS).values_list("project", flat=True))
 
 
 def _progress(folder: Path) -> dict[str, Any]:

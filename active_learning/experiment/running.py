@@ -27,6 +27,7 @@ from trainer.files import write_file
 # The environment of a worker process. It uses one thread, because the other workers use the other cores.
 WORKER_ENVIRONMENT = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TRANSFORMERS_VERBOSITY": "error"}
 PLAN, POINTS, CANDIDATES, RESULTS = "plan.json", "points", "candidates", "results.json"
+OWNER = "project.txt"  # the key of the project whose people see the experiment
 # The worlds that this process has made. Making one takes a second, and every point reads it. The key is (fingerprint, seed), with the seed
 # None for the test problems.
 _WORLDS: dict[tuple[str, int | None], list[WorldSolution]] = {}
@@ -48,9 +49,16 @@ def _needs_orm(plan: Plan) -> bool:
     return any(Need.ORM in STRATEGIES[name].needs for parts in plan.strategies.values() for name, _ in parts)
 
 
-def run(name: str, plan: Plan, *, home: Path, workers: int = 1, progress: ProgressCallback = lambda *_: None) -> Path:
-    """Train and judge every point of the plan that has no file yet. Return the folder of the experiment. Raises BadPlan."""
+def run(
+    name: str, plan: Plan, *, home: Path, project: int | None = None, workers: int = 1, progress: ProgressCallback = lambda *_: None
+) -> Path:
+    """Train and judge every point of the plan that has no file yet. Return the folder of the experiment. Raises BadPlan.
+
+    `project` is the key of the project whose people see it. None: it stays as it was; of a new experiment, only superusers see it.
+    """
     folder = open_folder(name, plan, home=home)
+    if project is not None:
+        write_text(folder / OWNER, f"{project}\n")
     starts, rest = all_points(plan)
     missing = [point for point in starts if not point_path(folder, point).exists()]
     unscored = [seed for seed in plan.seeds if set(plan.strategies) != {UNIFORM} and not _candidates_path(folder, seed).exists()]

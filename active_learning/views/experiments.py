@@ -1,4 +1,4 @@
-"""The pages of the experiments, for researchers, managers and owners of any project. Reads the request, asks the stage, renders."""
+"""The pages of the experiments, for the researchers, managers and owners of its project. Reads the request, asks the stage, renders."""
 
 from functools import wraps
 from pathlib import Path
@@ -33,20 +33,20 @@ def for_researchers(view: View) -> View:
 
 @for_researchers
 def experiments(request: HttpRequest) -> HttpResponse:
-    """List all experiments."""
-    return render(request, "active_learning/experiments.html", {"experiments": experiment.all_experiments(_home())})
+    """List the experiments of a person's projects."""
+    return render(request, "active_learning/experiments.html", {"experiments": experiment.all_experiments(_home(), person=request.user)})
 
 
 @for_researchers
 def show_experiment(request: HttpRequest, name: str) -> HttpResponse:
     """Show the figures and the table of an experiment."""
-    return render(request, "active_learning/experiment.html", experiment.describe(name, home=_home()))
+    return render(request, "active_learning/experiment.html", experiment.describe(name, home=_home(), person=request.user))
 
 
 @for_researchers
 def experiment_file(request: HttpRequest, name: str, file: str) -> HttpResponse:
     """Send a table or a figure as a file."""
-    path = experiment.find(name, home=_home()) / file
+    path = experiment.find(name, home=_home(), person=request.user) / file
     if file not in FILES or not path.is_file():
         raise Http404(f"The experiment {name} has no file {file}.")
     headers = {"Content-Disposition": f'attachment; filename="{name}-{file}"'}

@@ -66,6 +66,21 @@ def project_of_assignment(person: "Person", assignment_id: int) -> Project:
     raise NotMember("There is no such solution to label, or you cannot label it.")
 
 
+def member_to_invite(project: Project, name: str) -> "User":
+    """Return the member of this name, for whom a manager of the project can make a sign-in link.
+
+    Raises NoSuchAccount: no member, a closed account, or a person who can administrate here or elsewhere. Their link would give a manager
+    more rights than the own ones.
+    """
+    memberships = Membership.objects.filter(project=project, user__username=name.replace("\0", ""), user__is_active=True)
+    membership = memberships.exclude(role=Role.FORMER).select_related("user").first()
+    if membership is None:
+        raise NoSuchAccount(f"There is no member called {name!r} in {project}, or the account is closed.")
+    if may_administrate(membership.user):
+        raise NoSuchAccount(f"{name} owns or manages a project, or is staff. Ask the administrator of this site for a sign-in link.")
+    return membership.user
+
+
 def may_administrate(person: "User") -> bool:
     """Return whether the person owns or manages a project, or is staff: these accounts need a second factor in production."""
     return person.is_staff or person.is_superuser or _memberships(person, MANAGERS).exists()

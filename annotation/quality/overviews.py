@@ -9,7 +9,7 @@ from django.db.models.functions import TruncDate
 from django.utils import timezone
 
 from annotation import people, queue
-from annotation.models import Annotation, BatchKind, FinishReason, Membership, Outcome, Project, Snapshot, Solution
+from annotation.models import Annotation, BatchKind, FinishReason, Membership, Outcome, Project, Role, Snapshot, Solution
 
 DAYS = 14  # of the overview's chart
 
@@ -22,6 +22,7 @@ class PersonAtWork:
     username: str
     role: str
     labels: bool  # can label here
+    can_get_link: bool  # a sign-in link from a manager
     today: int
     total: int
     minutes_each: float | None
@@ -104,6 +105,7 @@ def _people(project: Project) -> list[PersonAtWork]:
             username=row.user.get_username(),
             role=row.get_role_display(),
             labels=row.role in people.LABELERS,
+            can_get_link=row.role not in (*people.MANAGERS, Role.FORMER) and not row.user.is_staff,
             today=row.today,
             total=row.total,
             minutes_each=_minutes(row.mean),

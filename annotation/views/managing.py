@@ -6,9 +6,9 @@ from django.contrib import messages
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_GET, require_http_methods
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from annotation import corrections, people, quality
+from annotation import corrections, export, people, quality
 from annotation.views import SignedInRequest, for_roles
 from annotation.views.forms import CorrectionForm, MessageForm
 from trainer.counting import counted
@@ -32,8 +32,23 @@ def overview(request: SignedInRequest, project: "Project") -> HttpResponse:
         for place, ((day, count), height) in enumerate(zip(shown.days, heights, strict=True))
     ]
     may_manage = people.has_role(request.user, project, people.MANAGERS)
-    page = {"project": project, "overview": shown, "bars": bars, "may_manage": may_manage, "may_write": may_manage}
+    limits = {"kept_files": export.KEPT_FILES, "kept_gigabytes": export.KEPT_BYTES // 10**9}
+    page = {"project": project, "overview": shown, "bars": bars, **limits, "may_manage": may_manage, "may_write": may_manage}
     return render(request, "annotation/overview.html", {**page, "may_label": people.has_role(request.user, project, people.LABELERS)})
+
+
+@require_POST
+@never_cache
+@for_roles(people.MANAGERS)
+def make_link(request: SignedInRequest, project: "Project") -> HttpResponse:
+    """Show a new sign-in link for a member of the project, once. Members who can administrate get theirs from a superuser."""
+    try:
+        person = people.member_to_invite(project, request.POST.get("name", ""))
+    except people.NoSuchAccount as error:
+        messages.error(request, str(error))
+        return redirect("overview", slug=project.slug)
+    link = request.build_absolute_uri(people.link_to_sign_in(person))
+    return render(request, "account/new_link.html", {"project": project, "person": person, "link": link})
 
 
 @require_http_methods(["GET", "POST"])

@@ -1,12 +1,9 @@
 """The views of a researcher: the labels one by one, and a snapshot of them as a file."""
 
 import logging
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from django.conf import settings
 from django.contrib import messages
 from django.http import FileResponse, Http404, HttpResponse
 from django.http.response import HttpResponseBase
@@ -75,12 +72,9 @@ def _step(place: int, step: dict[str, Any]) -> dict[str, Any]:
 @require_POST
 @for_roles(people.RESEARCHERS)
 def download_export(request: SignedInRequest, project: "Project") -> HttpResponseBase:
-    """Take a snapshot, write it as PRM800K records and send the file. The file stays on disk, and the snapshot keeps its hash."""
-    moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
-    path = Path(settings.STEPMARK_HOME) / "exports" / f"{project.slug}-{moment}.jsonl"
+    """Take a snapshot, write it as PRM800K records and send the file. The newest files stay on disk, and the snapshot keeps its hash."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        snapshot = export.export_prm800k(project, path)
+        path, snapshot = export.write_download(project)
     except (export.OutputRefused, ingest.BadFile, OSError) as error:
         log.error("The export of %s failed: %s", project.slug, error)
         why = "The disk is full on the server." if is_disk_full(error) else "The log of the server says why."

@@ -5,6 +5,7 @@ import html
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ from active_learning.experiment.plan import ANSWER, ORACLE, PROCESS, UNIFORM, Ba
 from active_learning.experiment.points import NOTHING, START, TrainingPoint
 from active_learning.selection import Candidates
 from active_learning.world import Habits, MistakeKind, make_world
+from annotation.models import Project
 from tests import make
 
 LABELS = np.array([40, 60, 100, 180], float)
@@ -266,6 +268,7 @@ def test_a_generator_with_other_habits_errs_as_they_say_and_on_problems_no_harde
 # --- command and pages --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.django_db
 def test_the_command_runs_a_form_and_says_what_it_found(folder: Path, settings: Any, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     settings.STEPMARK_HOME = folder.parent.parent
     monkeypatch.setitem(experiment.FORMS, "quick", {"small": SMALL})
@@ -286,6 +289,7 @@ def test_the_command_runs_a_form_and_says_what_it_found(folder: Path, settings: 
 @pytest.fixture
 def shown(db: None, folder: Path, settings: Any) -> Path:
     settings.STEPMARK_HOME = folder.parent.parent
+    (folder / "project.txt").write_text(f"{make.project().pk}\n")
     return folder
 
 
@@ -295,12 +299,37 @@ def visitor(person: Any) -> Client:
     return client
 
 
-def test_researchers_managers_and_owners_of_any_project_see_the_experiments_and_nobody_else(shown: Path) -> None:
-    project = make.project()
+def test_researchers_managers_and_owners_of_its_project_see_an_experiment_and_nobody_else(shown: Path) -> None:
+    project = Project.objects.get()
     for person, code in ((make.olga(project), 200), (make.rita(project), 200), (make.ann(project), 404), (make.eve(), 404)):
         for address in ("/experiments/", "/experiments/small/", "/experiments/small/strategies.csv"):
             assert visitor(person).get(address).status_code == code, (person, address)
     assert Client().get("/experiments/").status_code in (302, 404)
+
+
+def test_a_researcher_of_another_project_sees_nothing_of_an_experiment(shown: Path) -> None:
+    client = visitor(make.person("carl", make.project("other"), "owner"))
+    assert b"small" not in client.get("/experiments/").content
+    assert {client.get(f"/experiments/small/{file}").status_code for file in ("", "strategies.csv", "results.json", "figure-a.svg")} == {
+        404
+    }
+
+
+@pytest.mark.parametrize("owner", [None, "", "a project", "9999999", "-1"])
+def test_an_experiment_of_no_project_is_seen_by_superusers_alone(shown: Path, owner: str | None) -> None:
+    (shown / "project.txt").unlink() if owner is None else (shown / "project.txt").write_text(owner)
+    rita, adam = make.rita(Project.objects.get()), make.eve()
+    adam.is_superuser = True
+    adam.save()
+    assert [visitor(person).get("/experiments/small/").status_code for person in (rita, adam)] == [404, 200]
+
+
+def test_a_run_notes_its_project_and_a_continued_run_keeps_it(folder: Path, tmp_path: Path) -> None:
+    plan = SMALL.changed(seeds=SMALL.seeds[:1])
+    shutil.copytree(folder, tmp_path / "experiments" / "small")
+    for project in (7, None):
+        done = experiment.run("small", plan, home=tmp_path, project=project)
+        assert (done / "project.txt").read_text() == "7\n"
 
 
 def test_the_document_explains_data_efficiency_in_the_words_of_the_page_and_the_command() -> None:
@@ -309,7 +338,7 @@ def test_the_document_explains_data_efficiency_in_the_words_of_the_page_and_the_
 
 
 def test_the_page_shows_figures_with_their_numbers_and_a_row_for_each_strategy(shown: Path) -> None:
-    page = visitor(make.rita(make.project())).get("/experiments/small/").content.decode()
+    page = visitor(make.rita(Project.objects.get())).get("/experiments/small/").content.decode()
     assert page.count('role="img" aria-label=') == 3 and page.count("As a table") == 3
     assert MIX in page and " ".join(results.EFFICIENCY_WORDS) in html.unescape(page) and "without labels" in page
     assert b"small" in visitor(make.rita()).get("/experiments/").content
@@ -321,14 +350,14 @@ def test_a_figure_with_a_line_alone_is_not_shown(shown: Path) -> None:
     outcome = json.loads(before)
     path.write_text(json.dumps(outcome | {"a": dict([*outcome["a"].items()][:1])}))
     try:
-        page = visitor(make.rita(make.project())).get("/experiments/small/").content.decode()
+        page = visitor(make.rita(Project.objects.get())).get("/experiments/small/").content.decode()
     finally:
         path.write_text(before)
     assert "(a) Best of" not in page and "(b) Best of" in page and "(c) Share" in page
 
 
 def test_files_that_are_none_of_the_experiment_are_missing(shown: Path) -> None:
-    client = visitor(make.rita(make.project()))
+    client = visitor(make.rita(Project.objects.get()))
     for address in ("other/", "small/plan.json", "small/points", "..%2f..%2f/"):
         assert client.get(f"/experiments/{address}").status_code == 404, address
 
@@ -337,7 +366,8 @@ def test_a_damaged_experiment_is_listed_with_what_is_wrong(shown: Path) -> None:
     (shown.parent / "broken").mkdir()
     (shown.parent / "broken" / "plan.json").write_text("{")
     try:
-        client = visitor(make.rita(make.project()))
+        (shown.parent / "broken" / "project.txt").write_text((shown / "project.txt").read_text())
+        client = visitor(make.rita(Project.objects.get()))
         assert "is not a valid plan" in client.get("/experiments/").content.decode()
         assert "is not a valid plan" in client.get("/experiments/broken/").content.decode()
     finally:

@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from active_learning.experiment import FULL
+from annotation.models import Project
 from tests import make
 from tests.e2e.test_accessibility import violations
 
@@ -39,7 +40,7 @@ def row(strategy: str, value: float | None, high: float | None) -> dict[str, Any
 
 
 @pytest.fixture
-def finished(settings: Any, tmp_path: Path) -> Path:
+def finished(transactional_db: None, settings: Any, tmp_path: Path) -> Path:
     """One experiment with results, one that is not finished."""
     settings.STEPMARK_HOME = tmp_path
     results = {
@@ -62,15 +63,17 @@ def finished(settings: Any, tmp_path: Path) -> Path:
         "c": {"n": [1, 2, 4, 8, 16], "curves": {"PRM": curve(0.5, 0.09), "majority": curve(0.5, 0.05)}},
         "table": [row("uniform", 1.0, 1.0), row("mix 80/20", 2.75, None), row("entropy", None, None)],
     }
+    project = make.project()
     for name in ("full", "begun"):
         (tmp_path / "experiments" / name).mkdir(parents=True)
         (tmp_path / "experiments" / name / "plan.json").write_text(json.dumps(FULL.as_dict()))
+        (tmp_path / "experiments" / name / "project.txt").write_text(f"{project.pk}\n")
     (tmp_path / "experiments" / "full" / "results.json").write_text(json.dumps(results))
     return tmp_path
 
 
 def test_the_pages_of_the_experiments_have_no_violation_and_fit_their_window(visit: Visit, look: dict, finished: Path) -> None:
-    page = visit(make.rita(make.project()), "/experiments/", **look)
+    page = visit(make.rita(Project.objects.get()), "/experiments/", **look)
     start = page.url
     for path, words in {"": "2.8", "full/": "without labels", "begun/": "Models trained and judged"}.items():
         page.goto(start + path)
@@ -81,7 +84,7 @@ def test_the_pages_of_the_experiments_have_no_violation_and_fit_their_window(vis
 
 
 def test_an_experiment_is_found_from_the_list_and_says_its_figures_in_numbers(visit: Visit, finished: Path) -> None:
-    page = visit(make.rita(make.project()), "/experiments/", java_script_enabled=False)
+    page = visit(make.rita(Project.objects.get()), "/experiments/", java_script_enabled=False)
     page.get_by_role("link", name="full").click()
     drawn = page.locator("figure", has=page.get_by_role("img", name="for each strategy"))
     expect(drawn.locator("svg[role=img] polyline")).to_have_count(2)

@@ -7,7 +7,8 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from active_learning import experiment
+from active_learning import demonstration, experiment
+from annotation import ingest
 from annotation.management.progress import drawn_progress
 
 
@@ -23,6 +24,11 @@ class Command(BaseCommand):
         parser.add_argument(
             "--name", metavar="PREFIX", help="start the names of the experiments with PREFIX, to keep them apart from others"
         )
+        parser.add_argument(
+            "--project",
+            metavar="SLUG",
+            help="researchers, managers and owners of this project see the experiment on the page Experiments (default: the demonstration)",
+        )
         form = parser.add_mutually_exclusive_group()
         form.add_argument(
             "--form",
@@ -36,16 +42,29 @@ class Command(BaseCommand):
         parser.add_argument("--seeds", type=int, nargs="+", metavar="N", help="use these seeds instead of the seeds of the form")
         parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="number of processes that train at once")
 
-    def handle(self, *args: Any, name: str | None, form: str, seeds: list[int] | None, workers: int, **options: Any) -> None:
+    def handle(
+        self, *args: Any, name: str | None, project: str | None, form: str, seeds: list[int] | None, workers: int, **options: Any
+    ) -> None:
         if workers < 1:
             raise CommandError(f"--workers must be at least 1, not {workers}.", returncode=2)
+        try:
+            owner = ingest.find_project(project) if project else demonstration.find_demonstration()
+        except ingest.BadProject as error:
+            raise CommandError(str(error), returncode=2) from error
         for own_name, plan in experiment.FORMS[form].items():
             full_name = f"{name}-{own_name}" if name is not None else own_name
             try:
                 if seeds:
                     plan = plan.changed(seeds=tuple(seeds))
                 with drawn_progress() as progress:
-                    folder = experiment.run(full_name, plan, home=Path(settings.STEPMARK_HOME), workers=workers, progress=progress)
+                    folder = experiment.run(
+                        full_name,
+                        plan,
+                        home=Path(settings.STEPMARK_HOME),
+                        project=owner.pk if owner else None,
+                        workers=workers,
+                        progress=progress,
+                    )
                 results = experiment.summarise(folder)
             except experiment.BadPlan as error:
                 raise CommandError(str(error), returncode=2) from error
