@@ -4,6 +4,8 @@ STEPMARK_HOME     folder of all state: database, models, exports, broker, logs (
 DATABASE_URL      your own PostgreSQL; unset: a private one under STEPMARK_HOME
 CELERY_BROKER_URL redis://...; unset: files under STEPMARK_HOME
 STEPMARK_GENERATOR package.module.function that proposes next steps in interactive projects; unset: only loaded completions
+LOG_FORMAT        json: each line of the log is a JSON object; default: text
+LOG_ERROR_TEXTS   1: the log quotes all errors, which can hold labeled texts and tokens
 SECRET_KEY, ALLOWED_HOSTS, DEBUG, CSRF_TRUSTED_ORIGINS   as in Django; PRODUCTION=1 requires the first two
 """
 
@@ -69,17 +71,18 @@ INSTALLED_APPS = [
     "active_learning",
 ]
 MIDDLEWARE = [
+    "labelapp.outermost.OutermostMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "labelapp.content_security.ContentSecurityMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",  # fails without the database: whatever every answer needs stands before it
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "labelapp.sessions.SignedInMiddleware",
     "django.contrib.auth.middleware.LoginRequiredMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "labelapp.bad_requests.BadRequestMiddleware",
-    "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "labelapp.content_security.ContentSecurityMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
 ]
 ROOT_URLCONF = "labelapp.urls"
@@ -108,6 +111,7 @@ if DATABASES["default"]["ENGINE"] != "django.db.backends.postgresql":
     raise ImproperlyConfigured("DATABASE_URL must name a PostgreSQL database: postgresql://user:password@host/name")
 DATABASES["default"]["ENGINE"] = "labelapp.postgresql"
 DATABASES["default"]["OPTIONS"] = {
+    "connect_timeout": 5,  # a database that cannot be reached is an outage after this time, not when TCP gives up
     # Repeated statements are planned once per connection. Planning was half of PostgreSQL's time for a labeled solution.
     "server_side_binding": True,
     "prepare_threshold": 5,
@@ -205,10 +209,12 @@ REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
 }
 
+if (LOG_FORMAT := os.environ.get("LOG_FORMAT", "text")) not in ("text", "json"):
+    raise ImproperlyConfigured(f"LOG_FORMAT is {LOG_FORMAT!r}. Set it to text or json.")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(levelname)s %(name)s: %(message)s"}},
+    "formatters": {"line": {"()": "labelapp.logs.formatter"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": "INFO"},
     # Each logs a line per request at INFO, and a sampling makes ten thousand requests.

@@ -2,6 +2,7 @@
 
 from django import template
 
+from labelapp import logs
 from trainer import __version__
 
 register = template.Library()
@@ -11,3 +12,9 @@ register = template.Library()
 def version() -> str:
     """Return the version of Stepmark."""
     return __version__
+
+
+@register.simple_tag
+def request_id() -> str:
+    """Return the id of this request, as every line of the log about it names it."""
+    return logs.request_id.get()

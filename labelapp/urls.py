@@ -23,3 +23,4 @@ urlpatterns = [
 ]
 
 handler400 = "labelapp.bad_requests.bad_request"
+handler500 = "labelapp.outermost.server_error"

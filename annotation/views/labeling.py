@@ -4,7 +4,6 @@ The page is rendered once. Each submit answers with the next solution as a fragm
 {code, message}. The page shows the message as it is, so that no work is ever lost silently.
 """
 
-import logging
 from collections.abc import Mapping
 from functools import wraps
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,6 @@ from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_not_required
 from django.core.exceptions import ObjectDoesNotExist
-from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
@@ -27,20 +25,14 @@ from django.views.decorators.http import require_GET, require_POST
 
 from annotation import completions, keys, labels, people, quality, queue
 from annotation.views import COUNT, KEY, BadBody, SignedInRequest, View, for_roles, read_body
-from trainer.files import is_disk_full
 
 if TYPE_CHECKING:
     from annotation.models import Project
-
-log = logging.getLogger(__name__)
 
 REFUSALS = {
     "signed_out": "You are signed out, or your account was closed. Sign in with your password, here or in another tab. Or ask the manager "
     "of your project for a sign-in link, and open it in this browser.",
     "not_found": "You can no longer label this solution.",
-    "busy": "The server is busy. This page tries again by itself. Nothing is lost.",
-    "disk_full": "The disk is full on the server. Please tell the people who run this site. Your ratings stay in this browser, and this "
-    "page tries again by itself. Nothing is lost.",
 }
 
 
@@ -82,7 +74,7 @@ def reopen(request: SignedInRequest, project: "Project", annotation_id: int) -> 
 
 
 def background(view: View) -> View:
-    """Decorate a background request of the labeling page: POST only, and every refusal is JSON {code, message}."""
+    """Decorate a background request of the labeling page: POST only, and every refusal is JSON {code, message}, as outages are."""
 
     @login_not_required  # it answers 401 itself: to a script, a redirect to the sign-in page looks like success
     @require_POST
@@ -106,12 +98,6 @@ def background(view: View) -> View:
             return _refuse(409, error.code, str(error))
         except (Http404, ObjectDoesNotExist, labels.NothingToRevise):
             return _refuse(404, "not_found")
-        except (OperationalError, InterfaceError) as error:  # deadlock, lock timeout, database restarting: the page tries again
-            if is_disk_full(error):
-                log.error("The disk is full: %s answered 503: %s", request.path, error)
-                return _refuse(503, "disk_full")
-            log.warning("%s answered 503: %s", request.path, error)
-            return _refuse(503, "busy")
 
     return answered
 

@@ -1,15 +1,14 @@
 """Whatever a browser or a script sends, the site never answers 5xx: it answers, or it says what to change."""
 
-import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.test import Client
-from django.urls import URLPattern, URLResolver, get_resolver, reverse
+from django.urls import reverse
 
 from tests import make
+from tests.addresses import ADDRESSES
 from tests.clients import signed_in
 
 pytestmark = pytest.mark.django_db
@@ -22,29 +21,6 @@ NAMES = (
     "budget", "model", "every_labels", "every_hours", "daily_at", "is_on", "weight-convincing",
     "negative", "defaults", "reason", "answer", "sesame",
 )  # fmt: skip
-ARGUMENTS = {
-    "slug": "sums",
-    "name": "smallest",
-    "file": "results.json",
-    "object_id": "\x01",
-    "content_type_id": "1",
-    "app_label": "annotation",
-    "url": "x",
-}
-
-
-def addresses(patterns: list[URLPattern | URLResolver], before: str = "/") -> Iterator[str]:
-    """Yield every address of the site once, with a number where it takes one."""
-    for pattern in patterns:
-        route = before + re.sub(r"\(\?P<(\w+)>[^)]*\)", r"<\1>", str(pattern.pattern)).removeprefix("^").rstrip("$").replace("\\", "")
-        if isinstance(pattern, URLResolver):
-            yield from addresses(pattern.url_patterns, route)
-        else:
-            yield re.sub(r"<(?:\w+:)?(\w+)>", lambda found: ARGUMENTS.get(found[1], "1"), route)
-
-
-SIGN_OUT = {"/sign-out/", "/admin/logout/"}  # behind these, all others would only ask for a sign-in
-ADDRESSES = sorted(set(addresses(get_resolver().url_patterns)) - SIGN_OUT)
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from django.contrib.auth.models import User
 from django.db import OperationalError
 from django.test import Client
 from django.urls import reverse
+from psycopg.errors import DeadlockDetected
 
 from annotation import labels, queue
 from annotation.models import Annotation, Assignment, AssignmentState, Draft, Membership, Project
@@ -225,7 +226,7 @@ def test_a_bad_submission_is_named(project: Project, ann: Client, ratings: list[
 
 def test_a_busy_database_asks_to_try_again(project: Project, ann: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     def deadlock(*args: object, **more: object) -> None:
-        raise OperationalError("deadlock detected")
+        raise OperationalError("deadlock detected") from DeadlockDetected("deadlock detected")
 
     held = claim(page(ann, project))
     monkeypatch.setattr(labels, "submit", deadlock)
