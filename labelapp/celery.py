@@ -12,7 +12,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "labelapp.settings")
 embedded_postgres.join_if_wanted()
 
 app = Celery("labelapp")
-BROKER = os.environ.get("CELERY_BROKER_URL", "filesystem://localhost")
+BROKER = settings.CELERY_BROKER_URL
 if BROKER.startswith("filesystem:"):
     broker.use_file_transport()
     messages, aside = settings.STEPMARK_HOME / "broker" / "messages", settings.STEPMARK_HOME / site_state.SET_ASIDE

@@ -6,7 +6,7 @@ CELERY_BROKER_URL redis://...; unset: files under STEPMARK_HOME
 STEPMARK_GENERATOR package.module.function that proposes next steps in interactive projects; unset: only loaded completions
 LOG_FORMAT        json: each line of the log is a JSON object; default: text
 LOG_ERROR_TEXTS   1: the log quotes all errors, which can hold labeled texts and tokens
-SECRET_KEY, ALLOWED_HOSTS, DEBUG, CSRF_TRUSTED_ORIGINS   as in Django; PRODUCTION=1 requires the first two
+PRODUCTION=1, SECRET_KEY, ALLOWED_HOSTS, PATH_PREFIX, TRUSTED_PROXIES and the rest: docs/deploy.md has the table
 """
 
 import os
@@ -16,21 +16,19 @@ from pathlib import Path
 
 import dj_database_url
 from csp.constants import NONE, SELF, UNSAFE_INLINE
-from django.core.exceptions import ImproperlyConfigured
+from django.utils.crypto import salted_hmac
 
-from labelapp import embedded_postgres
+from labelapp import embedded_postgres, environment, site_address
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 STEPMARK_HOME = embedded_postgres.home()
-PRODUCTION = os.environ.get("PRODUCTION") == "1"
-DEBUG = os.environ.get("DEBUG") == "1"
+PRODUCTION = environment.is_production()
+DEBUG = environment.flag("DEBUG")
 
 
 def _secret_key() -> str:
-    if key := os.environ.get("SECRET_KEY"):
+    if key := environment.secret_key():
         return key
-    if PRODUCTION:
-        raise ImproperlyConfigured("PRODUCTION=1 needs SECRET_KEY in the environment. Make one, for example with `openssl rand -hex 32`.")
     # Kept under STEPMARK_HOME, so that sessions survive a restart. A link is atomic, so two first starts get the same key.
     path = STEPMARK_HOME / "secret_key"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -48,10 +46,16 @@ def _secret_key() -> str:
 
 
 SECRET_KEY = _secret_key()
-ALLOWED_HOSTS = os.environ.get("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]").split(",")
-if PRODUCTION and "ALLOWED_HOSTS" not in os.environ:
-    raise ImproperlyConfigured("PRODUCTION=1 needs ALLOWED_HOSTS in the environment: the host names of this site, separated by commas.")
-CSRF_TRUSTED_ORIGINS = [origin for origin in os.environ.get("CSRF_TRUSTED_ORIGINS", "").split(",") if origin]
+ALLOWED_HOSTS = environment.allowed_hosts()
+CSRF_TRUSTED_ORIGINS = environment.csrf_trusted_origins()
+# The address under which the site lies. proxies.py takes it off the paths; Django puts it before those that it writes.
+PATH_PREFIX = environment.path_prefix()
+FORCE_SCRIPT_NAME = PATH_PREFIX or None
+SITE_ADDRESS = site_address.public(  # for links that a command prints
+    host=os.environ.get("HOST", "127.0.0.1"), port=environment.number("PORT", 8000, lowest=1, highest=65535)
+)
+TRUSTED_PROXIES = environment.trusted_proxies()
+CELERY_BROKER_URL = environment.broker_url()
 
 INSTALLED_APPS = [
     "django.contrib.admin",
@@ -103,12 +107,16 @@ TEMPLATES = [
     }
 ]
 
-# A fresh connection per request costs 4-8x throughput, so connections are kept and checked.
-DATABASES = {
-    "default": dj_database_url.parse(os.environ.get("DATABASE_URL") or embedded_postgres.url(), conn_max_age=600, conn_health_checks=True)
-}
+_database_url = os.environ.get("DATABASE_URL") or embedded_postgres.url()
+try:
+    # A fresh connection per request costs 4-8x throughput, so connections are kept and checked.
+    DATABASES = {"default": dj_database_url.parse(_database_url, conn_max_age=600, conn_health_checks=True)}
+except ValueError:
+    DATABASES = {"default": {"ENGINE": ""}}
 if DATABASES["default"]["ENGINE"] != "django.db.backends.postgresql":
-    raise ImproperlyConfigured("DATABASE_URL must name a PostgreSQL database: postgresql://user:password@host/name")
+    raise environment.BadEnvironment(
+        "DATABASE_URL does not name a PostgreSQL database. Write postgresql://user:password@host/name, or unset it for a private one."
+    )
 DATABASES["default"]["ENGINE"] = "labelapp.postgresql"
 DATABASES["default"]["OPTIONS"] = {
     "connect_timeout": 5,  # a database that cannot be reached is an outage after this time, not when TCP gives up
@@ -151,9 +159,11 @@ OTP_TOTP_ISSUER = "Stepmark"
 SESSION_ENGINE = "labelapp.sessions"
 SESSION_COOKIE_AGE = 14 * 24 * 3600
 SESSION_COOKIE_HTTPONLY = True
-# Two copies on one machine share the host name, and cookies ignore ports. So each copy has its own cookie.
-SESSION_COOKIE_NAME = f"stepmark_{embedded_postgres.fingerprint(STEPMARK_HOME)}"
-CSRF_COOKIE_NAME = f"csrf_{embedded_postgres.fingerprint(STEPMARK_HOME)}"
+# Two sites can share a host name: cookies ignore ports. So each site has its own names. All web hosts of a site have the same key.
+_site = salted_hmac("stepmark.cookies", "site", secret=SECRET_KEY).hexdigest()[:8]
+SESSION_COOKIE_NAME = f"stepmark_{_site}"
+CSRF_COOKIE_NAME = f"csrf_{_site}"
+SESSION_COOKIE_PATH = CSRF_COOKIE_PATH = f"{PATH_PREFIX}/"
 
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
@@ -172,15 +182,17 @@ CONTENT_SECURITY_POLICY = {
 X_FRAME_OPTIONS = "DENY"
 SECURE_REFERRER_POLICY = "same-origin"
 if PRODUCTION:
-    SECURE_SSL_REDIRECT = os.environ.get("SECURE_SSL_REDIRECT", "1") == "1"
-    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
-    SECURE_HSTS_SECONDS = 31_536_000
-    SECURE_HSTS_INCLUDE_SUBDOMAINS = True
-    SECURE_HSTS_PRELOAD = True
+    # Whether a request came by https is what gunicorn says, and gunicorn believes only the trusted proxies (web_server.py).
+    SECURE_SSL_REDIRECT = environment.flag("SECURE_SSL_REDIRECT", default=True)
+    SECURE_HSTS_SECONDS = environment.number("SECURE_HSTS_SECONDS", 31_536_000, lowest=0, highest=2**31 - 1)
+    # They bind other sites too, and cannot be taken back for months. So somebody has to ask for them.
+    SECURE_HSTS_INCLUDE_SUBDOMAINS = environment.flag("SECURE_HSTS_INCLUDE_SUBDOMAINS")
+    SECURE_HSTS_PRELOAD = environment.flag("SECURE_HSTS_PRELOAD")
+    SILENCED_SYSTEM_CHECKS += ["security.W005", "security.W021"]  # they ask for these two
     SESSION_COOKIE_SECURE = True
     CSRF_COOKIE_SECURE = True
 
-STATIC_URL = "static/"
+STATIC_URL = f"{PATH_PREFIX}/static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 STATIC_ROOT = STEPMARK_HOME / "static"
 # Outside production, whitenoise serves the source folders, so nothing has to be collected first.

@@ -12,11 +12,9 @@ import signal
 import socket
 import sys
 import time
-import urllib.error
-import urllib.request
 
 from active_learning.site_state import GivenUp, HomeInUse, SupervisorFile
-from labelapp import embedded_postgres
+from labelapp import embedded_postgres, environment, site_address
 from labelapp.processes import RED, ChildProcesses, Restarts
 from trainer import __version__
 
@@ -41,11 +39,13 @@ def commands(*, bind: str) -> dict[str, list[str]]:
     # -W: a container often has no other account than root, and the messages are JSON, never pickle.
     celery = [sys.executable, "-W", "ignore:You're running the worker", "-m", "celery", "--quiet", "-A", "labelapp.celery"]
     quiet = ["--without-mingle", "--without-gossip", "--without-heartbeat", "--loglevel", "warning"]
-    workers, threads = os.environ.get("WEB_WORKERS", "2"), os.environ.get("WEB_THREADS", "4")
+    workers = environment.number("WEB_WORKERS", 2, lowest=1, highest=1000)
+    threads = environment.number("WEB_THREADS", 4, lowest=1, highest=1000)
     # A busy disk must not delay gunicorn's liveness file.
     memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else str(embedded_postgres.home())
     # --preload: one import for all web processes halves the time to the first page.
-    web = f"--bind {bind} --preload --worker-class gthread --workers {workers} --threads {threads} --keep-alive 30"
+    sizes = f"--workers {workers} --threads {threads} --keep-alive 30"
+    web = f"--config python:labelapp.web_server --bind {bind} --preload --worker-class gthread {sizes}"
     return {
         "web": [sys.executable, "-m", "gunicorn", "labelapp.wsgi", *web.split(), "--worker-tmp-dir", memory, "--log-level", "warning"],
         "worker": [*celery, "worker", "-Q", "default", "-c", "1", "-n", "worker@%h", *quiet],
@@ -110,34 +110,44 @@ def prepare(*, demonstration: bool) -> bool:
     embedded_postgres.join_if_wanted()
     django.setup()
     call_command("migrate", verbosity=0)
+    if environment.is_production():
+        from labelapp import static_files
+
+        try:
+            static_files.collect()
+        except OSError as error:
+            raise Refused(f"The files of the pages could not be copied: {error}. Repair that and start again. Nothing is lost.") from None
     from active_learning.demonstration import found_demonstration
 
     return demonstration and found_demonstration()
 
 
-def announce(address: str, *, is_first_start: bool) -> None:
+def announce(*, host: str, port: int, is_first_start: bool) -> None:
     """Print the address and a sign-in link for each person of the demonstration. Owners get theirs at the first start only."""
     from django.db import connections
 
     from active_learning import demonstration
 
-    print(f"\nStepmark {__version__} is at {address}\n")
+    address, prefix = site_address.public(host=host, port=port), environment.path_prefix()
+    print(f"\nStepmark {__version__} is at {address}{f'{prefix}/' if prefix else ''}\n")
+    if environment.is_production():
+        print(f"The reverse proxy forwards to http://{host}:{port}, with X-Forwarded-Proto and X-Forwarded-For: docs/deploy.md\n")
     for person, what, link in demonstration.sign_in_links(address, is_first_start=is_first_start):
         print(f"  {person:5} {what:20} {link}")
     print("\nEach link works once. manage.py sign_in_link NAME prints a new one. Ctrl-C stops everything and keeps the data.\n", flush=True)
     connections.close_all()  # the supervisor asks nothing more
 
 
-def wait_for_page(site: ChildProcesses, address: str) -> None:
+def wait_for_page(site: ChildProcesses, *, host: str, port: int) -> None:
     """Wait until the first page answers. Raises Refused after 60 s, or when a process ends."""
-    until = time.monotonic() + 60
+    until, wrong = time.monotonic() + 60, ""
     while time.monotonic() < until:
         site.pump(0.05)
         if name := site.ended():
             raise Refused(f"{name} ended before the first page was ready. The lines above show why.")
-        with contextlib.suppress(urllib.error.URLError, OSError), urllib.request.urlopen(f"{address}/sign-in/", timeout=5):
+        if not (wrong := site_address.what_is_wrong(host=host, port=port) or ""):
             return
-    raise Refused("The first page was not ready after 60 s. The lines of web above show why.")
+    raise Refused(f"The first page was not ready after 60 s ({wrong}). The lines of web above show why.")
 
 
 def main() -> None:
@@ -145,17 +155,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="script/server", description="Run Stepmark.")
     parser.add_argument("--version", action="version", version=f"Stepmark {__version__}")
     parser.add_argument("--host", default=os.environ.get("HOST", "127.0.0.1"), help="address to listen on (default: $HOST, else 127.0.0.1)")
-    parser.add_argument(
-        "--port", type=int, default=int(os.environ.get("PORT", "8000")), help="port to listen on (default: $PORT, else 8000)"
-    )
+    default_port = environment.number("PORT", 8000, lowest=1, highest=65535)
+    parser.add_argument("--port", type=int, default=default_port, help="port to listen on (default: $PORT, else 8000)")
     parser.add_argument("--no-demonstration", action="store_true", help="do not make the demonstration project in the first run")
     options = parser.parse_args()
-    address = f"http://{'localhost' if options.host in ('127.0.0.1', '0.0.0.0', '::') else options.host}:{options.port}"
     file = SupervisorFile(embedded_postgres.home())
     try:
         file.check()
         listener = listen(options.host, options.port)
-        file.claim(address)
+        file.claim(site_address.public(host=options.host, port=options.port))
     except HomeInUse as other:
         where = f" at {other.address}" if other.address else ""
         raise Refused(
@@ -167,10 +175,10 @@ def main() -> None:
             f"{file.path} cannot be written ({error.strerror}). Repair that, or set STEPMARK_HOME to another folder. Nothing was started."
         ) from None
     fresh = prepare(demonstration=not options.no_demonstration)
-    run(listener, file, address, fresh=fresh)
+    run(listener, file, fresh=fresh)
 
 
-def run(listener: socket.socket, file: SupervisorFile, address: str, *, fresh: bool) -> None:
+def run(listener: socket.socket, file: SupervisorFile, *, fresh: bool) -> None:
     """Run all processes until Ctrl-C. `fresh`: make the demonstration, too."""
     stopping = False
 
@@ -189,10 +197,11 @@ def run(listener: socket.socket, file: SupervisorFile, address: str, *, fresh: b
 
     site = ChildProcesses(note)
     try:
+        host, port = listener.getsockname()[:2]
         every = commands(bind=f"fd://{listener.fileno()}")
         site.start("web", every.pop("web"), again_seconds=SLOW_SECONDS, sockets=[listener.fileno()])
-        wait_for_page(site, address)
-        announce(address, is_first_start=fresh)
+        wait_for_page(site, host=host, port=port)
+        announce(host=host, port=port, is_first_start=fresh)
         for name, command in every.items():
             site.start(name, command)
         if fresh:

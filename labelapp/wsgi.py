@@ -2,10 +2,13 @@
 
 import os
 
+from django.conf import settings
 from django.core.wsgi import get_wsgi_application
+
+from labelapp.proxies import BehindProxies
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "labelapp.settings")
 
 import labelapp.celery  # noqa: F401 - the pages start the workers' tasks, and this joins the private PostgreSQL
 
-application = get_wsgi_application()
+application = BehindProxies(get_wsgi_application(), trusted=settings.TRUSTED_PROXIES, prefix=settings.PATH_PREFIX)

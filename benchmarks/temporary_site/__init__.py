@@ -89,7 +89,7 @@ def serving(home: Path, application: str = OURS) -> Iterator[Site]:
     processes = ChildProcesses()
     try:
         processes.start("web", [application if word == OURS else word for word in command])
-        supervisor.wait_for_page(processes, f"http://127.0.0.1:{port}")
+        supervisor.wait_for_page(processes, host="127.0.0.1", port=port)
         web = processes.children["web"].process
         assert web is not None
         yield Site(home, f"http://127.0.0.1:{port}", psutil.Process(web.pid))

@@ -1,8 +1,8 @@
 """Command: print a one-time sign-in link."""
 
-import os
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from annotation import people
@@ -15,7 +15,7 @@ class Command(BaseCommand):
         parser.add_argument("name", metavar="NAME", help="the name of the account")
         parser.add_argument(
             "--address",
-            default=f"http://localhost:{os.environ.get('PORT', '8000')}",
+            default=settings.SITE_ADDRESS,
             help="the address of this site, such as https://label.example.org (default: %(default)s)",
         )
         parser.add_argument(

@@ -1,0 +1,9 @@
+"""The configuration of gunicorn: which requests count as https. The sizes are in `commands` (supervisor.py)."""
+
+from labelapp import environment
+
+# Only named proxies can say that a request came by https, and only by this header.
+forwarded_allow_ips = ",".join(map(str, environment.trusted_proxies()))
+secure_scheme_headers = {"X-FORWARDED-PROTO": "https"}
+# Otherwise a request with a header SCRIPT_NAME, passed on by the proxy, ends in a 500.
+forwarder_headers = ""
