@@ -180,7 +180,7 @@ def test_the_deployment_check_of_django_finds_nothing(settings_of: Any, monkeypa
     with override_settings(**site):
         found = [message for message in checks.run_checks(include_deployment_checks=True) if not message.is_silenced()]
     assert found == []
-    with override_settings(**{**site, "SESSION_COOKIE_SECURE": False}):
+    with override_settings(**{**site, "CSRF_COOKIE_SECURE": False}):
         assert [message.id for message in checks.run_checks(include_deployment_checks=True) if not message.is_silenced()] == [
-            "security.W012"
+            "security.W016"
         ]
