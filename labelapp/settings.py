@@ -222,7 +222,7 @@ REST_FRAMEWORK = {
 }
 
 if (LOG_FORMAT := os.environ.get("LOG_FORMAT", "text")) not in ("text", "json"):
-    raise ImproperlyConfigured(f"LOG_FORMAT is {LOG_FORMAT!r}. Set it to text or json.")
+    raise environment.BadEnvironment(f"LOG_FORMAT is {LOG_FORMAT!r}. Set it to text or json.")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
