@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+import string
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from itertools import permutations
@@ -89,6 +90,11 @@ _MEANING = frozenset(
 )
 
 
+def _can_be_product(word: str) -> bool:
+    """Tell whether letters after a number are perhaps variables: `XY`, `pq`, `abc`. No word of a language looks like that."""
+    return not re.search("[aeiouy]", word) or len(word) < 4 and word in string.ascii_lowercase or len(word) < 3
+
+
 _HALF_DAY = 12 * 3600  # seconds
 
 
@@ -120,7 +126,7 @@ class _Comparison:
         words = one or other
         if words == ("th",):
             return
-        if (_MEANING | FRACTIONAL).intersection(words):
+        if (_MEANING | FRACTIONAL).intersection(words) or any(_can_be_product(word) for word in words):
             raise Unreadable(f"{what}, but only one says {' '.join(words)}")
 
     # --- units -----------------------------------------------------------------------------------------------------------------

@@ -259,9 +259,9 @@ def _choice(text: str) -> Answer | None:
     if named := re.fullmatch(r"(?i:option|choice|answer)s?:? ?\(?([A-Ha-h])\)?[.:]?", text):
         return Answer(Letter(named[1].upper(), None))
     if wrapped := re.fullmatch(
-        r"[(\[]([A-H])[)\]](?:[.:]? ?((?!and\b|or\b)[^\s^_'(){}+*/=,;<>!\\-].*|\\(?!cup|cap|setminus).*|-.*|\(.*))?", text
+        r"(?:(\()|\[)([A-H])(?(1)\)|\])(?:[.:]? ?((?!and\b|or\b)[^\s^_'(){}+*/=,;<>!\\-].*|\\(?!cup|cap|setminus).*|-.*|\(.*))?", text
     ):
-        return Answer(Letter(wrapped[1], _read(wrapped[2], 1) if wrapped[2] else None))
+        return Answer(Letter(wrapped[2], _read(wrapped[3], 1) if wrapped[3] else None))
     if marked := re.fullmatch(r"([A-H])(?:\)|[.:](?![A-Za-z]))(?: ?(.+))?", text):
         return Answer(Letter(marked[1], _read(marked[2], 1) if marked[2] else None))
     if small := re.fullmatch(r"\(([a-h])\)(?: (-?[\d\\$].*))?|([a-h])\)", text):
