@@ -1,21 +1,30 @@
 """The tasks of the workers. Each calls one stage function; a task that is lost or sent twice changes nothing."""
 
 import logging
+import os
+import signal
 import threading
 from typing import Any
 
 from celery import shared_task
-from celery.signals import worker_ready
+from celery.signals import worker_ready, worker_shutting_down
 from django.db import InterfaceError, OperationalError, connection
 
 from active_learning import registry, rounds, schedules, scoring
+from active_learning.stopping import stop_request
 
 log = logging.getLogger(__name__)
+# Tells a process of a worker to stop its round and then to end the task as usual. If it died of the signal, Celery would search for it for
+# 10 to 30 s.
+FINISH = signal.SIGHUP
 
 
 @shared_task
-def run_round(round_id: int) -> str:
-    return rounds.run(round_id).state
+def run_round(round_id: int) -> None:
+    try:
+        rounds.run(round_id)
+    except rounds.Stopped as stopped:
+        _after_stop(stopped)
 
 
 @shared_task
@@ -29,15 +38,31 @@ def start_due_rounds() -> list[int]:
 
 
 @shared_task
-def score_shards(version_id: int) -> int:
+def score_shards(version_id: int) -> None:
     """Take part in a scoring that a round waits for."""
-    return scoring.help_score(registry.by_id(version_id))
+    try:
+        with stop_request() as stop:
+            scoring.help_score(registry.by_id(version_id), progress=lambda done: stop.check())
+    except rounds.Stopped as stopped:
+        _after_stop(stopped)
 
 
-@shared_task
-def score_steps(version_id: int, solution_id: int) -> None:
-    """Score a solution that a person looks at. If the task is lost, the next click sends it again."""
-    registry.score_steps(registry.by_id(version_id), solution_id)
+def _after_stop(stopped: rounds.Stopped) -> None:
+    """End this process as it was asked to, now that its work is given back. After FINISH the task only ends."""
+    if stopped.number != FINISH:
+        signal.raise_signal(signal.SIGTERM)
+        raise SystemExit(0)
+
+
+@worker_shutting_down.connect
+def stop_long_tasks(how: str, **_: Any) -> None:
+    """Stop the rounds of a worker that waits for its tasks to end (SIGTERM, Ctrl-C). A round can take hours, and goes on later."""
+    from celery.worker.state import active_requests  # only a worker needs it
+
+    if how == "Warm":
+        for request in list(active_requests):
+            if request.name in (run_round.name, score_shards.name) and request.worker_pid:
+                os.kill(request.worker_pid, FINISH)
 
 
 @worker_ready.connect

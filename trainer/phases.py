@@ -29,7 +29,7 @@ from trainer.last_layer import spared_part
 from trainer.losses import Trained, shares_beginnings
 from trainer.model import RewardModel
 from trainer.processes import Processes
-from trainer.progress import Clock, Progress
+from trainer.progress import Clock, Progress, Stopped
 from trainer.trees import families, plant
 
 CURVE_POINTS = 200  # at most, over all phases
@@ -174,14 +174,22 @@ def run(
                 done += 1
                 sums = sums + step
                 curve.add(phase, done, len(plan), step)
-                clock.tick(done, loss=mean(*sums[:2]) if phase.rating_weight else mean(*sums[2:]))
-                if checkpoint and processes.decide(time.monotonic() - saved > 60 * config.checkpoint_minutes):
+                stopped: Stopped | None = None
+                try:
+                    clock.tick(done, loss=mean(*sums[:2]) if phase.rating_weight else mean(*sums[2:]))
+                except Stopped as stop:
+                    if processes.count > 1:  # the others do not know of it, and would wait for this one
+                        raise
+                    stopped = stop
+                if checkpoint and processes.decide(bool(stopped) or time.monotonic() - saved > 60 * config.checkpoint_minutes):
                     weights, state = processes.weights(trained), processes.optimizer_state(trained, optimizer)
                     if processes.is_first:
                         weights = {name: weights[name] for name in saved_weights}
                         here = Checkpoint(number, done, sums.tolist(), losses, asdict(curve), weights, state)
                         save_checkpoint(checkpoint, here, fingerprint=fingerprint)
                     saved = time.monotonic()
+                if stopped:
+                    raise stopped
             rating, token = mean(*sums[:2]) if phase.rating_weight else None, mean(*sums[2:])
             losses |= {f"{phase.name}, {part}": value for part, value in (("rating", rating), ("token", token)) if value is not None}
     return RunResult(losses, curve.points, paces, halvings)

@@ -19,6 +19,19 @@ class ProgressUpdate:
 Progress = Callable[[ProgressUpdate], None]  # called at most twice a second; an exception it raises ends the run
 
 
+class Stopped(BaseException):
+    """Raised by a progress callback to end a run that will go on later: a training writes a checkpoint first. `number`: the signal.
+
+    It is no Exception, so that nothing on its way takes it for a failure.
+    """
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def __str__(self) -> str:
+        return "It was stopped, and goes on later."
+
+
 class Clock:
     """Turn counts of done units into updates: at most two a second, and always the last one."""
 

@@ -21,6 +21,7 @@ from active_learning.rounds.running import run
 from active_learning.rounds.starting import cancel, notify_worker, preview, start, sweep
 from active_learning.rounds.states import NoSuchRound, RoundRefused, find
 from active_learning.rounds.telling import any_published, describe, published, say_alive
+from trainer.progress import Stopped
 
 __all__ = [
     "forget_name",
@@ -28,6 +29,7 @@ __all__ = [
     "NoSuchRound",
     "RoundPlan",
     "RoundRefused",
+    "Stopped",
     "any_published",
     "cancel",
     "checked_recipe",

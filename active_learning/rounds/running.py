@@ -2,12 +2,13 @@
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
-from django.db import transaction
+from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models import F
 from django.db.models.functions import Now
 from django.utils import timezone
@@ -29,14 +30,17 @@ from active_learning.models import (
 from active_learning.registry import ProgressCallback
 from active_learning.rounds.plan import RoundPlan, findings_of, plan_of
 from active_learning.rounds.publishing import open_batch
-from active_learning.rounds.states import RUNNABLE, RoundFailed, RoundRefused, RunLost, end, stale
+from active_learning.rounds.states import RUNNABLE, RoundFailed, RoundRefused, RunLost, end, give_back, stale
 from active_learning.selection import Need, Recipe
+from active_learning.stopping import StopRequest, stop_request
 from annotation.models import Project
 from trainer.counting import counted
+from trainer.progress import Stopped
 
 log = logging.getLogger(__name__)
 
 HEARTBEAT_SECONDS = 2
+DATABASE_SECONDS = 30  # a killed PostgreSQL is back sooner
 CURVE = 200  # points kept of a running training's losses
 
 
@@ -46,12 +50,17 @@ class Hold:
 
     round: Round
     progress: ProgressCallback | None
+    stop: StopRequest
     stage: RoundStage | None = None
     written_at: float = 0.0  # when progress was last written
     curve: list[dict[str, Any]] = field(default_factory=list)  # losses of the training so far, for the chart on its page
 
     def advance(self, stage: str, done: int, total: int | None, seconds_left: float | None = None, loss: float | None = None) -> None:
-        """Pass progress on; write it with a heartbeat, at most every HEARTBEAT_SECONDS. Raises RunLost if the token is another worker's."""
+        """Pass progress on; write it with a heartbeat, at most every HEARTBEAT_SECONDS.
+
+        Raises RunLost if the token is another worker's, and Stopped if this process was asked to stop.
+        """
+        self.stop.check()
         if self.progress:
             self.progress(stage, done, total, seconds_left, loss)
         if time.monotonic() - self.written_at >= HEARTBEAT_SECONDS:
@@ -94,6 +103,8 @@ class Hold:
         stage = RoundStage.objects.filter(pk=self.stage.pk)
         try:
             yield
+        except Stopped:
+            raise  # perhaps in the middle of a statement: `give_back` notes it on a new connection
         except RunLost:
             stage.update(ended_at=Now(), failure="The round was cancelled, or another worker took it over.")
             raise
@@ -108,8 +119,9 @@ class Hold:
 def run(round_id: int, *, progress: ProgressCallback | None = None) -> Round:
     """Run a round from the stage it has reached to its proposal or its published batch, and return it; a failed one has the reason.
 
-    Running it twice changes nothing. With `progress` the caller is a person at a terminal: an unforeseen failure is raised at once,
-    while a worker's run is offered again.
+    Running it twice changes nothing. With `progress` the caller is a person at a terminal: an unforeseen failure ends it at once,
+    while a worker's run is offered again. Ctrl-C by that person cancels the round and is raised as KeyboardInterrupt. Any other stop of
+    the process cancels nothing: the round is given back, and Stopped is raised.
     """
     claimed = Round.objects.filter(stale(), pk=round_id, state__in=RUNNABLE, attempt__lt=ATTEMPTS).update(
         token=F("token") + 1, attempt=F("attempt") + 1, heartbeat_at=Now()
@@ -118,25 +130,50 @@ def run(round_id: int, *, progress: ProgressCallback | None = None) -> Round:
     if not claimed:
         return round_
     RoundStage.objects.filter(round=round_, ended_at__isnull=True).update(ended_at=Now(), failure="Its worker was lost.")
-    hold = Hold(round_, progress)
-    try:
-        _turn(hold)
-    except RunLost:
-        log.warning("Another worker has round %s now, or it was cancelled. This one publishes nothing.", round_id)
-    except (RoundFailed, RoundRefused, *NAMED) as failure:
-        log.warning("Round %s failed: %s", round_id, failure)
-        end(round_, RoundState.FAILED, str(failure))
-    except BaseException as error:
-        if not isinstance(error, Exception):  # Ctrl-C
-            end(round_, RoundState.CANCELLED, "It was interrupted.")
+    with stop_request() as stop:
+        try:
+            _turn(Hold(round_, progress, stop))
+        except RunLost:
+            log.warning("Another worker has round %s now, or it was cancelled. This one publishes nothing.", round_id)
+        except (RoundFailed, RoundRefused, *NAMED) as failure:
+            log.warning("Round %s failed: %s", round_id, failure)
+            end(round_, RoundState.FAILED, str(failure))
+        except Exception as error:
+            log.exception("Round %s broke off.", round_id)
+            _patiently(partial(_broke_off, round_, error, at_once=progress is not None))
+        except BaseException as error:
+            stop.settle()
+            if not connection.in_atomic_block:
+                connection.close()  # the stop may have come in the middle of a statement
+            if progress and (stop.by_ctrl_c or isinstance(error, KeyboardInterrupt)):
+                end(round_, RoundState.CANCELLED, "It was cancelled with Ctrl-C.")
+                raise KeyboardInterrupt from None
+            give_back(round_)
+            log.warning("Round %s was stopped with its worker. It goes on when a worker runs again.", round_id)
             raise
-        log.exception("Round %s broke off.", round_id)
-        if progress or round_.attempt >= ATTEMPTS:
-            end(round_, RoundState.FAILED, f"{type(error).__name__}: {error}")
-        else:  # the sweeper offers it again
-            Round.objects.filter(pk=round_id, token=round_.token, state__in=UNFINISHED).update(heartbeat_at=None)
     round_.refresh_from_db()
     return round_
+
+
+def _broke_off(round_: Round, error: Exception, *, at_once: bool) -> None:
+    """End a round after an unforeseen failure, or leave it to the sweeper, which offers it again."""
+    if at_once or round_.attempt >= ATTEMPTS:
+        end(round_, RoundState.FAILED, f"{type(error).__name__}: {error}")
+    else:
+        Round.objects.filter(pk=round_.pk, token=round_.token, state__in=UNFINISHED).update(heartbeat_at=None)
+
+
+def _patiently(write: Callable[[], None]) -> None:
+    """Write the end of a run. If the database is what broke off, wait for its return. Raises OperationalError after DATABASE_SECONDS."""
+    until = time.monotonic() + DATABASE_SECONDS
+    while True:
+        try:
+            return write()
+        except (OperationalError, InterfaceError):
+            if connection.in_atomic_block or time.monotonic() > until:
+                raise
+            connection.close()
+            time.sleep(0.5)
 
 
 # Errors of other stages that a person has to remove: a second attempt would only fail again.

@@ -2,12 +2,13 @@
 
 from django.db import transaction
 from django.db.models import F, Q
-from django.db.models.functions import Now
+from django.db.models.functions import Greatest, Now
 
 from active_learning.models import STALE, UNFINISHED, ModelState, ModelVersion, Round, RoundStage, RoundState
 from annotation.models import Project
 
 RUNNABLE = [state for state in UNFINISHED if state != RoundState.PROPOSED]  # a proposal waits for a person, not for a worker
+STOPPED = "Its worker was stopped. The round goes on when a worker runs again."
 
 
 class RoundRefused(ValueError):
@@ -37,6 +38,18 @@ def find(project: Project, round_id: int) -> Round:
 def stale() -> Q:
     """Return the condition of a round that no worker runs: it has no heartbeat, or an old one."""
     return Q(heartbeat_at__isnull=True) | Q(heartbeat_at__lt=Now() - STALE)
+
+
+def give_back(round_: Round) -> bool:
+    """Leave a round that a stop of its worker interrupted to the next worker, at once and without counting the attempt.
+
+    False: another worker has it, or it has ended. Its model stays as it is: the next worker continues from the checkpoint.
+    """
+    mine = Round.objects.filter(pk=round_.pk, token=round_.token, state__in=UNFINISHED)
+    given = mine.update(heartbeat_at=None, attempt=Greatest(F("attempt") - 1, 0))
+    if given:
+        RoundStage.objects.filter(round=round_, ended_at__isnull=True).update(ended_at=Now(), failure=STOPPED)
+    return bool(given)
 
 
 def end(round_: Round, state: RoundState, reason: str) -> bool:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from celery import current_app
 from django.db import DatabaseError, OperationalError, connection, transaction
-from django.db.models import Exists, Max, Min, OuterRef, Q, QuerySet, Sum
+from django.db.models import Exists, F, Max, Min, OuterRef, Q, QuerySet, Sum
 from django.db.models.functions import Now
 from kombu.exceptions import OperationalError as BrokerUnreachable
 
@@ -91,8 +91,11 @@ def score(version: ModelVersion, *, progress: ProgressCallback, fence: Fence) ->
         raise ScoringFailed(f"The scores of model {version.number} were dropped while it scored. Start a new round.")
 
 
-def help_score(version: ModelVersion) -> int:
-    """Score shards of a version that a round waits for, until none is left or no round waits. Return how many."""
+def help_score(version: ModelVersion, *, progress: Callable[[int], None] = lambda done: None) -> int:
+    """Score shards of a version that a round waits for, until none is left or no round waits. Return how many.
+
+    `progress` gets the number of solutions read of a shard, and may raise to stop.
+    """
     n_done, model = 0, None
     waits = Round.objects.filter(project=version.project_id, state__in=UNFINISHED)
     while _unfinished(version).filter(_claimable()).exists() and waits.exists():
@@ -100,7 +103,7 @@ def help_score(version: ModelVersion) -> int:
         if not (shard := claim(version)):
             break
         with suppress(ShardLost):
-            run_shard(shard, version=version, model=model)
+            run_shard(shard, version=version, model=model, progress=progress)
             n_done += 1
     return n_done
 
@@ -111,7 +114,8 @@ def run_shard(
     """Score the solutions of a claimed shard and write them, exactly once.
 
     `progress` gets the number of solutions read, and may raise to stop.
-    Raises ShardLost once another worker has the token. On any other error the shard is released, with the reason.
+    Raises ShardLost once another worker has the token. On any other error the shard is released, with the reason. A stop of the process
+    is no error, and counts as no attempt.
     """
     beaten_at = time.monotonic()
 
@@ -129,8 +133,12 @@ def run_shard(
         log.warning("Another worker has shard %s of model %s now. This worker writes nothing of it.", shard.number, version.number)
         raise
     except BaseException as error:
+        is_stop = not isinstance(error, Exception)
+        if is_stop and not connection.in_atomic_block:
+            connection.close()  # the stop may have come in the middle of a statement
+        why = "Its worker was stopped." if is_stop else f"{type(error).__name__}: {error}"[:1000]
         with suppress(DatabaseError):  # without a connection the shard counts as lost after three minutes
-            _held(shard).update(state=ShardState.OPEN, heartbeat_at=None, failure=f"{type(error).__name__}: {error}"[:1000])
+            _held(shard).update(state=ShardState.OPEN, heartbeat_at=None, failure=why, attempt=F("attempt") - int(is_stop))
         raise
 
 

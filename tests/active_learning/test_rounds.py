@@ -127,17 +127,6 @@ def test_retrain_without_labels_is_refused_at_once_and_leaves_no_row(options: li
     assert not any(rows.objects.exists() for rows in (Round, ModelVersion, RoundStage, Snapshot))
 
 
-def test_ctrl_c_says_that_the_round_is_cancelled_and_how_to_continue(db, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(*_: object, **__: object) -> None:
-        raise KeyboardInterrupt
-
-    learnable(make.project())
-    monkeypatch.setattr(running, "_turn", interrupted)
-    with pytest.raises(CommandError, match="Stopped. Round 1 is cancelled. If its training wrote a checkpoint, --resume") as stopped:
-        call_command("retrain", "--project", "sums")
-    assert stopped.value.returncode == 130 and Round.objects.get().state == RoundState.CANCELLED
-
-
 def test_labels_that_teach_nothing_are_refused_at_once_and_counted(db, home: Path) -> None:
     project = make.project()
     published(project, 4)

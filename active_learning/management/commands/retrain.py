@@ -96,8 +96,16 @@ class Command(BaseCommand):
             try:
                 ended = rounds.run(started.pk, progress=progress)
             except KeyboardInterrupt:
-                resumes = "If its training wrote a checkpoint, --resume continues it."
-                raise CommandError(f"Stopped. Round {started.generation} is cancelled. {resumes}", returncode=130) from None
+                how = "Start it again with the same command."
+                if version := registry.resumable(labeled, kind=kind):
+                    more = "" if kind == ModelKind.PRM else f" --kind {kind}"
+                    how = f"`manage.py retrain --project {project}{more} --resume` continues the training of model {version.number}."
+                raise CommandError(f"Stopped. Round {started.generation} is cancelled. {how}", returncode=130) from None
+            except rounds.Stopped:
+                raise CommandError(
+                    f"Stopped. Round {started.generation} is not cancelled: a worker goes on with it. `script/server` starts one.",
+                    returncode=143,
+                ) from None
         if ended.failure:
             raise CommandError(ended.failure, returncode=2)
         for line in rounds.describe(ended):
