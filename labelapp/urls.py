@@ -3,6 +3,7 @@
 from django.contrib import admin
 from django.contrib.auth.views import LogoutView
 from django.urls import include, path
+from django.views.generic import RedirectView
 
 import active_learning.urls
 from annotation.views import signing_in
@@ -19,6 +20,7 @@ urlpatterns = [
     path("sign-in/who/", signing_in.who, name="who"),
     path("sign-out/", LogoutView.as_view(), name="sign-out"),
     path("admin/login/", signing_in.sign_in_to_administration),
+    path("admin/password_change/", RedirectView.as_view(pattern_name="account")),  # there wrong passwords are counted
     path("admin/", admin.site.urls),
 ]
 

@@ -39,6 +39,7 @@ from annotation.people.second_factor import (
 )
 from annotation.people.sessions import (
     OpenSession,
+    end_all_sessions_without_proof,
     end_others,
     end_session,
     end_sessions_without_proof,
@@ -66,6 +67,7 @@ __all__ = [
     "Person",
     "check_code",
     "confirm_app",
+    "end_all_sessions_without_proof",
     "end_others",
     "end_session",
     "end_sessions_without_proof",

@@ -1,14 +1,17 @@
 """Stage: people, sessions. In which browsers a person is signed in, and how to end that. Reads and writes BrowserSession."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
+from django.apps import AppConfig
 from django.conf import settings
+from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Now
-from django.db.models.signals import post_save
+from django.db.models.signals import post_migrate, post_save
+from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from annotation.models import BrowserSession, Membership
 from annotation.people.memberships import MANAGERS, may_administrate
@@ -75,9 +78,28 @@ def end_sessions_without_proof(person: "User") -> None:
 
 
 def watch_promotions() -> None:
-    """From now on, end the sessions of whoever becomes owner, manager or staff and has no second factor, where it is required."""
+    """From now on, end the sessions of whoever becomes owner, manager or staff and has no second factor, where it is required.
+
+    After each migration this is checked for everybody: a site may have become a production site since its people signed in.
+    """
+    post_migrate.connect(_after_migration, dispatch_uid="promotion")
     post_save.connect(_after_membership, sender=Membership, dispatch_uid="promotion")
     post_save.connect(_after_account, sender=settings.AUTH_USER_MODEL, dispatch_uid="promotion")
+
+
+def end_all_sessions_without_proof() -> int:
+    """End the sessions of all people who need a second factor and have none. Return how many sessions there were."""
+    if not settings.SECOND_FACTOR_REQUIRED:
+        return 0
+    managers = Membership.objects.filter(role__in=MANAGERS, user=OuterRef("person"))
+    administrate = Q(person__is_staff=True) | Q(person__is_superuser=True) | Exists(managers)
+    unproven = BrowserSession.objects.filter(administrate).exclude(person__in=TOTPDevice.objects.filter(confirmed=True).values("user"))
+    return unproven.delete()[0]
+
+
+def _after_migration(app_config: AppConfig, plan: Iterable[tuple[object, bool]] = (), **_: object) -> None:
+    if app_config.label == "annotation" and not any(is_backwards for _, is_backwards in plan):
+        end_all_sessions_without_proof()
 
 
 def _after_membership(instance: Membership, **_: object) -> None:

@@ -19,6 +19,7 @@ NAMES = (
     "finish", "before", "page", "seen", "preset", "a", "b", "id", "kind", "drop", "size", "strategy", "text", "to", "next",
     "username", "password", "q", "o", "p", "e", "all", "action", "_selected_action", "per_problem", "n",
     "budget", "model", "every_labels", "every_hours", "daily_at", "is_on", "weight-convincing",
+    "code", "session", "others", "remove", "codes", "name", "new_password1", "new_password2", "present", "export",
     "negative", "defaults", "reason", "answer", "sesame",
 )  # fmt: skip
 

@@ -255,6 +255,13 @@ def test_the_administration_has_no_door_of_its_own() -> None:
     assert Client().get("/admin/", follow=True).redirect_chain[-1][0].startswith(reverse("sign-in"))
 
 
+def test_the_administration_leads_to_the_account_for_a_new_password() -> None:
+    User.objects.create_superuser("adam")
+    client = signed_in(User.objects.get())
+    for answer in (client.get("/admin/password_change/"), client.post("/admin/password_change/", {"old_password": "x"})):
+        assert answer["Location"] == reverse("account")
+
+
 def test_somebody_without_rights_finds_no_administration() -> None:
     assert signed_in(make.ann()).get("/admin/", follow=True).status_code == 404
 
@@ -399,6 +406,19 @@ def test_who_becomes_staff_signs_in_again_and_sets_up_a_second_factor(production
     ann.is_staff = True
     ann.save()
     assert who(client) is None
+
+
+def test_a_site_that_becomes_a_production_site_ends_the_sessions_without_a_second_factor(project: Project, settings: Any) -> None:
+    clients = {name: signed_in(make.person(name, project, role)) for name, role in (("ann", Role.LABELER), ("olga", Role.OWNER))}
+    clients["mary"] = signed_in(make.person("mary", project, Role.MANAGER))
+    set_up(make.person("mary"))
+    User.objects.create_superuser("adam")
+    clients["adam"] = signed_in(User.objects.get(username="adam"))
+    call_command("migrate", verbosity=0)
+    assert all(map(who, clients.values()))
+    settings.SECOND_FACTOR_REQUIRED = True
+    call_command("migrate", verbosity=0)
+    assert {name for name, client in clients.items() if who(client)} == {"ann", "mary"}
 
 
 def test_who_has_a_second_factor_already_stays_signed_in_as_a_manager(production: None, project: Project) -> None:
