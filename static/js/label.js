@@ -244,7 +244,7 @@
     if (newValue && outbox.holds(sitting.key)) deliver(); // that tab may close before its submit arrives; a submit that arrives twice is stored once
   });
 
-  // While somebody works, the lease is extended before it expires. When they are gone, it expires.
+  // While somebody works, the lease is extended before it expires.
   setInterval(() => {
     if (!sitting || sitting.busy || sitting.isAhead || sitting.isReopened || performance.now() - sitting.seen > IDLE) return;
     const lasts = Number(sitting.data.leaseSeconds) * 1000, held = sitting;

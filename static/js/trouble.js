@@ -1,8 +1,8 @@
-// A refusal of the server in plain words: what happened, what became of the work, and what to do.
+// A refusal of the server in plain words: what happened, what became of the work, what to do.
 (() => {
   "use strict";
   const Stepmark = (globalThis.Stepmark ||= {});
-  const $ = (selector) => document.querySelector(selector);
+  const $ = (name) => document.querySelector(name);
   const reload = () => location.reload();
   const GONE = ["Everything you submitted before is saved.", "Get the next solution", reload];
   const TROUBLE = {
@@ -26,7 +26,7 @@
     const button = $("[data-trouble-on]");
     button.textContent = on;
     button.onclick = () => { dialog.close(); act(); };
-    dialog.oncancel = (event) => event.preventDefault(); // only the button closes the dialog
+    dialog.oncancel = (event) => event.preventDefault(); // only the button closes it
     if (!dialog.open) dialog.showModal();
     button.focus();
   };
