@@ -111,15 +111,24 @@ def prepare(*, demonstration: bool) -> bool:
     django.setup()
     call_command("migrate", verbosity=0)
     if environment.is_production():
-        from labelapp import static_files
-
-        try:
-            static_files.collect()
-        except OSError as error:
-            raise Refused(f"The files of the pages could not be copied: {error}. Repair that and start again. Nothing is lost.") from None
+        collect_static_files()
     from active_learning.demonstration import found_demonstration
 
     return demonstration and found_demonstration()
+
+
+def collect_static_files() -> None:
+    """Collect the files of the pages. Raises Refused if they cannot be written."""
+    import django
+
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "labelapp.settings")
+    django.setup()
+    from labelapp import static_files
+
+    try:
+        static_files.collect()
+    except OSError as error:
+        raise Refused(f"The files of the pages could not be copied: {error}. Repair that and start again. Nothing is lost.") from None
 
 
 def announce(*, host: str, port: int, is_first_start: bool) -> None:

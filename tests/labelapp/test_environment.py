@@ -1,5 +1,6 @@
 """The environment of a site for others: what is refused, with which words, and what the settings become."""
 
+import re
 import runpy
 import secrets
 from ipaddress import ip_address
@@ -184,3 +185,12 @@ def test_the_deployment_check_of_django_finds_nothing(settings_of: Any, monkeypa
         assert [message.id for message in checks.run_checks(include_deployment_checks=True) if not message.is_silenced()] == [
             "security.W016"
         ]
+
+
+def test_the_table_of_variables_names_all_that_the_site_reads() -> None:
+    root = SETTINGS.parent.parent
+    sources = "".join(path.read_text() for path in SETTINGS.parent.rglob("*.py"))
+    read = set(re.findall(r'(?:os\.environ\.get|flag|number|names)\(\s*"([A-Z_]+)"', sources))
+    table = (root / "docs" / "deploy.md").read_text().partition("## All variables")[2]
+    named = {name for row in re.findall(r"^\| (`[A-Z].*?) \|", table, re.M) for name in re.findall(r"`([A-Z_]+)`", row)}
+    assert len(read) > 15 and named == read
