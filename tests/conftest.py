@@ -28,7 +28,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 LONGEST = (
     "test_docs.py", "test_benchmarks.py", "test_sequences.py", "test_accessibility.py", "test_supervisor.py", "test_answers.py",
     "test_experiment.py", "test_launch.py", "test_embedded_postgres.py", "test_models.py", "test_queue_races.py", "test_judging.py",
-    "test_checkpoint.py", "test_quickstart.py", "test_composer.py", "test_answer_pairs.py",
+    "test_checkpoint.py", "test_deployment.py", "test_quickstart.py", "test_composer.py", "test_answer_pairs.py",
 )  # fmt: skip
 
 
