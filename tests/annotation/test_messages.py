@@ -99,7 +99,7 @@ def test_managers_and_reviewers_write_messages(project: Project, role: str, stat
 def test_the_overview_offers_to_write_to_everybody_who_labels(project: Project) -> None:
     make.rita(project)
     html = signed_in("olga").get(reverse("overview", args=[project.slug])).content.decode()
-    assert html.count('name="to" value="ann"') == 1 and 'value="rita"' not in html
+    assert html.count('name="to" value="ann"') == 1 and 'name="to" value="rita"' not in html
     assert 'name="to"' not in signed_in("rita").get(reverse("overview", args=[project.slug])).content.decode()
 
 
