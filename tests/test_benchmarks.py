@@ -74,6 +74,13 @@ def test_the_first_page_is_timed_with_a_fresh_home_and_a_second_time() -> None:
     assert found["ratio"] > 0 and found["runs"] == {"fresh": [found["fresh_seconds"]], "second": [found["second_seconds"]]}
 
 
+def test_every_part_of_a_site_is_killed_and_comes_back() -> None:
+    found = figures("recovery", "--smoke")
+    assert {run["part"] for run in found["runs"]} == {"web", "worker", "trainer", "beat", "postmaster", "runner"}
+    assert found["not_back"] == [] and (found["rounds"], found["rounds_lost"], found["labels_lost"]) == (6, 0, 0)
+    assert min(found[name] for name in ("acknowledged", "ratio", "web_gap_s", "database_gap_s", "other_gap_s")) > 0
+
+
 def test_loading_and_exporting_are_timed(data: Path) -> None:
     found = figures("loading", "--smoke")
     assert found["n_loaded"] == found["n_exported"] == 100

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models import F
@@ -30,6 +30,7 @@ from active_learning.models import (
 from active_learning.registry import ProgressCallback
 from active_learning.rounds.plan import RoundPlan, findings_of, plan_of
 from active_learning.rounds.publishing import open_batch
+from active_learning.rounds.starting import notify_worker
 from active_learning.rounds.states import RUNNABLE, RoundFailed, RoundRefused, RunLost, end, give_back, stale
 from active_learning.selection import Need, Recipe
 from active_learning.stopping import StopRequest, stop_request
@@ -39,6 +40,7 @@ from trainer.progress import Stopped
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
 HEARTBEAT_SECONDS = 2
 DATABASE_SECONDS = 30  # a killed PostgreSQL is back sooner
 CURVE = 200  # points kept of a running training's losses
@@ -123,9 +125,8 @@ def run(round_id: int, *, progress: ProgressCallback | None = None) -> Round:
     while a worker's run is offered again. Ctrl-C by that person cancels the round and is raised as KeyboardInterrupt. Any other stop of
     the process cancels nothing: the round is given back, and Stopped is raised.
     """
-    claimed = Round.objects.filter(stale(), pk=round_id, state__in=RUNNABLE, attempt__lt=ATTEMPTS).update(
-        token=F("token") + 1, attempt=F("attempt") + 1, heartbeat_at=Now()
-    )
+    waiting = Round.objects.filter(stale(), pk=round_id, state__in=RUNNABLE, attempt__lt=ATTEMPTS)
+    claimed = _patiently(lambda: waiting.update(token=F("token") + 1, attempt=F("attempt") + 1, heartbeat_at=Now()))
     round_ = Round.objects.select_related("project", "model_version__project", "model_version__snapshot").get(pk=round_id)
     if not claimed:
         return round_
@@ -156,15 +157,17 @@ def run(round_id: int, *, progress: ProgressCallback | None = None) -> Round:
 
 
 def _broke_off(round_: Round, error: Exception, *, at_once: bool) -> None:
-    """End a round after an unforeseen failure, or leave it to the sweeper, which offers it again."""
+    """End a round after an unforeseen failure, or leave it to the sweeper, which offers it again. After a loss of the database: now."""
     if at_once or round_.attempt >= ATTEMPTS:
         end(round_, RoundState.FAILED, f"{type(error).__name__}: {error}")
     else:
         Round.objects.filter(pk=round_.pk, token=round_.token, state__in=UNFINISHED).update(heartbeat_at=None)
+        if isinstance(error, (OperationalError, InterfaceError)):
+            notify_worker(round_.pk)
 
 
-def _patiently(write: Callable[[], None]) -> None:
-    """Write the end of a run. If the database is what broke off, wait for its return. Raises OperationalError after DATABASE_SECONDS."""
+def _patiently(write: Callable[[], T]) -> T:
+    """Write the beginning or the end of a run. If the database is gone, wait for its return, at most DATABASE_SECONDS."""
     until = time.monotonic() + DATABASE_SECONDS
     while True:
         try:

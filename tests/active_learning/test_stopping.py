@@ -88,8 +88,11 @@ def test_a_round_that_breaks_off_with_the_database_waits_for_its_return(world: P
     monkeypatch.setattr(running, "_turn", lambda hold: (_ for _ in ()).throw(OperationalError("server closed the connection")))
     monkeypatch.setattr(running, "connection", type("Connection", (), {"in_atomic_block": False, "close": lambda self: None})())
     monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    offered: list[int] = []
+    monkeypatch.setattr(running, "notify_worker", offered.append)
     rounds.run(started.pk)
     assert Round.objects.get(pk=started.pk).heartbeat_at is None and next(fails, None) is None
+    assert offered == [started.pk], "it does not wait for the next minute"
 
 
 # --- the signals --------------------------------------------------------------------------------------------------------------

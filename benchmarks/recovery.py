@@ -1,0 +1,235 @@
+"""Figure: seconds without an answer after a kill -9 of each part of a running site in turn, while people label and a round runs.
+
+Starts the supervisor in a temporary home with the demonstration. Two people label over HTTP, and two more ask for their page all the
+time. At a random moment of a round one part is killed: web (gunicorn's master), worker, trainer, beat, the PostgreSQL server and its
+runner. The gap is the longest time between two answers of a page that needs the database, from the kill until the part is back.
+`web_gap_s`: after a kill of web; `database_gap_s`: of the server or its runner; `other_gap_s`: of the others. `rounds_lost`: rounds that
+did not publish within 6 minutes. `labels_lost`: acknowledged, but not stored. `ratio` is the smaller of the limits over their gaps.
+`--smoke`: one kill of each, and rounds without a training.
+"""
+
+import argparse
+import json
+import logging
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+
+from benchmarks import temporary_site
+from benchmarks.labeling import Failed, Labeler, Tally
+from benchmarks.temporary_site import ROOT
+
+WEB_LIMIT, DATABASE_LIMIT, ROUND_LIMIT = 5, 10, 360
+BACK_LIMIT = 60  # seconds until a part counts as not coming back
+PARTS = ("web", "worker", "trainer", "beat", "postmaster", "runner")
+MARKS = {"web": "gunicorn", "worker": "default", "trainer": "gpu", "beat": "beat"}
+
+
+class Watch:
+    """People who ask and label all the time. Knows when each answer came."""
+
+    def __init__(self, address: str, *, project: str) -> None:
+        self.address, self.project = address, project
+        self.answers: list[float] = []
+        self.refusals: Counter[str] = Counter()
+        self.tally, self.over = Tally(), threading.Event()
+        self.threads: list[threading.Thread] = []
+
+    def begin(self, sign_in: list[str]) -> None:
+        """Sign the people in, one after the other: half of them label, the others look at their page."""
+        for number, how in enumerate(sign_in):
+            person = Labeler(self.address, project=self.project, seed=number)
+            person.sign_in(how)
+            thread = threading.Thread(target=self._label if number % 2 else self._look, args=(person,), daemon=True)
+            thread.start()
+            self.threads.append(thread)
+
+    def _look(self, person: Labeler) -> None:
+        while not self.over.is_set():
+            try:
+                answer = person.client.get(person.page)
+            except httpx.HTTPError as error:
+                self.refusals[type(error).__name__] += 1
+            else:
+                if answer.status_code == 200:
+                    self.answers.append(time.monotonic())
+                else:
+                    self.refusals[str(answer.status_code)] += 1
+            self.over.wait(0.05)
+
+    def _label(self, person: Labeler) -> None:
+        while not self.over.is_set():
+            try:
+                person.open(self.tally)
+                while person.work and not self.over.is_set():
+                    person.label(self.tally, think=0.5)
+            except (Failed, httpx.HTTPError):
+                person.ahead = None  # as a page that is loaded again
+            self.over.wait(0.2)
+
+    def end(self) -> None:
+        self.over.set()
+        for thread in self.threads:
+            thread.join()
+
+    def gap(self, since: float) -> float:
+        """Return the longest time without an answer since a moment, up to now."""
+        moments = [since, *sorted(moment for moment in self.answers if moment > since), time.monotonic()]
+        return max(later - earlier for earlier, later in zip(moments, moments[1:], strict=False))
+
+
+def part(server: psutil.Process, home: Path, name: str) -> psutil.Process | None:
+    """Find a part of the site, or None while it is not there."""
+    try:
+        if name == "postmaster":
+            return psutil.Process(int((home / "postgres" / "data" / "postmaster.pid").read_text().split(maxsplit=1)[0]))
+        if name == "runner":
+            runners = psutil.process_iter(["cmdline"])
+            return next(one for one in runners if {"labelapp.embedded_postgres", str(home)} <= set(one.info["cmdline"] or ()))
+        return next(child for child in server.children() if MARKS[name] in (words := child.cmdline()) and words[0] != "/bin/sh")
+    except (OSError, ValueError, IndexError, StopIteration, psutil.Error):
+        return None
+
+
+def is_back(process: psutil.Process | None, before: int) -> bool:
+    return process is not None and process.pid != before and process.is_running()
+
+
+def wait_for(condition: Any, *, seconds: float) -> Any:
+    """Return what the condition returns once it is true, or what it returned last."""
+    until = time.monotonic() + seconds
+    while not (value := condition()) and time.monotonic() < until:
+        time.sleep(0.1)
+    return value
+
+
+def begin_round(*, trains: bool, seed: int) -> int:
+    """Start a round of the demonstration, and return its key."""
+    import labelapp.celery  # noqa: F401 - the broker of the site
+    from active_learning import rounds
+    from active_learning.selection import UNIFORM
+    from annotation.models import Project
+
+    project = Project.objects.get(slug="demonstration")
+    recipe = None if trains else rounds.recipe_for(project, strategy=UNIFORM.name, size=1, per_problem=None, globally=False)
+    return rounds.start(project, rounds.RoundPlan(recipe, train=trains, preset="quick" if trains else None, seed=seed)).pk
+
+
+def has_published(round_id: int) -> bool:
+    """Whether a round has published. Asks on a new connection, because the database comes and goes."""
+    from django.db import DatabaseError, connection
+
+    from active_learning.models import Round
+
+    try:
+        return Round.objects.filter(pk=round_id, state="published").exists()
+    except DatabaseError:
+        connection.close()
+        return False
+
+
+def measure(home: Path, sign_in: list[str], *, turns: int, trains: bool, seed: int) -> dict[str, Any]:
+    """Kill each part in turn, and return the figures."""
+    rng, port = random.Random(seed), temporary_site.free_port()
+    words = [sys.executable, "-m", "labelapp.supervisor", "--port", str(port), "--no-demonstration"]
+    log = (home / "server.log").open("wb")
+    server = subprocess.Popen(words, cwd=ROOT, stdout=log, stderr=log)
+    watch, runs = Watch(f"http://127.0.0.1:{port}", project="people"), []
+    try:
+        site = psutil.Process(server.pid)
+        if not wait_for(lambda: all(part(site, home, name) for name in PARTS) or server.poll() is not None, seconds=60):
+            raise Failed("The site did not start within 60 s.")
+        watch.begin(sign_in)
+        for turn in range(turns):
+            for name in PARTS:
+                round_id = begin_round(trains=trains, seed=turn)
+                time.sleep(rng.uniform(0, 6 if trains else 1))
+                victim = wait_for(lambda name=name: part(site, home, name), seconds=60)
+                refused, killed_at = sum(watch.refusals.values()), time.monotonic()
+                victim.send_signal(signal.SIGKILL)
+                back = wait_for(lambda name=name, pid=victim.pid: is_back(part(site, home, name), pid), seconds=BACK_LIMIT)
+                back_at = time.monotonic()
+                wait_for(lambda moment=back_at: watch.answers[-1] > moment, seconds=BACK_LIMIT)
+                run = {"part": name, "gap_s": round(watch.gap(killed_at), 2), "refused": sum(watch.refusals.values()) - refused}
+                run |= {"back": bool(back), "back_s": round(back_at - killed_at, 2)}
+                run["published"] = wait_for(lambda key=round_id: has_published(key), seconds=ROUND_LIMIT)
+                run["round_s"] = round(time.monotonic() - killed_at, 1)
+                runs.append(run)
+                print(json.dumps(run), flush=True)
+                if server.poll() is not None:
+                    raise Failed(f"The server ended with code {server.returncode}.")
+    finally:
+        watch.end()
+        server.send_signal(signal.SIGINT)
+        server.wait()
+        log.close()
+        if sys.exc_info()[0]:
+            sys.stderr.write((home / "server.log").read_text(errors="replace")[-3000:])
+    return figures(runs, watch)
+
+
+def figures(runs: list[dict[str, Any]], watch: Watch) -> dict[str, Any]:
+    from annotation.models import Annotation
+
+    def worst(*names: str) -> float:
+        return max(run["gap_s"] for run in runs if run["part"] in names)
+
+    web, database = worst("web"), worst("postmaster", "runner")
+    acknowledged, stored = (
+        watch.tally.counts["acknowledged"],
+        Annotation.objects.filter(assignment__task__batch__project__slug="people").count(),
+    )
+    return {
+        "ratio": round(min(WEB_LIMIT / web, DATABASE_LIMIT / database), 2),
+        "web_gap_s": web,
+        "web_limit_s": WEB_LIMIT,
+        "database_gap_s": database,
+        "database_limit_s": DATABASE_LIMIT,
+        "other_gap_s": worst("worker", "trainer", "beat"),
+        "rounds": len(runs),
+        "rounds_lost": sum(not run["published"] for run in runs),
+        "not_back": [run["part"] for run in runs if not run["back"]],
+        "acknowledged": acknowledged,
+        "labels_lost": max(0, acknowledged - stored),
+        "answers": len(watch.answers),
+        "refused": dict(watch.refusals),
+        "load": round(os.getloadavg()[0], 1),
+        "runs": runs,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="script/bench recovery", description="Measure how long a killed part of the site is missed.")
+    parser.add_argument("--turns", type=int, default=2, help="kills of each part (default: 2)")
+    parser.add_argument("--seed", type=int, default=0, help="of the moments of the kills")
+    parser.add_argument("--smoke", action="store_true", help="the smallest form: one kill of each, rounds without a training")
+    options = parser.parse_args()
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # it would print a line for each request
+    with temporary_site.running_home() as home:
+        from active_learning import demonstration
+        from annotation.ingest import NewProblem, NewSolution
+
+        demonstration.make_demonstration()
+        rows = [
+            NewSolution(problem=NewProblem(statement=f"What is {n} + 1?", answer=str(n + 1)), steps=(f"It is {n + 1}.",))
+            for n in range(2000)
+        ]
+        sign_in = temporary_site.invite([temporary_site.publish("people", rows=rows)], 4)
+        print(json.dumps(measure(home, sign_in, turns=1 if options.smoke else options.turns, trains=not options.smoke, seed=options.seed)))
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (Failed, OSError) as failure:
+        sys.exit(f"{type(failure).__name__}: {failure}")
