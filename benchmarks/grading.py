@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 from benchmarks.temporary_site import DATA, ROOT
 from trainer.answers import GRADER_VERSION, Grader, answer_classes, normalise, stated_answer
-from trainer.formats import FORMATS, read_lines
+from trainer.formats import FORMATS, choose_steps_by, cut_solution, read_lines
 
 CHUNK = 1_000  # distinct pairs, as in a load
 DAMAGED = {"4:30p..", "10{,}000"}  # references of the 800 that the file's own grader could not read, so that its record is false
@@ -92,9 +92,10 @@ def solutions(name: str, format_: str, right: Callable[[dict], list[bool]], coun
     cases = []
     reader = FORMATS[format_].solutions
     assert reader
+    rule = choose_steps_by(DATA / name, FORMATS[format_]).rule
     for _, fields in islice(read_lines(DATA / name), count):
         for solution, is_right in zip(reader(fields), right(dict(fields)), strict=True):
-            answer = solution.final_answer if solution.final_answer is not None else stated_answer(solution.steps)
+            answer = solution.final_answer if solution.final_answer is not None else stated_answer(cut_solution(solution, by=rule).steps)
             cases.append(Case(answer, solution.problem.answer, is_right))
     return cases
 
