@@ -7,7 +7,7 @@ lock on its file for as long as it lives. The kernel drops the lock of a killed 
 import fcntl
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -61,9 +61,10 @@ class SupervisorFile:
         self.address = address
         self.write([])
 
-    def write(self, given_up: Sequence[GivenUp]) -> None:
-        """Write what was given up. It is written in place, because the lock belongs to this file."""
-        state = {"address": self.address, "pid": os.getpid(), "given_up": [asdict(part) for part in given_up]}
+    def write(self, given_up: Sequence[GivenUp], restarts: Mapping[str, int] = {}) -> None:
+        """Write what was given up, and how often each part was started again. In place, because the lock belongs to this file."""
+        parts = [asdict(part) for part in given_up]
+        state = {"address": self.address, "pid": os.getpid(), "given_up": parts, "restarts": dict(restarts)}
         text = json.dumps(state).encode()
         os.pwrite(self.descriptor, text, 0)
         os.ftruncate(self.descriptor, len(text))
@@ -77,15 +78,24 @@ class SupervisorFile:
 
 def given_up(home: Path) -> list[GivenUp]:
     """Return the parts that the supervisor of this home gave up. Without a supervisor there are none."""
+    return [GivenUp(**part) for part in _of_running(home).get("given_up", [])]
+
+
+def restarts(home: Path) -> dict[str, int]:
+    """Return how often the supervisor of this home started each part again. Without a supervisor it is empty."""
+    return dict(_of_running(home).get("restarts", {}))
+
+
+def _of_running(home: Path) -> dict:
     try:
         descriptor = os.open(home / SUPERVISOR_FILE, os.O_RDONLY)
     except OSError:
-        return []
+        return {}
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        return []  # nobody holds it: the file is old
+        return {}  # nobody holds it: the file is old
     except BlockingIOError:
-        return [GivenUp(**part) for part in _read(home / SUPERVISOR_FILE).get("given_up", [])]
+        return _read(home / SUPERVISOR_FILE)
     finally:
         os.close(descriptor)
 

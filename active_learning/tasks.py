@@ -3,11 +3,13 @@
 import logging
 import os
 import signal
+import socket
 import threading
+import time
 from typing import Any
 
 from celery import shared_task
-from celery.signals import worker_ready, worker_shutting_down
+from celery.signals import after_task_publish, beat_init, worker_ready, worker_shutting_down
 from django.db import InterfaceError, OperationalError, connection
 
 from active_learning import registry, rounds, schedules, scoring
@@ -17,6 +19,7 @@ log = logging.getLogger(__name__)
 # Tells a process of a worker to stop its round and then to end the task as usual. If it died of the signal, Celery would search for it for
 # 10 to 30 s.
 FINISH = signal.SIGHUP
+BEAT_SILENT_SECONDS = 150  # beat that has sent nothing for this long no longer counts as alive
 
 
 @shared_task
@@ -63,6 +66,34 @@ def stop_long_tasks(how: str, **_: Any) -> None:
         for request in list(active_requests):
             if request.name in (run_round.name, score_shards.name) and request.worker_pid:
                 os.kill(request.worker_pid, FINISH)
+
+
+@beat_init.connect
+def say_beat_alive(sender: Any, **_: Any) -> None:
+    """Note every ten seconds that beat is alive, as long as it sends its tasks: each of them is due every minute."""
+    sent = [time.monotonic()]
+
+    def note(**_: Any) -> None:
+        sent[0] = time.monotonic()
+
+    after_task_publish.connect(note, weak=False)
+
+    def beat() -> None:
+        while True:
+            if time.monotonic() - sent[0] < BEAT_SILENT_SECONDS:
+                _report(f"beat@{socket.gethostname()}", queues=rounds.BEAT)
+            threading.Event().wait(10)
+
+    threading.Thread(target=beat, daemon=True).start()
+
+
+def _report(name: str, *, queues: str) -> None:
+    try:
+        rounds.say_alive(name, queues=queues)
+    except (OperationalError, InterfaceError) as error:
+        log.warning("The database does not answer, so %s cannot report: %s", name, error)
+        connection.close()
+    connection.close_if_unusable_or_obsolete()
 
 
 @worker_ready.connect

@@ -18,7 +18,7 @@ from psycopg.errors import LockNotAvailable
 
 from annotation import queue
 from annotation.ingest import STEP_CHARACTERS, BadText, ProblemChange, Progress, clean_text, read_changes, rules_of
-from annotation.models import Event, Outcome, Premise, Problem, Project, Solution
+from annotation.models import Event, Outcome, Premise, Problem, Project, SiteCount, Solution
 from trainer.answers import Grader, GraderUnavailable, grader_version, stated_answer
 from trainer.counting import counted
 from trainer.formats import place_in_words
@@ -414,6 +414,7 @@ def _grade(project: Project, progress: Progress | None) -> None:
             cursor.execute(GRADES, [[n for n, *_ in chunk], [grade.outcome for grade in grades], [grade.reason for grade in grades]])
             done += len(chunk)
         cursor.execute("ANALYZE correction_grade")
+    SiteCount.objects.add({f"grader_{reason}": count for reason, count in grader.ends.items()})
 
 
 def _look(plan: CorrectionPlan) -> None:

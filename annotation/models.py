@@ -5,11 +5,13 @@ States are text with a CHECK, so that a row in psql reads like the code.
 """
 
 import uuid
+from collections.abc import Mapping
+from functools import partial
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.sessions.base_session import AbstractBaseSession
-from django.db import IntegrityError, models
+from django.db import IntegrityError, models, transaction
 from django.db.models import Exists, F, Func, OuterRef, Q
 from django.db.models.functions import Now
 from django.db.models.lookups import GreaterThanOrEqual
@@ -521,6 +523,27 @@ class BrowserSession(AbstractBaseSession):
 
     class Meta(AbstractBaseSession.Meta):
         abstract = False
+
+
+class SiteCountManager(models.Manager["SiteCount"]):
+    def add(self, counts: Mapping[str, int]) -> None:
+        """Raise counts after the commit: a row that a long transaction holds would keep all others waiting."""
+        if any(counts.values()):
+            transaction.on_commit(partial(self._add, counts))
+
+    def _add(self, counts: Mapping[str, int]) -> None:
+        self.bulk_create([SiteCount(name=name) for name in counts], ignore_conflicts=True)
+        for name, count in sorted(counts.items()):
+            self.filter(name=name).update(value=F("value") + count)
+
+
+class SiteCount(models.Model):
+    """How often something happened since the installation: what monitoring reads and no other row tells."""
+
+    name = models.CharField(max_length=60, primary_key=True)
+    value = models.BigIntegerField(default=0)
+
+    objects = SiteCountManager()
 
 
 class Event(models.Model):

@@ -26,7 +26,7 @@ QUOTED = {
 _QUERY = re.compile(r"(?<=[\w/])\?[^\s\"'<>]*=[^\s\"'<>]*")
 _BEARER = re.compile(r"(?i)\b(bearer|token)\s+[\w.~+/=-]{8,}")
 _PAIR = re.compile(r"(?i)\b(sesame|csrfmiddlewaretoken|password|secret|secret_key|access_token)=[^\s&\"'<>]+")
-_LINE_BEGINS = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z ")
+_LINE_BEGINS = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z ")
 
 
 def scrub(text: str) -> str:
@@ -127,16 +127,16 @@ def formatter() -> logging.Formatter:
     return JSONFormatter() if is_json() else LineFormatter()
 
 
-def merged(process: str, line: bytes) -> bytes:
+def merged(process: str, line: str, *, level: str = "INFO") -> str:
     """Return a line of a process as the supervisor prints it: with time and level where the process wrote none, as JSON when asked."""
     if not is_json():
         if _LINE_BEGINS.match(line) or line[:1].isspace() or not line:  # it has its time, or belongs to the line before it
             return line
-        return f"{moment(time.time())} ".encode() + line
+        return f"{moment(time.time())} {level} [-] {line}"
     try:
         parts = orjson.loads(line)
-        assert isinstance(parts, dict)
-    except (orjson.JSONDecodeError, AssertionError):
-        words = scrub(line.decode(errors="replace"))
-        parts = {"time": moment(time.time()), "level": "INFO", "logger": process, "request_id": "", "message": words}
-    return orjson.dumps({**parts, "process": process})
+    except orjson.JSONDecodeError:
+        parts = None
+    if not isinstance(parts, dict):
+        parts = {"time": moment(time.time()), "level": level, "logger": process, "request_id": "", "message": scrub(line)}
+    return orjson.dumps({**parts, "process": process}).decode()

@@ -1,4 +1,4 @@
-"""What surrounds every request: its id and the answer to an outage.
+"""What surrounds every request: its id, its time, the answer to an outage, and what monitoring asks.
 
 This middleware stands first. An error inside another middleware never reaches it, because Django turns it into a 500 on the way. So the
 handler of such errors, `server_error`, looks at the error first.
@@ -7,15 +7,20 @@ handler of such errors, `server_error`, looks at the error first.
 import os
 import re
 import sys
+import time
 from collections.abc import Callable
 
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.template.loader import render_to_string
 
-from labelapp import logs, outages
+from labelapp import health, logs, metrics, outages
 
 WELL_FORMED = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{7,63}").fullmatch  # no line breaks and no JSON: ids go into the log
+
+
+# Answered before all other middleware: they need no session, and no host name or https that a load balancer would have to imitate.
+OPERATIONS = {"/health/live": health.live, "/health/ready": health.ready, "/metrics": metrics.metrics}
 
 
 class OutermostMiddleware:
@@ -28,10 +33,17 @@ class OutermostMiddleware:
         given = request.META.get("HTTP_X_REQUEST_ID", "")
         name = given if given and WELL_FORMED(given) else os.urandom(8).hex()
         logs.request_id.set(name)  # each request sets its own: the next one in this thread replaces it
+        if (answer := OPERATIONS.get(request.path_info)) and request.method in ("GET", "HEAD"):
+            response: HttpResponseBase = answer(request)
+            response.headers["Cache-Control"] = "no-store"
+            response.headers["X-Request-ID"] = name
+            return response
+        began = time.perf_counter()
         response = self.get_response(request)
         if response.streaming:
             response = outages.guard_stream(request, response)
         response.headers["X-Request-ID"] = name
+        metrics.observe(request, response, time.perf_counter() - began)
         return response
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:

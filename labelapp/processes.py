@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from active_learning.site_state import GivenUp
+from labelapp import logs
 
 ROOT = Path(__file__).resolve().parent.parent
 COLORS = {"web": 36, "worker": 32, "trainer": 35, "beat": 33, "demo": 34, "database": 37}
@@ -74,14 +75,16 @@ class Child:
     rest: bytes = b""  # of its output: a line that has not ended yet
     restarts: Restarts = field(default_factory=Restarts)
     given_up: GivenUp | None = None
+    n_restarts: int = 0
 
 
 class ChildProcesses:
-    """The processes of the site. `tend` starts again what has ended; `on_given_up` hears of each change in what was given up."""
+    """The processes of the site. `tend` starts again what has ended; `on_change` hears what was given up, and how often
+    each part was started again."""
 
-    def __init__(self, on_given_up: Callable[[list[GivenUp]], None] = lambda parts: None) -> None:
+    def __init__(self, on_change: Callable[[list[GivenUp], dict[str, int]], None] = lambda parts, restarts: None) -> None:
         self.children: dict[str, Child] = {}
-        self.on_given_up = on_given_up
+        self.on_change = on_change
         self.output = selectors.DefaultSelector()
         reading, self.lifeline = os.pipe()
         self.guard = subprocess.Popen(
@@ -119,13 +122,13 @@ class ChildProcesses:
         self.output.register(child.process.stdout, selectors.EVENT_READ, child)
 
     def say(self, name: str, line: str, *, color: int | None = None) -> None:
-        """Print a line of the log under the name of its process."""
-        label = f"{name:8}"
+        """Print a line of the log under the name of its process, or with it as JSON."""
+        line, label = logs.merged(name, line, level="ERROR" if color == RED else "INFO"), f"{name:8}"
         if self.color:
             label = f"\033[{COLORS.get(name, 37)}m{label}\033[0m"
             line = f"\033[{color}m{line}\033[0m" if color else line
         with contextlib.suppress(OSError):  # a log on a full disk must not end the site
-            os.write(sys.stdout.fileno(), f"{label} {line}\n".encode(errors="replace"))
+            os.write(sys.stdout.fileno(), (line if logs.is_json() else f"{label} {line}").encode(errors="replace") + b"\n")
 
     def pump(self, seconds: float) -> None:
         """Print the output of the processes for some seconds."""
@@ -187,6 +190,8 @@ class ChildProcesses:
     def _wait(self, child: Child, beginning: str) -> None:
         """Decide when an ended process is started again, and say so."""
         now = time.monotonic()
+        child.n_restarts += 1
+        self._note()
         pause = child.restarts.pause(now)
         if pause is not None:
             child.due = now + pause
@@ -201,7 +206,11 @@ class ChildProcesses:
 
     def _give_up(self, child: Child, part: GivenUp | None) -> None:
         child.given_up = part
-        self.on_given_up([other.given_up for other in self.children.values() if other.given_up])
+        self._note()
+
+    def _note(self) -> None:
+        given_up = [child.given_up for child in self.children.values() if child.given_up]
+        self.on_change(given_up, {name: child.n_restarts for name, child in self.children.items() if not child.passing})
 
     def _end_group(self, child: Child) -> None:
         """End what is left of a process that has ended: gunicorn's workers outlive their master, and still answer."""

@@ -8,6 +8,7 @@ from labelapp.environment import Network
 
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 # gunicorn reads X-Forwarded-Proto (web_server.py). The site reads none of the others, and no library can be led to believe them.
+WAS_FORWARDED = "stepmark.was_forwarded"  # whether a proxy sent the request, trusted or not
 FORWARDED = (
     "HTTP_FORWARDED", "HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_HOST", "HTTP_X_FORWARDED_PORT", "HTTP_X_FORWARDED_PREFIX",
     "HTTP_X_FORWARDED_PROTO", "HTTP_X_FORWARDED_PROTOCOL", "HTTP_X_FORWARDED_SCHEME", "HTTP_X_FORWARDED_SSL", "HTTP_X_REAL_IP",
@@ -23,8 +24,7 @@ class BehindProxies:
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         peer, chain = environ.get("REMOTE_ADDR", ""), environ.get("HTTP_X_FORWARDED_FOR", "")
-        for header in FORWARDED:
-            environ.pop(header, None)
+        environ[WAS_FORWARDED] = any([environ.pop(header, None) for header in FORWARDED])
         environ["REMOTE_ADDR"] = browser_address(peer, chain, trusted=self.trusted)
         path: str = environ.get("PATH_INFO", "")
         if self.prefix and path == self.prefix:  # outside of the path of the cookies

@@ -4,6 +4,8 @@ STEPMARK_HOME     folder of all state: database, models, exports, broker, logs (
 DATABASE_URL      your own PostgreSQL; unset: a private one under STEPMARK_HOME
 CELERY_BROKER_URL redis://...; unset: files under STEPMARK_HOME
 STEPMARK_GENERATOR package.module.function that proposes next steps in interactive projects; unset: only loaded completions
+METRICS_TOKEN     what Prometheus sends to read /metrics; unset: only this machine reads it, and in production nobody
+SENTRY_DSN        errors are sent there; needs sentry-sdk
 LOG_FORMAT        json: each line of the log is a JSON object; default: text
 LOG_ERROR_TEXTS   1: the log quotes all errors, which can hold labeled texts and tokens
 PRODUCTION=1, SECRET_KEY, ALLOWED_HOSTS, PATH_PREFIX, TRUSTED_PROXIES and the rest: docs/deploy.md has the table
@@ -232,3 +234,8 @@ LOGGING = {
     # Each logs a line per request at INFO, and a sampling makes ten thousand requests.
     "loggers": {name: {"level": "WARNING"} for name in ("axes", "httpx", "httpx2", "openai")},
 }
+
+if SENTRY_DSN := os.environ.get("SENTRY_DSN", ""):
+    from labelapp import error_reports
+
+    error_reports.start(SENTRY_DSN)

@@ -200,9 +200,9 @@ def run(listener: socket.socket, file: SupervisorFile, *, fresh: bool) -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, interrupt)
 
-    def note(given_up: list[GivenUp]) -> None:
+    def note(given_up: list[GivenUp], restarts: dict[str, int]) -> None:
         with contextlib.suppress(OSError):  # a full disk: the log has it
-            file.write(given_up)
+            file.write(given_up, restarts)
 
     site = ChildProcesses(note)
     try:

@@ -7,3 +7,5 @@ forwarded_allow_ips = ",".join(map(str, environment.trusted_proxies()))
 secure_scheme_headers = {"X-FORWARDED-PROTO": "https"}
 # Otherwise a request with a header SCRIPT_NAME, passed on by the proxy, ends in a 500.
 forwarder_headers = ""
+# Lines with time, level and request id, and without queries: they hold the tokens of sign-in links.
+logger_class = "labelapp.gunicorn_logger.GunicornLogger"

@@ -9,6 +9,9 @@ from labelapp.proxies import BehindProxies
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "labelapp.settings")
 
-import labelapp.celery  # noqa: F401 - the pages start the workers' tasks, and this joins the private PostgreSQL
+from labelapp import metrics_folder
+
+metrics_folder.prepare()  # before anything imports prometheus_client
+import labelapp.celery  # noqa: E402, F401 - the pages start the workers' tasks, and this joins the private PostgreSQL
 
 application = BehindProxies(get_wsgi_application(), trusted=settings.TRUSTED_PROXIES, prefix=settings.PATH_PREFIX)

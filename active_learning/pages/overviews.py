@@ -6,7 +6,7 @@ from django.conf import settings
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
-from active_learning import registry, site_state
+from active_learning import registry, rounds, site_state
 from active_learning.models import WORKER_SILENT, ModelVersion, Round, Worker
 from active_learning.pages.brought import confirmed_chart
 from active_learning.pages.rows import row_of, unfinished
@@ -22,7 +22,9 @@ def loop(project: Project) -> dict[str, Any]:
         "rounds": [row_of(round_) for round_ in _rounds(project)[:10]],
         "unfinished": unfinished(project),
         "versions": [(version, registry.metrics_line(version.metrics)) for version in versions],
-        "workers": list(Worker.objects.annotate(alive=Q(heartbeat_at__gt=Now() - WORKER_SILENT)).order_by("name")),
+        "workers": list(
+            Worker.objects.exclude(queues=rounds.BEAT).annotate(alive=Q(heartbeat_at__gt=Now() - WORKER_SILENT)).order_by("name")
+        ),
         "given_up": site_state.given_up(settings.STEPMARK_HOME),
         "n_set_aside": site_state.n_set_aside(settings.STEPMARK_HOME),
         "set_aside_folder": settings.STEPMARK_HOME / site_state.SET_ASIDE,

@@ -20,12 +20,14 @@ from active_learning.rounds.publishing import forget_name, publish, replay
 from active_learning.rounds.running import run
 from active_learning.rounds.starting import cancel, notify_worker, preview, start, sweep
 from active_learning.rounds.states import NoSuchRound, RoundRefused, find
-from active_learning.rounds.telling import any_published, describe, published, say_alive
+from active_learning.rounds.telling import BEAT, LifeSign, any_published, describe, life_signs, published, say_alive
 from trainer.progress import Stopped
 
 __all__ = [
+    "BEAT",
     "forget_name",
     "Findings",
+    "LifeSign",
     "NoSuchRound",
     "RoundPlan",
     "RoundRefused",
@@ -37,6 +39,7 @@ __all__ = [
     "describe",
     "find",
     "findings_of",
+    "life_signs",
     "notify_worker",
     "plan_of",
     "preview",

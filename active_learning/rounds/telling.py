@@ -1,11 +1,13 @@
 """What pages and commands ask about rounds, and the workers' heartbeats."""
 
+from dataclasses import dataclass
 from datetime import timedelta
 
+from django.db import connection
 from django.db.models.functions import Now
 
 from active_learning import registry
-from active_learning.models import Round, RoundState, Score, Selection, Worker
+from active_learning.models import WORKER_SILENT, Round, RoundState, Score, Selection, Worker
 from active_learning.rounds.plan import findings_of, plan_of
 from active_learning.rounds.states import NoSuchRound
 from active_learning.selection import STRATEGIES
@@ -52,6 +54,29 @@ def describe(round_: Round) -> list[str]:
     if findings.short:
         lines.append(findings.short)
     return lines
+
+
+BEAT = "beat"  # stands in the place of a worker's queues
+
+
+@dataclass(frozen=True)
+class LifeSign:
+    """A worker or beat: its queues, and the seconds since its last heartbeat by the database's clock."""
+
+    name: str
+    queues: list[str]
+    seconds: float
+
+    @property
+    def is_fresh(self) -> bool:
+        return self.seconds < WORKER_SILENT.total_seconds()
+
+
+def life_signs() -> list[LifeSign]:
+    """Return the last life sign of each worker and of beat."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT name, queues, extract(epoch FROM now() - heartbeat_at)::float FROM active_learning_worker ORDER BY name")
+        return [LifeSign(name, queues.split(","), max(0.0, seconds)) for name, queues, seconds in cursor.fetchall()]
 
 
 def say_alive(name: str, *, queues: str) -> None:

@@ -20,7 +20,7 @@ from django.db import connection, transaction
 from annotation.ingest import statements as sql
 from annotation.ingest.projects import rules_of
 from annotation.ingest.values import LoadReport, digest
-from annotation.models import Batch, BatchKind, BatchState, Membership, Project, Role, TextKind
+from annotation.models import Batch, BatchKind, BatchState, Membership, Project, Role, SiteCount, TextKind
 from trainer.answers import Grader, grader_version, stated_answer
 from trainer.counting import counted
 from trainer.formats import (
@@ -438,6 +438,7 @@ class _Staging:
                     for pair, grade in zip(chunk, grades, strict=True):
                         copy.write_row((*pair, grade.outcome, grade.reason))
             pairs.execute("CLOSE pairs")
+        SiteCount.objects.add({f"grader_{reason}": count for reason, count in grader.ends.items()})
 
     def _store_annotations(self) -> None:
         self._run(sql.NEW_ANNOTATIONS)

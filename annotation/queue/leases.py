@@ -17,7 +17,7 @@ from django.db.models import DurationField, F, Func, Q, QuerySet, Subquery
 from django.db.models.functions import Now
 from django.utils.crypto import salted_hmac
 
-from annotation.models import Assignment, AssignmentState, BatchKind, Project, broken_rule
+from annotation.models import Assignment, AssignmentState, BatchKind, Project, SiteCount, broken_rule
 from annotation.queue.statements import (
     ASSIGNMENT_ON_DEMAND,
     LABELER_STATE,
@@ -341,7 +341,9 @@ def release_expired() -> int:
     expired = Assignment.objects.filter(state__in=[AssignmentState.LEASED, AssignmentState.RESERVED], lease_expires_at__lt=Now())
     # SKIP LOCKED: an assignment that is being submitted right now is left alone, and two runs cannot deadlock.
     with transaction.atomic():
-        return let_go(expired.filter(pk__in=expired.select_for_update(skip_locked=True).values("pk")))
+        count = let_go(expired.filter(pk__in=expired.select_for_update(skip_locked=True).values("pk")))
+    SiteCount.objects.add({"lease_expiries": count})
+    return count
 
 
 def _leave(labeler: User, *, project: Project, state: str) -> None:

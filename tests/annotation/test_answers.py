@@ -148,8 +148,10 @@ def test_an_answer_that_is_a_whole_text_is_ungraded_direct_unless_it_is_the_refe
     assert grade(" " + "x" * 1_001, "x" * 1_001).outcome == "correct"
 
 
-def test_a_timeout_is_never_wrong_and_names_its_limit() -> None:
-    assert grade(*TOWER, timeout=0.5) == Grade("ungraded", "our reader timed out after 0.5 s")
+def test_a_timeout_is_never_wrong_names_its_limit_and_is_counted() -> None:
+    with Grader(workers=1, timeout=0.5) as grader:
+        assert grader.grade_answers([TOWER]) == [Grade("ungraded", "our reader timed out after 0.5 s")]
+        assert grader.ends == {"timeout": 1}
 
 
 def test_the_kernel_limits_the_cpu_time_of_a_child_process_and_four_times_that_on_the_clock() -> None:

@@ -170,16 +170,16 @@ def test_a_failed_task_of_a_worker_is_logged_without_what_it_worked_on(written: 
 
 def test_lines_of_the_processes_are_merged_without_a_second_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOG_FORMAT", "text")
-    ours = b"2026-11-26T07:28:18.123Z WARNING [-] annotation: a line"
+    ours = "2026-11-26T07:28:18.123Z WARNING [-] annotation: a line"
     assert logs.merged("web", ours) == ours
-    assert logs.merged("web", b"  File one.py, line 2") == b"  File one.py, line 2"
-    assert re.fullmatch(rb"\S+Z a plain line", logs.merged("web", b"a plain line"))
+    assert logs.merged("web", "  File one.py, line 2") == "  File one.py, line 2"
+    assert re.fullmatch(r"\S+Z INFO \[-\] a plain line", logs.merged("web", "a plain line"))
 
 
 def test_lines_of_the_processes_are_merged_as_json(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOG_FORMAT", "json")
-    assert json.loads(logs.merged("web", b'{"level": "WARNING", "message": "x"}')) == {"level": "WARNING", "message": "x", "process": "web"}
-    plain: dict[str, Any] = json.loads(logs.merged("trainer", b"Killed: 9"))
+    assert json.loads(logs.merged("web", '{"level": "WARNING", "message": "x"}')) == {"level": "WARNING", "message": "x", "process": "web"}
+    plain: dict[str, Any] = json.loads(logs.merged("trainer", "Killed: 9"))
     assert (plain["message"], plain["process"], plain["level"]) == ("Killed: 9", "trainer", "INFO") and plain["time"]
 
 

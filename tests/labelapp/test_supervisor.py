@@ -209,7 +209,7 @@ def asks_the_database(site: Server) -> bool:
 def test_a_process_that_is_killed_comes_back_alone(site: Server, name: str) -> None:
     before, logged = site.parts(), len(site.output)
     os.kill(before[name], signal.SIGKILL)
-    site.wait_for(rf"{name} +ended by signal 9. It starts again", after=logged)
+    site.wait_for(rf"{name} .* ended by signal 9. It starts again", after=logged)
     until(lambda: site.parts().get(name, before[name]) != before[name], what=lambda: f"{name} runs again: {site.parts()}")
     assert asks_the_database(site)
     assert {other: pid for other, pid in site.parts().items() if other != name} == {o: pid for o, pid in before.items() if o != name}
@@ -237,7 +237,7 @@ def test_a_message_that_is_none_ends_no_worker_and_is_shown_by_name(site: Server
     before = site.parts()
     poison = site.home / "broker" / "messages" / "1_00000000-0000-4000-8000-000000000000.gpu.msg"
     poison.touch()
-    site.wait_for(rf"trainer .*labelapp.broker: {poison.name} is no message: it is empty")
+    site.wait_for(rf"trainer .* ERROR .* labelapp.broker: {poison.name} is no message: it is empty")
     assert (site.home / "broker" / "aside" / poison.name).exists() and site.parts() == before
 
 

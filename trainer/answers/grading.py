@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from decimal import Decimal
@@ -85,6 +86,7 @@ class _Judges:
     def __init__(self, timeout: float, memory: int) -> None:
         self.timeout, self.memory = timeout, memory
         self.process: subprocess.Popen[str] | None = None
+        self.ends: Counter[str] = Counter()  # of its processes before their time, by reason
 
     def judge(self, pair: tuple[str, str], rules: Rules) -> Grade:
         if self.process and self.process.poll() is not None:  # somebody else ended it while it was idle, so this pair is not the cause
@@ -119,7 +121,9 @@ class _Judges:
             self.process.wait(1)
         status = self.process.poll()
         self.close()
-        if status in (-signal.SIGPROF, -signal.SIGALRM):
+        is_timeout = status in (-signal.SIGPROF, -signal.SIGALRM)
+        self.ends["timeout" if is_timeout else "memory" if status == OUT_OF_MEMORY else "crash"] += 1
+        if is_timeout:
             return f"timed out after {self.timeout:g} s"
         return "ran out of memory" if status == OUT_OF_MEMORY else f"crashed (exit status {status})"
 
@@ -167,6 +171,11 @@ class Grader:
         if workers < 1 or timeout <= 0:
             raise ValueError(f"workers must be at least 1 and timeout above 0 seconds, not {workers} and {timeout}")
         self._judges = [_Judges(timeout, memory) for _ in range(workers)]
+
+    @property
+    def ends(self) -> Counter[str]:
+        """How many processes ended before their time, by reason: timeout, memory or crash."""
+        return sum((judges.ends for judges in self._judges), Counter[str]())
 
     def __enter__(self) -> Grader:
         return self
