@@ -2,7 +2,6 @@
 
 import re
 import struct
-import time
 from datetime import timedelta
 from io import StringIO
 from typing import Any
@@ -14,6 +13,7 @@ from django.core.management import CommandError, call_command
 from django.db.models.functions import Now
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 from django_otp.oath import totp
 from django_otp.plugins.otp_totp.models import TOTPDevice
 from sesame import tokens_v2
@@ -97,7 +97,7 @@ def test_a_link_that_is_none_shows_the_way_on(token: str) -> None:
 
 
 def test_a_link_older_than_a_day_no_longer_works(monkeypatch: pytest.MonkeyPatch) -> None:
-    made = int(time.time()) - tokens_v2.TIMESTAMP_OFFSET - 24 * 3600
+    made = int(timezone.now().timestamp()) - tokens_v2.TIMESTAMP_OFFSET - 24 * 3600
     monkeypatch.setattr(tokens_v2, "pack_timestamp", lambda: struct.pack("!i", made))
     link = people.link_to_sign_in(make.ann())
     assert press(Client(), link).status_code == 410
@@ -369,7 +369,7 @@ def test_the_password_counts_for_ten_minutes() -> None:
     app, client = set_up(with_password(make.ann())), Client()
     try_password(client, "ann", PASSWORD)
     session = client.session
-    session["half_signed_in"] |= {"at": time.time() - 601}
+    session["half_signed_in"] |= {"at": timezone.now().timestamp() - 601}
     session.save()
     answer = client.post(reverse("sign-in-code"), {"code": code_of(app)}, follow=True)
     assert "Sign in again" in answer.content.decode() and who(client) is None
