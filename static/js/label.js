@@ -42,7 +42,7 @@
   const deliverOne = async (sent) => {
     showStatus("saving");
     try {
-      const answer = await untilAcknowledged(() => post(sent.url, sent.body), { onFailure: () => showStatus("retrying") });
+      const answer = await untilAcknowledged(() => post(sent.url, sent.body), { onFailure: (error) => showStatus("retrying", error.message) });
       outbox.drop(sent);
       store.drop(sent.key);
       left = null;

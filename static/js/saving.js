@@ -29,13 +29,9 @@
     get isClosed() { return memory.size > 0; },
   };
 
-  const newId = () => {
-    if (crypto.randomUUID) return crypto.randomUUID(); // only on https and localhost
-    const bytes = crypto.getRandomValues(new Uint8Array(16));
-    bytes[6] = (bytes[6] & 0x0f) | 0x40; bytes[8] = (bytes[8] & 0x3f) | 0x80;
-    const hex = [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
-    return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join("-");
-  };
+  // A random UUID. crypto.randomUUID works only on https and localhost.
+  const newId = () => "10000000-1000-4000-8000-100000000000".replace(/[018]/g, (digit) =>
+    (digit ^ (crypto.getRandomValues(new Uint8Array(1))[0] & (15 >> (digit / 4)))).toString(16));
 
   // --- the server ---
 
@@ -63,10 +59,10 @@
       });
       if (response.ok) return response.headers.get("Content-Type").includes("json") ? await response.json() : await response.text();
     } catch (error) {
-      throw signal?.aborted ? error : new Unreachable(error.message);
+      throw signal?.aborted ? error : new Unreachable();
     }
-    if (response.status >= 500 || response.status === 429 || response.status === 408) throw new Unreachable(`status ${response.status}`);
     const refusal = await response.json().catch(() => ({}));
+    if (response.status >= 500 || [408, 429].includes(response.status)) throw new Unreachable(refusal.message);
     throw new Refused(response.status, refusal.code || (response.status === 403 ? "csrf" : "refused"), refusal.message || "");
   };
 
@@ -91,8 +87,13 @@
 
   // --- what the page shows of it ---
 
-  let wordTimer = 0;
-  const showStatus = (status) => {
+  let wordTimer = 0, since = 0;
+  // `why` is what the server said; empty: it cannot be reached.
+  const showStatus = (status, why) => {
+    const long = document.querySelector("[data-long]");
+    if (why != null) { since ||= Date.now(); long.firstChild.textContent = why || long.dataset.long; }
+    if (status === "saved") since = 0;
+    long.hidden = !since || Date.now() - since < long.dataset.after;
     const place = document.querySelector("[data-status]");
     const word = place.querySelector("[data-status-text]");
     place.dataset.status = status;
@@ -114,7 +115,7 @@
     add(sent) { store.set(`${this.prefix}${Date.now()}.${newId()}`, sent); }
     holds(key) { return this.all.some((sent) => sent.key === key); }
 
-    // A page that another tab requested before the answer would offer the same work again. So delivered work is remembered for a while.
+    // A page that another tab requested earlier would offer the work again. So delivered work is remembered for a while.
     drop({ place, key }) {
       const last = Object.entries(store.get(this.deliveredKey) || {}).slice(1 - KEEP_DELIVERED);
       store.share(this.deliveredKey, Object.fromEntries([...last.filter(([one]) => one !== key), [key, Date.now()]]));
@@ -129,7 +130,7 @@
 
   // Keeps {ratings, ...} of one claim. `onRefused` is called when the server refuses the draft.
   class DraftKeeper {
-    // isHeld: kept only in the browser until release(), because the assignment is only reserved.
+    // isHeld: kept only in the browser until release(): the assignment is reserved.
     constructor({ key, url, token, revision, onRefused, isHeld = false }) {
       Object.assign(this, { key, url, token, revision, onRefused, isHeld, stopped: new AbortController(), sending: false, timer: 0 });
     }
@@ -141,7 +142,7 @@
       this.owe(state.ratings);
     }
 
-    // Send the ratings soon, with their revision. Also those of another tab in this browser, which may close before it can send them.
+    // Send the ratings soon, with their revision. Also those of another tab, which can close before it sends them.
     owe(ratings) {
       this.unsent = ratings;
       if (!this.url) return; // a correction is kept only in this browser until it is submitted
@@ -158,7 +159,7 @@
         await untilAcknowledged(() => {
           sent = this.revision; // a retry sends the newest
           return post(this.url, { token: this.token, revision: sent, ratings: this.unsent }, { signal: this.stopped.signal });
-        }, { onFailure: () => showStatus("retrying"), signal: this.stopped.signal });
+        }, { onFailure: (error) => showStatus("retrying", error.message), signal: this.stopped.signal });
         if (sent === this.revision) { this.unsent = null; showStatus("saved"); }
       } catch (error) {
         if (this.stopped.signal.aborted) return;
@@ -173,7 +174,7 @@
     get isWaiting() { return !!this.unsent && !this.stopped.signal.aborted; }
     release() { this.isHeld = false; this.send(); }
 
-    // The page closes: one last request that survives it. The browser's copy stays in any case.
+    // The page closes: one last request that survives it. The browser's copy stays.
     flush() {
       if (this.isHeld || !this.unsent || this.stopped.signal.aborted) return;
       post(this.url, { token: this.token, revision: this.revision, ratings: this.unsent }, { keepalive: true }).catch(() => {});

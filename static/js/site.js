@@ -28,7 +28,7 @@
     menu.querySelector("summary").focus();
   });
 
-  // htmx is as large as the rest of the labeling page. It is loaded at once if something needs it at once, else when a fold that it fills is opened.
+  // htmx is large. It is loaded at once if something needs it at once, else when a fold that it fills is opened.
   const engine = document.querySelector("meta[data-htmx]");
   let asked = null;
   const loaded = new Promise((resolve) => { if (document.readyState === "complete") resolve(); else addEventListener("load", resolve); });
@@ -45,7 +45,7 @@
     fetchHtmx().then(() => target.dispatchEvent(new Event("toggle"))); // htmx was loaded after this event
   }, { capture: true });
 
-  // After the session has ended, a poll is redirected to the sign-in page. Show that page as a whole, not in the fragment.
+  // A poll after the end of the session gets the sign-in page. Show it as a whole, not in the fragment.
   document.addEventListener("htmx:beforeSwap", (event) => {
     if (!event.detail.xhr.responseURL.includes("/sign-in/")) return;
     event.detail.shouldSwap = false;

@@ -209,3 +209,33 @@ def test_a_lapsed_lease_nobody_took_costs_nothing(ann: Page) -> None:
     press(ann, "3 1 Enter")
     expect_solution(ann, 2)
     assert Annotation.objects.count() == 1
+
+
+# --- a long trouble is said in words ------------------------------------------------------------------------------------
+
+
+def test_after_a_minute_of_trouble_the_page_says_what_is_wrong_and_that_the_work_is_safe(ann: Page) -> None:
+    note = ann.locator("[data-long]")
+    message = "The database does not answer at the moment."
+    intercept(ann, "**/draft/", lambda route: route.fulfill(status=503, json={"code": "database_unavailable", "message": message}))
+    assert note.get_attribute("data-after") == "60000"
+    press(ann, "3")
+    expect_status(ann, "retrying")
+    expect(note).to_be_hidden()  # a short trouble is only the word in the status
+    ann.evaluate("document.querySelector('[data-long]').dataset.after = 0")  # the minute is over
+    expect(note).to_contain_text("The database does not answer at the moment. Your last ratings have not reached the server")
+    expect(note).to_contain_text("They are safe in this browser")
+    ann.context.unroute("**/draft/")
+    expect_status(ann, "saved")
+    expect(note).to_be_hidden()
+    assert [one["rating"] for one in Draft.objects.get().ratings] == [1]
+
+
+def test_a_server_that_cannot_be_reached_for_a_minute_is_called_that(ann: Page) -> None:
+    intercept(ann, "**/submit/", server_gone)
+    ann.evaluate("document.querySelector('[data-long]').dataset.after = 0")
+    press(ann, "1 Enter")
+    expect(ann.locator("[data-long]")).to_contain_text("The server cannot be reached. Your last ratings have not reached the server")
+    ann.context.unroute("**/submit/")
+    expect_solution(ann, 2)
+    expect(ann.locator("[data-long]")).to_be_hidden()
