@@ -1,7 +1,7 @@
 """The files of the pages (styles, scripts, fonts) for production: compressed, under names with a hash, in STEPMARK_HOME/static."""
 
+import fcntl
 import hashlib
-import os
 from importlib.metadata import version
 from pathlib import Path
 
@@ -18,14 +18,18 @@ def collect() -> bool:
 
     Files of earlier versions stay, because a page that is open in a browser can still ask for them.
     """
-    stamp, now = Path(settings.STATIC_ROOT) / STAMP, _digest()
-    if stamp.is_file() and stamp.read_text() == now:
-        return False
-    stamp.unlink(missing_ok=True)
-    call_command("collectstatic", interactive=False, verbosity=0, ignore_patterns=list(UNUSED))
-    draft = stamp.with_name(f"{STAMP}.{os.getpid()}")
-    draft.write_text(now)
-    draft.rename(stamp)
+    folder, now = Path(settings.STATIC_ROOT), _digest()
+    folder.mkdir(parents=True, exist_ok=True)
+    stamp = folder / STAMP
+    with open(folder / ".lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # two web processes of one home can start at the same moment
+        if stamp.is_file() and stamp.read_text() == now:
+            return False
+        stamp.unlink(missing_ok=True)
+        call_command("collectstatic", interactive=False, verbosity=0, ignore_patterns=list(UNUSED))
+        draft = stamp.with_name(f"{STAMP}.draft")
+        draft.write_text(now)
+        draft.rename(stamp)
     return True
 
 

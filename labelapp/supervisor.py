@@ -140,7 +140,8 @@ def announce(*, host: str, port: int, is_first_start: bool) -> None:
     address, prefix = site_address.public(host=host, port=port), environment.path_prefix()
     print(f"\nStepmark {__version__} is at {address}{f'{prefix}/' if prefix else ''}\n")
     if environment.is_production():
-        print(f"The reverse proxy forwards to http://{host}:{port}, with X-Forwarded-Proto and X-Forwarded-For: docs/deploy.md\n")
+        local = f"[{host}]" if ":" in host else host
+        print(f"The reverse proxy forwards to http://{local}:{port}, with X-Forwarded-Proto and X-Forwarded-For: docs/deploy.md\n")
     for person, what, link in demonstration.sign_in_links(address, is_first_start=is_first_start):
         print(f"  {person:5} {what:20} {link}")
     print("\nEach link works once. manage.py sign_in_link NAME prints a new one. Ctrl-C stops everything and keeps the data.\n", flush=True)

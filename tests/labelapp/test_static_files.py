@@ -1,6 +1,8 @@
 """The files of the pages in production: collected when they have changed, under names with a hash."""
 
 import json
+import shutil
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +43,7 @@ def test_a_new_prefix_or_a_lost_folder_is_collected_again(source: Path, tmp_path
     with override_settings(STATIC_URL="/stepmark/static/"):
         assert static_files.collect()
     assert static_files.collect()
-    for path in (tmp_path / "static").iterdir():
-        path.unlink()
+    shutil.rmtree(tmp_path / "static")
     assert static_files.collect()
     assert "site.css" in json.loads((tmp_path / "static" / "staticfiles.json").read_text())["paths"]
 
@@ -61,3 +62,20 @@ def test_collecting_that_breaks_off_is_done_again(source: Path, tmp_path: Path, 
         with pytest.raises(OSError):
             static_files.collect()
     assert static_files.collect()
+
+
+def test_of_two_web_processes_that_start_together_one_collects(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    collect, running, results = static_files.call_command, threading.Semaphore(1), []
+
+    def alone(*arguments: Any, **options: Any) -> None:
+        assert running.acquire(blocking=False), "two at once"
+        collect(*arguments, **options)
+        running.release()
+
+    monkeypatch.setattr(static_files, "call_command", alone)
+    threads = [threading.Thread(target=lambda: results.append(static_files.collect())) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(results) == [False, False, False, True]
