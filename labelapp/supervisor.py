@@ -104,12 +104,15 @@ class DatabaseWatch:
 def prepare(*, demonstration: bool) -> bool:
     """Migrate the database. Return whether the demonstration must still be made."""
     import django
-    from django.core.management import call_command
+    from django.core.management import CommandError, call_command
 
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "labelapp.settings")
     embedded_postgres.join_if_wanted()
     django.setup()
-    call_command("migrate", verbosity=0)
+    try:
+        call_command("migrate", verbosity=0)
+    except CommandError as error:
+        sys.exit(str(error))  # 1, not 2: a lock that somebody holds is free later
     if environment.is_production():
         collect_static_files()
     from active_learning.demonstration import found_demonstration

@@ -1,0 +1,187 @@
+"""Migrations while people work: no wait for a lock over two seconds, and no statement that locks a big table for long."""
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from django.contrib.postgres.operations import AddIndexConcurrently
+from django.core import management
+from django.core.management import CommandError, call_command
+from django.db import connection, migrations, models
+from django.db.migrations.loader import MigrationLoader
+from django.db.migrations.operations.base import Operation
+from django.db.models import Q
+from django.db.models.functions import Random
+
+from annotation.management.commands import migrate
+from labelapp import supervisor
+
+APPS = ("annotation", "active_learning")
+# These were written before the linter. All others are checked.
+UNCHECKED = {"annotation": 11, "active_learning": 6}
+# These have a row for each person, project, batch, model or round. A lock of them ends at once.
+SMALL = (
+    "auth_user", "annotation_project", "annotation_membership", "annotation_batch", "annotation_keys", "annotation_snapshot",
+    "annotation_browsersession", "active_learning_modelversion", "active_learning_round", "active_learning_roundstage",
+    "active_learning_schedule", "active_learning_scoreshard", "active_learning_worker",
+)  # fmt: skip
+# Rules of squawk (https://squawkhq.com/docs/rules). Its others are about style, or about a timeout that `migrate` sets.
+RULES = {
+    "adding-field-with-default", "adding-foreign-key-constraint", "adding-not-nullable-field", "adding-required-field",
+    "adding-serial-primary-key-field", "ban-alter-domain-with-add-constraint", "ban-concurrent-index-creation-in-transaction",
+    "ban-drop-column", "ban-drop-table", "ban-truncate-cascade", "changing-column-type", "constraint-missing-not-valid",
+    "disallowed-unique-constraint", "renaming-column", "renaming-table", "require-concurrent-index-creation",
+    "require-concurrent-index-deletion", "transaction-nesting",
+}  # fmt: skip
+SQUAWK = shutil.which("squawk", path=str(Path(sys.executable).parent)) or shutil.which("squawk")
+
+
+def statements_of(migration: migrations.Migration, state: object) -> list[str]:
+    """Return the SQL of a migration, as `sqlmigrate` prints it. Python code in it is a comment."""
+    with connection.schema_editor(collect_sql=True, atomic=migration.atomic) as editor:
+        migration.apply(state, editor, collect_sql=True)
+    return ["BEGIN;", *editor.collected_sql, "COMMIT;"] if migration.atomic else editor.collected_sql
+
+
+def lint(statements: list[str]) -> set[str]:
+    """Return the rules that statements on big tables break. A table that the same statements make is empty, so it is not big."""
+    assert SQUAWK, "squawk is not installed. Run script/setup --dev."
+    text = "".join(statement + "\n" for statement in statements)
+    run = subprocess.run([SQUAWK, "--pg-version", "15", "--reporter", "json"], input=text, capture_output=True, text=True, check=False)
+    first_line = [0]  # squawk counts from 0
+    for statement in statements:
+        first_line.append(first_line[-1] + statement.count("\n") + 1)
+    made = {name for statement in statements if statement.startswith("CREATE TABLE") for name in statement.split('"')[1:2]}
+    broken = set()
+    for finding in json.loads(run.stdout):
+        place = next(n for n, line in enumerate(first_line[1:]) if finding["line"] < line)
+        table = _table(statements[place])
+        if finding["rule_name"] == "syntax-error":
+            raise AssertionError(finding)
+        if finding["rule_name"] in RULES and table not in made and table not in SMALL:
+            broken.add(finding["rule_name"])
+    return broken
+
+
+def _table(statement: str) -> str:
+    """Return the table that a statement of Django locks; nothing if it names none."""
+    words = statement.replace('"', " ").replace("(", " ").split()
+    for before in ("TABLE", "ON"):
+        if before in words:
+            return words[words.index(before) + 1]
+    return ""
+
+
+def broken_by(*operations: Operation, app: str = "annotation", atomic: bool = True) -> set[str]:
+    migration = migrations.Migration("planted", app)
+    migration.operations, migration.atomic = list(operations), atomic
+    return lint(statements_of(migration, MigrationLoader(connection).project_state()))
+
+
+@pytest.mark.django_db
+def test_no_new_migration_locks_a_big_table_for_long() -> None:
+    loader = MigrationLoader(connection)
+    plan = [key for app in APPS for key in sorted(loader.graph.nodes) if key[0] == app and int(key[1][:4]) > UNCHECKED[app]]
+    assert {key: broken for key in plan if (broken := lint(statements_of(loader.graph.nodes[key], loader.project_state(key, False))))} == {}
+
+
+SOLUTION_INDEX = models.Index(fields=["outcome"], name="planted")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "operation, rule",
+    [
+        (migrations.AddIndex("solution", SOLUTION_INDEX), "require-concurrent-index-creation"),
+        (migrations.RunSQL("CREATE INDEX planted ON annotation_steplabel (rating)"), "require-concurrent-index-creation"),
+        (migrations.RemoveIndex("problem", "problem_by_statement"), "require-concurrent-index-deletion"),
+        (migrations.AddField("task", "planted", models.FloatField(db_default=Random())), "adding-field-with-default"),
+        (migrations.RunSQL("ALTER TABLE annotation_task ADD COLUMN planted int NOT NULL"), "adding-required-field"),
+        (migrations.AlterField("steplabel", "step_index", models.BigIntegerField()), "changing-column-type"),
+        (migrations.AlterField("solution", "is_answer_given", models.BooleanField(default=False)), "adding-not-nullable-field"),
+        (migrations.RenameField("annotation", "labeler", "person"), "renaming-column"),
+        (migrations.RenameModel("StepLabel", "StepRating"), "renaming-table"),
+        (migrations.RemoveField("steplabel", "rating"), "ban-drop-column"),
+        (migrations.DeleteModel("StepLabel"), "ban-drop-table"),
+        (migrations.AddConstraint("event", models.CheckConstraint(condition=~Q(verb=""), name="planted")), "constraint-missing-not-valid"),
+        (migrations.AddConstraint("event", models.UniqueConstraint(fields=["subject"], name="planted")), "disallowed-unique-constraint"),
+        (
+            migrations.AddField("draft", "planted", models.ForeignKey("annotation.Batch", models.PROTECT, null=True)),
+            "adding-foreign-key-constraint",
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_the_linter_finds_a_planted_statement(operation: Operation, rule: str) -> None:
+    assert rule in broken_by(operation)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_index_that_is_built_concurrently_is_fine_outside_of_a_transaction_only() -> None:
+    assert broken_by(AddIndexConcurrently("solution", SOLUTION_INDEX), atomic=False) == set()
+    in_transaction = migrations.RunSQL("CREATE INDEX CONCURRENTLY planted ON annotation_solution (outcome)")
+    assert broken_by(in_transaction) == {"ban-concurrent-index-creation-in-transaction"}
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "operations",
+    [
+        [migrations.AddField("solution", "planted", models.TextField(null=True))],
+        [migrations.AddIndex("project", models.Index(fields=["slug"], name="planted"))],
+        [
+            migrations.CreateModel("Planted", [("id", models.BigAutoField(primary_key=True)), ("number", models.IntegerField())]),
+            migrations.AddIndex("planted", models.Index(fields=["number"], name="planted")),
+        ],
+    ],
+    ids=["a field that can be empty", "an index of a small table", "an index of a new table"],
+)
+def test_the_linter_accepts_what_locks_nothing_for_long(operations: list[Operation]) -> None:
+    assert broken_by(*operations) == set()
+
+
+@pytest.fixture
+def last_migration_undone() -> Iterator[None]:
+    call_command("migrate", "active_learning", "0005", verbosity=0)
+    yield
+    call_command("migrate", verbosity=0)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("last_migration_undone")
+def test_a_migration_that_waits_for_a_lock_gives_up_and_says_who_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(migrate, "LOCK_SECONDS", 1)
+    with psycopg.connect(**connection.get_connection_params() | {"application_name": "a long report"}) as holder:
+        holder.execute("LOCK TABLE annotation_solution IN ROW EXCLUSIVE MODE")  # as somebody who loads solutions
+        began = time.monotonic()
+        with pytest.raises(CommandError) as refused:
+            call_command("migrate", verbosity=0)
+    assert time.monotonic() - began >= 1
+    assert str(refused.value).startswith("Migration active_learning.0006_corrected_outcomes waited 1 s for a lock and gave up")
+    assert "(a long report)" in str(refused.value)
+    with connection.cursor() as cursor:
+        assert cursor.execute("SHOW lock_timeout").fetchone() == ("5s",)
+        assert cursor.execute("SELECT count(*) FROM pg_trigger WHERE tgname = 'scores_follow_outcomes'").fetchone() == (0,)
+    call_command("migrate", verbosity=0)
+    with connection.cursor() as cursor:
+        assert cursor.execute("SELECT count(*) FROM pg_trigger WHERE tgname = 'scores_follow_outcomes'").fetchone() == (1,)
+
+
+def test_a_migration_waits_two_seconds_at_most() -> None:
+    assert migrate.LOCK_SECONDS <= 2
+
+
+def test_a_server_whose_migration_gives_up_says_so_and_can_be_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    def give_up(*_: object, **__: object) -> None:
+        raise CommandError("Migration x waited.")
+
+    monkeypatch.setattr(management, "call_command", give_up)
+    with pytest.raises(SystemExit) as ended:
+        supervisor.prepare(demonstration=False)
+    assert ended.value.code == "Migration x waited."  # which is exit code 1: systemd starts it again
