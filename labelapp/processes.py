@@ -123,6 +123,8 @@ class ChildProcesses:
 
     def say(self, name: str, line: str, *, color: int | None = None) -> None:
         """Print a line of the log under the name of its process, or with it as JSON."""
+        if logs.is_json() and not line.strip():
+            return
         line, label = logs.merged(name, line, level="ERROR" if color == RED else "INFO"), f"{name:8}"
         if self.color:
             label = f"\033[{COLORS.get(name, 37)}m{label}\033[0m"

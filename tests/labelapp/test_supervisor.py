@@ -16,8 +16,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from django.utils.crypto import salted_hmac
 
-from labelapp import embedded_postgres
 from tests.labelapp.test_embedded_postgres import ROOT, environment
 from tests.waiting import PATIENCE, until
 
@@ -194,15 +194,23 @@ def site(sites: list[Server]) -> Server:
     return sites[-1]
 
 
-def asks_the_database(site: Server) -> bool:
-    """Whether a page that reads a session answers."""
-    name = f"stepmark_{embedded_postgres.fingerprint(site.home)}"
+def status_of_a_page(site: Server) -> int:
+    """Ask for a page that reads a session from the database. Return its status; 0 if nothing answers."""
+    key = (site.home / "secret_key").read_text()
+    name = f"stepmark_{salted_hmac('stepmark.cookies', 'site', secret=key).hexdigest()[:8]}"
     request = urllib.request.Request(f"http://127.0.0.1:{site.port}/", headers={"Cookie": f"{name}={'a' * 32}"})
     try:
         with urllib.request.urlopen(request, timeout=PATIENCE) as page:
-            return "Sign in" in page.read().decode()
+            return page.status
+    except urllib.error.HTTPError as error:
+        assert error.code != 503 or (error.headers["Retry-After"] and error.headers["X-Stepmark-Code"] == "database_unavailable")
+        return error.code
     except OSError:
-        return False
+        return 0
+
+
+def asks_the_database(site: Server) -> bool:
+    return status_of_a_page(site) == 200
 
 
 @pytest.mark.parametrize("name", ["web", "worker", "trainer", "beat"])
@@ -221,8 +229,10 @@ def test_a_process_that_is_killed_comes_back_alone(site: Server, name: str) -> N
 def test_the_database_comes_back_when_it_is_killed(site: Server, name: str) -> None:
     before = site.parts()
     os.kill(before[name], signal.SIGKILL)
+    statuses = [status_of_a_page(site)]
+    until(lambda: statuses.append(status_of_a_page(site)) or statuses[-1] == 200, what="a page that needs the database answers")
+    assert set(statuses) <= {200, 503}
     until(lambda: site.parts().get("postmaster", before["postmaster"]) != before["postmaster"], what="the database runs again")
-    until(lambda: asks_the_database(site), what="a page that needs the database answers")
     assert {site.parts()[name] == before[name] for name in ("web", "worker", "trainer", "beat")} == {True}
 
 
