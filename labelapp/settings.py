@@ -75,6 +75,7 @@ INSTALLED_APPS = [
     "rest_framework",
     "annotation",  # after the libraries whose administration it replaces
     "active_learning",
+    "labelapp",  # for its commands
 ]
 MIDDLEWARE = [
     "labelapp.outermost.OutermostMiddleware",

