@@ -3,10 +3,11 @@
 import os
 
 from celery import Celery
+from celery.signals import task_postrun, task_prerun
 from django.conf import settings
 
 from active_learning import site_state
-from labelapp import broker, embedded_postgres
+from labelapp import broker, embedded_postgres, logs
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "labelapp.settings")
 embedded_postgres.join_if_wanted()
@@ -45,3 +46,15 @@ app.conf.update(
     },
 )
 app.autodiscover_tasks(["annotation", "active_learning"])
+
+
+@task_prerun.connect
+def name_lines_after_task(task_id: str, **_: object) -> None:
+    """Write the number of a task into each line of the log about it."""
+    logs.request_id.set(task_id)
+
+
+@task_postrun.connect
+def end_name_of_lines(**_: object) -> None:
+    """Name no task any more."""
+    logs.request_id.set("")

@@ -15,6 +15,7 @@ from django.urls import reverse
 
 from annotation import labels
 from labelapp import logs
+from labelapp.celery import app
 from labelapp.gunicorn_logger import GunicornLogger
 from tests import make
 from tests.clients import claim, page, rated, signed_in, submission
@@ -166,6 +167,17 @@ def test_a_failed_task_of_a_worker_is_logged_without_what_it_worked_on(written: 
         logging.getLogger("celery.app.trace").error("Task %(name)s[%(id)s] raised: %(exc)s", context, exc_info=sys.exc_info())
     assert "Task active_learning.tasks.run_round[6f9] raised: ValueError (its text is left out" in written.getvalue()
     assert SECRET not in written.getvalue()
+
+
+def test_each_line_about_a_task_has_its_id(written: io.StringIO) -> None:
+    @app.task(name="tests.write_a_line")
+    def write_a_line() -> None:
+        logging.getLogger("annotation").warning("from a task")
+
+    done = write_a_line.apply()
+    logging.getLogger("annotation").warning("from nobody")
+    first, *_, second = written.getvalue().splitlines()
+    assert f"[{done.id}] annotation: from a task" in first and "[-] annotation: from nobody" in second
 
 
 def test_lines_of_the_processes_are_merged_without_a_second_time(monkeypatch: pytest.MonkeyPatch) -> None:
