@@ -18,7 +18,6 @@ from pathlib import Path
 
 import dj_database_url
 from csp.constants import NONE, SELF, UNSAFE_INLINE
-from django.utils.crypto import salted_hmac
 
 from labelapp import embedded_postgres, environment, site_address
 
@@ -163,9 +162,8 @@ SESSION_ENGINE = "labelapp.sessions"
 SESSION_COOKIE_AGE = 14 * 24 * 3600
 SESSION_COOKIE_HTTPONLY = True
 # Two sites can share a host name: cookies ignore ports. So each site has its own names. All web hosts of a site have the same key.
-_site = salted_hmac("stepmark.cookies", "site", secret=SECRET_KEY).hexdigest()[:8]
-SESSION_COOKIE_NAME = f"stepmark_{_site}"
-CSRF_COOKIE_NAME = f"csrf_{_site}"
+SESSION_COOKIE_NAME = f"stepmark_{environment.site_mark(SECRET_KEY)}"
+CSRF_COOKIE_NAME = f"csrf_{environment.site_mark(SECRET_KEY)}"
 SESSION_COOKIE_PATH = CSRF_COOKIE_PATH = f"{PATH_PREFIX}/"
 
 CONTENT_SECURITY_POLICY = {

@@ -387,7 +387,7 @@ def test_a_part_is_the_process_that_the_supervisor_runs(monkeypatch: pytest.Monk
 
 
 def test_every_file_that_the_documentation_names_is_there_and_every_file_is_named() -> None:
-    text = (ROOT / "docs" / "deploy.md").read_text()
+    text = "".join((ROOT / "docs" / name).read_text() for name in ("deploy.md", "operations.md"))
     named = set(re.findall(r"deploy/([\w@.-]*\w)", text))
     there = {path.name for path in DEPLOY.iterdir() if path.name != ".env"}
     assert named - {".env"} <= there

@@ -16,8 +16,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from django.utils.crypto import salted_hmac
 
+from labelapp.environment import site_mark
 from tests.labelapp.test_embedded_postgres import ROOT, environment
 from tests.waiting import PATIENCE, until
 
@@ -196,8 +196,7 @@ def site(sites: list[Server]) -> Server:
 
 def status_of_a_page(site: Server) -> int:
     """Ask for a page that reads a session from the database. Return its status; 0 if nothing answers."""
-    key = (site.home / "secret_key").read_text()
-    name = f"stepmark_{salted_hmac('stepmark.cookies', 'site', secret=key).hexdigest()[:8]}"
+    name = f"stepmark_{site_mark((site.home / 'secret_key').read_text())}"
     request = urllib.request.Request(f"http://127.0.0.1:{site.port}/", headers={"Cookie": f"{name}={'a' * 32}"})
     try:
         with urllib.request.urlopen(request, timeout=PATIENCE) as page:
