@@ -30,6 +30,7 @@ from annotation.labels.rules import (
 )
 from annotation.labels.statements import ANNOTATION, KEEP_DRAFT, REVISE, SUBJECT_OF_ANNOTATION, SUBJECT_OF_ASSIGNMENT, SUBMIT
 from annotation.models import Annotation, Assignment, AssignmentState, Draft, Event, StepAlternative, StepSource, Task, broken_rule
+from annotation.people import LABELERS
 from annotation.queue import Claim, LeaseLost, fence, lease_reserved, lost, one_statement
 
 SUBMISSION_ONCE = "annotation_annotation_submission_id_key"
@@ -261,9 +262,10 @@ def _stored(submission_id: UUID, *, body_hash: bytes) -> Annotation | None:
 
 def _keep(assignment_id: int, *, labeler: User, token: int, revision: int | None, ratings: list[Rating]) -> tuple[bool, int | None]:
     """Store a draft. Return whether the claim still counts, and the revision stored now (None: this draft was not stored)."""
-    draft = {
+    draft: dict[str, Any] = {
         "assignment": assignment_id,
         "labeler": labeler.pk,
+        "roles": [*LABELERS],
         "token": token,
         "revision": revision,
         "ratings": orjson.dumps(ratings).decode(),

@@ -12,7 +12,7 @@ KEEP_DRAFT = """
 WITH assignment AS (
   SELECT s.id, s.token = %(token)s AND m.user_id = CASE s.state WHEN 'leased' THEN s.labeler_id WHEN 'open' THEN s.lapsed_id END AS held
     FROM annotation_assignment s JOIN annotation_batch b ON b.id = s.batch_id
-    JOIN annotation_membership m ON m.project_id = b.project_id AND m.user_id = %(labeler)s
+    JOIN annotation_membership m ON m.project_id = b.project_id AND m.user_id = %(labeler)s AND m.role = ANY(%(roles)s::text[])
    WHERE s.id = %(assignment)s AND %(token)s BETWEEN 1 AND s.token AND NOT (s.state = 'done' AND s.labeler_id = m.user_id)),
 kept AS (
   INSERT INTO annotation_draft AS d (assignment_id, labeler_id, token, revision, ratings, saved_at)

@@ -106,7 +106,11 @@ def background(view: View) -> View:
 def draft(request: SignedInRequest, assignment_id: int) -> HttpResponse:
     """Store the ratings so far."""
     body = read_body(request, {"token": COUNT, "revision": COUNT, "ratings": list})
-    return JsonResponse({"revision": labels.save_draft(assignment_id, labeler=request.user, **body)})
+    try:
+        return JsonResponse({"revision": labels.save_draft(assignment_id, labeler=request.user, **body)})
+    except queue.LeaseLost:
+        people.project_of_assignment(request.user, assignment_id)  # 404: a stranger learns nothing, not even that it was withdrawn
+        raise
 
 
 @background
@@ -157,6 +161,7 @@ def ahead(request: SignedInRequest, assignment_id: int) -> HttpResponse:
 def release(request: SignedInRequest, assignment_id: int) -> HttpResponse:
     """Release a reserved solution that was not shown."""
     body = read_body(request, {"token": COUNT})
+    people.project_of_assignment(request.user, assignment_id)
     return JsonResponse({"released": queue.release_reserved(assignment_id, labeler=request.user, **body)})
 
 
@@ -164,6 +169,7 @@ def release(request: SignedInRequest, assignment_id: int) -> HttpResponse:
 def extend(request: SignedInRequest, assignment_id: int) -> HttpResponse:
     """Extend the lease of a labeler who is still working on the solution."""
     body = read_body(request, {"token": COUNT})
+    people.project_of_assignment(request.user, assignment_id)
     expires_at = queue.extend_lease(assignment_id, labeler=request.user, **body)
     return JsonResponse({"seconds": _seconds_until(expires_at)})
 

@@ -14,49 +14,14 @@ from django.urls import reverse
 
 from annotation import export
 from annotation.export import prm800k
-from annotation.models import Annotation, Project, Role, Snapshot
+from annotation.models import Annotation, Project, Snapshot
 from tests import make
 from tests.clients import claim, page, post, rated, signed_in, submission
 
 pytestmark = pytest.mark.django_db
 
 
-def status(client: Client, name: str, slug: str) -> int:
-    answer = getattr(client, PAGES[name])(reverse(name, args=[slug]))
-    b"".join(answer)  # a download closes its file at its end
-    return answer.status_code
-
-
-# --- who gets where -----------------------------------------------------------------------------------------------------
-
-PAGES = {"label": "get", "overview": "get", "guidelines": "get", "export": "post"}
-ALLOWED = {
-    Role.LABELER: {"label", "guidelines"},
-    Role.REVIEWER: {"label", "guidelines"},
-    Role.RESEARCHER: {"overview", "guidelines", "export"},
-    Role.MANAGER: set(PAGES),
-    Role.OWNER: set(PAGES),
-}
-
-
-@pytest.mark.parametrize("role", ALLOWED)
-def test_each_role_opens_its_pages_and_finds_no_others(project: Project, role: str, settings: Any, tmp_path: Path) -> None:
-    settings.STEPMARK_HOME = tmp_path
-    client = signed_in(make.person("somebody", project, role))
-    found = {name: status(client, name, project.slug) for name in PAGES}
-    assert found == {name: 200 if name in ALLOWED[role] else 404 for name in PAGES}
-
-
-def test_a_stranger_finds_no_page_of_a_project(project: Project) -> None:
-    client = signed_in(make.eve())
-    assert {status(client, name, slug) for name in PAGES for slug in (project.slug, "nowhere")} == {404}
-
-
-def test_every_page_asks_for_a_sign_in(project: Project) -> None:
-    addresses = [reverse("home")] + [reverse(name, args=[project.slug]) for name in ("label", "overview", "guidelines")]
-    for address in addresses:
-        answer = Client().get(address)
-        assert (answer.status_code, answer["Location"]) == (302, f"{reverse('sign-in')}?next={address}")
+# --- signing out ----------------------------------------------------------------------------------------------------------
 
 
 def test_signing_out_takes_a_post(ann: Client) -> None:

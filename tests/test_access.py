@@ -1,0 +1,455 @@
+"""Every address of the site for every kind of person (harness A5 of docs/reliability.md).
+
+The addresses come from Django's resolver, and what they answer from one table. Each request runs in a transaction that is rolled back, so
+no cell depends on another. Texts that only some people can read (canaries) lie in the secret fields, and every answer is searched for them.
+"""
+
+import base64
+import json
+import re
+import uuid
+from collections.abc import Iterator, Sequence
+from http.cookies import SimpleCookie
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import celery
+import pytest
+from django.apps import apps
+from django.conf import settings
+from django.db import transaction
+from django.test import Client, override_settings
+from django.urls import URLPattern, URLResolver, get_resolver, path, reverse
+from django.utils import timezone
+from django_otp.plugins.otp_static.models import StaticDevice, StaticToken
+from django_otp.plugins.otp_totp.models import TOTPDevice
+
+from active_learning import experiment
+from annotation import labels, queue
+from annotation.models import Event, GoldAnswer, Membership, Message, Role
+from annotation.queue import leases
+from tests import make
+from tests.clients import rated, signed_in
+
+pytestmark = pytest.mark.django_db
+
+# --- who ------------------------------------------------------------------------------------------------------------------------
+
+ROLES = {
+    "labeler": Role.LABELER, "suspended": Role.LABELER, "closed": Role.LABELER, "reviewer": Role.REVIEWER, "researcher": Role.RESEARCHER,
+    "manager": Role.MANAGER, "owner": Role.OWNER, "former": Role.FORMER,
+}  # fmt: skip
+PEOPLE = ("nobody", "stranger", *ROLES, "staff", "superuser")  # closed: the account was closed after the sign-in
+OUT = frozenset({"nobody", "closed"})
+SIGNED_IN = frozenset(PEOPLE) - OUT
+MANAGERS = frozenset({"manager", "owner"})
+RESEARCHERS = MANAGERS | {"researcher"}
+WRITERS = MANAGERS | {"reviewer"}
+LABELERS = MANAGERS | {"reviewer", "labeler", "suspended"}
+SUPERUSER = frozenset({"superuser"})
+ALL = frozenset(PEOPLE)
+
+# --- what each address answers --------------------------------------------------------------------------------------------------
+
+LOST = dict.fromkeys(LABELERS - {"labeler"}, 409)  # the solution is leased by the labeler
+
+
+class Row(NamedTuple):
+    """What an address answers to the people it is open to. All others get 404, or the sign-in page if they are not signed in."""
+
+    who: frozenset[str]
+    get: int | None = 200  # None: the method is not allowed
+    post: int | None = None
+    decide: frozenset[str] | None = None  # to whom POST is open; None: to the same people
+    instead: dict[str, int] = {}  # other answers, by person
+    others: int = 404
+    is_background: bool = False  # 401 instead of the sign-in page
+    is_public: bool = False  # no sign-in is needed
+
+
+def background(*, instead: dict[str, int] = LOST, who: frozenset[str] = LABELERS) -> Row:
+    return Row(who, None, 200, instead=instead, is_background=True)
+
+
+TABLE = {
+    "home": Row(SIGNED_IN),
+    "account": Row(SIGNED_IN),
+    "set-password": Row(SIGNED_IN, None, 400),
+    "set-up-second-factor": Row(SIGNED_IN, 200, 400, instead={"labeler": 302}),
+    "change-second-factor": Row(SIGNED_IN, None, 302, instead={"labeler": 400}),
+    "end-session": Row(SIGNED_IN, None, 302),
+    "keys": Row(SIGNED_IN, 200, 302),
+    "mark-read": Row(SIGNED_IN, None, 302),
+    "overview": Row(RESEARCHERS),
+    "messages": Row(WRITERS, 200, 302),
+    "make-link": Row(MANAGERS, None, 200),
+    "problem": Row(MANAGERS, 200, 200),
+    "label": Row(LABELERS),
+    "recent": Row(LABELERS),
+    "reopen": Row(LABELERS, 302, instead={"labeler": 200}),
+    "revise": background(who=frozenset({"labeler"}), instead={}),
+    "guidelines": Row(LABELERS | RESEARCHERS),
+    "annotations": Row(RESEARCHERS),
+    "annotation": Row(RESEARCHERS),
+    "export": Row(RESEARCHERS, None, 200),
+    "draft": background(),
+    "submit": background(),
+    "skip": background(),
+    "ahead": background(instead={}),
+    "release": background(instead={}),
+    "completions": background(instead=LOST | {"labeler": 400}),
+    "extend": background(),
+    "loop": Row(RESEARCHERS),
+    "rounds": Row(RESEARCHERS),
+    "start-round": Row(MANAGERS, None, 302),
+    "compose": Row(MANAGERS, 200, 400),
+    "schedule": Row(RESEARCHERS, 200, 302, decide=MANAGERS),
+    "round": Row(RESEARCHERS, 200, 200),
+    "publish-round": Row(MANAGERS, None, 302),
+    "cancel-round": Row(MANAGERS, None, 302),
+    "replay-round": Row(RESEARCHERS, None, 302),
+    "models": Row(RESEARCHERS),
+    "compare-models": Row(RESEARCHERS),
+    "roll-back": Row(RESEARCHERS, None, 302, decide=MANAGERS),
+    "model": Row(RESEARCHERS),
+    "promote": Row(RESEARCHERS, None, 302, decide=MANAGERS),
+    "download-model": Row(RESEARCHERS, 302),
+    "find-solution": Row(RESEARCHERS, 302),
+    "solution": Row(RESEARCHERS, 200, 302),
+    "experiments": Row(RESEARCHERS | SUPERUSER),
+    "experiment": Row(RESEARCHERS | SUPERUSER),
+    "experiment-file": Row(RESEARCHERS | SUPERUSER),
+    "sign-in": Row(OUT, 200, 200, others=302, is_public=True),
+    "sign-in-link": Row(ALL, 410, 410, is_public=True),
+    "sign-in-code": Row(ALL, 302, 302, is_public=True),
+    "sign-in-set-up": Row(ALL, 302, 302, is_public=True),
+    "who": Row(ALL, 200, None, is_public=True),
+    "sign-out": Row(SIGNED_IN, None, 302),
+    "admin/login/": Row(OUT, 302, None, is_public=True),
+    "admin/password_change/": Row(SIGNED_IN, 302, 302),
+}
+# The administration is Django's own. Tables that it shows, and its other pages. It leads everybody but staff to its sign-in.
+ADMINISTRATION = {
+    "auth_group", "axes_accessattempt", "axes_accesslog", "axes_accessfailurelog", "auth_user", "annotation_project",
+    "annotation_membership", "annotation_problem", "annotation_solution", "annotation_batch", "annotation_task", "annotation_assignment",
+    "annotation_annotation", "annotation_steplabel", "annotation_goldanswer", "annotation_snapshot", "annotation_event", "index", "login",
+    "logout", "password_change", "password_change_done", "autocomplete", "jsi18n", "view_on_site", "app_list", "",
+}  # fmt: skip
+
+BODIES = {
+    "keys": {"defaults": ""},
+    "messages": {"to": "canary-name-suspended", "text": "Please look at step 2."},
+    "make-link": {"name": "canary-name-labeler"},
+    "problem": {"answer": "12"},
+    "start-round": {"strategy": "uniform", "size": "1"},
+    "schedule": {"weight-convincing": "100", "size": "40", "per_problem": "2", "is_on": "on", "every_hours": "3"},
+    "roll-back": {"kind": "prm"},
+}
+
+
+class Cell(NamedTuple):
+    name: str
+    person: str
+    method: str
+
+
+class Answer(NamedTuple):
+    status: int
+    to: str
+    text: str
+
+
+def routes(patterns: Sequence[URLPattern | URLResolver], before: str = "", space: str = "") -> Iterator[tuple[str, list[str], str]]:
+    """Yield the name, the parameters and the written form of every route of the site. A route without a name is called by its form."""
+    for pattern in patterns:
+        written = before + str(pattern.pattern)
+        if isinstance(pattern, URLResolver):
+            yield from routes(pattern.url_patterns, written, f"{space}{pattern.namespace}:" if pattern.namespace else space)
+        else:
+            parameters = re.findall(r"<(?:\w+:)?(\w+)>", written)
+            yield (f"{space}{pattern.name or ''}" if pattern.name or space else written), parameters, written
+
+
+def without_a_row(patterns: Sequence[URLPattern | URLResolver]) -> list[str]:
+    """Return a sentence for each route that the tables do not name."""
+    sentences = []
+    for name, _, written in routes(patterns):
+        space, _, rest = name.rpartition(":")
+        table = re.sub(r"_(changelist|add|history|delete|change|password_change)$", "", rest)
+        if space == "admin" and not {rest, table} & ADMINISTRATION:
+            sentences.append(f"The administration has a new page: {written}. Add {table} to ADMINISTRATION in {Path(__file__).name}.")
+        elif space != "admin" and name not in TABLE:
+            sentences.append(f"The address {written} is new. Add a row for “{name}” to TABLE in {Path(__file__).name}: who can open it?")
+    return sentences
+
+
+def expected(cell: Cell) -> int:
+    row = TABLE[cell.name]
+    status = row.get if cell.method == "get" else row.post
+    if cell.person in OUT and not row.is_public:
+        return (405 if status is None else 401) if row.is_background else 302
+    if status is None:
+        return 405
+    who = row.who if cell.method == "get" or row.decide is None else row.decide
+    if cell.person not in who:
+        return row.others
+    return row.instead.get(cell.person, status)
+
+
+# --- the site that is asked -----------------------------------------------------------------------------------------------------
+
+TOTP_KEY = "5ec2e7" * 6 + "abcd"
+
+
+class World:
+    """One project with a person of each kind, another project, and a canary in each field that not everybody can read."""
+
+    def __init__(self, home: Path) -> None:
+        self.project, foreign = (
+            make.project("sums", show_reference_answer=False),
+            make.project("canary-project", name="Canary project name"),
+        )
+        self.people = {name: make.person(f"canary-name-{name}", self.project, role) for name, role in ROLES.items()}
+        self.people |= {name: make.person(f"canary-name-{name}") for name in ("stranger", "staff", "superuser")}
+        stranger = make.person("canary-foreign-name", foreign, Role.OWNER)
+        for name, person in self.people.items():
+            person.email, person.password = f"canary-mail-{name}@example.org", f"pbkdf2_sha256$1$salt$canary-hash-{name}"
+            person.is_staff, person.is_superuser = name in ("staff", "superuser"), name == "superuser"
+            person.save()
+        self.sessions = {name: signed_in(person).cookies[settings.SESSION_COOKIE_NAME].value for name, person in self.people.items()}
+        self.people["closed"].is_active = False
+        self.people["closed"].save()
+        Membership.objects.filter(user=self.people["suspended"]).update(suspended_at=timezone.now(), reason="canary-why-suspended")
+
+        labeler = self.people["labeler"]
+        problems = [make.problem(self.project, answer=f"canary-answer-{n}", reference_solution=f"canary-reference-{n}") for n in range(4)]
+        solutions = [make.solution(problem) for problem in problems]
+        for solution in solutions:
+            GoldAnswer.objects.create(solution=solution, acceptable_first_errors=[1], note="canary-gold-note")
+        make.batch(self.project, solutions[:3], overlap=2)
+        first = queue.lease_next(labeler, project=self.project)
+        sitting = {"ratings": rated(1, -1), "finish_reason": "found_error", "reason": "canary-reason", "active_ms": 5, "total_ms": 5}
+        done = labels.submit(first.assignment_id, labeler=labeler, token=first.token, submission_id=uuid.uuid4(), **sitting)
+        lease = queue.lease_next(labeler, project=self.project)
+        round_ = make.round_of(self.project, {"convincing": solutions[3:]}, generation=1, state="proposed")
+        make.version(self.project, 1)
+
+        owner, texts = self.people["owner"], {"text": "canary-message-to-labeler", "project": self.project}
+        message = Message.objects.create(sender=owner, recipient=labeler, **texts)
+        TOTPDevice.objects.create(user=labeler, confirmed=True, key=TOTP_KEY)
+        StaticToken.objects.create(device=StaticDevice.objects.create(user=labeler, name="recovery codes"), token="canary-code-hash")
+        Event.objects.create(actor=owner, verb="test", subject="canary-event", details={})
+
+        hidden = make.problem(foreign, statement="canary-foreign-statement", answer="canary-foreign-answer")
+        others = make.solution(hidden, steps=["canary-foreign-step", "So it is 4.\n\n# Answer\n\n4"])
+        make.batch(foreign, [others])
+        theirs = queue.lease_next(stranger, project=foreign)
+        their_round = make.round_of(foreign, {"uniform": [make.solution(make.problem(foreign))]}, generation=1, state="proposed")
+        make.version(foreign, 2)
+        their_message = Message.objects.create(sender=stranger, recipient=stranger, project=foreign, text="canary-foreign-message")
+        foreign.guidelines = "canary-foreign-guidelines"
+        foreign.save()
+        their_label = labels.submit(
+            theirs.assignment_id, labeler=stranger, token=theirs.token, submission_id=uuid.uuid4(),
+            ratings=rated(1, -1), finish_reason="found_error", reason="canary-foreign-reason", active_ms=5, total_ms=5,
+        )  # fmt: skip
+
+        folder = home / "experiments" / "smallest"
+        folder.mkdir(parents=True)
+        (folder / "plan.json").write_text(json.dumps(experiment.SMALLEST.as_dict()))
+        (folder / "project.txt").write_text(f"{self.project.pk}\n")
+        (folder / "strategies.csv").write_text("strategy\n")
+
+        self.places = {
+            "slug": "sums", "problem_id": problems[0].pk, "annotation_id": done.pk, "assignment_id": lease.assignment_id,
+            "round_id": round_.pk, "number": 1, "solution_id": solutions[0].pk, "message_id": message.pk, "name": "smallest",
+            "file": "strategies.csv", "object_id": self.project.pk, "id": labeler.pk, "content_type_id": 1, "app_label": "annotation",
+            "url": "x",
+        }  # fmt: skip
+        self.elsewhere = self.places | {
+            "problem_id": hidden.pk, "annotation_id": their_label.pk, "assignment_id": theirs.assignment_id, "round_id": their_round.pk,
+            "number": 2, "solution_id": others.pk, "message_id": their_message.pk,
+        }  # fmt: skip
+        end = {"finish_reason": "solution", "reason": "", "active_ms": 9, "total_ms": 9}
+        token = {"token": lease.token}
+        whole = {"submission_id": str(uuid.uuid4()), "ratings": rated(1, 1, 1), **end}
+        self.json = {
+            "draft": token | {"revision": 1, "ratings": rated(1)}, "submit": token | whole, "skip": token | {"reason": ""}, "ahead": {},
+            "release": token, "completions": token | {"path": []}, "extend": token, "revise": whole,
+        }  # fmt: skip
+
+    def ask(self, cell: Cell, *, address: str) -> Answer:
+        """Send one request as this person, and undo whatever it did."""
+        client = Client(raise_request_exception=False)
+        if cell.person != "nobody":
+            client.cookies = SimpleCookie({settings.SESSION_COOKIE_NAME: self.sessions[cell.person]})
+        with transaction.atomic():
+            if cell.method == "get":
+                answer = client.get(address, {"a": "1", "b": "1"} if cell.name == "compare-models" else {})
+            elif cell.name in self.json:
+                answer = client.post(address, self.json[cell.name], content_type="application/json")
+            else:
+                answer = client.post(address, BODIES.get(cell.name, {}))
+            body = b"".join(answer) if answer.streaming else answer.content
+            transaction.set_rollback(True)
+        return Answer(answer.status_code, answer.get("Location", ""), body.decode("utf-8", "replace"))
+
+
+def address_of(written: str, parameters: list[str], places: dict[str, Any]) -> str:
+    assert places.keys() >= set(parameters), f"The address {written} has a new parameter. Add a value to World.places."
+    plain = re.sub(r"\(\?P<(\w+)>[^)]*\)", r"<\1>", written).replace("^", "").replace("$", "")
+    return "/" + re.sub(r"<(?:\w+:)?(\w+)>", lambda found: str(places[found[1]]), plain)
+
+
+@pytest.fixture(scope="module")
+def world(django_db_setup: None, django_db_blocker: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    home = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch, django_db_blocker.unblock(), override_settings(STEPMARK_HOME=home), transaction.atomic():
+        patch.setattr(celery.Celery, "send_task", lambda *_, **__: None)  # no worker is asked to score
+        yield World(home)
+        transaction.set_rollback(True)
+
+
+@pytest.fixture(scope="module")
+def answers(world: World) -> dict[Cell, Answer]:
+    """Ask every address as every person, with GET and with POST."""
+    return {
+        (cell := Cell(name, person, method)): world.ask(cell, address=address_of(written, parameters, world.places))
+        for name, parameters, written in routes(get_resolver().url_patterns)
+        if not name.startswith("admin:")
+        for person in PEOPLE
+        for method in ("get", "post")
+    }
+
+
+@pytest.fixture(scope="module")
+def administration(world: World) -> dict[Cell, Answer]:
+    """Ask every page of the administration as every person, with GET; and with POST whoever must change nothing there."""
+    answers = {}
+    for name, parameters, written in routes(get_resolver().url_patterns):
+        if name.startswith("admin:"):
+            table = re.search(r"admin/(\w+)/(\w+)/", written)
+            row = apps.get_model(table[1], table[2])._default_manager.first() if table and "object_id" in parameters else None
+            address = address_of(written, parameters, world.places | {"object_id": row.pk if row else 1})
+            for person in PEOPLE:
+                for method in ("get", "post") if person in ("stranger", "owner", "staff") else ("get",):
+                    cell = Cell(written if name == "admin:" else name, person, method)
+                    answers[cell] = world.ask(cell, address=address)
+    return answers
+
+
+# --- who gets where -------------------------------------------------------------------------------------------------------------
+
+
+def test_every_address_has_a_row() -> None:
+    assert without_a_row(get_resolver().url_patterns) == []
+
+
+def test_an_address_without_a_row_is_named_with_what_to_add() -> None:
+    new = path("p/<slug:slug>/secrets/", lambda request: None, name="secrets")
+    assert without_a_row([new]) == [
+        "The address p/<slug:slug>/secrets/ is new. Add a row for “secrets” to TABLE in test_access.py: who can open it?"
+    ]
+
+
+def test_every_row_belongs_to_an_address() -> None:
+    assert TABLE.keys() - {name for name, *_ in routes(get_resolver().url_patterns)} == set()
+
+
+def test_every_address_answers_each_person_as_the_table_says(answers: dict[Cell, Answer]) -> None:
+    unexpected = [(*cell, answer.status, f"not {expected(cell)}") for cell, answer in answers.items() if answer.status != expected(cell)]
+    assert unexpected == []
+
+
+OWN_PAGES = {"reopen", "find-solution"}  # they look nothing up, and lead to a page of the project in their address
+
+
+def test_an_object_of_another_project_is_found_at_no_address_of_the_own_one(world: World) -> None:
+    objects, found = {"problem_id", "annotation_id", "assignment_id", "round_id", "number", "solution_id"}, []
+    for name, parameters, written in routes(get_resolver().url_patterns):
+        if name in TABLE and objects & set(parameters):
+            for method, status in (("get", TABLE[name].get), ("post", TABLE[name].post)):
+                answer = world.ask(Cell(name, "owner", method), address=address_of(written, parameters, world.elsewhere))
+                is_fine = answer.status == (405 if status is None else 302 if name in OWN_PAGES else 404)
+                if not is_fine or "canary-foreign" in answer.text:
+                    found.append((name, method, answer.status))
+    assert found == []
+
+
+def test_an_owner_is_a_stranger_in_another_project(world: World) -> None:
+    places, found = world.elsewhere | {"slug": "canary-project"}, []
+    for name, parameters, written in routes(get_resolver().url_patterns):
+        if "slug" in parameters:
+            for method in ("get", "post"):
+                answer = world.ask(Cell(name, "owner", method), address=address_of(written, parameters, places))
+                if answer.status != expected(Cell(name, "stranger", method)):
+                    found.append((name, method, answer.status))
+    assert found == []
+
+
+def test_the_administration_is_open_to_superusers_alone(administration: dict[Cell, Answer]) -> None:
+    """Staff without permissions see its empty front page. All others are led to the sign-in page."""
+    front = {"admin:index", "admin:jsi18n", "admin:logout", "admin:password_change_done", "admin:login"}
+    found = []
+    for cell, answer in administration.items():
+        allowed = {302, 404} if cell.person not in ("staff", "superuser") else {302, 403, 404, 405} if cell.person == "staff" else set()
+        if cell.person != "superuser" and cell.name not in front and answer.status not in allowed or answer.status >= 500:
+            found.append((*cell, answer.status))
+    assert found == []
+
+
+# --- who reads what -------------------------------------------------------------------------------------------------------------
+
+NOBODY: frozenset[str] = frozenset()
+CANARIES = {
+    "canary-gold-note": SUPERUSER,
+    "canary-answer": RESEARCHERS | SUPERUSER,
+    "canary-reference": RESEARCHERS | SUPERUSER,
+    "canary-reason": RESEARCHERS | SUPERUSER | {"labeler"},
+    "canary-why-suspended": SUPERUSER,
+    "canary-message-to-labeler": WRITERS | {"labeler"},
+    "canary-event": SUPERUSER,
+    "canary-name-suspended": RESEARCHERS | WRITERS | SUPERUSER | {"suspended"},
+    "canary-name-labeler": RESEARCHERS | WRITERS | SUPERUSER | {"labeler"},
+    "canary-mail-": SUPERUSER,
+    "canary-foreign": SUPERUSER,
+    "canary-project": SUPERUSER,
+    "Canary project name": SUPERUSER,
+    "?sesame=": MANAGERS,  # a one-time link of somebody
+    "canary-hash-": NOBODY,  # of a password
+    "canary-code-hash": NOBODY,
+    TOTP_KEY: NOBODY,
+    base64.b32encode(bytes.fromhex(TOTP_KEY)).decode()[:16]: NOBODY,
+}
+
+
+def leaks(answers: dict[Cell, Answer]) -> list[tuple[str, ...]]:
+    """Return each canary in an answer to a person who must not read it."""
+    return [
+        (canary, *cell)
+        for cell, answer in answers.items()
+        for canary, readers in CANARIES.items()
+        if cell.person not in readers and canary in answer.text
+    ]
+
+
+def test_no_answer_holds_a_text_that_its_reader_must_not_see(answers: dict[Cell, Answer], administration: dict[Cell, Answer]) -> None:
+    assert leaks(answers | administration) == []
+
+
+def test_an_export_holds_no_name_and_no_address_of_a_person(answers: dict[Cell, Answer]) -> None:
+    text = answers[Cell("export", "owner", "post")].text
+    assert "canary-answer" in text and not re.search("canary-(name|mail)", text)
+
+
+def test_each_text_is_read_by_somebody_who_may(answers: dict[Cell, Answer], administration: dict[Cell, Answer]) -> None:
+    shown = "".join(answer.text for answer in (answers | administration).values())
+    assert [canary for canary, readers in CANARIES.items() if readers and canary not in shown] == []
+
+
+def test_a_statement_that_reads_a_hidden_answer_is_seen(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    careless = leases.RENEW.replace("CASE WHEN r.show_reference_answer THEN p.answer END", "p.answer")
+    assert careless != leases.RENEW
+    monkeypatch.setattr(leases, "RENEW", careless)
+    cell = Cell("label", "labeler", "get")
+    assert leaks({cell: world.ask(cell, address=reverse("label", args=["sums"]))}) == [("canary-answer", *cell)]
