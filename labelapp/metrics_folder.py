@@ -3,6 +3,7 @@
 import contextlib
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from labelapp import embedded_postgres
@@ -19,9 +20,22 @@ def prepare() -> None:
     home = embedded_postgres.fingerprint(embedded_postgres.home())
     folder = Path(os.environ.setdefault(VARIABLE, f"{memory}/stepmark-metrics-{os.getuid()}-{home}"))
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _forget(folder, kept=_runs)
+
+
+def leave() -> None:
+    """Delete the counts of this process and of ended ones, and the folder if no other process counts there."""
+    if VARIABLE in os.environ:
+        folder = Path(os.environ[VARIABLE])
+        _forget(folder, kept=lambda process: process != os.getpid() and _runs(process))
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+
+
+def _forget(folder: Path, *, kept: Callable[[int], bool]) -> None:
     for path in folder.glob("*_*.db"):
         process = path.stem.rpartition("_")[2]
-        if process.isdigit() and not _runs(int(process)):
+        if process.isdigit() and not kept(int(process)):
             with contextlib.suppress(OSError):
                 path.unlink()
 

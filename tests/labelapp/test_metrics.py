@@ -1,6 +1,7 @@
 """What Prometheus reads: only with the token or from this machine, true figures, and the same names as the dashboard and the docs."""
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from active_learning.models import Round
 from active_learning.site_state import SupervisorFile
 from annotation import queue
 from annotation.models import Assignment, Project, SiteCount
-from labelapp import health, metrics
+from labelapp import health, metrics, metrics_folder
 from labelapp.postgresql.base import DatabaseWrapper
 from labelapp.proxies import WAS_FORWARDED, BehindProxies
 from tests import make
@@ -159,6 +160,22 @@ def test_without_the_database_the_outage_itself_is_told(client: Client, monkeypa
         seen = scraped(client)
     assert seen["stepmark_outages_total"] == {("database_unavailable",): before + 1} and seen["stepmark_part_ok"][("database",)] == 0
     assert "stepmark_annotations_total" not in seen
+
+
+def test_counts_of_ended_processes_are_deleted_and_those_of_others_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "counts"
+    monkeypatch.setenv(metrics_folder.VARIABLE, str(folder))
+    metrics_folder.prepare()
+    other, ended, own = (folder / f"histogram_{process}.db" for process in (1, 4_194_305, os.getpid()))
+    for path in (other, ended, own):
+        path.touch()
+    metrics_folder.prepare()
+    assert {path.name for path in folder.iterdir()} == {other.name, own.name}
+    metrics_folder.leave()
+    assert [path.name for path in folder.iterdir()] == [other.name]
+    other.unlink()
+    metrics_folder.leave()
+    assert not folder.exists()
 
 
 # --- the names ------------------------------------------------------------------------------------------------------------
