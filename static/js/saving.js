@@ -35,7 +35,7 @@
 
   // --- the server ---
 
-  // The server refused a request for good. `code` and `message` come from the server.
+  // Refused for good, with the server's code and message.
   class Refused extends Error {
     constructor(status, code, message) { super(message); Object.assign(this, { status, code }); }
   }
@@ -88,7 +88,7 @@
   // --- what the page shows of it ---
 
   let wordTimer = 0, since = 0;
-  // `why` is what the server said; empty: it cannot be reached.
+  // why: what the server said
   const showStatus = (status, why) => {
     const long = document.querySelector("[data-long]");
     if (why != null) { since ||= Date.now(); long.firstChild.textContent = why || long.dataset.long; }
