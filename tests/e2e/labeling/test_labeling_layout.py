@@ -18,6 +18,13 @@ IN_VIEW = """(selector) => {
   return top >= 0 && top < innerHeight && place.contains(seen);
 }"""
 
+OVERLAPS = """[...document.querySelectorAll('button, summary, a, label')].map((control) => [control, control.getBoundingClientRect()])
+  .filter(([control, box]) => control.checkVisibility() && box.width && box.height)
+  .flatMap(([one, a], at, all) => all.slice(at + 1)
+    .filter(([other, b]) => !one.contains(other) && !other.contains(one) && !one.closest('.actions') && !other.closest('.actions')
+      && Math.min(a.right, b.right) - Math.max(a.left, b.left) > 1 && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 1)
+    .map(([other]) => one.innerText + ' | ' + other.innerText))"""
+
 
 def labeling_page(visit: Visit, width: int, height: int, **options: object) -> Page:
     project = make.project("maths")
@@ -59,3 +66,9 @@ def test_key_hints_stay_where_there_is_a_keyboard_however_narrow_the_window_is(v
     expect(page.locator("[data-focused]")).to_be_visible()
     for hint in (".hint", "[data-submit] kbd", ".aside-foot kbd", "[data-act=keys]"):
         expect(page.locator(hint).first).to_be_hidden()
+
+
+@pytest.mark.parametrize("width", [1400, 1000, 821, 700, 375, 320])
+def test_no_control_covers_another_one(visit: Visit, width: int) -> None:
+    page = labeling_page(visit, width, 667)
+    assert page.evaluate(OVERLAPS) == []
