@@ -99,6 +99,13 @@ def test_a_pool_is_loaded_chosen_from_and_handed_out() -> None:
     assert min(found[name] for name in ("ratio", "growth", "loading_seconds", "peer_seconds", "handing_out_ratio")) >= 0
 
 
+def test_what_a_solution_a_score_and_a_label_take_on_disk_is_measured() -> None:
+    found = figures("sizes", "--smoke")
+    assert (found["n_solutions"], found["n_labels"], found["n_step_labels"]) == (1000, 20, 120)
+    assert set(found["bytes"]) == {"solution", "score", "task", "assignment", "annotation", "step_label"}
+    assert 0 < found["ratio"] < 1 and found["text_bytes"] < found["bytes"]["solution"]
+
+
 def test_people_label_over_http_and_the_database_holds_what_was_acknowledged(data: Path) -> None:
     found = figures("labeling", "--smoke")
     assert 0 < found["solutions"] < found["acknowledged"] == found["annotations"]
