@@ -1,7 +1,7 @@
 """The queue and the labels against a small model, by random sequences (harness A3 of docs/reliability.md).
 
 The model is written from docs/queue.md, in plain Python. Each step asks the real functions and the model, and then compares every
-assignment, draft and annotation. Steps draw indexes, never keys of the database, so that a failed sequence can be made shorter and run again.
+assignment, draft and annotation. Steps draw indexes, never keys of the database. So a failed sequence can be made shorter and run again.
 """
 
 from collections.abc import Callable
