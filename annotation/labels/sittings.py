@@ -34,6 +34,8 @@ from annotation.people import LABELERS
 from annotation.queue import Claim, LeaseLost, fence, lease_reserved, lost, one_statement
 
 SUBMISSION_ONCE = "annotation_annotation_submission_id_key"
+# Another tab has just taken a lease, or another assignment of the task that was prepared.
+AHEAD_TAKEN = ("assignment_one_lease", "assignment_labeler_once")
 SUPERSEDED_ONCE = "annotation_annotation_supersedes_id_key"
 
 
@@ -87,7 +89,7 @@ def submit(
         return _store(SUBMIT, subject, sitting, labeler=labeler, submission_id=submission_id, body_hash=body_hash, token=token, **reserved)
     except (LeaseLost, IntegrityError) as error:
         rule = broken_rule(error) if isinstance(error, IntegrityError) else None
-        if ahead and rule == "assignment_one_lease":  # another tab has just taken a lease: store the work, leave the reservation
+        if ahead and rule in AHEAD_TAKEN:  # another tab was faster: store the work, leave the reservation
             return submit(
                 assignment_id,
                 labeler=labeler,
@@ -128,7 +130,7 @@ def skip(assignment_id: int, *, labeler: User, token: int, reason: str, ahead: C
             Event.objects.create(actor=labeler, verb="skip", subject=f"assignment {assignment_id}: {reason}")
     except IntegrityError as error:
         rule = broken_rule(error)
-        if ahead and rule == "assignment_one_lease":
+        if ahead and rule in AHEAD_TAKEN:
             return skip(assignment_id, labeler=labeler, token=token, reason=reason)
         if rule != "assignment_labeler_once":
             raise

@@ -497,3 +497,18 @@ def test_the_model_sees_a_fault(mutant: str, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(module, name, statement.replace(right, wrong))
     with pytest.raises((AssertionError, ExceptionGroup)):
         walk("short", phases=(Phase.generate,))  # one failure is enough, however long its sequence
+
+
+def test_a_submit_counts_when_another_assignment_of_the_prepared_task_was_taken_meanwhile() -> None:
+    project = make.project()
+    ann, ben = make.ann(project), make.ben(project)
+    make.batch(project, make.solutions(project, 2), overlap=2)
+    lease, other = queue.lease_next(ann, project=project), queue.lease_next(ben, project=project)
+    prepared = queue.reserve_next(ann, project=project)
+    assert prepared and queue.release_reserved(prepared.assignment_id, labeler=ann, token=prepared.token)
+    queue.release(other.assignment_id, labeler=ben, token=other.token)
+    again = queue.reserve_next(ann, project=project)
+    assert again and again.assignment_id == other.assignment_id
+    ahead = queue.Claim(prepared.assignment_id, prepared.token)
+    given = {"labeler": ann, "token": lease.token, "submission_id": UUID(int=1), "ahead": ahead}
+    assert labels.submit(lease.assignment_id, **given, **BODIES[0], **TIMES).revision == 1
