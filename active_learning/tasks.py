@@ -50,6 +50,12 @@ def score_shards(version_id: int) -> None:
         _after_stop(stopped)
 
 
+@shared_task
+def score_steps(version_id: int, solution_id: int) -> None:
+    """Score a solution that a person looks at. If the task is lost, the next click sends it again."""
+    registry.score_steps(registry.by_id(version_id), solution_id)
+
+
 def _after_stop(stopped: rounds.Stopped) -> None:
     """End this process as it was asked to, now that its work is given back. After FINISH the task only ends."""
     if stopped.number != FINISH:

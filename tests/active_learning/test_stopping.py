@@ -5,6 +5,7 @@ import random
 import signal
 import threading
 import time
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -20,6 +21,18 @@ from active_learning.stopping import StopRequest, stop_request
 from annotation.models import Project, Task
 from tests import make
 from trainer.progress import Stopped
+
+
+@pytest.fixture(autouse=True)
+def heeded_signals() -> Iterator[None]:
+    """Heed the signals also where the run was started with some of them ignored: by nohup, or in the background of a shell."""
+    before = {number: signal.getsignal(number) for number in stopping.SIGNALS}
+    for number, handler in before.items():
+        if handler is signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def stop_at(monkeypatch: pytest.MonkeyPatch, number: int, *, report: int) -> None:
