@@ -130,7 +130,7 @@ def _is_due(project: Project, schedule: Schedule) -> bool:
 
 
 def _last(project: Project) -> Round | None:
-    """Return the last round that trained a PRM, whoever started it and however it ended."""
+    """Return the last round that trained a PRM. It does not matter who started it, or how it ended."""
     return Round.objects.filter(project=project, plan__train=True, plan__kind=ModelKind.PRM).order_by("-created_at").first()
 
 

@@ -324,7 +324,7 @@ def answers(world: World) -> dict[Cell, Answer]:
 
 @pytest.fixture(scope="module")
 def administration(world: World) -> dict[Cell, Answer]:
-    """Ask every page of the administration as every person, with GET; and with POST whoever must change nothing there."""
+    """Ask every page of the administration as every person, with GET. Ask with POST as the people who must not change anything there."""
     answers = {}
     for name, parameters, written in routes(get_resolver().url_patterns):
         if name.startswith("admin:"):

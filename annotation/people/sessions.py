@@ -78,7 +78,7 @@ def end_sessions_without_proof(person: "User") -> None:
 
 
 def watch_promotions() -> None:
-    """From now on, end the sessions of whoever becomes owner, manager or staff and has no second factor, where it is required.
+    """End the sessions of people who become owner, manager or staff and lack a second factor, on sites that require one.
 
     After each migration this is checked for everybody: a site may have become a production site since its people signed in.
     """

@@ -109,7 +109,7 @@ def set_up_first(request: HttpRequest) -> HttpResponse:
 
 
 def set_up(request: HttpRequest, person: User, *, half: HalfSignedIn | None = None) -> HttpResponse:
-    """Show the secret of a new app, take its first code, and show the recovery codes once. Signs in whoever is half signed in."""
+    """Show the secret of a new app, take its first code, and show the recovery codes once. `half`: sign this person in, too."""
     error = ""
     if request.method == "POST":
         try:

@@ -34,7 +34,7 @@ class Restored:
 
 
 def restore(path: Path, *, progress: Progress) -> Restored:
-    """Restore a backup and migrate the database. Raises BackupRefused; then nothing was changed, unless the message says otherwise."""
+    """Restore a backup and migrate the database. Raises BackupRefused. Its message says whether anything was changed."""
     if not path.is_file():
         raise BackupRefused(f"There is no file {path}. Nothing was changed. Check the path.")
     home = Path(settings.STEPMARK_HOME)

@@ -1,4 +1,4 @@
-"""The log: time, level and request id on every line, as text or as JSON, and nothing of what people wrote."""
+"""The log: each line has a time, a level and a request id, as text or as JSON. It does not quote what people wrote."""
 
 import io
 import json
