@@ -2,12 +2,9 @@
 
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import pytest
 from django.db import connection, transaction
@@ -15,8 +12,8 @@ from django.db import connection, transaction
 from annotation import export
 from annotation.models import Annotation, Project, Snapshot, SnapshotItem
 from tests import make
+from tests.children import ended, fork
 
-ROOT = Path(__file__).resolve().parents[2]
 LARGE = {f"annotation_{name}" for name in ("annotation", "assignment", "problem", "solution", "steplabel")}
 
 FILL = (
@@ -137,31 +134,24 @@ def test_what_was_corrected_is_left_out_by_a_condition_that_is_estimated_well() 
     assert plans(lambda: list(Annotation.objects.filter(superseded_by__isnull=True)))[0]["Plan Rows"] == 1  # what it is there against
 
 
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-import django
-django.setup()
-from annotation import export
-from annotation.models import Project
-
-moment, rename = sys.argv[2], Path.replace
-
-def kill():
+def kill() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
-def progress(stage, done, total):
-    if moment == "while it is written":
+
+def export_and_die(project: Project, path: Path, moment: str) -> None:
+    rename = Path.replace
+
+    def progress(*_: object) -> None:
+        if moment == "while it is written":
+            kill()
+
+    def name(draft: Path, target: Path) -> None:
+        if moment == "before the rows are committed":
+            rename(draft, target)
         kill()
 
-def named(draft, path):
-    if moment == "before the rows are committed":
-        rename(draft, path)
-    kill()
-
-Path.replace = named
-export.export_prm800k(Project.objects.get(), sys.argv[1], progress=progress)
-"""
+    Path.replace = name  # type: ignore[assignment, method-assign]
+    export.export_prm800k(project, path, progress=progress)
 
 
 @pytest.mark.django_db(transaction=True)
@@ -169,11 +159,8 @@ export.export_prm800k(Project.objects.get(), sys.argv[1], progress=progress)
 def test_a_killed_export_leaves_no_snapshot_and_the_next_one_is_the_first(tmp_path: Path, moment: str) -> None:
     with transaction.atomic():
         project = labeled_project("sums", 600)
-    path, place = tmp_path / "out.jsonl", connection.settings_dict
-    url = f"postgresql://{place['USER']}:{place['PASSWORD']}@{quote(place['HOST'], safe='')}:{place['PORT']}/{place['NAME']}"
-    settings = {"DATABASE_URL": url, "DJANGO_SETTINGS_MODULE": "labelapp.settings", "PYTHONPATH": str(ROOT)}
-    killed = subprocess.run([sys.executable, "-c", KILLED, str(path), moment], env={**os.environ, **settings}, cwd=ROOT)
-    assert killed.returncode == -signal.SIGKILL
+    path = tmp_path / "out.jsonl"
+    assert ended(fork(lambda: export_and_die(project, path, moment))) == -signal.SIGKILL
     assert not Snapshot.objects.exists() and not SnapshotItem.objects.exists()
     assert path.exists() == (moment == "before the rows are committed")
     snapshot = export.export_prm800k(project, path, overwrite=True)
