@@ -89,7 +89,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.LoginRequiredMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "labelapp.bad_requests.BadRequestMiddleware",
-    "django_htmx.middleware.HtmxMiddleware",
+    "labelapp.fragments.FragmentMiddleware",
 ]
 ROOT_URLCONF = "labelapp.urls"
 WSGI_APPLICATION = "labelapp.wsgi.application"

@@ -9,7 +9,19 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, ValidationError
 
-from trainer.formats import BadLine, Cell, Fields, Numeral, as_number, as_rating, as_whole, clean_text, looks_like_labels, read_list
+from trainer.formats import (
+    BadLine,
+    Cell,
+    Fields,
+    Numeral,
+    as_number,
+    as_rating,
+    as_whole,
+    clean_text,
+    in_words,
+    looks_like_labels,
+    read_list,
+)
 
 _MUST_BE = {
     "problem": "problem must be a non-empty text",
@@ -32,7 +44,8 @@ def _filled(value: Any) -> Any:
 
 
 def _as_text(value: Any) -> Any:
-    return value.text if isinstance(value, Numeral) else str(value) if type(value) in (int, float) else value
+    text = value.text if isinstance(value, Numeral) else str(value) if type(value) in (int, float) else value
+    return clean_text(text) if isinstance(text, str) else text
 
 
 def _whole(value: Any) -> Any:
@@ -107,10 +120,5 @@ def _in_words(error: Mapping[str, Any]) -> tuple[str, str]:
     name = str(place[0]) + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place[1:])
     if error["type"] == "missing":
         return f"the key {str(place[-1])!r} is missing", _MUST_BE.get(str(place[0]), f"Give {place[-1]!r} a value")
-    shown = f"{name} contains {cause}" if isinstance(cause, BaseException) and "position" in str(cause) else f"{name} is {_shown(value)}"
+    shown = f"{name} contains {cause}" if isinstance(cause, BaseException) and "position" in str(cause) else f"{name} is {in_words(value)}"
     return shown, _MUST_BE.get(str(place[0]), f"{place[0]} must be a text or a number")
-
-
-def _shown(value: Any) -> str:
-    text = {True: "true", False: "false", None: "null"}[value] if value is None or isinstance(value, bool) else repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."

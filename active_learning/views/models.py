@@ -13,7 +13,7 @@ from django_htmx.http import HttpResponseClientRefresh
 
 from active_learning import pages, registry
 from annotation import people
-from annotation.views import SignedInRequest, View, for_roles
+from annotation.views import SignedInRequest, View, for_roles, read_key
 
 if TYPE_CHECKING:
     from annotation.models import Project
@@ -58,13 +58,11 @@ def model(request: SignedInRequest, project: "Project", number: int) -> HttpResp
 @of_models
 def compare_models(request: SignedInRequest, project: "Project") -> HttpResponse:
     """Show two versions compared."""
-    first, second = request.GET.get("a", ""), request.GET.get("b", "")
-    if not (first.isdecimal() and second.isdecimal()):
+    first, second = (read_key(request.GET.get(name, "")) for name in ("a", "b"))
+    if first is None or second is None:
         messages.error(request, "Choose two models by their numbers to compare them.")
         return redirect("models", slug=project.slug)
-    return render(
-        request, "active_learning/compare.html", {"project": project, **pages.compared_versions(project, int(first), int(second))}
-    )
+    return render(request, "active_learning/compare.html", {"project": project, **pages.compared_versions(project, first, second)})
 
 
 @require_POST
@@ -110,11 +108,11 @@ def download_model(request: SignedInRequest, project: "Project", number: int) ->
 @of_models
 def find_solution(request: SignedInRequest, project: "Project", number: int) -> HttpResponse:
     """Redirect to the solution with the number that was entered."""
-    typed = request.GET.get("id", "").strip()
-    if not typed.isdecimal() or len(typed) > 18:
+    solution_id = read_key(request.GET.get("id", ""))
+    if solution_id is None:
         messages.error(request, "Enter the number of a solution, as in the list of held-out solutions.")
         return redirect("model", slug=project.slug, number=number)
-    return redirect("solution", slug=project.slug, number=number, solution_id=int(typed))
+    return redirect("solution", slug=project.slug, number=number, solution_id=solution_id)
 
 
 @require_http_methods(["GET", "POST"])

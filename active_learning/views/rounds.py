@@ -13,7 +13,7 @@ from django_htmx.http import HttpResponseClientRefresh
 from active_learning import pages, rounds, schedules
 from active_learning.views.forms import ComposeForm, ProposalForm, ScheduleForm, StartForm, faults_of
 from annotation import people
-from annotation.views import SignedInRequest, View, for_roles
+from annotation.views import SignedInRequest, View, for_roles, render_fragment
 
 if TYPE_CHECKING:
     from annotation.models import Project
@@ -39,8 +39,8 @@ def of_rounds(view: View) -> View:
 @for_roles(people.RESEARCHERS)
 def loop(request: SignedInRequest, project: "Project") -> HttpResponse:
     """Return the fragment that the overview fetches every few seconds: rounds, model versions, workers."""
-    page = {"project": project, "may_start": _may_decide(request, project), "form": StartForm(size=project.batch_size)}
-    return render(request, "active_learning/_loop.html", page | pages.loop(project))
+    part = {"project": project, "may_start": _may_decide(request, project), "form": StartForm(size=project.batch_size)}
+    return render_fragment(request, "active_learning/_loop.html", part | pages.loop(project), title=project.name, again_seconds=5)
 
 
 @require_GET

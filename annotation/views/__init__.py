@@ -1,7 +1,7 @@
 """The views, by the person who uses them: labeling, managing, researching, and the pages of one person.
 
 A view reads the request, calls a stage function, and renders the answer. This module holds what all views share: the decorator that
-limits a page to some roles in a project, and the reading of JSON bodies.
+limits a page to some roles in a project, the fragments that scripts fetch, and the reading of numbers and JSON bodies.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -14,9 +14,10 @@ from django.conf import settings
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.models import User
 from django.core.exceptions import RequestDataTooBig
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.http.request import RawPostDataException
 from django.http.response import HttpResponseBase
+from django.shortcuts import render
 from django_htmx.middleware import HtmxDetails
 
 from annotation import people
@@ -57,6 +58,25 @@ def for_roles(roles: Collection[str]) -> Callable[[View], View]:
         return guarded
 
     return decorate
+
+
+def render_fragment(
+    request: SignedInRequest, template: str, context: Mapping[str, Any], *, title: str, again_seconds: int | None = None
+) -> HttpResponse:
+    """Answer a script of a page with a part of that page. A person who opens the address gets a whole page with that part.
+
+    The whole page fetches the part again every `again_seconds`.
+    """
+    if request.htmx:
+        return render(request, template, context)
+    return render(request, "fragment.html", {**context, "template": template, "title": title, "again_seconds": again_seconds})
+
+
+def read_key(text: str) -> int | None:
+    """Return the number of a row that somebody wrote in a query. None: it is no whole number, or no row can have it."""
+    text = text.strip()
+    is_short = text.isdecimal() and len(text) < 20  # Python refuses to read a number of 4,301 digits
+    return int(text) if is_short and int(text) in KEY else None
 
 
 def read_body(

@@ -24,7 +24,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
 from annotation import completions, keys, labels, people, quality, queue
-from annotation.views import COUNT, KEY, BadBody, SignedInRequest, View, for_roles, read_body
+from annotation.views import COUNT, KEY, BadBody, SignedInRequest, View, for_roles, read_body, render_fragment
 
 if TYPE_CHECKING:
     from annotation.models import Project
@@ -50,7 +50,8 @@ def label(request: SignedInRequest, project: "Project") -> HttpResponse:
 def recent(request: SignedInRequest, project: "Project") -> HttpResponse:
     """List the recent submissions that this person can reopen."""
     annotations = labels.reopenable(request.user, project=project)
-    return render(request, "annotation/_recent.html", {"project": project, "annotations": annotations, "minutes": labels.REOPEN_MINUTES})
+    part = {"project": project, "annotations": annotations, "minutes": labels.REOPEN_MINUTES}
+    return render_fragment(request, "annotation/_recent.html", part, title="Your recent submissions")
 
 
 @require_GET

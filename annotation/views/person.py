@@ -10,7 +10,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from annotation import keys, people, quality
-from annotation.views import KEY, SignedInRequest, for_roles
+from annotation.views import KEY, SignedInRequest, for_roles, render_fragment
 from annotation.views.forms import KeysForm
 from annotation.views.markdown import render_guidelines
 
@@ -40,7 +40,8 @@ def mark_read(request: SignedInRequest, message_id: int) -> HttpResponse:
 @for_roles(people.LABELERS | people.RESEARCHERS)
 def guidelines(request: SignedInRequest, project: "Project") -> HttpResponse:
     """Show the guidelines."""
-    return render(request, "annotation/_guidelines.html", {"guidelines": render_guidelines(project.guidelines)})
+    part = {"project": project, "guidelines": render_guidelines(project.guidelines)}
+    return render_fragment(request, "annotation/_guidelines.html", part, title="Guidelines")
 
 
 @require_http_methods(["GET", "POST"])

@@ -11,7 +11,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_POST
 
 from annotation import export, ingest, people
-from annotation.views import SignedInRequest, for_roles
+from annotation.views import SignedInRequest, for_roles, read_key
 from trainer.files import is_disk_full
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ WORDS = {-1: "negative", 0: "neutral", 1: "positive", None: "not rated"}
 def annotations(request: SignedInRequest, project: "Project") -> HttpResponse:
     """List the annotations, the newest first."""
     finish_reason, before = request.GET.get("finish", ""), request.GET.get("before", "")
-    rows, older = export.annotations_of(project, finish_reason=finish_reason, before=int(before) if before.isdecimal() else None)
+    rows, older = export.annotations_of(project, finish_reason=finish_reason, before=read_key(before))
     page = {"project": project, "annotations": rows, "before": older, "ends": ENDS.items(), "finish_reason": finish_reason}
     return render(request, "annotation/annotations.html", page)
 

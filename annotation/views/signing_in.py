@@ -36,9 +36,19 @@ class HalfSignedIn:
     to: str
 
 
+class SignInForm(AuthenticationForm):
+    """A name and a password. A name that is too long for any account is not counted as a try: the counter could not store it."""
+
+    def clean(self) -> dict[str, Any]:
+        if len(self.cleaned_data.get("username") or "") > (User._meta.get_field("username").max_length or 0):
+            raise self.get_invalid_login_error()
+        return super().clean()
+
+
 class SignIn(LoginView):
     """Sign in with name and password. After five wrong passwords for a name from one address, that pair waits for ten minutes."""
 
+    authentication_form = SignInForm
     template_name = "sign_in.html"
     redirect_authenticated_user = True
 

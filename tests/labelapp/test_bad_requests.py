@@ -13,7 +13,7 @@ from tests.clients import signed_in
 
 pytestmark = pytest.mark.django_db
 
-HOSTILE = ("a\0b", "99999999999999999999", "1e400", "\ud83d", "x" * 3_000, "")
+HOSTILE = ("a\0b", "99999999999999999999", "9" * 5_000, "1e400", "\ud83d", "x" * 3_000, "")
 # Fields and filters that pages read.
 NAMES = (
     "finish", "before", "page", "seen", "preset", "a", "b", "id", "kind", "drop", "size", "strategy", "text", "to", "next",
@@ -96,3 +96,17 @@ def test_a_form_that_breaks_off_says_so(staff: Client) -> None:
 def test_a_background_request_that_cannot_be_read_is_refused_as_json(staff: Client, name: str, body: str) -> None:
     answer: Any = staff.post(reverse(name, args=[1]), body, content_type="application/json")
     assert answer.status_code in (400, 404) and answer.json()["message"]
+
+
+def test_a_name_that_is_too_long_for_any_account_is_a_wrong_one() -> None:
+    answer = Client(raise_request_exception=False).post(reverse("sign-in"), {"username": "x" * 300, "password": "wrong"})
+    assert answer.status_code == 200 and "The name or the password is wrong" in answer.content.decode()
+
+
+@pytest.mark.parametrize("number", ["", "x", "-1", "²", "1.0", str(2**63), "9" * 5_000])
+@pytest.mark.parametrize(
+    ("name", "field", "status"), [("compare-models", "a", 302), ("annotations", "before", 200), ("find-solution", "id", 302)]
+)
+def test_what_is_no_number_of_a_row_is_answered(staff: Client, name: str, field: str, status: int, number: str) -> None:
+    address = reverse(name, args=["sums", 1] if name == "find-solution" else ["sums"])
+    assert staff.get(address, {field: number, "b": "1"}).status_code == status

@@ -29,6 +29,7 @@ from trainer.formats.values import (
     check_problem,
     check_solution,
     clean_text,
+    in_words,
     place_in_words,
 )
 
@@ -61,6 +62,7 @@ __all__ = [
     "check_solution",
     "choose_steps_by",
     "clean_text",
+    "in_words",
     "cut_solution",
     "detect_format",
     "fitting_formats",

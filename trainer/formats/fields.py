@@ -6,7 +6,7 @@ from typing import Any
 
 from trainer.formats.json_objects import parse_cell
 from trainer.formats.objects import Cell, Fields, Numeral, type_in_words
-from trainer.formats.values import BadLine
+from trainer.formats.values import BadLine, in_words
 
 _FLAGS = {"true": True, "false": False}
 
@@ -130,13 +130,8 @@ def read_flag(fields: Fields) -> bool | None:
     if isinstance(flagged, Cell):
         flagged = _FLAGS.get(flagged.lower(), flagged)
     if not isinstance(flagged, bool | None):
-        raise BadLine(f"'flagged' is {flagged!r}", "'flagged' must be true, false or null")
+        raise BadLine(f"'flagged' is {in_words(flagged)}", "'flagged' must be true, false or null")
     return flagged
-
-
-def in_words(value: object) -> str:
-    """Return a value as a message shows it: as JSON names it, and not too long."""
-    return {True: "true", False: "false", None: "null"}[value] if value is None or isinstance(value, bool) else repr(value)[:60]
 
 
 def read_split(fields: Fields, *keys: str) -> str:

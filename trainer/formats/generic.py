@@ -14,7 +14,7 @@ from trainer.formats.fields import (
 )
 from trainer.formats.objects import Fields
 from trainer.formats.ratings import rate_path
-from trainer.formats.values import STEPS, BadLine, NewAlternative, NewProblem, NewSolution
+from trainer.formats.values import STEPS, BadLine, NewAlternative, NewProblem, NewSolution, in_words
 
 
 def generic_problem(fields: Fields) -> NewProblem:
@@ -77,7 +77,7 @@ def _alternatives(fields: Fields) -> tuple[NewAlternative, ...]:
     alternatives = []
     for number, texts in by_step.items():
         if not (number.isascii() and number.isdecimal() and 1 <= int(number[:9]) <= STEPS):
-            raise BadLine(f"'alternatives' has the key {number!r}", "Its keys must be step numbers, from 1")
+            raise BadLine(f"'alternatives' has the key {in_words(number)}", "Its keys must be step numbers, from 1")
         if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
             raise BadLine(f"the alternatives of step {number} are not a list of texts", "Give each step a list of texts")
         alternatives += [NewAlternative(int(number) - 1, text) for text in texts]

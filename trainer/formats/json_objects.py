@@ -12,7 +12,7 @@ from typing import Any
 
 from trainer.formats.objects import Fields, Numeral, type_in_words
 from trainer.formats.opening import ByteSource
-from trainer.formats.values import JSON_DEPTH, LINE_BYTES, BadFile, BadLine, Item, Progress
+from trainer.formats.values import JSON_DEPTH, LINE_BYTES, BadFile, BadLine, Item, Progress, in_words
 
 _JSON_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"{}[]"))
@@ -214,7 +214,9 @@ def _unique(pairs: list[tuple[str, Any]]) -> Fields:
     fields = Fields(pairs)
     if len(fields) < len(pairs):
         keys = [key for key, _ in pairs]
-        raise BadLine(f"the key {next(key for key in keys if keys.count(key) > 1)!r} occurs twice in one object", "Remove one of the two")
+        raise BadLine(
+            f"the key {in_words(next(key for key in keys if keys.count(key) > 1))} occurs twice in one object", "Remove one of the two"
+        )
     return fields
 
 

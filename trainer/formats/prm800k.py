@@ -19,7 +19,7 @@ from trainer.formats.fields import (
 )
 from trainer.formats.objects import Fields
 from trainer.formats.ratings import canonical_bytes, read_finish_reason
-from trainer.formats.values import BadLine, NewAnnotation, NewLabel, NewProblem, NewSolution
+from trainer.formats.values import BadLine, NewAnnotation, NewLabel, NewProblem, NewSolution, in_words
 
 
 def prm800k_problem(fields: Fields) -> NewProblem:
@@ -99,7 +99,7 @@ def _step_labels(step: Fields, index: int, steps: list[str], *, is_whole: bool, 
         )
     if human:
         if human.get("source") not in (None, "human"):
-            raise BadLine(f"the source of a human_completion is {human['source']!r}", 'Its source must be "human"')
+            raise BadLine(f"the source of a human_completion is {in_words(human['source'])}", 'Its source must be "human"')
         yield NewLabel(
             index, read_rating(human), read_text(human, "text"), by_labeler=True, flagged=read_flag(human), chosen=chosen is None
         )
@@ -111,7 +111,7 @@ def _labeler(fields: Fields) -> UUID | None:
     try:
         return UUID(named)
     except ValueError:
-        raise BadLine(f"the labeler is {named!r}", "A labeler must be a UUID or null") from None
+        raise BadLine(f"the labeler is {in_words(named)}", "A labeler must be a UUID or null") from None
 
 
 def _timestamp(fields: Fields) -> datetime | None:
@@ -122,5 +122,5 @@ def _timestamp(fields: Fields) -> datetime | None:
     except ValueError:
         at = None
     if at is None or at.tzinfo is not None:
-        raise BadLine(f"the timestamp is {stated!r}", "Write it like 2022-07-30T23:23:32.118856, without a time zone")
+        raise BadLine(f"the timestamp is {in_words(stated)}", "Write it like 2022-07-30T23:23:32.118856, without a time zone")
     return at

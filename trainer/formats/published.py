@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from trainer.counting import counted
-from trainer.formats.fields import as_object, as_whole, in_words, read_list, read_optional, read_text, read_texts, read_whole
+from trainer.formats.fields import as_object, as_whole, read_list, read_optional, read_text, read_texts, read_whole
 from trainer.formats.objects import Fields
 from trainer.formats.ratings import canonical_bytes, rate_path
-from trainer.formats.values import BadLine, NewAnnotation, NewProblem, NewSolution
+from trainer.formats.values import BadLine, NewAnnotation, NewProblem, NewSolution, in_words
 
 MARK = "ки"  # Math-Shepherd writes it after every step
 AFTER = "ratings after the first mistake"

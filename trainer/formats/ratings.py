@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import orjson
 
-from trainer.formats.fields import in_words, read_whole
+from trainer.formats.fields import read_whole
 from trainer.formats.objects import Fields, Numeral
-from trainer.formats.values import FINISHES, BadLine, Finish, NewAnnotation, NewLabel
+from trainer.formats.values import FINISHES, BadLine, Finish, NewAnnotation, NewLabel, in_words
 
 
 def rate_path(fields: Fields, ratings: Sequence[int | None], flags: Sequence[bool | None]) -> NewAnnotation:

@@ -14,7 +14,7 @@ from typing import Any
 from trainer.formats.json_objects import placed
 from trainer.formats.objects import Cell, Fields, Numeral
 from trainer.formats.opening import ByteSource
-from trainer.formats.values import JSON_DEPTH, LINE_BYTES, SOLUTION_CHARACTERS, BadFile, BadLine, Progress, Row
+from trainer.formats.values import JSON_DEPTH, LINE_BYTES, SOLUTION_CHARACTERS, BadFile, BadLine, Progress, Row, in_words
 
 BATCH_ROWS = 64
 _SINGLE = {"float": "f", "halffloat": "e"}  # Arrow's type -> the code of struct
@@ -44,7 +44,7 @@ def read_csv(source: ByteSource, progress: Progress | None) -> Iterator[tuple[in
         if not names:
             names = [name.strip() or f"column {number}" for number, name in enumerate(row, 1)]
             if twice := next((name for name in names if names.count(name) > 1), None):
-                raise BadFile(source.path, line, f"the column {twice!r} occurs twice", "Give each column its own name")
+                raise BadFile(source.path, line, f"the column {in_words(twice)} occurs twice", "Give each column its own name")
         elif any(row):  # Excel ends a table with rows of empty cells
             if len(row) != len(names):
                 raise BadFile(
@@ -82,7 +82,7 @@ def read_parquet(source: ByteSource, progress: Progress | None) -> Iterator[tupl
             raise BadFile(source.path, None, f"nested deeper than {JSON_DEPTH} levels", "Save the data as a simpler table")
         types = {field.name: field.type for field in table.schema_arrow}
         if twice := next((name for name, count in Counter(table.schema_arrow.names).items() if count > 1), None):
-            raise BadFile(source.path, None, f"the column {twice!r} occurs twice", "Give each column its own name")
+            raise BadFile(source.path, None, f"the column {in_words(twice)} occurs twice", "Give each column its own name")
         for batch in table.iter_batches(batch_size=BATCH_ROWS, use_threads=False):
             source.check_unpacked(batch.nbytes)
             for index in range(batch.num_rows):

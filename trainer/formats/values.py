@@ -126,6 +126,12 @@ class NewSolution:
     left_out: tuple[str, ...] = ()  # what the file says of this solution and nobody reads, in words
 
 
+def in_words(value: object) -> str:
+    """Return a value as a message shows it: as JSON names it, and not longer than 60 characters."""
+    text = {True: "true", False: "false", None: "null"}[value] if value is None or isinstance(value, bool) else repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
 def clean_text(text: str) -> str:
     """Return the text unchanged if it can be stored and shown byte for byte.
 
@@ -192,7 +198,7 @@ def check_problem(problem: NewProblem) -> None:
     ):
         _check_text(name, text or "", limit)
     if problem.split not in ("train", "test"):
-        raise BadLine(f"the split is {problem.split!r}", "A split must be train or test")
+        raise BadLine(f"the split is {in_words(problem.split)}", "A split must be train or test")
 
 
 def _check_text(name: str, text: str, limit: int) -> None:

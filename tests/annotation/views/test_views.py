@@ -71,7 +71,7 @@ def test_only_those_who_manage_are_offered_to_label_from_the_overview(project: P
 def test_guidelines_are_markdown_and_never_html(project: Project, ann: Client) -> None:
     text = "# Rate\n\n**Each** `step`\n\n- one\n- two\n\n<script>alert(1)</script>\n\n[in](javascript:alert(2)) [out](https://example.org/?a=1&b=2)"
     Project.objects.filter(pk=project.pk).update(guidelines=text)
-    html = ann.get(reverse("guidelines", args=[project.slug])).content.decode()
+    html = ann.get(reverse("guidelines", args=[project.slug]), headers={"HX-Request": "true"}).content.decode()
     assert "<h3>Rate</h3>" in html and "<strong>Each</strong> <code>step</code>" in html and html.count("<li>") == 2
     assert "<script" not in html and "&lt;script&gt;" in html
     assert 'href="javascript' not in html and 'href="https://example.org/?a=1&amp;b=2"' in html

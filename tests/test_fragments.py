@@ -1,0 +1,69 @@
+"""Parts of pages that scripts fetch: whoever opens such an address gets a whole page."""
+
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from tests import make
+from tests.addresses import ADDRESSES
+from tests.clients import signed_in
+
+pytestmark = pytest.mark.django_db
+
+HTMX = {"HX-Request": "true"}
+PARTS = ("loop", "recent", "guidelines", "models")
+
+
+@pytest.fixture
+def staff() -> Client:
+    """Somebody who gets into every page of a project with one of everything."""
+    project = make.project("sums", guidelines="*Rate* each step.")
+    make.batch(project, make.solutions(project, 1))
+    make.version(project, 1)
+    olga = make.olga(project)
+    olga.is_staff = olga.is_superuser = True
+    olga.save()
+    return signed_in(olga)
+
+
+def is_whole(html: str) -> bool:
+    return html.lstrip().lower().startswith("<!doctype html") and html.rstrip().endswith("</html>")
+
+
+def test_every_address_that_is_opened_answers_with_a_whole_page(staff: Client) -> None:
+    parts, pages = [], 0
+    for address in ADDRESSES:
+        answer: Any = staff.get(address)
+        if answer.status_code == 200 and "html" in answer["Content-Type"] and not answer.streaming:
+            pages += 1
+            if not is_whole(answer.content.decode()):
+                parts.append(address)
+    assert parts == [] and pages > 40
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_a_script_gets_the_part_alone_and_it_is_in_the_whole_page(staff: Client, name: str) -> None:
+    address = reverse(name, args=["sums"])
+    part, whole = staff.get(address, headers=HTMX).content.decode(), staff.get(address).content.decode()
+    assert not is_whole(part) and is_whole(whole)
+    words = {
+        "loop": "What a round does",
+        "recent": "You submitted nothing",
+        "guidelines": "<em>Rate</em> each step.",
+        "models": "Process reward models",
+    }
+    assert words[name] in part and words[name] in whole
+
+
+def test_the_rounds_are_fetched_again_in_their_own_page(staff: Client) -> None:
+    html = staff.get(reverse("loop", args=["sums"])).content.decode()
+    assert 'hx-get="/p/sums/rounds/" hx-trigger="every 5s"' in html and "data-htmx" in html
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_a_cache_keeps_a_page_and_its_part_apart(staff: Client, name: str) -> None:
+    address = reverse(name, args=["sums"])
+    for headers in ({}, HTMX):
+        assert "HX-Request" in staff.get(address, headers=headers)["Vary"].split(", ")
