@@ -53,7 +53,10 @@ def samples() -> Path:
 NO_DATA = "no public data at"
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    seed = config.getoption("randomly_seed", default=None)  # -q hides the line in which pytest-randomly names it
+    if seed is not None:
+        terminalreporter.write_line(f"The tests ran in random order. The same order again: -p randomly --randomly-seed={seed}")
     skipped = terminalreporter.stats.get("skipped", [])
     if count := sum(NO_DATA in str(report.longrepr) for report in skipped):
         terminalreporter.write_line(

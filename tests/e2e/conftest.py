@@ -21,7 +21,7 @@ LOOKS = [
     pytest.param((375, "light"), id="375-light", marks=pytest.mark.long),
 ]
 ARGUMENTS = ["--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run"]
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 expect.set_options(timeout=PATIENCE * 1000)
 
 

@@ -177,9 +177,10 @@ def sites(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Server]]:
     os.chmod(home.parent, 0o755)
     started = [Server(home, free_port(), "--no-demonstration")]
     yield started
-    for server in started:
+    for server in started:  # all first: they share their home, and those that a test has killed left it to the next
         server.process.send_signal(signal.SIGTERM)
         server.process.wait(PATIENCE)
+    for server in started:
         server.wait_until_gone()
         server.reader.join(PATIENCE)
 
