@@ -9,6 +9,7 @@ from django.test import Client
 from django.urls import reverse
 
 from annotation.models import Project
+from annotation.views.shown_numbers import real_number, shown_number
 
 
 def signed_in(person: User) -> Client:
@@ -24,8 +25,18 @@ def page(client: Client, project: Project) -> str:
 
 
 def claim(html: str) -> dict[str, Any]:
-    """Read assignment and token out of the page, as its script does."""
+    """Read assignment and token out of the page, as its script does: the numbers as they are shown."""
     return {name: int(re.search(rf'data-{name}="(\d+)"', html).group(1)) for name in ("assignment", "token")}
+
+
+def real_assignment(held: dict[str, Any]) -> int:
+    """Return the real number of a claimed assignment."""
+    return real_number(held["assignment"])
+
+
+def shown_claim(assignment: int, token: int) -> dict[str, int]:
+    """Return a claim as the page shows it."""
+    return {"assignment": shown_number(assignment), "token": shown_number(token, place=assignment)}
 
 
 def rated(*ratings: int | None, **more: Any) -> list[dict[str, Any]]:

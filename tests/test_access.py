@@ -29,7 +29,7 @@ from annotation import labels, queue
 from annotation.models import Event, GoldAnswer, Membership, Message, Role
 from annotation.queue import leases
 from tests import make
-from tests.clients import rated, signed_in
+from tests.clients import rated, shown_claim, signed_in
 
 pytestmark = pytest.mark.django_db
 
@@ -260,18 +260,20 @@ class World:
         (folder / "project.txt").write_text(f"{self.project.pk}\n")
         (folder / "strategies.csv").write_text("strategy\n")
 
+        held = shown_claim(lease.assignment_id, lease.token)
         self.places = {
-            "slug": "sums", "problem_id": problems[0].pk, "annotation_id": done.pk, "assignment_id": lease.assignment_id,
+            "slug": "sums", "problem_id": problems[0].pk, "annotation_id": done.pk, "assignment_id": held["assignment"],
             "round_id": round_.pk, "number": 1, "solution_id": solutions[0].pk, "message_id": message.pk, "name": "smallest",
             "file": "strategies.csv", "object_id": self.project.pk, "id": labeler.pk, "content_type_id": 1, "app_label": "annotation",
             "url": "x",
         }  # fmt: skip
         self.elsewhere = self.places | {
-            "problem_id": hidden.pk, "annotation_id": their_label.pk, "assignment_id": theirs.assignment_id, "round_id": their_round.pk,
-            "number": 2, "solution_id": others.pk, "message_id": their_message.pk,
+            "problem_id": hidden.pk, "annotation_id": their_label.pk, "round_id": their_round.pk, "number": 2,
+            "assignment_id": shown_claim(theirs.assignment_id, theirs.token)["assignment"],
+            "solution_id": others.pk, "message_id": their_message.pk,
         }  # fmt: skip
         end = {"finish_reason": "solution", "reason": "", "active_ms": 9, "total_ms": 9}
-        token = {"token": lease.token}
+        token = {"token": held["token"]}
         whole = {"submission_id": str(uuid.uuid4()), "ratings": rated(1, 1, 1), **end}
         self.json = {
             "draft": token | {"revision": 1, "ratings": rated(1)}, "submit": token | whole, "skip": token | {"reason": ""}, "ahead": {},

@@ -12,7 +12,6 @@ from uuid import UUID
 import orjson
 from django.contrib.auth.models import User
 from django.db import IntegrityError, connection, transaction
-from django.db.models import Max
 
 from annotation.completions import alternatives_at_mistake, free_position, hold_positions, tree_of
 from annotation.ingest import STEPS
@@ -28,7 +27,7 @@ from annotation.labels.rules import (
     walked,
     well_formed,
 )
-from annotation.labels.statements import ANNOTATION, KEEP_DRAFT, REVISE, SUBJECT_OF_ANNOTATION, SUBJECT_OF_ASSIGNMENT, SUBMIT
+from annotation.labels.statements import ANNOTATION, KEEP_DRAFT, REVISE, SUBJECT_OF_ANNOTATION, SUBJECT_OF_ASSIGNMENT, SUBMIT, SUCCESSOR
 from annotation.models import Annotation, Assignment, AssignmentState, Draft, Event, StepAlternative, StepSource, Task, broken_rule
 from annotation.people import LABELERS
 from annotation.queue import Claim, LeaseLost, fence, lease_reserved, lost, one_statement
@@ -120,13 +119,9 @@ def skip(assignment_id: int, *, labeler: User, token: int, reason: str, ahead: C
             _close(assignment_id, labeler=labeler, token=token, state=AssignmentState.SKIPPED)
             if ahead:
                 lease_reserved(ahead, labeler=labeler, after=assignment_id)
-            assignment = Assignment.objects.get(pk=assignment_id)
-            if assignment.slot is not None:  # one made on demand was for this person only and needs no successor
-                Task.objects.select_for_update(no_key=True).get(pk=assignment.task_id)  # two skips of one task must not take the same slot
-                last = Assignment.objects.filter(task=assignment.task_id).aggregate(last=Max("slot"))["last"]
-                Assignment.objects.create(
-                    task_id=assignment.task_id, slot=last + 1, batch_id=assignment.batch_id, priority=assignment.priority
-                )
+            Task.objects.select_for_update(no_key=True).get(assignment=assignment_id)  # two skips of one task must not take the same slot
+            with connection.cursor() as cursor:
+                cursor.execute(SUCCESSOR, {"assignment": assignment_id})
             Event.objects.create(actor=labeler, verb="skip", subject=f"assignment {assignment_id}: {reason}")
     except IntegrityError as error:
         rule = broken_rule(error)

@@ -63,3 +63,11 @@ leased AS ({LEASE_RESERVED} AND EXISTS (SELECT 1 FROM ended)),
 dropped AS (DELETE FROM annotation_draft d USING ended WHERE d.assignment_id = ended.id AND d.labeler_id = %(labeler)s),
 {_STORE.format(supersedes="NULL")}"""
 REVISE = f"WITH ended AS (SELECT 1), {_STORE.format(supersedes='%(supersedes)s')}"
+
+# Opens a new assignment at the task of one that was skipped. One that was made on demand was for that person only and has no successor;
+# it costs the same statement, so that the time of a skip does not tell gold from other work. The caller holds a lock of the task.
+SUCCESSOR = """
+INSERT INTO annotation_assignment (task_id, slot, batch_id, priority, state, token)
+SELECT s.task_id, (SELECT max(slot) + 1 FROM annotation_assignment WHERE task_id = s.task_id), s.batch_id, s.priority, 'open', 0
+  FROM annotation_assignment s WHERE s.id = %(assignment)s AND s.slot IS NOT NULL
+"""

@@ -170,7 +170,10 @@ def _records(labeler: "Person", projects: list[int]) -> dict[int, LabelerRecord]
 
 
 def _waiting(person: "Person", projects: list[int]) -> dict[int, int]:
-    """Count by project the open solutions of selected batches at which this person never had an assignment."""
+    """Count by project the open solutions of selected batches at which this person never had an assignment.
+
+    While there are some, gold that this person can still get counts too. Otherwise the count would stay the same when they get gold.
+    """
     had = Assignment.objects.filter(task=OuterRef("task"), labeler=person.pk)
     assignments = Assignment.objects.filter(
         ~Exists(had),
@@ -180,7 +183,19 @@ def _waiting(person: "Person", projects: list[int]) -> dict[int, int]:
         batch__kind=BatchKind.SELECTED,
         batch__state=BatchState.OPEN,
     )
-    return dict(assignments.values_list("batch__project").annotate(count=Count("task", distinct=True)).order_by())
+    counted = dict(assignments.values_list("batch__project").annotate(count=Count("task", distinct=True)).order_by())
+    gold = Task.objects.filter(
+        ~Exists(Assignment.objects.filter(task__solution=OuterRef("solution"), labeler=person.pk)),
+        kind=TaskKind.GOLD,
+        batch__project__in=counted,
+        batch__project__gold_percent__gt=0,
+        batch__kind=BatchKind.SELECTED,
+        batch__state=BatchState.OPEN,
+        solution__withdrawn_at=None,
+    )
+    for project, count in gold.values_list("batch__project").annotate(count=Count("pk")).order_by():
+        counted[project] += count
+    return counted
 
 
 def _before_work(person: "Person", projects: list[int]) -> dict[tuple[int, str], int]:

@@ -25,6 +25,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from annotation import completions, keys, labels, people, quality, queue
 from annotation.views import COUNT, KEY, BadBody, SignedInRequest, View, for_roles, read_body, render_fragment
+from annotation.views.shown_numbers import SHOWN, NoSuchNumber, real_number, shown_number
 
 if TYPE_CHECKING:
     from annotation.models import Project
@@ -69,13 +70,22 @@ def reopen(request: SignedInRequest, project: "Project", annotation_id: int) -> 
     reason = annotation.reason if annotation.finish_reason == "found_error" else ""
     ratings_so_far = {"revision": 0, "ratings": ratings, "reason": reason}
     solution = {"problem": problem.statement, "reference_answer": answer, "steps": annotation.solution.steps}
-    work = {"project": project, "reopened": annotation, "draft": orjson.dumps(ratings_so_far).decode(), "lease": solution}
+    work = {
+        "project": project,
+        "reopened": annotation,
+        "assignment": shown_number(annotation.assignment_id),
+        "draft": orjson.dumps(ratings_so_far).decode(),
+        "lease": solution,
+    }
     shown = completions.shown_completions(project, annotation.solution_id, ratings=ratings)
     return _page(request, project, work | _completions(shown))
 
 
 def background(view: View) -> View:
-    """Decorate a background request of the labeling page: POST only, and every refusal is JSON {code, message}, as outages are."""
+    """Decorate a background request of the labeling page: POST only, and every refusal is JSON {code, message}, as outages are.
+
+    The address holds the number of the assignment as the page shows it; the view gets the real one.
+    """
 
     @login_not_required  # it answers 401 itself: to a script, a redirect to the sign-in page looks like success
     @require_POST
@@ -86,6 +96,8 @@ def background(view: View) -> View:
         try:
             if any(key not in KEY for key in place.values()):
                 raise Http404
+            if "assignment_id" in place:
+                place["assignment_id"] = real_number(place["assignment_id"])
             return view(request, **place)
         except labels.BadSubmission as error:
             return _refuse(400, error.code, str(error))
@@ -97,7 +109,7 @@ def background(view: View) -> View:
             return _refuse(422, "generator_failed", str(error))
         except queue.LeaseLost as error:
             return _refuse(409, error.code, str(error))
-        except (Http404, ObjectDoesNotExist, labels.NothingToRevise):
+        except (Http404, NoSuchNumber, ObjectDoesNotExist, labels.NothingToRevise):
             return _refuse(404, "not_found")
 
     return answered
@@ -106,7 +118,7 @@ def background(view: View) -> View:
 @background
 def draft(request: SignedInRequest, assignment_id: int) -> HttpResponse:
     """Store the ratings so far."""
-    body = read_body(request, {"token": COUNT, "revision": COUNT, "ratings": list})
+    body = _body(request, {"token": SHOWN, "revision": COUNT, "ratings": list}, assignment_id)
     try:
         return JsonResponse({"revision": labels.save_draft(assignment_id, labeler=request.user, **body)})
     except queue.LeaseLost:
@@ -121,7 +133,7 @@ def submit(request: SignedInRequest, assignment_id: int) -> HttpResponse:
     If the page has the next solution already, answer with the end of its lease and with the solution after it.
     """
     fields: dict[str, type | range] = {
-        "token": COUNT,
+        "token": SHOWN,
         "submission_id": UUID,
         "ratings": list,
         "finish_reason": str,
@@ -130,7 +142,7 @@ def submit(request: SignedInRequest, assignment_id: int) -> HttpResponse:
         "total_ms": int,
     }
     project = people.project_of_assignment(request.user, assignment_id)
-    body, ahead = _body_and_ahead(request, fields)
+    body, ahead = _body_and_ahead(request, fields, assignment_id)
     annotation = labels.submit(assignment_id, labeler=request.user, ahead=ahead, **body)
     if ahead is None and (feedback := quality.feedback_on(annotation)):  # practice never reserves the next solution
         return render(request, "annotation/_feedback.html", {"project": project, "feedback": feedback})
@@ -141,7 +153,7 @@ def submit(request: SignedInRequest, assignment_id: int) -> HttpResponse:
 def skip(request: SignedInRequest, assignment_id: int) -> HttpResponse:
     """Pass the solution to another labeler. Answer as `submit` does."""
     project = people.project_of_assignment(request.user, assignment_id)
-    body, ahead = _body_and_ahead(request, {"token": COUNT, "reason": str})
+    body, ahead = _body_and_ahead(request, {"token": SHOWN, "reason": str}, assignment_id)
     labels.skip(assignment_id, labeler=request.user, ahead=ahead, **body)
     return _go_on(request, project, ahead)
 
@@ -161,7 +173,7 @@ def ahead(request: SignedInRequest, assignment_id: int) -> HttpResponse:
 @background
 def release(request: SignedInRequest, assignment_id: int) -> HttpResponse:
     """Release a reserved solution that was not shown."""
-    body = read_body(request, {"token": COUNT})
+    body = _body(request, {"token": SHOWN}, assignment_id)
     people.project_of_assignment(request.user, assignment_id)
     return JsonResponse({"released": queue.release_reserved(assignment_id, labeler=request.user, **body)})
 
@@ -169,7 +181,7 @@ def release(request: SignedInRequest, assignment_id: int) -> HttpResponse:
 @background
 def extend(request: SignedInRequest, assignment_id: int) -> HttpResponse:
     """Extend the lease of a labeler who is still working on the solution."""
-    body = read_body(request, {"token": COUNT})
+    body = _body(request, {"token": SHOWN}, assignment_id)
     people.project_of_assignment(request.user, assignment_id)
     expires_at = queue.extend_lease(assignment_id, labeler=request.user, **body)
     return JsonResponse({"seconds": _seconds_until(expires_at)})
@@ -178,7 +190,7 @@ def extend(request: SignedInRequest, assignment_id: int) -> HttpResponse:
 @background
 def show_completions(request: SignedInRequest, assignment_id: int) -> HttpResponse:
     """Answer with the completions after a path in an interactive project. This takes as long as the generator takes."""
-    body = read_body(request, {"token": COUNT, "path": list})
+    body = _body(request, {"token": SHOWN, "path": list}, assignment_id)
     people.project_of_assignment(request.user, assignment_id)
     shown = completions.next_completions(assignment_id, labeler=request.user, **body)
     return HttpResponse(orjson.dumps({"completions": shown}), content_type="application/json")
@@ -209,10 +221,41 @@ def _page(request: SignedInRequest, project: "Project", work: dict[str, Any]) ->
     return render(request, "annotation/label.html", page | work)
 
 
-def _body_and_ahead(request: SignedInRequest, fields: Mapping[str, type | range]) -> tuple[dict[str, Any], queue.Claim | None]:
-    body = read_body(request, fields, optional={"ahead": KEY, "ahead_token": COUNT})
-    assignment, token = body.pop("ahead", None), body.pop("ahead_token", None)
-    return body, None if assignment is None or token is None else queue.Claim(assignment, token)
+def _body(
+    request: SignedInRequest,
+    fields: Mapping[str, type | range],
+    assignment_id: int,
+    *,
+    optional: Mapping[str, type | range] | None = None,
+) -> dict[str, Any]:
+    """Read a body that names a claim, and return it with the real token. A token that was never shown is 0, which no claim has."""
+    body = read_body(request, fields, optional=optional)
+    body["token"] = _token(body["token"], assignment_id)
+    return body
+
+
+def _token(shown: int, assignment_id: int) -> int:
+    if not shown:  # a reopened solution has no claim
+        return 0
+    try:
+        token = real_number(shown, place=assignment_id)
+    except NoSuchNumber:
+        return 0
+    return token if token in COUNT else 0
+
+
+def _body_and_ahead(
+    request: SignedInRequest, fields: Mapping[str, type | range], assignment_id: int
+) -> tuple[dict[str, Any], queue.Claim | None]:
+    body = _body(request, fields, assignment_id, optional={"ahead": SHOWN, "ahead_token": SHOWN})
+    shown, token = body.pop("ahead", None), body.pop("ahead_token", None)
+    if shown is None or token is None:
+        return body, None
+    try:
+        ahead = real_number(shown)
+    except NoSuchNumber:  # of another site, or invented: no reservation
+        return body, queue.Claim(0, 0)
+    return body, queue.Claim(ahead, _token(token, ahead))
 
 
 def _go_on(request: SignedInRequest, project: "Project", ahead: queue.Claim | None) -> HttpResponse:
@@ -237,11 +280,14 @@ def _next_solution(request: SignedInRequest, project: "Project") -> dict[str, An
 
 def _work(lease: queue.Lease) -> dict[str, Any]:
     ratings = lease.draft["ratings"] if lease.draft else ()
+    assignment = shown_number(lease.assignment_id)
     return {
         "project": lease.project,
         "lease": lease,
+        "assignment": assignment,
+        "token": shown_number(lease.token, place=lease.assignment_id),
         # Six addresses that differ in their last part. Six look-ups took 70 µs of the fragment's 310.
-        "place": reverse("draft", args=[lease.assignment_id]).removesuffix("draft/"),
+        "place": reverse("draft", args=[assignment]).removesuffix("draft/"),
         "draft": orjson.dumps(lease.draft).decode() if lease.draft else "",
         "lease_seconds": _seconds_until(lease.expires_at),
         **_completions(completions.shown_completions(lease.project, lease.solution_id, ratings=ratings)),

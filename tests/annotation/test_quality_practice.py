@@ -11,6 +11,7 @@ from django.urls import reverse
 from annotation import export, labels, quality, queue
 from annotation.models import Annotation, Batch, BatchKind, FinishReason, GoldAnswer, Membership, Project, Task
 from tests import make
+from tests.clients import shown_claim
 
 pytestmark = pytest.mark.django_db
 
@@ -184,8 +185,9 @@ def test_a_practice_submit_is_answered_with_feedback_and_again_the_same(project:
     client.force_login(ann)
     lease = quality.lease_next(ann, project=project)
     GoldAnswer.objects.filter(pk=lease.solution_id).update(acceptable_first_errors=[1, 2], note="Not <b>so</b>.")
+    held = shown_claim(lease.assignment_id, lease.token)
     body = {
-        "token": lease.token,
+        "token": held["token"],
         "submission_id": str(uuid.uuid4()),
         "finish_reason": "found_error",
         "reason": "",
@@ -194,7 +196,7 @@ def test_a_practice_submit_is_answered_with_feedback_and_again_the_same(project:
         "ratings": [{"step": 0, "rating": -1}],
     }
     for _ in range(2):  # the answer may be lost on its way
-        html = client.post(reverse("submit", args=[lease.assignment_id]), body, content_type="application/json").content.decode()
+        html = client.post(reverse("submit", args=[held["assignment"]]), body, content_type="application/json").content.decode()
         assert 'id="work"' in html and "data-work" not in html
         assert "The first mistake is at step 2 or 3. You marked step 1." in html
         assert "Not &lt;b&gt;so&lt;/b&gt;." in html and "Practice 1 of 2, 0 right." in html

@@ -4,7 +4,7 @@ import pytest
 from django.test import Client
 
 from annotation.models import Assignment, Project
-from tests.clients import claim, page, post, rated, submission
+from tests.clients import claim, page, post, rated, real_assignment, submission
 
 pytestmark = pytest.mark.django_db
 
@@ -21,7 +21,7 @@ def test_the_answer_to_a_submit_brings_the_solution_behind_the_next_one(project:
     assert answer["seconds"] > 0
     third = claim(answer["ahead"])
     states = dict(Assignment.objects.values_list("pk", "state"))
-    assert [states[one["assignment"]] for one in (first, second, third)] == ["done", "leased", "reserved"]
+    assert [states[real_assignment(one)] for one in (first, second, third)] == ["done", "leased", "reserved"]
     assert claim(post(ann, "ahead", second["assignment"], {}).content.decode()) == third
     assert handed_in(ann, second, third)["ahead"] is None
 

@@ -9,6 +9,7 @@ import psycopg
 import pytest
 from django.contrib.auth.models import User
 from django.db import OperationalError
+from django.db.models import F
 from django.test import Client
 from django.urls import reverse
 from psycopg.errors import DeadlockDetected
@@ -16,7 +17,7 @@ from psycopg.errors import DeadlockDetected
 from annotation import labels, queue
 from annotation.models import Annotation, Assignment, AssignmentState, Draft, Membership, Project
 from tests import make
-from tests.clients import claim, page, post, rated, refusal, signed_in, submission
+from tests.clients import claim, page, post, rated, real_assignment, refusal, signed_in, submission
 
 pytestmark = pytest.mark.django_db
 
@@ -95,7 +96,7 @@ def test_a_submit_stores_the_labels_and_answers_with_the_next_solution(project: 
     assert following["assignment"] != held["assignment"]
     assert "<html" not in answer.content.decode()
     stored = Annotation.objects.get()
-    assert (stored.assignment_id, stored.finish_reason) == (held["assignment"], "found_error")
+    assert (stored.assignment_id, stored.finish_reason) == (real_assignment(held), "found_error")
     assert (stored.active_ms, stored.total_ms) == (2500, 4000)
     assert list(stored.steplabel_set.order_by("step_index").values_list("rating", flat=True)) == [1, 0, -1]
 
@@ -149,8 +150,8 @@ def test_work_at_a_lease_keeps_it(project: Project, ann: Client) -> None:
 
 def test_a_lost_lease_is_said_and_the_work_is_kept(project: Project, ann: Client) -> None:
     held = claim(page(ann, project))
-    taken = Assignment.objects.filter(pk=held["assignment"])
-    taken.update(labeler=make.ben(project), token=held["token"] + 1)
+    taken = Assignment.objects.filter(pk=real_assignment(held))
+    taken.update(labeler=make.ben(project), token=F("token") + 1)
     answer = post(ann, "submit", held["assignment"], submission(held["token"], rated(1, 1, 1)))
     assert refusal(answer) == (409, "lease_lost")
     assert "kept" in answer.json()["message"]
@@ -162,7 +163,7 @@ def test_somebody_elses_assignment_takes_nothing(project: Project, ann: Client) 
     ben = signed_in(make.ben(project))
     body = submission(held["token"], rated(1, 1, 1))
     assert refusal(post(ben, "submit", held["assignment"], body)) == (409, "lease_lost")
-    assert Assignment.objects.get(pk=held["assignment"]).state == AssignmentState.LEASED
+    assert Assignment.objects.get(pk=real_assignment(held)).state == AssignmentState.LEASED
     stranger = signed_in(make.eve())
     assert refusal(post(stranger, "submit", held["assignment"], body)) == (404, "not_found")
     assert refusal(post(stranger, "submit", 10**30, body)) == (404, "not_found")
