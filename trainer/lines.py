@@ -64,7 +64,7 @@ class SolutionLine:
 
     labeled: LabeledSolution
     number: int
-    is_own: bool  # of the trainer's own format, which states `right`; of another one, the answer can be graded
+    is_own: bool  # of the trainer's own format, which states `right`; of another one, the answer can be graded if no grade is recorded
     right: bool | None = None
     answer: str | None = None
     has_answer: bool = True  # the line has the key, with a text or null
@@ -195,6 +195,7 @@ def _read_format(path: Path, name: str | None, unused: Counter[str], notes: list
                 _labeled(solution, key),
                 number,
                 is_own=False,
+                right=solution.right,
                 answer=answer,
                 reference_answer=solution.problem.answer,
                 subject=solution.problem.subject or None,
@@ -229,8 +230,8 @@ def read_graded_lines(
 ) -> Iterator[tuple[SolutionText, bool, str | None]]:
     """Yield each solution, whether its final answer is right, and that answer or None.
 
-    The trainer's own format states `right`. In another format the answer is compared with the reference answer; solutions that cannot be
-    graded are left out, and `say` gets their number. Raises BadInput.
+    The trainer's own format states `right`, and so does a file that records the grade. Otherwise the answer is compared with the
+    reference answer; solutions that cannot be graded are left out, and `say` gets their number. Raises BadInput.
     """
     n_ungraded = 0
     remaining = iter(lines)
@@ -238,11 +239,14 @@ def read_graded_lines(
         grader: Grader | None = None
         while chunk := list(islice(remaining, GRADED_AT_ONCE)):
             grades: Iterator[Grade] = iter(())
-            if pairs := [(line.answer, line.reference_answer) for line in chunk if not line.is_own]:
+            if pairs := [(line.answer, line.reference_answer) for line in chunk if not line.is_own and line.right is None]:
                 grader = grader or stack.enter_context(Grader())
                 grades = iter(grader.grade_answers(pairs))
             for line in chunk:
-                right = _right(path, line, needs_answer=needs_answer) if line.is_own else _OUTCOMES.get(next(grades).outcome)
+                if line.is_own:
+                    right: bool | None = _right(path, line, needs_answer=needs_answer)
+                else:
+                    right = _OUTCOMES.get(next(grades).outcome) if line.right is None else line.right
                 if right is None:
                     n_ungraded += 1
                 else:

@@ -14,12 +14,15 @@ from trainer.display import shown_progress
 
 
 @contextmanager
-def drawn_progress() -> Iterator[Callable[..., None]]:
-    """Give `progress(stage, done, total)`, which shows it. Turn errors of the stages, and Ctrl-C, into one sentence and an exit code."""
+def drawn_progress(*, when_stopped: str = "Nothing was changed.") -> Iterator[Callable[..., None]]:
+    """Give `progress(stage, done, total)`, which shows it. Turn errors of the stages, and Ctrl-C, into one sentence and an exit code.
+
+    when_stopped: what Ctrl-C leaves behind, as a sentence. The default is true for a command that is one transaction.
+    """
     try:
         with shown_progress() as display:
             yield display.show
     except (BadFile, BadProject, CorrectionRefused, GraderUnavailable, NoSuchAccount, OutputRefused) as bad:
         raise CommandError(str(bad), returncode=2) from None
     except KeyboardInterrupt:
-        raise CommandError("Stopped. Nothing was changed.", returncode=130) from None
+        raise CommandError(f"Stopped. {when_stopped}", returncode=130) from None

@@ -45,6 +45,11 @@ def test_labels_become_annotations(project: Project, tmp_path: Path) -> None:
     assert list(StepLabel.objects.order_by("annotation", "step_index").values_list("rating", flat=True)) == [1, -1, 1, 1]
 
 
+def test_a_grade_that_the_file_records_is_said_to_be_left_out(project: Project, tmp_path: Path) -> None:
+    report = ingest.load_solutions(written(tmp_path, PROCESSBENCH, RIGHT), project=project)
+    assert "2 solutions: the recorded grades of the final answer were left out." in str(report)
+
+
 def test_labels_become_gold_by_choice(project: Project, tmp_path: Path) -> None:
     report = ingest.load_solutions(written(tmp_path, PROCESSBENCH, RIGHT), project=project, labels="gold")
     assert (report.new_gold, report.new_annotations) == (2, 0)

@@ -104,6 +104,18 @@ def test_a_solution_whose_answer_is_not_certain_is_left_out_of_processbench(
     assert "1 solution is left out: it is not certain whether the answer is right." in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("kind", ["jsonl", "csv", "parquet"])
+def test_the_grade_that_processbench_records_is_kept(tmp_path: Path, kind: str) -> None:
+    rows = [
+        {"problem": "What is 2 + 3?", "steps": ["Add.", "So 6."], "final_answer_correct": right, "label": label, "generator": "m"}
+        for right, label in ((False, 1), (True, -1), (True, 0))
+    ]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    for source, out in (("a.jsonl", f"b.{kind}"), (f"b.{kind}", "c.jsonl")):
+        assert main(["convert", str(tmp_path / source), str(tmp_path / out), "--to", "processbench"]) == 0
+    assert [{key: value for key, value in row.items() if key != "id"} for row in lines(tmp_path / "c.jsonl")] == rows
+
+
 @pytest.mark.parametrize(
     ("name", "to", "words"),
     [

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable
 
 import pytest
+from django.core.management.base import CommandError
 
 from annotation.management.progress import drawn_progress
 from tests.waiting import until
@@ -135,6 +136,16 @@ def test_the_sites_commands_write_the_same_lines(hurried: None, capsys: pytest.C
     with drawn_progress() as progress:
         progress("reward model", 5, 10, 1.0, 0.25)
     assert "reward model: 5 of 10 (50%), about 1 s left, loss 0.250; running for 0 s." in capsys.readouterr().err
+
+
+def test_ctrl_c_says_what_it_leaves_behind() -> None:
+    with (
+        pytest.raises(CommandError, match=r"^Stopped\. The results so far are kept\.$"),
+        drawn_progress(when_stopped="The results so far are kept."),
+    ):
+        raise KeyboardInterrupt
+    with pytest.raises(CommandError, match=r"^Stopped\. Nothing was changed\.$"), drawn_progress():
+        raise KeyboardInterrupt
 
 
 def test_the_thread_ends_with_a_run_that_fails() -> None:

@@ -138,6 +138,7 @@ def test_a_last_step_without_a_mark_has_no_rating(tmp_path: Path) -> None:
         ("processbench", PROCESSBENCH | {"label": 3}, "a whole number from 0 to 2, or -1"),
         ("processbench", PROCESSBENCH | {"label": -2}, "a whole number from 0 to 2, or -1"),
         ("processbench", PROCESSBENCH | {"label": True}, "'label' is true"),
+        ("processbench", PROCESSBENCH | {"final_answer_correct": "maybe"}, "'final_answer_correct' must be true, false or null"),
         ("processbench", PROCESSBENCH | {"label": "1"}, "'label' is '1'"),
         ("processbench", PROCESSBENCH | {"label": None}, "or -1 if all steps are right"),
         ("processbench", PROCESSBENCH | {"label": 0.5}, "'label' is 0.5"),

@@ -130,6 +130,14 @@ def test_solutions_that_state_no_grade_are_graded_by_their_answers(samples: Path
     assert notes == [f"{path}: 1 solution was left out: it is not certain whether the answer is right."]  # it states no answer
 
 
+def test_a_grade_that_the_file_records_needs_no_reference_answer(tmp_path: Path) -> None:
+    rows = [{"problem": "p", "steps": ["So 5."], "label": -1, "final_answer_correct": right} for right in (True, False, None)]
+    path, notes = write(tmp_path / "f.jsonl", *map(json.dumps, rows)), list[str]()
+    graded = read_graded_lines(path, read_solution_lines(path, format="processbench"), say=notes.append)
+    assert [(solution.key, right) for solution, right, _ in graded] == [("line 1", True), ("line 2", False)]
+    assert notes == [f"{path}: 1 solution was left out: it is not certain whether the answer is right."]
+
+
 def test_a_solution_whose_answer_cannot_be_graded_is_left_out_and_counted(tmp_path: Path) -> None:
     lines = [{"problem": "p", "answer": "5", "solution": f"So.\n\n# Answer\n\n{answer}"} for answer in ("5", "6", "\\frac{")]
     path, notes = write(tmp_path / "f.jsonl", *map(json.dumps, lines)), list[str]()

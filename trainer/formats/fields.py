@@ -124,14 +124,14 @@ def as_rating(value: object) -> int | None:
     return rating
 
 
-def read_flag(fields: Fields) -> bool | None:
+def read_flag(fields: Fields, key: str = "flagged") -> bool | None:
     """Return true, false or None."""
-    flagged = fields.get("flagged")
-    if isinstance(flagged, Cell):
-        flagged = _FLAGS.get(flagged.lower(), flagged)
-    if not isinstance(flagged, bool | None):
-        raise BadLine(f"'flagged' is {in_words(flagged)}", "'flagged' must be true, false or null")
-    return flagged
+    flag = fields.get(key)
+    if isinstance(flag, Cell):
+        flag = _FLAGS.get(flag.lower(), flag)
+    if not isinstance(flag, bool | None):
+        raise BadLine(f"{key!r} is {in_words(flag)}", f"{key!r} must be true, false or null")
+    return flag
 
 
 def read_split(fields: Fields, *keys: str) -> str:

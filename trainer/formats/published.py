@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from trainer.counting import counted
-from trainer.formats.fields import as_object, as_whole, read_list, read_optional, read_text, read_texts, read_whole
+from trainer.formats.fields import as_object, as_whole, read_flag, read_list, read_optional, read_text, read_texts, read_whole
 from trainer.formats.objects import Fields
 from trainer.formats.ratings import canonical_bytes, rate_path
 from trainer.formats.values import BadLine, NewAnnotation, NewProblem, NewSolution, in_words
@@ -23,7 +23,8 @@ _VERDICTS = {"+": 1, "-": -1}
 def processbench_solutions(fields: Fields) -> list[NewSolution]:
     """Return the solution of a line; `label` is the index of its first mistake, from 0, or -1 (arXiv 2412.06559).
 
-    The id names the line, not the problem, so problems are identified by their statements.
+    `final_answer_correct` is the recorded grade: most files have no reference answer. The id names the line, not the problem, so
+    problems are identified by their statements.
     """
     steps = read_texts(fields, "steps")
     label = read_whole(fields, "label", 0, max(0, len(steps) - 1), or_else="-1") if as_whole(fields.get("label")) != -1 else -1
@@ -31,7 +32,8 @@ def processbench_solutions(fields: Fields) -> list[NewSolution]:
         raise BadLine("'label' is missing", "Give the index of the first wrong step, from 0, or -1 if all steps are right")
     ratings = [1] * len(steps) if label < 0 else [*[1] * label, -1]
     problem = NewProblem(read_text(fields, "problem"), read_optional(fields, "answer", "ground_truth_answer"))
-    return [_rated(fields, problem, steps, ratings, source=read_optional(fields, "generator") or "")]
+    solution = _rated(fields, problem, steps, ratings, source=read_optional(fields, "generator") or "")
+    return [replace(solution, right=read_flag(fields, "final_answer_correct"))]
 
 
 def math_shepherd_solutions(fields: Fields) -> list[NewSolution]:

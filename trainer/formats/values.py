@@ -123,6 +123,7 @@ class NewSolution:
     annotation: NewAnnotation | None = None
     alternatives: tuple[NewAlternative, ...] = ()
     text: str | None = None
+    right: bool | None = None  # the grade of the final answer that the file records
     left_out: tuple[str, ...] = ()  # what the file says of this solution and nobody reads, in words
 
 

@@ -12,6 +12,6 @@ class Command(BaseCommand):
     help = "Make the demonstration project of simulated word problems, its people and its first batch. A second call changes nothing."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        with drawn_progress() as progress:
+        with drawn_progress(when_stopped="What was made is kept. The same command continues.") as progress:
             project = demonstration.make_demonstration(progress=progress)
         self.stdout.write(f"The project {project.slug} is ready. Its people: {', '.join(demonstration.PEOPLE)}.")

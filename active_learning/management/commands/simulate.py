@@ -56,7 +56,7 @@ class Command(BaseCommand):
             try:
                 if seeds:
                     plan = plan.changed(seeds=tuple(seeds))
-                with drawn_progress() as progress:
+                with drawn_progress(when_stopped="Finished models are kept. The same command continues.") as progress:
                     folder = experiment.run(
                         full_name,
                         plan,
