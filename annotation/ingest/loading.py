@@ -240,10 +240,8 @@ class _Staging:
         self.sequence += 1
         self.report.solutions += 1
         self.report.left_out.update(solution.left_out)
-        if solution.right is not None:
-            self.report.left_out["recorded grades of the final answer"] += (
-                1  # the site grades by itself, so that a correction can grade again
-            )
+        if solution.right is not None:  # the site grades by itself, so that a correction can grade again
+            self.report.left_out["recorded grades of the final answer"] += 1
         is_answer_given = solution.final_answer is not None
         answer = solution.final_answer if is_answer_given else stated_answer(solution.steps)
         source = solution.source or self.source
