@@ -71,6 +71,12 @@ CUTS = [  # text, rule, steps
     ("Step 3 gives 4, see\nStep 4 too.", NUMBERED, ["Step 3 gives 4, see\nStep 4 too."]),
     ("第一步：加。\n是5。\n第二步：得到6。", NUMBERED, ["第一步：加。\n是5。", "第二步：得到6。"]),
     *(
+        (f"{first}加。\n是5。\n{second}得到6。", NUMBERED, [f"{first}加。\n是5。", f"{second}得到6。"])
+        for first, second in (("1、", "2、"), ("１．", "２．"), ("（1）", "（2）"), ("1：", "2："), ("①", "②"), ("1: ", "2: "))
+    ),
+    ("The ratio is\n1:1 and\n2:1 then.", NUMBERED, ["The ratio is\n1:1 and\n2:1 then."]),
+    ("\n".join(f"{mark} Add.\nSo." for mark in "①②③④⑤⑥⑦⑧⑨⑩⑪⑫"), NUMBERED, [f"{mark} Add.\nSo." for mark in "①②③④⑤⑥⑦⑧⑨⑩⑪⑫"]),
+    *(
         (f"{first} Add.\nSo 5.\n{second} Go.", NUMBERED, [f"{first} Add.\nSo 5.", f"{second} Go."])
         for first, second in (("[Step 1]", "[Step 2]"), ("(Step 1)", "(Step 2)"), ("**[Step 1]**", "**[Step 2]**"),
         ("步骤一：", "步骤二："),

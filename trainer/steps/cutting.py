@@ -1,6 +1,7 @@
 """Steps, the cutting: the lines and blocks of a text, and the rules that say between which blocks it is cut."""
 
 import re
+import unicodedata
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -36,7 +37,10 @@ _STEP = re.compile(
     r"[ \t]*(?:[:.)\]】）*_：、,，—–(-]|\Z)",
     re.I,
 )
-_NUMBER = re.compile(r"(?P<heading>#{1,6}[ \t]+)?(?P<bold>\*\*|__)?\(?(?P<number>\d{1,3})[.)、](?:\*\*|__)?(?:[ \t]|\*|\Z)")
+_NUMBER = re.compile(  # after a full-width mark, or a number in a circle, no blank follows
+    r"(?P<heading>#{1,6}[ \t]+)?(?P<bold>\*\*|__)?[(（]?"
+    r"(?:(?P<number>\d{1,3})(?:[.):](?:\*\*|__)?(?:[ \t]|\*|\Z)|[、．）：])|(?P<circled>[①-⑳]))"
+)
 _FINAL = re.compile(r"(?:#{1,6} *)?(?:\*\*|__)?(?:(?:the )?final answer\b|(?:answer|conclusion) ?[:：*]|答案|ответ ?[:：*])", re.I)
 _SENTENCE = re.compile(  # its end, also where a formula closes after the full stop, and how the next one begins
     r"(?:[.!?](?:\$\$?|\\\]|\\\))?|\$\$|\\\]|\\end\{[^{}\n]{1,64}\})[\"'”’)*_]*(?P<gap>\s*)"
@@ -358,8 +362,8 @@ def numbered_cuts(blocks: list[_Block]) -> list[bool] | None:
     for kind in ("heading", "bold", "plain"):
         marks, expected = [False] * len(blocks), 1
         for at, number in enumerate(numbers):
-            if number and _kind(number) == kind and int(number["number"]) in (1, expected):
-                marks[at], expected = True, int(number["number"]) + 1
+            if number and _kind(number) == kind and _value(number) in (1, expected):
+                marks[at], expected = True, _value(number) + 1
         kinds[kind] = marks
     kind = next((kind for kind, marks in kinds.items() if sum(marks) >= 2), "step")
     cuts = kinds[kind]
@@ -376,6 +380,10 @@ def numbered_cuts(blocks: list[_Block]) -> list[bool] | None:
     if kind == "plain" and (end := _conclusion(blocks, cuts, last)) is not None:
         cuts[end] = True
     return cuts
+
+
+def _value(number: re.Match[str]) -> int:
+    return int(number["number"] or unicodedata.numeric(number["circled"]))
 
 
 def _kind(number: re.Match[str]) -> str:
