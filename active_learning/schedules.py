@@ -83,16 +83,31 @@ def start_due_rounds() -> list[Round]:
         .filter(archived_at=None)
         .exclude(schedule__is_on=False)
     ):
-        schedule = find(project)
-        if not _is_due(project, schedule):
-            continue
-        try:
-            plan = rounds.RoundPlan(recipe_of(project, schedule), train=True, sample=schedule.sample)
-            started.append(rounds.start(project, plan))
-            _note(schedule, "")
-        except rounds.RoundRefused as refused:
-            _note(schedule, f"A round is due and could not start. {refused}")
+        with transaction.atomic():
+            if _decides_alone(project) and (round_ := _start_if_due(project)):
+                started.append(round_)
     return started
+
+
+def _decides_alone(project: Project) -> bool:
+    """Whether nobody else decides about this schedule now: of two beats, one starts the round. Holds until the transaction ends."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_xact_lock(hashtext('active_learning.schedules'), %s)", [project.pk % 2**31])
+        return cursor.fetchone()[0]
+
+
+def _start_if_due(project: Project) -> Round | None:
+    schedule = find(project)
+    if not _is_due(project, schedule):
+        return None
+    try:
+        plan = rounds.RoundPlan(recipe_of(project, schedule), train=True, sample=schedule.sample)
+        round_ = rounds.start(project, plan)
+    except rounds.RoundRefused as refused:
+        _note(schedule, f"A round is due and could not start. {refused}")
+        return None
+    _note(schedule, "")
+    return round_
 
 
 def next_due(project: Project) -> str:

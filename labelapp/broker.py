@@ -48,6 +48,7 @@ class FileChannel(virtual.Channel):
         name = f"{time.time_ns()}_{uuid.uuid4()}.{queue}.msg"
         draft = self.folder / f".{name}"
         try:
+            self.folder.mkdir(parents=True, exist_ok=True)
             try:
                 draft.write_text(dumps(message), encoding="utf-8")
                 draft.rename(self.folder / name)
@@ -61,7 +62,7 @@ class FileChannel(virtual.Channel):
 
     def _get(self, queue: str, timeout: float | None = None) -> dict[str, Any]:
         """Take the oldest message of a queue. Raises Empty."""
-        for name in sorted(os.listdir(self.folder)):
+        for name in sorted(self._names()):
             if name.startswith("."):
                 self._remove_old_draft(name)
             elif not (match := NAME.fullmatch(name)):
@@ -113,10 +114,17 @@ class FileChannel(virtual.Channel):
             raise TypeError("a field has the wrong type")
         return message
 
+    def _names(self) -> list[str]:
+        """Return the names of all files of the folder. None, if a person deleted it: the next message makes it anew."""
+        try:
+            return os.listdir(self.folder)
+        except FileNotFoundError:
+            return []
+
     def _set_aside(self, name: str, reason: str) -> None:
         """Move a file out of the way; a full disk does not hinder that."""
         try:
-            self.aside.mkdir(exist_ok=True)
+            self.aside.mkdir(parents=True, exist_ok=True)
             target = self.aside / name
             (self.folder / name).rename(self.aside / f"{time.time_ns()}-{name}" if os.path.lexists(target) else target)
         except FileNotFoundError:
@@ -144,7 +152,7 @@ class FileChannel(virtual.Channel):
         return len(waiting)
 
     def _waiting(self, queue: str) -> list[str]:
-        return [name for name in os.listdir(self.folder) if (match := NAME.fullmatch(name)) and match["queue"] == queue]
+        return [name for name in self._names() if (match := NAME.fullmatch(name)) and match["queue"] == queue]
 
 
 class FileTransport(virtual.Transport):

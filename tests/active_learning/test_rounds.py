@@ -417,23 +417,3 @@ def test_a_recipe_that_cannot_be_followed_is_refused_before_a_round_is_queued(wo
         with pytest.raises(rounds.RoundRefused, match=reason):
             rounds.start(world, make.plan(world, **options), notify=False)
     assert Round.objects.count() == before
-
-
-@pytest.mark.django_db(transaction=True)
-def test_two_workers_at_once_run_a_round_once(home: Path) -> None:
-    project = make.project()
-    make.solutions(project, 30)
-    started = rounds.start(project, make.plan(project, strategy="uniform", size=10), notify=False)
-    make.at_once([lambda: rounds.run(started.pk)] * 4)
-    started.refresh_from_db()
-    assert started.state == RoundState.PUBLISHED and started.attempt == 1
-    assert Batch.objects.count() == 1 and Task.objects.count() == 10
-
-
-@pytest.mark.django_db(transaction=True)
-def test_eight_starts_at_once_make_one_round(home: Path) -> None:
-    project = make.project()
-    learnable(project)
-    outcomes = make.at_once([lambda: rounds.start(project, make.plan(project), notify=False)] * 8)
-    assert sorted(type(outcome).__name__ for outcome in outcomes) == ["Round"] + ["RoundRefused"] * 7
-    assert Round.objects.count() == 1

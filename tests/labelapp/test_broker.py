@@ -4,6 +4,7 @@ import errno
 import json
 import logging
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from queue import Empty
@@ -146,3 +147,13 @@ def test_waiting_messages_are_counted_and_purged_by_queue(app: Celery, channel: 
     for queue in ("gpu", "gpu", "default"):
         app.send_task("run", queue=queue)
     assert (channel._size("gpu"), channel._purge("gpu"), channel._size("gpu"), channel._size("default")) == (2, 2, 0, 1)
+
+
+def test_a_deleted_folder_is_an_empty_broker_and_the_next_message_makes_it_anew(
+    app: Celery, channel: broker.FileChannel, home: Path
+) -> None:
+    app.send_task("run", [1], queue="gpu")
+    shutil.rmtree(home)
+    assert taken(channel) == [] and (channel._size("gpu"), channel._purge("gpu")) == (0, 0)
+    app.send_task("run", [2], queue="gpu")
+    assert taken(channel) == [[2]]
