@@ -161,12 +161,19 @@ def withdraw(solutions: QuerySet[Solution], *, actor: User | None) -> int:
     Nobody gets them any more. A labeler who has one on the page gets an error, and their ratings are kept as a draft. Stored labels stay.
     """
     with transaction.atomic():
-        ids = list(solutions.filter(withdrawn_at=None).select_for_update(of=["self"]).order_by("pk").values_list("pk", flat=True))
-        Solution.objects.filter(pk__in=ids).update(withdrawn_at=Now())
-        untaken = Assignment.objects.filter(
-            task__solution__in=ids, state__in=[AssignmentState.OPEN, AssignmentState.RESERVED, AssignmentState.LEASED]
+        # no_key: a submit that has its assignment already refers to the solution next. It would wait for us, and we for it.
+        ids = list(
+            solutions.filter(withdrawn_at=None).select_for_update(of=["self"], no_key=True).order_by("pk").values_list("pk", flat=True)
         )
-        untaken.update(state=AssignmentState.CLOSED, lapsed=Coalesce("labeler", "lapsed"), labeler=None, lease_expires_at=None)
+        Solution.objects.filter(pk__in=ids).update(withdrawn_at=Now())
+        # Without a join, so that the UPDATE looks at the state again after it waited for a submit or a skip. Django puts a join into a
+        # subquery, which is not looked at again: then a label's assignment was closed after it was done.
+        untaken = Assignment.objects.filter(
+            task__in=Task.objects.filter(solution__in=ids),
+            state__in=[AssignmentState.OPEN, AssignmentState.RESERVED, AssignmentState.LEASED],
+        )
+        while untaken.exists():  # a skip for which the UPDATE waited has opened another assignment
+            untaken.update(state=AssignmentState.CLOSED, lapsed=Coalesce("labeler", "lapsed"), labeler=None, lease_expires_at=None)
         Event.objects.bulk_create(Event(actor=actor, verb="withdraw", subject=f"solution {key}") for key in ids)
     return len(ids)
 

@@ -17,7 +17,7 @@ from django.db.models import DurationField, F, Func, Q, QuerySet, Subquery
 from django.db.models.functions import Now
 from django.utils.crypto import salted_hmac
 
-from annotation.models import Assignment, AssignmentState, BatchKind, Project, SiteCount, broken_rule
+from annotation.models import Assignment, AssignmentState, Batch, BatchKind, Project, SiteCount, broken_rule
 from annotation.queue.statements import (
     ASSIGNMENT_ON_DEMAND,
     LABELER_STATE,
@@ -347,7 +347,8 @@ def release_expired() -> int:
 
 
 def _leave(labeler: User, *, project: Project, state: str) -> None:
-    let_go(Assignment.objects.filter(labeler=labeler, state=state).exclude(batch__project=project))
+    # Without a join, so that the UPDATE looks at the state again after it waited for a submit: Django puts a join into a subquery.
+    let_go(Assignment.objects.filter(labeler=labeler, state=state).exclude(batch__in=Batch.objects.filter(project=project)))
 
 
 def let_go(assignments: QuerySet[Assignment]) -> int:

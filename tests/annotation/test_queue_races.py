@@ -8,14 +8,14 @@ from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import Count
 from django.db.models.functions import Now
 
 from annotation import labels, queue
-from annotation.models import Annotation, Assignment, Draft, Project, StepLabel, Task
+from annotation.models import Annotation, Assignment, Draft, Project, Solution, StepLabel, Task
 from tests import make
-from tests.waiting import PATIENCE
+from tests.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -345,3 +345,83 @@ def test_drafts_saved_at_once_leave_the_newest() -> None:
         assert (Draft.objects.get().revision, Draft.objects.get().ratings[0]["rating"]) == (10 * number + 5, 1)
 
     rounds(30, [lambda number, place=place: save(10 * number + place) for place in range(6)], before=lambda _: None, after=newest)
+
+
+# --- one act that waits for another ---------------------------------------------------------------------------------------------
+
+
+def after_waiting(act: Callable[[], object], *, first: Callable[[], object], then: Callable[[], object] = lambda: None) -> object:
+    """Do `first`, then `act` in another thread until it waits, then `then`. Commit, and return what `act` returned or raised."""
+    outcome: list[object] = []
+
+    def run() -> None:
+        try:
+            outcome.append(act())
+        except Exception as error:
+            outcome.append(error)
+        finally:
+            connection.close()
+
+    def waits() -> bool:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1 FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid))")
+            return cursor.fetchone() is not None
+
+    thread = threading.Thread(target=run)
+    with transaction.atomic():
+        first()
+        thread.start()
+        until(lambda: waits() or outcome, what="the act waits")
+        then()
+    thread.join(PATIENCE)
+    return outcome[0]
+
+
+def withdraw_all() -> int:
+    return queue.withdraw(Solution.objects.all(), actor=None)
+
+
+def test_a_withdrawal_that_waited_for_a_submit_leaves_its_assignment_done() -> None:
+    project = make.project()
+    make.batch(project, make.solutions(project, 1))
+    lease = queue.lease_next(make.ann(project), project=project)
+    assert after_waiting(withdraw_all, first=lambda: submit(lease, make.ann(), uuid.uuid4(), 1, -1)) == 1
+    assert Assignment.objects.values_list("state", "labeler").get() == ("done", make.ann().pk)
+
+
+def test_a_withdrawal_that_waited_for_a_skip_closes_what_the_skip_opened() -> None:
+    project = make.project()
+    make.batch(project, make.solutions(project, 1))
+    lease = queue.lease_next(make.ann(project), project=project)
+
+    def skip() -> None:
+        labels.skip(lease.assignment_id, labeler=make.ann(), token=lease.token, reason="")
+
+    assert after_waiting(withdraw_all, first=skip) == 1
+    assert list(Assignment.objects.order_by("slot").values_list("state", flat=True)) == ["skipped", "closed"]
+
+
+def test_a_submit_and_a_withdrawal_do_not_wait_for_each_other() -> None:
+    project = make.project()
+    make.batch(project, make.solutions(project, 1))
+    lease = queue.lease_next(make.ann(project), project=project)
+    hold = Assignment.objects.select_for_update().filter(pk=lease.assignment_id)  # what a submit locks first
+
+    def stored() -> Annotation:
+        return submit(lease, make.ann(), uuid.uuid4(), 1, -1)
+
+    assert after_waiting(withdraw_all, first=hold.get, then=stored) == 1
+    assert Annotation.objects.count() == 1 and Assignment.objects.get().state == "done"
+
+
+def test_a_page_of_another_project_that_waited_for_a_submit_leaves_its_assignment_done() -> None:
+    sums, words = make.project(), make.project("words")
+    for project in (sums, words):
+        make.batch(project, make.solutions(project, 1))
+        make.ann(project)
+    lease = queue.lease_next(make.ann(), project=sums)
+    opened = after_waiting(
+        lambda: queue.lease_next(make.ann(), project=words), first=lambda: submit(lease, make.ann(), uuid.uuid4(), 1, -1)
+    )
+    assert isinstance(opened, queue.Lease) and opened.project == words
+    assert Assignment.objects.get(pk=lease.assignment_id).state == "done"
