@@ -11,28 +11,23 @@ did not publish within 6 minutes. `labels_lost`: acknowledged, but not stored. `
 import argparse
 import json
 import logging
-import os
 import random
 import signal
-import subprocess
 import sys
 import threading
 import time
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx
-import psutil
 
 from benchmarks import temporary_site
 from benchmarks.labeling import Failed, Labeler, Tally
-from benchmarks.temporary_site import ROOT
+from benchmarks.temporary_site.parts import BACK_SECONDS, PARTS, SupervisedSite, load_average, longest_gap, supervised, wait_for
 
 WEB_LIMIT, DATABASE_LIMIT, ROUND_LIMIT = 5, 10, 360
-BACK_LIMIT = 60  # seconds until a part counts as not coming back
-PARTS = ("web", "worker", "trainer", "beat", "postmaster", "runner")
-MARKS = {"web": "gunicorn", "worker": "default", "trainer": "gpu", "beat": "beat"}
 
 
 class Watch:
@@ -82,36 +77,6 @@ class Watch:
         for thread in self.threads:
             thread.join()
 
-    def gap(self, since: float) -> float:
-        """Return the longest time without an answer since a moment, up to now."""
-        moments = [since, *sorted(moment for moment in self.answers if moment > since), time.monotonic()]
-        return max(later - earlier for earlier, later in zip(moments, moments[1:], strict=False))
-
-
-def part(server: psutil.Process, home: Path, name: str) -> psutil.Process | None:
-    """Find a part of the site, or None while it is not there."""
-    try:
-        if name == "postmaster":
-            return psutil.Process(int((home / "postgres" / "data" / "postmaster.pid").read_text().split(maxsplit=1)[0]))
-        if name == "runner":
-            runners = psutil.process_iter(["cmdline"])
-            return next(one for one in runners if {"labelapp.embedded_postgres", str(home)} <= set(one.info["cmdline"] or ()))
-        return next(child for child in server.children() if MARKS[name] in (words := child.cmdline()) and words[0] != "/bin/sh")
-    except (OSError, ValueError, IndexError, StopIteration, psutil.Error):
-        return None
-
-
-def is_back(process: psutil.Process | None, before: int) -> bool:
-    return process is not None and process.pid != before and process.is_running()
-
-
-def wait_for(condition: Any, *, seconds: float) -> Any:
-    """Return what the condition returns once it is true, or what it returned last."""
-    until = time.monotonic() + seconds
-    while not (value := condition()) and time.monotonic() < until:
-        time.sleep(0.1)
-    return value
-
 
 def begin_round(*, trains: bool, seed: int) -> int:
     """Start a round of the demonstration, and return its key."""
@@ -140,42 +105,44 @@ def has_published(round_id: int) -> bool:
 
 def measure(home: Path, sign_in: list[str], *, turns: int, trains: bool, seed: int) -> dict[str, Any]:
     """Kill each part in turn, and return the figures."""
-    rng, port = random.Random(seed), temporary_site.free_port()
-    words = [sys.executable, "-m", "labelapp.supervisor", "--port", str(port), "--no-demonstration"]
-    log = (home / "server.log").open("wb")
-    server = subprocess.Popen(words, cwd=ROOT, stdout=log, stderr=log)
-    watch, runs = Watch(f"http://127.0.0.1:{port}", project="people"), []
-    try:
-        site = psutil.Process(server.pid)
-        if not wait_for(lambda: all(part(site, home, name) for name in PARTS) or server.poll() is not None, seconds=60):
-            raise Failed("The site did not start within 60 s.")
-        watch.begin(sign_in)
-        for turn in range(turns):
-            for name in PARTS:
-                round_id = begin_round(trains=trains, seed=turn)
-                time.sleep(rng.uniform(0, 6 if trains else 1))
-                victim = wait_for(lambda name=name: part(site, home, name), seconds=60)
-                refused, killed_at = sum(watch.refusals.values()), time.monotonic()
-                victim.send_signal(signal.SIGKILL)
-                back = wait_for(lambda name=name, pid=victim.pid: is_back(part(site, home, name), pid), seconds=BACK_LIMIT)
-                back_at = time.monotonic()
-                wait_for(lambda moment=back_at: watch.answers[-1] > moment, seconds=BACK_LIMIT)
-                run = {"part": name, "gap_s": round(watch.gap(killed_at), 2), "refused": sum(watch.refusals.values()) - refused}
-                run |= {"back": bool(back), "back_s": round(back_at - killed_at, 2)}
-                run["published"] = wait_for(lambda key=round_id: has_published(key), seconds=ROUND_LIMIT)
-                run["round_s"] = round(time.monotonic() - killed_at, 1)
-                runs.append(run)
-                print(json.dumps(run), flush=True)
-                if server.poll() is not None:
-                    raise Failed(f"The server ended with code {server.returncode}.")
-    finally:
-        watch.end()
-        server.send_signal(signal.SIGINT)
-        server.wait()
-        log.close()
-        if sys.exc_info()[0]:
-            sys.stderr.write((home / "server.log").read_text(errors="replace")[-3000:])
+    rng, runs = random.Random(seed), []
+    with supervised(home) as site:
+        watch = Watch(site.address, project="people")
+        try:
+            watch.begin(sign_in)
+            for turn in range(turns):
+                for name in PARTS:
+                    round_id = begin_round(trains=trains, seed=turn)
+                    time.sleep(rng.uniform(0, 6 if trains else 1))
+                    killed_at = time.monotonic()
+                    run = strike(site, watch, name)
+                    run["published"] = wait_for(partial(has_published, round_id), seconds=ROUND_LIMIT)
+                    run["round_s"] = round(time.monotonic() - killed_at, 1)
+                    runs.append(run)
+                    print(json.dumps(run), flush=True)
+                    site.check()
+        finally:
+            watch.end()
     return figures(runs, watch)
+
+
+def strike(site: SupervisedSite, watch: Watch, name: str) -> dict[str, Any]:
+    """Kill a part, wait until it is back and a page answers, and return how long that took."""
+    victim = wait_for(partial(site.part, name), seconds=BACK_SECONDS)
+    if victim is None:
+        raise Failed(f"{name} is not there.")
+    refused, killed_at = sum(watch.refusals.values()), time.monotonic()
+    victim.send_signal(signal.SIGKILL)
+    back = wait_for(partial(site.is_back, name, before=victim.pid), seconds=BACK_SECONDS)
+    back_at = time.monotonic()
+    wait_for(lambda: watch.answers[-1] > back_at, seconds=BACK_SECONDS)
+    return {
+        "part": name,
+        "gap_s": round(longest_gap(watch.answers, since=killed_at), 2),
+        "refused": sum(watch.refusals.values()) - refused,
+        "back": bool(back),
+        "back_s": round(back_at - killed_at, 2),
+    }
 
 
 def figures(runs: list[dict[str, Any]], watch: Watch) -> dict[str, Any]:
@@ -203,7 +170,7 @@ def figures(runs: list[dict[str, Any]], watch: Watch) -> dict[str, Any]:
         "labels_lost": max(0, acknowledged - stored),
         "answers": len(watch.answers),
         "refused": dict(watch.refusals),
-        "load": round(os.getloadavg()[0], 1),
+        "load": load_average(),
         "runs": runs,
     }
 
@@ -231,5 +198,5 @@ def main() -> None:
 if __name__ == "__main__":
     try:
         main()
-    except (Failed, OSError) as failure:
+    except (Failed, RuntimeError, OSError) as failure:
         sys.exit(f"{type(failure).__name__}: {failure}")

@@ -130,3 +130,14 @@ def at_once(acts: list[Callable[[], object]]) -> list[object]:
     for thread in threads:
         thread.join()
     return outcomes
+
+
+def n_waiting() -> int:
+    """Count the sessions of this database that wait for a lock. Not by pg_stat_activity, which stands still inside a transaction."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(DISTINCT pid) FROM pg_locks WHERE NOT granted AND pid IN (SELECT pid FROM pg_locks WHERE database = "
+            "(SELECT oid FROM pg_database WHERE datname = current_database()))"
+        )
+        count: int = cursor.fetchone()[0]
+    return count

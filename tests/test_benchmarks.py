@@ -81,6 +81,16 @@ def test_every_part_of_a_site_is_killed_and_comes_back() -> None:
     assert min(found[name] for name in ("acknowledged", "ratio", "web_gap_s", "database_gap_s", "other_gap_s")) > 0
 
 
+def test_labels_survive_every_kind_of_fault_and_a_fault_that_loses_them_is_seen() -> None:
+    found = figures("faults", "--smoke")
+    assert set(found["slowest_s"]) == {
+        "web", "web worker", "worker", "trainer", "beat", "postmaster", "runner", "session ended", "session killed", "full disk"
+    }  # fmt: skip
+    assert not any(found["findings"].values()) and found["not_back"] == []
+    assert min(found["acknowledged"], found["planted_lost"], found["calm"]["acknowledged"], found["calm"]["submit_over_health"]) > 0
+    assert found["answers"]["submit 503 disk_full"] > 0 < found["acts"]["answers cut"]
+
+
 def test_loading_and_exporting_are_timed(data: Path) -> None:
     found = figures("loading", "--smoke")
     assert found["n_loaded"] == found["n_exported"] == 100

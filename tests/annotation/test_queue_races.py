@@ -362,16 +362,11 @@ def after_waiting(act: Callable[[], object], *, first: Callable[[], object], the
         finally:
             connection.close()
 
-    def waits() -> bool:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT 1 FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid))")
-            return cursor.fetchone() is not None
-
     thread = threading.Thread(target=run)
     with transaction.atomic():
         first()
         thread.start()
-        until(lambda: waits() or outcome, what="the act waits")
+        until(lambda: make.n_waiting() or outcome, what="the act waits")
         then()
     thread.join(PATIENCE)
     return outcome[0]
