@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from annotation.views.shown_numbers import real_number
 from benchmarks.labeling import CSRF, FIELD, WORK
 from benchmarks.load.journal import Journal, Submission
 
@@ -85,8 +86,8 @@ class Work:
     """What the page shows: an assignment, or a submission that is reopened (`corrects`)."""
 
     person: str
-    assignment: int
-    token: int | None
+    assignment: int  # as the database has it; `fields` has it as the page shows it
+    token: int | None  # also as the database has it
     fields: dict[str, str]
     n_steps: int
     revision: int  # of the newest draft
@@ -97,9 +98,13 @@ class Work:
         assert self.token is not None
         return self.person, self.assignment, self.token
 
+    def as_claim(self) -> dict[str, int]:
+        """Return the field by which a request names this claim, as the page shows it."""
+        return {"token": int(self.fields["token"])}
+
     def as_ahead(self) -> dict[str, int]:
-        """Return the fields by which a submit names this prepared solution."""
-        return {"ahead": self.assignment, "ahead_token": self.claim[2]}
+        """Return the fields by which a submit names this prepared solution, as the page shows them."""
+        return {"ahead": int(self.fields["assignment"]), "ahead_token": int(self.fields["token"])}
 
 
 def read_work(text: str, *, person: str) -> Work | None:
@@ -110,9 +115,10 @@ def read_work(text: str, *, person: str) -> Work | None:
     fields = {name: html.unescape(value) for name, value in FIELD.findall(found[0])}
     draft = json.loads(fields["draft"]) if fields.get("draft") else {"revision": 0}
     corrects = re.search(r"/annotations/(\d+)/revise/", fields["submit-url"])
-    token = None if corrects else int(fields["token"])
+    assignment = real_number(int(fields["assignment"]))
+    token = None if corrects else real_number(int(fields["token"]), place=assignment)
     key = int(corrects[1]) if corrects else None
-    return Work(person, int(fields["assignment"]), token, fields, text.count('data-step="'), draft["revision"], key)
+    return Work(person, assignment, token, fields, text.count('data-step="'), draft["revision"], key)
 
 
 @dataclass
@@ -191,7 +197,7 @@ class Person:
     def give_back(self) -> None:
         """Give the prepared solution back."""
         if self.ahead:
-            self.ask("give back", self.ahead.fields["release-url"], {"token": self.ahead.token})
+            self.ask("give back", self.ahead.fields["release-url"], self.ahead.as_claim())
             self.ahead = None
 
     def draft(self, ratings: list[dict[str, Any]], *, revision: int | None = None) -> Reply:
@@ -200,7 +206,7 @@ class Person:
         if revision is None:
             self.work.revision += 1
             revision = self.work.revision
-        reply = self.ask("draft", self.work.fields["draft-url"], {"token": self.work.token, "revision": revision, "ratings": ratings})
+        reply = self.ask("draft", self.work.fields["draft-url"], {**self.work.as_claim(), "revision": revision, "ratings": ratings})
         if reply.status == 200 and json.loads(reply.text)["revision"] == revision:
             self.journal.kept_draft(self.work.claim, revision, ratings)
         return reply
@@ -238,7 +244,7 @@ class Person:
         assert work
         sent = Submission(self.name, work.assignment, work.token, body, corrects=work.corrects)
         self.journal.submissions[body["submission_id"]] = sent
-        more = {} if work.token is None else {"token": work.token}
+        more = {} if work.corrects else work.as_claim()
         if prepared and not work.corrects:
             more |= prepared.as_ahead()
         path, act = work.fields["submit-url"], "correct" if work.corrects else "submit"
@@ -283,7 +289,7 @@ class Person:
         work, prepared = self.work, self.ahead
         assert work
         more = prepared.as_ahead() if prepared else {}
-        reply = self.ask("skip", work.fields["skip-url"], {"token": work.token, "reason": "too long for me", **more})
+        reply = self.ask("skip", work.fields["skip-url"], {**work.as_claim(), "reason": "too long for me", **more})
         if reply.status == 200:
             self.journal.skipped[work.assignment] = self.name
             self._go_on(reply)
@@ -293,7 +299,7 @@ class Person:
     def extend(self) -> None:
         """Say that the work goes on."""
         assert self.work
-        self.ask("extend", self.work.fields["extend-url"], {"token": self.work.token})
+        self.ask("extend", self.work.fields["extend-url"], self.work.as_claim())
 
     def reopen(self) -> Work | None:
         """Open the last submission for a correction. None: there is none that can be corrected."""

@@ -348,7 +348,7 @@ def half_the_labels(patch: pytest.MonkeyPatch) -> None:
 
 def no_successor(patch: pytest.MonkeyPatch) -> None:
     """A skip opens no other place."""
-    patch.setattr(sittings.Assignment.objects, "create", lambda **_: None)
+    patch.setattr(sittings, "SUCCESSOR", replaced(sittings.SUCCESSOR, ("s.slot IS NOT NULL", "false")))
 
 
 def a_claim_that_is_shown_before_it_is_stored(patch: pytest.MonkeyPatch) -> None:
