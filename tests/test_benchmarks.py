@@ -74,6 +74,7 @@ def test_the_first_page_is_timed_with_a_fresh_home_and_a_second_time() -> None:
     assert found["ratio"] > 0 and found["runs"] == {"fresh": [found["fresh_seconds"]], "second": [found["second_seconds"]]}
 
 
+@pytest.mark.long  # the smallest form of faults kills the same parts, under more people
 def test_every_part_of_a_site_is_killed_and_comes_back() -> None:
     found = figures("recovery", "--smoke")
     assert {run["part"] for run in found["runs"]} == {"web", "worker", "trainer", "beat", "postmaster", "runner"}

@@ -12,6 +12,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -146,14 +147,28 @@ class Conductor:
     def __init__(self, site: SupervisedSite, journal: Journal, disk: "SmallDisk | PlantedDisk", *, rng: random.Random) -> None:
         self.site, self.journal, self.disk, self.rng = site, journal, disk, rng
 
-    def kinds(self) -> list[str]:
-        """Return every kind of fault, shuffled."""
-        kinds = ["session ended", "session killed", "web worker", "full disk", *PARTS]
+    def turn(self, *, at_once: bool) -> list[list[str]]:
+        """Return every kind of fault, shuffled. `at_once`: the parts that report, which take longest to come back, are struck together."""
+        kinds = [["session ended"], ["session killed"], ["web worker"], ["full disk"], *([name] for name in PARTS if name not in SIGNS)]
+        kinds += [list(SIGNS)] if at_once else [[name] for name in SIGNS]
         self.rng.shuffle(kinds)
         return kinds
 
-    def strike(self, kind: str) -> Blow:
-        """Do one fault, and wait until it is over: the part answers, and so does a page."""
+    def strike(self, kinds: Sequence[str]) -> list[Blow]:
+        """Do some faults at once, and wait until they are over."""
+        if len(kinds) == 1:
+            return [self._strike(kinds[0])]
+        with ThreadPoolExecutor(len(kinds)) as pool:
+            return list(pool.map(self._strike_and_close, kinds))
+
+    def _strike_and_close(self, kind: str) -> Blow:
+        try:
+            return self._strike(kind)
+        finally:
+            connection.close()
+
+    def _strike(self, kind: str) -> Blow:
+        """Do one fault, and wait until it is over: the part answers, and so does a page that needs the database."""
         is_over = self._struck(kind)
         began = time.monotonic() - 0.001
         is_back = bool(wait_for(is_over, seconds=BACK_SECONDS))
@@ -201,11 +216,11 @@ class Conductor:
         except psutil.Error:
             return []
 
-    def _fill(self, is_over: threading.Event, *, seconds: float = 2.0) -> None:
-        """Fill the disk until somebody was told so and a moment longer, then free it. Give up after 20 s."""
-        told, until = self._told_of_a_full_disk(), time.monotonic() + 20
+    def _fill(self, is_over: threading.Event, *, seconds: float = 1.5) -> None:
+        """Fill the disk until somebody was told so and a moment longer, then free it. Give up after a minute."""
+        told = self._told_of_a_full_disk()
         self.disk.fill()
-        wait_for(lambda: self._told_of_a_full_disk() > told or time.monotonic() > until, seconds=20)
+        wait_for(lambda: self._told_of_a_full_disk() > told, seconds=BACK_SECONDS - 5)
         time.sleep(seconds)
         self.disk.free()
         connection.close()
