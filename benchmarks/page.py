@@ -7,6 +7,9 @@ keystroke: duration of the keydown in the Event Timing API, from the key to the 
 the browser reports nothing, and 16 is counted. keystroke_frame: from the keydown to the second frame after it, which starts once the first
 is drawn. next_solution: from the keydown of Enter to the frame after the one in which another problem is visible.
 `ratio`: two frames of a 60 Hz screen, 32 ms, over keystroke_p95_ms.
+hostile_task: the longest task of the main thread while a page with up to 80 hostile texts (tests/hostile.py) opens, by the browser's
+observer of long tasks, over all texts in a plain and a Markdown project. `hostile_ratio`: 250 ms over the longest. longest_text_task: the
+same for steps of 20,000 characters.
 """
 
 import argparse
@@ -15,13 +18,16 @@ import os
 import shutil
 import statistics
 from collections.abc import Callable, Sequence
+from itertools import islice
 from typing import Any
 
 from playwright.sync_api import Browser, Page, Response, sync_playwright
 
 from benchmarks import temporary_site
+from tests import hostile
 
 KEYSTROKE_LIMIT = 32  # milliseconds
+TASK_LIMIT = 250  # milliseconds
 LONG_STEPS = 2000
 FIRST_PAINT = "() => performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? bench.clickable"
 PACE = 90  # milliseconds between two keys, as of a fast reader
@@ -29,7 +35,10 @@ ARGUMENTS = ["--disable-background-networking", "--disable-component-update", "-
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 WATCH = """
 (() => {
-  const seen = (globalThis.bench = { keys: [], enters: [], frames: [], next: [], clickable: null });
+  const seen = (globalThis.bench = { keys: [], enters: [], frames: [], next: [], tasks: [0], clickable: null });
+  new PerformanceObserver((list) => {
+    for (const one of list.getEntries()) seen.tasks.push(one.duration);
+  }).observe({ type: "longtask", buffered: true });
   const isVisible = (element) => !!element?.getClientRects().length;
   const work = () => [...document.querySelectorAll("[data-work]")].find((one) => isVisible(one.querySelector("[data-problem]")));
   globalThis.benchSteps = () => work().querySelectorAll("[data-step]").length;
@@ -132,6 +141,38 @@ def heard(page: Page, pressed: int) -> dict[str, list[float]]:
     return {"keystroke": keys + [16.0] * (pressed - len(keys)), "keystroke_frame": seen["frames"], "next_solution": seen["next"]}
 
 
+def publish_hostile(count: int, *, is_longest: bool) -> dict[str, Any]:
+    """Publish hostile texts as steps, in a project for each page, in both kinds of text. `count` limits the pages of a kind."""
+    from annotation.ingest import NewProblem, NewSolution
+    from annotation.models import Project
+
+    projects = {}
+    for kind in ("plain", "markdown"):
+        for number, some in enumerate(
+            islice(hostile.pages(text.text for text in hostile.STORED if text.name.startswith("longest") == is_longest), count)
+        ):
+            slug = f"{'longest' if is_longest else 'hostile'}-{kind}-{number}"
+            projects[slug] = temporary_site.publish(slug, rows=[NewSolution(problem=NewProblem(statement=some[0], answer="0"), steps=some)])
+            Project.objects.filter(slug=slug).update(text_kind=kind)
+    return projects
+
+
+def longest_tasks(visitor: Visitor, slugs: Sequence[str], repeat: int) -> dict[str, float]:
+    """Return the longest task of the main thread, in milliseconds, while each page opens: the median of some openings."""
+    longest = {}
+    for slug in slugs:
+        found = []
+        for _ in range(repeat):
+            page = visitor.open(slug)
+            page.wait_for_load_state("networkidle")
+            page.wait_for_timeout(1_000)  # the observer gets its entries a little later
+            found.append(page.evaluate("() => Math.max(...bench.tasks)"))
+            page.context.close()
+        longest[slug] = statistics.median(found)
+        print(f"{slug}: longest tasks {[round(one) for one in found]} ms", flush=True)
+    return longest
+
+
 def publish_all(lines: int, formulas: int) -> list[Any]:
     """Publish real solutions without formulas, some with formulas, each in its own project, and a very long one."""
     from annotation.ingest import NewProblem, NewSolution
@@ -205,11 +246,17 @@ def main() -> None:
     executable = os.environ.get("STEPMARK_CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
     sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []  # Chromium refuses to run as root otherwise
     with temporary_site.running_home() as home:
-        (link,) = temporary_site.invite(publish_all(50 if options.smoke else 300, options.formulas), 1)
+        count = 1 if options.smoke else len(hostile.STORED)
+        hostile_projects, longest = (publish_hostile(count, is_longest=is_longest) for is_longest in (False, True))
+        projects = [*publish_all(50 if options.smoke else 300, options.formulas), *hostile_projects.values(), *longest.values()]
+        (link,) = temporary_site.invite(projects, 1)
         with temporary_site.serving(home) as ours, sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=executable, args=ARGUMENTS + sandbox)
             visitor = Visitor(browser, ours.address, ours.address + link)
             figures = measure(visitor, keystrokes=options.keystrokes, repeat=options.repeat, formulas=options.formulas)
+            figures["hostile_task_ms"] = max(longest_tasks(visitor, list(hostile_projects), options.repeat).values())
+            figures["longest_text_task_ms"] = max(longest_tasks(visitor, list(longest), options.repeat).values())
+            figures["hostile_ratio"] = round(TASK_LIMIT / max(figures["hostile_task_ms"], 1), 2)
             browser.close()
     ratio = round(KEYSTROKE_LIMIT / figures["keystroke_p95_ms"], 2)
     print(json.dumps({**figures, "long_steps": LONG_STEPS, "ratio": ratio, "load": round(os.getloadavg()[0], 1)}))

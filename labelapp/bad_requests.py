@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from django.conf import settings
-from django.core.exceptions import BadRequest, RequestDataTooBig, TooManyFieldsSent
+from django.core.exceptions import BadRequest, FieldDoesNotExist, RequestDataTooBig, TooManyFieldsSent
 from django.http import HttpRequest, HttpResponse
 from django.http.multipartparser import MultiPartParserError
 from django.shortcuts import render
@@ -29,6 +29,12 @@ class BadRequestMiddleware:
                     field = name.replace("\0", "")
                     raise BadRequest(f"The field “{field}” of the {place} contains a NUL character. Remove it and send it again.")
         return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        """Answer the administration's errors about names of fields, which it takes from the address without looking."""
+        if isinstance(exception, FieldDoesNotExist) and request.resolver_match and request.resolver_match.app_name == "admin":
+            return bad_request(request, BadRequest("The address names a field that does not exist. Go back and try again."))
+        return None
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:

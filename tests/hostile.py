@@ -8,8 +8,10 @@ import io
 import itertools
 import json
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
+
+from trainer.formats import STEP_CHARACTERS, BadText, clean_text
 
 MARK = "stepmark_ran"  # what a script of the corpus would set, if one ran
 RUN = f"globalThis.{MARK}=1"
@@ -118,6 +120,18 @@ FORMULAS = [
     r"$\text{" + r"$\text{" * 100 + "x", "$%$", "$\\$", "$\\\\$", r"$\\[99999em]$", "$\0$", "$#1$", "$^$", "$_$", "$&$", "$}{$", "$~$",
 ]  # fmt: skip
 
+# As long as a step can be.
+LONGEST = [
+    (part * STEP_CHARACTERS)[:STEP_CHARACTERS]
+    for part in (
+        "$x$ ", r"$\frac{1}{2}$ ", "$$x$$\n", r"\[x\]", r"\boxed{2} ", r"\begin{cases}x\end{cases}", r"\frac{1}{2} ", "$x", "x^2 ",
+        "**a** ", "*a* ",
+        "`a` ", "|a|\n|-|\n|b|\n\n", "- a\n", "> a\n", "> ", "<think>\n", "```\na\n```\n", "a\n", "\u202e$x$\u202c", "\u05d0 $x$ ",
+        "\u200b",
+        "\x01", "<b>", "1 + 1 = 2, ", "e\u0301", "\U0001f600",
+    )
+]  # fmt: skip
+
 # --- texts: characters ----------------------------------------------------------------------------------------------------------
 
 CHARACTERS = [
@@ -193,14 +207,40 @@ ENCODED = [
 ]  # fmt: skip
 
 TEXTS = [
-    *named("script", SCRIPTS), *named("markdown", MARKDOWN), *named("formula", FORMULAS), *named("character", CHARACTERS),
+    *named("script", SCRIPTS), *named("markdown", MARKDOWN), *named("formula", FORMULAS), *named("longest", LONGEST),
+    *named("character", CHARACTERS),
     *named("number", NUMBERS),
     *named("date", DATES), *named("command", COMMANDS), *ENCODED,
 ]  # fmt: skip
 
+# --- texts that a file can hold: the site stores them and shows them -----------------------------------------------------------------
+
+
+def is_storable(text: str) -> bool:
+    try:
+        return bool(clean_text(text).strip()) and len(text) <= STEP_CHARACTERS
+    except BadText:
+        return False
+
+
+STORED = [text for text in TEXTS if is_storable(text.text)]
+AT_ONCE, CHARACTERS_AT_ONCE = 80, 200_000  # on one page
+
+
+def pages(texts: Iterable[str]) -> Iterator[tuple[str, ...]]:
+    """Yield the texts in portions that one solution can have as its steps."""
+    some: list[str] = []
+    for text in texts:
+        if some and (len(some) == AT_ONCE or sum(map(len, some)) + len(text) > CHARACTERS_AT_ONCE):
+            yield tuple(some)
+            some = []
+        some.append(text)
+    yield tuple(some)
+
+
 # --- values of JSON fields ------------------------------------------------------------------------------------------------------
 
-VALUES = (
+VALUES: tuple[Any, ...] = (
     None, True, False, 0, -1, 1.5, 2**31, 2**63, 2**64, -(2**63) - 1, 10**30, 1e308, "", "x", "\0", "a\0b", "\u202e", "x" * 100_000,
     "9" * 5_000,
     [], {}, [[]], [None], [1], ["x"], [{}], {"a": {"b": {}}}, [[[[[[]]]]]], [0] * 5_000,
@@ -353,7 +393,8 @@ def _zip() -> bytes:
     return out.getvalue()
 
 
-GOOD = {"problem": "What is 2 + 3?", "answer": "5", "steps": ["Add.", "So 5.\n\n# Answer\n\n5"]}
+GOOD: dict[str, Any] = {"problem": "What is 2 + 3?", "answer": "5", "steps": ["Add.", "So 5.\n\n# Answer\n\n5"]}
+WRONG: tuple[Any, ...] = (None, True, 1.5, -1, [], {}, [[]], [None], [1], [{}], "\0", "\ud83d", {"a": 1}, "", " ", "\u200b")
 FILES = [
     File(f"{kind} {number}.{kind}", data)
     for kind, datas in {
@@ -364,9 +405,7 @@ FILES = [
             b'{"problem":"caf\xe9","steps":["a"]}', b'{"problem":"\xed\xa0\xbd","steps":["a"]}', b"\xff" * 100, b"%PDF-1.7", _zip(),
             b"PAR1", b"\x1f\x8b\x08\x00",
             b"<html><body>Sign in</body></html>", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", b"x" * 5_100_000,
-            *(json.dumps(GOOD | {name: value}).encode() for name in GOOD for value in (
-                None, True, 1.5, -1, [], {}, [[]], [None], [1], [{}], "\0", "\ud83d", {"a": 1}, "", " ", "\u200b",
-            )),
+            *(json.dumps({**GOOD, name: value}).encode() for name in GOOD for value in WRONG),
             b'{"problem":"p","steps":["a"],"answer":1e400}', b'{"problem":"p","steps":["a"],"answer":NaN}',
             b'{"problem":"p","answer":-Infinity,"steps":["a"]}',
             b'{"problem":"p","problem":"q","steps":["a"]}', b'{"problem":"p","steps":["' + b"x" * 20_001 + b'"]}',

@@ -73,6 +73,11 @@ def test_a_nul_in_the_address_is_named(staff: Client) -> None:
     assert answer.status_code == 400 and "The address contains a NUL character." in answer.content.decode()
 
 
+def test_the_administration_refuses_a_name_of_a_field_that_is_empty(staff: Client) -> None:
+    answer = staff.get("/admin/annotation/project/1/change/", {"_to_field": ""})
+    assert answer.status_code == 400 and "names a field that does not exist" in answer.content.decode()
+
+
 def test_a_form_that_is_too_long_says_the_limit(staff: Client) -> None:
     answer = staff.post(reverse("keys"), {"negative": "x" * (5_000_001)})
     assert answer.status_code == 400 and "more than 5,000,000 bytes" in answer.content.decode()
