@@ -1,23 +1,17 @@
 """Loading into the tables: all or nothing, loading again changes nothing, and labels from a file keep their values."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
 from pathlib import Path
-from urllib.parse import quote
 
 import pyarrow.csv
 import pyarrow.parquet
 import pytest
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
-from django.db import connection
 
 from annotation import ingest
 from annotation.ingest import BadFile, BadProject, NewProblem, NewSolution
-from annotation.models import Annotation, Assignment, Batch, Membership, Problem, Project, Solution, StepAlternative, StepLabel, Task
+from annotation.models import Annotation, Assignment, Batch, Membership, Problem, Solution, StepAlternative, StepLabel, Task
 from tests import make
 from tests.annotation.test_formats import GENERIC, completion, step, write
 from trainer.formats import FORMATS, cut_solution
@@ -25,7 +19,6 @@ from trainer.formats import FORMATS, cut_solution
 pytestmark = pytest.mark.django_db
 
 TABLES = [User, Membership, Problem, Solution, StepAlternative, Batch, Task, Assignment, Annotation, StepLabel]
-ROOT = Path(__file__).resolve().parents[2]
 KIM, LEE = "e90a38f3-3135-4465-87af-3e6322e3d772", "cc88bf76-df08-4041-be67-3464279cb3b1"
 
 
@@ -433,46 +426,3 @@ def test_the_command_loads_and_reports(samples: Path, capsys: pytest.CaptureFixt
     call_command("load_problems", str(samples / "gsm8k/test.jsonl"), "--project", "sums", "--split", "test")
     assert "20 new problems (20 in the file)" in capsys.readouterr().out
     assert Problem.objects.filter(split="test", answer="48").exists()
-
-
-# Run as a command that ends itself with SIGKILL after so many calls of a method of the staging.
-KILLED = """
-import os, signal, sys
-import django
-django.setup()
-from django.core.management import execute_from_command_line
-from annotation.ingest import loading
-
-path, name, calls = sys.argv[1], sys.argv[2], iter(range(int(sys.argv[3]) - 1, -1, -1))
-original = getattr(loading._Staging, name)
-
-def counted(*arguments, **named):
-    result = original(*arguments, **named)
-    if next(calls) == 0:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return result
-
-setattr(loading._Staging, name, counted)
-execute_from_command_line(["manage.py", "load_solutions", path, "--project", "sums"])
-"""
-# While the tables are staged, and when everything is inserted and nothing committed; the long form stops at each statement between.
-MOMENTS = [("_flush", 2), ("_run", 8)]
-MORE_MOMENTS = [("_flush", 1), ("_flush", 5), *(("_run", number) for number in range(1, 8))]
-
-
-@pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("moments", [MOMENTS, pytest.param(MORE_MOMENTS, marks=pytest.mark.long)], ids=["short", "long"])
-def test_a_killed_load_leaves_nothing_and_the_next_one_loads_all(tmp_path: Path, moments: list[tuple[str, int]]) -> None:
-    make.project("sums")
-    lines = [{**GENERIC, "problem": f"p{number // 4}", "steps": [f"{number}\n\n# Answer\n\n{number}"]} for number in range(20_000)]
-    path = write(tmp_path / "many.jsonl", *lines)
-    before = counts()
-    place = connection.settings_dict
-    url = f"postgresql://{place['USER']}:{place['PASSWORD']}@{quote(place['HOST'], safe='')}:{place['PORT']}/{place['NAME']}"
-    env = {**os.environ, "DATABASE_URL": url, "DJANGO_SETTINGS_MODULE": "labelapp.settings"}
-    for name, calls in moments:
-        command = [sys.executable, "-c", KILLED, str(path), name, str(calls)]
-        done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, check=False)
-        assert done.returncode == -signal.SIGKILL, done.stderr
-        assert counts() == before
-    assert ingest.load_solutions(path, project=Project.objects.get()).new_solutions == 20_000

@@ -176,9 +176,11 @@ def placed(path: Path, number: int, *, start: int | None = None, item: Item | No
             path, number, f"not UTF-8 (byte 0x{error.object[error.start]:02x} at position {column})", "Save the file as UTF-8"
         ) from None
     except json.JSONDecodeError as error:
-        line = number if start is None else number + error.doc.count("\n", start, error.pos)
-        reason = f"not JSON ({error.msg.removesuffix(' at')} at position {error.colno})"
-        raise BadFile(path, line, reason, _REMEDY) from None
+        if start is None:  # a line that breaks off: the error stands after its end, which would be position 1 of the next one
+            line, column = number, min(error.pos, len(error.doc.rstrip())) + 1
+        else:
+            line, column = number + error.doc.count("\n", start, error.pos), error.colno
+        raise BadFile(path, line, f"not JSON ({error.msg.removesuffix(' at')} at position {column})", _REMEDY) from None
     except RecursionError:
         raise BadFile(path, number, f"nested deeper than {JSON_DEPTH} levels", _REMEDY) from None
 
