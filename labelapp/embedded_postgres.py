@@ -34,6 +34,7 @@ START_ATTEMPTS, START_PAUSE = 25, 0.2
 # Held by the runner. The file keeps its old name, because a runner of an older version may still hold it.
 RUNNER_LOCK = "keeper.lock"
 RUNNER_LOG = "runner.log"
+LOG_BYTES = 16 << 20  # one file of PostgreSQL's log of changes: without room for the next one the server ends, and does not start
 _held: dict[Path, int] = {}  # lock files that this process holds, by home
 _runners: list["subprocess.Popen[bytes]"] = []  # those that this process started; they outlive it
 _reviving = threading.Lock()
@@ -124,6 +125,14 @@ def revive() -> None:
         pass  # no memory, or a full disk
     finally:
         _reviving.release()
+
+
+def has_no_space() -> bool:
+    """Tell whether the disk is too full for the private server to run. False with a DATABASE_URL: its disk cannot be seen from here."""
+    try:
+        return not os.environ.get("DATABASE_URL") and shutil.disk_usage(home()).free < LOG_BYTES
+    except OSError:
+        return False
 
 
 def explain() -> str:

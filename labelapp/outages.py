@@ -16,6 +16,7 @@ from django.http.response import HttpResponseBase
 from django.template.loader import render_to_string
 from django.utils.cache import add_never_cache_headers
 
+from labelapp import embedded_postgres
 from trainer.files import is_disk_full
 
 log = logging.getLogger(__name__)
@@ -106,6 +107,8 @@ def answer(request: HttpRequest, error: BaseException) -> HttpResponse | None:
         return None
     if outage is DATABASE_UNAVAILABLE:
         drop_connections()
+        if embedded_postgres.has_no_space():
+            outage = DISK_FULL
     level = logging.ERROR if outage is DISK_FULL else logging.WARNING
     log.log(level, "%s: %s %s answered 503 %s: %s", outage.what.partition(".")[0], request.method, request.path, outage.code, error)
     response = _told(request, outage)

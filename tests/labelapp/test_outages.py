@@ -1,6 +1,7 @@
 """While a part of the site is missing, every address answers 503 with a code, and the next request after its return works."""
 
 import errno
+import shutil
 from collections.abc import Iterator
 from typing import Any
 
@@ -164,6 +165,17 @@ def test_a_full_disk_is_called_that_on_the_page(olga: Client, monkeypatch: pytes
     answer = olga.get("/p/sums/", headers={"accept": HTML})
     assert (answer.status_code, answer[outages.CODE_HEADER], answer["Retry-After"]) == (503, "disk_full", "30")
     assert "The disk is full" in answer.content.decode()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("free", "address", "code"), [(1 << 20, "", "disk_full"), (1 << 30, "", "database_unavailable"),
+                                                       (1 << 20, "postgresql://db.example.org/x", "database_unavailable")])  # fmt: skip
+def test_a_private_database_that_ended_because_the_disk_is_full_is_called_that(
+    gone: Client, monkeypatch: pytest.MonkeyPatch, free: int, address: str, code: str
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", address)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(1 << 40, 0, free))
+    assert gone.get("/p/sums/")[outages.CODE_HEADER] == code
 
 
 # --- real ones ------------------------------------------------------------------------------------------------------------
