@@ -9,6 +9,7 @@ from django.test import Client
 from annotation import labels, quality, queue
 from annotation.models import Annotation, Assignment, BatchKind, Draft, Event, GoldAnswer, Project, Solution
 from tests import make
+from tests.clients import shown_claim
 
 pytestmark = pytest.mark.django_db
 
@@ -60,10 +61,11 @@ def test_a_labeler_with_it_on_the_page_gets_an_error(act: str) -> None:
     make.batch(project, make.solutions(project, 1))
     lease = queue.lease_next(make.ann(project), project=project)
     withdrawn(lease.solution_id, project=project)
-    body = {"token": lease.token} | {"draft": {"revision": 3, "ratings": MINE}, "skip": {"reason": "no"}, "extend": {}}[act]
+    shown = shown_claim(lease.assignment_id, lease.token)
+    body = {"token": shown["token"]} | {"draft": {"revision": 3, "ratings": MINE}, "skip": {"reason": "no"}, "extend": {}}[act]
     client = Client()
     client.force_login(make.ann())
-    answer = client.post(f"/assignments/{lease.assignment_id}/{act}/", body, content_type="application/json")
+    answer = client.post(f"/assignments/{shown['assignment']}/{act}/", body, content_type="application/json")
     assert (answer.status_code, answer.json()["code"]) == (409, "withdrawn")
     assert Draft.objects.exists() is (act == "draft")
 
