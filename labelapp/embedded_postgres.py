@@ -36,7 +36,16 @@ RUNNER_LOCK = "keeper.lock"
 RUNNER_LOG = "runner.log"
 LOG_BYTES = 16 << 20  # one file of PostgreSQL's log of changes: without room for the next one the server ends, and does not start
 _held: dict[Path, int] = {}  # lock files that this process holds, by home
-_runners: list["subprocess.Popen[bytes]"] = []  # those that this process started; they outlive it
+
+
+class Runner(subprocess.Popen[bytes]):
+    """A runner that this process started. It outlives this process on purpose: subprocess would warn that it is still running."""
+
+    def __del__(self) -> None:
+        """Leave it alone."""
+
+
+_runners: list[Runner] = []
 _reviving = threading.Lock()
 
 
@@ -91,7 +100,7 @@ def join(of_home: Path) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_SH)  # waits while a runner shuts down
         _held[of_home] = descriptor
     until = time.monotonic() + START_SECONDS
-    runner: subprocess.Popen[bytes] | None = None
+    runner: Runner | None = None
     while not _ready(of_home):
         if not _is_locked(folder / RUNNER_LOCK):
             if runner and runner.poll() not in (None, 0):
@@ -140,11 +149,11 @@ def explain() -> str:
     return _explain(home() / "postgres")
 
 
-def _spawn_runner(of_home: Path) -> subprocess.Popen[bytes]:
+def _spawn_runner(of_home: Path) -> Runner:
     # A session of its own: Ctrl-C in the terminal must reach the commands, and the server only after the last of them.
     # Only stdin and the log file: a process that waits for the end of our output must not wait for the runner.
     with open(of_home / "postgres" / RUNNER_LOG, "wb") as log:
-        return subprocess.Popen(
+        return Runner(
             [sys.executable, "-m", "labelapp.embedded_postgres", str(of_home)],
             stdin=subprocess.DEVNULL,
             stdout=log,

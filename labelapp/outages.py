@@ -121,7 +121,7 @@ def answer(request: HttpRequest, error: BaseException) -> HttpResponse | None:
 
 def _told(request: HttpRequest, outage: Outage) -> HttpResponse:
     if _wants_json(request):
-        return JsonResponse({"code": outage.code, "message": outage.message}, status=503)
+        return JsonResponse({"code": outage.code, "message": outage.message, "what": outage.what}, status=503)
     page = {"outage": outage, "is_form": request.method not in ("GET", "HEAD")}
     return HttpResponse(render_to_string("503.html", page), status=503)
 

@@ -1,6 +1,7 @@
 """Where the site is: for people, and for the check after a start, which asks for a page as the reverse proxy does.
 
-`python -m labelapp.site_address` makes that check and ends with code 1 if the page does not come: the health check of a container.
+`python -m labelapp.site_address` makes that check and ends with code 1 if the page does not come. With an address, such as /health/live,
+it asks for that one: the health check of a container.
 """
 
 import http.client
@@ -25,13 +26,13 @@ def main_host() -> str:
     return next((host.lstrip(".") for host in environment.allowed_hosts() if host != "*"), "localhost")
 
 
-def what_is_wrong(*, host: str, port: int) -> str | None:
-    """Ask for the sign-in page as the proxy does. Return None if it comes, else what came instead.
+def what_is_wrong(*, host: str, port: int, page: str = "/sign-in/") -> str | None:
+    """Ask for a page as the proxy does. Return None if it comes, else what came instead.
 
     A redirect to https counts as the page where this machine is not among the trusted proxies.
     """
     target = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)
-    path = f"{environment.path_prefix()}/sign-in/"
+    path = f"{environment.path_prefix()}{page}"
     headers = {"Host": main_host()} | ({"X-Forwarded-Proto": "https"} if environment.is_production() else {})
     connection = http.client.HTTPConnection(target, port, timeout=CHECK_SECONDS)
     try:
@@ -47,5 +48,5 @@ def what_is_wrong(*, host: str, port: int) -> str | None:
 
 
 if __name__ == "__main__":
-    wrong = what_is_wrong(host=os.environ.get("HOST", "127.0.0.1"), port=environment.number("PORT", 8000, lowest=1, highest=65535))
-    sys.exit(wrong and 1)
+    here, at = os.environ.get("HOST", "127.0.0.1"), environment.number("PORT", 8000, lowest=1, highest=65535)
+    sys.exit(1 if what_is_wrong(host=here, port=at, page=next(iter(sys.argv[1:]), "/sign-in/")) else 0)

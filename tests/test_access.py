@@ -28,6 +28,7 @@ from active_learning import experiment
 from annotation import labels, queue
 from annotation.models import Event, GoldAnswer, Membership, Message, Role
 from annotation.queue import leases
+from labelapp import outermost
 from tests import make
 from tests.clients import rated, shown_claim, signed_in
 
@@ -361,6 +362,19 @@ def test_every_row_belongs_to_an_address() -> None:
 def test_every_address_answers_each_person_as_the_table_says(answers: dict[Cell, Answer]) -> None:
     unexpected = [(*cell, answer.status, f"not {expected(cell)}") for cell, answer in answers.items() if answer.status != expected(cell)]
     assert unexpected == []
+
+
+def test_health_and_metrics_answer_everybody_alike(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are no addresses of the resolver. The canary of the other project's name is in the metrics, which only the operator reads."""
+    table = {"/health/live": 200, "/health/ready": 200, "/metrics": 200}
+    assert table.keys() == outermost.OPERATIONS.keys()
+    for address, status in table.items():
+        for person in PEOPLE:
+            answer = world.ask(Cell(address, person, "get"), address=address)
+            assert (answer.status, "canary" in answer.text.replace("canary-project", "")) == (status, False), (address, person)
+            assert world.ask(Cell(address, person, "post"), address=address).status == 404
+    monkeypatch.setenv("METRICS_TOKEN", "canary-token")
+    assert {world.ask(Cell("/metrics", person, "get"), address="/metrics").status for person in PEOPLE} == {404}
 
 
 OWN_PAGES = {"reopen", "find-solution"}  # they look nothing up, and lead to a page of the project in their address

@@ -1,15 +1,18 @@
 """The private PostgreSQL: shared by whoever needs it, gone with the last of them, however they went."""
 
 import contextlib
+import gc
 import os
 import signal
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from labelapp import embedded_postgres
 from tests.waiting import PATIENCE, until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -141,3 +144,18 @@ def test_what_a_killed_initdb_left_is_made_anew(home: Path, ask: Ask) -> None:
     answer = ask()
     assert answer.stdout and "stepmark" in answer.stdout.readline()
     assert not (home / "postgres" / "data.new").exists()
+
+
+def test_a_process_that_leaves_its_runner_behind_is_not_warned() -> None:
+    warned = []
+    for kind in (embedded_postgres.Runner, subprocess.Popen):
+        process = kind(["tail", "-f", "/dev/null"])
+        pid = process.pid
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            del process
+            gc.collect()
+        warned.append([str(warning.message) for warning in caught if str(pid) in str(warning.message)])
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+    assert warned[0] == [] and "still running" in warned[1][0]  # as subprocess warns of its own
