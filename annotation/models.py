@@ -514,7 +514,7 @@ class Message(models.Model):
 
 
 class BrowserSession(AbstractBaseSession):
-    """A session of Django, with the person and the browser it belongs to. labelapp/sessions.py reads and writes it."""
+    """A session of Django, with the person and the browser it belongs to. labelapp/http/sessions.py reads and writes it."""
 
     person = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.CASCADE, related_name="+")  # null: nobody is signed in
     device = models.CharField(max_length=300, blank=True)  # what the browser writes about itself

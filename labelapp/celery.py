@@ -7,7 +7,8 @@ from celery.signals import task_postrun, task_prerun
 from django.conf import settings
 
 from active_learning import site_state
-from labelapp import broker, embedded_postgres, logs
+from labelapp import broker, embedded_postgres
+from labelapp.monitoring import logs
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "labelapp.settings")
 embedded_postgres.join_if_wanted()

@@ -14,7 +14,8 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.template.loader import render_to_string
 
-from labelapp import health, logs, metrics, outages
+from labelapp.http import outages
+from labelapp.monitoring import health, logs, metrics
 
 WELL_FORMED = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{7,63}").fullmatch  # no line breaks and no JSON: ids go into the log
 

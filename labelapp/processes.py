@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from active_learning.site_state import GivenUp
-from labelapp import logs
+from labelapp.monitoring import logs
 
 ROOT = Path(__file__).resolve().parent.parent
 COLORS = {"web": 36, "worker": 32, "trainer": 35, "beat": 33, "demo": 34, "database": 37}

@@ -81,15 +81,15 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "labelapp.content_security.ContentSecurityMiddleware",
+    "labelapp.http.content_security.ContentSecurityMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",  # fails without the database: whatever every answer needs stands before it
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
-    "labelapp.sessions.SignedInMiddleware",
+    "labelapp.http.sessions.SignedInMiddleware",
     "django.contrib.auth.middleware.LoginRequiredMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
-    "labelapp.bad_requests.BadRequestMiddleware",
-    "labelapp.fragments.FragmentMiddleware",
+    "labelapp.http.bad_requests.BadRequestMiddleware",
+    "labelapp.http.fragments.FragmentMiddleware",
 ]
 ROOT_URLCONF = "labelapp.urls"
 WSGI_APPLICATION = "labelapp.wsgi.application"
@@ -152,13 +152,13 @@ AXES_FAILURE_LIMIT = 5
 AXES_COOLOFF_TIME = timedelta(minutes=10)
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # the page says how long to wait, and that stays true
 AXES_RESET_ON_SUCCESS = True
-AXES_CLIENT_IP_CALLABLE = "labelapp.addresses.throttled_address"
+AXES_CLIENT_IP_CALLABLE = "labelapp.http.addresses.throttled_address"
 AXES_DISABLE_ACCESS_LOG = True  # it would keep the names and addresses of all sign-ins
 AXES_VERBOSE = False
 SILENCED_SYSTEM_CHECKS = ["axes.W002"]  # its middleware: the sign-in page itself answers 429
 SECOND_FACTOR_REQUIRED = PRODUCTION  # of owners, managers and staff
 OTP_TOTP_ISSUER = "Stepmark"
-SESSION_ENGINE = "labelapp.sessions"
+SESSION_ENGINE = "labelapp.http.sessions"
 SESSION_COOKIE_AGE = 14 * 24 * 3600
 SESSION_COOKIE_HTTPONLY = True
 # Two sites can share a host name: cookies ignore ports. So each site has its own names. All web hosts of a site have the same key.
@@ -227,7 +227,7 @@ if (LOG_FORMAT := os.environ.get("LOG_FORMAT", "text")) not in ("text", "json"):
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"()": "labelapp.logs.formatter"}},
+    "formatters": {"line": {"()": "labelapp.monitoring.logs.formatter"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": "INFO"},
     # Each logs a line per request at INFO, and a sampling makes ten thousand requests.
@@ -235,6 +235,6 @@ LOGGING = {
 }
 
 if SENTRY_DSN := os.environ.get("SENTRY_DSN", ""):
-    from labelapp import error_reports
+    from labelapp.monitoring import error_reports
 
     error_reports.start(SENTRY_DSN)

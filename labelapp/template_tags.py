@@ -2,7 +2,7 @@
 
 from django import template
 
-from labelapp import logs
+from labelapp.monitoring import logs
 from trainer import __version__
 
 register = template.Library()

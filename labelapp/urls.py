@@ -24,5 +24,5 @@ urlpatterns = [
     path("admin/", admin.site.urls),
 ]
 
-handler400 = "labelapp.bad_requests.bad_request"
+handler400 = "labelapp.http.bad_requests.bad_request"
 handler500 = "labelapp.outermost.server_error"

@@ -5,11 +5,11 @@ import os
 from django.conf import settings
 from django.core.wsgi import get_wsgi_application
 
-from labelapp.proxies import BehindProxies
+from labelapp.http.proxies import BehindProxies
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "labelapp.settings")
 
-from labelapp import metrics_folder
+from labelapp.monitoring import metrics_folder
 
 metrics_folder.prepare()  # before anything imports prometheus_client
 import labelapp.celery  # noqa: E402, F401 - the pages start the workers' tasks, and this joins the private PostgreSQL

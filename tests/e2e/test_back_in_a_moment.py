@@ -7,7 +7,7 @@ import pytest
 from django.db import OperationalError
 from playwright.sync_api import Page, expect
 
-from labelapp.sessions import SessionStore
+from labelapp.http.sessions import SessionStore
 from tests import make
 from tests.routes import intercept
 

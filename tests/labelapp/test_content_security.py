@@ -7,7 +7,7 @@ from django.http import HttpResponse
 from django.test import Client, RequestFactory
 from django.urls import reverse
 
-from labelapp.content_security import ContentSecurityMiddleware
+from labelapp.http.content_security import ContentSecurityMiddleware
 
 
 def words(header: str) -> set[str]:

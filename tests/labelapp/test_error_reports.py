@@ -7,7 +7,7 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.db import IntegrityError, OperationalError
 
-from labelapp import error_reports
+from labelapp.monitoring import error_reports
 
 SECRET = "Janet's ducks lay 16 eggs"
 

@@ -14,8 +14,8 @@ from django.utils import timezone
 
 from active_learning import rounds
 from active_learning.models import Worker
-from labelapp import health
 from labelapp.celery import app
+from labelapp.monitoring import health
 from labelapp.postgresql.base import DatabaseWrapper
 from tests import make
 

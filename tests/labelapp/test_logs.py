@@ -14,9 +14,9 @@ from django.test import Client
 from django.urls import reverse
 
 from annotation import labels
-from labelapp import logs
 from labelapp.celery import app
-from labelapp.gunicorn_logger import GunicornLogger
+from labelapp.monitoring import logs
+from labelapp.monitoring.gunicorn_logger import GunicornLogger
 from tests import make
 from tests.clients import claim, page, rated, signed_in, submission
 

@@ -18,9 +18,9 @@ from active_learning.models import Round
 from active_learning.site_state import SupervisorFile
 from annotation import queue
 from annotation.models import Assignment, Project, SiteCount
-from labelapp import health, metrics, metrics_folder
+from labelapp.http.proxies import WAS_FORWARDED, BehindProxies
+from labelapp.monitoring import health, metrics, metrics_folder
 from labelapp.postgresql.base import DatabaseWrapper
-from labelapp.proxies import WAS_FORWARDED, BehindProxies
 from tests import make
 from tests.clients import claim, page, post, rated, signed_in, submission
 

@@ -17,7 +17,7 @@ from psycopg import errors
 
 from annotation import labels
 from annotation.models import Project
-from labelapp import outages
+from labelapp.http import outages
 from labelapp.postgresql.base import DatabaseWrapper
 from tests import make
 from tests.addresses import ADDRESSES, SIGN_OUT

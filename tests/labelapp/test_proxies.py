@@ -7,7 +7,7 @@ import pytest
 from gunicorn.config import Config
 
 from labelapp import environment, web_server
-from labelapp.proxies import FORWARDED, BehindProxies, browser_address
+from labelapp.http.proxies import FORWARDED, BehindProxies, browser_address
 
 TRUSTED = [ip_network("127.0.0.1"), ip_network("10.0.0.0/8"), ip_network("::1")]
 

@@ -10,7 +10,7 @@ from django.test import Client, override_settings
 from django.urls import reverse
 
 from annotation.models import BrowserSession
-from labelapp import sessions
+from labelapp.http import sessions
 from tests import make
 
 pytestmark = pytest.mark.django_db

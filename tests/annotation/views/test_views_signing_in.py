@@ -21,7 +21,7 @@ from sesame import tokens_v2
 from active_learning.demonstration import found_demonstration, sign_in_links
 from annotation import people
 from annotation.models import Event, Membership, Project, Role
-from labelapp.addresses import throttled_address
+from labelapp.http.addresses import throttled_address
 from tests import make
 from tests.clients import signed_in
 

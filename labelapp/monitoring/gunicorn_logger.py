@@ -4,7 +4,7 @@ from typing import Any
 
 from gunicorn.glogging import Logger
 
-from labelapp.logs import formatter, scrub
+from labelapp.monitoring.logs import formatter, scrub
 
 
 class GunicornLogger(Logger):

@@ -22,7 +22,7 @@ from django.db.migrations.recorder import MigrationRecorder
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
 from active_learning import rounds
-from labelapp import outages
+from labelapp.http import outages
 from trainer import __version__
 
 DISK_FREE_BYTES = 200_000_000  # PostgreSQL needs some room for its log of changes

@@ -20,9 +20,10 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from active_learning import rounds, site_state
-from labelapp import health, outages
-from labelapp.addresses import client_address
-from labelapp.proxies import WAS_FORWARDED
+from labelapp.http import outages
+from labelapp.http.addresses import client_address
+from labelapp.http.proxies import WAS_FORWARDED
+from labelapp.monitoring import health
 
 LOOPBACK = ("127.0.0.1", "::1")
 STATE_SECONDS = 10.0  # the state is read at most this often: a count of millions of rows takes a while

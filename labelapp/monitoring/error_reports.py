@@ -4,8 +4,8 @@ from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 
-from labelapp import outages
-from labelapp.logs import brief, scrub
+from labelapp.http import outages
+from labelapp.monitoring.logs import brief, scrub
 from trainer import __version__
 
 KEPT_OF_REQUEST = ("method", "url")
