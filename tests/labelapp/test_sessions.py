@@ -10,6 +10,7 @@ from django.test import Client, override_settings
 from django.urls import reverse
 
 from annotation.models import BrowserSession
+from annotation.views.shown_numbers import shown_number
 from labelapp.http import sessions
 from tests import make
 
@@ -31,7 +32,7 @@ def person(client: Client) -> str | None:
 
 def ask(client: Client) -> int:
     """Send a background request that is refused for its body, after the site looked who asks."""
-    return client.post(reverse("release", args=[1]), data="{", content_type="application/json").status_code
+    return client.post(reverse("release", args=[shown_number(1)]), data="{", content_type="application/json").status_code
 
 
 def test_session_and_person_cost_one_statement(ann: Client, django_assert_num_queries: Any) -> None:
