@@ -223,20 +223,23 @@ def measure(
     return figures, tally
 
 
+# What must be there, and what must never occur.
+QUESTIONS = {
+    "annotations": "SELECT count(*) FROM annotation_annotation",
+    "ratings": "SELECT count(*) FROM annotation_steplabel",
+    "duplicates": "SELECT count(*) FROM (SELECT 1 FROM annotation_annotation WHERE revision = 1 "
+    "GROUP BY labeler_id, solution_id HAVING count(*) > 1) d",
+    "over_overlap": "SELECT count(*) FROM (SELECT 1 FROM annotation_task t JOIN annotation_assignment s ON s.task_id = t.id "
+    "AND s.state IN ('leased', 'reserved', 'done') GROUP BY t.id, t.overlap HAVING count(*) > t.overlap) o",
+}
+
+
 def check_database() -> dict[str, int]:
     """Count what was stored, and what must never occur."""
     from django.db import connection
 
-    questions = {
-        "annotations": "SELECT count(*) FROM annotation_annotation",
-        "ratings": "SELECT count(*) FROM annotation_steplabel",
-        "duplicates": "SELECT count(*) FROM (SELECT 1 FROM annotation_annotation WHERE revision = 1 "
-        "GROUP BY labeler_id, solution_id HAVING count(*) > 1) d",
-        "over_overlap": "SELECT count(*) FROM (SELECT 1 FROM annotation_task t JOIN annotation_assignment s ON s.task_id = t.id "
-        "AND s.state IN ('leased', 'reserved', 'done') GROUP BY t.id, t.overlap HAVING count(*) > t.overlap) o",
-    }
     with connection.cursor() as cursor:
-        return {name: cursor.execute(query).fetchone()[0] for name, query in questions.items()}
+        return {name: cursor.execute(query).fetchone()[0] for name, query in QUESTIONS.items()}
 
 
 def median_of(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:

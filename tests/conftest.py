@@ -22,6 +22,9 @@ embedded_postgres.join_if_wanted()
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="run the long forms too")
+    parser.addoption(
+        "--load-seconds", type=float, default=300, help="how long people label in the long form of tests/labelapp/test_hosts.py"
+    )
     parser.addoption("--reverse", action="store_true", help="run the tests in reverse order, to find one that needs another before it")
 
 

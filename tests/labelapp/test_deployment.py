@@ -62,6 +62,7 @@ class Deployment:
 
     def __init__(self, folder: Path, database_url: str) -> None:
         self.folder, self.processes = folder, dict[str, subprocess.Popen[bytes]]()
+        self.started = dict[str, tuple[list[str], dict[str, str]]]()
         self.redis, self.plain, self.secure = free_port(), free_port(), free_port()
         self.web = {"web 1": free_port(), "web 2": free_port()}
         inherited = {name: os.environ[name] for name in ("PATH", "HOME", "OMP_NUM_THREADS") if name in os.environ}
@@ -80,8 +81,13 @@ class Deployment:
         return [sys.executable, *arguments]
 
     def start(self, name: str, command: list[str], environment: dict[str, str]) -> None:
-        with (self.folder / f"{name}.log").open("wb") as log:
+        self.started[name] = command, environment
+        with (self.folder / f"{name}.log").open("ab") as log:
             self.processes[name] = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True)
+
+    def start_again(self, name: str) -> None:
+        """Start a killed process as it was started before. `worker 2` is another `worker`."""
+        self.start(name, *self.started[name if name in self.started else name.removesuffix(" 2")])
 
     def run(self, command: list[str], environment: dict[str, str]) -> None:
         done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
@@ -116,13 +122,16 @@ class Deployment:
                 process.kill()
                 process.wait()
 
-    @contextlib.contextmanager
-    def browser(self) -> Iterator[httpx.Client]:
+    def new_browser(self) -> httpx.Client:
         """A browser on another machine, as far as the site can see."""
         trusted = ssl.create_default_context(cafile=str(self.folder / "cert.pem"))
         transport = httpx.HTTPTransport(verify=trusted, local_address=BROWSER)
         origin = f"https://localhost:{self.secure}"
-        with httpx.Client(base_url=origin + PREFIX, transport=transport, headers={"Origin": origin}, timeout=PATIENCE) as client:
+        return httpx.Client(base_url=origin + PREFIX, transport=transport, headers={"Origin": origin}, timeout=PATIENCE)
+
+    @contextlib.contextmanager
+    def browser(self) -> Iterator[httpx.Client]:
+        with self.new_browser() as client:
             yield client
 
     @contextlib.contextmanager
@@ -166,8 +175,15 @@ def program(name: str, *, package: str) -> str:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    with deployed(tmp_path_factory.mktemp("deployment")) as deployment:
+        yield deployment
+
+
+@contextlib.contextmanager
+def deployed(folder: Path) -> Iterator[Deployment]:
+    """Run a site in a folder, with a database of its own."""
     nginx, redis = program("nginx", package="nginx"), program("redis-server", package="redis-server")
-    folder, name = tmp_path_factory.mktemp("deployment"), f"deployment_{secrets.token_hex(4)}"
+    name = f"deployment_{secrets.token_hex(4)}"
     with psycopg.connect(embedded_postgres.url(), autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name}")
         deployment = Deployment(folder, embedded_postgres.url().rpartition("/")[0] + f"/{name}")

@@ -1,0 +1,135 @@
+"""Two web hosts, three workers and Redis are killed and started again in turn, while people label over https and rounds run.
+
+The site is that of test_deployment.py: deploy/ as it is, without containers. Everything that is acknowledged must be stored once, no task
+may go to more people than its overlap, and every round must end published. The load lasts `--load-seconds`, 300 if not given.
+"""
+
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+from django.urls import reverse
+from django_otp.oath import totp
+
+from benchmarks.hosts import InsistentLabeler, Ledger, wait_for, within
+from benchmarks.labeling import QUESTIONS
+from tests.labelapp.test_deployment import OTP_KEY, PASSWORD, PREFIX, Deployment, deployed, sign_in, token
+from tests.waiting import PATIENCE
+
+PEOPLE, SOLUTIONS, THINK_SECONDS = 12, 5_000, 0.5
+BETWEEN = 12  # labels between a start and the next kill
+PARTS = ("web 1", "worker", "web 2", "broker", "worker 2", "trainer")
+ROUND_SECONDS = 600  # a round whose worker is killed is offered again after 3 to 4 minutes, by beat
+# The people share one hash of their password: each costs a third of a second.
+FILL = """
+import os, django
+django.setup()
+from django.contrib.auth.hashers import make_password
+from django.contrib.auth.models import User
+from annotation.ingest import NewProblem, NewSolution
+from annotation.models import Membership
+from benchmarks import temporary_site
+rows = [NewSolution(problem=NewProblem(statement=f"What is {n} + 1?", answer=str(n + 1)), steps=(f"It is {n}.", f"No, {n + 1}."))
+        for n in range(int(os.environ["SOLUTIONS"]))]
+project = temporary_site.publish("people", rows=rows, overlap=2)
+password = make_password(os.environ["PASSWORD"])
+people = User.objects.bulk_create(User(username=f"labeler{n}", password=password) for n in range(int(os.environ["PEOPLE"])))
+Membership.objects.bulk_create(Membership(project=project, user=person, role="labeler") for person in people)
+"""
+STORED = """
+SELECT a.submission_id FROM annotation_annotation a JOIN annotation_solution n ON n.id = a.solution_id
+  JOIN annotation_problem p ON p.id = n.problem_id JOIN annotation_project r ON r.id = p.project_id WHERE r.slug = 'people'"""
+UNFINISHED = "state NOT IN ('published', 'failed', 'cancelled')"
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Deployment]:
+    with deployed(tmp_path) as deployment:
+        environment = deployment.environment(
+            "migrate", PASSWORD=PASSWORD, PEOPLE=str(PEOPLE), SOLUTIONS=str(SOLUTIONS), DJANGO_SETTINGS_MODULE="labelapp.settings"
+        )
+        deployment.run([sys.executable, "-c", FILL], environment)
+        deployment.start_again("worker 2")
+        yield deployment
+
+
+def rows(site: Deployment, query: str) -> list[tuple[Any, ...]]:
+    with psycopg.connect(site.here["DATABASE_URL"], autocommit=True) as connection:
+        return connection.execute(query).fetchall()
+
+
+def keep_rounds_running(site: Deployment, olga: httpx.Client, over: threading.Event) -> None:
+    """Start a round whenever none is unfinished, as the owner does on the page."""
+    while not over.is_set():
+        if rows(site, f"SELECT 1 FROM active_learning_round WHERE {UNFINISHED}") == []:
+            try:
+                form = {"csrfmiddlewaretoken": token(olga, "/p/demonstration/"), "strategy": "uniform", "size": "1"}
+                olga.post(reverse("start-round", args=["demonstration"]), data=form)
+            except (httpx.TransportError, AssertionError):
+                pass  # a host is gone: the page is loaded again
+        over.wait(THINK_SECONDS)
+
+
+def kill_and_start_again(site: Deployment, part: str, labels: Callable[[], int]) -> None:
+    """Kill all processes of a host at once, let people label without it, and start it again."""
+    os.killpg(site.processes[part].pid, signal.SIGKILL)
+    site.processes[part].wait()
+    before = labels()
+    assert wait_for(lambda: labels() > before, seconds=PATIENCE), f"nobody can label without {part}"
+    site.start_again(part)
+    site.wait_until_ready()
+    before = labels()
+    assert wait_for(lambda: labels() >= before + BETWEEN, seconds=PATIENCE), f"nobody can label after {part} is back"
+
+
+@pytest.mark.long
+def test_hosts_workers_and_redis_are_killed_in_turn_and_nothing_is_lost_or_doubled(
+    site: Deployment, request: pytest.FixtureRequest
+) -> None:
+    ledger, threads, kills = Ledger(), list[threading.Thread](), list[str]()
+    with site.browser() as olga:
+        sign_in(olga, "olga")
+        code = {"csrfmiddlewaretoken": token(olga, "/sign-in/code/"), "code": f"{totp(bytes.fromhex(OTP_KEY)):06d}"}
+        assert olga.post("/sign-in/code/", data=code).status_code == 302
+        threads.append(threading.Thread(target=keep_rounds_running, args=(site, olga, ledger.over)))
+        browsers = [site.new_browser() for _ in range(PEOPLE)]
+        for number, client in enumerate(browsers):
+            assert sign_in(client, f"labeler{number}").status_code == 302
+            client.base_url = f"https://localhost:{site.secure}"  # the addresses of the page hold the prefix
+            person = InsistentLabeler(client, PREFIX + reverse("label", args=["people"]), seed=number, ledger=ledger)
+            threads.append(threading.Thread(target=person.work_until_over, kwargs={"think": THINK_SECONDS}))
+        for thread in threads:
+            thread.start()
+        try:
+            for _ in within(request.config.getoption("--load-seconds")):
+                part = PARTS[len(kills) % len(PARTS)]
+                kill_and_start_again(site, part, lambda: len(ledger.acknowledged))
+                assert ledger.wrong == []
+                kills.append(part)
+        finally:
+            ledger.over.set()
+            for thread in threads:
+                thread.join()
+            for client in browsers:
+                client.close()
+    all_rounds = "SELECT state, count(*), count(batch_id), count(DISTINCT batch_id) FROM active_learning_round GROUP BY state"
+    wait_for(lambda: rows(site, f"SELECT 1 FROM active_learning_round WHERE {UNFINISHED}") == [], seconds=ROUND_SECONDS)
+    stored = {str(submission) for (submission,) in rows(site, STORED)}
+    counts = {name: rows(site, QUESTIONS[name])[0][0] for name in ("duplicates", "over_overlap")}
+    rounds = rows(site, all_rounds)
+    figures = {"kills": len(kills), "acknowledged": len(ledger.acknowledged), "lost": len(ledger.acknowledged - stored), **counts}
+    figures |= {"sent_again": dict(ledger.passing), "rounds": {state: count for state, count, *_ in rounds}}
+    print(json.dumps(figures))
+    assert set(kills) == set(PARTS) and ledger.acknowledged
+    assert ledger.wrong == [] and ledger.acknowledged == stored == ledger.sent
+    assert counts == {"duplicates": 0, "over_overlap": 0}
+    [(state, count, batches, different)] = rounds
+    assert state == "published" and 1 < count == batches == different
