@@ -1,11 +1,6 @@
-"""Stage: corrections. A wrong reference answer is corrected, or solutions are graded again, after a person saw what that changes.
-
-Reads problems, solutions and the queue. `prepared` grades into temporary tables and writes nothing; its plan says what changes, and
-`CorrectionPlan.apply` writes Problem, Solution and Events in one transaction. Labels stay. Scores follow by a trigger of active_learning.
-"""
+"""Stage: corrections, the plan: what a correction changes, how that is found out, and how it is written."""
 
 import hashlib
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,9 +12,31 @@ from django.db import OperationalError, connection, transaction
 from psycopg.errors import LockNotAvailable
 
 from annotation import queue
-from annotation.ingest import STEP_CHARACTERS, BadText, ProblemChange, Progress, clean_text, read_changes, rules_of
-from annotation.models import Event, Outcome, Premise, Problem, Project, SiteCount, Solution
-from trainer.answers import Grader, GraderUnavailable, grader_version, stated_answer
+from annotation.corrections.statements import (
+    ANSWERS,
+    BY_PROBLEM,
+    CHANGED,
+    COUNT_READ,
+    COUNT_TO_READ,
+    COUNT_WRITTEN,
+    CREATE,
+    DROP,
+    FALSE_REASONS,
+    GRADES,
+    LABELED,
+    MOVED,
+    NEW_IN_SCOPE,
+    NEXT_PAIRS,
+    NEXT_TO_READ,
+    PAIRS,
+    READ,
+    SCOPE_OF_PROJECT,
+    TRANSITIONS,
+    WRITE,
+)
+from annotation.ingest import ProblemChange, Progress, rules_of
+from annotation.models import Event, Premise, Problem, Project, SiteCount, Solution
+from trainer.answers import Grader, grader_version, stated_answer
 from trainer.counting import counted
 from trainer.formats import place_in_words
 
@@ -34,115 +51,6 @@ PREMISES = {
     Premise.CORRECT: "chosen because its answer was correct",
 }
 FIELD_WORDS = {"answer": "reference answer", "reference_solution": "reference solution", "subject": "subject", "level": "level"}
-
-__all__ = [
-    "CorrectionRefused",
-    "NoSuchProblem",
-    "NothingChanges",
-    "CorrectionPlan",
-    "ProblemChange",
-    "QueuedForFalseReason",
-    "ShownBefore",
-    "change_of_answer",
-    "correct",
-    "counted",
-    "find_problem",
-    "hold_outcomes",
-    "look",
-    "prepared",
-    "prepared_again",
-    "read_changes",
-    "shown_problem",
-]
-
-# --- SQL ------------------------------------------------------------------------------------------------------------------------
-
-# Of the session, not of a transaction: grading can take long, and no row is locked meanwhile.
-DROP = "DROP TABLE IF EXISTS pg_temp.correction_problem, pg_temp.correction_solution, pg_temp.correction_grade"
-CREATE = """
-CREATE TEMP TABLE correction_problem (problem_id bigint PRIMARY KEY, old_answer text, answer text);
-CREATE TEMP TABLE correction_solution (solution_id bigint PRIMARY KEY, stated text, reference text, old_reference text, old_outcome text);
-CREATE TEMP TABLE correction_grade (n int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, stated text, reference text, outcome text, reason text)
-"""
-# The solutions of the problems that get another answer, except those that are there already.
-NEW_IN_SCOPE = """
-SELECT s.id, s.final_answer, c.answer, c.old_answer, s.outcome
-  FROM annotation_solution s JOIN correction_problem c USING (problem_id)
- WHERE NOT EXISTS (SELECT FROM correction_solution known WHERE known.solution_id = s.id)
-"""
-# An ungraded solution with both answers has got its reference answer since.
-SCOPE_OF_PROJECT = """
-SELECT s.id, s.final_answer, p.answer, p.answer, s.outcome
-  FROM annotation_solution s JOIN annotation_problem p ON p.id = s.problem_id
- WHERE p.project_id = %(project)s
-   AND (%(everything)s OR s.grader <> %(grader)s OR s.outcome = 'ungraded' AND s.final_answer IS NOT NULL AND p.answer IS NOT NULL)
-"""
-# A missing answer is chr(1) in joins, which makes them hash joins.
-_SAME_PAIR = """COALESCE(g.stated, chr(1)) = COALESCE(c.stated, chr(1)) AND COALESCE(g.reference, chr(1)) = COALESCE(c.reference, chr(1))"""
-# Answers that were read from the steps. A null of an older version that states no answer was one, too.
-_WAS_READ = "(s.is_answer_given IS FALSE OR s.is_answer_given IS NULL AND (s.final_answer IS NULL OR %(unknown)s))"
-_OF_SOLUTIONS = "correction_solution c JOIN annotation_solution s ON s.id = c.solution_id"
-COUNT_TO_READ = f"""
-SELECT count(*) FILTER (WHERE {_WAS_READ}), count(*) FILTER (WHERE s.is_answer_given IS NULL AND NOT {_WAS_READ}) FROM {_OF_SOLUTIONS}
-"""
-NEXT_TO_READ = f"""
-SELECT c.solution_id, s.steps, c.stated FROM {_OF_SOLUTIONS} WHERE c.solution_id > %(last)s AND {_WAS_READ} ORDER BY 1 LIMIT %(limit)s
-"""
-READ = """
-UPDATE correction_solution c SET stated = new.answer FROM unnest(%s::bigint[], %s::text[]) AS new (id, answer) WHERE c.solution_id = new.id
-"""
-PAIRS = f"""
-INSERT INTO correction_grade (stated, reference)
-SELECT DISTINCT c.stated, c.reference FROM correction_solution c WHERE NOT EXISTS (SELECT FROM correction_grade g WHERE {_SAME_PAIR})
-"""
-NEXT_PAIRS = "SELECT n, stated, reference FROM correction_grade WHERE outcome IS NULL ORDER BY n LIMIT %s"
-GRADES = """
-UPDATE correction_grade g SET outcome = new.outcome, reason = new.reason
-  FROM unnest(%s::int[], %s::text[], %s::text[]) AS new (n, outcome, reason) WHERE g.n = new.n
-"""
-_GRADED = f"correction_solution c JOIN correction_grade g ON {_SAME_PAIR}"
-TRANSITIONS = f"SELECT c.old_outcome, g.outcome, count(*) FROM {_GRADED} GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2"
-CHANGED = f"""
-SELECT c.solution_id, c.old_outcome, g.outcome, g.reason FROM {_GRADED} WHERE g.outcome <> c.old_outcome ORDER BY 1 LIMIT %(limit)s
-"""
-# What the solutions answer, those with another outcome first.
-ANSWERS = f"""
-SELECT c.stated, c.old_outcome, g.outcome, count(*) FROM {_GRADED}
- GROUP BY 1, 2, 3 ORDER BY c.old_outcome = g.outcome, 4 DESC, 1 LIMIT %(limit)s
-"""
-COUNT_READ = f"SELECT count(*) FROM {_OF_SOLUTIONS} WHERE c.stated IS DISTINCT FROM s.final_answer"
-LABELED = f"""
-SELECT count(*) FROM {_GRADED}
- WHERE g.outcome <> c.old_outcome AND EXISTS (SELECT FROM annotation_annotation a WHERE a.solution_id = c.solution_id)
-"""
-# What waits for labelers, or is being labeled, though the reason of its choice is false under the outcome that it has or gets.
-FALSE_REASONS = f"""
-SELECT s.id, t.premise, b.generation, now.outcome, bool_or(a.state = 'leased')
-  FROM annotation_task t JOIN annotation_batch b ON b.id = t.batch_id JOIN annotation_solution s ON s.id = t.solution_id
-  JOIN annotation_assignment a ON a.task_id = t.id AND a.state IN ('open', 'reserved', 'leased')
-  LEFT JOIN (SELECT c.solution_id, g.outcome FROM {_GRADED}) new ON new.solution_id = s.id
- CROSS JOIN LATERAL (SELECT COALESCE(new.outcome, s.outcome)) AS now (outcome)
- WHERE b.project_id = %(project)s AND t.premise <> '' AND s.withdrawn_at IS NULL
-   AND CASE t.premise WHEN 'wrong' THEN now.outcome <> 'wrong' WHEN 'not_wrong' THEN now.outcome = 'wrong' ELSE now.outcome <> 'correct' END
-   AND (%(problems)s::bigint[] IS NULL OR s.problem_id = ANY(%(problems)s))
- GROUP BY 1, 2, 3, 4 ORDER BY 3, 1
-"""
-MOVED = """
-SELECT count(*)
-  FROM correction_solution c JOIN annotation_solution s ON s.id = c.solution_id JOIN annotation_problem p ON p.id = s.problem_id
- WHERE s.outcome <> c.old_outcome OR p.answer IS DISTINCT FROM c.old_reference
-"""
-# Only rows that differ: each changed row of the widest table costs a new version of it.
-_DIFFER = "(s.final_answer, s.outcome, s.outcome_reason, s.grader) IS DISTINCT FROM (c.stated, g.outcome, g.reason, %(grader)s)"
-WRITE = f"""
-UPDATE annotation_solution s SET final_answer = c.stated, outcome = g.outcome, outcome_reason = g.reason, grader = %(grader)s
-  FROM {_GRADED} WHERE s.id = c.solution_id AND {_DIFFER}
-"""
-COUNT_WRITTEN = f"SELECT count(*) FROM {_GRADED} JOIN annotation_solution s ON s.id = c.solution_id WHERE {_DIFFER}"
-BY_PROBLEM = f"""
-SELECT s.problem_id, c.old_outcome, g.outcome, count(*) FROM {_GRADED} JOIN annotation_solution s ON s.id = c.solution_id
- WHERE g.outcome <> c.old_outcome GROUP BY 1, 2, 3
-"""
 
 
 class CorrectionRefused(ValueError):
@@ -327,9 +235,6 @@ def quoted(text: str | None) -> str:
     return f"'{line if len(line) <= CUT else line[:CUT] + '...'}'"
 
 
-# --- plans ------------------------------------------------------------------------------------------------------------------------
-
-
 @contextmanager
 def prepared(project: Project, changes: Sequence[ProblemChange], *, progress: Progress | None = None) -> Iterator[CorrectionPlan]:
     """Grade the solutions of these problems against their new answers, and give what would change. Raises GraderUnavailable."""
@@ -436,83 +341,3 @@ def hold_outcomes(project_id: int) -> None:
     """Until the end of the transaction, let no correction change an outcome of the project. For what copies outcomes, such as scores."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock_shared(hashtext('annotation.outcomes'), %s)", [project_id % 2**31])
-
-
-# --- one problem ------------------------------------------------------------------------------------------------------------------
-
-
-class NoSuchProblem(LookupError):
-    """This project has no such problem."""
-
-
-def find_problem(project: Project, problem_id: int) -> Problem:
-    """Return a problem of the project. Raises NoSuchProblem."""
-    problem = Problem.objects.filter(project=project, pk=problem_id).first()
-    if problem is None:
-        raise NoSuchProblem(f"{project} has no problem {problem_id}.")
-    return problem
-
-
-def change_of_answer(problem: Problem, answer: str) -> ProblemChange:
-    """Return the change of a problem to another reference answer. Raises CorrectionRefused, and NothingChanges if it has this answer."""
-    answer = answer.strip().replace("\r\n", "\n")  # a browser sends every line break as CRLF
-    try:
-        clean_text(answer)
-    except BadText as bad:
-        raise CorrectionRefused(f"The answer contains {bad}. Remove that character.") from None
-    if not answer:
-        raise CorrectionRefused("The answer is empty. Write the right answer.")
-    if len(answer) > STEP_CHARACTERS:
-        raise CorrectionRefused(f"The answer has {len(answer):,} characters, the limit is {STEP_CHARACTERS:,}. Shorten it.")
-    if answer == problem.answer:
-        raise NothingChanges("The problem has this reference answer already, so nothing changes.")
-    return ProblemChange(problem.pk, problem.external_id, {"answer": problem.answer}, {"answer": answer})
-
-
-def look(project: Project, problem_id: int, answer: str) -> CorrectionPlan:
-    """Return what changes if the problem gets this reference answer. Raises NoSuchProblem and CorrectionRefused."""
-    with _of_problem(project, problem_id, answer) as plan:
-        return plan
-
-
-def correct(project: Project, problem_id: int, answer: str, *, seen: str, withdraw: bool, actor: User) -> tuple[CorrectionPlan, int]:
-    """Correct the reference answer of a problem as it was shown; return what changed and how many solutions were withdrawn.
-
-    `seen` is the fingerprint of what was shown. Raises NoSuchProblem, CorrectionRefused, and ShownBefore if it would change something else.
-    """
-    with _of_problem(project, problem_id, answer) as plan:
-        if plan.fingerprint != seen:
-            raise ShownBefore(plan)
-        return plan, plan.apply(actor=actor, withdraw=withdraw)
-
-
-@contextmanager
-def _of_problem(project: Project, problem_id: int, answer: str) -> Iterator[CorrectionPlan]:
-    change = change_of_answer(find_problem(project, problem_id), answer)
-    try:
-        with prepared(project, [change]) as plan:
-            yield plan
-    except GraderUnavailable as error:
-        raise CorrectionRefused(str(error)) from error
-
-
-def _values(details: dict[str, Any]) -> list[tuple[str, str, str]]:
-    """Return the fields that an event corrected, in words, with the old and the new value."""
-    return [(FIELD_WORDS.get(name, name), quoted(details["old"].get(name)), quoted(new)) for name, new in details["new"].items()]
-
-
-def shown_problem(project: Project, problem_id: int) -> dict[str, Any]:
-    """Return what the page of a problem shows: its answers with their outcomes, the most frequent first, and its corrections.
-
-    Raises NoSuchProblem.
-    """
-    problem = find_problem(project, problem_id)
-    counts = Counter(Solution.objects.filter(problem=problem).values_list("final_answer", "outcome"))
-    events = Event.objects.filter(verb="correct", subject__startswith=f"problem {problem.pk}: ").select_related("actor").order_by("-pk")
-    return {
-        "problem": problem,
-        "n_solutions": counts.total(),
-        "answers": [(answer, Outcome(outcome).label, count) for (answer, outcome), count in counts.most_common(NAMED)],
-        "n_more": max(0, len(counts) - NAMED),
-        "corrections": [(event, _values(event.details)) for event in events[:NAMED]],
-    }
