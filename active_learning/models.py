@@ -144,6 +144,7 @@ class ScoreShard(models.Model):
     attempt = models.PositiveSmallIntegerField(default=0)
     token = models.PositiveIntegerField(default=0)
     worker = models.CharField(max_length=200, blank=True)
+    holder = models.CharField(max_length=100, blank=True, default="", db_default="")  # the process that has it: holders.own_name
     failure = models.TextField(blank=True)
     heartbeat_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
@@ -186,6 +187,7 @@ class Round(models.Model):
     failure = models.TextField(blank=True)
     progress = models.JSONField(default=dict)
     heartbeat_at = models.DateTimeField(null=True)
+    holder = models.CharField(max_length=100, blank=True, default="", db_default="")  # the process that has it: holders.own_name
     attempt = models.PositiveSmallIntegerField(default=0)  # at the present stage; RoundStage keeps those that are over
     token = models.PositiveIntegerField(default=0)
     # What the selection was made from, as a file relative to STEPMARK_HOME: with the recipe and the seed it gives the same selection again.

@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 # Tells a process of a worker to stop its round and then to end the task as usual. If it died of the signal, Celery would search for it for
 # 10 to 30 s.
 FINISH = signal.SIGHUP
+LOOK_SECONDS = 5  # between two reports of a worker, and two looks at what ended processes held
 BEAT_SILENT_SECONDS = 150  # beat that has sent nothing for this long no longer counts as alive
 
 
@@ -104,21 +105,33 @@ def _report(name: str, *, queues: str) -> None:
 
 @worker_ready.connect
 def say_alive(sender: Any, **_: Any) -> None:
-    """Note every ten seconds that the worker is alive, from its main process, which goes on while its child trains."""
+    """Report from the main process of a worker, which goes on while its child trains."""
     name, queues = sender.hostname, ",".join(sorted(queue.name for queue in sender.app.amqp.queues.consume_from.values()))
 
     def beat() -> None:
-        offered = False
+        is_ready = False
         while True:
-            try:
-                rounds.say_alive(name, queues=queues)
-                if "gpu" in queues and not offered:
-                    rounds.sweep()  # what an orderly stop left goes on now, without waiting for beat
-                    offered = True
-            except (OperationalError, InterfaceError) as error:
-                log.warning("The database does not answer, so this worker cannot report: %s", error)
-                connection.close()
-            connection.close_if_unusable_or_obsolete()
-            threading.Event().wait(10)
+            is_ready = look_after_rounds(name, queues=queues, is_ready=is_ready)
+            threading.Event().wait(LOOK_SECONDS)
 
     threading.Thread(target=beat, daemon=True, name="say-alive").start()
+
+
+def look_after_rounds(name: str, *, queues: str, is_ready: bool) -> bool:
+    """Note that the worker is alive, and offer again what ended processes of this machine held. Return whether the database answered.
+
+    That can be a process of this worker: the kernel kills it when memory is short. With `is_ready` False, as at its start, the worker also
+    offers what an orderly stop left, without waiting for beat.
+    """
+    try:
+        rounds.say_alive(name, queues=queues)
+        if "gpu" in queues:
+            rounds.offer_abandoned()
+            if not is_ready:
+                rounds.sweep()
+        is_ready = True
+    except (OperationalError, InterfaceError) as error:
+        log.warning("The database does not answer, so this worker cannot report: %s", error)
+        connection.close()
+    connection.close_if_unusable_or_obsolete()
+    return is_ready

@@ -33,6 +33,8 @@ app.conf.update(
     task_default_queue="default",
     task_routes={f"active_learning.tasks.{name}": {"queue": "gpu"} for name in ("run_round", "score_shards")},
     worker_prefetch_multiplier=1,
+    # Seconds until a worker takes the next message after its child was killed: an answer of the child could be under way.
+    worker_lost_wait=2,
     worker_hijack_root_logger=False,
     worker_redirect_stdouts=False,
     timezone="UTC",

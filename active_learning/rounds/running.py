@@ -13,7 +13,7 @@ from django.db.models import F
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from active_learning import registry, sampling, scoring, selection
+from active_learning import holders, registry, sampling, scoring, selection
 from active_learning.models import (
     ATTEMPTS,
     UNFINISHED,
@@ -126,7 +126,8 @@ def run(round_id: int, *, progress: ProgressCallback | None = None) -> Round:
     the process cancels nothing: the round is given back, and Stopped is raised.
     """
     waiting = Round.objects.filter(stale(), pk=round_id, state__in=RUNNABLE, attempt__lt=ATTEMPTS)
-    claimed = _patiently(lambda: waiting.update(token=F("token") + 1, attempt=F("attempt") + 1, heartbeat_at=Now()))
+    claim = {"token": F("token") + 1, "attempt": F("attempt") + 1, "heartbeat_at": Now(), "holder": holders.own_name()}
+    claimed = _patiently(lambda: waiting.update(**claim))
     round_ = Round.objects.select_related("project", "model_version__project", "model_version__snapshot").get(pk=round_id)
     if not claimed:
         return round_

@@ -7,7 +7,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Max
 from kombu.exceptions import OperationalError as BrokerUnreachable
 
-from active_learning import registry
+from active_learning import holders, registry, scoring
 from active_learning.models import ATTEMPTS, UNFINISHED, Round, RoundState
 from active_learning.rounds.plan import Findings, RoundPlan
 from active_learning.rounds.states import RUNNABLE, RoundRefused, end, stale
@@ -92,6 +92,20 @@ def cancel(project: Project, generation: int) -> None:
     round_ = Round.objects.filter(project=project, generation=generation, state__in=UNFINISHED).first()
     if not round_ or not end(round_, RoundState.CANCELLED, "It was cancelled."):
         raise RoundRefused(f"Round {generation} has already ended.")
+
+
+def offer_abandoned() -> list[int]:
+    """Offer again, at once, what processes of this machine held that have ended. Return the rounds offered. The attempt counts.
+
+    Asks the kernel, not a clock: a slow process keeps its round. Processes of other machines count as silent after three minutes.
+    """
+    held = Round.objects.filter(state__in=RUNNABLE, heartbeat_at__isnull=False, holder__startswith=holders.machine()).exclude(holder="")
+    n_left = scoring.release_abandoned()
+    for round_ in held:
+        if holders.has_ended(round_.holder):
+            log.warning("The worker of round %s has ended without giving it back. It is offered again.", round_.pk)
+            n_left += Round.objects.filter(pk=round_.pk, token=round_.token, state__in=RUNNABLE).update(heartbeat_at=None)
+    return sweep() if n_left else []
 
 
 def sweep() -> list[int]:

@@ -8,7 +8,7 @@ Imports the trainer inside functions. All it knows of rounds is whether one wait
 from active_learning.scoring.figures import first_mistake_entropy, prefix_hash, step_scores
 from active_learning.scoring.files import ScoreFileDamaged, ScoresRefused, StoredScores, drop_old, drop_to_file, restore, stored
 from active_learning.scoring.partitions import ScoringFailed, partition
-from active_learning.scoring.shards import ShardLost, claim, help_score, run_shard, score
+from active_learning.scoring.shards import ShardLost, claim, help_score, release_abandoned, run_shard, score
 
 __all__ = [
     "ScoreFileDamaged",
@@ -23,6 +23,7 @@ __all__ = [
     "help_score",
     "partition",
     "prefix_hash",
+    "release_abandoned",
     "restore",
     "run_shard",
     "score",

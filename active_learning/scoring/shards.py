@@ -18,6 +18,7 @@ from django.db.models import Exists, F, Max, Min, OuterRef, Q, QuerySet, Sum
 from django.db.models.functions import Now
 from kombu.exceptions import OperationalError as BrokerUnreachable
 
+from active_learning import holders
 from active_learning.models import (
     ATTEMPTS,
     STALE,
@@ -55,7 +56,8 @@ WITH next AS MATERIALIZED (
        AND (state = 'open' OR state = 'running' AND heartbeat_at < now() - %(stale)s)
      ORDER BY number LIMIT 1 FOR UPDATE SKIP LOCKED)
 UPDATE active_learning_scoreshard
-   SET state = 'running', attempt = attempt + 1, token = token + 1, worker = %(worker)s, heartbeat_at = now(), failure = ''
+   SET state = 'running', attempt = attempt + 1, token = token + 1, worker = %(worker)s, holder = %(holder)s,
+       heartbeat_at = now(), failure = ''
  WHERE id = (SELECT id FROM next) RETURNING *
 """
 # The ranges of ids: one pass over the unscored ids, however many, and only the borders leave the database.
@@ -251,8 +253,17 @@ def _held(shard: ScoreShard) -> QuerySet[ScoreShard]:
 def claim(version: ModelVersion) -> ScoreShard | None:
     """Claim the next shard of a version for this process, under a new token. Return None if none waits."""
     worker = f"{platform.node()}, process {os.getpid()}"[-200:]
-    claimed = ScoreShard.objects.raw(CLAIM, {"version": version.pk, "attempts": ATTEMPTS, "stale": STALE, "worker": worker})
+    claimed = ScoreShard.objects.raw(
+        CLAIM, {"version": version.pk, "attempts": ATTEMPTS, "stale": STALE, "worker": worker, "holder": holders.own_name()}
+    )
     return next(iter(claimed), None)
+
+
+def release_abandoned() -> int:
+    """Open the shards of processes of this machine that have ended. Return how many. The attempt counts."""
+    held = ScoreShard.objects.filter(state=ShardState.RUNNING, holder__startswith=holders.machine()).exclude(holder="")
+    abandoned = [shard for shard in held if holders.has_ended(shard.holder)]
+    return sum(_held(shard).update(state=ShardState.OPEN, heartbeat_at=None, failure="Its process has ended.") for shard in abandoned)
 
 
 def _call_workers(version: ModelVersion, *, at_most: int) -> None:

@@ -15,6 +15,7 @@ from tests import make
 
 pytestmark = pytest.mark.django_db
 
+NEWEST = "0007_which_process_holds_it"  # the models of today need its columns
 MIX = {"chosen": {"n_solutions": 4}, "uniform": {"n_solutions": 4}}
 RECIPE = {"parts": [["convincing", 0.8], ["uniform", 0.2]], "size": 40, "per_problem": None, "is_diverse": True, "is_stratified": False}
 SHORT = "Asked for 40, only 4 fit the recipe."
@@ -80,7 +81,7 @@ def test_what_a_round_was_asked_to_do_and_what_it_found_out_are_parted_and_joine
     for generation, (strategy, params, _, _) in enumerate(KINDS):
         row = {"strategy": strategy, "params": params, "seed": generation, "state": "published"}
         old.objects.create(project=of, generation=generation, **row)
-    migrate("0005_sampling_not_generating")
+    migrate(NEWEST)
     for generation, (_, params, plan, findings) in enumerate(KINDS):
         round_ = Round.objects.get(generation=generation)
         assert rounds.plan_of(round_) == RoundPlan.from_settings(plan.as_dict() | {"seed": generation}), params
@@ -92,7 +93,7 @@ def test_what_a_round_was_asked_to_do_and_what_it_found_out_are_parted_and_joine
         known = {name: value for name, value in params.items() if name not in ("per_problem", "preset", "base")}
         assert known.items() <= ({"short": "", "mix": {}} | row.params).items() and row.seed == generation
         assert row.params["recipe"] == (plan.recipe and plan.recipe.as_dict())
-    migrate("0005_sampling_not_generating")
+    migrate(NEWEST)
 
 
 def test_a_schedule_keeps_its_settings_of_sampling() -> None:
@@ -100,7 +101,7 @@ def test_a_schedule_keeps_its_settings_of_sampling() -> None:
     then = migrate("0003_rounds_shards_schedules")
     of = then.get_model("annotation", "Project").objects.get(pk=project.pk)
     then.get_model("active_learning", "Schedule").objects.create(project=of, generate=SAMPLE)
-    now = migrate("0005_sampling_not_generating")
+    now = migrate(NEWEST)
     assert now.get_model("active_learning", "Schedule").objects.get().sample == SAMPLE
 
 
@@ -110,7 +111,7 @@ def test_a_round_that_draws_solutions_is_renamed_with_its_stage_and_back() -> No
     of = then.get_model("annotation", "Project").objects.get(pk=project.pk)
     round_ = then.get_model("active_learning", "Round").objects.create(project=of, generation=0, state="generating")
     then.get_model("active_learning", "RoundStage").objects.create(round=round_, name="generate", attempt=1)
-    migrate("0005_sampling_not_generating")
+    migrate(NEWEST)
     assert Round.objects.get().state == "sampling" and Round.objects.get().stages.get().name == "sample"
     with pytest.raises(IntegrityError) as caught, transaction.atomic():
         Round.objects.update(state="generating")
@@ -120,4 +121,4 @@ def test_a_round_that_draws_solutions_is_renamed_with_its_stage_and_back() -> No
     assert broken_rule(caught.value) == "round_one_unfinished"
     migrate("0004_round_plan")
     assert list(then.get_model("active_learning", "Round").objects.values_list("state", "stages__name")) == [("generating", "generate")]
-    migrate("0005_sampling_not_generating")
+    migrate(NEWEST)

@@ -470,6 +470,7 @@ def walk(form: str, *, phases: tuple[Phase, ...] = tuple(Phase)) -> None:
     )  # fmt: skip
     QueueMachine.n_steps = 0
     run_state_machine_as_test(QueueMachine, settings=limits)
+    print(f"{QueueMachine.n_steps:,} steps in {examples} sequences")
 
 
 def test_the_queue_does_what_its_model_does() -> None:

@@ -1,5 +1,7 @@
 """Shards that several workers share: whoever dies, comes back or fails, each solution is scored once."""
 
+import os
+import signal
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -11,7 +13,7 @@ from active_learning import scoring
 from active_learning.models import ModelVersion, Round, ScoreShard, ShardState, Worker
 from active_learning.registry import load
 from active_learning.scoring import shards
-from tests import make
+from tests import children, make
 from tests.scorings import begun, nothing, rows, run, score, silent
 
 pytestmark = pytest.mark.django_db
@@ -54,6 +56,23 @@ def test_the_shard_of_a_killed_worker_is_taken_over_and_scored_once(version: Mod
     score(version)
     assert len(rows(version)) == 10
     assert ScoreShard.objects.get(pk=killed.pk).attempt == 2
+
+
+@committed
+def test_the_shard_of_a_killed_process_is_open_at_once_and_that_of_a_living_one_is_not(version: ModelVersion) -> None:
+    begun(version)
+    mine = scoring.claim(version)
+
+    def claim_and_die() -> None:
+        scoring.claim(version)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    assert mine is not None and children.ended(children.fork(claim_and_die)) == -signal.SIGKILL
+    assert scoring.release_abandoned() == 1
+    assert list(ScoreShard.objects.order_by("number").values_list("state", "attempt")) == [("running", 1), ("open", 1), ("open", 0)]
+    run(mine, version)
+    score(version)
+    assert len(rows(version)) == 10 and ScoreShard.objects.get(number=2).attempt == 2
 
 
 def test_a_shard_whose_worker_beats_is_waited_for(version: ModelVersion) -> None:
