@@ -20,6 +20,7 @@ from django.utils.crypto import salted_hmac
 from annotation.models import Assignment, AssignmentState, Batch, BatchKind, Project, SiteCount, broken_rule
 from annotation.queue.statements import (
     ASSIGNMENT_ON_DEMAND,
+    GOLD_ON_DEMAND,
     LABELER_STATE,
     LEASE_RESERVED,
     NEXT_ASSIGNMENT,
@@ -265,7 +266,7 @@ def _claim(
     if state.is_screened:
         return first_of(ASSIGNMENT_ON_DEMAND, project=project.pk, kind=str(BatchKind.SCREENING))
     is_gold = is_gold_turn(labeler, project=project, turn=turn)
-    if is_gold and (gold := first_of(ASSIGNMENT_ON_DEMAND, project=project.pk, kind=str(BatchKind.SELECTED))):
+    if is_gold and (gold := first_of(GOLD_ON_DEMAND, project=project.pk)):
         return gold
     tries = ((statement, batch) for statement in (NEXT_ASSIGNMENT, NEXT_ASSIGNMENT_WAITING) for batch in state.batches)
     return next((lease for statement, batch in tries if (lease := first_of(statement, batch=batch))), None)

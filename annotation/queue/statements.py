@@ -72,7 +72,7 @@ SELECT {_LEASE} FROM taken s {_TEXTS}
 # Runs only if the first statement finds nothing. It waits for rows that others have locked: their claim may still be rolled back.
 NEXT_ASSIGNMENT_WAITING = NEXT_ASSIGNMENT.replace(" SKIP LOCKED", "")
 
-# Makes an assignment for one labeler (slot NULL) at a gold, practice or screening task. They have not had its solution in any batch. If
+# Makes an assignment for one labeler (slot NULL) at a practice or screening task. They have not had its solution in any batch. If
 # they gave back such an assignment before, they get it again, with its drafts. Two tabs at once violate assignment_one_lease.
 ASSIGNMENT_ON_DEMAND = f"""
 WITH {_HELD},
@@ -82,7 +82,7 @@ next AS MATERIALIZED (
            WHERE s.task_id = t.id AND s.slot IS NULL AND s.state = 'open' AND s.lapsed_id = %(labeler)s LIMIT 1) AS assignment
     FROM annotation_task t JOIN annotation_batch b ON b.id = t.batch_id
    WHERE {_IS_HELD}
-     AND b.project_id = %(project)s AND b.state = 'open' AND b.kind = %(kind)s::text AND (t.kind = 'gold' OR b.kind <> 'selected')
+     AND b.project_id = %(project)s AND b.state = 'open' AND b.kind = %(kind)s::text
      AND NOT EXISTS (SELECT 1 FROM annotation_task p JOIN annotation_assignment o ON o.task_id = p.id
                       WHERE p.solution_id = t.solution_id AND o.labeler_id = %(labeler)s OFFSET 0)
      AND NOT EXISTS (SELECT 1 FROM annotation_solution n WHERE n.id = t.solution_id AND n.withdrawn_at IS NOT NULL OFFSET 0)
@@ -100,6 +100,9 @@ fresh AS (
 taken AS (SELECT * FROM again UNION ALL SELECT * FROM fresh)
 SELECT {_LEASE} FROM taken s {_TEXTS}
 """
+
+# The same at a gold task of a batch with other work. It names the kind itself, so that the index task_gold finds the few gold tasks.
+GOLD_ON_DEMAND = ASSIGNMENT_ON_DEMAND.replace("b.kind = %(kind)s::text", "b.kind = 'selected' AND t.kind = 'gold'")
 
 # These two renew what this labeler holds already. RENEW returns a lease: a reservation becomes one. RENEW_RESERVED keeps a reservation.
 RENEW = f"""
