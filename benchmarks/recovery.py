@@ -3,9 +3,10 @@
 Starts the supervisor in a temporary home with the demonstration. Two people label over HTTP, and two more ask for their page all the
 time. At a random moment of a round one part is killed: web (gunicorn's master), worker, trainer, beat, the PostgreSQL server and its
 runner. The gap is the longest time between two answers of a page that needs the database, from the kill until the part is back.
-`web_gap_s`: after a kill of web; `database_gap_s`: of the server or its runner; `other_gap_s`: of the others. `rounds_lost`: rounds that
-did not publish within 6 minutes. `labels_lost`: acknowledged, but not stored. `ratio` is the smaller of the limits over their gaps.
-`--smoke`: one kill of each, and rounds without a training.
+`web_gap_s`: after a kill of web; `database_gap_s`: of the server or its runner; `other_gap_s`: of the others. After each turn the process
+that trains is killed, and in another round the worker above it; `again_s` is the longest time until another process had the round.
+`rounds_lost`: rounds that did not publish within 6 minutes. `labels_lost`: acknowledged, but not stored. `ratio` is the smaller of the
+limits over their gaps. `--smoke`: one kill of each, and rounds without a training, so without `again_s`.
 """
 
 import argparse
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 
 from benchmarks import temporary_site
 from benchmarks.labeling import Failed, Labeler, Tally
@@ -121,6 +123,10 @@ def measure(home: Path, sign_in: list[str], *, turns: int, trains: bool, seed: i
                     runs.append(run)
                     print(json.dumps(run), flush=True)
                     site.check()
+                if trains:
+                    for process in ("its child", "trainer"):
+                        print(json.dumps(run := strike_training(site, process, seed=turn, after=rng.uniform(0, 2))), flush=True)
+                        runs.append(run)
         finally:
             watch.end()
     return figures(runs, watch)
@@ -145,11 +151,42 @@ def strike(site: SupervisedSite, watch: Watch, name: str) -> dict[str, Any]:
     }
 
 
+def strike_training(site: SupervisedSite, process: str, *, seed: int, after: float) -> dict[str, Any]:
+    """Kill the process that trains, or the worker above it, in a training. Return how long nobody had its round; None if it had ended."""
+    round_id = begin_round(trains=True, seed=seed)
+    held = wait_for(partial(hold_of, round_id), seconds=BACK_SECONDS)
+    time.sleep(after)
+    victim = site.part("trainer") if process == "trainer" else held and psutil.Process(held[1])
+    if not held or not victim:
+        raise Failed(f"{process} is not there.")
+    victim.send_signal(signal.SIGKILL)
+    killed_at = time.monotonic()
+    is_taken = partial(was_taken, round_id, after=held[0])
+    wait_for(lambda: is_taken() or has_published(round_id), seconds=ROUND_LIMIT)
+    again_s = round(time.monotonic() - killed_at, 2) if is_taken() else None
+    published = wait_for(partial(has_published, round_id), seconds=ROUND_LIMIT)
+    return {"training": process, "again_s": again_s, "published": published, "round_s": round(time.monotonic() - killed_at, 1)}
+
+
+def hold_of(round_id: int) -> tuple[int, int] | None:
+    """Return the token of a round and the number of the process that has it. None: nobody has it."""
+    from active_learning.models import Round
+
+    token, holder = Round.objects.values_list("token", "holder").get(pk=round_id)
+    return (token, int(holder.split("/")[1])) if holder else None
+
+
+def was_taken(round_id: int, *, after: int) -> bool:
+    """Tell whether another process has taken a round after the one with this token."""
+    hold = hold_of(round_id)
+    return hold is not None and hold[0] > after
+
+
 def figures(runs: list[dict[str, Any]], watch: Watch) -> dict[str, Any]:
     from annotation.models import Annotation
 
     def worst(*names: str) -> float:
-        return max(run["gap_s"] for run in runs if run["part"] in names)
+        return max(run["gap_s"] for run in runs if run.get("part") in names)
 
     web, database = worst("web"), worst("postmaster", "runner")
     acknowledged, stored = (
@@ -163,9 +200,10 @@ def figures(runs: list[dict[str, Any]], watch: Watch) -> dict[str, Any]:
         "database_gap_s": database,
         "database_limit_s": DATABASE_LIMIT,
         "other_gap_s": worst("worker", "trainer", "beat"),
+        "again_s": max((run["again_s"] for run in runs if run.get("again_s")), default=None),
         "rounds": len(runs),
         "rounds_lost": sum(not run["published"] for run in runs),
-        "not_back": [run["part"] for run in runs if not run["back"]],
+        "not_back": [run["part"] for run in runs if not run.get("back", True)],
         "acknowledged": acknowledged,
         "labels_lost": max(0, acknowledged - stored),
         "answers": len(watch.answers),
