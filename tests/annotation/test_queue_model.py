@@ -39,7 +39,7 @@ ERRORS = {
     queue.Withdrawn: WITHDRAWN, queue.LeaseLost: LOST, labels.SubmissionConflict: CONFLICT, queue.NothingToLabel: NOTHING,
     queue.NotQualified: REFUSED,
 }  # fmt: skip
-STEPS = {"short": (24, 50), "long": (170, 60)}  # examples, steps of each
+STEPS = {"short": (24, 50), "long": (220, 60)}  # examples, steps of each
 INDEX, PERSON, BODY = st.integers(0, 7), st.integers(0, len(NAMES) - 1), st.integers(0, len(BODIES) - 1)
 
 
