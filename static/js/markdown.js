@@ -87,8 +87,13 @@
         || !!item && !!item[3] && (isInItem || !/\d/.test(item[2]) || item[2].slice(0, -1) === "1");
     };
 
+    const outer = []; // They get their direction at the end: with dir="auto" each change of their nodes searches all of them for letters.
     const blocks = (parent, lines, depth) => {
-      const add = (name) => make(name, parent, depth === 0 ? "auto" : "");
+      const add = (name) => {
+        const element = make(name, parent);
+        if (depth === 0) outer.push(element);
+        return element;
+      };
       for (let at = 0; at < lines.length;) {
         const line = lines[at], text = textOf(line), [from, to] = line;
         let match;
@@ -259,6 +264,7 @@
     const frame = make("div", parent);
     frame.className = "prose";
     blocks(frame, lines, 0);
+    for (const element of outer) element.dir = "auto";
   };
 
   Object.assign((globalThis.Stepmark ||= {}), { codeAt, drawMarkdown: draw });

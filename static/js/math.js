@@ -148,10 +148,6 @@
   const load = (name) => (loads[name] ||= new Promise((resolve) => {
     add(document.head, "script", { src: script.dataset[name], onload: () => resolve(true), onerror: () => { delete loads[name]; resolve(false); } });
   }));
-  const fetchKatex = () => {
-    if (!loads.katex) add(document.head, "link", { rel: "stylesheet", href: script.dataset.katexStyle });
-    return Promise.all([load("katex"), load("formulas")]).then((all) => all.every(Boolean));
-  };
   document.addEventListener("selectionchange", () => { if (!getSelection().isCollapsed) load("copy"); });
 
   // What is too large scrolls. Only then can the keyboard reach it.
@@ -165,7 +161,10 @@
   // Each formula is isolated and runs from left to right.
   const formula = (parent, part) => {
     const place = add(parent, "bdi", { className: part.kind, dir: "ltr", textContent: part.source });
-    if (part.kind !== "code") fetchKatex().then((isThere) => { if (isThere) Stepmark.setSoon(place, part); });
+    if (part.kind !== "code") {
+      load("katex");
+      load("formulas").then((isThere) => isThere && Stepmark.setSoon(place, part));
+    }
     return place;
   };
 
@@ -221,6 +220,7 @@
   };
 
   const drawn = new WeakMap(); // element -> its text and leaves
+  const MANY = 300; // elements
   const LONGEST_MARKDOWN = 20_000; // characters; a longer text is shown as plain text
   // A final answer is TeX without dollars: "\frac{1}{2}". Words and numbers stay as they are.
   const partsOf = (text) => (/[\\^_]/.test(text) && !text.includes("$") ? [{ kind: "inline", body: text, source: text }] : split(text));
@@ -236,13 +236,14 @@
       writer(end.answer, partsOf(end.answer), own)(add(badge, "span", { className: "answer-text" }), 0, end.answer.length);
       for (const [node, from, to] of own) leaves.push([node, from + at, to + at]);
     }
-    element.replaceChildren(root);
-    drawn.set(element, { text, leaves });
-    if (SELDOM.test(text) && !Stepmark.drawSeldom) load("seldom").then((isThere) => { if (isThere && drawn.get(element).text === text) draw(element, text, kind); });
+    drawn.set(element, { text, leaves, isShown: element.isConnected });
+    if (root.querySelectorAll("*").length < MANY) element.replaceChildren(root);
+    else load("formulas").then((isThere) => isThere && Stepmark.drawLong(element, root, leaves));
+    if (SELDOM.test(text) && !Stepmark.drawSeldom) load("seldom").then((isThere) => isThere && drawn.get(element).text === text && draw(element, text, kind));
   };
   const show = (element) => draw(element, element.textContent, element.dataset.text ?? "answer");
 
-  // Show every text under the root. In a long solution, texts out of sight are shown when they come near.
+  // In a long solution, texts out of sight are shown when they come near.
   Stepmark.show = (root) => {
     root.querySelectorAll("[data-answer]").forEach(show);
     const briefs = root.querySelectorAll("[data-brief]");

@@ -27,7 +27,8 @@ SHOW = """async ([kind, texts]) => {
     const formulas = [...main.querySelectorAll(".inline, .display:not(div)")];
     const left = formulas.some((one) => !one.querySelector(".katex") && !one.matches(".broken"));
     const isIsolated = Stepmark.drawSeldom || !/[\\u0590-\\u08ff]/.test(texts.join());
-    if (!left && isIsolated) break;
+    const isDrawn = ({ leaves: [leaf] }, element) => !leaf || element.contains(leaf[0]); // a long text waits for formulas.js
+    if (!left && isIsolated && [...main.children].every((one) => isDrawn(Stepmark.drawn.get(one), one))) break;
     await new Promise(requestAnimationFrame);
   }
   await document.fonts.ready;

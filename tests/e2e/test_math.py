@@ -195,12 +195,17 @@ def test_a_hostile_formula_shows_its_source_and_why(visit: Visit) -> None:
         "x+" * 10_000 + "x",
         r"\dots" * 300,
         r"\begin{matrix}" + "&" * 1900 + r"\end{matrix}",
+        r"\boxed{" * 21 + "x" + "}" * 21,
     ]
     page = labeling_page(visit, steps=[f"${body}$" for body in hostile] + ["$x$"])
     expect(page.locator(".broken")).to_have_count(len(hostile))
     assert page.locator(".broken").all_text_contents() == [f"${body}$" for body in hostile]
     reasons = page.locator(".broken").evaluate_all("(all) => all.map((one) => one.title)")
-    words = ["defines commands"] * 3 + ["nested deeper"] * 2 + ["longer than 2000", "Too many expansions", "more than 400 cells"]
+    words = (
+        ["defines commands"] * 3
+        + ["nested deeper"] * 2
+        + ["longer than 2000", "Too many expansions", "more than 400 cells", "nested boxes"]
+    )
     assert [word in reason for word, reason in zip(words, reasons, strict=True)] == [True] * len(hostile)
     expect(page.locator(f"[data-step='{len(hostile)}'] .katex")).to_have_count(1)  # what comes after is set all the same
 

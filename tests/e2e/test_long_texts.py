@@ -1,0 +1,126 @@
+"""A text with thousands of formulas: it is shown in parts and set in slices, and the browser does other work between them."""
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser
+
+from tests.e2e.static_page import StaticPage
+
+FORMULAS = 1500
+IN_ONE_LINE = "$x$ " * FORMULAS
+IN_LINES = "".join(f"Line {number}:\nso $x_{{{number}}}$\n\n" for number in range(FORMULAS))
+
+# The clock stands still here, so only the number of elements ends a slice.
+BEGIN = """async ([kind, text]) => {
+  performance.now = () => 0;
+  const main = document.getElementById("main");
+  const show = (text) => {
+    const element = Object.assign(document.createElement("div"), {className: "text", dir: "auto", textContent: text});
+    element.dataset.text = kind;
+    main.append(element);
+    Stepmark.show(main);
+    return element;
+  };
+  globalThis.until = async (holds) => { while (!holds()) await new Promise((resolve) => { setTimeout(resolve); }); };
+  globalThis.count = (element) => element.querySelectorAll(".katex").length;
+  main.replaceChildren();
+  globalThis.short = show("$y$");
+  await until(() => count(short) === 1); // KaTeX is there
+  main.replaceChildren();
+  globalThis.long = show(text);
+}"""
+
+
+@pytest.fixture(scope="module")
+def shown(browser: Browser) -> Iterator[StaticPage]:
+    page = StaticPage(browser)
+    yield page
+    assert page.faults == []
+    page.context.close()
+
+
+@pytest.fixture(params=["plain", "markdown"])
+def kind(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+def test_other_events_come_between_the_slices_of_one_text_and_all_formulas_are_set(shown: StaticPage, kind: str) -> None:
+    shown(BEGIN, [kind, IN_ONE_LINE])
+    counts = shown(f"""async () => {{
+      const counts = new Set();
+      await until(() => counts.add(count(long)) && count(long) === {FORMULAS});
+      return [...counts];
+    }}""")
+    assert len(counts) > 5 and max(after - before for before, after in zip(counts, counts[1:], strict=False)) < FORMULAS / 4
+
+
+def test_what_is_in_the_window_is_set_first(shown: StaticPage, kind: str) -> None:
+    shown(BEGIN, [kind, IN_LINES])
+    between = shown(f"""async () => {{
+      await until(() => long.querySelector(".part"));
+      const last = [...long.querySelectorAll(".part")].at(-2);
+      last.scrollIntoView();
+      await until(() => count(last) && count(last) === last.querySelectorAll(".inline").length);
+      const between = count(long);
+      await until(() => count(long) === {FORMULAS});
+      return between;
+    }}""")
+    assert between < FORMULAS / 2
+
+
+def test_a_replaced_solution_is_left_alone_and_set_to_its_end_if_it_comes_back(shown: StaticPage, kind: str) -> None:
+    shown(BEGIN, [kind, IN_ONE_LINE])
+    before, after = shown("""async () => {
+      await until(() => count(long) > 0);
+      const before = count(long), main = document.getElementById("main");
+      long.remove();
+      const next = Object.assign(document.createElement("div"), {textContent: "$z$ ".repeat(1000)});
+      next.dataset.text = "plain";
+      main.append(next);
+      Stepmark.show(main);
+      await until(() => count(next) === 1000);
+      return [before, count(long)];
+    }""")
+    assert 0 < before == after < FORMULAS
+    shown(f"""async () => {{
+      document.getElementById("main").replaceChildren(long);
+      await until(() => {{ long.lastElementChild.scrollIntoView(); return count(long) > {before}; }});
+    }}""")
+
+
+def test_a_text_that_is_drawn_again_drops_the_formulas_of_the_first_drawing(shown: StaticPage) -> None:
+    shown(BEGIN, ["plain", IN_ONE_LINE])
+    left, words = shown("""async () => {
+      await until(() => count(long) > 0);
+      const first = long.querySelectorAll(".part"), before = [...first].map(count).join();
+      long.textContent = "Only $x$ now";
+      Stepmark.show(document.getElementById("main"));
+      await until(() => count(long) === 1);
+      return [[...first].map(count).join() === before, long.querySelector(".part") === null];
+    }""")
+    assert (left, words) == (True, True)
+
+
+@pytest.mark.parametrize("text", [IN_ONE_LINE, IN_LINES, "\u05d0\u200b" * 1000, "a\u202e$x$\u202c\n" * 500, "$$x$$\n" * 400], ids=range(5))
+def test_the_parts_of_a_text_joined_are_the_text(shown: StaticPage, text: str) -> None:
+    shown.show(text, kind="plain")
+    parts, is_same = shown("""() => {
+      const element = document.querySelector("[data-text]"), {text, leaves} = Stepmark.drawn.get(element);
+      const isLeaf = ([node, from, to]) => element.contains(node) &&
+        (node.nodeType !== Node.TEXT_NODE || node.data === text.slice(from, to));
+      const joined = leaves.map(([, from, to]) => text.slice(from, to)).join("");
+      return [element.querySelectorAll(".part").length, leaves.every(isLeaf) && joined === text];
+    }""")
+    assert parts > 3 and is_same
+
+
+def test_a_part_ends_where_a_line_ends(shown: StaticPage) -> None:
+    shown.show(IN_LINES, kind="plain")
+    ends = shown("() => [...document.querySelectorAll('.part')].map((part) => part.lastChild.data.slice(-1))")
+    assert set(ends) == {"\n"}
+
+
+def test_a_text_of_usual_length_is_in_one_piece(shown: StaticPage) -> None:
+    shown.show("$x$ and " * 76, kind="plain")
+    assert shown("() => document.querySelector('.part')") is None
