@@ -25,6 +25,7 @@ def fork(act: Callable[[], object]) -> int:
     if pid == 0:
         code = 1
         try:
+            leave_connections_to_the_parent()
             act()
             code = 0
         except BaseException:
@@ -32,6 +33,16 @@ def fork(act: Callable[[], object]) -> int:
         finally:
             os._exit(code)
     return pid
+
+
+def leave_connections_to_the_parent() -> None:
+    """Open new connections in a process that was just forked.
+
+    While Playwright's event loop runs, Django has other connections for this thread than without it, and `close_all` sees only those.
+    The child has no loop, so it sees those of before. The server would not notice that it was killed: the parent still has the socket.
+    """
+    for connection_ in connections.all(initialized_only=True):
+        connection_.connection = None  # psycopg closes no connection of another process
 
 
 def ended(pid: int) -> int:

@@ -18,6 +18,7 @@ from active_learning.rounds import running
 from active_learning.stopping import StopRequest, stop_request
 from annotation.models import Project, Task
 from tests import make
+from tests.children import leave_connections_to_the_parent
 from trainer.progress import Stopped
 
 
@@ -170,6 +171,7 @@ def run_in_a_child(round_id: int, *, number: int = 0, after: float = 0.0) -> tup
     if pid == 0:
         code = 1
         try:
+            leave_connections_to_the_parent()
             if number:
                 timer = threading.Timer(after, os.kill, (os.getpid(), number))
                 timer.daemon = True

@@ -8,7 +8,7 @@ from annotation import queue
 from annotation.models import Assignment, Event, Problem, Solution, broken_rule
 from tests import make
 
-pytestmark = pytest.mark.django_db
+pytestmark = pytest.mark.django_db(transaction=True)  # an index is built concurrently outside of a transaction only
 
 RULES = """
 SELECT regexp_replace(name, '^(assignment|seat)_', ''), split_part(name, '_', 1), oid::bigint, file FROM (

@@ -153,7 +153,7 @@ def test_the_progress_of_a_round_is_shown_as_it_comes(visit: Visit, project: Pro
     expect(page.locator("[data-progress]")).to_contain_text("Sixty solutions")
     RoundStage.objects.filter(round=round_).update(ended_at=timezone.now())
     Round.objects.filter(pk=round_.pk).update(state="failed", failure="The loss became infinite.", finished_at=timezone.now(), progress={})
-    expect(page.locator(".notice.bad")).to_contain_text("The loss became infinite.")
+    expect(page.locator(".notice.bad", has_text="The loss became infinite.")).to_be_visible()
 
 
 def test_each_step_of_a_proposal_is_shaded_by_its_score(visit: Visit, project: Project) -> None:

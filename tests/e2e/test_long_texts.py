@@ -22,7 +22,7 @@ BEGIN = """async ([kind, text]) => {
     Stepmark.show(main);
     return element;
   };
-  globalThis.until = async (holds) => { while (!holds()) await new Promise((resolve) => { setTimeout(resolve); }); };
+  globalThis.until = async (holds) => { while (!holds()) await new Promise(requestAnimationFrame); };
   globalThis.count = (element) => element.querySelectorAll(".katex").length;
   main.replaceChildren();
   globalThis.short = show("$y$");

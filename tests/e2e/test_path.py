@@ -10,6 +10,7 @@ from django.core.management import call_command
 from playwright.sync_api import Page, expect
 
 from annotation.models import Annotation, Membership, Project, Role, StepLabel
+from annotation.views.shown_numbers import real_number
 from tests import make
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -76,7 +77,7 @@ def test_twenty_solutions_take_one_key_a_step_and_one_a_solution(project: Projec
             page.keyboard.press({-1: "1", 0: "2", 1: "3"}[rating])
         page.keyboard.press("Enter")
         expect(page.locator(f"[data-work][data-assignment='{assignment}']")).to_have_count(0)
-        pressed[int(assignment or 0)] = ratings
+        pressed[real_number(int(assignment or 0))] = ratings
     expect(page.locator("[data-nothing='nothing_to_label'] h2")).to_be_focused()
     expect(page.get_by_role("heading", name="All done for now")).to_be_visible()
     presses = int(page.evaluate("sessionStorage[location.pathname]"))
