@@ -1,4 +1,4 @@
-"""Parts of pages that scripts fetch: whoever opens such an address gets a whole page."""
+"""Parts of pages that scripts fetch. A person who opens such an address gets a whole page."""
 
 from typing import Any
 

@@ -40,7 +40,7 @@ def of_rounds(view: View) -> View:
 def loop(request: SignedInRequest, project: "Project") -> HttpResponse:
     """Return the fragment that the overview fetches every few seconds: rounds, model versions, workers."""
     part = {"project": project, "may_start": _may_decide(request, project), "form": StartForm(size=project.batch_size)}
-    return render_fragment(request, "active_learning/_loop.html", part | pages.loop(project), title=project.name, again_seconds=5)
+    return render_fragment(request, "active_learning/_loop.html", part | pages.loop(project), title="Rounds and models", again_seconds=5)
 
 
 @require_GET

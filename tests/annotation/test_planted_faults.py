@@ -291,7 +291,7 @@ def no_skip_locked(patch: pytest.MonkeyPatch) -> None:
 
 
 def a_counter(patch: pytest.MonkeyPatch) -> None:
-    """The overlap is a count of labels, not a number of places: whoever comes while there are too few gets the task."""
+    """Planted: the overlap is checked by counting labels. Everybody who comes while there are too few labels gets the task."""
     without("assignment_slot_once")
     claim = leases._claim
 

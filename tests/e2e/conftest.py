@@ -67,7 +67,7 @@ class Door:
                 self.left.notify_all()
 
     def shut(self) -> None:
-        """Wait for whoever is inside. A request that runs while the database is emptied would deadlock with it."""
+        """Wait for the requests that are inside. A request that runs while the database is emptied would deadlock with it."""
         with self.left:
             self.is_open = False
             assert self.left.wait_for(lambda: self.inside == 0, timeout=PATIENCE), f"{self.inside} requests never ended"

@@ -1,4 +1,4 @@
-"""Hostile texts in a real Chromium (harness A9 of docs/reliability.md): no script of theirs runs, and nothing is fetched from elsewhere.
+"""Hostile texts in a real Chromium (harness A9 of docs/reliability.md): no script in them runs, and nothing is fetched from elsewhere.
 
 The short form shows every STRIDE-th text of the corpus in each kind of project, the long form all of them. That no page breaks the content
 security policy or throws is checked after every test (conftest.py). How long the page is busy is measured by `script/bench page`.

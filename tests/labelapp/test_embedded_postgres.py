@@ -1,4 +1,4 @@
-"""The private PostgreSQL: shared by whoever needs it, gone with the last of them, however they went."""
+"""The private PostgreSQL. All processes that need it share it, and it ends after the last of them, also if that one was killed."""
 
 import contextlib
 import gc

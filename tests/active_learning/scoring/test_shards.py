@@ -1,4 +1,4 @@
-"""Shards that several workers share: whoever dies, comes back or fails, each solution is scored once."""
+"""Shards that several workers share. A worker can die, come back or fail: each solution is scored once."""
 
 import os
 import signal
