@@ -103,12 +103,14 @@ def test_a_beat_that_saw_a_schedule_due_before_another_one_started_its_round_sta
 # --- a worker that was given up for dead -------------------------------------------------------------------------------------
 
 
-def lost_at(report: int, *, round_id: int, successors: list[object]) -> Callable[..., None]:
-    """Return a callback: at this report, the round counts as silent, and another worker takes it and runs it to its end."""
-    left = iter(range(report, -1, -1))
+def lost_at(phase: object, *, round_id: int, successors: list[object]) -> Callable[..., None]:
+    """Return a callback: at the first report of this phase, the round counts as silent, and another worker runs it to its end.
 
-    def progress(*_: object) -> None:
-        if next(left, None) == 0:
+    The first report, because how many follow depends on how long the phase takes.
+    """
+
+    def progress(now: object, *_: object) -> None:
+        if now == phase and not successors:
             Round.objects.filter(pk=round_id).update(heartbeat_at="2020-01-01T00:00Z")
             successors.extend(make.at_once([lambda: rounds.run(round_id)]))
 
@@ -133,12 +135,12 @@ def test_a_worker_that_comes_back_after_another_one_has_published_publishes_noth
 ) -> None:
     monkeypatch.setattr(running, "HEARTBEAT_SECONDS", 0 if notices else 10**6)
 
-    reports: list[object] = []
-    first = rounds.run(begin(world).pk, progress=lambda *report: reports.append(report))
+    phases = dict[object, None]()
+    first = rounds.run(begin(world).pk, progress=lambda phase, *_: phases.setdefault(phase))
     weights = (home / first.model_version.artifact / "model.safetensors").read_bytes()
     put_back(first)
     for _ in range(times):
-        started, successors, moment = begin(world), list[object](), rng.randrange(len(reports))
+        started, successors, moment = begin(world), list[object](), rng.choice(list(phases))
         ended = rounds.run(started.pk, progress=lost_at(moment, round_id=started.pk, successors=successors))
         assert [getattr(successor, "state", successor) for successor in successors] == [RoundState.PUBLISHED], moment
         assert ended.token == 2, moment
