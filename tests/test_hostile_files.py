@@ -14,7 +14,8 @@ from django.core.management import CommandError, call_command
 from django.db import transaction
 
 from annotation.models import Annotation, Event, GoldAnswer, Problem, Project, Solution
-from tests import hostile, make
+from benchmarks import hostile
+from tests import make
 from tests.trainer.test_published_formats import MR_GSM8K, PRMBENCH, PROCESSBENCH, RLHFLOW, SHEPHERD, TRL
 from trainer.__main__ import main
 

@@ -20,7 +20,7 @@ from django.http import QueryDict
 from django.test import Client
 from django.urls import get_resolver
 
-from tests import hostile
+from benchmarks import hostile
 from tests.test_access import BODIES, TABLE, World, address_of, routes, world
 
 __all__ = ["world"]  # the fixture

@@ -15,7 +15,8 @@ from django.urls import reverse
 
 from annotation import labels
 from annotation.models import Annotation, Message, Project, Solution, StepAlternative
-from tests import hostile, make
+from benchmarks import hostile
+from tests import make
 from tests.clients import claim, page, post, signed_in, submission
 from tests.exports import label, written
 from trainer.__main__ import main

@@ -37,11 +37,27 @@ def test_the_check_sees_a_query_in_an_edge() -> None:
     assert query_words("def view(request):\n    return Task.objects.filter(pk=1)") == {"objects", "filter"}
 
 
-def test_the_leaf_that_annotation_may_import_needs_the_standard_library_alone() -> None:
-    nodes = list(ast.walk(ast.parse((ROOT / "trainer" / "files.py").read_text())))
+def imported(source: str) -> set[str]:
+    """Return the packages that a module names in its imports."""
+    nodes = list(ast.walk(ast.parse(source)))
     names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     names |= {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}
-    assert {name.partition(".")[0] for name in names} <= sys.stdlib_module_names
+    return {name.partition(".")[0] for name in names}
+
+
+def test_the_leaf_that_annotation_may_import_needs_the_standard_library_alone() -> None:
+    assert imported((ROOT / "trainer" / "files.py").read_text()) <= sys.stdlib_module_names
+
+
+def test_nothing_outside_the_tests_imports_them() -> None:
+    packages = ("labelapp", "annotation", "active_learning", "trainer", "benchmarks")
+    paths = [path for package in packages for path in sorted((ROOT / package).rglob("*.py"))]
+    assert [str(path.relative_to(ROOT)) for path in paths if "tests" in imported(path.read_text())] == []
+
+
+@pytest.mark.parametrize("source", ["from tests import hostile", "def run():\n    import tests.make", "from tests.waiting import until"])
+def test_an_import_of_the_tests_is_seen(source: str) -> None:
+    assert "tests" in imported(source)
 
 
 def test_the_web_process_never_loads_torch() -> None:

@@ -11,7 +11,8 @@ from playwright.sync_api import Page, expect
 
 from annotation.labels import LONGEST_REASON
 from annotation.models import Message, Project, Role
-from tests import hostile, make
+from benchmarks import hostile
+from tests import make
 from tests.exports import label
 
 pytestmark = pytest.mark.django_db(transaction=True)

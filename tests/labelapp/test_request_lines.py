@@ -5,7 +5,7 @@ from gunicorn.config import Config
 from gunicorn.http.errors import InvalidHeader
 from gunicorn.http.parser import RequestParser
 
-from tests import hostile
+from benchmarks import hostile
 
 
 @pytest.mark.parametrize("value", hostile.NOT_HANDED_ON)
