@@ -1,7 +1,10 @@
 """Template tags that every template knows without loading them. Tags and not a context processor: the page for error 500 has no context."""
 
+from typing import Any
+
 from django import template
 
+from labelapp import navigation
 from labelapp.monitoring import logs
 from trainer import __version__
 
@@ -12,6 +15,14 @@ register = template.Library()
 def version() -> str:
     """Return the version of Stepmark."""
     return __version__
+
+
+@register.simple_tag(takes_context=True)
+def sections(context: template.Context) -> list[navigation.Link]:
+    """Return the sections of the project that this page belongs to. Pages of no project have none."""
+    request: Any = context.get("request")
+    access = getattr(request, "access", None)
+    return navigation.links(access, request.path_info) if access else []
 
 
 @register.simple_tag

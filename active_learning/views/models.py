@@ -47,8 +47,7 @@ def models(request: SignedInRequest, project: "Project") -> HttpResponse:
 @of_models
 def model(request: SignedInRequest, project: "Project", number: int) -> HttpResponse:
     """Show one version. While it is in training, the page asks for the fragment with progress and losses every few seconds."""
-    page: dict[str, Any] = {"project": project, "may_decide": people.has_role(request.user, project, people.MANAGERS)}
-    page |= pages.one_version(project, number)
+    page = {"project": project, **pages.one_version(project, number)}
     if request.htmx and page["version"].state != "running":
         return HttpResponseClientRefresh()  # the training ended, and the whole page has changed
     return render(request, "active_learning/_training.html" if request.htmx else "active_learning/model.html", page)
@@ -68,7 +67,7 @@ def compare_models(request: SignedInRequest, project: "Project") -> HttpResponse
 @require_POST
 @of_models
 def promote(request: SignedInRequest, project: "Project", number: int) -> HttpResponse:
-    people.require_role(request.user, project.slug, people.MANAGERS)
+    request.access.require(people.MANAGERS)
     try:
         registry.promote(project, number, actor=request.user)
         messages.success(request, f"Model {number} serves now.")
@@ -80,7 +79,7 @@ def promote(request: SignedInRequest, project: "Project", number: int) -> HttpRe
 @require_POST
 @of_models
 def roll_back(request: SignedInRequest, project: "Project") -> HttpResponse:
-    people.require_role(request.user, project.slug, people.MANAGERS)
+    request.access.require(people.MANAGERS)
     try:
         before = registry.roll_back(project, request.POST.get("kind", ""), actor=request.user)
     except registry.VersionRefused as refused:
@@ -130,6 +129,4 @@ def solution(request: SignedInRequest, project: "Project", number: int, solution
         return redirect(f"{here}?asked")
     if request.htmx:  # from the page that waits for a worker
         return HttpResponseClientRefresh() if seen["is_scored"] else HttpResponse(status=204)
-    may_manage = people.has_role(request.user, project, people.MANAGERS)
-    page = {"project": project, "is_asked": "asked" in request.GET, "may_manage": may_manage, **seen}
-    return render(request, "active_learning/solution.html", page)
+    return render(request, "active_learning/solution.html", {"project": project, "is_asked": "asked" in request.GET, **seen})

@@ -39,7 +39,7 @@ def of_rounds(view: View) -> View:
 @for_roles(people.RESEARCHERS)
 def loop(request: SignedInRequest, project: "Project") -> HttpResponse:
     """Return the fragment that the overview fetches every few seconds: rounds, model versions, workers."""
-    part = {"project": project, "may_start": _may_decide(request, project), "form": StartForm(size=project.batch_size)}
+    part = {"project": project, "form": StartForm(size=project.batch_size)}
     return render_fragment(request, "active_learning/_loop.html", part | pages.loop(project), title="Rounds and models", again_seconds=5)
 
 
@@ -47,8 +47,7 @@ def loop(request: SignedInRequest, project: "Project") -> HttpResponse:
 @for_roles(people.RESEARCHERS)
 def all_rounds(request: SignedInRequest, project: "Project") -> HttpResponse:
     """Show all rounds, and what people confirmed of their choices."""
-    page = {"project": project, "may_decide": _may_decide(request, project), **pages.all_rounds(project)}
-    return render(request, "active_learning/rounds.html", page)
+    return render(request, "active_learning/rounds.html", {"project": project, **pages.all_rounds(project)})
 
 
 @require_http_methods(["GET", "POST"])
@@ -68,7 +67,7 @@ def one_round(request: SignedInRequest, project: "Project", round_id: int) -> Ht
     form = ProposalForm(request.POST or request.GET)
     typed = form.cleaned_data if form.is_valid() else {}
     page = pages.one_round(project, round_id, page=typed.get("page") or 1, dropped=typed.get("drop", ()))
-    return render(request, "active_learning/round.html", {"project": project, "may_decide": _may_decide(request, project), **page})
+    return render(request, "active_learning/round.html", {"project": project, **page})
 
 
 # --- starting, deciding, ending -----------------------------------------------------------------------------------------------
@@ -154,9 +153,9 @@ def replay_round(request: SignedInRequest, project: "Project", round_id: int) ->
 @for_roles(people.RESEARCHERS)
 def schedule(request: SignedInRequest, project: "Project") -> HttpResponse:
     """Show when rounds start by themselves. A manager changes that with a POST."""
-    present, may_decide = schedules.find(project), _may_decide(request, project)
+    present = schedules.find(project)
     if request.method == "POST":
-        people.require_role(request.user, project.slug, people.MANAGERS)
+        request.access.require(people.MANAGERS)
     form = ScheduleForm(
         request.POST if request.method == "POST" else None,
         recipe=schedules.recipe_of(project, present).as_dict(),
@@ -174,9 +173,5 @@ def schedule(request: SignedInRequest, project: "Project") -> HttpResponse:
             return redirect("schedule", slug=project.slug)
         except schedules.BadSchedule as refused:
             form.add_error(None, str(refused))
-    page = {"project": project, "schedule": present, "form": form, "next_due": schedules.next_due(project), "may_decide": may_decide}
+    page = {"project": project, "schedule": present, "form": form, "next_due": schedules.next_due(project)}
     return render(request, "active_learning/schedule.html", page, status=400 if form.errors else 200)
-
-
-def _may_decide(request: SignedInRequest, project: "Project") -> bool:
-    return people.has_role(request.user, project, people.MANAGERS)

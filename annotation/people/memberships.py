@@ -1,6 +1,7 @@
 """Stage: people, roles. Who can do what in a project. Reads and writes Membership. Every page and every later stage asks this module."""
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from django.contrib.auth import get_user_model
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 MANAGERS = frozenset({Role.OWNER, Role.MANAGER})  # publish, start rounds, see people
 RESEARCHERS = MANAGERS | {Role.RESEARCHER}  # see the whole project, download its labels
 LABELERS = MANAGERS | {Role.LABELER, Role.REVIEWER}  # label solutions
+WRITERS = MANAGERS | {Role.REVIEWER}  # write messages to labelers
 _COLUMNS = [field.attname for field in Project._meta.concrete_fields]
 # Raw SQL, because every submit needs it.
 PROJECT_OF_ASSIGNMENT = f"""
@@ -27,6 +29,34 @@ SELECT {", ".join(f"p.{column}" for column in _COLUMNS)}
   JOIN annotation_membership m ON m.project_id = p.id AND m.user_id = %(person)s AND m.role = ANY(%(roles)s::text[])
  WHERE s.id = %(assignment)s
 """
+
+
+@dataclass(frozen=True)
+class Access:
+    """What one person can do in one project."""
+
+    project: Project
+    role: str
+
+    @property
+    def labels(self) -> bool:
+        """Whether this person can label solutions."""
+        return self.role in LABELERS
+
+    @property
+    def reads(self) -> bool:
+        """Whether this person can see the whole project."""
+        return self.role in RESEARCHERS
+
+    @property
+    def manages(self) -> bool:
+        """Whether this person can change the project."""
+        return self.role in MANAGERS
+
+    def require(self, roles: Collection[str]) -> None:
+        """Raise NotMember if the person has none of the roles."""
+        if self.role not in roles:
+            raise NotMember("There is no such project, or you cannot open it.")
 
 
 class NotMember(Http404):
@@ -45,16 +75,13 @@ def find_account(name: str) -> "User":
     return account
 
 
-def require_role(person: "Person", slug: str, roles: Collection[str]) -> Project:
-    """Return the project if the person has one of the roles in it. Raises NotMember."""
-    if person.is_authenticated and (project := Project.objects.filter(slug=slug, membership__in=_memberships(person, roles)).first()):
-        return project
-    raise NotMember("There is no such project, or you cannot open it.")
-
-
-def has_role(person: "Person", project: Project, roles: Collection[str]) -> bool:
-    """Return whether the person has one of the roles in the project."""
-    return person.is_authenticated and _memberships(person, roles).filter(project=project).exists()
+def access_to(slug: str, *, person: "Person", roles: Collection[str]) -> Access:
+    """Return what a person can do in the project at an address, if they have one of the roles in it. Raises NotMember."""
+    memberships = _memberships(person, roles).filter(project__slug=slug).select_related("project")
+    membership = memberships.first() if person.is_authenticated else None
+    if membership is None:
+        raise NotMember("There is no such project, or you cannot open it.")
+    return Access(membership.project, membership.role)
 
 
 def project_of_assignment(person: "Person", assignment_id: int) -> Project:

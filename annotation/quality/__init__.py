@@ -6,13 +6,12 @@ reads it). It comes after `labels`: pages, rounds and exports may use it, and it
 
 from annotation.quality.admission import Screening, lease_next, open_screening, screening_of
 from annotation.quality.gold import BadScreening, is_within_gold
-from annotation.quality.messages import WRITERS, BadMessage, mark_read, messages_of, messages_to, recipients, send_message
+from annotation.quality.messages import BadMessage, mark_read, messages_of, messages_to, recipients, send_message
 from annotation.quality.overviews import Overview, PersonAtWork, overview
 from annotation.quality.practice import Feedback, feedback_on, open_practice
 from annotation.quality.records import GoldRecord, LabelerRecord, ProjectOfPerson, gold_records, labeler_record, projects_of
 
 __all__ = [
-    "WRITERS",
     "BadMessage",
     "BadScreening",
     "Feedback",

@@ -6,12 +6,11 @@ from django.db.models import F, QuerySet
 from django.db.models.functions import Now
 
 from annotation import ingest, people
-from annotation.models import Membership, Message, Project, Role
+from annotation.models import Membership, Message, Project
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
-WRITERS = people.MANAGERS | {Role.REVIEWER}
 LONGEST = 2_000  # characters
 SHOWN = 50
 

@@ -10,7 +10,6 @@ from django.utils import timezone
 from annotation import people
 from annotation.models import Annotation, Assignment, AssignmentState, BatchKind, BatchState, Membership, Project, Role, Task, TaskKind
 from annotation.quality.gold import GOLD, is_within_gold, newest
-from annotation.quality.messages import WRITERS
 
 if TYPE_CHECKING:
     from annotation.people import Person
@@ -124,7 +123,7 @@ def projects_of(person: "Person") -> list[ProjectOfPerson]:
             role=membership.get_role_display(),
             labels=membership.role in people.LABELERS and not membership.project.archived_at,
             reads=membership.role in people.RESEARCHERS,
-            writes=membership.role in WRITERS,
+            writes=membership.role in people.WRITERS,
             suspended=membership.suspended_at is not None,
             waiting=waiting.get(membership.project_id, 0),
             practice=first.get((membership.project_id, BatchKind.PRACTICE), 0),

@@ -25,8 +25,6 @@ from annotation import people
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
-    from annotation.models import Project
-
 COUNT = range(2**31)  # the range of the columns
 KEY = range(2**63)
 
@@ -35,10 +33,11 @@ View = Callable[..., HttpResponseBase]
 
 
 class SignedInRequest(HttpRequest):
-    """The request of a signed-in person, with the details that htmx sends."""
+    """The request of a signed-in person, with the details that htmx sends and what the person can do here."""
 
     user: User
     htmx: HtmxDetails
+    access: people.Access  # on pages of a project
 
 
 class BadBody(ValueError):
@@ -46,14 +45,17 @@ class BadBody(ValueError):
 
 
 def for_roles(roles: Collection[str]) -> Callable[[View], View]:
-    """Decorate a view of a project: it gets the project instead of the slug. Everybody without one of the roles gets 404."""
+    """Decorate a view of a project: it gets the project instead of the slug. Everybody without one of the roles gets 404.
+
+    `request.access` says what the person can do in the project. Views and templates ask it.
+    """
 
     def decorate(view: View) -> View:
         @login_required
         @wraps(view)
-        def guarded(request: HttpRequest, slug: str, **more: Any) -> HttpResponseBase:
-            project: Project = people.require_role(request.user, slug, roles)
-            return view(request, project, **more)
+        def guarded(request: SignedInRequest, slug: str, **more: Any) -> HttpResponseBase:
+            request.access = people.access_to(slug, person=request.user, roles=roles)
+            return view(request, request.access.project, **more)
 
         return guarded
 

@@ -31,10 +31,8 @@ def overview(request: SignedInRequest, project: "Project") -> HttpResponse:
         {"day": day, "count": count, "x": BAR_STRIDE * place, "height": height, "y": CHART_HEIGHT - height}
         for place, ((day, count), height) in enumerate(zip(shown.days, heights, strict=True))
     ]
-    may_manage = people.has_role(request.user, project, people.MANAGERS)
     limits = {"kept_files": export.KEPT_FILES, "kept_gigabytes": export.KEPT_BYTES // 10**9}
-    page = {"project": project, "overview": shown, "bars": bars, **limits, "may_manage": may_manage, "may_write": may_manage}
-    return render(request, "annotation/overview.html", {**page, "may_label": people.has_role(request.user, project, people.LABELERS)})
+    return render(request, "annotation/overview.html", {"project": project, "overview": shown, "bars": bars, **limits})
 
 
 @require_POST
@@ -80,7 +78,7 @@ def problem(request: SignedInRequest, project: "Project", problem_id: int) -> Ht
 
 @require_http_methods(["GET", "POST"])
 @never_cache
-@for_roles(quality.WRITERS)
+@for_roles(people.WRITERS)
 def write_message(request: SignedInRequest, project: "Project") -> HttpResponse:
     """Send a message to a labeler. Show the form, and the messages sent before with whether they were read."""
     typed = request.POST if request.method == "POST" else None
@@ -94,6 +92,5 @@ def write_message(request: SignedInRequest, project: "Project") -> HttpResponse:
         else:
             messages.success(request, f"Your message is sent. {sent.recipient} sees it on their home page.")
             return redirect("messages", slug=project.slug)
-    reads = people.has_role(request.user, project, people.RESEARCHERS)
-    page = {"project": project, "form": form, "letters": quality.messages_of(project), "reads": reads}
+    page = {"project": project, "form": form, "letters": quality.messages_of(project)}
     return render(request, "annotation/messages.html", page, status=400 if form.errors else 200)

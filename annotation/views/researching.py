@@ -46,7 +46,6 @@ def annotation(request: SignedInRequest, project: "Project", annotation_id: int)
     labeled = record["label"]["steps"]
     page = {
         "project": project,
-        "may_manage": people.has_role(request.user, project, people.MANAGERS),
         "annotation": shown,
         "record": record,
         "steps": [_step(place, step) for place, step in enumerate(labeled)],

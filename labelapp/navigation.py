@@ -1,0 +1,47 @@
+"""The sections of a project: one navigation for all its pages. The site's wiring has it, because the pages belong to both apps."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from django.urls import reverse
+
+from annotation import people
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of a project's pages. `paths` is what stands after the project in their addresses."""
+
+    words: str
+    page: str  # name of the address that the navigation leads to
+    roles: Collection[str]
+    paths: tuple[str, ...]
+
+
+SECTIONS = (
+    Section("Overview", "overview", people.RESEARCHERS, ("",)),
+    Section("Label", "label", people.LABELERS, ("label", "recent", "reopen", "guidelines")),
+    Section("Labels", "annotations", people.RESEARCHERS, ("labels", "problems")),
+    Section("Messages", "messages", people.WRITERS, ("messages", "people")),
+    Section("Rounds", "rounds", people.RESEARCHERS, ("rounds",)),
+    Section("Models", "models", people.RESEARCHERS, ("models",)),
+)
+
+
+@dataclass(frozen=True)
+class Link:
+    """One entry of the navigation."""
+
+    words: str
+    url: str
+    is_current: bool
+
+
+def links(access: people.Access, path: str) -> list[Link]:
+    """Return the sections that a person can open in a project, with the one that a path within the site belongs to."""
+    place = path.removeprefix(f"/p/{access.project.slug}/").partition("/")[0]
+    return [
+        Link(section.words, reverse(section.page, kwargs={"slug": access.project.slug}), place in section.paths)
+        for section in SECTIONS
+        if access.role in section.roles
+    ]
