@@ -11,10 +11,10 @@ ROOT = Path(__file__).resolve().parent.parent
 EDGES = sorted(
     path
     for pattern in (
-        "annotation/views/*.py",
+        "annotation/views/**/*.py",
         "annotation/api.py",
         "annotation/tasks.py",
-        "active_learning/views/*.py",
+        "active_learning/views/**/*.py",
         "active_learning/tasks.py",
         "*/management/commands/*.py",
     )
