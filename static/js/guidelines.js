@@ -1,7 +1,22 @@
-// The search field above the guidelines marks and counts the hits and moves between them. htmx loads the panel later, so the document listens.
+// Guidelines: their formulas, and the search field above them, which marks and counts the hits and moves between them. htmx loads the panel later, so
+// the document listens.
 (() => {
   "use strict";
-  const BLOCKS = "p, li, h3, td, th, pre, blockquote";
+  const { drawn } = Stepmark, BLOCKS = "p, li, h3, td, th, pre, blockquote", FORMULA = "bdi.inline, bdi.display";
+
+  // The server has left the formulas in the text, as they were written. They are those of steps, and code has none.
+  const setFormulas = (panel) => {
+    const walker = document.createTreeWalker(panel.querySelector(".prose"), NodeFilter.SHOW_TEXT), texts = [];
+    for (let node; (node = walker.nextNode()); ) if (/[$\\]|\[asy\]/.test(node.data) && !node.parentElement.closest("code, pre, [data-text]")) texts.push(node);
+    for (const text of texts) {
+      const place = document.createElement("span");
+      place.dataset.text = "plain";
+      text.replaceWith(place);
+      place.append(text);
+    }
+    if (texts.length) Stepmark.show(panel);
+  };
+
   const panelOf = (element) => element.closest?.("[data-guidelines-search]");
 
   const clear = (prose) => {
@@ -9,28 +24,44 @@
     prose.normalize();
   };
 
-  // Wraps every hit; one that runs through several texts ("step *by* step") has a mark in each. Returns the marks, hit by hit.
+  const mark = ({ node, start, end }, from, to) => {
+    const isText = node.nodeType === Node.TEXT_NODE, length = Math.min(to, end) - Math.max(from, start);
+    const found = isText ? node.splitText(Math.max(0, from - start)) : node, made = document.createElement("mark");
+    if (isText && found.data.length > length) found.splitText(length);
+    found.replaceWith(made);
+    made.append(found);
+    return made;
+  };
+
+  // Wraps every hit; one that runs through several texts ("step *by* step") has a mark in each. A formula is searched for in its source, and marked as a
+  // whole. Returns the marks, hit by hit.
   const markHits = (prose, words) => {
     const escaped = words.replace(/[.*+?^${}()|[\]\\/]/g, "\\$&").replace(/\s+/g, "\\s+");
-    const walker = document.createTreeWalker(prose, NodeFilter.SHOW_TEXT), pieces = [];
+    const walker = document.createTreeWalker(prose, NodeFilter.SHOW_TEXT | NodeFilter.SHOW_ELEMENT, ({ parentElement }) => (
+      parentElement.closest(FORMULA) ? NodeFilter.FILTER_REJECT : NodeFilter.FILTER_ACCEPT
+    )), pieces = [], sources = new Map();
+    for (const { text, leaves } of [...prose.querySelectorAll("[data-text]")].map((place) => drawn.get(place) ?? { leaves: [] })) {
+      for (const [node, from, to] of leaves) sources.set(node, text.slice(from, to));
+    }
     let text = "", block = null;
     for (let node; (node = walker.nextNode()); ) {
+      const letters = node.data ?? (node.matches(FORMULA) ? sources.get(node) : "");
+      if (!letters) continue;
       const own = node.parentElement.closest(BLOCKS);
       if (own !== block) text += "\0"; // no hit runs from one block into the next
       block = own;
-      pieces.push({ node, start: text.length, end: text.length + node.data.length });
-      text += node.data;
+      pieces.push({ node, start: text.length, end: text.length + letters.length });
+      text += letters;
     }
     const hits = [...text.matchAll(new RegExp(escaped, "giu"))].map(({ 0: { length }, index }) => ({ from: index, to: index + length }));
     // Start at the end: a text that is split keeps its beginning, so earlier positions do not change.
-    return hits.reverse().map(({ from, to }) => pieces.filter(({ start, end }) => start < to && from < end).map(({ node, start, end }) => {
-      const found = node.splitText(Math.max(0, from - start));
-      if (found.data.length > Math.min(to, end) - Math.max(from, start)) found.splitText(Math.min(to, end) - Math.max(from, start));
-      const mark = document.createElement("mark");
-      found.replaceWith(mark);
-      mark.append(found);
-      return mark;
-    })).reverse();
+    let last = pieces.length;
+    return hits.reverse().map(({ from, to }) => {
+      while (pieces[last - 1].start >= to) last--;
+      let first = last;
+      while (first && pieces[first - 1].end > from) first--;
+      return pieces.slice(first, last).map((piece) => mark(piece, from, to));
+    }).reverse();
   };
 
   const searches = new WeakMap(); // of each panel: {hits, at}
@@ -59,4 +90,8 @@
     event.target.value = "";
     search(panel);
   });
+
+  const setAll = () => document.querySelectorAll("[data-guidelines-search]").forEach(setFormulas);
+  document.addEventListener("htmx:afterSwap", setAll);
+  setAll();
 })();

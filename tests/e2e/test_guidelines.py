@@ -21,12 +21,13 @@ A step is *wrong* if its sum is wrong. See 1 + 1.
 Example: `7 - 3 = 5` is wrong."""
 
 
-def opened(visit: Visit, **options: object) -> Page:
-    """The labeling page with its guidelines open and the search field in focus."""
-    project = make.project("sums", guidelines=GUIDELINES)
+def opened(visit: Visit, *, path: str = "/p/sums/label/", guidelines: str = GUIDELINES, **options: object) -> Page:
+    """The labeling page with its guidelines open, or their own page, and the search field in focus."""
+    project = make.project("sums", guidelines=guidelines)
     make.batch(project, make.solutions(project, 1))
-    page = visit(make.ann(project), "/p/sums/label/", **options)
-    page.locator("[data-guidelines] summary").click()
+    page = visit(make.ann(project), path, **options)
+    if path.endswith("/label/"):
+        page.locator("[data-guidelines] summary").click()
     page.get_by_label("Search the guidelines").focus()
     return page
 
@@ -93,3 +94,63 @@ def test_searched_guidelines_have_no_violation(visit: Visit, look: dict) -> None
     page.keyboard.type("wrong")
     expect(page.locator("mark").first).to_be_visible()
     assert violations(page) == []
+
+
+# --- formulas --------------------------------------------------------------------------------------------------------------------
+
+FORMULAS = r"""## The area is $4 \times 12$
+
+Costs $5 and $6, \$7 and \(a_1*b*c_1 < 2\), never `$x$`.
+
+| sum | of |
+|-----|----|
+| $|x|$ | \boxed{\{1, 2\}} |
+
+> \[
+> - x_1 \\
+> - y
+> \]
+
+    $four$ blanks
+
+```
+\(fence\)
+```
+
+- **$x_2$** and [$y$](https://example.org/?$a_1$)"""
+SOURCES = [r"$4 \times 12$", r"\(a_1*b*c_1 < 2\)", "$|x|$", r"\boxed{\{1, 2\}}", "\\[\n- x_1 \\\\\n- y\n\\]", "$x_2$", "$y$"]
+
+
+@pytest.mark.parametrize("path", ["/p/sums/guidelines/", "/p/sums/label/"], ids=["own page", "beside the solution"])
+def test_guidelines_set_formulas_outside_of_code_and_leave_money(visit: Visit, path: str) -> None:
+    page = opened(visit, path=path, guidelines=FORMULAS)
+    expect(page.locator(".prose .katex")).to_have_count(len(SOURCES))
+    assert page.locator(".prose bdi").evaluate_all("(all) => all.map((formula) => formula.title)") == SOURCES
+    assert page.locator(".prose code").all_text_contents() == ["$x$", "$four$ blanks\n", "\\(fence\\)\n"]
+    expect(page.locator(".prose > p").first).to_contain_text("Costs $5 and $6, $7 and")
+    assert page.locator(".prose a").get_attribute("href") == "https://example.org/?%24a_1%24"
+
+
+def test_a_formula_of_the_guidelines_is_found_by_its_source_and_marked_as_a_whole(visit: Visit) -> None:
+    page = opened(visit, guidelines=FORMULAS)
+    expect(page.locator(".prose .katex")).to_have_count(len(SOURCES))
+    before = page.locator(".prose").inner_html()
+    page.keyboard.type("area is $4 \\times 1")
+    expect(page.locator("[data-found]")).to_have_text("1 of 1")
+    expect(page.locator("mark > bdi .katex")).to_have_count(1)
+    expect(page.locator(".katex mark")).to_have_count(0)
+    page.keyboard.press("Escape")
+    assert page.locator(".prose").inner_html() == before
+
+
+def test_a_formula_of_the_guidelines_beyond_the_limits_shows_its_source(visit: Visit) -> None:
+    page = opened(visit, guidelines=r"First $\href{https://example.org}{x}$, $" + "x+" * 1_000 + "x$ and $y$")
+    expect(page.locator(".prose .katex")).to_have_count(1)
+    expect(page.locator(".prose .broken")).to_have_count(2)
+
+
+def test_each_paragraph_of_the_guidelines_has_its_own_direction(visit: Visit) -> None:
+    page = opened(visit, guidelines="Add.\n\n\u0646\u0637\u0631\u062d $2x = 4$\n\n- \u05d0 $x$")
+    expect(page.locator(".prose .katex")).to_have_count(2)
+    directions = page.locator(".prose > *, .prose bdi").evaluate_all("(all) => all.map((one) => getComputedStyle(one).direction)")
+    assert directions == ["ltr", "rtl", "ltr", "rtl", "ltr"]

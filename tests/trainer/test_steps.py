@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer.steps import LINES, NUMBERED, PARAGRAPHS, RULES, SENTENCES, StepFigures, choose_rule, cut, shortened, why_broken
+from trainer.steps import LINES, NUMBERED, PARAGRAPHS, RULES, SENTENCES, StepFigures, choose_rule, cut, find_formulas, shortened, why_broken
 
 WHOLE = {  # what stays in one step by every rule, in the middle of a text
     "a displayed formula": "\\[\n\\text{Mean} = \\frac{1}{2}\n\n= 0.5\n\\]",
@@ -319,6 +319,24 @@ def test_all_texts_decide_and_not_the_first_alone() -> None:
 
 def test_a_file_without_texts_is_cut_by_lines() -> None:
     assert choose_rule([]) == (LINES, "There are no texts to cut")
+
+
+@pytest.mark.parametrize(
+    ("text", "formulas"),
+    [
+        ("So $4 \\times 12$ or \\(x\\)", ["$4 \\times 12$", "\\(x\\)"]),
+        ("\\[\n- x\n\n= 2\n\\] then", ["\\[\n- x\n\n= 2\n\\]"]),
+        ("$$\\begin{matrix} a \\\\ b \\end{matrix}$$", ["$$\\begin{matrix} a \\\\ b \\end{matrix}$$"]),
+        ("\\begin{cases} 1 \\end{cases}", ["\\begin{cases} 1 \\end{cases}"]),
+        ("It costs $5 and $6, or \\$7", []),
+        ("`$x$` and ``\\(y\\)``, $z$", ["$z$"]),
+        ("```\n$x$\n```\n$y$", ["$y$"]),
+        ("$a `b$ c`", []),
+        ("<think> $x$ </think>", ["$x$"]),
+    ],
+)  # fmt: skip
+def test_formulas_are_found_outside_of_code(text: str, formulas: list[str]) -> None:
+    assert [text[start:end] for start, end in find_formulas(text)] == formulas
 
 
 def test_an_unknown_rule_is_named() -> None:

@@ -12,7 +12,7 @@ of the solution is cut as usual. docs/formats.md has the rules and what they mea
 
 from trainer.steps.cutting import AUTO, GIVEN, LINES, NUMBERED, PARAGRAPHS, RULES, SENTENCES, cut
 from trainer.steps.figures import BROKEN_SHARE, FEWEST, MOST, RuleChoice, StepFigures, choose_rule, shortened, why_broken
-from trainer.steps.marks import split_lines
+from trainer.steps.marks import find_formulas, split_lines
 
 __all__ = [
     "AUTO",
@@ -29,6 +29,7 @@ __all__ = [
     "StepFigures",
     "choose_rule",
     "cut",
+    "find_formulas",
     "shortened",
     "split_lines",
     "why_broken",

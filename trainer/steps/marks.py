@@ -4,6 +4,7 @@ import re
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import accumulate
 from typing import NamedTuple
 
 LONGEST_THOUGHT = 20_000  # characters; a longer thought is cut like any text, because a step has a limit
@@ -253,3 +254,14 @@ class Marks:
             words = [match.start() for match in _TAG_OR_WORD.finditer(self.text) if not match["tag"]]
             # A solution that is one whole thought is cut like any other.
             self.spans += [(start, end) for start, end in thoughts if words and (words[0] < start or words[-1] >= end)]
+
+
+def find_formulas(text: str) -> list[tuple[int, int]]:
+    """Return where the formulas of a text begin and end, in its order, the outer ones alone. What stands in code is none."""
+    lines = text.split("\n")
+    marks = Marks(text, [0, *accumulate(len(line) + 1 for line in lines[:-1])], lines)
+    found: list[tuple[int, int]] = []
+    for start, end in sorted(marks.spans, key=lambda span: (span[0], -span[1])):
+        if text[start] in "$\\" and "`" not in text[start:end] and not (found and start < found[-1][1]):
+            found.append((start, end))
+    return found

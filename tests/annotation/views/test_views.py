@@ -72,7 +72,7 @@ def test_guidelines_are_markdown_and_never_html(project: Project, ann: Client) -
     text = "# Rate\n\n**Each** `step`\n\n- one\n- two\n\n<script>alert(1)</script>\n\n[in](javascript:alert(2)) [out](https://example.org/?a=1&b=2)"
     Project.objects.filter(pk=project.pk).update(guidelines=text)
     html = ann.get(reverse("guidelines", args=[project.slug]), headers={"HX-Request": "true"}).content.decode()
-    assert "<h3>Rate</h3>" in html and "<strong>Each</strong> <code>step</code>" in html and html.count("<li>") == 2
+    assert '<h3 dir="auto">Rate</h3>' in html and "<strong>Each</strong> <code>step</code>" in html and html.count("<li>") == 2
     assert "<script" not in html and "&lt;script&gt;" in html
     assert 'href="javascript' not in html and 'href="https://example.org/?a=1&amp;b=2"' in html
 
@@ -83,6 +83,9 @@ HOSTILE = {
     "brackets": "[" * 60_000 + " the end",
     "stars": "*" * 50_000 + " the end",
     "length": "words " * 60_000 + " the end",
+    "formulas": "$x$ " * 24_000 + " the end",
+    "open formulas": "\\[" * 30 + "\\(" * 40_000 + "\\boxed{{" * 2_000 + " the end",
+    "places": "&#xE000;7&#xE001; \ue0009\ue001 &#xE000;" + "9" * 5_000 + "&#xE001; $x$ the end",
     "a table": "| a |\n|---|\n" + "| 1 |\n" * 5_000 + "\nthe end",
 }
 
