@@ -68,7 +68,7 @@ def change(
     with transaction.atomic():
         Project.objects.filter(pk=project.pk).update(retrain_every_labels=every_labels, retrain_every_hours=every_hours)
         schedule, _ = Schedule.objects.update_or_create(project=project, defaults=columns)
-        Event.objects.create(actor=actor, verb="change schedule", subject=f"project {project.slug}")
+        Event.objects.create(actor=actor, project=project, verb="change schedule", subject=f"project {project.slug}")
     project.refresh_from_db(fields=["retrain_every_labels", "retrain_every_hours"])
     return schedule
 

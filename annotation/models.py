@@ -549,13 +549,25 @@ class SiteCount(models.Model):
 
 
 class Event(models.Model):
-    """One thing that somebody did. Append-only (trigger)."""
+    """One thing that somebody did. Append-only (trigger). Pages show verb, subject and details, so no label and no message stands there.
+
+    An event outlives its project, so the column `project` has no foreign key in the database. Then no insert locks the project, either.
+    """
 
     at = models.DateTimeField(db_default=Now())
-    actor = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT)
+    actor = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT)  # null: at the command line, or by the site
+    project = models.ForeignKey(  # null: it belongs to the whole site, such as a password
+        Project, null=True, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+"
+    )
     verb = models.CharField(max_length=60)
     subject = models.CharField(max_length=200, blank=True)
     details = models.JSONField(default=dict, db_default={})  # such as the old and the new values of a correction
 
     class Meta:
-        indexes = [models.Index(name="event_by_time", fields=["-at"])]
+        # These serve the audit: newest first, of one project, of one kind, of one object.
+        indexes = [
+            models.Index(name="event_by_time", fields=["-at"]),
+            models.Index(name="event_by_project", fields=["project", "-id"]),
+            models.Index(name="event_by_verb", fields=["verb", "-id"]),
+            models.Index(name="event_by_subject", fields=["subject", "-id"], opclasses=["varchar_pattern_ops", "int8_ops"]),
+        ]

@@ -166,7 +166,8 @@ def _put_into_service(version: ModelVersion) -> None:
 
 
 def _note(version: ModelVersion, *, actor: "User | None", verb: str) -> Event:
-    return Event.objects.create(actor=actor, verb=verb, subject=f"{version.kind.upper()} model {version.number} of {version.project.slug}")
+    subject = f"{version.kind.upper()} model {version.number} of {version.project.slug}"
+    return Event.objects.create(actor=actor, project=version.project, verb=verb, subject=subject)
 
 
 # --- a version as a file ------------------------------------------------------------------------------------------------------

@@ -61,7 +61,7 @@ def publish(project: Project, round_id: int, *, dropped: Collection[int] = (), a
             stage.log = [[timezone.now().isoformat(timespec="seconds"), message]]
             stage.ended_at = Now()
             stage.save(update_fields=["log", "ended_at"])
-            Event.objects.create(actor=actor, verb="publish", subject=f"round {round_.pk}")
+            Event.objects.create(actor=actor, project=project, verb="publish", subject=f"round {round_.pk}")
             Round.objects.filter(pk=round_.pk, state=RoundState.PROPOSED).update(
                 state=RoundState.PUBLISHED, batch=batch, finished_at=Now(), token=F("token") + 1
             )

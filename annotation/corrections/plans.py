@@ -214,12 +214,13 @@ class CorrectionPlan:
         for change in self.changes:
             values = ", ".join(f"{name}: {quoted(change.old[name])} becomes {quoted(change.new[name])}" for name in change.new)
             details = {"old": change.old, "new": change.new, "outcomes": by_problem.get(change.problem_id, {})}
-            events.append(Event(actor=actor, verb="correct", subject=f"problem {change.problem_id}: {values}"[:200], details=details))
+            subject = f"problem {change.problem_id}: {values}"[:200]
+            events.append(Event(actor=actor, project=self.project, verb="correct", subject=subject, details=details))
         if self.is_regrade and self.n_graded:
             outcomes = {f"{old} -> {new}": count for (old, new), count in self.outcomes.items()}
             details = {"grader": grader_version(rules_of(self.project)), "outcomes": outcomes, "answers_read": self.n_read}
             subject = f"project {self.project.slug}: {self.n_changed:,} of {self.n_graded:,} outcomes changed"
-            events.append(Event(actor=actor, verb="regrade", subject=subject, details=details))
+            events.append(Event(actor=actor, project=self.project, verb="regrade", subject=subject, details=details))
         Event.objects.bulk_create(events, batch_size=CHUNK)
 
 

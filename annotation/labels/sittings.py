@@ -119,10 +119,17 @@ def skip(assignment_id: int, *, labeler: User, token: int, reason: str, ahead: C
             _close(assignment_id, labeler=labeler, token=token, state=AssignmentState.SKIPPED)
             if ahead:
                 lease_reserved(ahead, labeler=labeler, after=assignment_id)
-            Task.objects.select_for_update(no_key=True).get(assignment=assignment_id)  # two skips of one task must not take the same slot
+            # Two skips of one task must not take the same slot.
+            task = Task.objects.select_related("batch").select_for_update(of=["self"], no_key=True).get(assignment=assignment_id)
             with connection.cursor() as cursor:
                 cursor.execute(SUCCESSOR, {"assignment": assignment_id})
-            Event.objects.create(actor=labeler, verb="skip", subject=f"assignment {assignment_id}: {reason}")
+            Event.objects.create(
+                actor=labeler,
+                project_id=task.batch.project_id,
+                verb="skip",
+                subject=f"assignment {assignment_id}",
+                details={"reason": reason} if reason else {},
+            )
     except IntegrityError as error:
         rule = broken_rule(error)
         if ahead and rule in AHEAD_TAKEN:

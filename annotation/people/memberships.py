@@ -127,7 +127,7 @@ def _archive(projects: QuerySet[Project], moment: Now | None, *, actor: "User", 
     with transaction.atomic():
         found = dict(projects.select_for_update(no_key=True).values_list("pk", "slug"))
         Project.objects.filter(pk__in=found).update(archived_at=moment)
-        Event.objects.bulk_create(Event(actor=actor, verb=verb, subject=f"project {slug}") for slug in found.values())
+        Event.objects.bulk_create(Event(actor=actor, project_id=key, verb=verb, subject=f"project {slug}") for key, slug in found.items())
     return len(found)
 
 

@@ -162,9 +162,9 @@ def withdraw(solutions: QuerySet[Solution], *, actor: User | None) -> int:
     """
     with transaction.atomic():
         # no_key: a submit that has its assignment already refers to the solution next. It would wait for us, and we for it.
-        ids = list(
-            solutions.filter(withdrawn_at=None).select_for_update(of=["self"], no_key=True).order_by("pk").values_list("pk", flat=True)
-        )
+        locked = solutions.filter(withdrawn_at=None).select_for_update(of=["self"], no_key=True).order_by("pk")
+        projects = dict(locked.values_list("pk", "problem__project"))
+        ids = list(projects)
         Solution.objects.filter(pk__in=ids).update(withdrawn_at=Now())
         # Without a join, so that the UPDATE looks at the state again after it waited for a submit or a skip. Django puts a join into a
         # subquery, which is not looked at again: then a label's assignment was closed after it was done.
@@ -174,7 +174,9 @@ def withdraw(solutions: QuerySet[Solution], *, actor: User | None) -> int:
         )
         while untaken.exists():  # a skip for which the UPDATE waited has opened another assignment
             untaken.update(state=AssignmentState.CLOSED, lapsed=Coalesce("labeler", "lapsed"), labeler=None, lease_expires_at=None)
-        Event.objects.bulk_create(Event(actor=actor, verb="withdraw", subject=f"solution {key}") for key in ids)
+        Event.objects.bulk_create(
+            Event(actor=actor, project_id=project, verb="withdraw", subject=f"solution {key}") for key, project in projects.items()
+        )
     return len(ids)
 
 

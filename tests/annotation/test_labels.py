@@ -342,7 +342,8 @@ def test_the_reason_of_a_skip_is_on_record() -> None:
     lease = queue.lease_next(make.ann(project), project=project)
     labels.skip(lease.assignment_id, labeler=make.ann(), token=lease.token, reason="unreadable")
     event = Event.objects.get()
-    assert (event.actor, event.verb, event.subject) == (make.ann(), "skip", f"assignment {lease.assignment_id}: unreadable")
+    assert (event.actor, event.project, event.verb, event.subject) == (make.ann(), project, "skip", f"assignment {lease.assignment_id}")
+    assert event.details == {"reason": "unreadable"}
 
 
 def test_a_lost_assignment_cannot_be_skipped() -> None:

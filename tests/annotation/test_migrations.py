@@ -81,3 +81,28 @@ def test_projects_that_exist_stay_plain_and_new_ones_are_not_decided() -> None:
     with pytest.raises(IntegrityError) as caught, transaction.atomic():
         type(project).objects.update(text_kind="html")
     assert broken_rule(caught.value) == "project_text_kind"
+
+
+def test_each_event_of_an_older_version_gets_the_project_that_it_is_about() -> None:
+    project = make.project("sums-2")
+    make.project("sums")
+    one = make.solution(make.problem(project))
+    make.batch(project, [one])
+    assignment = Assignment.objects.get()
+    published = make.round_of(project, {"uniform": make.solutions(project, 1)}, generation=1, state="proposed")
+    subjects = [
+        "project sums-2", "project sums-2: 3 of 4 outcomes changed", f"problem {one.problem_id}: answer: '4' becomes '5'",
+        f"solution {one.pk}", f"assignment {assignment.pk}: unreadable", f"round {published.pk}", "PRM model 2 of sums-2",
+    ]  # fmt: skip
+    nobody = [f"person {one.pk}", "project gone", "solution 99999999999999999999", "solution 987654321", "PRM model 2 of gone", ""]
+    connection.check_constraints()
+    MigrationExecutor(connection).migrate([("annotation", "0013_task_gold")])
+    with connection.cursor() as cursor:
+        cursor.executemany("INSERT INTO annotation_event (verb, subject) VALUES ('test', %s)", [[text] for text in [*subjects, *nobody]])
+    executor = MigrationExecutor(connection)
+    executor.migrate(executor.loader.graph.leaf_nodes())
+    found = dict(Event.objects.filter(verb="test").values_list("subject", "project__slug"))
+    assert found == dict.fromkeys(subjects, "sums-2") | dict.fromkeys(nobody)
+    event = Event.objects.filter(project=None).first()
+    with pytest.raises(IntegrityError), transaction.atomic():  # it is append-only again
+        Event.objects.filter(pk=event.pk).update(project=project)

@@ -307,7 +307,7 @@ def test_a_solution_can_be_handed_to_somebody_else(project: Project, ann: Page) 
     ann.get_by_role("button", name="Not for me").click()
     expect_solution(ann, 2)
     assert not Annotation.objects.exists()
-    assert Event.objects.get().subject.endswith("not my field")
+    assert Event.objects.get().details == {"reason": "not my field"}
     assert Assignment.objects.filter(task__solution__problem__statement__startswith="1.", state="open").count() == 1
 
 
