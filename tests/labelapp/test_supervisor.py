@@ -72,11 +72,14 @@ class Server:
         """The processes that the supervisor has started, by name, and those of the database."""
         started = {}
         marks = {"gunicorn": "web", "default": "worker", "gpu": "trainer", "beat": "beat"}
-        for pid, (parent, words) in self.processes().items():
+        processes = self.processes()
+        # Asked of its file: a process that it has just forked still has its words.
+        with contextlib.suppress(OSError, IndexError):
+            postmaster = int((self.home / "postgres" / "data" / "postmaster.pid").read_text().split(maxsplit=1)[0])
+            started |= {"postmaster": postmaster} if postmaster in processes else {}
+        for pid, (parent, words) in processes.items():
             if "labelapp.embedded_postgres" in words:
                 started["runner"] = pid
-            elif any(word.endswith("bin/postgres") for word in words):
-                started["postmaster"] = pid
             elif parent == self.pid and words[0] != "/bin/sh":
                 started |= {name: pid for mark, name in marks.items() if mark in words}
         return started
