@@ -19,7 +19,9 @@ from django.utils.crypto import salted_hmac
 
 from annotation.models import Assignment, AssignmentState, Batch, BatchKind, Project, SiteCount, broken_rule
 from annotation.queue.statements import (
+    ASSIGNMENT_AHEAD,
     ASSIGNMENT_ON_DEMAND,
+    GOLD_AHEAD,
     GOLD_ON_DEMAND,
     LABELER_STATE,
     LEASE_RESERVED,
@@ -261,12 +263,13 @@ def _claim(
         row = _first(statement, **claim, **more)
         return None if row is None else _lease(row, project=project)
 
-    if state.has_practice and (practice := first_of(ASSIGNMENT_ON_DEMAND, project=project.pk, kind=str(BatchKind.PRACTICE))):
+    on_demand, of_gold = (ASSIGNMENT_ON_DEMAND, GOLD_ON_DEMAND) if leased is None else (ASSIGNMENT_AHEAD, GOLD_AHEAD)
+    if state.has_practice and (practice := first_of(on_demand, project=project.pk, kind=str(BatchKind.PRACTICE))):
         return practice
     if state.is_screened:
-        return first_of(ASSIGNMENT_ON_DEMAND, project=project.pk, kind=str(BatchKind.SCREENING))
+        return first_of(on_demand, project=project.pk, kind=str(BatchKind.SCREENING))
     is_gold = is_gold_turn(labeler, project=project, turn=turn)
-    if is_gold and (gold := first_of(GOLD_ON_DEMAND, project=project.pk)):
+    if is_gold and (gold := first_of(of_gold, project=project.pk)):
         return gold
     tries = ((statement, batch) for statement in (NEXT_ASSIGNMENT, NEXT_ASSIGNMENT_WAITING) for batch in state.batches)
     return next((lease for statement, batch in tries if (lease := first_of(statement, batch=batch))), None)

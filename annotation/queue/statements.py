@@ -74,19 +74,20 @@ NEXT_ASSIGNMENT_WAITING = NEXT_ASSIGNMENT.replace(" SKIP LOCKED", "")
 
 # Makes an assignment for one labeler (slot NULL) at a practice or screening task. They have not had its solution in any batch. If
 # they gave back such an assignment before, they get it again, with its drafts. Two tabs at once violate assignment_one_lease.
+# The lock on the solution excludes a withdrawal: one that has begun is waited for, and then the next task is chosen; one that comes
+# later waits for this statement, and closes what it made. Without it, both would miss what the other one does.
 ASSIGNMENT_ON_DEMAND = f"""
 WITH {_HELD},
 next AS MATERIALIZED (
   SELECT t.id, t.batch_id, t.priority,
          (SELECT s.id FROM annotation_assignment s
            WHERE s.task_id = t.id AND s.slot IS NULL AND s.state = 'open' AND s.lapsed_id = %(labeler)s LIMIT 1) AS assignment
-    FROM annotation_task t JOIN annotation_batch b ON b.id = t.batch_id
+    FROM annotation_task t JOIN annotation_batch b ON b.id = t.batch_id JOIN annotation_solution n ON n.id = t.solution_id
    WHERE {_IS_HELD}
-     AND b.project_id = %(project)s AND b.state = 'open' AND b.kind = %(kind)s::text
+     AND b.project_id = %(project)s AND b.state = 'open' AND b.kind = %(kind)s::text AND n.withdrawn_at IS NULL
      AND NOT EXISTS (SELECT 1 FROM annotation_task p JOIN annotation_assignment o ON o.task_id = p.id
                       WHERE p.solution_id = t.solution_id AND o.labeler_id = %(labeler)s OFFSET 0)
-     AND NOT EXISTS (SELECT 1 FROM annotation_solution n WHERE n.id = t.solution_id AND n.withdrawn_at IS NOT NULL OFFSET 0)
-   ORDER BY b.generation, t.priority DESC, t.id LIMIT 1),
+   ORDER BY b.generation, t.priority DESC, t.id LIMIT 1 FOR SHARE OF n),
 again AS (
   UPDATE annotation_assignment s
      SET state = %(state)s::text, labeler_id = %(labeler)s, lapsed_id = NULL,
@@ -103,6 +104,11 @@ SELECT {_LEASE} FROM taken s {_TEXTS}
 
 # The same at a gold task of a batch with other work. It names the kind itself, so that the index task_gold finds the few gold tasks.
 GOLD_ON_DEMAND = ASSIGNMENT_ON_DEMAND.replace("b.kind = %(kind)s::text", "b.kind = 'selected' AND t.kind = 'gold'")
+
+# Reservations have locked their lease, for which a withdrawal can wait. So they do not wait for it, and choose another task.
+ASSIGNMENT_AHEAD, GOLD_AHEAD = (
+    statement.replace("FOR SHARE OF n", "FOR SHARE OF n SKIP LOCKED") for statement in (ASSIGNMENT_ON_DEMAND, GOLD_ON_DEMAND)
+)
 
 # These two renew what this labeler holds already. RENEW returns a lease: a reservation becomes one. RENEW_RESERVED keeps a reservation.
 RENEW = f"""

@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 from django.contrib.auth.models import User
 from django.db import connection, transaction
-from django.db.models import Count
+from django.db.models import Count, F
 from django.db.models.functions import Now
 
 from annotation import labels, queue
@@ -420,3 +420,71 @@ def test_a_page_of_another_project_that_waited_for_a_submit_leaves_its_assignmen
     )
     assert isinstance(opened, queue.Lease) and opened.project == words
     assert Assignment.objects.get(pk=lease.assignment_id).state == "done"
+
+
+# --- questions that are made on demand, and withdrawn ---------------------------------------------------------------------------
+
+
+ON_DEMAND = pytest.mark.parametrize(("task", "kind"), [("gold", "selected"), ("normal", "practice"), ("normal", "screening")])
+
+
+def asked_on_demand(task: str, kind: str, *, count: int) -> tuple[Project, list[Solution]]:
+    project = make.project(gold_percent=100)
+    make.ann(project)
+    solutions = make.solutions(project, count)
+    queue.open_batch(project, [queue.Chosen(one.pk, kind=task) for one in solutions], kind=kind)
+    return project, solutions
+
+
+def held() -> list[int]:
+    """Return the solutions that somebody holds."""
+    return list(Assignment.objects.filter(state__in=["leased", "reserved"]).values_list("task__solution", flat=True))
+
+
+@ON_DEMAND
+def test_a_claim_that_came_while_its_question_was_withdrawn_gets_the_next_one(task: str, kind: str) -> None:
+    project, [first, second] = asked_on_demand(task, kind, count=2)
+    lease = after_waiting(
+        lambda: queue.lease_next(make.ann(), project=project),
+        first=lambda: queue.withdraw(Solution.objects.filter(pk=first.pk), actor=None),
+    )
+    assert isinstance(lease, queue.Lease) and lease.solution_id == second.pk
+    assert held() == [second.pk]
+
+
+@ON_DEMAND
+def test_a_withdrawal_that_came_while_its_question_was_claimed_closes_it(task: str, kind: str) -> None:
+    project, _ = asked_on_demand(task, kind, count=1)
+    assert after_waiting(withdraw_all, first=lambda: queue.lease_next(make.ann(), project=project)) == 1
+    assert Assignment.objects.values_list("state", flat=True).get() == "closed"
+
+
+@pytest.mark.parametrize(("task", "kind"), [("gold", "selected"), ("normal", "screening")])
+def test_a_reservation_waits_for_no_withdrawal_and_takes_another_question(task: str, kind: str) -> None:
+    project, [first, second, third] = asked_on_demand(task, kind, count=3)
+    assert queue.lease_next(make.ann(), project=project).solution_id == first.pk
+
+    def wait_for_the_lease() -> None:  # as the withdrawal of both solutions does: the reservation has locked the lease
+        assert queue.reserve_next(make.ann(), project=project).solution_id == third.pk
+        assert held() == [first.pk, third.pk]
+
+    with transaction.atomic():
+        queue.withdraw(Solution.objects.filter(pk=second.pk), actor=None)
+        [outcome] = make.at_once([wait_for_the_lease])
+    assert outcome is None
+
+
+@ON_DEMAND
+def test_claims_and_withdrawals_at_once_leave_nobody_with_a_withdrawn_question(task: str, kind: str) -> None:
+    project, solutions = asked_on_demand(task, kind, count=20)
+
+    def none_is_held(number: int, outcomes: list) -> None:
+        assert outcomes[1] == 1 and isinstance(outcomes[0], queue.Lease | queue.NothingToLabel | queue.NotQualified)
+        assert not Solution.objects.filter(pk__in=held(), withdrawn_at__isnull=False).exists()
+        assert Assignment.objects.filter(state="leased").update(state="open", lapsed=F("labeler"), labeler=None) <= 1
+
+    acts = [
+        lambda _: queue.lease_next(make.ann(), project=project),
+        lambda number: queue.withdraw(Solution.objects.filter(pk=solutions[number].pk), actor=None),
+    ]
+    rounds(20, acts, before=lambda _: None, after=none_is_held)
