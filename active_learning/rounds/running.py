@@ -126,13 +126,13 @@ def run(round_id: int, *, progress: ProgressCallback | None = None) -> Round:
     the process cancels nothing: the round is given back, and Stopped is raised.
     """
     waiting = Round.objects.filter(stale(), pk=round_id, state__in=RUNNABLE, attempt__lt=ATTEMPTS)
-    claim = {"token": F("token") + 1, "attempt": F("attempt") + 1, "heartbeat_at": Now(), "holder": holders.own_name()}
-    claimed = _patiently(lambda: waiting.update(**claim))
-    round_ = Round.objects.select_related("project", "model_version__project", "model_version__snapshot").get(pk=round_id)
-    if not claimed:
-        return round_
-    RoundStage.objects.filter(round=round_, ended_at__isnull=True).update(ended_at=Now(), failure="Its worker was lost.")
-    with stop_request() as stop:
+    with stop_request() as stop:  # before the claim: a stop between the two would leave a round that nobody gives back
+        claim = {"token": F("token") + 1, "attempt": F("attempt") + 1, "heartbeat_at": Now(), "holder": holders.own_name()}
+        claimed = _patiently(lambda: waiting.update(**claim))
+        round_ = Round.objects.select_related("project", "model_version__project", "model_version__snapshot").get(pk=round_id)
+        if not claimed:
+            return round_
+        RoundStage.objects.filter(round=round_, ended_at__isnull=True).update(ended_at=Now(), failure="Its worker was lost.")
         try:
             _turn(Hold(round_, progress, stop))
         except RunLost:

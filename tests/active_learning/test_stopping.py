@@ -12,7 +12,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import OperationalError, connections
 
-from active_learning import rounds, stopping
+from active_learning import holders, rounds, stopping
 from active_learning.models import ModelState, Round, RoundStage, RoundState, Selection
 from active_learning.rounds import running
 from active_learning.stopping import StopRequest, stop_request
@@ -66,6 +66,21 @@ def test_a_stopped_worker_gives_its_round_back_with_a_checkpoint_and_no_attempt_
     assert len(list((home / "models" / world.slug / "1.checkpoint").iterdir())) == 1
     monkeypatch.setattr("celery.app.base.Celery.send_task", lambda *_, **__: None)
     assert rounds.sweep() == [started.pk], "it is offered at once, not after three minutes"
+
+
+def test_a_worker_stopped_while_it_claims_a_round_gives_it_back(world: Project, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started, own_name = begin(world), holders.own_name
+
+    def stopped() -> str:
+        signal.raise_signal(signal.SIGTERM)
+        return own_name()
+
+    monkeypatch.setattr(holders, "own_name", stopped)
+    signal.signal(signal.SIGTERM, lambda *_: pytest.fail("nobody takes the round back"))
+    with pytest.raises(rounds.Stopped):
+        rounds.run(started.pk)
+    started.refresh_from_db()
+    assert (started.attempt, started.heartbeat_at, started.failure) == (0, None, "")
 
 
 def test_ctrl_c_at_a_terminal_cancels_and_says_how_to_continue_the_training(world: Project, monkeypatch: pytest.MonkeyPatch) -> None:
