@@ -27,15 +27,22 @@ FINDINGS = {
 }
 
 
-def check(journal: Journal) -> dict[str, list[str]]:
-    """Compare the database with a journal. Return sentences by the names of FINDINGS; empty lists if all is well."""
+def check(journal: Journal, *, project: str | None = None) -> dict[str, list[str]]:
+    """Compare the database with a journal. Return sentences by the names of FINDINGS; empty lists if all is well.
+
+    project: the slug of the only project that is looked at, if there are others with labels that the journal does not know.
+    """
     found: dict[str, list[str]] = {name: [] for name in FINDINGS}
     found["wrong_answers"] += journal.wrong
     people = dict(User.objects.values_list("pk", "username"))
-    stored = list(Annotation.objects.order_by("pk"))
+    annotations, assignments = Annotation.objects.order_by("pk"), Assignment.objects.order_by("pk")
+    if project:
+        annotations = annotations.filter(assignment__batch__project__slug=project)
+        assignments = assignments.filter(batch__project__slug=project)
+    stored, rows = list(annotations), list(assignments)
     _check_submissions(found, journal, stored, people)
     _check_numbers(found, stored)
-    _check_assignments(found, journal, people)
+    _check_assignments(found, journal, rows, people)
     _check_drafts(found, journal, people)
     held = history.changes()
     found["overlapping_leases"] += history.overlaps(held)
@@ -97,8 +104,7 @@ def _check_numbers(found: dict[str, list[str]], stored: list[Annotation]) -> Non
         found["twice"] += [f"{what} {which}: {number} annotations" for which, number in times.items() if number > 1]
 
 
-def _check_assignments(found: dict[str, list[str]], journal: Journal, people: dict[int, str]) -> None:
-    rows = list(Assignment.objects.order_by("pk"))
+def _check_assignments(found: dict[str, list[str]], journal: Journal, rows: list[Assignment], people: dict[int, str]) -> None:
     by_key = {row.pk: row for row in rows}
     for sent in list(journal.submissions.values()):
         if not sent.is_acknowledged or sent.corrects is not None:
@@ -121,7 +127,8 @@ def _check_assignments(found: dict[str, list[str]], journal: Journal, people: di
             "(SELECT count(DISTINCT a.labeler_id) FROM annotation_annotation a JOIN annotation_assignment o ON o.id = a.assignment_id "
             "  WHERE o.task_id = t.id AND o.slot IS NOT NULL) "
             "FROM annotation_task t LEFT JOIN annotation_assignment s ON s.task_id = t.id AND s.slot IS NOT NULL "
-            "WHERE t.kind = 'normal' GROUP BY t.id ORDER BY t.id"
+            "WHERE t.kind = 'normal' AND t.batch_id = ANY(%s) GROUP BY t.id ORDER BY t.id",
+            [sorted({row.batch_id for row in rows})],
         )
         for task, overlap, standing, labeled in cursor.fetchall():
             if max(standing, labeled) > overlap:

@@ -3,7 +3,8 @@
 import threading
 import time
 from collections import Counter, defaultdict
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 Claim = tuple[str, int, int]  # person, assignment, token: what a page showed
@@ -61,6 +62,34 @@ class Journal:
         with self.lock:
             if claim not in self.drafts or self.drafts[claim][0] < revision:
                 self.drafts[claim] = revision, ratings
+
+    def as_data(self) -> dict[str, Any]:
+        """Return what a check compares with the database, as values of JSON."""
+        return {
+            "submissions": {key: asdict(sent) for key, sent in self.submissions.items()},
+            "shown": sorted(self.shown),
+            "drafts": [[claim, draft] for claim, draft in self.drafts.items()],
+            "wrong": self.wrong,
+        }
+
+    @classmethod
+    def of_shown_numbers(cls, data: dict[str, Any], *, real_number: Callable[..., int]) -> "Journal":
+        """Return the journal of people who noted numbers as pages show them: with the numbers that the database has."""
+
+        def real(claim: tuple[str, int, int]) -> Claim:
+            person, assignment, token = claim
+            key = real_number(assignment)
+            return person, key, real_number(token, place=key)
+
+        journal = cls(wrong=list(data["wrong"]), shown=set(map(real, data["shown"])))
+        for key, fields in data["submissions"].items():
+            sent = Submission(**fields)
+            assert sent.token is not None
+            _, assignment, token = real((sent.person, sent.assignment, sent.token))
+            journal.submissions[key] = replace(sent, assignment=assignment, token=token)
+        for claim, (revision, ratings) in data["drafts"]:
+            journal.drafts[real(claim)] = revision, ratings
+        return journal
 
     def acknowledged(self) -> int:
         """Count the first submissions and corrections that were acknowledged."""

@@ -7,6 +7,7 @@ may go to more people than its overlap, and every round must end published. The 
 import json
 import os
 import signal
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -16,12 +17,19 @@ from typing import Any
 import httpx
 import psycopg
 import pytest
+from django.core.handlers.wsgi import WSGIHandler
 from django.urls import reverse
 from django_otp.oath import totp
 
-from benchmarks.hosts import InsistentLabeler, Ledger, wait_for, within
-from benchmarks.labeling import QUESTIONS
-from tests.labelapp.test_deployment import OTP_KEY, PASSWORD, PREFIX, Deployment, deployed, sign_in, token
+from annotation.models import Annotation
+from benchmarks.hosts import InsistentLabeler, check, wait_for, within
+from benchmarks.labeling import Tally
+from benchmarks.load import history
+from benchmarks.load.journal import Journal
+from tests import make
+from tests.annotation.test_planted_faults import Plant, an_answer_before_the_commit, half_the_labels
+from tests.clients import signed_in
+from tests.labelapp.test_deployment import OTP_KEY, PASSWORD, PREFIX, ROOT, Deployment, deployed, sign_in, token
 from tests.waiting import PATIENCE
 
 PEOPLE, SOLUTIONS, THINK_SECONDS = 12, 5_000, 0.5
@@ -37,16 +45,21 @@ from django.contrib.auth.models import User
 from annotation.ingest import NewProblem, NewSolution
 from annotation.models import Membership
 from benchmarks import temporary_site
+from benchmarks.load import history
 rows = [NewSolution(problem=NewProblem(statement=f"What is {n} + 1?", answer=str(n + 1)), steps=(f"It is {n}.", f"No, {n + 1}."))
         for n in range(int(os.environ["SOLUTIONS"]))]
 project = temporary_site.publish("people", rows=rows, overlap=2)
 password = make_password(os.environ["PASSWORD"])
 people = User.objects.bulk_create(User(username=f"labeler{n}", password=password) for n in range(int(os.environ["PEOPLE"])))
 Membership.objects.bulk_create(Membership(project=project, user=person, role="labeler") for person in people)
+history.begin()
 """
-STORED = """
-SELECT a.submission_id FROM annotation_annotation a JOIN annotation_solution n ON n.id = a.solution_id
-  JOIN annotation_problem p ON p.id = n.problem_id JOIN annotation_project r ON r.id = p.project_id WHERE r.slug = 'people'"""
+CHECK = """
+import json, sys, django
+django.setup()
+from benchmarks.hosts import check
+print(json.dumps(check(json.load(sys.stdin), project="people")))
+"""
 UNFINISHED = "state NOT IN ('published', 'failed', 'cancelled')"
 
 
@@ -64,6 +77,13 @@ def site(tmp_path: Path) -> Iterator[Deployment]:
 def rows(site: Deployment, query: str) -> list[tuple[Any, ...]]:
     with psycopg.connect(site.here["DATABASE_URL"], autocommit=True) as connection:
         return connection.execute(query).fetchall()
+
+
+def check_of(site: Deployment, journal: Journal) -> dict[str, list[str]]:
+    """Check the database of a site, with the settings of its hosts: pages show numbers by its key."""
+    environment = site.environment("migrate", DJANGO_SETTINGS_MODULE="labelapp.settings")
+    told, command = json.dumps(journal.as_data()), [sys.executable, "-c", CHECK]
+    return json.loads(subprocess.run(command, cwd=ROOT, env=environment, input=told, stdout=subprocess.PIPE, text=True, check=True).stdout)
 
 
 def keep_rounds_running(site: Deployment, olga: httpx.Client, over: threading.Event) -> None:
@@ -94,42 +114,84 @@ def kill_and_start_again(site: Deployment, part: str, labels: Callable[[], int])
 def test_hosts_workers_and_redis_are_killed_in_turn_and_nothing_is_lost_or_doubled(
     site: Deployment, request: pytest.FixtureRequest
 ) -> None:
-    ledger, threads, kills = Ledger(), list[threading.Thread](), list[str]()
+    journal, over, threads, kills = Journal(), threading.Event(), list[threading.Thread](), list[str]()
     with site.browser() as olga:
         sign_in(olga, "olga")
         code = {"csrfmiddlewaretoken": token(olga, "/sign-in/code/"), "code": f"{totp(bytes.fromhex(OTP_KEY)):06d}"}
         assert olga.post("/sign-in/code/", data=code).status_code == 302
-        threads.append(threading.Thread(target=keep_rounds_running, args=(site, olga, ledger.over)))
+        threads.append(threading.Thread(target=keep_rounds_running, args=(site, olga, over)))
         browsers = [site.new_browser() for _ in range(PEOPLE)]
         for number, client in enumerate(browsers):
             assert sign_in(client, f"labeler{number}").status_code == 302
             client.base_url = f"https://localhost:{site.secure}"  # the addresses of the page hold the prefix
-            person = InsistentLabeler(client, PREFIX + reverse("label", args=["people"]), seed=number, ledger=ledger)
-            threads.append(threading.Thread(target=person.work_until_over, kwargs={"think": THINK_SECONDS}))
+            page = PREFIX + reverse("label", args=["people"])
+            person = InsistentLabeler(client, page, name=f"labeler{number}", seed=number, journal=journal)
+            threads.append(threading.Thread(target=person.work_until, args=(over,), kwargs={"think": THINK_SECONDS}))
         for thread in threads:
             thread.start()
         try:
             for _ in within(request.config.getoption("--load-seconds")):
                 part = PARTS[len(kills) % len(PARTS)]
-                kill_and_start_again(site, part, lambda: len(ledger.acknowledged))
-                assert ledger.wrong == []
+                kill_and_start_again(site, part, journal.acknowledged)
+                assert journal.wrong == []
                 kills.append(part)
         finally:
-            ledger.over.set()
+            over.set()
             for thread in threads:
                 thread.join()
             for client in browsers:
                 client.close()
     all_rounds = "SELECT state, count(*), count(batch_id), count(DISTINCT batch_id) FROM active_learning_round GROUP BY state"
     wait_for(lambda: rows(site, f"SELECT 1 FROM active_learning_round WHERE {UNFINISHED}") == [], seconds=ROUND_SECONDS)
-    stored = {str(submission) for (submission,) in rows(site, STORED)}
-    counts = {name: rows(site, QUESTIONS[name])[0][0] for name in ("duplicates", "over_overlap")}
+    found = check_of(site, journal)
     rounds = rows(site, all_rounds)
-    figures = {"kills": len(kills), "acknowledged": len(ledger.acknowledged), "lost": len(ledger.acknowledged - stored), **counts}
-    figures |= {"sent_again": dict(ledger.passing), "rounds": {state: count for state, count, *_ in rounds}}
+    again = {str(status): times for (_, status, _), times in journal.answers.items() if status != 200} | journal.broken_off
+    figures = {"kills": len(kills), "acknowledged": journal.acknowledged(), "findings": {name: len(these) for name, these in found.items()}}
+    figures |= {"sent_again": again, "rounds": {state: count for state, count, *_ in rounds}}
     print(json.dumps(figures))
-    assert set(kills) == set(PARTS) and ledger.acknowledged
-    assert ledger.wrong == [] and ledger.acknowledged == stored == ledger.sent
-    assert counts == {"duplicates": 0, "over_overlap": 0}
+    assert set(kills) == set(PARTS) and journal.acknowledged() == len(journal.submissions) > 0
+    assert {name: these for name, these in found.items() if these} == {}
     [(state, count, batches, different)] = rounds
     assert state == "published" and 1 < count == batches == different
+
+
+# --- the people and the check, without hosts ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def noted() -> Iterator[None]:
+    history.begin()
+    yield
+    history.end()
+
+
+def labeled(count: int) -> Journal:
+    """Let two people label so many solutions each, in this process, and return what they noted."""
+    project, journal = make.project("people", overlap=2), Journal()
+    make.batch(project, make.solutions(project, count))
+    for seed, name in enumerate(("ann", "ben")):
+        cookies = {cookie: morsel.value for cookie, morsel in signed_in(make.person(name, project)).cookies.items()}
+        with httpx.Client(transport=httpx.WSGITransport(app=WSGIHandler()), base_url="http://testserver", cookies=cookies) as client:
+            person = InsistentLabeler(client, reverse("label", args=["people"]), name=name, seed=seed, journal=journal)
+            tally = Tally()
+            person.open(tally)
+            for _ in range(count):
+                person.label(tally, think=0)
+    return journal
+
+
+def findings(journal: Journal) -> set[str]:
+    return {name for name, sentences in check(json.loads(json.dumps(journal.as_data())), project="people").items() if sentences}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_check_finds_nothing_in_what_people_have_labeled(noted: None) -> None:
+    journal = labeled(3)
+    assert (journal.acknowledged(), Annotation.objects.count(), findings(journal)) == (6, 6, set())
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(("plant", "finding"), [(an_answer_before_the_commit, "lost"), (half_the_labels, "changed")])
+def test_the_check_sees_a_planted_fault(noted: None, plant: Plant, finding: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    plant(monkeypatch)
+    assert finding in findings(labeled(1))
