@@ -6,7 +6,7 @@ runner. The gap is the longest time between two answers of a page that needs the
 `web_gap_s`: after a kill of web; `database_gap_s`: of the server or its runner; `other_gap_s`: of the others. After each turn the process
 that trains is killed, and in another round the worker above it; `again_s` is the longest time until another process had the round.
 `rounds_lost`: rounds that did not publish within 6 minutes. `labels_lost`: acknowledged, but not stored. `ratio` is the smaller of the
-limits over their gaps. `--smoke`: one kill of each, and rounds without a training, so without `again_s`.
+limits over their gaps. `--smoke`: web and the PostgreSQL server are killed once, and one round runs that trains nothing.
 """
 
 import argparse
@@ -18,6 +18,8 @@ import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,6 +32,7 @@ from benchmarks.labeling import Failed, Labeler, Tally
 from benchmarks.temporary_site.parts import BACK_SECONDS, PARTS, SupervisedSite, load_average, longest_gap, supervised, wait_for
 
 WEB_LIMIT, DATABASE_LIMIT, ROUND_LIMIT = 5, 10, 360
+SMALLEST = ("web", "postmaster")  # the parts whose gaps have a limit
 
 
 class Watch:
@@ -105,31 +108,50 @@ def has_published(round_id: int) -> bool:
         return False
 
 
-def measure(home: Path, sign_in: list[str], *, turns: int, trains: bool, seed: int) -> dict[str, Any]:
+def measure(home: Path, sign_in: list[str], *, turns: int, seed: int) -> dict[str, Any]:
     """Kill each part in turn, and return the figures."""
     rng, runs = random.Random(seed), []
-    with supervised(home) as site:
-        watch = Watch(site.address, project="people")
-        try:
-            watch.begin(sign_in)
-            for turn in range(turns):
-                for name in PARTS:
-                    round_id = begin_round(trains=trains, seed=turn)
-                    time.sleep(rng.uniform(0, 6 if trains else 1))
-                    killed_at = time.monotonic()
-                    run = strike(site, watch, name)
-                    run["published"] = wait_for(partial(has_published, round_id), seconds=ROUND_LIMIT)
-                    run["round_s"] = round(time.monotonic() - killed_at, 1)
-                    runs.append(run)
-                    print(json.dumps(run), flush=True)
-                    site.check()
-                if trains:
-                    for process in ("its child", "trainer"):
-                        print(json.dumps(run := strike_training(site, process, seed=turn, after=rng.uniform(0, 2))), flush=True)
-                        runs.append(run)
-        finally:
-            watch.end()
+    with supervised(home) as site, watched(site, sign_in) as watch:
+        for turn in range(turns):
+            for name in PARTS:
+                round_id = begin_round(trains=True, seed=turn)
+                time.sleep(rng.uniform(0, 6))
+                runs.append(strike_with_round(site, watch, name, round_id))
+            for process in ("its child", "trainer"):
+                print(json.dumps(run := strike_training(site, process, seed=turn, after=rng.uniform(0, 2))), flush=True)
+                runs.append(run)
     return figures(runs, watch)
+
+
+def measure_smallest(home: Path, sign_in: list[str]) -> dict[str, Any]:
+    """Kill web while a round runs, then the PostgreSQL server, and return the figures."""
+    with supervised(home) as site, watched(site, sign_in) as watch:
+        first, second = SMALLEST
+        runs = [strike_with_round(site, watch, first, begin_round(trains=False, seed=0)), strike(site, watch, second)]
+    return figures(runs, watch)
+
+
+@contextmanager
+def watched(site: SupervisedSite, sign_in: list[str]) -> Iterator[Watch]:
+    """Let people label and look for as long as the block runs. It begins when the first label is acknowledged."""
+    watch = Watch(site.address, project="people")
+    try:
+        watch.begin(sign_in)
+        wait_for(lambda: watch.answers and watch.tally.counts["acknowledged"], seconds=BACK_SECONDS)
+        yield watch
+    finally:
+        watch.end()
+
+
+def strike_with_round(site: SupervisedSite, watch: Watch, name: str, round_id: int) -> dict[str, Any]:
+    """Kill a part while a round runs, and wait until both are over."""
+    killed_at = time.monotonic()
+    run = strike(site, watch, name)
+    run["published"] = wait_for(partial(has_published, round_id), seconds=ROUND_LIMIT)
+    run["round_s"] = round(time.monotonic() - killed_at, 1)
+    print(json.dumps(run), flush=True)
+    site.check()
+    return run
 
 
 def strike(site: SupervisedSite, watch: Watch, name: str) -> dict[str, Any]:
@@ -141,7 +163,7 @@ def strike(site: SupervisedSite, watch: Watch, name: str) -> dict[str, Any]:
     victim.send_signal(signal.SIGKILL)
     back = wait_for(partial(site.is_back, name, before=victim.pid), seconds=BACK_SECONDS)
     back_at = time.monotonic()
-    wait_for(lambda: watch.answers[-1] > back_at, seconds=BACK_SECONDS)
+    wait_for(lambda: any(moment > back_at for moment in watch.answers[-20:]), seconds=BACK_SECONDS)
     return {
         "part": name,
         "gap_s": round(longest_gap(watch.answers, since=killed_at), 2),
@@ -183,12 +205,17 @@ def was_taken(round_id: int, *, after: int) -> bool:
 
 
 def figures(runs: list[dict[str, Any]], watch: Watch) -> dict[str, Any]:
+    from django.db import connection
+
     from annotation.models import Annotation
 
-    def worst(*names: str) -> float:
-        return max(run["gap_s"] for run in runs if run.get("part") in names)
+    connection.close()  # it is of a server that was killed
+
+    def worst(*names: str) -> float | None:
+        return max((run["gap_s"] for run in runs if run.get("part") in names), default=None)
 
     web, database = worst("web"), worst("postmaster", "runner")
+    assert web and database  # both were killed
     acknowledged, stored = (
         watch.tally.counts["acknowledged"],
         Annotation.objects.filter(assignment__task__batch__project__slug="people").count(),
@@ -201,8 +228,8 @@ def figures(runs: list[dict[str, Any]], watch: Watch) -> dict[str, Any]:
         "database_limit_s": DATABASE_LIMIT,
         "other_gap_s": worst("worker", "trainer", "beat"),
         "again_s": max((run["again_s"] for run in runs if run.get("again_s")), default=None),
-        "rounds": len(runs),
-        "rounds_lost": sum(not run["published"] for run in runs),
+        "rounds": sum("published" in run for run in runs),
+        "rounds_lost": sum(not run.get("published", True) for run in runs),
         "not_back": [run["part"] for run in runs if not run.get("back", True)],
         "acknowledged": acknowledged,
         "labels_lost": max(0, acknowledged - stored),
@@ -217,20 +244,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="script/bench recovery", description="Measure how long a killed part of the site is missed.")
     parser.add_argument("--turns", type=int, default=2, help="kills of each part (default: 2)")
     parser.add_argument("--seed", type=int, default=0, help="of the moments of the kills")
-    parser.add_argument("--smoke", action="store_true", help="the smallest form: one kill of each, rounds without a training")
+    parser.add_argument("--smoke", action="store_true", help="the smallest form: web and PostgreSQL are killed, nothing is trained")
     options = parser.parse_args()
     logging.getLogger("httpx").setLevel(logging.WARNING)  # it would print a line for each request
     with temporary_site.running_home() as home:
         from active_learning import demonstration
-        from annotation.ingest import NewProblem, NewSolution
+        from annotation.ingest import NewProblem, NewSolution, add_solutions, create_project
 
-        demonstration.make_demonstration()
         rows = [
             NewSolution(problem=NewProblem(statement=f"What is {n} + 1?", answer=str(n + 1)), steps=(f"It is {n + 1}.",))
-            for n in range(2000)
+            for n in range(200 if options.smoke else 2000)
         ]
         sign_in = temporary_site.invite([temporary_site.publish("people", rows=rows)], 4)
-        print(json.dumps(measure(home, sign_in, turns=1 if options.smoke else options.turns, trains=not options.smoke, seed=options.seed)))
+        if options.smoke:
+            add_solutions(create_project("demonstration", name="demonstration"), rows[:10])
+            print(json.dumps(measure_smallest(home, sign_in)))
+        else:
+            demonstration.make_demonstration()
+            print(json.dumps(measure(home, sign_in, turns=options.turns, seed=options.seed)))
 
 
 if __name__ == "__main__":
