@@ -234,11 +234,30 @@ class Walk:
 
     def figures(self, *, times: bool = False) -> tuple[float, float, float]:
         """Return the AUC of the classifier with its interval, for the solutions of which all was seen. times: it sees the times too."""
-        kinds = dict(Assignment.objects.filter(pk__in=self.seen).values_list("pk", "task__kind"))
-        places = sorted(self.seen)
-        seen = [{name: note for name, note in self.seen[place].items() if times or not name.endswith(": seconds")} for place in places]
-        what = f"{len(places)} solutions{', with the times of the answers' if times else ''}"
-        return told(what, seen, [kinds[place] == TaskKind.GOLD for place in places])
+        return figures_of_all([self], times=times)
+
+
+def figures_of_all(walks: list[Walk], *, times: bool = False) -> tuple[float, float, float]:
+    """Return the figures of several walks together."""
+    notes = {place: seen for walk in walks for place, seen in walk.seen.items()}
+    kinds = dict(Assignment.objects.filter(pk__in=notes).values_list("pk", "task__kind"))
+    places = sorted(notes)
+    seen = [{name: note for name, note in notes[place].items() if times or not name.endswith(": seconds")} for place in places]
+    what = f"{len(places)} solutions{', with the times of the answers' if times else ''}"
+    return told(what, seen, [kinds[place] == TaskKind.GOLD for place in places])
+
+
+def show_times(walks: list[Walk]) -> None:
+    """Print for each kind of request what its time alone tells of gold, without a classifier that has to learn it."""
+    notes = {place: seen for walk in walks for place, seen in walk.seen.items()}
+    kinds = dict(Assignment.objects.filter(pk__in=notes).values_list("pk", "task__kind"))
+    for name in sorted({name for seen in notes.values() for name in seen if name.endswith(": seconds")}):
+        places = [place for place, seen in notes.items() if name in seen]
+        is_gold = [kinds[place] == TaskKind.GOLD for place in places]
+        if sum(is_gold) < 15:
+            continue
+        area, low, high = auc([float(str(notes[place][name])) for place in places], is_gold)
+        print(f"{name} of {len(places)} solutions, {sum(is_gold)} of them gold: AUC {area:.3f}, 95 % from {low:.3f} to {high:.3f}")
 
 
 def told(what: str, seen: list[Seen], is_gold: list[bool]) -> tuple[float, float, float]:
@@ -253,11 +272,13 @@ def is_hidden(figures: tuple[float, float, float]) -> bool:
     return low <= 0.5 <= high <= UPPER_BOUND
 
 
-def golden_project(count: int, *, seed: int) -> Project:
-    """Make a project with so many gold solutions in its batch, and as many others. Their order is drawn."""
+def golden_project(count: int, *, seed: int, gold: int | None = None, overlap: int = 2) -> Project:
+    """Make a project with so many normal solutions in its batch, and as many gold ones, or `gold`. Their order is drawn."""
     draw, texts = random.Random(seed), []
-    project = make.project("golden", pk=GOLDEN, gold_percent=50, show_reference_answer=True, overlap=2)
-    for number in range(2 * count):
+    gold = count if gold is None else gold
+    percent = round(100 * gold / (count + gold))
+    project = make.project("golden", pk=GOLDEN, gold_percent=percent, show_reference_answer=True, overlap=overlap)
+    for number in range(count + gold):
         words = ["so", "then", "we", "add", "x", "<b>", "&", "sum", "it", "12"]
         texts.append([" ".join(draw.choices(words, k=draw.randint(4, 12))) + f" {number}/{place}" for place in range(4)])
     problems = Problem.objects.bulk_create(
@@ -267,10 +288,10 @@ def golden_project(count: int, *, seed: int) -> Project:
     chosen = Solution.objects.bulk_create(
         Solution(problem=problem, steps=steps, digest=digest(steps)) for problem, (*steps, _) in zip(problems, texts, strict=True)
     )
-    kinds = [TaskKind.GOLD, TaskKind.NORMAL] * count
+    kinds = [TaskKind.GOLD] * gold + [TaskKind.NORMAL] * count
     draw.shuffle(kinds)
-    gold = [solution for solution, kind in zip(chosen, kinds, strict=True) if kind == TaskKind.GOLD]
-    GoldAnswer.objects.bulk_create(GoldAnswer(solution=solution, acceptable_first_errors=[1]) for solution in gold)
+    golden = [solution for solution, kind in zip(chosen, kinds, strict=True) if kind == TaskKind.GOLD]
+    GoldAnswer.objects.bulk_create(GoldAnswer(solution=solution, acceptable_first_errors=[1]) for solution in golden)
     queue.open_batch(project, [queue.Chosen(solution.pk, kind=kind) for solution, kind in zip(chosen, kinds, strict=True)])
     analyze()
     return project
@@ -436,6 +457,18 @@ def test_a_number_that_is_shown_as_it_is_is_seen(name: str, monkeypatch: pytest.
     monkeypatch.setattr(labeling, "shown_number", lambda number, place=0: number if as_it_is(place) else hide(number, place=place))
     _, low, _ = told(f"the {name} as it is", *numbers_seen(200, seed=5, share=1))
     assert low > 0.5
+
+
+@pytest.mark.long
+def test_gold_stays_hidden_in_a_batch_as_projects_have_it() -> None:
+    """20 gold solutions among 220, and 6 people: what a project with 9 % of gold turns hands out in one generation."""
+    project = golden_project(200, seed=9, gold=20, overlap=6)
+    walks = [Walk(project, person(f"labeler{number}", project), seed=number, timed=True) for number in range(6)]
+    for walk in walks:
+        walk.label(200, others=lambda: None)
+    figures_of_all(walks, times=True)  # only printed, as the times by themselves
+    show_times(walks)
+    assert is_hidden(figures_of_all(walks))
 
 
 @pytest.mark.long
