@@ -32,7 +32,7 @@ import httpx
 
 from benchmarks import temporary_site
 from benchmarks.labeling import Failed
-from benchmarks.temporary_site.parts import load_average, supervised, wait_for
+from benchmarks.temporary_site.parts import BACK_SECONDS, load_average, supervised, wait_for
 
 BACK_GOAL, CLAIM_GOAL, SUBMIT_GOAL = 10, 100, 150  # seconds, milliseconds, milliseconds
 CLAIMS = ("page", "next")
@@ -77,7 +77,7 @@ def measure(home: Path, options: argparse.Namespace) -> tuple[dict[str, Any], bo
         crowd = Crowd(site.address, sign_in, journal, seed=options.seed, think=options.think)
         with bare(site.address) as bare_seconds, crowd.at_work(faults.Office(project=project.pk, rng=rng)):
             time.sleep(options.calm_seconds)
-            wait_for(lambda: journal.acknowledged() >= options.people, seconds=60)  # on a busy machine
+            wait_for(lambda: journal.acknowledged() >= options.people, seconds=BACK_SECONDS)  # on a busy machine
         calm = calm_figures(journal, bare_seconds, seconds=options.calm_seconds)
         print(json.dumps(calm), flush=True)
         before = journal.acknowledged()
@@ -236,15 +236,15 @@ def lose_labels(site: Any, crowd: Crowd, office: Any) -> int:
     for setting, value in (("synchronous_commit", "off"), ("wal_writer_delay", "10s"), ("wal_writer_flush_after", "1GB")):
         faults.rows(f"ALTER SYSTEM SET {setting} = '{value}'")
     faults.rows("SELECT pg_reload_conf()")
-    wait_for(lambda: faults.rows("SHOW synchronous_commit") == [("off",)], seconds=10)
+    wait_for(lambda: faults.rows("SHOW synchronous_commit") == [("off",)], seconds=BACK_SECONDS)
     enough = crowd.journal.acknowledged() + 10
     with crowd.at_work(office):
-        wait_for(lambda: crowd.journal.acknowledged() >= enough, seconds=30)
+        wait_for(lambda: crowd.journal.acknowledged() >= enough, seconds=BACK_SECONDS)
         postmaster = site.part("postmaster")
         victims = [postmaster, *postmaster.children()]
         for victim in victims:
             os.kill(victim.pid, signal.SIGKILL)
-        wait_for(lambda: site.is_back("postmaster", before=postmaster.pid), seconds=60)
+        wait_for(lambda: site.is_back("postmaster", before=postmaster.pid), seconds=BACK_SECONDS)
     return len(faults.insist(lambda: checking.check(crowd.journal))["lost"])
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 from django.db import connection, transaction
 from django.test import TransactionTestCase
@@ -16,6 +17,13 @@ os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"  # Playwright's event loop runs
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from labelapp import embedded_postgres  # noqa: E402
+
+# Without this an example that takes 0.2 s, or examples that are slow to draw, fail a test: both say how busy the machine is. The same
+# examples in each run, so that a run that fails can be repeated.
+hypothesis.settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow], derandomize=True, database=None
+)
+hypothesis.settings.load_profile("any machine")
 
 embedded_postgres.join_if_wanted()
 

@@ -2,6 +2,7 @@
 
 import html
 import io
+import itertools
 import json
 import re
 import uuid
@@ -78,9 +79,9 @@ def test_the_labeling_page_carries_the_texts_as_they_were_loaded(tmp_path: Path)
 
 def test_a_conversion_keeps_every_text(tmp_path: Path) -> None:
     (tmp_path / "in.jsonl").write_text("".join(json.dumps(row | {"ratings": [1]}) + "\n" for row in ROWS))
-    for name, to in (("a.csv", "generic"), ("b.parquet", "generic"), ("c.jsonl.gz", "generic"), ("d.jsonl", "trainer")):
-        source = max(tmp_path.iterdir(), key=lambda path: path.stat().st_mtime_ns)
-        assert main(["convert", str(source), str(tmp_path / name), "--to", to]) == 0
+    forms = {"in.jsonl": "", "a.csv": "generic", "b.parquet": "generic", "c.jsonl.gz": "generic", "d.jsonl": "trainer"}
+    for source, name in itertools.pairwise(forms):
+        assert main(["convert", str(tmp_path / source), str(tmp_path / name), "--to", forms[name]]) == 0
     rows = map(json.loads, (tmp_path / "d.jsonl").read_text().removesuffix("\n").split("\n"))
     assert [(row["problem"], row["steps"]) for row in rows] == STORED
 

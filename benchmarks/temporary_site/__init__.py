@@ -6,6 +6,7 @@ web processes, the kernel's lock the database. Django also runs in the benchmark
 
 import contextlib
 import os
+import random
 import re
 import shutil
 import signal
@@ -98,10 +99,15 @@ def serving(home: Path, application: str = OURS) -> Iterator[Site]:
 
 
 def free_port() -> int:
-    """Return a port of this machine that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a port of this machine that nobody listens on.
+
+    It is drawn below the ports that systems give to outgoing connections (from 32,768 on): one of these could get it before the server.
+    """
+    while True:
+        port = random.SystemRandom().randrange(15_000, 32_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def publish(

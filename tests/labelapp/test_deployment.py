@@ -25,9 +25,9 @@ from compose_spec import PyCompose
 from django.urls import reverse
 from django_otp.oath import totp
 
+from benchmarks.temporary_site import free_port
 from labelapp import embedded_postgres, part
 from tests.clients import claim, rated, submission
-from tests.labelapp.test_supervisor import free_port
 from tests.waiting import PATIENCE, until
 
 ROOT = Path(__file__).resolve().parent.parent.parent

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.temporary_site import free_port
 from labelapp import site_address
-from tests.labelapp.test_supervisor import Server, free_port
+from tests.labelapp.test_supervisor import Server
 
 PRODUCTION = {"PRODUCTION": "1", "SECRET_KEY": secrets.token_hex(32), "ALLOWED_HOSTS": "label.example.org, ", "PATH_PREFIX": "/stepmark/"}
 AS_THE_PROXY = {"Host": "label.example.org", "X-Forwarded-Proto": "https"}

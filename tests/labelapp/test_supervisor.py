@@ -17,17 +17,12 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.temporary_site import free_port
 from labelapp.environment import site_mark
 from tests.labelapp.test_embedded_postgres import ROOT, environment
 from tests.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for what is left in /proc")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class Server:
@@ -70,14 +65,15 @@ class Server:
 
     def parts(self) -> dict[str, int]:
         """The processes that the supervisor has started, by name, and those of the database."""
-        started = {}
+        started, processes = dict[str, int](), self.processes()
         marks = {"gunicorn": "web", "default": "worker", "gpu": "trainer", "beat": "beat"}
-        processes = self.processes()
         # Asked of its file: a process that it has just forked still has its words.
         with contextlib.suppress(OSError, IndexError):
             postmaster = int((self.home / "postgres" / "data" / "postmaster.pid").read_text().split(maxsplit=1)[0])
             started |= {"postmaster": postmaster} if postmaster in processes else {}
         for pid, (parent, words) in processes.items():
+            if parent in processes and words == processes[parent][1]:
+                continue  # just forked, too
             if "labelapp.embedded_postgres" in words:
                 started["runner"] = pid
             elif parent == self.pid and words[0] != "/bin/sh":

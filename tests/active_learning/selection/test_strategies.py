@@ -69,7 +69,7 @@ recipes = st.builds(
 
 
 @given(recipe=recipes, n=st.integers(0, 120), seed=st.integers(0, 99))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_no_solution_comes_twice_and_no_limit_is_passed(recipe: Recipe, n: int, seed: int) -> None:
     candidates = some(n, seed=seed)
     choice = choose(candidates, recipe, rng=np.random.default_rng(seed))
@@ -83,7 +83,7 @@ def test_no_solution_comes_twice_and_no_limit_is_passed(recipe: Recipe, n: int, 
 
 
 @given(recipe=recipes, n=st.integers(0, 120), seed=st.integers(0, 99))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_a_batch_is_full_unless_nothing_more_may_be_taken(recipe: Recipe, n: int, seed: int) -> None:
     assume(any(name == "uniform" for name, _ in recipe.parts))  # which may take anything
     candidates = some(n, seed=seed)
@@ -97,7 +97,7 @@ def test_a_batch_is_full_unless_nothing_more_may_be_taken(recipe: Recipe, n: int
 
 
 @given(recipe=recipes, n=st.integers(0, 120), seed=st.integers(0, 99))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_the_order_of_the_candidates_changes_nothing(recipe: Recipe, n: int, seed: int) -> None:
     candidates = some(n, seed=seed)
     shuffled = candidates.take(np.random.default_rng(seed + 1).permutation(n))
@@ -108,7 +108,7 @@ def test_the_order_of_the_candidates_changes_nothing(recipe: Recipe, n: int, see
 
 
 @given(recipe=recipes, seed=st.integers(0, 99))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_the_same_seed_gives_the_same_choice(recipe: Recipe, seed: int) -> None:
     assert chosen(some(80), recipe, seed=seed) == chosen(some(80), recipe, seed=seed)
 
