@@ -25,6 +25,8 @@ from annotation.queue.statements import (
     GOLD_ON_DEMAND,
     LABELER_STATE,
     LEASE_RESERVED,
+    LOOK_FOR_GOLD,
+    LOOK_FOR_OPEN,
     NEXT_ASSIGNMENT,
     NEXT_ASSIGNMENT_WAITING,
     RENEW,
@@ -269,6 +271,9 @@ def _claim(
     if state.is_screened:
         return first_of(on_demand, project=project.pk, kind=str(BatchKind.SCREENING))
     is_gold = is_gold_turn(labeler, project=project, turn=turn)
+    if project.gold_percent and state.batches:
+        other = {"batch": state.batches[0]} if is_gold else {"project": project.pk}
+        _first(LOOK_FOR_OPEN if is_gold else LOOK_FOR_GOLD, **claim, **other)
     if is_gold and (gold := first_of(of_gold, project=project.pk)):
         return gold
     tries = ((statement, batch) for statement in (NEXT_ASSIGNMENT, NEXT_ASSIGNMENT_WAITING) for batch in state.batches)

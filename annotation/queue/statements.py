@@ -53,14 +53,15 @@ _IS_HELD = "(%(leased)s::bigint IS NULL OR EXISTS (SELECT 1 FROM held))"
 # statistics older than the labeler's own work turn it into a sequential scan of all assignments, hundreds of times slower (a test
 # EXPLAINs this). An assignment without a slot was made for one person and never goes to another. If the last holder takes an assignment
 # again, the token stays: nobody else had it in between, and another tab of this labeler may still show it.
-NEXT_ASSIGNMENT = f"""
-WITH {_HELD},
-next AS MATERIALIZED (
+_OPEN = f"""
   SELECT s.id FROM annotation_assignment s
    WHERE {_IS_HELD} AND s.batch_id = %(batch)s AND s.state = 'open' AND s.slot IS NOT NULL
      AND NOT EXISTS (SELECT 1 FROM annotation_assignment o
                       WHERE o.task_id = s.task_id AND o.labeler_id = %(labeler)s OFFSET 0)
-   ORDER BY s.priority DESC, s.id LIMIT 1 FOR UPDATE OF s SKIP LOCKED),
+   ORDER BY s.priority DESC, s.id LIMIT 1"""
+NEXT_ASSIGNMENT = f"""
+WITH {_HELD},
+next AS MATERIALIZED ({_OPEN} FOR UPDATE OF s SKIP LOCKED),
 taken AS (
   UPDATE annotation_assignment
      SET state = %(state)s::text, labeler_id = %(labeler)s, lapsed_id = NULL,
@@ -76,9 +77,7 @@ NEXT_ASSIGNMENT_WAITING = NEXT_ASSIGNMENT.replace(" SKIP LOCKED", "")
 # they gave back such an assignment before, they get it again, with its drafts. Two tabs at once violate assignment_one_lease.
 # The lock on the solution excludes a withdrawal: one that has begun is waited for, and then the next task is chosen; one that comes
 # later waits for this statement, and closes what it made. Without it, both would miss what the other one does.
-ASSIGNMENT_ON_DEMAND = f"""
-WITH {_HELD},
-next AS MATERIALIZED (
+_TASK = f"""
   SELECT t.id, t.batch_id, t.priority,
          (SELECT s.id FROM annotation_assignment s
            WHERE s.task_id = t.id AND s.slot IS NULL AND s.state = 'open' AND s.lapsed_id = %(labeler)s LIMIT 1) AS assignment
@@ -87,7 +86,10 @@ next AS MATERIALIZED (
      AND b.project_id = %(project)s AND b.state = 'open' AND b.kind = %(kind)s::text AND n.withdrawn_at IS NULL
      AND NOT EXISTS (SELECT 1 FROM annotation_task p JOIN annotation_assignment o ON o.task_id = p.id
                       WHERE p.solution_id = t.solution_id AND o.labeler_id = %(labeler)s OFFSET 0)
-   ORDER BY b.generation, t.priority DESC, t.id LIMIT 1 FOR SHARE OF n),
+   ORDER BY b.generation, t.priority DESC, t.id LIMIT 1"""
+ASSIGNMENT_ON_DEMAND = f"""
+WITH {_HELD},
+next AS MATERIALIZED ({_TASK} FOR SHARE OF n),
 again AS (
   UPDATE annotation_assignment s
      SET state = %(state)s::text, labeler_id = %(labeler)s, lapsed_id = NULL,
@@ -103,12 +105,18 @@ SELECT {_LEASE} FROM taken s {_TEXTS}
 """
 
 # The same at a gold task of a batch with other work. It names the kind itself, so that the index task_gold finds the few gold tasks.
-GOLD_ON_DEMAND = ASSIGNMENT_ON_DEMAND.replace("b.kind = %(kind)s::text", "b.kind = 'selected' AND t.kind = 'gold'")
+_OF_KIND, _OF_GOLD = "b.kind = %(kind)s::text", "b.kind = 'selected' AND t.kind = 'gold'"
+GOLD_ON_DEMAND = ASSIGNMENT_ON_DEMAND.replace(_OF_KIND, _OF_GOLD)
 
 # Reservations have locked their lease, for which a withdrawal can wait. So they do not wait for it, and choose another task.
 ASSIGNMENT_AHEAD, GOLD_AHEAD = (
     statement.replace("FOR SHARE OF n", "FOR SHARE OF n SKIP LOCKED") for statement in (ASSIGNMENT_ON_DEMAND, GOLD_ON_DEMAND)
 )
+
+# These two look for what the other kind of turn would take, and take nothing. Where a project has gold turns, each claim makes both
+# searches. One of them alone takes three times as long as the other one, and the time of an answer told gold from other work.
+LOOK_FOR_OPEN = f"WITH {_HELD} {_OPEN}"
+LOOK_FOR_GOLD = f"WITH {_HELD} {_TASK.replace(_OF_KIND, _OF_GOLD)}"
 
 # These two renew what this labeler holds already. RENEW returns a lease: a reservation becomes one. RENEW_RESERVED keeps a reservation.
 RENEW = f"""

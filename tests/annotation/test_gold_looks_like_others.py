@@ -375,6 +375,23 @@ def test_the_numbers_of_assignments_and_claims_tell_nothing_of_gold() -> None:
     assert is_hidden(figures), figures
 
 
+def searches(project: Project, labeler: User, turn: int) -> Counter[str]:
+    """Return what is searched when a labeler leases the solution of a turn: gold tasks, open assignments."""
+    with CaptureQueriesContext(connection) as statements:
+        finish(queue.lease_next(labeler, project=project))
+    sent = [query["sql"] for query in statements if "LIMIT 1" in query["sql"] and "auth_user" not in query["sql"]]
+    assert any("INSERT" in sql for sql in sent) == queue.is_gold_turn(labeler, project=project, turn=turn)
+    return Counter("gold" if "t.kind = 'gold'" in sql else "open" for sql in sent)
+
+
+def test_a_gold_turn_and_another_one_make_the_same_searches() -> None:
+    project = golden_project(30, seed=8)
+    ann = person("ann", project)
+    turns = [queue.is_gold_turn(ann, project=project, turn=turn) for turn in range(12)]
+    assert {searches(project, ann, turn)["gold"] for turn in range(12)} == {1} and set(turns) == {True, False}
+    assert {searches(project, ann, turn)["open"] for turn in range(12, 20)} == {1}
+
+
 @pytest.mark.long
 def test_gold_stays_hidden_among_more_solutions() -> None:
     walk = walked(2000, seed=3, timed=True)
