@@ -44,15 +44,21 @@ ORACLE = uuid.UUID("0c1e0c1e-0000-4000-8000-000000002305")  # the pseudonym unde
 
 
 def found_demonstration() -> bool:
-    """Make the demonstration's project and people on the first run. True: its content has to be made."""
-    if Project.objects.exists():
+    """Make the demonstration's project and people on an empty site. True: its content has to be made.
+
+    A site that has a project, or an account with one of the names, gets none. The owner runs the site if nobody does so yet.
+    """
+    if Project.objects.exists() or get_user_model().objects.filter(username__in=PEOPLE).exists():
         return False
+    runs_site = not people.is_set_up()
     with transaction.atomic():
         project = Project.objects.create(
             slug=DEMONSTRATION, name="Word problems", guidelines=GUIDELINES, batch_size=N_BATCH, retrain_every_labels=2000
         )
         for name, (role, _) in PEOPLE.items():
-            person = get_user_model().objects.create_user(name, is_staff=role == Role.OWNER, is_superuser=role == Role.OWNER)  # no password
+            is_owner = role == Role.OWNER
+            # Without a password: links sign these people in.
+            person = get_user_model().objects.create_user(name, is_staff=runs_site and is_owner, is_superuser=runs_site and is_owner)
             Membership.objects.create(project=project, user=person, role=role)
     return True
 
@@ -68,7 +74,12 @@ def make_demonstration(*, progress: Callable[[str, int, int | None], None] | Non
     A second call changes nothing: loading is idempotent, and the batch is published once.
     """
     found_demonstration()
-    project = Project.objects.get(slug=DEMONSTRATION)
+    project = find_demonstration()
+    if project is None:
+        raise ingest.BadProject(
+            "The demonstration was not made: this site has a project already, or an account called "
+            f"{', '.join(PEOPLE)}. Set STEPMARK_HOME to an empty folder for it."
+        )
     world = make_world(SEED, n_problems=N_PROBLEMS, n_solutions=N_SOLUTIONS)
     ingest.add_solutions(project, _rows(world), progress=progress)
     if not rounds.any_published(project):

@@ -14,6 +14,7 @@ from django_otp.plugins.otp_static.models import StaticDevice
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from annotation import export, models, people, queue
+from annotation import projects as projects_stage
 from trainer.counting import counted
 
 
@@ -85,13 +86,13 @@ class ProjectAdmin(NeverDeleted):
     @admin.action(description="Archive: no labeling and no rounds; labels and exports stay", permissions=["change"])
     def archive(self, request: HttpRequest, projects: QuerySet[models.Project]) -> None:
         assert request.user.is_authenticated
-        count = people.archive_projects(projects, actor=request.user)
+        count = projects_stage.archive_projects(projects, actor=request.user)
         messages.success(request, f"Projects archived: {count}. Their pages, labels and exports stay.")
 
     @admin.action(description="Open again", permissions=["change"])
     def open_again(self, request: HttpRequest, projects: QuerySet[models.Project]) -> None:
         assert request.user.is_authenticated
-        messages.success(request, f"Projects open again: {people.open_projects_again(projects, actor=request.user)}.")
+        messages.success(request, f"Projects open again: {projects_stage.open_projects_again(projects, actor=request.user)}.")
 
 
 @admin.register(models.Membership)

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from annotation.views import account, labeling, managing, person, researching
+from annotation.views import account, labeling, managing, person, projects, researching
 
 urlpatterns = [
     path("", person.home, name="home"),
@@ -13,6 +13,8 @@ urlpatterns = [
     path("account/sessions/end/", account.end_session, name="end-session"),
     path("keys/", person.choose_keys, name="keys"),
     path("messages/<int:message_id>/read/", person.mark_read, name="mark-read"),
+    path("projects/new/", projects.new_project, name="new-project"),
+    path("projects/preview/", projects.preview_guidelines, name="preview-guidelines"),
     path("p/<slug:slug>/", managing.overview, name="overview"),
     path("p/<slug:slug>/messages/", managing.write_message, name="messages"),
     path("p/<slug:slug>/people/link/", managing.make_link, name="make-link"),

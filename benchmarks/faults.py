@@ -122,10 +122,10 @@ def measure(home: Path, options: argparse.Namespace) -> tuple[dict[str, Any], bo
 
 def publish(n_people: int, *, many: bool) -> tuple[Any, list[str]]:
     """Publish solutions for two people each, and invite people. Return the project and the links that sign in."""
-    from annotation import ingest, queue
+    from annotation import ingest, projects, queue
     from annotation.models import Solution
 
-    project, batches = ingest.create_project("people", name="people"), 3 if many else 1
+    project, batches = projects.create_project("people", name="people"), 3 if many else 1
     count = batches * N_BATCH if many else 2000
     rows = [
         ingest.NewSolution(

@@ -61,7 +61,7 @@ def unattended(slug: str) -> dict[str, float]:
     """Start the server and wait until its beat has started a round and the round has ended; return the seconds of each stage."""
     from active_learning.models import Round
 
-    words = [sys.executable, "-m", "labelapp.supervisor", "--port", str(temporary_site.free_port()), "--no-demonstration"]
+    words = [sys.executable, "-m", "labelapp.supervisor", "--port", str(temporary_site.free_port())]
     server = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL)
     try:
         while not (ended := Round.objects.filter(project__slug=slug, finished_at__isnull=False).first()):

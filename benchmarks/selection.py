@@ -277,7 +277,7 @@ def measure(form: Form, folder: Path) -> dict[str, Any]:
     """Fill a database with the form's rows and return all figures."""
     from django.db import connection
 
-    from annotation.ingest import create_project
+    from annotation.projects import create_project
 
     def show(*words: object) -> None:
         print(f"{time.perf_counter() - began:6.0f} s ", *words, flush=True)

@@ -26,7 +26,7 @@ LIMIT = 5
 def first_page(home: Path) -> float:
     """Start the server, wait for its first page, stop the server; return the seconds to the page."""
     port = free_port()
-    command = ["script/server", "--port", str(port), "--no-demonstration"]
+    command = ["script/server", "--port", str(port)]
     environment = {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "PRODUCTION", "DEBUG")}
     began = time.monotonic()
     server = subprocess.Popen(command, cwd=ROOT, env=environment | {"STEPMARK_HOME": str(home)}, stdout=subprocess.DEVNULL)

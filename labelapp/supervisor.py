@@ -102,7 +102,7 @@ class DatabaseWatch:
 
 
 def prepare(*, demonstration: bool) -> bool:
-    """Migrate the database. Return whether the demonstration must still be made."""
+    """Migrate the database. Return whether the demonstration was begun and must still be filled."""
     import django
     from django.core.management import CommandError, call_command
 
@@ -115,9 +115,14 @@ def prepare(*, demonstration: bool) -> bool:
         sys.exit(str(error))  # 1, not 2: a lock that somebody holds is free later
     if environment.is_production():
         collect_static_files()
-    from active_learning.demonstration import found_demonstration
+    from active_learning.demonstration import find_demonstration, found_demonstration
 
-    return demonstration and found_demonstration()
+    if not demonstration:
+        return False
+    is_new = found_demonstration()
+    if not is_new and find_demonstration() is None:
+        print("The demonstration was not made: this home has a project already. Set STEPMARK_HOME to an empty folder for it.")
+    return is_new
 
 
 def collect_static_files() -> None:
@@ -135,19 +140,29 @@ def collect_static_files() -> None:
 
 
 def announce(*, host: str, port: int, is_first_start: bool) -> None:
-    """Print the address and a sign-in link for each person of the demonstration. Owners get theirs at the first start only."""
+    """Print the address, the set-up link while nobody can administrate the site, and a sign-in link for each person of the demonstration.
+
+    Its owner gets one at the first start only.
+    """
     from django.db import connections
 
     from active_learning import demonstration
+    from annotation import people
 
     address, prefix = site_address.public(host=host, port=port), environment.path_prefix()
     print(f"\nStepmark {__version__} is at {address}{f'{prefix}/' if prefix else ''}\n")
     if environment.is_production():
         local = f"[{host}]" if ":" in host else host
         print(f"The reverse proxy forwards to http://{local}:{port}, with X-Forwarded-Proto and X-Forwarded-For: docs/deploy.md\n")
+    if not people.is_set_up():
+        print("Open this link to make the first account. It works until that account is there:\n")
+        print(f"  {address}{people.link_to_set_up()}\n")
     for person, what, link in demonstration.sign_in_links(address, is_first_start=is_first_start):
         print(f"  {person:5} {what:20} {link}")
-    print("\nEach link works once. manage.py sign_in_link NAME prints a new one. Ctrl-C stops everything and keeps the data.\n", flush=True)
+    print(
+        "\nEach sign-in link works once. manage.py sign_in_link NAME prints a new one. Ctrl-C stops everything and keeps the data.\n",
+        flush=True,
+    )
     connections.close_all()  # the supervisor asks nothing more
 
 
@@ -170,7 +185,9 @@ def main() -> None:
     parser.add_argument("--host", default=os.environ.get("HOST", "127.0.0.1"), help="address to listen on (default: $HOST, else 127.0.0.1)")
     default_port = environment.number("PORT", 8000, lowest=1, highest=65535)
     parser.add_argument("--port", type=int, default=default_port, help="port to listen on (default: $PORT, else 8000)")
-    parser.add_argument("--no-demonstration", action="store_true", help="do not make the demonstration project in the first run")
+    parser.add_argument("--demonstration", action="store_true", help="make the demonstration project and its people, if the home is empty")
+    # Unit files of older versions name it. Nothing is made without --demonstration.
+    parser.add_argument("--no-demonstration", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     file = SupervisorFile(embedded_postgres.home())
     try:
@@ -187,7 +204,7 @@ def main() -> None:
         raise Refused(
             f"{file.path} cannot be written ({error.strerror}). Repair that, or set STEPMARK_HOME to another folder. Nothing was started."
         ) from None
-    fresh = prepare(demonstration=not options.no_demonstration)
+    fresh = prepare(demonstration=options.demonstration)
     run(listener, file, fresh=fresh)
 
 

@@ -6,13 +6,14 @@ from django.urls import include, path
 from django.views.generic import RedirectView
 
 import active_learning.urls
-from annotation.views import signing_in
+from annotation.views import setting_up, signing_in
 
 urlpatterns = [
     path("", include("annotation.urls")),
     path("p/<slug:slug>/rounds/", include("active_learning.urls")),
     path("p/<slug:slug>/models/", include(active_learning.urls.models)),
     path("experiments/", include(active_learning.urls.experiments)),
+    path("set-up/<str:set_up_token>/", setting_up.set_up, name="set-up"),
     path("sign-in/", signing_in.SignIn.as_view(), name="sign-in"),
     path("sign-in/link/", signing_in.SignInByLink.as_view(), name="sign-in-link"),
     path("sign-in/code/", signing_in.enter_code, name="sign-in-code"),

@@ -25,7 +25,7 @@ from django_otp.plugins.otp_static.models import StaticDevice, StaticToken
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from active_learning import experiment
-from annotation import labels, queue
+from annotation import labels, people, queue
 from annotation.models import Event, GoldAnswer, Membership, Message, Role
 from annotation.queue import leases
 from labelapp import outermost
@@ -81,6 +81,8 @@ TABLE = {
     "end-session": Row(SIGNED_IN, None, 302),
     "keys": Row(SIGNED_IN, 200, 302),
     "mark-read": Row(SIGNED_IN, None, 302),
+    "new-project": Row(SUPERUSER | {"staff", "owner"}, 200, 400),
+    "preview-guidelines": Row(SIGNED_IN, None, 200),
     "overview": Row(RESEARCHERS),
     "messages": Row(WRITERS, 200, 302),
     "make-link": Row(MANAGERS, None, 200),
@@ -120,6 +122,7 @@ TABLE = {
     "experiments": Row(RESEARCHERS | SUPERUSER),
     "experiment": Row(RESEARCHERS | SUPERUSER),
     "experiment-file": Row(RESEARCHERS | SUPERUSER),
+    "set-up": Row(ALL, 410, 410, is_public=True),
     "sign-in": Row(OUT, 200, 200, others=302, is_public=True),
     "sign-in-link": Row(ALL, 410, 410, is_public=True),
     "sign-in-code": Row(ALL, 302, 302, is_public=True),
@@ -266,7 +269,7 @@ class World:
             "slug": "sums", "problem_id": problems[0].pk, "annotation_id": done.pk, "assignment_id": held["assignment"],
             "round_id": round_.pk, "number": 1, "solution_id": solutions[0].pk, "message_id": message.pk, "name": "smallest",
             "file": "strategies.csv", "object_id": self.project.pk, "id": labeler.pk, "content_type_id": 1, "app_label": "annotation",
-            "url": "x",
+            "url": "x", "set_up_token": people.link_to_set_up().split("/")[-2],
         }  # fmt: skip
         self.elsewhere = self.places | {
             "problem_id": hidden.pk, "annotation_id": their_label.pk, "round_id": their_round.pk, "number": 2,

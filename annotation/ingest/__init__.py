@@ -2,7 +2,7 @@
 and gold."""
 
 from annotation.ingest.loading import LABELS, add_solutions, load_problems, load_solutions
-from annotation.ingest.projects import BadProject, create_project, find_project, rules_of
+from annotation.ingest.projects import BadProject, find_project, rules_of
 from annotation.ingest.updating import read_changes
 from annotation.ingest.values import LoadReport, ProblemChange, digest
 from trainer.formats import (
@@ -48,7 +48,6 @@ __all__ = [
     "Progress",
     "add_solutions",
     "clean_text",
-    "create_project",
     "detect_format",
     "digest",
     "find_project",

@@ -16,11 +16,9 @@ from annotation.people.memberships import (
     NoSuchAccount,
     NotMember,
     access_to,
-    archive_projects,
     find_account,
     may_administrate,
     member_to_invite,
-    open_projects_again,
     project_of_assignment,
 )
 from annotation.people.passwords import forget_password, has_password, seconds_to_wait, set_password, unlock
@@ -48,6 +46,7 @@ from annotation.people.sessions import (
     sessions_of,
     watch_promotions,
 )
+from annotation.people.set_up import AlreadySetUp, NameTaken, is_set_up, is_set_up_token, link_to_set_up, set_up
 
 if TYPE_CHECKING:
     from annotation.people.memberships import Person
@@ -59,13 +58,13 @@ __all__ = [
     "RESEARCHERS",
     "WRITERS",
     "Access",
+    "AlreadySetUp",
+    "NameTaken",
     "BadCode",
     "CannotErase",
     "NextStep",
     "NoSuchAccount",
     "NotMember",
-    "archive_projects",
-    "open_projects_again",
     "OpenSession",
     "Person",
     "access_to",
@@ -82,6 +81,9 @@ __all__ = [
     "has_password",
     "has_second_factor",
     "is_required",
+    "is_set_up",
+    "is_set_up_token",
+    "link_to_set_up",
     "link_to_sign_in",
     "make_recovery_codes",
     "may_administrate",
@@ -98,6 +100,7 @@ __all__ = [
     "seconds_to_wait",
     "sessions_of",
     "set_password",
+    "set_up",
     "unlock",
     "watch_promotions",
 ]

@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from django.contrib.auth import get_user_model
-from django.db import connection, transaction
+from django.db import connection
 from django.db.models import QuerySet
-from django.db.models.functions import Now
 from django.http import Http404
 
-from annotation.models import Event, Membership, Project, Role
+from annotation.models import Membership, Project, Role
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, User
@@ -111,24 +110,6 @@ def member_to_invite(project: Project, name: str) -> "User":
 def may_administrate(person: "User") -> bool:
     """Return whether the person owns or manages a project, or is staff: these accounts need a second factor in production."""
     return person.is_staff or person.is_superuser or _memberships(person, MANAGERS).exists()
-
-
-def archive_projects(projects: QuerySet[Project], *, actor: "User") -> int:
-    """Close projects for labeling and rounds. Pages, labels and exports stay, and so does work in hand. Return how many were open."""
-    return _archive(projects.filter(archived_at=None), Now(), actor=actor, verb="archive")
-
-
-def open_projects_again(projects: QuerySet[Project], *, actor: "User") -> int:
-    """Open archived projects again. Return how many were archived."""
-    return _archive(projects.filter(archived_at__isnull=False), None, actor=actor, verb="open again")
-
-
-def _archive(projects: QuerySet[Project], moment: Now | None, *, actor: "User", verb: str) -> int:
-    with transaction.atomic():
-        found = dict(projects.select_for_update(no_key=True).values_list("pk", "slug"))
-        Project.objects.filter(pk__in=found).update(archived_at=moment)
-        Event.objects.bulk_create(Event(actor=actor, project_id=key, verb=verb, subject=f"project {slug}") for key, slug in found.items())
-    return len(found)
 
 
 def _memberships(person: "Person", roles: Collection[str]) -> QuerySet[Membership]:

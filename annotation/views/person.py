@@ -9,7 +9,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from annotation import keys, people, quality
+from annotation import keys, people, projects, quality
 from annotation.views import KEY, SignedInRequest, for_roles, render_fragment
 from annotation.views.forms import KeysForm
 from annotation.views.markdown import render_guidelines
@@ -23,8 +23,15 @@ if TYPE_CHECKING:
 def home(request: SignedInRequest) -> HttpResponse:
     """Show a person's projects, their own work in each, and their messages."""
     letters = list(quality.messages_to(request.user))
-    page = {"unread": [letter for letter in letters if not letter.read_at], "read": [letter for letter in letters if letter.read_at]}
-    return render(request, "annotation/home.html", {"cards": quality.projects_of(request.user), **page})
+    shown = quality.projects_of(request.user)
+    page = {
+        "unread": [letter for letter in letters if not letter.read_at],
+        "read": [letter for letter in letters if letter.read_at],
+        "cards": [card for card in shown if not card.project.archived_at],
+        "archived": [card for card in shown if card.project.archived_at],
+        "can_create": projects.can_create(request.user),
+    }
+    return render(request, "annotation/home.html", page)
 
 
 @require_POST

@@ -52,6 +52,9 @@ class SignIn(LoginView):
     template_name = "sign_in.html"
     redirect_authenticated_user = True
 
+    def get_context_data(self, **more: Any) -> dict[str, Any]:
+        return super().get_context_data(is_set_up=people.is_set_up(), **more)
+
     def form_valid(self, form: AuthenticationForm) -> HttpResponse:
         return admit(self.request, cast(User, form.get_user()), backend=BY_PASSWORD, to=self.get_success_url())
 

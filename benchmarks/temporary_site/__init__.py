@@ -114,10 +114,10 @@ def publish(
     slug: str, *, path: Path | None = None, lines: int | None = None, rows: "Sequence[NewSolution]" = (), overlap: int = 1
 ) -> "Project":
     """Make a project of the first lines of a file, or of the solutions in `rows`, and publish all of them in one batch."""
-    from annotation import ingest, queue
+    from annotation import ingest, projects, queue
     from annotation.models import Solution
 
-    project = ingest.create_project(slug, name=slug)
+    project = projects.create_project(slug, name=slug)
     if path:
         with tempfile.NamedTemporaryFile("wb", suffix=path.suffix) as head:
             try:

@@ -69,7 +69,7 @@ def supervised(home: Path) -> Iterator[SupervisedSite]:
     If the block fails, the end of the server's log is shown.
     """
     port = temporary_site.free_port()
-    words = [sys.executable, "-m", "labelapp.supervisor", "--port", str(port), "--no-demonstration"]
+    words = [sys.executable, "-m", "labelapp.supervisor", "--port", str(port)]
     path = home / "server.log"
     with path.open("wb") as log:
         server = subprocess.Popen(words, cwd=temporary_site.ROOT, stdout=log, stderr=log)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from annotation import ingest
+from annotation import ingest, projects
 from tests import make
 from tests.e2e.static_page import StaticPage
 from trainer.formats import NewProblem, NewSolution
@@ -390,7 +390,7 @@ def test_a_plain_project_shows_the_signs(visit: Visit) -> None:
 def test_the_first_load_decides_and_says_so() -> None:
     kinds = {}
     for slug, step in (("chat", "**Step 1**: so."), ("sums", "So 2*3*4 = 24.")):
-        project = ingest.create_project(slug, name=slug)
+        project = projects.create_project(slug, name=slug)
         report = ingest.add_solutions(project, [NewSolution(NewProblem("What?", answer="5"), [step, "5\n\n# Answer\n\n5"])])
         project.refresh_from_db()
         kinds[slug] = project.text_kind

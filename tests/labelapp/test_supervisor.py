@@ -102,7 +102,7 @@ class Server:
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
     os.chmod(tmp_path, 0o755)
-    running = Server(tmp_path / "a home", free_port())
+    running = Server(tmp_path / "a home", free_port(), "--demonstration")
     yield running
     with contextlib.suppress(ProcessLookupError):
         running.process.kill()
@@ -174,7 +174,7 @@ def sites(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Server]]:
     home = tmp_path_factory.mktemp("site")
     os.chmod(home, 0o755)
     os.chmod(home.parent, 0o755)
-    started = [Server(home, free_port(), "--no-demonstration")]
+    started = [Server(home, free_port())]
     yield started
     for server in started:  # all first: they share their home, and those that a test has killed left it to the next
         server.process.send_signal(signal.SIGTERM)
@@ -188,8 +188,8 @@ def sites(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Server]]:
 def site(sites: list[Server]) -> Server:
     """A site with all its parts, started if there is none."""
     if sites[-1].process.poll() is not None:
-        sites.append(Server(sites[-1].home, free_port(), "--no-demonstration"))
-    sites[-1].wait_for(r"Each link works once")
+        sites.append(Server(sites[-1].home, free_port()))
+    sites[-1].wait_for(r"Each sign-in link works once")
     until(lambda: sites[-1].parts().keys() >= ALL, what=lambda: f"all parts run: {sites[-1].parts()}")
     return sites[-1]
 
@@ -210,6 +210,12 @@ def status_of_a_page(site: Server) -> int:
 
 def asks_the_database(site: Server) -> bool:
     return status_of_a_page(site) == 200
+
+
+def test_an_empty_home_prints_one_set_up_link_and_it_opens(site: Server) -> None:
+    links = re.findall(r"http\S+", site.output[: site.output.index("Each sign-in link")])
+    assert len(links) == 2 and links[0] == f"http://localhost:{site.port}/"  # the site, and the set-up link
+    assert "Set up this site" in fetch(browser(), links[1])[1]
 
 
 @pytest.mark.parametrize("name", ["web", "worker", "trainer", "beat"])

@@ -314,8 +314,9 @@ def test_a_bad_problem_is_named(bad: str | bytes, said: str, tmp_path: Path) -> 
 
 @pytest.mark.django_db
 def test_the_site_loads_the_lines(endpoint: Endpoint, tmp_path: Path) -> None:
-    from annotation.ingest import create_project, load_solutions
+    from annotation.ingest import load_solutions
     from annotation.models import Outcome, Solution
+    from annotation.projects import create_project
 
     file = tmp_path / "solutions.jsonl"
     endpoint.reply = lambda number, body: chat(SEVEN if number else SEVEN.replace("7", "8"))

@@ -4,9 +4,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from annotation import ingest
+from annotation import projects
 from annotation.management.progress import drawn_progress
-from trainer.answers import Rules
 
 
 class Command(BaseCommand):
@@ -42,7 +41,7 @@ class Command(BaseCommand):
         text: str = "",
         **options: Any,
     ) -> None:
-        rules = Rules(unreduced=accept_unreduced, percent=accept_percent)
         with drawn_progress():
-            project = ingest.create_project(slug, name=name, owners=owner, rules=rules, text_kind=text)
+            rules: dict[str, Any] = {"accept_unreduced": accept_unreduced, "accept_percent": accept_percent}
+            project = projects.create_project(slug, name=name, owners=owner, text_kind=text, **rules)
         self.stdout.write(f"Created the project {project.slug} ({project.name}).")

@@ -18,7 +18,7 @@ from active_learning.models import ModelVersion, RoundStage
 from annotation import export, people, quality, queue
 from annotation.export.prm800k import write_prm800k
 from annotation.models import Annotation, BrowserSession, Event, Keys, Membership, Message, Project, Role, Snapshot
-from annotation.people.memberships import archive_projects
+from annotation.projects import archive_projects
 from tests import make
 from tests.clients import signed_in
 from tests.exports import label
