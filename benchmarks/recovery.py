@@ -249,7 +249,8 @@ def main() -> None:
     logging.getLogger("httpx").setLevel(logging.WARNING)  # it would print a line for each request
     with temporary_site.running_home() as home:
         from active_learning import demonstration
-        from annotation.ingest import NewProblem, NewSolution, add_solutions, create_project
+        from annotation.ingest import NewProblem, NewSolution, add_solutions
+        from annotation.projects import create_project
 
         rows = [
             NewSolution(problem=NewProblem(statement=f"What is {n} + 1?", answer=str(n + 1)), steps=(f"It is {n + 1}.",))
