@@ -5,7 +5,8 @@
   const TEXTS = "[data-text], [data-answer]";
 
   const copyOf = (element, range) => {
-    const { text, leaves } = drawn.get(element) ?? { text: "", leaves: [] }, chosen = [];
+    const asWritten = () => ({ text: element.textContent, leaves: [[element.firstChild ?? element, 0, element.textContent.length]] }); // not shown yet
+    const { text, leaves } = drawn.get(element) ?? asWritten(), chosen = [];
     leaves.forEach(([node, from, to], place) => {
       if (!range.intersectsNode(node)) return;
       const isLetters = node.nodeType === Node.TEXT_NODE;

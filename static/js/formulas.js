@@ -121,10 +121,10 @@
 
   // A normal solution is set at once, before it is painted. Thousands of formulas are set in slices. After each of them the browser answers keys and paints.
   // The number of elements counts too, since their layout takes longer than KaTeX.
-  const SLICE = 40, FIRST_ELEMENTS = 4000, MOST_ELEMENTS = 2000; // milliseconds; elements of a slice
+  const SLICE = 40, FIRST_ELEMENTS = 4000, MOST_ELEMENTS = 1000; // milliseconds; elements of a slice
   const TEXT = "[data-text], [data-answer], [data-brief]";
   const waiting = new Map(); // a part, or a text in one piece -> its formulas that are not set yet
-  const gone = new WeakMap(); // the same for a solution that was replaced. It is not written to, unless it comes back.
+  const gone = new WeakMap(); // what is left to do for a solution that was replaced. It is not written to, unless it comes back.
   const arrived = [];
   let isRunning = false;
 
@@ -132,10 +132,15 @@
     for (const { target, isIntersecting } of seen) {
       if (!isIntersecting) continue;
       returned.unobserve(target);
-      for (const one of gone.get(target) ?? []) setSoon(...one);
+      const left = gone.get(target) ?? [];
       gone.delete(target);
+      for (const goOn of left) goOn();
     }
   });
+  const putAside = (target, left) => {
+    gone.set(target, [...(gone.get(target) ?? []), ...left]);
+    returned.observe(target);
+  };
   // 0: in the window, 1: near, 2: elsewhere on the page, 3: prepared and not shown yet, null: replaced
   const rankOf = (holder) => {
     const text = drawn.get(holder.closest(TEXT));
@@ -158,8 +163,7 @@
       if (rank !== null) ranked.push([rank, holder, formulas]);
       else {
         waiting.delete(holder);
-        gone.set(holder, formulas);
-        returned.observe(holder);
+        putAside(holder, formulas.map((one) => () => setSoon(...one)));
       }
     }
     return ranked.sort(([one], [other]) => one - other);
@@ -169,6 +173,45 @@
     await new Promise(requestAnimationFrame);
     await (globalThis.scheduler?.yield ? scheduler.yield() : new Promise((goOn) => { setTimeout(goOn); }));
   };
+
+  // The texts of a long page are shown when they come near, some in each turn, those on the page first.
+  const later = []; // {element, work, isShown}
+  let isBusy = false;
+  const doNext = () => {
+    for (const one of later) one.isShown ||= one.element.isConnected;
+    const place = Math.max(0, later.findIndex(({ element }) => element.isConnected)), [{ element, work, isShown }] = later.splice(place, 1);
+    if (isShown && !element.isConnected) return putAside(element, [() => workLater(element, work)]);
+    element.ariaBusy = null;
+    return work();
+  };
+  const workLater = async (element, work) => {
+    element.ariaBusy = "true";
+    later.push({ element, work, isShown: element.isConnected });
+    if (isBusy) return;
+    isBusy = true;
+    try {
+      for (await pause(); later.length; await pause()) {
+        const until = performance.now() + SLICE;
+        do doNext(); while (later.length && performance.now() < until);
+      }
+    } finally {
+      isBusy = false;
+    }
+  };
+
+  let showText = null;
+  const near = new IntersectionObserver((seen) => {
+    for (const { target, isIntersecting } of seen) {
+      if (!isIntersecting) continue;
+      near.unobserve(target);
+      workLater(target, () => showText(target));
+    }
+  }, { rootMargin: "1200px" });
+  const showNear = (texts, show) => {
+    showText = show;
+    texts.forEach((element) => near.observe(element));
+  };
+
   const setSlice = (most) => {
     const until = performance.now() + SLICE;
     let elements = 0;
@@ -196,5 +239,5 @@
     isRunning = true;
     setWaiting();
   };
-  Object.assign(Stepmark, { setFormula, setSoon, drawLong });
+  Object.assign(Stepmark, { setFormula, setSoon, drawLong, showNear });
 })();

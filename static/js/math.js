@@ -243,18 +243,15 @@
   };
   const show = (element) => draw(element, element.textContent, element.dataset.text ?? "answer");
 
-  // In a long solution, texts out of sight are shown when they come near.
+  const AT_ONCE = 40_000; // characters; a longer page is shown in parts (formulas.js)
   Stepmark.show = (root) => {
     root.querySelectorAll("[data-answer]").forEach(show);
     const briefs = root.querySelectorAll("[data-brief]");
     if (briefs.length) load("brief").then(() => briefs.forEach(Stepmark.showBrief));
     for (const problem of root.querySelectorAll(".work .problem")) watch(problem);
     const texts = [...root.querySelectorAll("[data-text]")];
-    if (texts.length <= 80) return texts.forEach(show);
-    const near = new IntersectionObserver((seen) => {
-      for (const one of seen) if (one.isIntersecting) { near.unobserve(one.target); show(one.target); }
-    }, { rootMargin: "1200px" });
-    texts.forEach((element) => near.observe(element));
+    if (texts.length <= 80 && root.textContent.length <= AT_ONCE) return texts.forEach(show);
+    load("formulas").then((isThere) => (isThere ? Stepmark.showNear(texts, show) : texts.forEach(show)));
   };
   Object.assign(Stepmark, { split, splitAnswer, load, writer, drawn, watch });
 })();

@@ -27,8 +27,13 @@ SHOW = """async ([kind, texts]) => {
     const formulas = [...main.querySelectorAll(".inline, .display:not(div)")];
     const left = formulas.some((one) => !one.querySelector(".katex") && !one.matches(".broken"));
     const isIsolated = Stepmark.drawSeldom || !/[\\u0590-\\u08ff]/.test(texts.join());
-    const isDrawn = ({ leaves: [leaf] }, element) => !leaf || element.contains(leaf[0]); // a long text waits for formulas.js
-    if (!left && isIsolated && [...main.children].every((one) => isDrawn(Stepmark.drawn.get(one), one))) break;
+    const isDrawn = (element) => { // a long text waits for formulas.js and for its turn
+      const [leaf] = Stepmark.drawn.get(element)?.leaves ?? [[null]];
+      return !element.ariaBusy && (!leaf || element.contains(leaf[0]));
+    };
+    const waiting = [...main.children].find((element) => !isDrawn(element));
+    if (!left && isIsolated && !waiting) break;
+    waiting?.scrollIntoView(); // on a long page, a text is shown when it comes near
     await new Promise(requestAnimationFrame);
   }
   await document.fonts.ready;

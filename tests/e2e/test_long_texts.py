@@ -129,3 +129,51 @@ def test_a_part_ends_where_a_line_ends(shown: StaticPage) -> None:
 def test_a_text_of_usual_length_is_in_one_piece(shown: StaticPage) -> None:
     shown.show("$x$ and " * 76, kind="plain")
     assert shown("() => document.querySelector('.part')") is None
+
+
+IN_TURNS = """async () => {
+  let clock = 0;
+  performance.now = () => (clock += 50); // each look at the clock ends a turn
+  const main = document.getElementById("main");
+  main.replaceChildren(...Array.from({length: 12}, (_, number) => {
+    const element = Object.assign(document.createElement("div"), {className: "text", textContent: `${number} $x$ ` + "so ".repeat(2000)});
+    element.dataset.text = "plain";
+    return element;
+  }));
+  const texts = [...main.children], isDrawn = (element) => element.querySelector(".inline") !== null;
+  globalThis.drawnTexts = () => texts.filter(isDrawn).length;
+  globalThis.texts = texts;
+  globalThis.until = async (holds) => { while (!holds()) await new Promise(requestAnimationFrame); };
+  Stepmark.show(main);
+}"""
+
+
+def test_the_texts_of_a_long_page_are_shown_one_after_the_other_and_all_that_come_near(shown: StaticPage) -> None:
+    shown(IN_TURNS)
+    counts = shown("""async () => {
+      const counts = new Set([drawnTexts()]);
+      for (const text of texts) { text.scrollIntoView(); await until(() => counts.add(drawnTexts()) && text.querySelector(".katex")); }
+      return [...counts];
+    }""")
+    assert counts == list(range(13))
+    assert shown("() => texts.every((text) => text.ariaBusy === null)")
+
+
+def test_a_long_page_that_is_replaced_is_shown_no_further_unless_it_comes_back(shown: StaticPage) -> None:
+    shown(IN_TURNS)
+    before, after = shown("""async () => {
+      await until(() => drawnTexts() > 0);
+      const main = document.getElementById("main"), next = Object.assign(document.createElement("div"), {textContent: "$z$"});
+      const before = drawnTexts();
+      next.dataset.text = "plain";
+      main.replaceChildren(next);
+      Stepmark.show(main);
+      await until(() => next.querySelector(".katex"));
+      for (let frames = 0; frames < 5; frames++) await new Promise(requestAnimationFrame);
+      return [before, drawnTexts()];
+    }""")
+    assert 0 < before == after < 12
+    shown("""async () => {
+      document.getElementById("main").replaceChildren(...texts);
+      for (const text of texts) { text.scrollIntoView(); await until(() => text.querySelector(".katex")); }
+    }""")
