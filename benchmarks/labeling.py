@@ -1,14 +1,15 @@
 """Figure: N people label over HTTP, with sessions, CSRF and two drafts a solution, as the page does it.
 
 Reads GSM8K's example solutions from $STEPMARK_DATA (default ../shared/data) and starts a temporary site. With --url it uses a running site
-on this machine. There are two forms: 8 people who never pause (`--seconds`), and 64 who think for 5 s about each solution
-(`--work-seconds`). Prints the raw figures, checks the database, and prints one JSON object on its last line. The exit code is 1 if a
-request or the check failed.
+on this machine. There are two forms: 8 people who never pause, in short slices (`--seconds`, `--repeat`), and 64 who think for 5 s about
+each solution (`--work-seconds`). Prints the raw figures, checks the database, and prints one JSON object on its last line. The exit code
+is 1 if a request or the check failed.
 
 next: the request that brings the next solution: the answer to the submit, or at first the request for it.
 CPU: all of the web processes and PostgreSQL, over the solutions submitted meanwhile, without the simulated people.
-`ratio`: what a bare Django view costs for the same requests and answer sizes through the same gunicorn, in the same run, over what ours
-costs; 1 would mean that labeling costs no more than HTTP.
+`ratio`: what a bare Django view costs for the same requests and answer sizes through the same gunicorn, over what ours costs; 1 would mean
+that labeling costs no more than HTTP. Both sites run at the same time, and their slices alternate, because other work on the machine
+changes what a second of CPU does. Each slice is compared with its neighbours, and `ratio` is the median of these ratios.
 """
 
 import argparse
@@ -39,6 +40,7 @@ CPU_GOAL = 8  # milliseconds per labeled solution
 WORK = re.compile(r'<div id="work"[^>]*>')
 FIELD = re.compile(r'data-([a-z-]+)="([^"]*)"')
 CSRF = re.compile(r'<meta name="csrf" content="([^"]+)"')
+CSRF_COOKIE = re.compile(r'<meta name="csrf" content="[^"]+" data-cookie="([^"]+)"')
 
 
 class Failed(Exception):
@@ -90,7 +92,8 @@ class Labeler:
         tally.seconds["page"].append(time.perf_counter() - started)
         if not (csrf := CSRF.search(answer.text)):
             raise Failed(f"{self.page} answered {answer.status_code} without a labeling page")
-        self.client.headers["X-CSRFToken"] = csrf[1]
+        cookie = CSRF_COOKIE.search(answer.text)  # the page reads the token from the cookie if it can
+        self.client.headers["X-CSRFToken"] = self.client.cookies.get(cookie[1] if cookie else "", csrf[1])
         self.read(answer.text)
 
     def read(self, html: str) -> None:
@@ -102,7 +105,8 @@ class Labeler:
     def post(self, kind: str, url: str, body: dict[str, Any], tally: Tally) -> httpx.Response:
         content = json.dumps(body).encode()
         started = time.perf_counter()
-        answer = self.client.post(url, content=content, headers={"Content-Type": "application/json"})
+        headers = {"Content-Type": "application/json", "Accept": "application/json, text/html"}
+        answer = self.client.post(url, content=content, headers=headers)
         tally.seconds[kind].append(time.perf_counter() - started)
         if answer.status_code != 200:
             raise Failed(f"{kind} answered {answer.status_code}: {answer.text[:200]}")
@@ -246,26 +250,64 @@ def check_database() -> dict[str, int]:
         return {name: cursor.execute(query).fetchone()[0] for name, query in QUESTIONS.items()}
 
 
+def measure_bare(
+    peer: temporary_site.Site, exchanged: Sequence[list[tuple[bytes, int]]], *, people: int, seconds: float, most: int
+) -> float:
+    """Run one slice of the bare view with what was exchanged; return its milliseconds of CPU for a solution."""
+    before = peer.cpu_seconds()["web"]
+    done, spent = replay(peer.address, exchanged, people=people, seconds=seconds, most=most)
+    bare = 1000 * (peer.cpu_seconds()["web"] - before) / done
+    print(f"the bare view, the same requests: {bare:.2f} ms of CPU a solution, {done / spent:.0f} solutions/s", flush=True)
+    return bare
+
+
+def neighbour_ratios(bare: Sequence[float], ours: Sequence[float]) -> list[float]:
+    """Return bare over ours for each two slices that follow each other. They alternate, and the first one is ours."""
+    after = [there / here for here, there in zip(ours, bare, strict=True)]
+    before = [there / here for here, there in zip(ours[1:], bare, strict=False)]
+    return after + before
+
+
 def median_of(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {key: None if None in (found := [run[key] for run in runs]) else round(statistics.median(found), 2) for key in runs[0]}
 
 
 def drive(
-    sign_in: Sequence[str], address: str, options: argparse.Namespace, of_site: temporary_site.Site | None
+    sign_in: Sequence[str],
+    address: str,
+    options: argparse.Namespace,
+    of_site: temporary_site.Site | None = None,
+    peer: temporary_site.Site | None = None,
 ) -> tuple[dict[str, Any], list[Tally]]:
-    """Sign all people in, run both forms, and return the figures of the first, with those of the second under `at_work`."""
+    """Sign all people in, run both forms, and return the figures of the first, with those of the second under `at_work`.
+
+    With `of_site` there is the CPU of each, and with `peer`, the bare view, the ratio.
+    """
     labelers = [Labeler(address, project=options.project, seed=seed) for seed in range(len(sign_in))]
     for labeler, how in zip(labelers, sign_in, strict=True):
         labeler.sign_in(how)
     bounds = {"most": options.solutions}
     # The first requests include imports, plans and caches. They are checked like the rest, but not timed.
-    first, tallies = [], [at_work(labelers[: options.people], seconds=min(2, options.seconds), think=0, **bounds)[0]]
+    tally, _ = at_work(labelers[: options.people], seconds=min(2, options.seconds), think=0, **bounds)
+    first, tallies, bare = [], [tally], list[float]()
+    if peer:
+        replay(peer.address, list(tally.exchanged), people=options.people, seconds=min(1, options.seconds), **bounds)
     for _ in range(options.repeat):
         figures, tally = measure(labelers[: options.people], of_site, seconds=options.seconds, think=0, **bounds)
+        if not tally.counts["acknowledged"]:
+            raise Failed("Nobody could label a solution in a slice. Are there enough solutions, and does the site answer?")
         first.append(figures)
         tallies.append(tally)
+        if peer:
+            bare.append(measure_bare(peer, list(tally.exchanged), people=options.people, seconds=options.seconds, **bounds))
     second, tally = measure(labelers, of_site, seconds=options.work_seconds, think=options.think, **bounds)
-    return {**median_of(first), "at_work": second}, [*tallies, tally]
+    ratios = neighbour_ratios(bare, [figures["cpu_ms_per_solution"] for figures in first]) if peer else []
+    verdict = {
+        "peer_cpu_ms_per_solution": round(statistics.median(bare), 2) if bare else None,
+        "ratio": round(statistics.median(ratios), 3) if ratios else None,
+        "ratios": [round(ratio, 3) for ratio in sorted(ratios)],
+    }
+    return {**median_of(first), "at_work": second, **verdict}, [*tallies, tally]
 
 
 def main() -> None:
@@ -273,32 +315,20 @@ def main() -> None:
     logging.getLogger("httpx").setLevel(logging.WARNING)  # it would print a line for each request
     if options.url:
         sign_in = [line.strip() for line in Path(options.sign_in).read_text().splitlines() if line.strip()][: options.work_people]
-        figures, tallies = drive(sign_in, options.url.rstrip("/"), options, None)
-        verdict: dict[str, float | None] = {"ratio": None}
+        figures, tallies = drive(sign_in, options.url.rstrip("/"), options)
+        verdict: dict[str, int] = {}
         broken = False
     else:
         with temporary_site.running_home() as home:
             path = temporary_site.DATA / "gsm8k" / "example_model_solutions.jsonl"
             project = temporary_site.publish(options.project, path=path, lines=options.lines, overlap=2)
             sign_in = temporary_site.invite([project], max(options.people, options.work_people))
-            with temporary_site.serving(home) as ours:
-                figures, tallies = drive(sign_in, ours.address, options, ours)
+            with temporary_site.serving(home) as ours, temporary_site.serving(home, temporary_site.BARE) as peer:
+                figures, tallies = drive(sign_in, ours.address, options, ours, peer)
             stored, sent = check_database(), sum((tally.counts for tally in tallies), Counter[str]())
-            with temporary_site.serving(home, temporary_site.BARE) as peer:
-                exchanged = list(tallies[-2].exchanged)
-                replay(peer.address, exchanged, people=options.people, seconds=min(1, options.seconds), most=options.solutions)
-                before = peer.cpu_seconds()["web"]
-                done, spent = replay(peer.address, exchanged, people=options.people, seconds=options.seconds, most=options.solutions)
-                bare = 1000 * (peer.cpu_seconds()["web"] - before) / done
-            print(f"the bare view, the same requests: {bare:.2f} ms of CPU a solution, {done / spent:.0f} solutions/s")
         print(f"acknowledged: {dict(sent)}; the database: {stored}")
         broken = stored != {"annotations": sent["acknowledged"], "ratings": sent["ratings"], "duplicates": 0, "over_overlap": 0}
-        verdict = {
-            "peer_cpu_ms_per_solution": round(bare, 2),
-            "ratio": round(bare / figures["cpu_ms_per_solution"], 3),
-            "acknowledged": sent["acknowledged"],
-            **stored,
-        }
+        verdict = {"acknowledged": sent["acknowledged"], **stored}
     faults = sum(len(tally.faults) for tally in tallies)
     figures |= {"cpu_goal_ms": CPU_GOAL, "cores": os.cpu_count(), "load": round(os.getloadavg()[0], 1), "faults": faults, **verdict}
     print(json.dumps(figures))
@@ -311,12 +341,12 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--sign-in", metavar="FILE", help="with --url: one line per person, a one-time link or NAME PASSWORD")
     parser.add_argument("--project", default="gsm8k", metavar="SLUG", help="with --url: the project to label in")
     parser.add_argument("--people", type=int, default=8, help="people who never pause")
-    parser.add_argument("--seconds", type=float, default=15, help="seconds of each of their rounds")
-    parser.add_argument("--repeat", type=int, default=3, help="number of rounds; the medians count")
+    parser.add_argument("--seconds", type=float, default=3, help="seconds of each slice, of theirs and of the bare view")
+    parser.add_argument("--repeat", type=int, default=9, help="number of slices of each; the medians count")
     parser.add_argument("--work-people", type=int, default=64, help="people who pause to think")
     parser.add_argument("--work-seconds", type=float, default=40)
     parser.add_argument("--think", type=float, default=5, help="seconds that they think about a solution")
-    parser.add_argument("--solutions", type=int, default=5000, help="the most solutions in one round")
+    parser.add_argument("--solutions", type=int, default=5000, help="the most solutions in one slice")
     parser.add_argument("--lines", type=int, help="lines of GSM8K's file to load, four solutions each")
     parser.add_argument("--smoke", action="store_true", help="the smallest form: shows that the benchmark runs, says nothing about speed")
     options = parser.parse_args()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import peers
+from benchmarks import labeling, peers
 
 ROOT = Path(__file__).resolve().parent.parent
 BENCHMARKS = ROOT / "benchmarks"
@@ -137,6 +137,12 @@ def test_people_label_over_http_and_the_database_holds_what_was_acknowledged(dat
     for form, people in ((found, 2), (found["at_work"], 4)):
         assert form["people"] == people
         assert min(form[key] for key in ("solutions_per_s", "next_p50_ms", "next_p95_ms", "submit_p95_ms", "draft_p95_ms")) > 0
+
+
+def test_a_slice_of_labeling_is_compared_with_the_slices_before_and_after_it() -> None:
+    # Measured in turn, while the machine becomes twice as slow: 10, 1, 20, 2.
+    assert labeling.neighbour_ratios(bare=[1, 2], ours=[10, 20]) == [0.1, 0.1, 0.05]
+    assert labeling.neighbour_ratios(bare=[3], ours=[30]) == [0.1]
 
 
 def test_the_page_is_weighed_and_timed_in_the_browser(data: Path) -> None:
