@@ -5,6 +5,14 @@ from django.urls import path
 from annotation.views import account, labeling, managing, person, projects, researching
 
 urlpatterns = [
+    # First, because Django tries one after the other, and most requests are these.
+    path("assignments/<int:assignment_id>/draft/", labeling.draft, name="draft"),
+    path("assignments/<int:assignment_id>/submit/", labeling.submit, name="submit"),
+    path("assignments/<int:assignment_id>/skip/", labeling.skip, name="skip"),
+    path("assignments/<int:assignment_id>/ahead/", labeling.ahead, name="ahead"),
+    path("assignments/<int:assignment_id>/release/", labeling.release, name="release"),
+    path("assignments/<int:assignment_id>/completions/", labeling.show_completions, name="completions"),
+    path("assignments/<int:assignment_id>/extend/", labeling.extend, name="extend"),
     path("", person.home, name="home"),
     path("account/", account.account, name="account"),
     path("account/password/", account.set_password, name="set-password"),
@@ -27,11 +35,4 @@ urlpatterns = [
     path("p/<slug:slug>/labels/", researching.annotations, name="annotations"),
     path("p/<slug:slug>/labels/<int:annotation_id>/", researching.annotation, name="annotation"),
     path("p/<slug:slug>/export/", researching.download_export, name="export"),
-    path("assignments/<int:assignment_id>/draft/", labeling.draft, name="draft"),
-    path("assignments/<int:assignment_id>/submit/", labeling.submit, name="submit"),
-    path("assignments/<int:assignment_id>/skip/", labeling.skip, name="skip"),
-    path("assignments/<int:assignment_id>/ahead/", labeling.ahead, name="ahead"),
-    path("assignments/<int:assignment_id>/release/", labeling.release, name="release"),
-    path("assignments/<int:assignment_id>/completions/", labeling.show_completions, name="completions"),
-    path("assignments/<int:assignment_id>/extend/", labeling.extend, name="extend"),
 ]

@@ -29,7 +29,6 @@ from annotation.labels.rules import (
 )
 from annotation.labels.statements import ANNOTATION, KEEP_DRAFT, REVISE, SUBJECT_OF_ANNOTATION, SUBJECT_OF_ASSIGNMENT, SUBMIT, SUCCESSOR
 from annotation.models import Annotation, Assignment, AssignmentState, Draft, Event, StepAlternative, StepSource, Task, broken_rule
-from annotation.people import LABELERS
 from annotation.queue import Claim, LeaseLost, fence, lease_reserved, lost, one_statement
 
 SUBMISSION_ONCE = "annotation_annotation_submission_id_key"
@@ -269,7 +268,6 @@ def _keep(assignment_id: int, *, labeler: User, token: int, revision: int | None
     draft: dict[str, Any] = {
         "assignment": assignment_id,
         "labeler": labeler.pk,
-        "roles": [*LABELERS],
         "token": token,
         "revision": revision,
         "ratings": orjson.dumps(ratings).decode(),

@@ -10,6 +10,7 @@ from annotation.people.links import link_to_sign_in, person_of_link, redeem_link
 from annotation.people.memberships import (
     LABELERS,
     MANAGERS,
+    MAY_LABEL,
     RESEARCHERS,
     WRITERS,
     Access,
@@ -55,6 +56,7 @@ __all__ = [
     "CODES",
     "LABELERS",
     "MANAGERS",
+    "MAY_LABEL",
     "RESEARCHERS",
     "WRITERS",
     "Access",

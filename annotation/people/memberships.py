@@ -21,11 +21,13 @@ RESEARCHERS = MANAGERS | {Role.RESEARCHER}  # see the whole project, download it
 LABELERS = MANAGERS | {Role.LABELER, Role.REVIEWER}  # label solutions
 WRITERS = MANAGERS | {Role.REVIEWER}  # write messages to labelers
 _COLUMNS = [field.attname for field in Project._meta.concrete_fields]
+# In a statement where `m` is the membership.
+MAY_LABEL = "m.role IN ({})".format(", ".join(f"'{role}'" for role in sorted(LABELERS)))
 # Raw SQL, because every submit needs it.
 PROJECT_OF_ASSIGNMENT = f"""
 SELECT {", ".join(f"p.{column}" for column in _COLUMNS)}
   FROM annotation_assignment s JOIN annotation_batch b ON b.id = s.batch_id JOIN annotation_project p ON p.id = b.project_id
-  JOIN annotation_membership m ON m.project_id = p.id AND m.user_id = %(person)s AND m.role = ANY(%(roles)s::text[])
+  JOIN annotation_membership m ON m.project_id = p.id AND m.user_id = %(person)s AND {MAY_LABEL}
  WHERE s.id = %(assignment)s
 """
 
@@ -86,7 +88,7 @@ def access_to(slug: str, *, person: "Person", roles: Collection[str]) -> Access:
 def project_of_assignment(person: "Person", assignment_id: int) -> Project:
     """Return the project of an assignment if the person can label in it. Raises NotMember."""
     with connection.cursor() as cursor:
-        row = cursor.execute(PROJECT_OF_ASSIGNMENT, {"person": person.pk, "assignment": assignment_id, "roles": [*LABELERS]}).fetchone()
+        row = cursor.execute(PROJECT_OF_ASSIGNMENT, {"person": person.pk, "assignment": assignment_id}).fetchone()
     if row:
         return Project.from_db(connection.alias, _COLUMNS, row)
     raise NotMember("There is no such solution to label, or you cannot label it.")

@@ -1,6 +1,7 @@
 """The last step before Django: from what a reverse proxy sends to the address of the browser and the path within the site."""
 
 from collections.abc import Callable, Collection, Iterable
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
 
@@ -51,6 +52,7 @@ def browser_address(peer: str, chain: str, *, trusted: Collection[Network]) -> s
     return str(address)
 
 
+@lru_cache(maxsize=256)
 def _address(text: str) -> IPv4Address | IPv6Address | None:
     """Return an address as proxies write it: with a port, in brackets, or IPv4 within IPv6."""
     text = text.strip()

@@ -43,6 +43,12 @@ def _checked(text: str) -> str:
     return json.dumps(db.SessionStore().decode(text))
 
 
+@functools.lru_cache(REMEMBERED)
+def _hash_of(password: str, secret_key: str) -> str:
+    """Return what the sessions of an account with this stored password hold. `secret_key` is the key that Django makes it with."""
+    return User(password=password).get_session_auth_hash()
+
+
 class SessionStore(db.SessionStore):
     """Django's database sessions. `person` is the person read in the same statement, or None."""
 
@@ -100,7 +106,7 @@ def person_of(request: HttpRequest) -> User | AnonymousUser:
         and (person := session.person) is not None
         and str(person.pk) == session.get(auth.SESSION_KEY)
         and person.is_active
-        and constant_time_compare(session.get(auth.HASH_SESSION_KEY, ""), person.get_session_auth_hash())
+        and constant_time_compare(session.get(auth.HASH_SESSION_KEY, ""), _hash_of(person.password, settings.SECRET_KEY))
     ):
         return person
     return auth.get_user(request)
