@@ -93,7 +93,7 @@ class Labeler:
         if not (csrf := CSRF.search(answer.text)):
             raise Failed(f"{self.page} answered {answer.status_code} without a labeling page")
         cookie = CSRF_COOKIE.search(answer.text)  # the page reads the token from the cookie if it can
-        self.client.headers["X-CSRFToken"] = self.client.cookies.get(cookie[1] if cookie else "", csrf[1])
+        self.client.headers["X-CSRFToken"] = (self.client.cookies.get(cookie[1]) if cookie else None) or csrf[1]
         self.read(answer.text)
 
     def read(self, html: str) -> None:

@@ -7,7 +7,7 @@ the steps written by hand (StepAlternative) and the state of the assignment. A s
 from annotation.completions import LONGEST_WRITTEN, BadSubmission
 from annotation.labels.reopening import REOPEN_LAST, REOPEN_MINUTES, assignment_of, reopen, reopenable
 from annotation.labels.rules import LONGEST_REASON, LONGEST_SKIP_REASON, Rating
-from annotation.labels.sittings import NothingToRevise, SubmissionConflict, revise, save_draft, skip, submit
+from annotation.labels.sittings import NothingToRevise, Subject, SubmissionConflict, revise, save_draft, skip, subject_of, submit
 
 __all__ = [
     "LONGEST_REASON",
@@ -18,6 +18,7 @@ __all__ = [
     "BadSubmission",
     "NothingToRevise",
     "Rating",
+    "Subject",
     "SubmissionConflict",
     "assignment_of",
     "reopen",
@@ -25,5 +26,6 @@ __all__ = [
     "revise",
     "save_draft",
     "skip",
+    "subject_of",
     "submit",
 ]

@@ -27,8 +27,19 @@ from annotation.labels.rules import (
     walked,
     well_formed,
 )
-from annotation.labels.statements import ANNOTATION, KEEP_DRAFT, REVISE, SUBJECT_OF_ANNOTATION, SUBJECT_OF_ASSIGNMENT, SUBMIT, SUCCESSOR
-from annotation.models import Annotation, Assignment, AssignmentState, Draft, Event, StepAlternative, StepSource, Task, broken_rule
+from annotation.labels.statements import (
+    ANNOTATION,
+    KEEP_DRAFT,
+    PROJECT,
+    REVISE,
+    SUBJECT_OF_ANNOTATION,
+    SUBJECT_OF_ASSIGNMENT,
+    SUBJECT_OF_MEMBER,
+    SUBMIT,
+    SUCCESSOR,
+)
+from annotation.models import Annotation, Assignment, AssignmentState, Draft, Event, Project, StepAlternative, StepSource, Task, broken_rule
+from annotation.people import NotMember
 from annotation.queue import Claim, LeaseLost, fence, lease_reserved, lost, one_statement
 
 SUBMISSION_ONCE = "annotation_annotation_submission_id_key"
@@ -71,14 +82,16 @@ def submit(
     active_ms: int,
     total_ms: int,
     ahead: Claim | None = None,
+    subject: "Subject | None" = None,
 ) -> Annotation:
     """Store the labels of one sitting and close the assignment, all or nothing. The same submission again returns what it stored.
 
     ahead: the assignment rendered ahead, which becomes the lease in the same transaction if it is still reserved. After a lapsed
-    lease the work still counts as long as nobody took the assignment. Raises BadSubmission, SubmissionConflict (this submission_id
+    lease the work still counts as long as nobody took the assignment. subject: what `subject_of` returned, so that it is not read again.
+    Raises BadSubmission, SubmissionConflict (this submission_id
     came before with other content), LeaseLost (`kept`: the work is stored as a draft).
     """
-    if (subject := _subject(SUBJECT_OF_ASSIGNMENT, assignment=assignment_id)) is None:
+    if (subject := subject or _subject(SUBJECT_OF_ASSIGNMENT, assignment=assignment_id)) is None:
         raise LeaseLost
     sitting = _checked(subject, ratings, finish_reason=finish_reason, reason=reason, active_ms=active_ms, total_ms=total_ms)
     body_hash = _hash(assignment_id, labeler, sitting)
@@ -98,6 +111,7 @@ def submit(
                 reason=reason,
                 active_ms=active_ms,
                 total_ms=total_ms,
+                subject=subject,
             )
         if isinstance(error, IntegrityError) and rule not in ("assignment_labeler_once", SUBMISSION_ONCE):
             raise
@@ -173,28 +187,37 @@ def revise(
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """The solution of a sitting, and what its project asks for."""
+    """The solution of a sitting, and the project, which says what is asked for."""
 
     solution_id: int
     n_steps: int
-    step_source: str
-    has_alternatives: bool
     assignment_id: int
     revision: int  # of the annotation that is corrected; 0: a first submission
+    project: Project
+
+
+def subject_of(assignment_id: int, *, labeler: User) -> Subject:
+    """Return what a sitting is about, for a person who can label in its project. Raises NotMember."""
+    if (subject := _subject(SUBJECT_OF_MEMBER, assignment=assignment_id, labeler=labeler.pk)) is None:
+        raise NotMember("There is no such solution to label, or you cannot label it.")
+    return subject
 
 
 def _subject(statement: str, **key: int) -> Subject | None:
     with connection.cursor() as cursor:
         row = cursor.execute(statement, key).fetchone()
-    return None if row is None else Subject(*row)
+    if row is None:
+        return None
+    solution_id, n_steps, assignment_id, revision, *columns = row
+    return Subject(solution_id, n_steps, assignment_id, revision, Project.from_db(connection.alias, PROJECT, columns))
 
 
 def _checked(subject: Subject, ratings: Sequence[Rating], **end: Any) -> Sitting:
     """Check a sitting by the rules of its project. Raises BadSubmission with the first broken rule."""
-    if subject.step_source == StepSource.INTERACTIVE:
+    if subject.project.step_source == StepSource.INTERACTIVE:
         return walked(well_formed(ratings, n_steps=STEPS), ending(**end), tree=tree_of(subject.solution_id))
     ordered, shown = well_formed(ratings, n_steps=subject.n_steps), None
-    if subject.has_alternatives:  # read only if one was rated
+    if subject.project.alternatives_after_error:  # read only if one was rated
         shown = alternatives_at_mistake(subject.solution_id) if any(rating.get("position") for rating in ordered) else {}
     return rated_to_first_mistake(ordered, ending(**end), n_steps=subject.n_steps, shown=shown)
 

@@ -1,10 +1,11 @@
 """Stage: labels, its SQL. Each statement is a transaction of its own: all of it happens, or nothing."""
 
-from annotation.models import Annotation
+from annotation.models import Annotation, Project
 from annotation.people import MAY_LABEL
 from annotation.queue import LEASE_RESERVED
 
 ANNOTATION = [field.attname for field in Annotation._meta.concrete_fields]
+PROJECT = [field.attname for field in Project._meta.concrete_fields]
 
 # Stores a draft unless a newer one is stored, and returns whether the claim still counts. It is raw SQL because the ORM's upsert has
 # no WHERE, and reading first would race with the next save, which the browser sends without waiting. A token below the one of the
@@ -25,14 +26,17 @@ kept AS (
 SELECT COALESCE(assignment.held, false), kept.revision FROM assignment LEFT JOIN kept ON true
 """
 
-# The solution of a sitting, and what its project asks for. PostgreSQL counts the steps, so that the text of a long solution is not sent.
-_SUBJECT = """
-SELECT n.id, jsonb_array_length(n.steps), p.step_source, p.alternatives_after_error, {more}
+# The solution of a sitting, and its project. PostgreSQL counts the steps, so that the text of a long solution is not sent.
+_SUBJECT = f"""
+SELECT n.id, jsonb_array_length(n.steps), s.id, {{revision}}, {", ".join(f"p.{column}" for column in PROJECT)}
   FROM annotation_assignment s JOIN annotation_task t ON t.id = s.task_id JOIN annotation_solution n ON n.id = t.solution_id
   JOIN annotation_batch b ON b.id = s.batch_id JOIN annotation_project p ON p.id = b.project_id
 """
-SUBJECT_OF_ASSIGNMENT = _SUBJECT.format(more="s.id, 0") + " WHERE s.id = %(assignment)s"
-SUBJECT_OF_ANNOTATION = _SUBJECT.format(more="s.id, a.revision") + (
+SUBJECT_OF_ASSIGNMENT = _SUBJECT.format(revision="0") + " WHERE s.id = %(assignment)s"
+SUBJECT_OF_MEMBER = _SUBJECT.format(revision="0") + (
+    f"  JOIN annotation_membership m ON m.project_id = p.id AND m.user_id = %(labeler)s AND {MAY_LABEL} WHERE s.id = %(assignment)s"
+)
+SUBJECT_OF_ANNOTATION = _SUBJECT.format(revision="a.revision") + (
     "  JOIN annotation_annotation a ON a.assignment_id = s.id WHERE a.id = %(annotation)s AND a.labeler_id = %(labeler)s"
 )
 

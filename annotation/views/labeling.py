@@ -141,12 +141,12 @@ def submit(request: SignedInRequest, assignment_id: int) -> HttpResponse:
         "active_ms": int,
         "total_ms": int,
     }
-    project = people.project_of_assignment(request.user, assignment_id)
+    subject = labels.subject_of(assignment_id, labeler=request.user)
     body, ahead = _body_and_ahead(request, fields, assignment_id)
-    annotation = labels.submit(assignment_id, labeler=request.user, ahead=ahead, **body)
+    annotation = labels.submit(assignment_id, labeler=request.user, ahead=ahead, subject=subject, **body)
     if ahead is None and (feedback := quality.feedback_on(annotation)):  # practice never reserves the next solution
-        return render(request, "annotation/_feedback.html", {"project": project, "feedback": feedback})
-    return _go_on(request, project, ahead)
+        return render(request, "annotation/_feedback.html", {"project": subject.project, "feedback": feedback})
+    return _go_on(request, subject.project, ahead)
 
 
 @background
