@@ -408,8 +408,8 @@ def changes_html(change: Callable[[str], str]) -> Plant:
     """Plant a change in the HTML of gold."""
     render = labeling.render_to_string
 
-    def changed(template: str, work: dict[str, Any], request: Any) -> str:
-        html = render(template, work, request)
+    def changed(template: str, work: dict[str, Any]) -> str:
+        html = render(template, work)
         return change(html) if is_gold_lease(work["lease"]) else html
 
     return lambda patch: patch.setattr(labeling, "render_to_string", changed)
