@@ -32,7 +32,7 @@ class AssignmentState(models.TextChoices):
     LEASED = "leased"
     DONE = "done"
     SKIPPED = "skipped"
-    CLOSED = "closed"  # its solution was withdrawn before this assignment was done
+    CLOSED = "closed"  # nobody gets it: its solution was withdrawn, its batch closed, or its overlap lowered
 
 
 class FinishReason(models.TextChoices):
@@ -80,6 +80,7 @@ class BatchKind(models.TextChoices):
 class BatchState(models.TextChoices):
     DRAFT = "draft"
     OPEN = "open"
+    PAUSED = "paused"  # nothing of it is handed out; what people hold can be finished
     CLOSED = "closed"
 
 
@@ -280,6 +281,7 @@ class Batch(models.Model):
     generation = models.SmallIntegerField(null=True)
     kind = models.CharField(max_length=16, choices=BatchKind)
     state = models.CharField(max_length=8, choices=BatchState, default=BatchState.DRAFT)
+    priority = models.SmallIntegerField(default=0, db_default=0)  # the highest is handed out first; then the oldest generation
     created_at = models.DateTimeField(db_default=Now())
     closed_at = models.DateTimeField(null=True, blank=True)
 
@@ -330,10 +332,15 @@ class Task(models.Model):
 
 
 class Assignment(models.Model):
-    """One place at a task. At most one person ever holds it. Batch and priority are copies that never change, for the queue's index."""
+    """One place at a task. At most one person ever holds it.
+
+    Batch and priority are copies of the task's, for the queue's index. The batch never changes; queue.prioritise changes both priorities.
+    """
 
     task = models.ForeignKey(Task, on_delete=models.CASCADE, db_index=False)
-    slot = models.PositiveSmallIntegerField(null=True)  # null: made on demand for one person (gold, practice, screening)
+    # Null: for one person only, and never for another. It was made on demand (gold, practice, screening), or the overlap was lowered while
+    # this person held it.
+    slot = models.PositiveSmallIntegerField(null=True)
     batch = models.ForeignKey(Batch, on_delete=models.CASCADE, db_index=False)
     priority = models.IntegerField(default=0)
     state = models.CharField(max_length=8, choices=AssignmentState, default=AssignmentState.OPEN)
@@ -367,6 +374,8 @@ class Assignment(models.Model):
             models.Index(name="assignment_expiry", fields=["lease_expires_at"], condition=Q(state__in=["leased", "reserved"])),
             # Serves whatever asks for the assignments of one labeler.
             models.Index(name="assignment_by_labeler", fields=["labeler", "state"]),
+            # Serves the progress of batches, without reading the rows.
+            models.Index(name="assignment_done", fields=["batch"], condition=Q(state="done")),
         ]
 
 

@@ -64,7 +64,7 @@ def save_draft(assignment_id: int, *, labeler: User, token: int, revision: int, 
     refuse_unless(type(revision) is int and 0 <= revision <= LARGEST, "bad_revision", "revision must be a number from 0 up.")
     held, stored = _keep(assignment_id, labeler=labeler, token=token, revision=revision, ratings=well_formed(ratings, n_steps=STEPS))
     if not held:
-        raise lost(assignment_id, labeler=labeler, kept=stored is not None)
+        raise lost(assignment_id, labeler=labeler, token=token, kept=stored is not None)
     if stored is None:
         return Draft.objects.values_list("revision", flat=True).get(assignment=assignment_id, labeler=labeler, token=token)
     return stored
@@ -118,7 +118,7 @@ def submit(
         if stored := _stored(submission_id, body_hash=body_hash):  # a retry, or a double click
             return stored
         _, kept = _keep(assignment_id, labeler=labeler, token=token, revision=None, ratings=sitting.ratings)
-        raise lost(assignment_id, labeler=labeler, kept=kept is not None) from error
+        raise lost(assignment_id, labeler=labeler, token=token, kept=kept is not None) from error
 
 
 def skip(assignment_id: int, *, labeler: User, token: int, reason: str, ahead: Claim | None = None) -> None:
@@ -129,11 +129,13 @@ def skip(assignment_id: int, *, labeler: User, token: int, reason: str, ahead: C
     reason = clean_reason(reason, limit=LONGEST_SKIP_REASON)
     try:
         with transaction.atomic():
+            # Two skips of one task must not take the same slot. The task comes before the assignment, as where the overlap is changed.
+            tasks = Task.objects.select_related("batch").select_for_update(of=["self"], no_key=True)
+            if (task := tasks.filter(assignment=assignment_id).first()) is None:
+                raise LeaseLost
             _close(assignment_id, labeler=labeler, token=token, state=AssignmentState.SKIPPED)
             if ahead:
                 lease_reserved(ahead, labeler=labeler, after=assignment_id)
-            # Two skips of one task must not take the same slot.
-            task = Task.objects.select_related("batch").select_for_update(of=["self"], no_key=True).get(assignment=assignment_id)
             with connection.cursor() as cursor:
                 cursor.execute(SUCCESSOR, {"assignment": assignment_id})
             Event.objects.create(
@@ -233,7 +235,7 @@ def _hash(assignment_id: int, labeler: User, sitting: Sitting) -> bytes:
 def _close(assignment_id: int, *, labeler: User, token: int, state: str) -> None:
     assignments = Assignment.objects.filter(fence(assignment_id, labeler=labeler, token=token))
     if assignments.update(state=state, labeler=labeler, lapsed=None, lease_expires_at=None) != 1:
-        raise lost(assignment_id, labeler=labeler)
+        raise lost(assignment_id, labeler=labeler, token=token)
 
 
 def _store(

@@ -69,10 +69,14 @@ dropped AS (DELETE FROM annotation_draft d USING ended WHERE d.assignment_id = e
 {_STORE.format(supersedes="NULL")}"""
 REVISE = f"WITH ended AS (SELECT 1), {_STORE.format(supersedes='%(supersedes)s')}"
 
-# Opens a new assignment at the task of one that was skipped. One that was made on demand was for that person only and has no successor;
-# it costs the same statement, so that the time of a skip does not tell gold from other work. The caller holds a lock of the task.
+# Opens a new assignment at the task of one that was skipped, unless enough others are left since the overlap was lowered, or its batch is
+# closed. One that was made on demand was for that person only and has no successor; it costs the same statement, so that the time of a
+# skip does not tell gold from other work. The caller holds a lock of the task.
 SUCCESSOR = """
 INSERT INTO annotation_assignment (task_id, slot, batch_id, priority, state, token)
-SELECT s.task_id, (SELECT max(slot) + 1 FROM annotation_assignment WHERE task_id = s.task_id), s.batch_id, s.priority, 'open', 0
-  FROM annotation_assignment s WHERE s.id = %(assignment)s AND s.slot IS NOT NULL
+SELECT s.task_id, (SELECT max(slot) + 1 FROM annotation_assignment WHERE task_id = s.task_id), s.batch_id, t.priority, 'open', 0
+  FROM annotation_assignment s JOIN annotation_task t ON t.id = s.task_id JOIN annotation_batch b ON b.id = s.batch_id
+ WHERE s.id = %(assignment)s AND s.slot IS NOT NULL AND b.state <> 'closed'
+   AND (SELECT count(*) FROM annotation_assignment o
+         WHERE o.task_id = s.task_id AND (o.state = 'done' OR o.slot IS NOT NULL AND o.state IN ('open', 'reserved', 'leased'))) < t.overlap
 """

@@ -1,6 +1,26 @@
-"""Stage: queue. It publishes solutions as batches of tasks (batches.py) and hands out their assignments one by one (leases.py)."""
+"""Stage: queue. It publishes solutions as batches of tasks (batches.py), hands out their assignments one by one (leases.py), and changes
+batches while people work in them (changing.py).
+"""
 
-from annotation.queue.batches import FOR_NEWCOMERS, MAX_BATCH, BadBatch, Chosen, close_batch, counts, open_batch, premise_holds, withdraw
+from annotation.queue.batches import FOR_NEWCOMERS, MAX_BATCH, BadBatch, Chosen, counts, open_batch, premise_holds, withdraw
+from annotation.queue.changing import (
+    FIRST,
+    IN_ORDER,
+    LAST,
+    MOST_PEOPLE,
+    ChangedMeanwhile,
+    OverlapChange,
+    change_overlap,
+    close_batch,
+    last_change,
+    move_batch,
+    overlap_effect,
+    pause_batch,
+    prioritise,
+    publish_draft,
+    resume_batch,
+    return_lease,
+)
 from annotation.queue.leases import (
     Claim,
     Lease,
@@ -24,32 +44,47 @@ from annotation.queue.leases import (
 from annotation.queue.statements import LEASE_RESERVED
 
 __all__ = [
+    "FIRST",
     "FOR_NEWCOMERS",
+    "IN_ORDER",
+    "LAST",
     "LEASE_RESERVED",
     "MAX_BATCH",
+    "MOST_PEOPLE",
     "BadBatch",
+    "ChangedMeanwhile",
     "Chosen",
     "Claim",
     "Lease",
     "LeaseLost",
     "NotQualified",
     "NothingToLabel",
+    "OverlapChange",
     "Withdrawn",
+    "change_overlap",
     "close_batch",
     "counts",
     "extend_lease",
     "fence",
     "go_on",
     "is_gold_turn",
+    "last_change",
     "lease_next",
     "lease_reserved",
     "lost",
+    "move_batch",
     "one_statement",
     "open_batch",
+    "overlap_effect",
+    "pause_batch",
     "premise_holds",
+    "prioritise",
+    "publish_draft",
     "release",
     "release_expired",
     "release_reserved",
     "reserve_next",
+    "resume_batch",
+    "return_lease",
     "withdraw",
 ]

@@ -24,7 +24,6 @@ from annotation.models import (
     TaskKind,
     broken_rule,
 )
-from annotation.queue.leases import let_go
 from annotation.queue.statements import MAKE_ASSIGNMENTS
 
 MAX_BATCH = 10_000  # tasks; one hand-out stays one index scan over the open assignments
@@ -144,15 +143,6 @@ def _refuse_unfit(project: Project, solutions: list[Chosen], *, for_newcomers: b
         raise BadBatch(
             f"{queued['count']:,} chosen solutions were queued before (the first is solution {queued['first']}). Leave them out."
         )
-
-
-def close_batch(batch: Batch) -> None:
-    """Stop handing out a batch, reserved assignments included. Leased ones can still be submitted. Raises BadBatch if closed already."""
-    unfinished = Batch.objects.filter(pk=batch.pk, state__in=[BatchState.DRAFT, BatchState.OPEN])
-    with transaction.atomic():
-        if unfinished.update(state=BatchState.CLOSED, closed_at=Now()) != 1:
-            raise BadBatch(f"The {batch} is closed already.")
-        let_go(Assignment.objects.filter(batch=batch, state=AssignmentState.RESERVED))
 
 
 def withdraw(solutions: QuerySet[Solution], *, actor: User | None) -> int:

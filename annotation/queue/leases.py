@@ -17,7 +17,7 @@ from django.db.models import DurationField, F, Func, Q, QuerySet, Subquery
 from django.db.models.functions import Now
 from django.utils.crypto import salted_hmac
 
-from annotation.models import Assignment, AssignmentState, Batch, BatchKind, Project, SiteCount, broken_rule
+from annotation.models import Assignment, AssignmentState, Batch, BatchKind, BatchState, Event, Project, SiteCount, broken_rule
 from annotation.queue.statements import (
     ASSIGNMENT_AHEAD,
     ASSIGNMENT_ON_DEMAND,
@@ -33,6 +33,7 @@ from annotation.queue.statements import (
     RENEW_RESERVED,
 )
 
+RETURN = "return lease"  # the verb of an event
 ATTEMPTS = 4  # an attempt fails if a second tab is faster, or if a lease lapses at that moment
 Parameter = int | str | None  # of a statement
 
@@ -63,13 +64,24 @@ class Withdrawn(LeaseLost):
     code = "withdrawn"
 
 
-def lost(assignment_id: int, *, labeler: User, kept: bool = False) -> LeaseLost:
-    """Return the error that says why this assignment is no longer the labeler's."""
-    match Assignment.objects.filter(pk=assignment_id).values_list("state", "labeler").first():
-        case AssignmentState.CLOSED, _:
-            return Withdrawn("This solution was withdrawn from labeling, because its problem or its text is not suitable.", kept=kept)
-        case AssignmentState.DONE | AssignmentState.SKIPPED, labeler.pk:
-            return LeaseLost("You have submitted this solution already, in another window.", kept=kept)
+def lost(assignment_id: int, *, labeler: User, token: int, kept: bool = False) -> LeaseLost:
+    """Return the error that says why this assignment is not, or no longer, the labeler's."""
+    fields = ("state", "labeler", "lapsed", "token", "task__solution__withdrawn_at", "batch__state")
+    row = Assignment.objects.filter(pk=assignment_id).values_list(*fields).first()
+    if row is None:
+        return LeaseLost(kept=kept)
+    state, holder, last_holder, newest_token, withdrawn_at, batch_state = row
+    if state in (AssignmentState.DONE, AssignmentState.SKIPPED) and holder == labeler.pk:
+        return LeaseLost("You have submitted this solution already, in another window.", kept=kept)
+    if state == AssignmentState.CLOSED and withdrawn_at:
+        return Withdrawn("This solution was withdrawn from labeling, because its problem or its text is not suitable.", kept=kept)
+    if state == AssignmentState.CLOSED:
+        reason = "its batch was closed" if batch_state == BatchState.CLOSED else "fewer people are needed for it now"
+        return LeaseLost(f"This solution is no longer yours: you did not hold it any more, and {reason}.", kept=kept)
+    if token == newest_token and labeler.pk not in (holder, last_holder):
+        return LeaseLost("This solution is not yours. It was handed out to somebody else.", kept=kept)
+    if Event.objects.filter(verb=RETURN, subject=f"assignment {assignment_id}", details__labeler=labeler.pk, details__token=token).exists():
+        return LeaseLost("A manager gave this solution back to the queue, and somebody else has it now.", kept=kept)
     return LeaseLost(kept=kept)
 
 
@@ -161,8 +173,15 @@ def lease_next(labeler: User, *, project: Project) -> Lease:
             return lease
         # Expired leases may be left if the sweeper has stopped, and another tab of this labeler may have just taken the last one.
         if not release_expired() and not _labeler_state(labeler, project=project).held:
+            paused = Batch.objects.filter(project=project, state=BatchState.PAUSED)
             if state.is_screened:
+                if paused.filter(kind=BatchKind.SCREENING).exists():
+                    raise NotQualified(f"The screening of {project} is paused. You can go on when a manager resumes it.")
                 raise NotQualified(f"No screening question is left for you in {project}. You can label once a manager admits you.")
+            if paused.filter(kind=BatchKind.SELECTED).exists():
+                raise NothingToLabel(
+                    f"Work in {project} is paused. You can go on when a manager resumes it. Everything you submitted is saved."
+                )
             break
     raise NothingToLabel(f"There is nothing left for you to label in {project} right now. Come back when the next batch is published.")
 
@@ -327,7 +346,7 @@ def extend_lease(assignment_id: int, *, labeler: User, token: int) -> datetime:
         with transaction.atomic():
             end = Now() + _minutes(minutes)
             if assignments.update(state=AssignmentState.LEASED, labeler=labeler, lapsed=None, lease_expires_at=end) != 1:
-                raise lost(assignment_id, labeler=labeler)
+                raise lost(assignment_id, labeler=labeler, token=token)
             Assignment.objects.filter(labeler=labeler, state=AssignmentState.RESERVED).update(lease_expires_at=end)
             new_end = Assignment.objects.values_list("lease_expires_at", flat=True).get(pk=assignment_id)
             assert new_end is not None  # it was just written

@@ -19,7 +19,7 @@ SELECT u.is_active, m.suspended_at IS NOT NULL, m.qualified_at IS NOT NULL,
               WHERE b.project_id = m.project_id AND b.state = 'open' AND b.kind = 'selected'
                 AND (SELECT s.id FROM annotation_assignment s WHERE s.batch_id = b.id AND s.state = 'open'
                       ORDER BY s.priority DESC, s.id LIMIT 1) IS NOT NULL
-              ORDER BY b.generation, b.id),
+              ORDER BY b.priority DESC, b.generation, b.id),
        CASE WHEN %(gold_percent)s > 0 THEN          -- turns taken; counted only if the project has gold turns
             (SELECT count(*) FROM annotation_assignment s JOIN annotation_batch b ON b.id = s.batch_id
               WHERE s.labeler_id = u.id AND s.state IN ('done', 'skipped') AND b.project_id = m.project_id) END
@@ -157,4 +157,89 @@ INSERT INTO annotation_assignment (task_id, slot, batch_id, priority, state, tok
 SELECT t.id, slot, t.batch_id, t.priority, 'open', 0
   FROM annotation_task t CROSS JOIN LATERAL generate_series(0, t.overlap - 1) AS slot
  WHERE t.batch_id = %(batch)s AND t.kind = 'normal' ORDER BY slot, t.priority DESC, t.id
+"""
+
+# --- another overlap --------------------------------------------------------------------------------------------------------
+
+# An assignment counts for the overlap if it has a slot and is neither skipped nor closed.
+_COUNTS = "s.slot IS NOT NULL AND s.state IN ('open', 'reserved', 'leased', 'done')"
+# Which assignments of a task are surplus: the last in this order. Labels that are done come first, then what somebody holds.
+_PLACE = """row_number() OVER (PARTITION BY s.task_id ORDER BY
+           CASE s.state WHEN 'done' THEN 0 WHEN 'leased' THEN 1 WHEN 'reserved' THEN 2 ELSE 3 END, s.lapsed_id IS NULL, s.slot)"""
+_IS_WANTED = "NOT EXISTS (SELECT 1 FROM annotation_solution n WHERE n.id = t.solution_id AND n.withdrawn_at IS NOT NULL OFFSET 0)"
+
+# Closes surplus assignments that nobody labels, and takes the slot of surplus leases: their holders can finish, and nobody else gets
+# them. Returns how many were surplus, and how many of them were closed and how many can be finished. The state is compared again after a
+# wait for a claim or a submit, so a row can be left: the caller repeats the statement until it finds none.
+LOWER_OVERLAP = f"""
+WITH ranked AS (
+  SELECT s.id, s.state, {_PLACE} AS place FROM annotation_assignment s WHERE s.task_id = ANY(%(tasks)s::bigint[]) AND {_COUNTS}),
+surplus AS MATERIALIZED (SELECT id, state FROM ranked WHERE place > %(overlap)s AND state <> 'done'),
+changed AS (
+  UPDATE annotation_assignment s
+     SET state = CASE s.state WHEN 'leased' THEN 'leased' ELSE 'closed' END, slot = CASE s.state WHEN 'leased' THEN NULL ELSE s.slot END,
+         lapsed_id = CASE s.state WHEN 'leased' THEN s.lapsed_id ELSE COALESCE(s.labeler_id, s.lapsed_id) END,
+         labeler_id = CASE s.state WHEN 'leased' THEN s.labeler_id END,
+         lease_expires_at = CASE s.state WHEN 'leased' THEN s.lease_expires_at END
+    FROM surplus WHERE s.id = surplus.id AND s.state = surplus.state
+  RETURNING s.state)
+SELECT (SELECT count(*) FROM surplus), count(*) FILTER (WHERE state = 'closed'), count(*) FILTER (WHERE state = 'leased') FROM changed
+"""
+LOCK_SOLUTIONS = """
+SELECT count(*) FROM (SELECT 1 FROM annotation_solution n
+  WHERE n.id IN (SELECT t.solution_id FROM annotation_task t WHERE t.id = ANY(%(tasks)s::bigint[])) ORDER BY n.id FOR SHARE) locked
+"""
+
+# Gives each task as many assignments as it misses. What a lower overlap took away comes back first: slots of leases and labels, then
+# closed assignments. New ones follow in the order of MAKE_ASSIGNMENTS. Returns how many are open by it. The caller holds the tasks.
+RAISE_OVERLAP = f"""
+WITH counted AS (
+  SELECT t.id, t.priority, COALESCE(max(s.slot), -1) AS last_slot, %(overlap)s - count(s.id) FILTER (WHERE {_COUNTS}) AS missing
+    FROM annotation_task t LEFT JOIN annotation_assignment s ON s.task_id = t.id
+   WHERE t.id = ANY(%(tasks)s::bigint[]) AND {_IS_WANTED} GROUP BY t.id),
+wanting AS MATERIALIZED (SELECT * FROM counted WHERE missing > 0),
+spare AS (
+  SELECT s.id, s.task_id, w.missing, w.last_slot, w.priority, row_number() OVER (PARTITION BY s.task_id ORDER BY
+           CASE s.state WHEN 'done' THEN 0 WHEN 'leased' THEN 1 WHEN 'reserved' THEN 2 WHEN 'open' THEN 3 ELSE 4 END, s.slot, s.id) AS place
+    FROM wanting w JOIN annotation_assignment s ON s.task_id = w.id
+   WHERE s.state = 'closed' OR s.slot IS NULL AND s.state IN ('open', 'reserved', 'leased', 'done')),
+back AS MATERIALIZED (SELECT * FROM spare WHERE place <= missing),
+changed AS (
+  UPDATE annotation_assignment s
+     SET slot = COALESCE(s.slot, back.last_slot + back.place), priority = back.priority,
+         state = CASE s.state WHEN 'closed' THEN 'open' ELSE s.state END
+    FROM back WHERE s.id = back.id RETURNING s.state),
+made AS (
+  INSERT INTO annotation_assignment (task_id, slot, batch_id, priority, state, token)
+  SELECT w.id, w.last_slot + place, %(batch)s, w.priority, 'open', 0
+    FROM wanting w CROSS JOIN LATERAL generate_series(1 + (SELECT count(*) FROM back WHERE back.task_id = w.id), w.missing) AS place
+   ORDER BY place, w.priority DESC, w.id RETURNING 1)
+SELECT (SELECT count(*) FROM changed WHERE state = 'open') + (SELECT count(*) FROM made)
+"""
+
+# What both would do now to all normal tasks of some batches: opened, closed, leases that can be finished.
+OVERLAP_EFFECT = f"""
+WITH tasks AS (
+  SELECT t.id, {_IS_WANTED} AS is_wanted FROM annotation_task t
+   WHERE t.batch_id = ANY(%(batches)s::bigint[]) AND t.kind = 'normal' AND t.overlap <> %(overlap)s),
+ranked AS (
+  SELECT s.state, {_PLACE} AS place FROM annotation_assignment s JOIN tasks t ON t.id = s.task_id WHERE {_COUNTS}),
+missing AS (
+  SELECT greatest(0, %(overlap)s - count(s.id) FILTER (WHERE {_COUNTS})
+                       - count(s.id) FILTER (WHERE s.slot IS NULL AND s.state IN ('reserved', 'leased', 'done'))) AS count
+    FROM tasks t LEFT JOIN annotation_assignment s ON s.task_id = t.id WHERE t.is_wanted GROUP BY t.id)
+SELECT (SELECT COALESCE(sum(count), 0)::bigint FROM missing),
+       (SELECT count(*) FROM ranked WHERE place > %(overlap)s AND state IN ('open', 'reserved')),
+       (SELECT count(*) FROM ranked WHERE place > %(overlap)s AND state = 'leased')
+"""
+
+# Puts tasks before the others of their batches.
+PRIORITISE = """
+UPDATE annotation_task t SET priority = 1 + (SELECT max(o.priority) FROM annotation_task o WHERE o.batch_id = t.batch_id)
+ WHERE t.id = ANY(%(tasks)s::bigint[])
+"""
+# Writes the new priority into their assignments. A statement of its own: it also finds what a skip opened while the first one waited.
+COPY_PRIORITY = """
+UPDATE annotation_assignment s SET priority = t.priority FROM annotation_task t
+ WHERE t.id = ANY(%(tasks)s::bigint[]) AND s.task_id = t.id AND s.state NOT IN ('done', 'skipped')
 """

@@ -217,7 +217,7 @@ def test_a_qualified_labeler_skips_the_screening() -> None:
 def test_a_closed_screening_admits_nobody_by_itself() -> None:
     project = make.project()
     published(project, 1)
-    queue.close_batch(make.batch(project, make.solutions(project, 1), kind=BatchKind.SCREENING))
+    queue.close_batch(make.batch(project, make.solutions(project, 1), kind=BatchKind.SCREENING), actor=None)
     assert "No screening question is left" in not_qualified(make.ann(project), project)
 
 

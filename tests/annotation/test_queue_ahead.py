@@ -207,13 +207,13 @@ def test_extending_the_lease_extends_the_reservation_behind_it() -> None:
     assert queue.release_expired() == 0 and assignment_of(ahead).state == "reserved"
 
 
-def test_closing_a_batch_gives_its_reservations_back() -> None:
+def test_closing_a_batch_closes_its_reservations() -> None:
     project = make.project()
     published(project, 2)
     lease = queue.lease_next(make.ann(project), project=project)
     ahead = queue.reserve_next(make.ann(), project=project)
-    queue.close_batch(Batch.objects.get())
-    assert (assignment_of(lease).state, assignment_of(ahead).state) == ("leased", "open")
+    queue.close_batch(Batch.objects.get(), actor=None)
+    assert (assignment_of(lease).state, assignment_of(ahead).state) == ("leased", "closed")
 
 
 def test_a_reservation_in_another_project_is_given_back() -> None:

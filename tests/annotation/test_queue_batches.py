@@ -126,7 +126,7 @@ def test_a_closed_batch_hands_out_nothing_but_lets_a_lease_end() -> None:
     project = make.project()
     batch = make.batch(project, make.solutions(project, 2))
     lease = queue.lease_next(make.ann(project), project=project)
-    queue.close_batch(batch)
+    queue.close_batch(batch, actor=None)
     with pytest.raises(queue.NothingToLabel):
         queue.lease_next(make.ben(project), project=project)
     assert queue.lease_next(make.ann(), project=project).assignment_id == lease.assignment_id
@@ -135,9 +135,9 @@ def test_a_closed_batch_hands_out_nothing_but_lets_a_lease_end() -> None:
 def test_a_batch_is_closed_once() -> None:
     project = make.project()
     batch = make.batch(project, make.solutions(project, 1))
-    queue.close_batch(batch)
+    queue.close_batch(batch, actor=None)
     with pytest.raises(queue.BadBatch, match="closed already"):
-        queue.close_batch(batch)
+        queue.close_batch(batch, actor=None)
 
 
 def test_a_draft_batch_is_not_handed_out() -> None:

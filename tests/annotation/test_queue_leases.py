@@ -120,5 +120,5 @@ def test_counts_tell_the_state_of_the_queue() -> None:
     labels.skip(lease.assignment_id, labeler=make.ann(), token=lease.token, reason="unreadable")
     queue.lease_next(make.ben(project), project=project)
     assert queue.counts(project) == {"open": 4, "leased": 1, "done": 1, "skipped": 1, "open_batches": 1}
-    queue.close_batch(Batch.objects.get())
+    queue.close_batch(Batch.objects.get(), actor=None)
     assert queue.counts(project) == {"open": 0, "leased": 1, "done": 1, "skipped": 1, "open_batches": 0}

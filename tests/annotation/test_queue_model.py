@@ -21,7 +21,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from annotation import labels, queue
 from annotation.labels import sittings
 from annotation.models import Annotation, Assignment, Draft, Membership, Solution
-from annotation.queue import leases
+from annotation.queue import changing, leases
 from tests import make
 from tests.clients import rated
 
@@ -35,11 +35,18 @@ BODIES = (
 )
 TIMES = {"active_ms": 5, "total_ms": 5}
 LOST, WITHDRAWN, CONFLICT, NOTHING, REFUSED = "lease lost", "withdrawn", "conflict", "nothing to label", "not qualified"
+BAD = "bad batch"
 ERRORS = {
     queue.Withdrawn: WITHDRAWN, queue.LeaseLost: LOST, labels.SubmissionConflict: CONFLICT, queue.NothingToLabel: NOTHING,
-    queue.NotQualified: REFUSED,
+    queue.NotQualified: REFUSED, queue.BadBatch: BAD,
 }  # fmt: skip
-STEPS = {"short": (24, 50), "long": (220, 60)}  # examples, steps of each
+STEPS = {"short": (24, 50), "search": (400, 50), "long": (220, 60)}  # examples, steps of each
+ACTS = {
+    "pause": queue.pause_batch, "resume": queue.resume_batch, "close": queue.close_batch,
+    **{place: lambda batch, actor, place=place: queue.move_batch(batch, place, actor=actor) for place in ("first", "last", "in order")},
+}  # fmt: skip
+# What counts for the overlap, and which go first when it is lowered.
+RANKS = {"done": 0, "leased": 1, "reserved": 2, "open": 3}
 INDEX, PERSON, BODY = st.integers(0, 7), st.integers(0, len(NAMES) - 1), st.integers(0, len(BODIES) - 1)
 
 
@@ -49,13 +56,23 @@ class Seat:
 
     task: int
     batch: int
-    slot: int
+    slot: int | None  # None: for its holder only, since the overlap was lowered
     priority: int
     state: str = "open"
     labeler: int | None = None
     lapsed: int | None = None
     token: int = 0
     is_expired: bool = False
+
+
+@dataclass
+class Task:
+    """A solution in a batch as the model holds it."""
+
+    batch: int
+    priority: int
+    overlap: int
+    is_withdrawn: bool = False
 
 
 @dataclass(frozen=True)
@@ -83,8 +100,9 @@ class Model:
 
     def __init__(self) -> None:
         self.seats: list[Seat] = []
-        self.closed_batches: set[int] = set()
-        self.n_batches = self.n_tasks = 0
+        self.batches: list[str] = []  # the state of each
+        self.places: list[int] = []  # the priority of each batch
+        self.tasks: list[Task] = []
         self.suspended: set[int] = set()
         self.closed_accounts: set[int] = set()
         self.drafts: dict[tuple[int, int, int], tuple[int, int]] = {}  # (seat, person, token): (revision, number of ratings)
@@ -92,10 +110,12 @@ class Model:
 
     def publish(self, *, count: int, overlap: int) -> None:
         """Make the assignments: first slots before second slots, each in order of priority."""
-        tasks = [(self.n_tasks + place, place % 2) for place in range(count)]
+        tasks = [(len(self.tasks) + place, place % 2) for place in range(count)]
         ordered = sorted(tasks, key=lambda task: (-task[1], task[0]))
-        self.seats += [Seat(task, self.n_batches, slot, priority) for slot in range(overlap) for task, priority in ordered]
-        self.n_tasks, self.n_batches = self.n_tasks + count, self.n_batches + 1
+        self.seats += [Seat(task, len(self.batches), slot, priority) for slot in range(overlap) for task, priority in ordered]
+        self.tasks += [Task(len(self.batches), priority, overlap) for _, priority in tasks]
+        self.batches.append("open")
+        self.places.append(0)
 
     def held(self, person: int, state: str) -> int | None:
         return next((n for n, seat in enumerate(self.seats) if (seat.state, seat.labeler) == (state, person)), None)
@@ -106,15 +126,15 @@ class Model:
         return any(other.task == task and other.labeler == person for n, other in enumerate(self.seats) if n != seat)
 
     def claim(self, person: int, state: str) -> int | None:
-        """Take the open assignment of the highest priority in the oldest open batch, of a task the person never had."""
+        """Take the open assignment of the highest priority in the first open batch, of a task the person never had."""
         free = [
-            (seat.batch, -seat.priority, n)
+            (-self.places[seat.batch], seat.batch, -seat.priority, n)
             for n, seat in enumerate(self.seats)
-            if seat.state == "open" and seat.batch not in self.closed_batches and not self.has_had(person, n)
+            if seat.state == "open" and seat.slot is not None and self.batches[seat.batch] == "open" and not self.has_had(person, n)
         ]
         if not free:
             return None
-        n = min(free)[2]
+        n = min(free)[3]
         seat = self.seats[n]
         seat.token += seat.lapsed != person
         seat.state, seat.labeler, seat.lapsed, seat.is_expired = state, person, None, False
@@ -172,7 +192,8 @@ class Model:
             following.state, following.labeler, following.lapsed, following.is_expired = "leased", person, None, False
 
     def lost(self, claim: Claim) -> str:
-        return WITHDRAWN if self.seats[claim.seat].state == "closed" else LOST
+        seat = self.seats[claim.seat]
+        return WITHDRAWN if seat.state == "closed" and self.tasks[seat.task].is_withdrawn else LOST
 
     def keep(self, claim: Claim, revision: int | None, size: int) -> bool:
         """Keep a draft, also under an older token. An older revision never overwrites a newer one."""
@@ -200,8 +221,12 @@ class Model:
             return self.lost(claim), False
         self.end(claim, "skipped", ahead)
         seat = self.seats[claim.seat]
-        slot = 1 + max(other.slot for other in self.seats if other.task == seat.task)
-        self.seats.append(Seat(seat.task, seat.batch, slot, seat.priority))
+        task = self.tasks[seat.task]
+        others = [other for other in self.seats if other.task == seat.task]
+        left = sum(other.state == "done" or other.slot is not None and other.state in RANKS for other in others)
+        if seat.slot is not None and self.batches[seat.batch] != "closed" and left < task.overlap:
+            slot = 1 + max(other.slot for other in others if other.slot is not None)
+            self.seats.append(Seat(seat.task, seat.batch, slot, task.priority))
         return None
 
     def revise(self, corrected: UUID, submission: UUID, body: int) -> Any:
@@ -238,11 +263,81 @@ class Model:
             == 1
         )
 
+    def shut(self, which: Callable[[Seat], bool]) -> int:
+        """Close assignments, so that nobody gets them."""
+        chosen = [seat for seat in self.seats if which(seat)]
+        for seat in chosen:
+            seat.lapsed = seat.lapsed if seat.labeler is None else seat.labeler
+            seat.state, seat.labeler, seat.is_expired = "closed", None, False
+        return len(chosen)
+
     def withdraw(self, task: int) -> None:
+        self.tasks[task].is_withdrawn = True
+        self.shut(lambda seat: seat.task == task and seat.state in ("open", "reserved", "leased"))
+
+    def act(self, batch: int, name: str) -> Any:
+        """Change a whole batch."""
+        state = self.batches[batch]
+        if name in ("pause", "resume"):
+            if state != {"pause": "open", "resume": "paused"}[name]:
+                return BAD
+            self.batches[batch] = {"pause": "paused", "resume": "open"}[name]
+            return None
+        if state == "closed":
+            return BAD
+        if name == "close":
+            self.batches[batch] = "closed"
+            return self.shut(lambda seat: seat.batch == batch and (seat.state == "reserved" or (seat.state, seat.lapsed) == ("open", None)))
+        others = [place for n, place in enumerate(self.places) if n != batch and self.batches[n] != "closed"] or [0]
+        place = {"first": max(max(others) + 1, 0), "last": min(min(others) - 1, 0), "in order": 0}[name]
+        if place == self.places[batch]:
+            return BAD
+        self.places[batch] = place
+        return None
+
+    def change_overlap(self, tasks: list[int], overlap: int) -> queue.OverlapChange | str:
+        """Close surplus assignments, or open the missing ones, at the tasks whose overlap changes."""
+        opened = closed = in_hand = 0
+        if self.batches[self.tasks[tasks[0]].batch] == "closed":
+            return BAD
+        changed = [task for task in tasks if self.tasks[task].overlap != overlap]
+        new = []
+        for task in changed:
+            self.tasks[task].overlap = overlap
+            seats = [seat for seat in self.seats if seat.task == task]
+            counted = [seat for seat in seats if seat.slot is not None and seat.state in RANKS]
+            for seat in sorted(counted, key=lambda seat: (RANKS[seat.state], seat.lapsed is None, seat.slot))[overlap:]:
+                if seat.state == "leased":
+                    seat.slot, in_hand = None, in_hand + 1
+                elif seat.state != "done":
+                    closed += self.shut(lambda other, seat=seat: other is seat)
+            if (missing := overlap - len(counted)) <= 0 or self.tasks[task].is_withdrawn:
+                continue
+            last = max(seat.slot for seat in seats if seat.slot is not None)
+            spare = [seat for seat in seats if seat.state == "closed" or seat.slot is None and seat.state in RANKS]
+            spare.sort(key=lambda seat: (RANKS.get(seat.state, 4), seat.slot or 0))
+            for place, seat in enumerate(spare[:missing], 1):
+                seat.slot = last + place if seat.slot is None else seat.slot
+                seat.state, seat.priority = "open" if seat.state == "closed" else seat.state, self.tasks[task].priority
+                opened += seat.state == "open"
+            new += [(place, -self.tasks[task].priority, task, last + place) for place in range(len(spare) + 1, missing + 1)]
+        self.seats += [Seat(task, self.tasks[task].batch, slot, -priority) for _, priority, task, slot in sorted(new)]
+        return queue.OverlapChange(opened + len(new), closed, in_hand)
+
+    def return_lease(self, n: int) -> int | str:
+        holder = self.seats[n].labeler
+        is_held = self.let_go(lambda seat: seat is self.seats[n] and seat.state in ("leased", "reserved"))
+        return holder if is_held and holder is not None else BAD
+
+    def prioritise(self, task: int) -> int:
+        first = self.tasks[task]
+        if self.batches[first.batch] == "closed":
+            return 0
+        first.priority = 1 + max(other.priority for other in self.tasks if other.batch == first.batch)
         for seat in self.seats:
-            if seat.task == task and seat.state in ("open", "reserved", "leased"):
-                seat.lapsed = seat.lapsed if seat.labeler is None else seat.labeler
-                seat.state, seat.labeler, seat.is_expired = "closed", None, False
+            if seat.task == task and seat.state not in ("done", "skipped"):
+                seat.priority = first.priority
+        return 1
 
 
 class QueueMachine(RuleBasedStateMachine):
@@ -293,8 +388,8 @@ class QueueMachine(RuleBasedStateMachine):
         assert real == model
         QueueMachine.n_steps += 1
         rows, names = self.rows(), {person.pk: n for n, person in enumerate(self.people)}
-        assert [(r.state, names.get(r.labeler_id), names.get(r.lapsed_id), r.token, r.slot) for r in rows] == [
-            (s.state, s.labeler, s.lapsed, s.token, s.slot) for s in self.model.seats
+        assert [(r.state, names.get(r.labeler_id), names.get(r.lapsed_id), r.token, r.slot, r.priority) for r in rows] == [
+            (s.state, s.labeler, s.lapsed, s.token, s.slot, s.priority) for s in self.model.seats
         ]
         places = {row.pk: n for n, row in enumerate(rows)}
         drafts = Draft.objects.filter(assignment__in=places)
@@ -441,14 +536,37 @@ class QueueMachine(RuleBasedStateMachine):
         queue.withdraw(Solution.objects.filter(pk=self.solutions[task].pk), actor=None)
         self.agree(None, self.model.withdraw(task))
 
-    @precondition(lambda self: len(self.model.closed_batches) < len(self.batches))
-    @rule()
-    def close_the_oldest_batch(self) -> None:
-        batch = len(self.model.closed_batches)
-        queue.close_batch(self.batches[batch])
-        self.model.closed_batches.add(batch)
-        self.model.let_go(lambda seat: seat.batch == batch and seat.state == "reserved")
-        self.agree(None, None)
+    @rule(index=INDEX, act=st.sampled_from([*ACTS]))
+    def change_a_batch(self, index: int, act: str) -> None:
+        batch = index % len(self.batches)
+        self.agree(self.asked(lambda: ACTS[act](self.batches[batch], actor=None)), self.model.act(batch, act))
+
+    @rule(index=INDEX, overlap=st.integers(1, 4), task=st.none() | INDEX)
+    def change_the_overlap(self, index: int, overlap: int, task: int | None) -> None:
+        batch = index % len(self.batches)
+        tasks = [n for n, known in enumerate(self.model.tasks) if known.batch == batch]
+        if task is None:
+            expected = self.asked(lambda: queue.overlap_effect(self.batches[batch], overlap))
+            real = self.asked(lambda: queue.change_overlap(self.batches[batch], overlap, actor=None))
+            assert real in (expected, BAD)
+        else:
+            tasks = [tasks[task % len(tasks)]]
+            keys = [self.solutions[tasks[0]].task_set.get().pk]
+            real = self.asked(lambda: queue.change_overlap(self.batches[batch], overlap, actor=None, tasks=keys))
+        self.agree(real, self.model.change_overlap(tasks, overlap))
+
+    @rule(index=INDEX)
+    def return_a_lease(self, index: int) -> None:
+        held = [n for n, seat in enumerate(self.model.seats) if seat.labeler is not None]
+        seat = held[-1 - index % len(held)] if held else 0
+        real = self.asked(lambda: queue.return_lease(self.key(seat), project=self.project, actor=None))
+        self.agree(real if isinstance(real, str) else self.people.index(real), self.model.return_lease(seat))
+
+    @rule(index=INDEX)
+    def prioritise(self, index: int) -> None:
+        task = index % len(self.solutions)
+        real = queue.prioritise(Solution.objects.filter(pk=self.solutions[task].pk), actor=None)
+        self.agree(real, self.model.prioritise(task))
 
     @rule(person=PERSON, is_suspended=st.booleans())
     def suspend(self, person: int, is_suspended: bool) -> None:
@@ -465,7 +583,7 @@ def walk(form: str, *, phases: tuple[Phase, ...] = tuple(Phase)) -> None:
     """Walk random sequences: the same ones in each short run, new ones in each long run, which prints how to repeat a failure."""
     examples, steps = STEPS[form]
     limits = settings(
-        max_examples=examples, stateful_step_count=steps, deadline=None, database=None, derandomize=form == "short", print_blob=True,
+        max_examples=examples, stateful_step_count=steps, deadline=None, database=None, derandomize=form != "long", print_blob=True,
         suppress_health_check=list(HealthCheck), phases=phases,
     )  # fmt: skip
     QueueMachine.n_steps = 0
@@ -487,6 +605,7 @@ def test_the_queue_does_what_its_model_does_in_the_long_form() -> None:
 MUTANTS = {
     "a claim that keeps the token": (leases, "NEXT_ASSIGNMENT", "THEN 0 ELSE 1 END", "THEN 0 ELSE 0 END"),
     "an old draft over a new one": (sittings, "KEEP_DRAFT", "d.revision < %(revision)s::int", "d.revision <> %(revision)s::int"),
+    "a closed place that stays closed": (changing, "RAISE_OVERLAP", "WHEN 'closed' THEN 'open' ELSE", "WHEN 'closed' THEN 'closed' ELSE"),
 }
 
 
@@ -497,7 +616,7 @@ def test_the_model_sees_a_fault(mutant: str, monkeypatch: pytest.MonkeyPatch) ->
     assert right in statement
     monkeypatch.setattr(module, name, statement.replace(right, wrong))
     with pytest.raises((AssertionError, ExceptionGroup)):
-        walk("short", phases=(Phase.generate,))  # one failure is enough, however long its sequence
+        walk("search", phases=(Phase.generate,))  # one failure is enough, however long its sequence
 
 
 def test_a_submit_counts_when_another_assignment_of_the_prepared_task_was_taken_meanwhile() -> None:

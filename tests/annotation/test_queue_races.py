@@ -1,62 +1,21 @@
 """Races on the queue, with real threads at a barrier and an assertion on the whole table."""
 
-import threading
 import uuid
 from collections import Counter
-from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import Count, F
 from django.db.models.functions import Now
 
 from annotation import labels, queue
 from annotation.models import Annotation, Assignment, Draft, Project, Solution, StepLabel, Task
 from tests import make
-from tests.waiting import PATIENCE, until
+from tests.racing import after_waiting, rounds
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-def rounds(
-    count: int, acts: list[Callable[[int], object]], *, before: Callable[[int], object], after: Callable[[int, list], object]
-) -> None:
-    """Run `count` rounds: `before`, then all acts at once, each in its own thread, then `after` with what they returned.
-
-    An exception in an act counts as its return value. An exception in `before` or `after` ends the test.
-    """
-    barrier = threading.Barrier(len(acts) + 1)
-    outcomes: list[object] = [None] * len(acts)
-
-    def keep_acting(place: int) -> None:
-        try:
-            for number in range(count):
-                barrier.wait(PATIENCE)
-                try:
-                    outcomes[place] = acts[place](number)
-                except Exception as error:
-                    outcomes[place] = error
-                barrier.wait(PATIENCE)
-        except threading.BrokenBarrierError:
-            pass  # the main thread has failed and reports why
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=keep_acting, args=(place,)) for place in range(len(acts))]
-    for thread in threads:
-        thread.start()
-    try:
-        for number in range(count):
-            before(number)
-            barrier.wait(PATIENCE)
-            barrier.wait(PATIENCE)
-            after(number, list(outcomes))
-    finally:
-        barrier.abort()
-        for thread in threads:
-            thread.join(PATIENCE)
 
 
 def submit(lease: queue.Lease, labeler: User, submission_id: uuid.UUID, *ratings: int) -> Annotation:
@@ -305,7 +264,7 @@ def test_skips_at_once_keep_the_overlap_whole() -> None:
     def lease_all(number: int) -> None:
         batch = make.batch(project, [chosen[number]])
         leases.update({person: queue.lease_next(person, project=project) for person in people})
-        queue.close_batch(batch)
+        queue.pause_batch(batch, actor=None)  # the next round gets its own solution
 
     def skip(person: User) -> None:
         labels.skip(leases[person].assignment_id, labeler=person, token=leases[person].token, reason="")
@@ -348,28 +307,6 @@ def test_drafts_saved_at_once_leave_the_newest() -> None:
 
 
 # --- one act that waits for another ---------------------------------------------------------------------------------------------
-
-
-def after_waiting(act: Callable[[], object], *, first: Callable[[], object], then: Callable[[], object] = lambda: None) -> object:
-    """Do `first`, then `act` in another thread until it waits, then `then`. Commit, and return what `act` returned or raised."""
-    outcome: list[object] = []
-
-    def run() -> None:
-        try:
-            outcome.append(act())
-        except Exception as error:
-            outcome.append(error)
-        finally:
-            connection.close()
-
-    thread = threading.Thread(target=run)
-    with transaction.atomic():
-        first()
-        thread.start()
-        until(lambda: make.n_waiting() or outcome, what="the act waits")
-        then()
-    thread.join(PATIENCE)
-    return outcome[0]
 
 
 def withdraw_all() -> int:
