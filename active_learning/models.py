@@ -13,8 +13,6 @@ from django.db.models.functions import Now
 
 from annotation.models import Batch, Problem, Project, Snapshot, Solution, one_of
 
-ATTEMPTS = 3  # at each stage of a round, and at each shard
-STALE = timedelta(minutes=3)  # a run without a heartbeat for this long is given to another worker
 WORKER_SILENT = timedelta(minutes=1)  # a worker without a heartbeat for this long counts as gone
 
 

@@ -2,7 +2,6 @@
 
 import logging
 import os
-import signal
 import socket
 import threading
 import time
@@ -13,12 +12,11 @@ from celery.signals import after_task_publish, beat_init, worker_ready, worker_s
 from django.db import InterfaceError, OperationalError, connection
 
 from active_learning import registry, rounds, schedules, scoring
-from active_learning.stopping import stop_request
+from annotation import imports
+from annotation.stopping import FINISH, end_process, stop_request
+from annotation.tasks import run_import
 
 log = logging.getLogger(__name__)
-# Tells a process of a worker to stop its round and then to end the task as usual. If it died of the signal, Celery would search for it for
-# 10 to 30 s.
-FINISH = signal.SIGHUP
 LOOK_SECONDS = 5  # between two reports of a worker, and two looks at what ended processes held
 BEAT_SILENT_SECONDS = 150  # beat that has sent nothing for this long no longer counts as alive
 
@@ -28,7 +26,7 @@ def run_round(round_id: int) -> None:
     try:
         rounds.run(round_id)
     except rounds.Stopped as stopped:
-        _after_stop(stopped)
+        end_process(stopped)
 
 
 @shared_task
@@ -48,7 +46,7 @@ def score_shards(version_id: int) -> None:
         with stop_request() as stop:
             scoring.help_score(registry.by_id(version_id), progress=lambda done: stop.check())
     except rounds.Stopped as stopped:
-        _after_stop(stopped)
+        end_process(stopped)
 
 
 @shared_task
@@ -57,21 +55,14 @@ def score_steps(version_id: int, solution_id: int) -> None:
     registry.score_steps(registry.by_id(version_id), solution_id)
 
 
-def _after_stop(stopped: rounds.Stopped) -> None:
-    """End this process as it was asked to, now that its work is given back. After FINISH the task only ends."""
-    if stopped.number != FINISH:
-        signal.raise_signal(signal.SIGTERM)
-        raise SystemExit(0)
-
-
 @worker_shutting_down.connect
 def stop_long_tasks(how: str, **_: Any) -> None:
-    """Stop the rounds of a worker that waits for its tasks to end (SIGTERM, Ctrl-C). A round can take hours, and goes on later."""
+    """Stop the long work of a worker that waits for its tasks to end (SIGTERM, Ctrl-C). A round can take hours, and goes on later."""
     from celery.worker.state import active_requests  # only a worker needs it
 
     if how == "Warm":
         for request in list(active_requests):
-            if request.name in (run_round.name, score_shards.name) and request.worker_pid:
+            if request.name in (run_round.name, score_shards.name, run_import.name) and request.worker_pid:
                 os.kill(request.worker_pid, FINISH)
 
 
@@ -125,6 +116,10 @@ def look_after_rounds(name: str, *, queues: str, is_ready: bool) -> bool:
     """
     try:
         rounds.say_alive(name, queues=queues)
+        if "default" in queues:
+            imports.offer_abandoned()
+            if not is_ready:
+                imports.sweep()
         if "gpu" in queues:
             rounds.offer_abandoned()
             if not is_ready:

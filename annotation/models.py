@@ -84,6 +84,15 @@ class BatchState(models.TextChoices):
     CLOSED = "closed"
 
 
+class ImportState(models.TextChoices):
+    CHECKING = "checking"  # a worker reads the file, or one will
+    CHECKED = "checked"  # a person looks at what the file holds, and decides
+    LOADING = "loading"  # a worker loads the file, or one will
+    DONE = "done"
+    FAILED = "failed"  # the check or the load was refused; nothing was stored
+    CANCELLED = "cancelled"
+
+
 class Premise(models.TextChoices):
     """What the choice of a solution took for granted about its outcome; empty: nothing."""
 
@@ -501,6 +510,40 @@ class SnapshotItem(models.Model):
     pk = models.CompositePrimaryKey("snapshot", "annotation")
     snapshot = models.ForeignKey(Snapshot, on_delete=models.CASCADE, db_index=False)
     annotation = models.ForeignKey(Annotation, on_delete=models.PROTECT)
+
+
+class Import(models.Model):
+    """A file that somebody uploaded: checked by a worker, looked at by a person, then loaded by a worker, all of it or nothing."""
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE)
+    name = models.CharField(max_length=200)  # of the file, as it was uploaded
+    path = models.CharField(max_length=500)  # relative to STEPMARK_HOME; the file is deleted when it is no longer needed
+    size = models.BigIntegerField()  # bytes
+    sha256 = models.CharField(max_length=64)
+    options = models.JSONField(default=dict)  # imports.Options
+    state = models.CharField(max_length=9, choices=ImportState, default=ImportState.CHECKING)
+    findings = models.JSONField(default=dict)  # imports.FileFindings: what the check of the file found
+    report = models.TextField(blank=True)  # what the load stored, in sentences
+    failure = models.TextField(blank=True)
+    progress = models.JSONField(default=dict)  # stage, done, total
+    heartbeat_at = models.DateTimeField(null=True)
+    holder = models.CharField(max_length=100, blank=True)  # the process that has it: holders.own_name
+    attempt = models.PositiveSmallIntegerField(default=0)
+    token = models.PositiveIntegerField(default=0)
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+", db_index=False)
+    created_at = models.DateTimeField(db_default=Now())
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [one_of("import_state", "state", ImportState)]
+        indexes = [
+            models.Index(name="import_by_project", fields=["project", "-id"]),
+            # Serves the sweep: which imports wait for a worker?
+            models.Index(name="import_waiting", fields=["id"], condition=Q(state__in=["checking", "loading"])),
+        ]
+
+    def __str__(self) -> str:
+        return f"import {self.pk} of {self.name}"
 
 
 class Keys(models.Model):

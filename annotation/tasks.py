@@ -1,11 +1,28 @@
-"""The Celery tasks of the labeling stages, which beat starts."""
+"""The Celery tasks of the labeling stages. A task that is lost or sent twice changes nothing."""
 
 from celery import shared_task
 
-from annotation import queue
+from annotation import imports, queue
+from annotation.stopping import end_process
+from trainer.progress import Stopped
 
 
 @shared_task
 def release_expired() -> int:
     """Open assignments past their end. Return how many."""
     return queue.release_expired()
+
+
+@shared_task
+def run_import(import_id: int) -> None:
+    """Check or load an uploaded file."""
+    try:
+        imports.run(import_id)
+    except Stopped as stopped:
+        end_process(stopped)
+
+
+@shared_task
+def sweep_imports() -> list[int]:
+    """Offer imports that no worker has again."""
+    return imports.sweep()

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from annotation.views import account, labeling, managing, person, projects, researching
+from annotation.views import account, imports, labeling, managing, person, projects, researching
 
 urlpatterns = [
     # First, because Django tries one after the other, and most requests are these.
@@ -34,5 +34,13 @@ urlpatterns = [
     path("p/<slug:slug>/guidelines/", person.guidelines, name="guidelines"),
     path("p/<slug:slug>/labels/", researching.annotations, name="annotations"),
     path("p/<slug:slug>/labels/<int:annotation_id>/", researching.annotation, name="annotation"),
+    path("p/<slug:slug>/data/", imports.data, name="data"),
+    path("p/<slug:slug>/data/upload/", imports.upload, name="upload"),
+    path("p/<slug:slug>/data/imports/<int:import_id>/", imports.one_import, name="import"),
+    path("p/<slug:slug>/data/imports/<int:import_id>/check/", imports.check_import, name="check-import"),
+    path("p/<slug:slug>/data/imports/<int:import_id>/load/", imports.load_import, name="load-import"),
+    path("p/<slug:slug>/data/imports/<int:import_id>/resume/", imports.resume_import, name="resume-import"),
+    path("p/<slug:slug>/data/imports/<int:import_id>/cancel/", imports.cancel_import, name="cancel-import"),
+    path("p/<slug:slug>/data/imports/<int:import_id>/discard/", imports.discard_import, name="discard-import"),
     path("p/<slug:slug>/export/", researching.download_export, name="export"),
 ]

@@ -44,6 +44,7 @@ app.conf.update(
     # Each message expires before the next is due, so that they do not pile up while no worker runs.
     beat_schedule={
         "release expired leases": {"task": "annotation.tasks.release_expired", "schedule": 60, "options": {"expires": 50}},
+        "restart lost imports": {"task": "annotation.tasks.sweep_imports", "schedule": 60, "options": {"expires": 50}},
         "restart lost rounds": {"task": "active_learning.tasks.sweep", "schedule": 60, "options": {"expires": 50}},
         "start due rounds": {"task": "active_learning.tasks.start_due_rounds", "schedule": 60, "options": {"expires": 50}},
     },

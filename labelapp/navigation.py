@@ -25,6 +25,7 @@ SECTIONS = (
     Section("Messages", "messages", people.WRITERS, ("messages", "people")),
     Section("Rounds", "rounds", people.RESEARCHERS, ("rounds",)),
     Section("Models", "models", people.RESEARCHERS, ("models",)),
+    Section("Data", "data", people.RESEARCHERS, ("data",)),
 )
 
 

@@ -48,7 +48,8 @@ def commands(*, bind: str) -> dict[str, list[str]]:
     web = f"--config python:labelapp.web_server --bind {bind} --preload --worker-class gthread {sizes}"
     return {
         "web": [sys.executable, "-m", "gunicorn", "labelapp.wsgi", *web.split(), "--worker-tmp-dir", memory, "--log-level", "warning"],
-        "worker": [*celery, "worker", "-Q", "default", "-c", "1", "-n", "worker@%h", *quiet],
+        # Two children: an import takes minutes, and meanwhile leases expire and schedules are looked at.
+        "worker": [*celery, "worker", "-Q", "default", "-c", "2", "-n", "worker@%h", *quiet],
         # One child per task: when it ends, the memory of a training is free again.
         "trainer": [*celery, "worker", "-Q", "gpu", "-c", "1", "--max-tasks-per-child", "1", "-n", "trainer@%h", *quiet],
         "beat": [*celery, "beat", "--loglevel", "warning", "--pidfile", ""],

@@ -26,7 +26,7 @@ from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from active_learning import experiment
 from annotation import labels, people, queue
-from annotation.models import Event, GoldAnswer, Membership, Message, Role
+from annotation.models import Event, GoldAnswer, Import, Membership, Message, Role
 from annotation.queue import leases
 from labelapp import outermost
 from tests import make
@@ -95,6 +95,14 @@ TABLE = {
     "annotations": Row(RESEARCHERS),
     "annotation": Row(RESEARCHERS),
     "export": Row(RESEARCHERS, None, 200),
+    "data": Row(RESEARCHERS),
+    "upload": Row(MANAGERS, None, 400),
+    "import": Row(MANAGERS),
+    "check-import": Row(MANAGERS, None, 302),
+    "load-import": Row(MANAGERS, None, 302),
+    "resume-import": Row(MANAGERS, None, 302),
+    "cancel-import": Row(MANAGERS, None, 302),
+    "discard-import": Row(MANAGERS, None, 302),
     "draft": background(),
     "submit": background(),
     "skip": background(),
@@ -145,6 +153,7 @@ BODIES = {
     "messages": {"to": "canary-name-suspended", "text": "Please look at step 2."},
     "make-link": {"name": "canary-name-labeler"},
     "problem": {"answer": "12"},
+    "check-import": {"token": "0", "steps_by": "auto", "labels": "annotations"},
     "start-round": {"strategy": "uniform", "size": "1"},
     "schedule": {"weight-convincing": "100", "size": "40", "per_problem": "2", "is_on": "on", "every_hours": "3"},
     "roll-back": {"kind": "prm"},
@@ -258,6 +267,10 @@ class World:
             ratings=rated(1, -1), finish_reason="found_error", reason="canary-foreign-reason", active_ms=5, total_ms=5,
         )  # fmt: skip
 
+        stored = {"path": "imports/a/b.jsonl", "size": 1, "sha256": "", "state": "checked"}
+        import_ = Import.objects.create(project=self.project, name="file.jsonl", created_by=owner, **stored)
+        their_import = Import.objects.create(project=foreign, name="canary-foreign-file", created_by=stranger, **stored)
+
         folder = home / "experiments" / "smallest"
         folder.mkdir(parents=True)
         (folder / "plan.json").write_text(json.dumps(experiment.SMALLEST.as_dict()))
@@ -267,12 +280,13 @@ class World:
         held = shown_claim(lease.assignment_id, lease.token)
         self.places = {
             "slug": "sums", "problem_id": problems[0].pk, "annotation_id": done.pk, "assignment_id": held["assignment"],
-            "round_id": round_.pk, "number": 1, "solution_id": solutions[0].pk, "message_id": message.pk, "name": "smallest",
+            "round_id": round_.pk, "import_id": import_.pk, "number": 1,
+            "solution_id": solutions[0].pk, "message_id": message.pk, "name": "smallest",
             "file": "strategies.csv", "object_id": self.project.pk, "id": labeler.pk, "content_type_id": 1, "app_label": "annotation",
             "url": "x", "set_up_token": people.link_to_set_up().split("/")[-2],
         }  # fmt: skip
         self.elsewhere = self.places | {
-            "problem_id": hidden.pk, "annotation_id": their_label.pk, "round_id": their_round.pk, "number": 2,
+            "problem_id": hidden.pk, "annotation_id": their_label.pk, "round_id": their_round.pk, "import_id": their_import.pk, "number": 2,
             "assignment_id": shown_claim(theirs.assignment_id, theirs.token)["assignment"],
             "solution_id": others.pk, "message_id": their_message.pk,
         }  # fmt: skip

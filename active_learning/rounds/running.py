@@ -13,9 +13,8 @@ from django.db.models import F
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from active_learning import holders, registry, sampling, scoring, selection
+from active_learning import registry, sampling, scoring, selection
 from active_learning.models import (
-    ATTEMPTS,
     UNFINISHED,
     ModelKind,
     ModelState,
@@ -33,8 +32,10 @@ from active_learning.rounds.publishing import open_batch
 from active_learning.rounds.starting import notify_worker
 from active_learning.rounds.states import RUNNABLE, RoundFailed, RoundRefused, RunLost, end, give_back, stale
 from active_learning.selection import Need, Recipe
-from active_learning.stopping import StopRequest, stop_request
+from annotation import holders
+from annotation.holders import ATTEMPTS
 from annotation.models import Project
+from annotation.stopping import StopRequest, stop_request
 from trainer.counting import counted
 from trainer.progress import Stopped
 

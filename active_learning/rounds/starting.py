@@ -7,10 +7,12 @@ from django.db import IntegrityError, transaction
 from django.db.models import Max
 from kombu.exceptions import OperationalError as BrokerUnreachable
 
-from active_learning import holders, registry, scoring
-from active_learning.models import ATTEMPTS, UNFINISHED, Round, RoundState
+from active_learning import registry, scoring
+from active_learning.models import UNFINISHED, Round, RoundState
 from active_learning.rounds.plan import Findings, RoundPlan
 from active_learning.rounds.states import RUNNABLE, RoundRefused, end, stale
+from annotation import holders
+from annotation.holders import ATTEMPTS
 from annotation.models import Batch, BatchKind, Project, broken_rule
 
 log = logging.getLogger(__name__)

@@ -4,7 +4,8 @@ from django.db import transaction
 from django.db.models import F, Q
 from django.db.models.functions import Greatest, Now
 
-from active_learning.models import STALE, UNFINISHED, ModelState, ModelVersion, Round, RoundStage, RoundState
+from active_learning.models import UNFINISHED, ModelState, ModelVersion, Round, RoundStage, RoundState
+from annotation.holders import STALE
 from annotation.models import Project
 
 RUNNABLE = [state for state in UNFINISHED if state != RoundState.PROPOSED]  # a proposal waits for a person, not for a worker

@@ -18,10 +18,7 @@ from django.db.models import Exists, F, Max, Min, OuterRef, Q, QuerySet, Sum
 from django.db.models.functions import Now
 from kombu.exceptions import OperationalError as BrokerUnreachable
 
-from active_learning import holders
 from active_learning.models import (
-    ATTEMPTS,
-    STALE,
     UNFINISHED,
     WORKER_SILENT,
     ModelState,
@@ -36,7 +33,9 @@ from active_learning.registry import Fence, ProgressCallback, load, readable_sol
 from active_learning.scoring.figures import score_rows
 from active_learning.scoring.files import ScoreFileDamaged, ScoresRefused, restore
 from active_learning.scoring.partitions import COLUMNS, ScoringFailed, attach, is_attached, partition, table_of
+from annotation import holders
 from annotation.corrections import hold_outcomes
+from annotation.holders import ATTEMPTS, STALE
 from annotation.models import Solution
 from trainer.files import is_disk_full
 

@@ -5,9 +5,10 @@ from typing import Any
 from django.db.models import F, OuterRef, Subquery
 
 from annotation.export.prm800k import prm800k_record
-from annotation.models import Annotation, FinishReason, Project, StepLabel
+from annotation.models import Annotation, FinishReason, Project, Snapshot, StepLabel
 
 PAGE = 50  # annotations listed at a time
+SNAPSHOTS = 20  # listed
 
 
 class NoSuchAnnotation(LookupError):
@@ -39,6 +40,11 @@ def shown(project: Project, annotation_id: int) -> tuple[Annotation, dict[str, A
     if annotation is None:
         raise NoSuchAnnotation(f"{project} has no annotation {annotation_id}.")
     return annotation, prm800k_record(annotation)
+
+
+def snapshots_of(project: Project) -> list[Snapshot]:
+    """Return the newest snapshots of a project."""
+    return list(Snapshot.objects.filter(project=project).order_by("-number")[:SNAPSHOTS])
 
 
 def has_labels(project: Project) -> bool:

@@ -1,6 +1,7 @@
 """Stage: ingest. Reads problems, solutions and labels in public formats. Writes Problem, Solution, imported annotations
 and gold."""
 
+from annotation.ingest.checking import FileCheck, check_file
 from annotation.ingest.loading import LABELS, add_solutions, load_problems, load_solutions
 from annotation.ingest.projects import BadProject, find_project, rules_of
 from annotation.ingest.updating import read_changes
@@ -37,6 +38,7 @@ __all__ = [
     "BadLine",
     "BadProject",
     "BadText",
+    "FileCheck",
     "LABELS",
     "LoadReport",
     "NewAlternative",
@@ -47,6 +49,7 @@ __all__ = [
     "ProblemChange",
     "Progress",
     "add_solutions",
+    "check_file",
     "clean_text",
     "detect_format",
     "digest",

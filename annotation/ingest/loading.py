@@ -103,8 +103,7 @@ def load_solutions(
     detected, format_ = choose_format(path, format, megabytes)
     if format_.solutions is None:
         raise BadFile(path, None, f"a file of format {detected.name} has problems but no solutions", "Load it with load_problems")
-    if labels not in LABELS:
-        raise BadFile(path, None, f"labels cannot become {labels!r}", f"They become {' or '.join(LABELS)}")
+    check_options(path, split=split, labels=labels)
     choice = choose_steps_by(path, format_, named=steps_by, megabytes=megabytes, progress=progress)
     with _staging(project, detected, path=path, source=source, split=split, progress=progress) as staging:
         staging.are_labels_gold = labels == "gold"
@@ -145,6 +144,14 @@ def add_solutions(project: Project, rows: Iterable[NewSolution], *, progress: Pr
     return staging.report
 
 
+def check_options(path: Path | str, *, split: str | None, labels: str) -> None:
+    """Raise BadFile for a split or a use of labels that does not exist."""
+    if split not in (None, "train", "test"):
+        raise BadFile(path, None, f"the split is {split!r}", "A split must be train or test")
+    if labels not in LABELS:
+        raise BadFile(path, None, f"labels cannot become {labels!r}", f"They become {' or '.join(LABELS)}")
+
+
 def choose_format(path: Path, named: str | None, megabytes: int) -> tuple[Detected, Format]:
     """Return the format of a file and why: the named one, or the one that its content shows. Raises BadFile."""
     if named is not None and named not in FORMATS:
@@ -167,8 +174,7 @@ def staged(
     project: Project, detected: Detected, *, path: Path | str, source: str = "", split: str | None = None, progress: Progress | None = None
 ) -> Iterator["_Staging"]:
     """Give the temporary tables of one load, in a transaction."""
-    if split not in (None, "train", "test"):
-        raise BadFile(path, None, f"the split is {split!r}", "A split must be train or test")
+    check_options(path, split=split, labels=LABELS[0])
     with transaction.atomic():
         yield _Staging(project, LoadReport(format=detected.name, signs=detected.reason), path, source, split, progress)
 
@@ -235,20 +241,15 @@ class _Staging:
             self.report.steps_by = choice
         text, solution = solution.text, cut_solution(solution, by=choice.rule)
         check_solution(solution)
-        self.report.steps.add(solution.steps, text=text, place=place_in_words(self.line))
+        self.report.count(solution, text=text, line=self.line)
         key, steps = self.add_problem(solution.problem), orjson.dumps(solution.steps)
         self.sequence += 1
-        self.report.solutions += 1
-        self.report.left_out.update(solution.left_out)
-        if solution.right is not None:  # the site grades by itself, so that a correction can grade again
-            self.report.left_out["recorded grades of the final answer"] += 1
         is_answer_given = solution.final_answer is not None
         answer = solution.final_answer if is_answer_given else stated_answer(solution.steps)
         source = solution.source or self.source
         self._copy(
             "incoming_solution", (self.sequence, self.line, key, digest(solution.steps), steps.decode(), answer, is_answer_given, source)
         )
-        self.report.alternatives += len(solution.alternatives)
         for place, alternative in enumerate(solution.alternatives):
             self._copy("incoming_alternative", (self.sequence, alternative.step_index, place, alternative.text))
         if solution.annotation and self.are_labels_gold:

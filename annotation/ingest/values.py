@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import orjson
 
 from trainer.counting import counted
-from trainer.formats import left_out_in_words, unused_in_words
+from trainer.formats import NewSolution, left_out_in_words, place_in_words, unused_in_words
 from trainer.steps import RuleChoice, StepFigures
 
 
@@ -37,6 +37,15 @@ class LoadReport:
     left_out: Counter[str] = field(default_factory=Counter)  # what nobody reads of a solution -> solutions of the file that have it
     notes: list[str] = field(default_factory=list)
 
+    def count(self, solution: NewSolution, *, text: str | None, line: int) -> None:
+        """Count a solution with its steps, and the `text` that they were cut from, as it stands in the file."""
+        self.steps.add(solution.steps, text=text, place=place_in_words(line))
+        self.solutions += 1
+        self.alternatives += len(solution.alternatives)
+        self.left_out.update(solution.left_out)
+        if solution.right is not None:  # the site grades by itself, so that a correction can grade again
+            self.left_out["recorded grades of the final answer"] += 1
+
     def __str__(self) -> str:
         parts = [f"{counted(self.new_problems, 'new problem')} ({self.problems:,} in the file)"]
         if self.solutions:
@@ -64,6 +73,10 @@ class LoadReport:
     def about_the_file(self) -> list[str]:
         """Say how the file was read: its format and why, and the keys that were not used."""
         return [*self._format_in_words(), *unused_in_words(self.unused)]
+
+    def about_the_check(self) -> list[str]:
+        """Say what a check of the file found: its format and why, its steps, and what nobody reads."""
+        return [*self._format_in_words(), *self._steps_in_words(), *unused_in_words(self.unused), *left_out_in_words(self.left_out)]
 
     def _format_in_words(self) -> list[str]:
         return [f"The format is {self.format}: the file has {self.signs}."] if self.signs else []

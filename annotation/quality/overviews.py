@@ -9,7 +9,7 @@ from django.db.models.functions import TruncDate
 from django.utils import timezone
 
 from annotation import people, queue
-from annotation.models import Annotation, BatchKind, FinishReason, Membership, Outcome, Project, Role, Snapshot, Solution
+from annotation.models import Annotation, BatchKind, FinishReason, Membership, Outcome, Project, Role, Solution
 
 DAYS = 14  # of the overview's chart
 
@@ -41,7 +41,6 @@ class Overview:
     minutes_each: float | None
     wrong_labeled: int  # labeled solutions with a wrong final answer
     wrong_confirmed: int  # those of them where a mistake was found
-    snapshots: list[Snapshot]
 
     @property
     def labeled(self) -> int:
@@ -69,7 +68,6 @@ def overview(project: Project) -> Overview:
         minutes_each=_minutes(annotations.aggregate(mean=Avg("active_ms"))["mean"]),
         wrong_labeled=wrong.count(),
         wrong_confirmed=wrong.filter(finish_reason=FinishReason.FOUND_ERROR).count(),
-        snapshots=list(Snapshot.objects.filter(project=project).order_by("-number")[:5]),
     )
 
 

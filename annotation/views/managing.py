@@ -8,7 +8,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from annotation import corrections, export, people, quality
+from annotation import corrections, people, quality
 from annotation.views import SignedInRequest, for_roles
 from annotation.views.forms import CorrectionForm, MessageForm
 from trainer.counting import counted
@@ -31,8 +31,7 @@ def overview(request: SignedInRequest, project: "Project") -> HttpResponse:
         {"day": day, "count": count, "x": BAR_STRIDE * place, "height": height, "y": CHART_HEIGHT - height}
         for place, ((day, count), height) in enumerate(zip(shown.days, heights, strict=True))
     ]
-    limits = {"kept_files": export.KEPT_FILES, "kept_gigabytes": export.KEPT_BYTES // 10**9}
-    return render(request, "annotation/overview.html", {"project": project, "overview": shown, "bars": bars, **limits})
+    return render(request, "annotation/overview.html", {"project": project, "overview": shown, "bars": bars})
 
 
 @require_POST

@@ -78,6 +78,6 @@ def download_export(request: SignedInRequest, project: "Project") -> HttpRespons
         log.error("The export of %s failed: %s", project.slug, error)
         why = "The disk is full on the server." if is_disk_full(error) else "The log of the server says why."
         messages.error(request, f"The server could not write the file. {why} Repair that and try again. No snapshot was taken.")
-        return redirect("overview", slug=project.slug)
+        return redirect("data", slug=project.slug)
     name = f"{project.slug}-snapshot-{snapshot.number}.jsonl"
     return FileResponse(path.open("rb"), as_attachment=True, filename=name, content_type="application/x-ndjson")

@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 from django.db.models.functions import Now
 
-from active_learning import holders, rounds, tasks
-from active_learning.models import ATTEMPTS, Round, RoundStage, RoundState
+from active_learning import rounds, tasks
+from active_learning.models import Round, RoundStage, RoundState
 from active_learning.rounds import running, starting
+from annotation import holders
+from annotation.holders import ATTEMPTS
 from annotation.models import Project
 from tests.active_learning.test_stopping import begin
 from tests.children import ended, fork

@@ -8,9 +8,10 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 
 from active_learning import demonstration, registry, rounds
-from active_learning.models import ATTEMPTS, ModelState, ModelVersion, Round, RoundStage, RoundState, Score, Selection
+from active_learning.models import ModelState, ModelVersion, Round, RoundStage, RoundState, Score, Selection
 from active_learning.rounds import running, starting
 from annotation import ingest, queue
+from annotation.holders import ATTEMPTS
 from annotation.models import Batch, Outcome, Problem, Project, Snapshot, Solution, Task
 from tests import make
 from tests.assignments import learnable, published, rated, submit

@@ -12,11 +12,12 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import OperationalError, connections
 
-from active_learning import holders, rounds, stopping
+from active_learning import rounds
 from active_learning.models import ModelState, Round, RoundStage, RoundState, Selection
 from active_learning.rounds import running
-from active_learning.stopping import StopRequest, stop_request
+from annotation import holders, stopping
 from annotation.models import Project, Task
+from annotation.stopping import StopRequest, stop_request
 from tests import make
 from tests.children import leave_connections_to_the_parent
 from trainer.progress import Stopped

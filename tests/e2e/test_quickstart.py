@@ -83,6 +83,7 @@ def test_the_quickstart_on_the_real_gsm8k_solutions(
     overview = visit(make.olga(), "/p/gsm8k/")
     expect(overview.locator("[data-loop]")).to_contain_text("Published")
     with overview.expect_download() as download:
+        overview.get_by_role("link", name="Data").click()
         overview.get_by_role("button", name="Download labels").click()
     downloaded = Path(download.value.path())
 

@@ -54,6 +54,7 @@ def test_a_section_hides_from_every_role_that_cannot_open_it(project: Project, s
         ("compose", "Rounds"),
         ("schedule", "Rounds"),
         ("models", "Models"),
+        ("data", "Data"),
         ("guidelines", "Label"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Which process holds a round or a shard, by a name that no other process ever has, so that its end is known at once.
+"""Which process holds a round, a shard or an import, by a name that no other process ever has, so that its end is known at once.
 
 A name is MACHINE/PROCESS/START: the kernel's number of this boot and of its space of process numbers, the number of the process, and the
 tick at which it started. So a reused number is another name, and a process of another machine, container or boot is never judged. The tick
@@ -7,10 +7,13 @@ no Django.
 """
 
 import os
+from datetime import timedelta
 from functools import cache
 from pathlib import Path
 
 PROC = Path("/proc")
+ATTEMPTS = 3  # at each stage of a round, at each shard and at each import
+STALE = timedelta(minutes=3)  # a run without a heartbeat for this long is given to another worker
 
 
 @cache

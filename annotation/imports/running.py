@@ -1,0 +1,216 @@
+"""Imports: what a worker does with a file. One worker has an import at a time, under a token, and one import runs at a time.
+
+The load is one transaction. So its progress is written by a second thread, on a connection of its own, and the import is done in the same
+commit as its rows: whoever dies at whatever moment, all of the file is stored and the import is done, or nothing is and it waits.
+"""
+
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
+from typing import Any
+
+from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
+from django.db.models import F
+from django.db.models.functions import Greatest, Now
+
+from annotation import holders, ingest
+from annotation.holders import ATTEMPTS
+from annotation.imports import states
+from annotation.imports.states import AT_WORK, FileFindings, delete_file, options_of, path_of
+from annotation.models import Event, Import, ImportState, Outcome
+from annotation.stopping import StopRequest, stop_request
+from trainer.answers import GraderUnavailable
+from trainer.files import is_disk_full
+from trainer.formats import place_in_words
+from trainer.progress import Stopped
+
+log = logging.getLogger(__name__)
+
+HEARTBEAT_SECONDS = 2
+ONE_AT_A_TIME = 7_403_115_201_811  # the number of an advisory lock: an import keeps a core and much memory busy
+
+
+class ImportLost(Exception):
+    """Another worker has this import now, or it was cancelled. Stop, and store nothing."""
+
+
+class Heart:
+    """Writes how far an import is, with a heartbeat, from a thread of its own. The thread of the load is inside a transaction."""
+
+    def __init__(self, import_: Import, stop: StopRequest) -> None:
+        self.mine = Import.objects.filter(pk=import_.pk, token=import_.token, state__in=AT_WORK)
+        self.stop, self.progress, self.is_lost, self.ended = stop, dict[str, Any](), False, threading.Event()
+        self.thread = threading.Thread(target=self._beat, daemon=True, name="import-heart")
+
+    def advance(self, stage: str, done: int, total: int | None) -> None:
+        """Note how far the import is. Raises ImportLost if it is another worker's or was cancelled, and Stopped."""
+        self.stop.check()
+        if self.is_lost:
+            raise ImportLost
+        self.progress = {"stage": stage, "done": done, "total": total}
+
+    @contextmanager
+    def beating(self) -> Iterator[None]:
+        """Beat as long as the block runs."""
+        self.thread.start()
+        try:
+            yield
+        finally:
+            self.end()
+
+    def end(self) -> None:
+        """Beat no more: the last write is the load's own, and must not wait for this one."""
+        self.ended.set()
+        self.thread.join()
+
+    def _beat(self) -> None:
+        while not self.ended.wait(HEARTBEAT_SECONDS):
+            try:
+                self.is_lost = not self.mine.update(progress=self.progress, heartbeat_at=Now())
+            except (DatabaseError, InterfaceError) as error:
+                log.warning("The progress of an import could not be written: %s", error)
+                connection.close()
+        connection.close()
+
+
+def run(import_id: int) -> Import | None:
+    """Check or load a file, whatever the import waits for, and return it. None: another import runs; the next sweep offers this one again.
+
+    Running it twice changes nothing. What cannot be read ends the import with the line and the remedy. A stop of the process gives it back.
+    """
+    with _alone() as is_alone:
+        if not is_alone:
+            return None
+        claim = {"token": F("token") + 1, "attempt": F("attempt") + 1, "heartbeat_at": Now(), "holder": holders.own_name()}
+        claimed = states.waiting().filter(pk=import_id, attempt__lt=ATTEMPTS).update(**claim)
+        import_ = Import.objects.select_related("project", "created_by").get(pk=import_id)
+        if claimed:
+            with stop_request() as stop:
+                _guarded(import_, stop)
+            import_.refresh_from_db()
+    states.sweep()  # what waited for this one
+    return import_
+
+
+@contextmanager
+def _alone() -> Iterator[bool]:
+    """Say whether no other import runs on this site. The lock ends with its connection, however this process ends."""
+    with connection.cursor() as cursor:
+        is_alone = bool(cursor.execute("SELECT pg_try_advisory_lock(%s)", [ONE_AT_A_TIME]).fetchone()[0])
+    try:
+        yield is_alone
+    finally:
+        if is_alone and connection.is_usable():
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_advisory_unlock(%s)", [ONE_AT_A_TIME])
+
+
+def _guarded(import_: Import, stop: StopRequest) -> None:
+    heart = Heart(import_, stop)
+    act = _check if import_.state == ImportState.CHECKING else _load
+    try:
+        with heart.beating():
+            act(import_, heart)
+    except ImportLost:
+        log.warning("Import %s was cancelled, or another worker has it now. This one stores nothing.", import_.pk)
+    except ingest.BadFile as bad:
+        place = "" if bad.line is None else f"{place_in_words(bad.line)}: "
+        _fail(import_, f"{place}{bad.reason}. {bad.remedy}.")
+    except FileNotFoundError:
+        _fail(import_, "The uploaded file is gone from the server. Upload it again.")
+    except GraderUnavailable as error:
+        _fail(import_, str(error))
+    except (OperationalError, InterfaceError, OSError) as error:
+        if is_disk_full(error):
+            connection.close()
+            _fail(import_, "The disk is full on the server. Free some space, and resume the import.")
+        else:
+            log.warning("Import %s broke off, and is tried again: %s", import_.pk, error)
+            _offer_again(import_, attempts=0)
+    except Stopped:
+        _offer_again(import_, attempts=1)  # a stop in order is no failed attempt
+        raise
+    except Exception as error:
+        log.exception("Import %s broke off.", import_.pk)
+        _fail(import_, f"The server made a mistake ({type(error).__name__}). Its log says more. Nothing was stored.")
+
+
+def _check(import_: Import, heart: Heart) -> None:
+    options = options_of(import_)
+    check = ingest.check_file(
+        path_of(import_),
+        rules=ingest.rules_of(import_.project),
+        format=options.format or None,
+        split=options.split or None,
+        steps_by=options.steps_by,
+        labels=options.labels,
+        progress=heart.advance,
+    )
+    heart.end()
+    report = check.report
+    findings = FileFindings(
+        has_solutions=check.has_solutions,
+        counts={name: getattr(report, name) for name in ("lines", "problems", "solutions", "annotations", "gold", "alternatives")},
+        about=report.about_the_check(),
+        is_broken=check.is_broken,
+        steps_by=report.steps_by.rule if report.steps_by else "",
+        outcomes={outcome: check.outcomes[outcome] for outcome in Outcome.values if check.outcomes[outcome]},
+        examples=check.examples,
+        faults=check.faults,
+        n_faults=check.n_faults,
+        is_markdown=check.is_markdown,
+        options=import_.options,
+    )
+    _end(import_, ImportState.CHECKED, findings=asdict(findings), heartbeat_at=None)
+
+
+def _load(import_: Import, heart: Heart) -> None:
+    options, path = options_of(import_), path_of(import_)
+    findings = states.findings_of(import_)
+    shared: dict[str, Any] = {
+        "project": import_.project,
+        "format": options.format or None,
+        "split": options.split or None,
+        "progress": heart.advance,
+    }
+    with transaction.atomic():
+        if findings and not findings.has_solutions:
+            report = ingest.load_problems(path, **shared)
+        else:
+            report = ingest.load_solutions(
+                path,
+                **shared,
+                source=options.source,
+                steps_by=options.steps_by,
+                labels=options.labels,
+                allow_broken=options.allow_broken,
+            )
+        heart.end()
+        _end(import_, ImportState.DONE, report=str(report), finished_at=Now(), path="")
+        details = {"file": import_.name, "new problems": report.new_problems, "new solutions": report.new_solutions}
+        actor, subject = import_.created_by, f"import {import_.pk}"
+        Event.objects.create(actor=actor, project=import_.project, verb="import", subject=subject, details=details)
+        transaction.on_commit(lambda: delete_file(import_))
+
+
+def _end(import_: Import, state: ImportState, **changes: Any) -> None:
+    """Bring the import into the state that its worker has reached. Raises ImportLost if it is not this worker's any more."""
+    mine = Import.objects.filter(pk=import_.pk, token=import_.token, state__in=AT_WORK)
+    if not mine.update(state=state, progress={}, failure="", **changes):
+        raise ImportLost
+
+
+def _fail(import_: Import, failure: str) -> None:
+    log.warning("Import %s failed.", import_.pk)
+    mine = Import.objects.filter(pk=import_.pk, token=import_.token, state__in=AT_WORK)
+    mine.update(state=ImportState.FAILED, failure=failure, token=F("token") + 1, finished_at=Now(), progress={})
+
+
+def _offer_again(import_: Import, *, attempts: int) -> None:
+    """Leave an import to the next worker at once, and give `attempts` of its attempts back. Without a database, the sweep does it later."""
+    connection.close()  # it is broken, or the stop came in the middle of a statement
+    mine = Import.objects.filter(pk=import_.pk, token=import_.token, state__in=AT_WORK)
+    with suppress(OperationalError, InterfaceError):
+        mine.update(heartbeat_at=None, attempt=Greatest(F("attempt") - attempts, 0))
