@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('annotation', '0015_events_of_projects'),
+        ('annotation', '0016_changing_batches'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
