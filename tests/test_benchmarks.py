@@ -39,6 +39,12 @@ def test_tiny_is_judged(options: tuple[str, ...], n_labeled: int) -> None:
     assert 0 < found["auc"] <= 1 and 0 <= found["f1"] <= 100
 
 
+def test_every_page_is_measured_against_a_trivial_one() -> None:
+    found = figures("pages", "--smoke")
+    assert found["ratio"] == found["slowest_ratio"] == found["pages"][found["slowest_page"]]["ratio"] > 0
+    assert {"/p/large/", "/p/large/labels/", "/p/large/data/"} <= set(found["pages"])
+
+
 @pytest.mark.parametrize(
     "options",
     [("--smoke", "--part", "10", "--repeats", "1"), pytest.param(("--stream", "200"), marks=pytest.mark.long)],

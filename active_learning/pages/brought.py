@@ -2,11 +2,11 @@
 
 import math
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import Min, Q
+from django.db.models import Count, F, Min, Q
 
 from active_learning import charts
 from active_learning.charts import Chart, Point
@@ -134,13 +134,9 @@ def _bars(pairs: Sequence[tuple[int, int | None]], *, is_modelled: bool) -> dict
 
 def confirmed_chart(rounds: Sequence[Round]) -> Chart | None:
     """Draw the share of each part that people found a mistake in, over the rounds."""
-    published = {round_.pk: round_ for round_ in rounds if round_.batch_id}
-    ends = ends_of(published.values())
     verdicts: dict[tuple[str, int], list[bool]] = {}
-    for solution, round_id, part in Selection.objects.filter(round__in=published).values_list("solution_id", "round_id", "part"):
-        if (verdict := is_confirmed(ends.get(solution, []))) is not None:
-            round_ = published[round_id]
-            verdicts.setdefault((part or round_.strategy, round_.generation), []).append(verdict)
+    for round_, part, found, judged in _judged(rounds):
+        verdicts.setdefault((part or round_.strategy, round_.generation), []).append(2 * found >= judged)
     series = []
     for name, strategy in STRATEGIES.items():
         shares = {generation: Share(sum(those), len(those)) for (part, generation), those in sorted(verdicts.items()) if part == name}
@@ -148,6 +144,23 @@ def confirmed_chart(rounds: Sequence[Round]) -> Chart | None:
         series.append((strategy.label, line))
     drawn = sorted(series, key=lambda named: not named[1])  # six places have a look of their own: parts without a label take none
     return over_whole_numbers(drawn[:6], x_words="round", y_words="share in which people found a mistake", y_range=(0, 1))
+
+
+def _judged(rounds: Sequence[Round]) -> Iterator[tuple[Round, str, int, int]]:
+    """Yield for each chosen solution that people judged: its round, its part, how many found a mistake, and how many judged it.
+
+    One statement that the database counts in: the labels of the whole batches would be a hundred times as many rows.
+    """
+    published = {round_.pk: round_ for round_ in rounds if round_.batch_id}
+    judged = Annotation.objects.newest().filter(
+        solution__selection__round__in=published,
+        assignment__batch=F("solution__selection__round__batch"),
+        finish_reason__in=(FinishReason.FOUND_ERROR, FinishReason.SOLUTION),
+    )
+    places = judged.values_list("solution__selection__round", "solution__selection__part", "solution").order_by()
+    counts = places.annotate(found=Count("pk", filter=Q(finish_reason=FinishReason.FOUND_ERROR)), judged=Count("pk"))
+    for round_id, part, _, found, n_judged in counts:
+        yield published[round_id], part, found, n_judged
 
 
 def over_whole_numbers(

@@ -12,7 +12,7 @@ from active_learning.pages.brought import confirmed_chart
 from active_learning.pages.rows import row_of, unfinished
 from annotation.models import Project
 
-LISTED = 200  # rounds
+LISTED = 50  # rounds of a page
 
 
 def loop(project: Project) -> dict[str, Any]:
@@ -31,10 +31,16 @@ def loop(project: Project) -> dict[str, Any]:
     }
 
 
-def all_rounds(project: Project) -> dict[str, Any]:
-    """Return the rounds, the newest first, and over all of them how many solutions of each part people found a mistake in."""
-    listed = list(_rounds(project)[:LISTED])
-    return {"rounds": [row_of(round_) for round_ in listed], "confirmed": confirmed_chart(listed), "unfinished": unfinished(project)}
+def all_rounds(project: Project, *, before: int | None = None) -> dict[str, Any]:
+    """Return a page of rounds, the newest first, and over them how many solutions of each part people found a mistake in.
+
+    `before` asks for rounds older than that one; the returned `before` is where the next page begins, None at the end.
+    """
+    rows = _rounds(project)
+    listed = list((rows.filter(pk__lt=before) if before else rows)[: LISTED + 1])
+    older, listed = len(listed) > LISTED, listed[:LISTED]
+    page = {"rounds": [row_of(round_) for round_ in listed], "confirmed": confirmed_chart(listed), "unfinished": unfinished(project)}
+    return page | {"before": listed[-1].pk if older else None}
 
 
 def _rounds(project: Project) -> QuerySet[Round]:

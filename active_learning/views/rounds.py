@@ -13,7 +13,7 @@ from django_htmx.http import HttpResponseClientRefresh
 from active_learning import pages, rounds, schedules
 from active_learning.views.forms import ComposeForm, ProposalForm, ScheduleForm, StartForm, faults_of
 from annotation import people
-from annotation.views import SignedInRequest, View, for_roles, render_fragment
+from annotation.views import SignedInRequest, View, for_roles, read_key, render_fragment
 
 if TYPE_CHECKING:
     from annotation.models import Project
@@ -46,8 +46,9 @@ def loop(request: SignedInRequest, project: "Project") -> HttpResponse:
 @require_GET
 @for_roles(people.RESEARCHERS)
 def all_rounds(request: SignedInRequest, project: "Project") -> HttpResponse:
-    """Show all rounds, and what people confirmed of their choices."""
-    return render(request, "active_learning/rounds.html", {"project": project, **pages.all_rounds(project)})
+    """Show the rounds, the newest first, and what people confirmed of their choices."""
+    page = pages.all_rounds(project, before=read_key(request.GET.get("before", "")))
+    return render(request, "active_learning/rounds.html", {"project": project, **page})
 
 
 @require_http_methods(["GET", "POST"])

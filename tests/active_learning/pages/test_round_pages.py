@@ -214,6 +214,27 @@ def test_over_the_rounds_each_part_has_a_line(project: Project, olga: Client) ->
     assert "What people confirmed" in page(olga, "rounds")
 
 
+def test_a_part_is_judged_by_the_people_of_its_own_batch_and_by_their_newest_revision(project: Project) -> None:
+    solutions = make.solutions(project, 2)
+    round_ = make.round_of(project, {"convincing": solutions}, generation=0)
+    rate(project, 1, 1, -1)
+    rate(project, 1, 1, reason="give_up")
+    found = [(each.pk, part, found, judged) for each, part, found, judged in brought._judged([round_])]
+    assert found == [(round_.pk, "convincing", 1, 1)]
+
+
+def test_older_rounds_stand_on_the_next_page(project: Project, olga: Client, django_assert_num_queries: Any) -> None:
+    rows = [Round(project=project, generation=n, strategy="uniform", state="published", plan={}) for n in range(60)]
+    Round.objects.bulk_create(rows)
+    first = pages.all_rounds(project)
+    assert [row.round.generation for row in first["rounds"]] == list(range(59, 9, -1))
+    second = pages.all_rounds(project, before=first["before"])
+    assert [row.round.generation for row in second["rounds"]] == list(range(9, -1, -1)) and second["before"] is None
+    assert f"before={first['before']}" in page(olga, "rounds")
+    with django_assert_num_queries(2):
+        pages.all_rounds(project)
+
+
 def test_what_a_round_chose_is_listed_with_what_people_said(project: Project, olga: Client) -> None:
     round_ = make.round_of(project, {"uniform": make.solutions(project, 2)})
     rate(project, 1, 1, -1)

@@ -1,0 +1,293 @@
+"""Figure: what every page costs in a large project, in multiples of `/keys/`, a page that reads almost nothing.
+
+Makes one project with 1,200,000 solutions, 1,000,000 step labels, 200 members, 300 batches, 200 rounds and 40 model versions in a temporary
+PostgreSQL, and serves it through gunicorn. The owner opens every page that Django's resolver knows, each with rows of this project; a page
+and `/keys/` alternate, and the median of each counts. Pages that do not answer 200 end the run. `--small`: a tenth of all that; `--smoke`:
+the smallest form, which says nothing about speed.
+
+`slowest_ratio`, also `ratio`: the median of the slowest page over that of `/keys/`. `pages`: milliseconds and ratio of each.
+"""
+
+import argparse
+import json
+import re
+import statistics
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from benchmarks import selection, temporary_site
+
+LIMIT = 10.0
+TRIVIAL = "/keys/"
+# Addresses of no project's page: Django's administration, signing in, files, and what only scripts of the labeling page ask.
+OTHER = re.compile(r"^/(admin|sign-in|sign-out|experiments|static|set-up|invitations)/|download|\.csv|^/keys/|/reopen/")
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much of everything there is."""
+
+    problems: int
+    each: int  # solutions of a problem
+    annotations: int
+    steps: int  # labels of an annotation
+    members: int
+    batches: int
+    rounds: int
+    versions: int
+    repeats: int
+
+
+SIZES = {
+    "full": Size(20_000, 60, 200_000, 5, 200, 300, 200, 40, 9),
+    "small": Size(2_000, 60, 20_000, 5, 200, 300, 200, 40, 9),
+    "smoke": Size(40, 5, 60, 3, 5, 3, 3, 2, 1),
+}
+
+# Rows as the stages write them, made in sets: through the functions of the labeling page they would take hours.
+PEOPLE = """
+WITH people AS (
+    INSERT INTO auth_user (username, first_name, last_name, email, password, is_active, is_staff, is_superuser, date_joined)
+    SELECT 'member' || n, 'First' || n, 'Last' || n, '', '!', true, false, false, now() FROM generate_series(1, %(members)s) n
+    RETURNING id)
+INSERT INTO annotation_membership (project_id, user_id, role, export_uuid, qualified_at, reason)
+SELECT %(project)s, id, 'labeler', gen_random_uuid(), now(), '' FROM people
+"""
+BATCHES = """
+INSERT INTO annotation_batch (project_id, generation, kind, state, created_at, closed_at)
+SELECT %(project)s, n, 'selected', CASE WHEN n > %(batches)s - 3 THEN 'open' ELSE 'closed' END,
+       now() - (%(batches)s - n) * interval '6 hours', CASE WHEN n > %(batches)s - 3 THEN NULL ELSE now() END
+  FROM generate_series(1, %(batches)s) n
+"""
+# Every batch has its share of the annotated solutions; the open ones have as many tasks again that wait.
+TASKS = """
+INSERT INTO annotation_task (batch_id, solution_id, kind, priority, overlap, premise)
+SELECT b.id, n.id, 'normal', 0, 1, ''
+  FROM (SELECT s.id, row_number() OVER (ORDER BY s.id) - 1 AS place FROM annotation_solution s LIMIT %(tasks)s) n
+  JOIN (SELECT id, row_number() OVER (ORDER BY id) - 1 AS place FROM annotation_batch WHERE project_id = %(project)s) b
+    ON b.place = n.place %% %(batches)s
+"""
+ASSIGNMENTS = """
+INSERT INTO annotation_assignment (task_id, slot, batch_id, priority, state, labeler_id, token, leased_at, lease_expires_at)
+SELECT t.id, 0, t.batch_id, 0, CASE WHEN t.place <= %(annotations)s THEN 'done' ELSE 'open' END,
+       CASE WHEN t.place <= %(annotations)s THEN p.user_id END, 1, NULL, NULL
+  FROM (SELECT t.id, t.batch_id, row_number() OVER (ORDER BY t.id) AS place FROM annotation_task t) t
+  JOIN (SELECT user_id, row_number() OVER (ORDER BY id) - 1 AS place FROM annotation_membership WHERE role = 'labeler') p
+    ON p.place = t.place %% %(members)s
+"""
+ANNOTATIONS = """
+INSERT INTO annotation_annotation
+    (assignment_id, labeler_id, solution_id, revision, finish_reason, reason, active_ms, total_ms, submission_id, body_hash, created_at)
+SELECT a.id, a.labeler_id, t.solution_id, 1, CASE WHEN a.id %% 3 = 0 THEN 'solution' ELSE 'found_error' END, '',
+       60000 + a.id %% 60000, 90000, gen_random_uuid(), '\\x00', now() - (%(annotations)s
+       - row_number() OVER (ORDER BY a.id)) * interval '1 minute'
+  FROM annotation_assignment a JOIN annotation_task t ON t.id = a.task_id WHERE a.state = 'done'
+"""
+LABELS = """
+INSERT INTO annotation_steplabel (annotation_id, step_index, position, rating, flagged, rated_ms, chosen)
+SELECT a.id, step, 0, CASE WHEN step = %(steps)s - 1 AND a.finish_reason = 'found_error' THEN -1 ELSE 1 END, false, 900, false
+  FROM annotation_annotation a CROSS JOIN generate_series(0, %(steps)s - 1) step
+"""
+MESSAGES = """
+INSERT INTO annotation_message (project_id, recipient_id, sender_id, text, created_at)
+SELECT %(project)s, m.user_id, %(owner)s, 'Look at step ' || n, now() - n * interval '1 hour'
+  FROM annotation_membership m CROSS JOIN generate_series(1, 10) n WHERE m.project_id = %(project)s
+"""
+EVENTS = """
+INSERT INTO annotation_event (at, actor_id, project_id, verb, subject, details)
+SELECT now() - n * interval '1 minute', %(owner)s, %(project)s, 'withdraw', 'solution ' || n, '{}'
+  FROM generate_series(1, %(annotations)s / 4) n
+"""
+SNAPSHOTS = """
+INSERT INTO annotation_snapshot (project_id, number, spec, file, sha256, count, created_at)
+SELECT %(project)s, n, '{}', '', repeat('a', 64), n, now() FROM generate_series(1, 300) n
+"""
+VACUUM = (
+    "annotation_task", "annotation_assignment", "annotation_annotation", "annotation_steplabel", "annotation_message", "annotation_event",
+    "annotation_batch", "annotation_membership", "auth_user", "active_learning_selection", "active_learning_round",
+)  # fmt: skip
+
+
+def fill(home: Path, size: Size) -> tuple[Any, Any]:
+    """Make the project; return it and its owner."""
+    from django.contrib.auth.models import User
+    from django.db import connection, transaction
+
+    from annotation import projects
+    from annotation.models import Annotation, Solution
+
+    owner = User.objects.create_user("owner")
+    project = projects.create_project("large", name="Large", owners=["owner"])
+    selection.fill(project, first=1, last=size.problems, each=size.each)
+    values = {
+        "project": project.pk,
+        "owner": owner.pk,
+        "members": size.members,
+        "batches": size.batches,
+        "annotations": size.annotations,
+        "tasks": size.annotations + size.annotations // 10,
+        "steps": size.steps,
+    }
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL session_replication_role = replica")  # saves millions of look-ups of foreign keys that hold
+        for statement in (PEOPLE, BATCHES, TASKS, ASSIGNMENTS, ANNOTATIONS, LABELS, MESSAGES, EVENTS, SNAPSHOTS):
+            cursor.execute(statement, values)
+    with connection.cursor() as cursor:
+        cursor.execute(selection.CHANCE)
+    version = selection.scored(project, home / "scores" / "rows")
+    selection.load(version, home / "scores" / "rows")
+    run_rounds(project, version, size)
+    with connection.cursor() as cursor:
+        cursor.execute(f"VACUUM ANALYZE {', '.join(VACUUM)}")
+    assert Solution.objects.count() == size.problems * size.each and Annotation.objects.count() == size.annotations
+    return project, owner
+
+
+def run_rounds(project: Any, version: Any, size: Size) -> None:
+    """Give the project its rounds, each with the tasks of its batch as its selection, and older model versions."""
+    from active_learning.models import ModelVersion, Round, RoundStage, Selection, StepScores
+    from active_learning.rounds.plan import RoundPlan, recipe_for
+    from annotation.models import Batch, Task
+
+    metrics = {"step_auc": 0.81, "log_loss": 0.41, "base_rate_log_loss": 0.53, "first_mistake": {"f1": 0.43}}
+    ModelVersion.objects.filter(pk=version.pk).update(metrics=metrics, ready_at="2026-01-01T00:00Z")
+    ModelVersion.objects.bulk_create(
+        ModelVersion(project=project, number=number, base="tiny", state="ready", sha256="0", metrics=metrics, ready_at="2026-01-01T00:00Z")
+        for number in range(2, size.versions + 1)
+    )
+    plan = RoundPlan(recipe_for(project, strategy="convincing", size=100)).as_dict()
+    for batch in Batch.objects.filter(project=project).order_by("-pk")[: size.rounds]:
+        round_ = Round.objects.create(
+            project=project,
+            generation=batch.generation or 0,
+            strategy="convincing",
+            state="published",
+            plan=plan,
+            batch=batch,
+            model_version=version,
+        )
+        RoundStage.objects.bulk_create(RoundStage(round=round_, name=name, attempt=1) for name in ("train", "judge", "score", "select"))
+        solutions = Task.objects.filter(batch=batch).order_by("pk").values_list("solution_id", flat=True)[:100]
+        Selection.objects.bulk_create(
+            Selection(round=round_, solution_id=solution, rank=rank, part="convincing", score=0.9, step_scores=[0.9], reason="convincing")
+            for rank, solution in enumerate(solutions, 1)
+        )
+    for solution in Selection.objects.order_by("pk").values_list("solution_id", flat=True)[:200]:
+        for scorer in ModelVersion.objects.filter(project=project, number__lte=2):
+            StepScores.objects.create(model_version=scorer, solution_id=solution, probabilities=[[0.1, 0.1, 0.8]], held_out=True)
+
+
+def addresses(project: Any) -> Iterator[str]:
+    """Yield the address of every page of the site that a GET opens, filled with rows of the project."""
+    from django.urls import URLPattern, URLResolver, get_resolver
+
+    from active_learning.models import Round, Selection
+    from annotation.models import Annotation, Assignment, Batch, Import, Membership, Problem
+
+    solution = Selection.objects.latest("pk").solution_id
+    import_ = Import.objects.create(project=project, name="a.jsonl", path="", size=1, sha256="", state="cancelled")
+    places = {
+        "slug": project.slug,
+        "problem_id": Problem.objects.latest("pk").pk,
+        "annotation_id": Annotation.objects.latest("pk").pk,
+        "assignment_id": Assignment.objects.latest("pk").pk,
+        "round_id": Round.objects.latest("pk").pk,
+        "batch_id": Batch.objects.latest("pk").pk,
+        "membership_id": Membership.objects.latest("pk").pk,
+        "import_id": import_.pk,
+        "solution_id": solution,
+        "number": 1,
+    }
+
+    def written(patterns: Sequence[URLPattern | URLResolver], before: str) -> Iterator[str]:
+        for pattern in patterns:
+            path = before + str(pattern.pattern)
+            if isinstance(pattern, URLResolver):
+                yield from written(pattern.url_patterns, path)
+            else:
+                yield path
+
+    for path in written(get_resolver().url_patterns, "/"):
+        if OTHER.search(path):
+            continue
+        names = re.findall(r"<(?:\w+:)?(\w+)>", path)
+        if missing := [name for name in names if name not in places]:
+            if path.startswith("/p/"):
+                sys.exit(f"The address {path} has a new parameter: {', '.join(missing)}. Add it to `addresses` of benchmarks/pages.py.")
+            continue
+        yield re.sub(r"<(?:\w+:)?(\w+)>", lambda found: str(places[found[1]]), path)
+    slug = f"/p/{project.slug}"
+    yield f"{slug}/models/compare/?a=1&b=2"
+    yield f"{slug}/labels/?finish=bad_problem"
+
+
+def measure(site: temporary_site.Site, project: Any, link: str, repeats: int) -> dict[str, Any]:
+    """Open every page in turn with `/keys/` between; return the figures."""
+    with httpx.Client(base_url=site.address, timeout=300, trust_env=False) as client:
+        form = temporary_site.link_form(client.get(link).text)
+        client.post("/sign-in/link/", data=form, follow_redirects=True)
+
+        def seconds(address: str) -> tuple[int, float]:
+            started = time.perf_counter()
+            answer = client.get(address)
+            return answer.status_code, time.perf_counter() - started
+
+        pages, trivial, left_out = {}, [], []
+        for address in addresses(project):
+            status, first = seconds(address)
+            if status != 200:  # not for an owner, only for POST, or a redirect to another page
+                left_out.append(f"{status} {address}")
+                if status >= 500:
+                    sys.exit(f"{address} answered {status}.")
+                continue
+            print(f"{1000 * first:9.1f} ms at first {address}", file=sys.stderr, flush=True)
+            taken, own = [], []
+            for _ in range(repeats if first < 2 else min(3, repeats)):
+                taken.append(seconds(address)[1])
+                own.append(seconds(TRIVIAL)[1])
+            pages[address] = (statistics.median(taken), statistics.median(own))
+            trivial += own
+    base = statistics.median(trivial)
+    figures = {path: {"ms": round(1000 * took, 1), "ratio": round(took / own, 2)} for path, (took, own) in pages.items()}
+    slowest = max(figures, key=lambda path: figures[path]["ratio"])
+    return {
+        "ratio": figures[slowest]["ratio"],
+        "slowest_ratio": figures[slowest]["ratio"],
+        "slowest_ms": figures[slowest]["ms"],
+        "slowest_page": slowest,
+        "limit": LIMIT,
+        "above_limit": sorted(path for path, figure in figures.items() if figure["ratio"] > LIMIT),
+        "trivial_ms": round(1000 * base, 2),
+        "pages": dict(sorted(figures.items(), key=lambda item: -item[1]["ratio"])),
+        "left_out": left_out,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="script/bench pages", description="Measure every page in a large project.")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--small", action="store_true", help="a tenth of the rows")
+    form.add_argument("--smoke", action="store_true", help="the smallest form: shows that the benchmark runs, says nothing about speed")
+    options = parser.parse_args()
+    name = "smoke" if options.smoke else "small" if options.small else "full"
+    size = SIZES[name]
+    with temporary_site.running_home() as home:
+        started = time.perf_counter()
+        project, owner = fill(home, size)
+        print(f"made in {time.perf_counter() - started:.0f} s", file=sys.stderr, flush=True)
+        from annotation import people
+
+        with temporary_site.serving(home) as site:
+            figures = measure(site, project, people.link_to_sign_in(owner), size.repeats)
+    rows = {"solutions": size.problems * size.each, "step_labels": size.annotations * size.steps}
+    print(json.dumps({**figures, "form": name, **rows, "members": size.members, "batches": size.batches}))
+
+
+if __name__ == "__main__":
+    main()
