@@ -6,7 +6,8 @@ class ActiveLearningConfig(AppConfig):
 
     def ready(self) -> None:
         from active_learning import registry, rounds
-        from annotation import people
+        from annotation import people, projects
 
         people.person_erased.connect(registry.forget_name)
         people.person_erased.connect(rounds.forget_name)
+        projects.project_deleted.connect(rounds.delete_rounds)

@@ -13,7 +13,7 @@ from django.urls import reverse
 from django_otp.plugins.otp_static.models import StaticDevice
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
-from annotation import export, models, people, queue
+from annotation import models, people, queue
 from annotation import projects as projects_stage
 from trainer.counting import counted
 
@@ -81,7 +81,7 @@ class ProjectAdmin(NeverDeleted):
     actions = ["archive", "open_again"]
 
     def get_readonly_fields(self, request: HttpRequest, project: models.Project | None = None) -> list[str]:
-        return ["created_at", "archived_at", *["step_source"] * (project is not None and export.has_labels(project))]
+        return ["created_at", "archived_at", *["step_source"] * (project is not None and projects_stage.has_labels(project))]
 
     @admin.action(description="Archive: no labeling and no rounds; labels and exports stay", permissions=["change"])
     def archive(self, request: HttpRequest, projects: QuerySet[models.Project]) -> None:

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from annotation.views import account, imports, labeling, managing, person, projects, researching
+from annotation.views import account, audit, imports, labeling, managing, person, projects, researching
 
 urlpatterns = [
     # First, because Django tries one after the other, and most requests are these.
@@ -24,6 +24,11 @@ urlpatterns = [
     path("projects/new/", projects.new_project, name="new-project"),
     path("projects/preview/", projects.preview_guidelines, name="preview-guidelines"),
     path("p/<slug:slug>/", managing.overview, name="overview"),
+    path("audit/", audit.site_audit, name="site-audit"),
+    path("p/<slug:slug>/audit/", audit.project_audit, name="audit"),
+    path("p/<slug:slug>/settings/", projects.settings, name="settings"),
+    path("p/<slug:slug>/settings/archive/", projects.archive_project, name="archive-project"),
+    path("p/<slug:slug>/settings/delete/", projects.delete_project, name="delete-project"),
     path("p/<slug:slug>/messages/", managing.write_message, name="messages"),
     path("p/<slug:slug>/people/link/", managing.make_link, name="make-link"),
     path("p/<slug:slug>/problems/<int:problem_id>/", managing.problem, name="problem"),

@@ -26,6 +26,7 @@ SECTIONS = (
     Section("Rounds", "rounds", people.RESEARCHERS, ("rounds",)),
     Section("Models", "models", people.RESEARCHERS, ("models",)),
     Section("Data", "data", people.RESEARCHERS, ("data",)),
+    Section("Settings", "settings", people.MANAGERS, ("settings", "audit")),
 )
 
 

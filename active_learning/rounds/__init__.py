@@ -7,6 +7,7 @@ stage that ended well is not run again; one that broke off is tried three times 
 waits; `sweep` sends it again.
 """
 
+from active_learning.rounds.deleting import delete_rounds
 from active_learning.rounds.plan import (
     Findings,
     RoundPlan,
@@ -36,6 +37,7 @@ __all__ = [
     "cancel",
     "checked_recipe",
     "checked_sampling",
+    "delete_rounds",
     "describe",
     "find",
     "findings_of",

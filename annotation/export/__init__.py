@@ -3,7 +3,7 @@
 from annotation.export.checker import Report, check_prm800k, read_prm800k
 from annotation.export.downloads import KEPT_BYTES, KEPT_FILES, write_download
 from annotation.export.prm800k import export_prm800k, write_prm800k
-from annotation.export.reading import NoSuchAnnotation, annotations_of, has_labels, shown, snapshots_of
+from annotation.export.reading import NoSuchAnnotation, annotations_of, shown, snapshots_of
 from annotation.export.snapshots import Alternative, LabeledSteps, labeled_solutions, take_snapshot
 from trainer.files import OutputRefused
 
@@ -18,7 +18,6 @@ __all__ = [
     "annotations_of",
     "check_prm800k",
     "export_prm800k",
-    "has_labels",
     "labeled_solutions",
     "read_prm800k",
     "shown",

@@ -45,8 +45,3 @@ def shown(project: Project, annotation_id: int) -> tuple[Annotation, dict[str, A
 def snapshots_of(project: Project) -> list[Snapshot]:
     """Return the newest snapshots of a project."""
     return list(Snapshot.objects.filter(project=project).order_by("-number")[:SNAPSHOTS])
-
-
-def has_labels(project: Project) -> bool:
-    """Tell whether a project has annotations."""
-    return Annotation.objects.filter(solution__problem__project=project).exists()

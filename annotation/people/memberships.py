@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     Person = AbstractBaseUser | AnonymousUser
 
+OWNERS = frozenset({Role.OWNER})  # archive and delete the project
 MANAGERS = frozenset({Role.OWNER, Role.MANAGER})  # publish, start rounds, see people
 RESEARCHERS = MANAGERS | {Role.RESEARCHER}  # see the whole project, download its labels
 LABELERS = MANAGERS | {Role.LABELER, Role.REVIEWER}  # label solutions

@@ -8,6 +8,16 @@ from django.db.models.functions import Now
 from annotation.models import Event, Project
 
 
+def archive_project(project: Project, *, actor: User) -> int:
+    """Archive one project, as `archive_projects` does."""
+    return archive_projects(Project.objects.filter(pk=project.pk), actor=actor)
+
+
+def open_project_again(project: Project, *, actor: User) -> int:
+    """Open one project again, as `open_projects_again` does."""
+    return open_projects_again(Project.objects.filter(pk=project.pk), actor=actor)
+
+
 def archive_projects(projects: QuerySet[Project], *, actor: User) -> int:
     """Close projects for labeling and rounds. Pages, labels and exports stay, and so does work in hand. Return how many were open."""
     return _archive(projects.filter(archived_at=None), Now(), actor=actor, verb="archive")

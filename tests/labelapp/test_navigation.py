@@ -55,6 +55,8 @@ def test_a_section_hides_from_every_role_that_cannot_open_it(project: Project, s
         ("schedule", "Rounds"),
         ("models", "Models"),
         ("data", "Data"),
+        ("settings", "Settings"),
+        ("audit", "Settings"),
         ("guidelines", "Label"),
     ],
 )

@@ -133,6 +133,7 @@ def open_link(visitor: Browser, link: str) -> tuple[str, str]:
 def test_one_command_serves_signs_in_runs_a_round_and_one_ctrl_c_ends_it(server: Server) -> None:
     link = server.wait_for(r"ann +labels solutions +(http\S+)")[1]
     assert open_link(browser(), link)[0] == f"http://localhost:{server.port}/"
+    assert "/set-up/" not in server.output  # olga runs this site
     with pytest.raises(urllib.error.HTTPError, match="410"):
         fetch(browser(), link)  # a one-time link signed in twice
 
@@ -214,7 +215,7 @@ def asks_the_database(site: Server) -> bool:
 
 def test_an_empty_home_prints_one_set_up_link_and_it_opens(site: Server) -> None:
     links = re.findall(r"http\S+", site.output[: site.output.index("Each sign-in link")])
-    assert len(links) == 2 and links[0] == f"http://localhost:{site.port}/"  # the site, and the set-up link
+    assert len(links) == 2 and links[0] == f"http://localhost:{site.port}"  # the site, and the set-up link
     assert "Set up this site" in fetch(browser(), links[1])[1]
 
 

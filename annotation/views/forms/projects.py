@@ -168,3 +168,131 @@ class NewProjectForm(ProjectForm):
         if self.is_taken(slug):
             raise forms.ValidationError(f"Another project has the address {slug}. Choose another one.")
         return slug
+
+
+class PercentField(forms.FloatField):
+    """A share of which people write the percentage. Its value is between 0 and 1."""
+
+    def __init__(self, words: str, **options: Any) -> None:
+        fault = f"{words} must be a number from 0 to 100."
+        messages = dict.fromkeys(("required", "invalid", "min_value", "max_value"), fault)
+        widget = forms.TextInput({"inputmode": "decimal", "autocomplete": "off"})
+        super().__init__(min_value=0, max_value=100, widget=widget, error_messages=messages, **options)
+
+    def prepare_value(self, value: Any) -> Any:
+        return f"{100 * value:.10g}" if isinstance(value, float) else value
+
+    def clean(self, value: Any) -> float:
+        percent: float = super().clean(value)
+        return percent / 100
+
+
+class SettingsForm(ProjectForm):
+    """The settings of a project that exists."""
+
+    lease_minutes = CountField(
+        "The time for one solution",
+        lowest=1,
+        highest=32_767,
+        label="Time for one solution, in minutes",
+        help_text="After this time without a sign of work, a solution goes to another person. Ratings that are there stay.",
+    )
+    gold_percent = CountField(
+        "The share of gold",
+        lowest=0,
+        highest=100,
+        label="Share of gold, in percent",
+        help_text="So many of a person’s solutions have a known answer and measure quality. They look like all others.",
+    )
+    screening_size = CountField(
+        "The number of screening questions",
+        lowest=0,
+        highest=32_767,
+        label="Screening questions",
+        help_text="Newcomers answer so many before real work, if the project has a screening.",
+    )
+    qualify_rate = PercentField(
+        "The share of right screening answers",
+        label="Right screening answers, in percent",
+        help_text="Who has so many right answers is admitted at once. All others wait for a manager.",
+    )
+    accept_unreduced = forms.BooleanField(
+        required=False,
+        label="Accept fractions that are not in lowest terms",
+        help_text="2/4 is correct where the answer is 1/2. Otherwise it is unsure.",
+    )
+    accept_percent = forms.BooleanField(
+        required=False,
+        label="Accept a percentage for its value",
+        help_text="10% is correct where the answer is 0.1. Otherwise it is unsure.",
+    )
+    base_model = WordsField(
+        "The base model",
+        longest=500,
+        example="Write a preset such as tiny, a folder or a hub id.",
+        label="Base model",
+        help_text="What new reward models start from: a preset such as tiny, a folder on the worker’s machine, or a hub id.",
+        widget=forms.TextInput({"autocomplete": "off", "spellcheck": "false"}),
+    )
+    batch_size = CountField(
+        "The size of a round’s batch",
+        lowest=1,
+        highest=10_000,
+        label="Solutions a round publishes",
+        help_text="A round can be composed with another number.",
+    )
+    per_problem = CountField(
+        "The limit per problem",
+        lowest=1,
+        highest=32_767,
+        label="At most so many of one problem",
+        help_text="A round takes at most so many solutions of the same problem.",
+    )
+
+    def __init__(self, data: Mapping[str, Any] | None = None, *, values: Mapping[str, Any], lock: str) -> None:
+        """Show the stored values, by column. `lock`: why the kind of labeling cannot change; empty: it can."""
+        choice = Collects.of(step_source=values["step_source"], alternatives_after_error=values["alternatives_after_error"])
+        super().__init__(data, auto_id="project-%s", label_suffix="", initial={**values, "collects": choice})
+        collects, kind = self.fields["collects"], self.fields["text_kind"]
+        assert isinstance(collects, forms.ChoiceField) and isinstance(kind, forms.ChoiceField)
+        if lock:
+            is_interactive = choice is Collects.INTERACTIVE
+            collects.choices = [pair for pair in Collects.choices if (pair[0] == Collects.INTERACTIVE) == is_interactive]
+            collects.help_text = lock
+        if values["text_kind"]:
+            kind.choices = list(kind.choices)[1:]  # type: ignore[arg-type]  # the loaded solutions have decided it
+
+    def field_of(self, column: str) -> str:
+        """Return the field that decides a column."""
+        return column if column in self.fields else "collects"
+
+    def clean(self) -> dict[str, Any]:
+        """Return the columns. A value that differs from the stored one only in blanks or rounding is the stored one."""
+        typed = super().clean()
+        for column, value in typed.items():
+            stored = self.initial.get(column)
+            is_same = isinstance(value, str) and isinstance(stored, str) and _plain(value) == _plain(stored)
+            if is_same or (isinstance(value, float) and isinstance(stored, float) and abs(value - stored) < 1e-9):
+                typed[column] = stored
+            elif isinstance(value, str):
+                typed[column] = _plain(value)
+        return typed
+
+
+class DeleteForm(forms.Form):
+    """The name of a project, typed again before it is deleted."""
+
+    name = forms.CharField(
+        label="Name of the project",
+        strip=False,
+        widget=forms.TextInput({"autocomplete": "off", "spellcheck": "false"}),
+        error_messages={"required": "Write the name of the project, as it stands above."},
+    )
+
+    def __init__(self, data: Mapping[str, Any] | None = None) -> None:
+        super().__init__(data, auto_id="delete-%s", label_suffix="")
+
+
+def _plain(text: str) -> str:
+    """Return a text without blanks at its ends, with the line breaks of Unix: a browser sends CRLF."""
+    return text.replace("\r\n", "\n").strip()
