@@ -1,7 +1,10 @@
 """Stage: projects, deleting. A project without labels can be deleted, with all that was loaded into it. Its events stay."""
 
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import OperationalError, transaction
 from django.db.models import Model, QuerySet
@@ -15,6 +18,8 @@ from annotation.models import (
     Draft,
     Event,
     GoldAnswer,
+    Import,
+    ImportState,
     Membership,
     Message,
     Problem,
@@ -83,6 +88,12 @@ def _delete(project: Project, *, name: str, actor: User | None) -> Contents:
     if name.strip() != locked.name.strip():
         raise WrongName(f"This is not the name of the project. Write “{locked.name}”, as it stands above.")
     contents = contents_of(locked)
+    imports = Import.objects.filter(project=locked)
+    if imports.filter(state__in=[ImportState.CHECKING, ImportState.LOADING]).exists():
+        raise CannotDelete("A file of this project is being checked or loaded. Cancel that on the page Data first.")
+    for path in imports.values_list("path", flat=True):
+        transaction.on_commit(partial((Path(settings.STEPMARK_HOME) / path).unlink, missing_ok=True))
+    imports.delete()
     project_deleted.send(Project, project=locked)
     batches, solutions = Batch.objects.filter(project=locked), Solution.objects.filter(problem__project=locked)
     assignments = Assignment.objects.filter(batch__in=batches)

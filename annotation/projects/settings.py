@@ -12,6 +12,7 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.db import transaction
 
+from annotation import queue
 from annotation.models import (
     Annotation,
     Assignment,
@@ -130,6 +131,11 @@ def change_settings(project: Project, values: Mapping[str, Any], *, version: str
         if not plan.changes:
             return plan
         Project.objects.filter(pk=project.pk).update(**{change.column: change.new for change in plan.changes})
+        if any(change.column == "overlap" for change in plan.changes):
+            try:
+                queue.change_overlap(project, values["overlap"], actor=actor)
+            except queue.BadBatch as refused:
+                raise SettingsRefused({"overlap": str(refused)}) from refused
         old, new = ({change.column: _kept(getattr(change, side)) for change in plan.changes} for side in ("old", "new"))
         details = {"old": old, "new": new, "version": version}
         Event.objects.create(actor=actor, project=project, verb=VERB, subject=f"project {project.slug}", details=details)
@@ -208,7 +214,7 @@ def _effect(column: str, new: Any, project: Project, work: _Work) -> str:
         case "text_kind":
             return f"All problems and steps look different from the next page on. {held}".strip()
         case "overlap":
-            return "It holds for batches that are published from now on. Batches that are open keep their overlap."
+            return _effect_of_overlap(queue.overlap_effect(project, new))
         case "lease_minutes":
             keeps = counted(work.in_hand, "solution in work keeps its end", "solutions in work keep their end")
             return f"It holds from the next solution on. {keeps}."
@@ -227,6 +233,20 @@ def _effect(column: str, new: Any, project: Project, work: _Work) -> str:
             return "The outcomes of loaded solutions stay until you grade them again. This page offers that after the change."
         case _:
             return "It holds from the next round on."
+
+
+def _effect_of_overlap(change: queue.OverlapChange) -> str:
+    """Say what another overlap does to the batches that are not closed."""
+    parts = []
+    if change.opened:
+        parts.append(counted(change.opened, "more place opens", "more places open"))
+    if change.closed:
+        parts.append(counted(change.closed, "open place closes", "open places close"))
+    if not parts:
+        return "It holds for the batches that are published from now on. No batch that is open changes."
+    held = counted(change.in_hand, "solution in work", "solutions in work")
+    finished = f" {held} can be finished, although fewer people are needed." if change.in_hand else ""
+    return f"It also holds for all batches that are not closed: {', and '.join(parts)}.{finished} Labels stay."
 
 
 def _who_changed(project: Project, version: str) -> str:

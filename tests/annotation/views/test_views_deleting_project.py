@@ -11,7 +11,7 @@ from django.urls import reverse
 
 from active_learning.models import ModelVersion, Round
 from annotation import labels, projects, quality, queue
-from annotation.models import Draft, Event, GoldAnswer, Project, StepAlternative
+from annotation.models import Draft, Event, GoldAnswer, Import, Project, StepAlternative
 from tests import make
 from tests.clients import rated, signed_in
 
@@ -27,6 +27,7 @@ def filled(slug: str) -> Project:
     make.round_of(project, {"uniform": chosen[2:]}, generation=1)
     make.version(project, 1, state="failed", ready_at=None)
     GoldAnswer.objects.create(solution=chosen[0], acceptable_first_errors=[1])
+    Import.objects.create(project=project, name="a.jsonl", path=f"imports/{slug}.jsonl", size=1, state="done")
     StepAlternative.objects.create(solution=chosen[0], step_index=0, position=1, text="So.")
     quality.send_message(project, sender=make.olga(), recipient="ann", text="Look.")
     lease = queue.lease_next(make.ann(), project=project)
@@ -60,12 +61,14 @@ def test_all_rows_and_files_of_the_project_go_and_all_others_stay(tmp_path: Path
     for slug in ("sums", "kept"):
         for folder in ("models", "rounds", "scores", "samples"):
             (tmp_path / folder / slug).mkdir(parents=True)
+        (tmp_path / "imports").mkdir(exist_ok=True)
+        (tmp_path / "imports" / f"{slug}.jsonl").touch()
     client = olga()
     page = client.get(reverse("delete-project", args=["sums"])).content.decode()
     assert "This deletes 3 problems, 3 solutions, 2 batches, all rounds and 2 memberships." in page
     assert delete(client, "Sums")["Location"] == "/"
     assert rows_of_all_tables() == before
-    assert sorted(path.name for path in tmp_path.glob("*/*")) == ["kept"] * 4
+    assert sorted(path.name for path in tmp_path.glob("*/*")) == ["kept"] * 4 + ["kept.jsonl"]
     event = Event.objects.get(verb="delete project")
     assert (event.actor, event.project_id, event.subject) == (make.olga(), project.pk, "project sums")
     assert event.details == {"name": "Sums", "problems": 3, "solutions": 3, "batches": 2}
@@ -93,9 +96,13 @@ def test_a_project_with_labels_can_only_be_archived() -> None:
     ("obstacle", "sentence"),
     [
         (lambda: Round.objects.update(state="scoring"), "A round of this project is not finished."),
+        (
+            lambda: Import.objects.create(project=Project.objects.get(), name="a", path="a", size=1),
+            "A file of this project is being checked",
+        ),
         (lambda: ModelVersion.objects.update(state="ready", ready_at="2026-01-01T00:00Z"), "This project has a trained model"),
     ],
-    ids=["a round", "a model"],
+    ids=["a round", "an import", "a model"],
 )
 def test_a_project_whose_loop_holds_something_is_not_deleted(obstacle: Any, sentence: str) -> None:
     filled("sums")

@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from annotation import labels, projects, queue
-from annotation.models import Batch, Event, Membership, Project, Role
+from annotation.models import Assignment, Batch, Event, Membership, Project, Role
 from tests import make
 from tests.clients import rated, signed_in
 
@@ -125,6 +125,31 @@ def test_work_in_progress_is_counted_in_what_a_change_does(project: Project, olg
         "No open batch has gold, so nothing changes before one with gold is published.",
         "1 newcomer is judged by it. Everybody who was admitted before stays admitted.",
     ]
+
+
+def test_raising_the_overlap_opens_places_and_lowering_it_closes_them(project: Project, olga: Client) -> None:
+    make.batch(project, make.solutions(project, 3))
+    queue.lease_next(make.ann(project), project=project)
+
+    def places() -> dict[str, int]:
+        return {state: Assignment.objects.filter(state=state).count() for state in ("open", "leased", "closed")}
+
+    (effect,) = plan_in(post(olga, overlap="3")).values()
+    assert effect == "It also holds for all batches that are not closed: 6 more places open. Labels stay."
+    assert places() == {"open": 2, "leased": 1, "closed": 0}
+    post(olga, seen=True, overlap="3")
+    assert places() == {"open": 8, "leased": 1, "closed": 0}
+    (effect,) = plan_in(post(olga, overlap="1")).values()
+    assert effect == "It also holds for all batches that are not closed: 6 open places close. Labels stay."
+    post(olga, seen=True, overlap="1")
+    assert places() == {"open": 2, "leased": 1, "closed": 6}
+    project.refresh_from_db()
+    assert project.overlap == 1
+
+
+def test_an_overlap_that_changes_no_batch_says_so(project: Project, olga: Client) -> None:
+    (effect,) = plan_in(post(olga, overlap="3")).values()
+    assert effect == "It holds for the batches that are published from now on. No batch that is open changes."
 
 
 def test_two_managers_who_change_one_thing_the_second_one_sees_what_the_first_one_did(project: Project, olga: Client) -> None:
