@@ -30,7 +30,7 @@ from annotation.ingest import (
     digest,
 )
 from annotation.models import Assignment, AssignmentState, Batch, Problem, Project, Solution, Split, StepAlternative, StepSource
-from annotation.queue import BadBatch, Chosen, LeaseLost, fence, open_batch
+from annotation.queue import BadBatch, Chosen, fence, lost, open_batch
 
 log = logging.getLogger(__name__)
 
@@ -175,7 +175,7 @@ def next_completions(assignment_id: int, *, labeler: User, token: int, path: Seq
     submitted = Q(pk=assignment_id, labeler=labeler, state=AssignmentState.DONE)
     own = Assignment.objects.filter(fence(assignment_id, labeler=labeler, token=token) | submitted)
     if (row := own.values_list(*columns).first()) is None:
-        raise LeaseLost
+        raise lost(assignment_id, labeler=labeler, token=token)
     solution_id, problem, step_source, count = row
     if step_source != StepSource.INTERACTIVE:
         raise BadSubmission("not_interactive", "In this project solutions are whole, so there is no next step to choose.")

@@ -295,6 +295,7 @@ class Batch(models.Model):
     closed_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
+        verbose_name_plural = "batches"
         constraints = [
             models.UniqueConstraint(name="batch_generation_once", fields=["project", "generation", "kind"], nulls_distinct=False),
             one_of("batch_kind", "kind", BatchKind),
@@ -400,6 +401,14 @@ class Draft(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(name="draft_once_per_claim", fields=["assignment", "labeler", "token"])]
+
+
+def whole_solution(project: Project) -> Q:
+    """Return the condition of annotations that judge whole solutions. In the others, step by step, completions were chosen at each step."""
+    generation, kind = Q(assignment__batch__generation__isnull=False), Q()
+    if project.step_source == StepSource.INTERACTIVE:  # records from a file keep their own phase
+        kind = Q(assignment__batch__kind__in=[BatchKind.IMPORTED, BatchKind.IMPORTED_GOLD])
+    return generation & kind
 
 
 class AnnotationQuerySet(models.QuerySet["Annotation"]):

@@ -197,6 +197,7 @@ STATIC_URL = f"{PATH_PREFIX}/static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 STATIC_ROOT = STEPMARK_HOME / "static"
 # Outside production, whitenoise serves the source folders, so nothing has to be collected first.
+WHITENOISE_ROOT = BASE_DIR / "static_root"  # what browsers ask for at the root of the site, such as /favicon.ico
 WHITENOISE_USE_FINDERS = WHITENOISE_AUTOREFRESH = not PRODUCTION
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},

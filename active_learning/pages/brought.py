@@ -2,18 +2,19 @@
 
 import math
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import Count, F, Min, Q
+from django.db.models import Count, F, IntegerField, Min, Q, Value
+from django.db.models.expressions import Combinable
 
 from active_learning import charts
 from active_learning.charts import Chart, Point
 from active_learning.models import ModelVersion, Round, Selection
 from active_learning.pages.rows import RoundRow, label_of
 from active_learning.selection import STRATEGIES
-from annotation.models import Annotation, FinishReason
+from annotation.models import Annotation, FinishReason, StepSource
 
 BARS = 24  # steps of the histogram; what lies beyond is one bar
 
@@ -54,15 +55,17 @@ class PartBrought:
 Ends = list[tuple[str, int | None]]  # how each person finished a solution, and the first mistake they saw
 
 
-def ends_of(rounds: Iterable[Round], solutions: Collection[int] | None = None) -> dict[int, Ends]:
-    """Return for each solution of some rounds' batches how people finished it, and the first mistake they saw."""
-    batches = [round_.batch_id for round_ in rounds if round_.batch_id]
-    newest = Annotation.objects.newest().filter(assignment__batch__in=batches)
+def ends_of(round_: Round, solutions: Collection[int] | None = None) -> dict[int, Ends]:
+    """Return for each solution of a round's batch how people finished it, and the first mistake they saw."""
+    newest = Annotation.objects.newest().filter(assignment__batch=round_.batch_id)
     if solutions is not None:
         newest = newest.filter(solution__in=solutions)
-    negative = Q(steplabel__position=0, steplabel__rating=-1)
+    if round_.project.step_source == StepSource.INTERACTIVE:
+        first: Combinable = Value(None, IntegerField())  # a negative completion was not chosen, and is no mistake of a solution
+    else:
+        first = Min("steplabel__step_index", filter=Q(steplabel__position=0, steplabel__rating=-1))
     ends: dict[int, Ends] = {}
-    rows = newest.annotate(mistake=Min("steplabel__step_index", filter=negative)).order_by("pk")
+    rows = newest.annotate(mistake=first).order_by("pk")
     for solution, reason, mistake in rows.values_list("solution_id", "finish_reason", "mistake"):
         ends.setdefault(solution, []).append((reason, mistake))
     return ends
@@ -77,7 +80,7 @@ def is_confirmed(ends: Ends) -> bool | None:
 def brought(row: RoundRow, chooser: ModelVersion | None) -> dict[str, Any]:
     """Return what people found in a round's choice: by part, by the step of the first mistake, and compared with the model."""
     round_, threshold = row.round, threshold_of(chooser)
-    ends = ends_of([round_])
+    ends = ends_of(round_)
     chosen = list(Selection.objects.filter(round=round_).values_list("solution_id", "part", "is_dropped", "step_scores"))
     parts = []
     for name, _ in row.plan.recipe.parts if row.plan.recipe else ():

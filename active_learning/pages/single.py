@@ -201,7 +201,7 @@ def _selected(round_: Round, *, page: int) -> dict[str, Any]:
     rows = Selection.objects.filter(round=round_).select_related("solution__problem").order_by("rank")
     shown, pages = _paged(rows.count(), page, A_PAGE)
     listed = list(rows[shown])
-    ends = ends_of([round_], [row.solution_id for row in listed])
+    ends = ends_of(round_, [row.solution_id for row in listed])
     return pages | {"rows": [(row, label_of(row.part or round_.strategy), ends.get(row.solution_id, [])) for row in listed]}
 
 

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from django.db.models import F, OuterRef, Subquery
+from django.db.models import Case, F, OuterRef, Subquery, When
 
 from annotation.export.prm800k import prm800k_record
-from annotation.models import Annotation, FinishReason, Project, Snapshot, StepLabel
+from annotation.models import Annotation, FinishReason, Project, Snapshot, StepLabel, whole_solution
 
 PAGE = 50  # annotations listed at a time
 SNAPSHOTS = 20  # listed
@@ -23,7 +23,9 @@ def annotations_of(project: Project, *, finish_reason: str = "", before: int | N
     """
     # A subquery runs only for the rows of the page. Grouping would read the labels of the whole project.
     mistakes = StepLabel.objects.filter(annotation=OuterRef("pk"), rating=-1, position=0).order_by("step_index")
-    figures = {"first_mistake": Subquery(mistakes.values("step_index")[:1]), "minutes": F("active_ms") / 60_000.0}
+    # Step by step, a negative completion is one that was not chosen. It is no mistake of a solution.
+    first = Case(When(whole_solution(project), then=Subquery(mistakes.values("step_index")[:1])))
+    figures = {"first_mistake": first, "minutes": F("active_ms") / 60_000.0}
     annotations = Annotation.objects.newest().filter(solution__problem__project=project)
     if finish_reason in FinishReason.values:
         annotations = annotations.filter(finish_reason=finish_reason)

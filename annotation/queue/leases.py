@@ -78,11 +78,15 @@ def lost(assignment_id: int, *, labeler: User, token: int, kept: bool = False) -
     if state == AssignmentState.CLOSED:
         reason = "its batch was closed" if batch_state == BatchState.CLOSED else "fewer people are needed for it now"
         return LeaseLost(f"This solution is no longer yours: you did not hold it any more, and {reason}.", kept=kept)
-    if token == newest_token and labeler.pk not in (holder, last_holder):
-        return LeaseLost("This solution is not yours. It was handed out to somebody else.", kept=kept)
+    if labeler.pk in (holder, last_holder):
+        return LeaseLost(kept=kept)
+    if not 0 < token < newest_token:  # this claim was never theirs
+        where = "It was handed out to somebody else." if holder else "It waits in the queue."
+        return LeaseLost(f"This solution is not yours. {where}", kept=kept)
     if Event.objects.filter(verb=RETURN, subject=f"assignment {assignment_id}", details__labeler=labeler.pk, details__token=token).exists():
         return LeaseLost("A manager gave this solution back to the queue, and somebody else has it now.", kept=kept)
-    return LeaseLost(kept=kept)
+    now = "Somebody else has this solution now." if holder else "This solution waits in the queue now."
+    return LeaseLost(f"{now} If you held it before, your time ran out.", kept=kept)
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,13 +43,14 @@ def annotation(request: SignedInRequest, project: "Project", annotation_id: int)
     except export.NoSuchAnnotation as error:
         raise Http404(str(error)) from None
     texts = record["question"].get("pre_generated_steps", [])
-    labeled = record["label"]["steps"]
+    # A step that nobody rated stands in the record without completions, such as the first step of a bad problem.
+    labeled = {place: step for place, step in enumerate(record["label"]["steps"]) if step["completions"] or step["human_completion"]}
     page = {
         "project": project,
         "annotation": shown,
         "record": record,
-        "steps": [_step(place, step) for place, step in enumerate(labeled)],
-        "unlabeled": [{"number": place + 1, "text": text} for place, text in enumerate(texts) if place >= len(labeled)],
+        "steps": [_step(place, step) for place, step in labeled.items()],
+        "unlabeled": [{"number": place + 1, "text": text} for place, text in enumerate(texts) if place not in labeled],
         "line": orjson.dumps(record, option=orjson.OPT_INDENT_2).decode(),
     }
     return render(request, "annotation/annotation.html", page)

@@ -153,13 +153,13 @@
     remove: () => { if (sitting.writing?.text !== undefined) sitting.write(undefined); },
     bad_problem: () => openReason("bad_problem"),
     give_up: () => openReason("give_up"),
-    recent: () => { if (!sitting.busy && !sitting.isAhead && !sitting.isReopened) Stepmark.load("recent").then(() => Stepmark.openRecent()); },
+    recent: () => { if (!sitting?.busy && !sitting?.isAhead && !sitting?.isReopened) Stepmark.load("recent").then(() => Stepmark.openRecent()); },
     retry: () => sitting.retry(),
     unfold: () => { sitting.unfolded = !sitting.unfolded; sitting.paintRest(); },
   };
   const act = (name) => {
     if (name === "keys") return document.getElementById("keys").showModal();
-    if (!sitting) return;
+    if (!sitting && name !== "recent") return; // when all is done, a submission can still be reopened
     if (name in RATINGS) sitting.rate(sitting.focus, RATINGS[name]);
     else ACTS[name]();
   };

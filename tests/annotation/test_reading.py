@@ -9,7 +9,7 @@ from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 
 from annotation import export, ingest, labels, queue
-from annotation.models import Annotation, Project
+from annotation.models import Annotation, Project, StepAlternative
 from tests import make
 
 pytestmark = pytest.mark.django_db
@@ -117,3 +117,40 @@ def test_an_annotation_of_another_project_is_not_found() -> None:
     here, there = make.project("here"), make.project("there")
     labeled(there, 1)
     assert as_rita(here).get(f"/p/here/labels/{Annotation.objects.get().pk}/").status_code == 404
+
+
+def test_a_completion_that_was_not_chosen_is_no_first_mistake() -> None:
+    project = make.project(step_source="interactive")
+    solution = make.solution(make.problem(project), ["It is 6.", "It is 5.\n\n# Answer\n\n5"])
+    StepAlternative.objects.create(solution=solution, step_index=0, position=1, text="Add them.")
+    make.batch(project, [solution])
+    lease = queue.lease_next(make.ann(project), project=project)
+    ratings = [{"step": 0, "position": 0, "rating": -1}, {"step": 0, "position": 1, "rating": 1, "chosen": True}]
+    body = {"token": lease.token, "submission_id": uuid.uuid4(), "active_ms": 5, "total_ms": 9}
+    labels.submit(
+        lease.assignment_id,
+        labeler=make.ann(),
+        **body,
+        ratings=[*ratings, {"step": 1, "rating": 1, "chosen": True}],
+        finish_reason="solution",
+    )
+    assert [one.first_mistake for one in export.annotations_of(project)[0]] == [None]
+
+
+def test_a_record_of_phase_1_from_a_file_names_no_first_mistake(tmp_path: Path) -> None:
+    project = make.project()
+    (file := tmp_path / "phase_1.jsonl").write_bytes(orjson.dumps(PHASE_1))
+    ingest.load_solutions(file, project=project)
+    assert [one.first_mistake for one in export.annotations_of(project)[0]] == [None]
+
+
+def test_a_bad_problem_without_ratings_shows_all_its_steps() -> None:
+    project = make.project()
+    make.batch(project, make.solutions(project, 1))
+    lease = queue.lease_next(make.ann(project), project=project)
+    body = {"token": lease.token, "submission_id": uuid.uuid4(), "active_ms": 5, "total_ms": 9}
+    bad = labels.submit(
+        lease.assignment_id, labeler=make.ann(), **body, ratings=[], finish_reason="bad_problem", reason="It has no answer."
+    )
+    answer = as_rita(project).get(f"/p/sums/labels/{bad.pk}/")
+    assert [text["number"] for text in answer.context["unlabeled"]] == list(range(1, len(lease.steps) + 1)) and not answer.context["steps"]

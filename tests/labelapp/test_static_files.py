@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.contrib import admin
 from django.templatetags.static import static
-from django.test import override_settings
+from django.test import Client, override_settings
 
 from labelapp import static_files
 
@@ -79,3 +80,13 @@ def test_of_two_web_processes_that_start_together_one_collects(source: Path, tmp
     for thread in threads:
         thread.join()
     assert sorted(results) == [False, False, False, True]
+
+
+def test_the_icon_that_browsers_ask_for_is_answered_without_signing_in(client: Client) -> None:
+    answer = client.get("/favicon.ico")
+    assert answer.status_code == 200 and b"".join(answer).startswith(b"\0\0\1\0")
+
+
+def test_the_administration_names_its_lists_in_plain_english() -> None:
+    plurals = {str(model._meta.verbose_name_plural) for model in admin.site._registry}
+    assert "batches" in plurals and not [words for words in plurals if words.endswith(("chs", "shs", "sss", "xs"))]

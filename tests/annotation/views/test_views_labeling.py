@@ -162,12 +162,38 @@ def test_somebody_elses_assignment_takes_nothing(project: Project, ann: Client) 
     held = claim(page(ann, project))
     ben = signed_in(make.ben(project))
     body = submission(held["token"], rated(1, 1, 1))
-    assert refusal(post(ben, "submit", held["assignment"], body)) == (409, "lease_lost")
+    assert refusal(answer := post(ben, "submit", held["assignment"], body)) == (409, "lease_lost")
+    assert "Your time ran out" not in answer.json()["message"]
     assert Assignment.objects.get(pk=real_assignment(held)).state == AssignmentState.LEASED
     stranger = signed_in(make.eve())
     assert refusal(post(stranger, "submit", held["assignment"], body)) == (404, "not_found")
     assert refusal(post(stranger, "submit", 10**30, body)) == (404, "not_found")
     assert not Annotation.objects.exists()
+
+
+@pytest.mark.parametrize("act", ["submit", "draft", "extend", "skip"])
+def test_a_claim_that_was_never_theirs_is_not_said_to_have_run_out(project: Project, ann: Client, act: str) -> None:
+    held = claim(page(ann, project))
+    ben = signed_in(make.ben(project))
+    invented = submission(0, rated(1, 1, 1))
+    bodies = {
+        "submit": invented,
+        "draft": {"token": 0, "revision": 1, "ratings": []},
+        "extend": {"token": 0},
+        "skip": {"token": 0, "reason": ""},
+    }
+    answer = post(ben, act, held["assignment"], bodies[act])
+    assert refusal(answer) == (409, "lease_lost")
+    assert answer.json()["message"] == "This solution is not yours. It was handed out to somebody else."
+
+
+def test_an_assignment_that_nobody_holds_is_said_to_wait_in_the_queue(project: Project, ann: Client) -> None:
+    held = claim(page(ann, project))
+    Assignment.objects.filter(pk=real_assignment(held)).update(
+        state=AssignmentState.OPEN, labeler=None, leased_at=None, lease_expires_at=None
+    )
+    answer = post(signed_in(make.ben(project)), "extend", held["assignment"], {"token": held["token"]})
+    assert answer.json()["message"] == "This solution is not yours. It waits in the queue."
 
 
 def test_a_background_request_without_a_session_answers_401(project: Project, ann: Client) -> None:
