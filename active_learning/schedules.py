@@ -5,6 +5,7 @@ clock is the database's, in UTC. A round that is due while another is unfinished
 """
 
 import logging
+import re
 from collections.abc import Mapping
 from datetime import datetime, time, timedelta
 from typing import Any
@@ -21,11 +22,31 @@ from annotation.models import Annotation, Event, Project, Split, StepLabel
 from trainer.counting import counted
 
 log = logging.getLogger(__name__)
+NEVER = "This schedule would never start a round. Enter a number of labels, a number of hours or a time, or switch it off."
 LARGEST = 2_147_483_647  # what the columns hold
 
 
 class BadSchedule(ValueError):
     """A schedule that cannot be used. The message names the field and the remedy."""
+
+
+def read_time(text: str) -> time:
+    """Return the time of day that a person typed, in UTC. Raises BadSchedule: seconds, an offset or a zone, 24:00."""
+    typed = text.strip()
+    if re.fullmatch(r"\d{1,2}:\d\d", typed):
+        hours, minutes = map(int, typed.split(":"))
+        if hours < 24 and minutes < 60:
+            return time(hours, minutes)
+        if (hours, minutes) == (24, 0):
+            raise BadSchedule("The time of day cannot be 24:00. Enter 00:00 for midnight.")
+        raise BadSchedule(f"There is no time of day “{typed}”. Enter hours from 0 to 23 and minutes from 0 to 59, such as 03:30.")
+    if re.match(r"\d{1,2}:\d\d:\d", typed) and not re.search(r"[+\-−A-Za-z]", typed):
+        raise BadSchedule(f"The time of day “{typed}” has seconds. Enter hours and minutes only, such as 03:30.")
+    if re.match(r"T?\d{1,2}:?\d\d", typed) and re.search(r"[+\-−A-Za-z/]", typed):
+        raise BadSchedule(
+            f"The time of day “{typed}” has more than hours and minutes. The schedule is in UTC: enter the time in UTC, such as 03:30."
+        )
+    raise BadSchedule(f"The time of day must look like 03:30, not “{typed}”. It is in UTC.")
 
 
 def find(project: Project) -> Schedule:
@@ -36,6 +57,11 @@ def find(project: Project) -> Schedule:
 def recipe_of(project: Project, schedule: Schedule) -> Recipe:
     """Return the recipe that scheduled rounds follow: the chosen one, else EXPLORE_MIX with the project's size and limit."""
     return rounds.checked_recipe(schedule.recipe) if schedule.recipe else rounds.recipe_for(project, strategy=EXPLORE_MIX.name)
+
+
+def settings_of(project: Project, schedule: Schedule) -> dict[str, Any]:
+    """Return the settings of the recipe that scheduled rounds follow, with its weights as they were typed."""
+    return recipe_of(project, schedule).as_dict() | ({"parts": schedule.recipe["parts"]} if schedule.recipe else {})
 
 
 def change(
@@ -49,14 +75,15 @@ def change(
     sample: Mapping[str, Any] | None = None,
     actor: User | None,
 ) -> Schedule:
-    """Store a schedule; `recipe` and `sample` are settings as forms give them. An unfinished round goes on. Raises BadSchedule."""
+    """Store a schedule; `recipe` and `sample` are settings as forms give them. An unfinished round goes on. Raises BadSchedule.
+
+    The recipe keeps its weights as they are given, whatever they add up to. `daily_at` is in UTC, without seconds.
+    """
     for name, value in (("new labels", every_labels), ("hours", every_hours)):
         if value is not None and not 1 <= value <= LARGEST:
             raise BadSchedule(f"The number of {name} must be from 1 to {LARGEST:,}, not {value:,}. Leave it blank if it should not count.")
     if is_on and every_labels is None and every_hours is None and daily_at is None:
-        raise BadSchedule(
-            "This schedule would never start a round. Enter a number of labels, a number of hours or a time, or switch it off."
-        )
+        raise BadSchedule(NEVER)
     try:
         checked = rounds.checked_recipe(recipe) if recipe else recipe_of(project, Schedule())
         plan = rounds.RoundPlan(checked, train=True, sample=rounds.checked_sampling(sample) if sample else {})
@@ -64,7 +91,18 @@ def change(
         raise BadSchedule(str(refused)) from refused
     if plan.recipe is None:
         raise BadSchedule("The size must be at least 1, not 0. A scheduled round publishes a batch.")
-    columns = {"is_on": is_on, "daily_at": daily_at, "recipe": plan.recipe.as_dict(), "sample": plan.sample, "note": "", "noted_at": None}
+    if daily_at and (daily_at.tzinfo or daily_at.second or daily_at.microsecond):
+        read_time(daily_at.isoformat())
+    # The weights stay as they were typed: as shares, 80, 20 and 10 would be 72.7273, 18.1818 and 9.0909.
+    typed = {"parts": [list(part) for part in dict(recipe["parts"]).items()]} if recipe else {}
+    columns = {
+        "is_on": is_on,
+        "daily_at": daily_at,
+        "recipe": plan.recipe.as_dict() | typed,
+        "sample": plan.sample,
+        "note": "",
+        "noted_at": None,
+    }
     with transaction.atomic():
         Project.objects.filter(pk=project.pk).update(retrain_every_labels=every_labels, retrain_every_hours=every_hours)
         schedule, _ = Schedule.objects.update_or_create(project=project, defaults=columns)

@@ -1,12 +1,16 @@
 """The forms of the pages of rounds. A form reads what was typed; the stage behind the view decides whether a round can follow it."""
 
+import math
 from collections.abc import Iterable, Mapping
+from datetime import time
 from typing import Any
 
 from django import forms
 from django.utils.text import capfirst
 
+from active_learning import rounds, schedules
 from active_learning.selection import CONVINCING, STRATEGIES, UNIFORM, Parts
+from annotation import queue
 
 LARGEST = 2_147_483_647  # what the columns hold
 KEYS = range(1, 2**63)
@@ -22,14 +26,23 @@ def faults_of(form: forms.BaseForm) -> list[str]:
     return list(dict.fromkeys(str(fault) for faults in form.errors.values() for fault in faults))
 
 
+def _weight(typed: Any) -> float:
+    """Return a weight as it was typed; 0 for what is no weight."""
+    try:
+        weight = float(typed or 0)
+    except ValueError:
+        return 0.0
+    return weight if math.isfinite(weight) and weight > 0 else 0.0
+
+
 class WholeField(forms.IntegerField):
     """A whole number, or nothing. `words` begin the sentence about what is wrong with it."""
 
-    def __init__(self, words: str, *, field_id: str, lowest: int = 0, **options: Any) -> None:
-        limits = {"min_value": f"{words} must be at least {lowest}.", "max_value": f"{words} must be at most {LARGEST:,}."}
+    def __init__(self, words: str, *, field_id: str, lowest: int = 0, highest: int = LARGEST, **options: Any) -> None:
+        limits = {"min_value": f"{words} must be at least {lowest}.", "max_value": f"{words} must be at most {highest:,}."}
         messages = limits | options.pop("error_messages", {})
         widget = _text(id=field_id, inputmode="numeric")
-        super().__init__(min_value=lowest, max_value=LARGEST, widget=widget, error_messages=messages, **({"required": False} | options))
+        super().__init__(min_value=lowest, max_value=highest, widget=widget, error_messages=messages, **({"required": False} | options))
         self.words = words
 
     def to_python(self, value: Any) -> int | None:
@@ -37,6 +50,18 @@ class WholeField(forms.IntegerField):
             return super().to_python(value)
         except forms.ValidationError:
             raise forms.ValidationError(f"{self.words} must be a whole number, not “{value}”.") from None
+
+
+class TimeOfDayField(forms.TimeField):
+    """A time of day in UTC, such as 03:30, or nothing."""
+
+    def to_python(self, value: Any) -> time | None:
+        if value in self.empty_values:
+            return None
+        try:
+            return schedules.read_time(str(value))
+        except schedules.BadSchedule as fault:
+            raise forms.ValidationError(str(fault)) from None
 
 
 class WeightField(forms.FloatField):
@@ -66,10 +91,14 @@ class RecipeForm(forms.Form):
         "The number of solutions",
         field_id="size",
         lowest=1,
+        highest=queue.MAX_BATCH,
         required=True,
         label="Solutions",
         help_text="The size of the batch, up to 10,000.",
-        error_messages={"required": "Enter the number of solutions: at least 1."},
+        error_messages={
+            "required": "Enter the number of solutions: at least 1.",
+            "max_value": "A batch holds up to 10,000 solutions, not %(show_value)s.",
+        },
     )
     per_problem = WholeField(
         "The limit per problem",
@@ -102,7 +131,7 @@ class RecipeForm(forms.Form):
         self, data: Mapping[str, Any] | None = None, *, recipe: Mapping[str, Any], sample: Mapping[str, Any], **initial: Any
     ) -> None:
         """Show `recipe` and `sample` (settings as rows hold them) until something is typed."""
-        weights = {f"{WEIGHT}{name}": f"{100 * weight:g}" for name, weight in recipe["parts"]}
+        weights = {f"{WEIGHT}{name}": f"{100 * weight:.10g}" for name, weight in recipe["parts"]}
         super().__init__(data, auto_id="%s", label_suffix="", initial={**recipe, **sample, **weights, **initial})
         for name in STRATEGIES:
             self.fields[f"{WEIGHT}{name}"] = WeightField(name)
@@ -115,17 +144,32 @@ class RecipeForm(forms.Form):
 
     def clean(self) -> dict[str, Any]:
         names = [name.removeprefix(WEIGHT) for name in self.data if name.startswith(WEIGHT)]
-        if strange := [name for name in names if name not in STRATEGIES]:
-            raise forms.ValidationError(f"There is no strategy named {strange[0]}. Reload this page.")
+        for name in names:
+            if name not in STRATEGIES:
+                self.add_error(None, f"There is no strategy named {name}. Reload this page.")
         weights = [self.cleaned_data.get(f"{WEIGHT}{name}", 1.0) for name in STRATEGIES]  # a wrong one has its own fault
         if not any(weights):
-            raise forms.ValidationError("Give at least one strategy a weight above 0.")
+            self.add_error(None, "Give at least one strategy a weight above 0.")
+        if not {"n", "model", "budget"} & self.errors.keys() and self.sampling:
+            try:
+                rounds.checked_sampling(self.sampling)
+            except rounds.RoundRefused as refused:
+                self.add_error("model", str(refused))
         return self.cleaned_data
 
     @property
     def parts(self) -> Parts:
-        """The strategies that have a weight above 0, in the order of the page."""
-        return tuple((name, weight) for name in STRATEGIES if (weight := self.cleaned_data[f"{WEIGHT}{name}"]))
+        """The strategies that have a weight above 0, in the order of the page. A weight is the typed percentage, divided by 100."""
+        return tuple((name, weight / 100) for name in STRATEGIES if (weight := self.cleaned_data[f"{WEIGHT}{name}"]))
+
+    @property
+    def shares(self) -> list[tuple[str, int]]:
+        """If the weights shown do not add up to 100: each strategy with its share of the batch, in percent, rounded."""
+        shown = [(STRATEGIES[name].label, _weight(self[f"{WEIGHT}{name}"].value())) for name in STRATEGIES]
+        whole = sum(weight for _, weight in shown)
+        if not whole or math.isclose(whole, 100, abs_tol=1e-6):
+            return []
+        return [(label, round(100 * weight / whole)) for label, weight in shown if weight]
 
     @property
     def recipe(self) -> dict[str, Any]:
@@ -165,23 +209,32 @@ class ScheduleForm(RecipeForm):
     every_labels = WholeField(
         "The number of new labels",
         field_id="every-labels",
+        lowest=1,
+        error_messages={"min_value": f"The number of new labels must be from 1 to {LARGEST:,}, not %(show_value)s."},
         label="After new labels",
         help_text="Steps rated since the last training. Blank: labels start no round.",
     )
     every_hours = WholeField(
         "The number of hours",
         field_id="every-hours",
+        lowest=1,
+        error_messages={"min_value": f"The number of hours must be from 1 to {LARGEST:,}, not %(show_value)s."},
         label="After hours",
         help_text="Since the last training began. Blank: hours start no round.",
     )
-    daily_at = forms.TimeField(
+    daily_at = TimeOfDayField(
         required=False,
-        label="Daily at",
-        help_text="UTC. Blank: the time of day starts no round.",
-        input_formats=["%H:%M", "%H:%M:%S"],
+        label="Daily at (UTC)",
+        help_text="In UTC, not in your own time zone. Blank: the time of day starts no round.",
         widget=forms.TimeInput({"type": "time", "id": "daily-at"}, format="%H:%M"),
-        error_messages={"invalid": "The time of day must look like 03:30."},
     )
+
+    def clean(self) -> dict[str, Any]:
+        typed = super().clean()
+        starts = ("every_labels", "every_hours", "daily_at")
+        if typed.get("is_on") and not any(typed.get(name) for name in starts) and not any(name in self.errors for name in starts):
+            self.add_error("is_on", schedules.NEVER)
+        return typed
 
 
 class StartForm(forms.Form):

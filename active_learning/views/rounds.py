@@ -159,7 +159,7 @@ def schedule(request: SignedInRequest, project: "Project") -> HttpResponse:
         request.access.require(people.MANAGERS)
     form = ScheduleForm(
         request.POST if request.method == "POST" else None,
-        recipe=schedules.recipe_of(project, present).as_dict(),
+        recipe=schedules.settings_of(project, present),
         sample=present.sample,
         is_on=present.is_on,
         every_labels=project.retrain_every_labels,

@@ -1,7 +1,7 @@
 """When rounds start by themselves: by labels, by hours, by the time of day; and what stands in the way is said."""
 
 import logging
-from datetime import datetime, time
+from datetime import UTC, datetime, time
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -148,3 +148,44 @@ def test_screening_answers_start_no_round_and_are_not_trained_on_until_their_aut
     Membership.objects.filter(user=ann).update(qualified_at="2026-01-01T00:00Z")
     labels, data = counted()
     assert labels > before[0] and data.startswith(f"data: {int(before[1].split()[1]) + 4} labeled solutions")
+
+
+@pytest.mark.parametrize(
+    ("typed", "fault"),
+    [
+        ("03:30+01:00", "The schedule is in UTC"),
+        ("03:30Z", "The schedule is in UTC"),
+        ("03:30 CET", "The schedule is in UTC"),
+        ("03:30 Europe/Berlin", "The schedule is in UTC"),
+        ("3:30 pm", "The schedule is in UTC"),
+        ("03:30:15+01:00", "The schedule is in UTC"),
+        ("03:30:15", "has seconds"),
+        ("24:00", "Enter 00:00 for midnight"),
+        ("25:00", "There is no time of day"),
+        ("12:60", "There is no time of day"),
+        ("noon", "must look like 03:30"),
+        ("0330", "must look like 03:30"),
+        ("", "must look like 03:30"),
+    ],
+)
+def test_a_time_that_is_not_hours_and_minutes_is_refused_with_a_sentence(db: None, typed: str, fault: str) -> None:
+    project = make.project()
+    with pytest.raises(CommandError, match=fault) as refused:
+        call_command("schedule", "--project", project.slug, "--daily-at", typed)
+    assert refused.value.returncode == 2
+    assert not Schedule.objects.exists()
+
+
+@pytest.mark.parametrize("at", [time(3, 30, tzinfo=UTC), time(3, 30, 5)])
+def test_a_time_with_a_zone_or_seconds_is_not_stored(db: None, at: time) -> None:
+    project = make.project()
+    with pytest.raises(schedules.BadSchedule):
+        planned(project, daily_at=at)
+    assert not Schedule.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("typed", "stored"), [("03:30", time(3, 30)), ("3:30", time(3, 30)), ("00:00", time(0)), (" 23:59 ", time(23, 59))]
+)
+def test_hours_and_minutes_are_a_time(typed: str, stored: time) -> None:
+    assert schedules.read_time(typed) == stored

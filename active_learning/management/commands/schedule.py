@@ -1,6 +1,5 @@
 """Command: show or change when a project's rounds start by themselves."""
 
-from datetime import time
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -17,7 +16,7 @@ class Command(BaseCommand):
         parser.add_argument("--project", required=True, metavar="SLUG")
         parser.add_argument("--every-labels", type=int, metavar="N", help="after N new labels")
         parser.add_argument("--every-hours", type=int, metavar="N", help="after N hours, if there is a new label")
-        parser.add_argument("--daily-at", type=time.fromisoformat, metavar="HH:MM", help="at this time (UTC), if there is a new label")
+        parser.add_argument("--daily-at", metavar="HH:MM", help="at this time (UTC), if there is a new label")
         parser.add_argument("--off", action="store_true", help="start no round")
         names = ", ".join([*STRATEGIES, *MIXES])
         parser.add_argument("--strategy", default=EXPLORE_MIX.name, help=f"one of {names}; or a mix such as convincing:0.7,uniform:0.3")
@@ -29,7 +28,7 @@ class Command(BaseCommand):
         project: str,
         every_labels: int | None,
         every_hours: int | None,
-        daily_at: time | None,
+        daily_at: str | None,
         off: bool,
         strategy: str,
         size: int | None,
@@ -44,7 +43,7 @@ class Command(BaseCommand):
                     is_on=not off,
                     every_labels=every_labels,
                     every_hours=every_hours,
-                    daily_at=daily_at,
+                    daily_at=None if daily_at is None else schedules.read_time(daily_at),
                     recipe=recipe,
                     sample=schedules.find(labeled).sample,
                     actor=None,

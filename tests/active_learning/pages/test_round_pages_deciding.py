@@ -7,7 +7,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from active_learning import rounds
+from active_learning import rounds, schedules
 from active_learning.models import Round, Schedule, Selection
 from active_learning.pages import single
 from annotation.models import Project, Solution, Task
@@ -138,6 +138,30 @@ def test_a_recipe_nobody_can_follow_is_named_and_shown_again(
     assert not Round.objects.exists()
 
 
+WRONG = {"weight-convincing": "-3", "weight-uniform": "1", "size": "10001", "per_problem": "0", "n": "4", "budget": "few"}
+FAULTS = (
+    "The weight of “Convincing wrong answers” must be a number of at least 0, not “-3”.",
+    "A batch holds up to 10,000 solutions, not 10001.",
+    "The limit per problem must be at least 1.",
+    "The budget must be a whole number, not “few”.",
+)
+
+
+def test_every_wrong_field_is_named_at_once(project: Project, olga: Client) -> None:
+    html = olga.post(path("compose"), WRONG).content.decode()
+    assert [fault for fault in FAULTS if fault not in html] == []
+    scheduled = WRONG | {"is_on": "on", "every_labels": "0", "every_hours": "soon", "daily_at": "24:00"}
+    html = olga.post(path("schedule"), scheduled).content.decode()
+    more = ("The number of new labels must be from 1 to", "The number of hours must be a whole number", "The time of day cannot be 24:00.")
+    assert [fault for fault in (*FAULTS, *more) if fault not in html] == []
+
+
+def test_a_batch_too_large_a_missing_model_and_a_schedule_without_a_start_are_named_at_once(project: Project, olga: Client) -> None:
+    html = olga.post(path("schedule"), WEIGHTS | {"is_on": "on", "size": "10001", "n": "4"}).content.decode()
+    faults = ("A batch holds up to 10,000 solutions", "model is missing", "This schedule would never start a round")
+    assert [fault for fault in faults if fault not in html] == []
+
+
 def test_a_round_under_way_is_named_before_and_after_composing(project: Project, olga: Client) -> None:
     round_ = make.round_of(project, {"uniform": make.solutions(project, 1)}, state="scoring", generation=4)
     assert f'<a href="{path("round", round_.pk)}">Round 4</a> is under way' in page(olga, "compose")
@@ -258,12 +282,34 @@ def test_a_schedule_is_changed_on_its_page(project: Project, olga: Client) -> No
 
 
 @pytest.mark.parametrize(
+    ("weights", "shares"),
+    [(("80", "20", "10"), "about 73 % convincing wrong answers"), (("0.5", "0.25", "0.1"), "about 59 %"), (("70", "20", "10"), None)],
+)
+def test_weights_stay_as_they_were_typed_and_their_shares_are_said_rounded(
+    project: Project, olga: Client, weights: tuple[str, str, str], shares: str | None
+) -> None:
+    names = ("weight-convincing", "weight-uniform", "weight-control")
+    fields = dict(zip(names, weights, strict=True)) | {"size": "40", "is_on": "on", "every_hours": "3"}
+    html = olga.post(path("schedule"), fields, follow=True).content.decode()
+    assert tuple(typed(html, name) for name in names) == weights
+    assert ("data-shares" in html) == (shares is not None) and (shares or "") in html
+    assert sum(weight for _, weight in schedules.recipe_of(project, Schedule.objects.get()).parts) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("at", ["03:30+01:00", "03:30:00", "24:00", "03:30 CET"])
+def test_a_time_with_an_offset_seconds_or_a_zone_is_refused_beside_its_field(project: Project, olga: Client, at: str) -> None:
+    answer = olga.post(path("schedule"), WEIGHTS | {"is_on": "on", "every_hours": "12", "daily_at": at})
+    assert answer.status_code == 400 and "daily_at" in answer.context["form"].errors
+    assert not Schedule.objects.exists()
+
+
+@pytest.mark.parametrize(
     ("changes", "fault"),
     [
         ({"every_hours": "soon"}, "The number of hours must be a whole number, not “soon”."),
         ({"every_labels": "0"}, "The number of new labels must be from 1 to 2,147,483,647, not 0."),
         ({"every_hours": "", "every_labels": ""}, "This schedule would never start a round"),
-        ({"daily_at": "noon"}, "The time of day must look like 03:30."),
+        ({"daily_at": "noon"}, "The time of day must look like 03:30, not “noon”."),
         ({"weight-convincing": "much"}, "The weight of “Convincing wrong answers” must be a number"),
     ],
 )
