@@ -93,6 +93,13 @@ class ImportState(models.TextChoices):
     CANCELLED = "cancelled"
 
 
+class RegradeState(models.TextChoices):
+    WAITING = "waiting"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+
+
 class Premise(models.TextChoices):
     """What the choice of a solution took for granted about its outcome; empty: nothing."""
 
@@ -607,6 +614,27 @@ class SiteCount(models.Model):
     value = models.BigIntegerField(default=0)
 
     objects = SiteCountManager()
+
+
+class Regrade(models.Model):
+    """A person asked for the solutions of a project to be graded again. A worker does it."""
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE)
+    state = models.CharField(max_length=8, choices=RegradeState, default=RegradeState.WAITING)
+    report = models.JSONField(default=list)  # what it changed, or why it failed, in sentences
+    progress = models.JSONField(default=dict)  # stage, done, total
+    heartbeat_at = models.DateTimeField(null=True)
+    attempt = models.PositiveSmallIntegerField(default=0)
+    token = models.PositiveIntegerField(default=0)
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+", db_index=False)
+    created_at = models.DateTimeField(db_default=Now())
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            one_of("regrade_state", "state", RegradeState),
+            models.UniqueConstraint(name="regrade_one_unfinished", fields=["project"], condition=Q(state__in=["waiting", "running"])),
+        ]
 
 
 class Event(models.Model):

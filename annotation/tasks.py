@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from annotation import imports, queue
+from annotation import corrections, imports, queue
 from annotation.stopping import end_process
 from trainer.progress import Stopped
 
@@ -26,3 +26,18 @@ def run_import(import_id: int) -> None:
 def sweep_imports() -> list[int]:
     """Offer imports that no worker has again."""
     return imports.sweep()
+
+
+@shared_task
+def run_regrade(regrade_id: int) -> None:
+    """Grade the solutions of a project again."""
+    try:
+        corrections.run_regrade(regrade_id)
+    except Stopped as stopped:
+        end_process(stopped)
+
+
+@shared_task
+def sweep_regrades() -> list[int]:
+    """Offer regrades that no worker has again."""
+    return corrections.sweep_regrades()

@@ -27,6 +27,7 @@ urlpatterns = [
     path("audit/", audit.site_audit, name="site-audit"),
     path("p/<slug:slug>/audit/", audit.project_audit, name="audit"),
     path("p/<slug:slug>/settings/", projects.settings, name="settings"),
+    path("p/<slug:slug>/settings/regrade/", projects.regrade, name="regrade"),
     path("p/<slug:slug>/settings/archive/", projects.archive_project, name="archive-project"),
     path("p/<slug:slug>/settings/delete/", projects.delete_project, name="delete-project"),
     path("p/<slug:slug>/messages/", managing.write_message, name="messages"),

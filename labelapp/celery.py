@@ -45,6 +45,7 @@ app.conf.update(
     beat_schedule={
         "release expired leases": {"task": "annotation.tasks.release_expired", "schedule": 60, "options": {"expires": 50}},
         "restart lost imports": {"task": "annotation.tasks.sweep_imports", "schedule": 60, "options": {"expires": 50}},
+        "restart lost regrades": {"task": "annotation.tasks.sweep_regrades", "schedule": 60, "options": {"expires": 50}},
         "restart lost rounds": {"task": "active_learning.tasks.sweep", "schedule": 60, "options": {"expires": 50}},
         "start due rounds": {"task": "active_learning.tasks.start_due_rounds", "schedule": 60, "options": {"expires": 50}},
     },

@@ -86,6 +86,7 @@ TABLE = {
     "site-audit": Row(SUPERUSER),
     "audit": Row(MANAGERS),
     "settings": Row(MANAGERS, 200, 400),
+    "regrade": Row(MANAGERS, 200, 302),
     "archive-project": Row(frozenset({"owner"}), None, 302),
     "delete-project": Row(frozenset({"owner"}), 409, 409),
     "overview": Row(RESEARCHERS),

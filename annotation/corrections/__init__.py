@@ -15,6 +15,7 @@ from annotation.corrections.plans import (
     prepared_again,
 )
 from annotation.corrections.problems import NoSuchProblem, change_of_answer, correct, find_problem, look, shown_problem
+from annotation.corrections.regrading import RegradeUnderWay, last_regrade, request_regrade, run_regrade, sweep_regrades
 from annotation.ingest import ProblemChange, read_changes
 
 __all__ = [
@@ -25,13 +26,18 @@ __all__ = [
     "ProblemChange",
     "QueuedForFalseReason",
     "ShownBefore",
+    "RegradeUnderWay",
     "change_of_answer",
     "correct",
     "find_problem",
     "hold_outcomes",
+    "last_regrade",
     "look",
     "prepared",
     "prepared_again",
     "read_changes",
+    "request_regrade",
+    "run_regrade",
     "shown_problem",
+    "sweep_regrades",
 ]

@@ -188,7 +188,7 @@ def _fault(column: str, new: Any, project: Project, work: _Work) -> str:
         return work.lock_of_kind
     if column == "alternatives_after_error" and not new and work.in_hand and project.step_source == StepSource.SOLUTION:
         return (
-            f"{counted(work.in_hand, 'solution is', 'solutions are')} in work, and their better steps could not be stored then. "
+            f"{counted(work.in_hand, 'solution is', 'solutions are')} in work, and better steps in that work could not be stored then. "
             "Close the open batches, wait until the work in hand is submitted, and change this then."
         )
     if column == "text_kind" and new == TextKind.UNDECIDED:
@@ -230,7 +230,7 @@ def _effect(column: str, new: Any, project: Project, work: _Work) -> str:
             newcomers = counted(work.n_newcomers, "newcomer is", "newcomers are")
             return f"{newcomers} judged by it. Everybody who was admitted before stays admitted."
         case "accept_unreduced" | "accept_percent":
-            return "The outcomes of loaded solutions stay until you grade them again. This page offers that after the change."
+            return "The outcomes of loaded solutions stay until you grade them again, with the button below on this page."
         case _:
             return "It holds from the next round on."
 

@@ -6,10 +6,11 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
-from annotation import ingest, people, projects
+from annotation import corrections, ingest, people, projects
 from annotation.views import SignedInRequest, for_roles, render_fragment
 from annotation.views.forms.projects import DeleteForm, NewProjectForm, SettingsForm
 from annotation.views.markdown import render_guidelines
@@ -53,6 +54,7 @@ def settings(request: SignedInRequest, project: "Project") -> HttpResponse:
     lock = projects.locked_kind(project)
     form = SettingsForm(request.POST if request.method == "POST" else None, values=projects.values_of(project), lock=lock)
     page: dict[str, Any] = {"project": project, "form": form, "version": projects.version_of(project)}
+    page["regrade"] = corrections.last_regrade(project)
     page["owns"] = request.access.role in people.OWNERS
     status = 200
     if form.is_valid():
@@ -73,6 +75,22 @@ def settings(request: SignedInRequest, project: "Project") -> HttpResponse:
             for column, fault in refused.faults.items():
                 form.add_error(form.field_of(column), fault)
     return render(request, "annotation/projects/settings.html", page, status=400 if form.errors else status)
+
+
+@require_http_methods(["GET", "POST"])
+@never_cache
+@for_roles(people.MANAGERS)
+def regrade(request: SignedInRequest, project: "Project") -> HttpResponse:
+    """Show how far the last regrade is. A POST starts one."""
+    if request.method == "POST":
+        try:
+            corrections.request_regrade(project, actor=request.user)
+            messages.success(request, "The solutions are graded again in the background. This page shows how far that is.")
+        except corrections.RegradeUnderWay as refused:
+            messages.info(request, str(refused))
+        return redirect(f"{reverse('settings', kwargs={'slug': project.slug})}#regrade-title")
+    part = {"project": project, "regrade": corrections.last_regrade(project)}
+    return render_fragment(request, "annotation/projects/_regrade.html", part, title="Grading again")
 
 
 @require_POST

@@ -242,7 +242,7 @@ def test_better_steps_cannot_be_switched_off_while_somebody_writes_one(project: 
     make.batch(project, make.solutions(project, 1))
     queue.lease_next(make.ann(project), project=project)
     faults = faults_in(post(olga, seen=True, collects="solutions"))
-    assert faults["collects"].startswith("1 solution is in work, and their better steps could not be stored then.")
+    assert faults["collects"].startswith("1 solution is in work, and better steps in that work could not be stored then.")
     project.refresh_from_db()
     assert project.alternatives_after_error
 

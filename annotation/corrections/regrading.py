@@ -1,0 +1,116 @@
+"""Stage: corrections, regrading in the background: a person asks for it on the settings, and a worker grades and writes what changes.
+
+A regrade is a row. A worker raises the row's token, and its later writes name that token. What it finds is written in one transaction, and
+a second run finds nothing left to write. So a regrade whose worker died begins again from the start. Beat offers lost ones again.
+"""
+
+import logging
+import time
+from typing import Any
+
+from celery import current_app
+from django.contrib.auth.models import User
+from django.db import IntegrityError, transaction
+from django.db.models import F, Q, QuerySet
+from django.db.models.functions import Now
+from kombu.exceptions import OperationalError as BrokerUnreachable
+
+from annotation.corrections.plans import CorrectionRefused, prepared_again
+from annotation.holders import ATTEMPTS, STALE
+from annotation.models import Event, Project, Regrade, RegradeState, broken_rule
+from annotation.stopping import stop_request
+from trainer.answers import GraderUnavailable
+from trainer.progress import Stopped
+
+log = logging.getLogger(__name__)
+
+UNFINISHED = (RegradeState.WAITING, RegradeState.RUNNING)
+PROGRESS_SECONDS = 2  # between two writes of the progress
+WHY_LOST = "It broke off three times, because its worker ended. Nothing was changed. Look at the server’s log, and start it again."
+
+
+class RegradeUnderWay(ValueError):
+    """This project is graded again already."""
+
+
+class _RegradeLost(Exception):
+    """Another worker has this regrade now."""
+
+
+def request_regrade(project: Project, *, actor: User | None) -> Regrade:
+    """Ask for all solutions of a project that were graded by other rules to be graded again. Raises RegradeUnderWay."""
+    try:
+        with transaction.atomic():
+            regrade = Regrade.objects.create(project=project, created_by=actor)
+            Event.objects.create(actor=actor, project=project, verb="start regrade", subject=f"project {project.slug}")
+            transaction.on_commit(lambda: _notify_worker(regrade.pk))
+    except IntegrityError as error:
+        if broken_rule(error) != "regrade_one_unfinished":
+            raise
+        raise RegradeUnderWay("The solutions are being graded again already. Wait until that ends.") from error
+    return regrade
+
+
+def last_regrade(project: Project) -> Regrade | None:
+    """Return the newest regrade of a project."""
+    return Regrade.objects.filter(project=project).order_by("-pk").first()
+
+
+def run_regrade(regrade_id: int) -> None:
+    """Grade again what a regrade asks for, and note what changed. Does nothing if another worker has it, or if it has ended."""
+    claim = {"state": RegradeState.RUNNING, "token": F("token") + 1, "attempt": F("attempt") + 1, "heartbeat_at": Now()}
+    if not _waiting().filter(pk=regrade_id, attempt__lt=ATTEMPTS).update(**claim):
+        return
+    regrade = Regrade.objects.select_related("project", "created_by").get(pk=regrade_id)
+    mine = Regrade.objects.filter(pk=regrade_id, token=regrade.token, state=RegradeState.RUNNING)
+    with stop_request() as stop:
+        last = 0.0
+
+        def advance(stage: str, done: int, total: int | None) -> None:
+            nonlocal last
+            stop.check()
+            if time.monotonic() - last >= PROGRESS_SECONDS:
+                last = time.monotonic()
+                if not mine.update(progress={"stage": stage, "done": done, "total": total}, heartbeat_at=Now()):
+                    raise _RegradeLost
+
+        try:
+            with prepared_again(regrade.project, progress=advance) as plan:
+                report = plan.sentences() if not plan.is_empty else ["Nothing changes."]
+                if not plan.is_empty:
+                    plan.apply(actor=regrade.created_by)
+            _end(mine, RegradeState.DONE, report=report)
+        except Stopped:  # in order: it begins again when a worker runs, and this was no failed attempt
+            mine.update(state=RegradeState.WAITING, attempt=F("attempt") - 1, heartbeat_at=None, progress={})
+            raise
+        except (CorrectionRefused, GraderUnavailable) as refused:
+            _end(mine, RegradeState.FAILED, report=[str(refused)])
+        except _RegradeLost:
+            log.warning("Regrade %s belongs to another worker now.", regrade_id)
+
+
+def sweep_regrades() -> list[int]:
+    """Offer the regrades that no worker has again, and end those that were tried three times. Return those offered."""
+    _end(_waiting().filter(attempt__gte=ATTEMPTS), RegradeState.FAILED, report=[WHY_LOST])
+    offered = list(_waiting().values_list("pk", flat=True))
+    for regrade_id in offered:
+        _notify_worker(regrade_id)
+    return offered
+
+
+def _waiting() -> QuerySet[Regrade]:
+    """Return the regrades that a worker should have, and none has."""
+    is_lost = Q(state=RegradeState.RUNNING) & (Q(heartbeat_at__isnull=True) | Q(heartbeat_at__lt=Now() - STALE))
+    return Regrade.objects.filter(Q(state=RegradeState.WAITING) | is_lost)
+
+
+def _end(regrades: QuerySet[Regrade], state: str, *, report: list[str]) -> None:
+    values: dict[str, Any] = {"state": state, "report": report, "finished_at": Now(), "progress": {}}
+    regrades.update(**values)
+
+
+def _notify_worker(regrade_id: int) -> None:
+    try:
+        current_app.send_task("annotation.tasks.run_regrade", [regrade_id], ignore_result=True)
+    except (BrokerUnreachable, OSError) as error:
+        log.warning("No worker can be told (%s). Regrade %s waits until the sweeper offers it again.", error, regrade_id)

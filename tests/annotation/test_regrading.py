@@ -1,0 +1,84 @@
+"""A regrade that a person asks for in the browser: a worker does it once, and one that is lost is begun again."""
+
+from datetime import timedelta
+
+import pytest
+from django.db.models.functions import Now
+from django.urls import reverse
+
+from annotation import corrections
+from annotation.corrections import regrading
+from annotation.models import Event, Project, Regrade, Role, Solution
+from tests import make
+from tests.clients import signed_in
+from trainer.progress import Stopped
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def project() -> Project:
+    """A project whose one solution states 2/4 for 1/2, and which has just learned to accept that."""
+    project = make.project("sums", accept_unreduced=True)
+    make.solution(make.problem(project, answer="1/2"), final_answer="2/4", is_answer_given=True, outcome="unsure", grader="old")
+    return project
+
+
+def test_a_manager_starts_a_regrade_and_a_worker_does_it(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[int] = []
+    monkeypatch.setattr(regrading, "_notify_worker", sent.append)
+    client = signed_in(make.person("mia", project, Role.MANAGER))
+    address = reverse("regrade", args=["sums"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("django.db.transaction.on_commit", lambda act: act())
+        assert client.post(address).status_code == 302
+    row = Regrade.objects.get()
+    assert (sent, row.state, row.created_by) == ([row.pk], "waiting", make.person("mia"))
+    assert "It waits for a worker." in client.get(address, headers={"HX-Request": "true"}).content.decode()
+    corrections.run_regrade(row.pk)
+    assert Solution.objects.get().outcome == "correct"
+    page = client.get(reverse("settings", args=["sums"])).content.decode()
+    assert "1 solution to grade again. Another outcome for 1 of them." in page and "Grade again</button>" in page
+    assert list(Event.objects.order_by("pk").values_list("verb", "actor__username")) == [("start regrade", "mia"), ("regrade", "mia")]
+
+
+def test_a_second_run_and_a_second_request_change_nothing(project: Project) -> None:
+    row = corrections.request_regrade(project, actor=None)
+    with pytest.raises(corrections.RegradeUnderWay):
+        corrections.request_regrade(project, actor=None)
+    corrections.run_regrade(row.pk)
+    corrections.run_regrade(row.pk)
+    assert Event.objects.filter(verb="regrade").count() == 1
+    again = corrections.request_regrade(project, actor=None)
+    corrections.run_regrade(again.pk)
+    again.refresh_from_db()
+    assert (again.state, again.report) == ("done", ["Nothing changes."])
+
+
+def test_a_regrade_that_a_live_worker_has_is_left_to_it(project: Project) -> None:
+    row = corrections.request_regrade(project, actor=None)
+    Regrade.objects.update(state="running", heartbeat_at=Now(), token=1)
+    corrections.run_regrade(row.pk)
+    assert corrections.sweep_regrades() == [] and Solution.objects.get().outcome == "unsure"
+
+
+def test_a_regrade_whose_worker_died_is_offered_again_and_ends_after_three_tries(project: Project) -> None:
+    row = corrections.request_regrade(project, actor=None)
+    Regrade.objects.update(state="running", heartbeat_at=Now() - timedelta(hours=1), attempt=1)
+    assert corrections.sweep_regrades() == [row.pk]
+    Regrade.objects.update(attempt=3)
+    assert corrections.sweep_regrades() == []
+    row.refresh_from_db()
+    assert row.state == "failed" and "broke off three times" in row.report[0]
+
+
+def test_a_stop_in_order_gives_the_regrade_back(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(*_: object, **__: object) -> None:
+        raise Stopped(15)
+
+    row = corrections.request_regrade(project, actor=None)
+    monkeypatch.setattr(regrading, "prepared_again", stopped)
+    with pytest.raises(Stopped):
+        corrections.run_regrade(row.pk)
+    row.refresh_from_db()
+    assert (row.state, row.attempt) == ("waiting", 0)
