@@ -595,6 +595,31 @@ class BrowserSession(AbstractBaseSession):
         abstract = False
 
 
+class Invitation(models.Model):
+    """A link that lets one person into a project, once. The link has a token, and this row only the token's hash."""
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE)
+    role = models.CharField(max_length=16, choices=Role)
+    note = models.CharField(max_length=200, blank=True)  # whom it is for: a name or an e-mail address. Empty after that person is erased
+    token_hash = models.BinaryField(max_length=32, unique=True)  # sha256 of 32 random bytes
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    created_at = models.DateTimeField(db_default=Now())
+    expires_at = models.DateTimeField()
+    used_at = models.DateTimeField(null=True, blank=True)
+    used_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    withdrawn_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(name="invitation_role", condition=Q(role__in=[role for role in Role.values if role != Role.FORMER])),
+            models.CheckConstraint(
+                name="invitation_ends_once",
+                condition=Q(used_at__isnull=True, used_by__isnull=True)
+                | Q(used_at__isnull=False, used_by__isnull=False, withdrawn_at__isnull=True),
+            ),
+        ]
+
+
 class SiteCountManager(models.Manager["SiteCount"]):
     def add(self, counts: Mapping[str, int]) -> None:
         """Raise counts after the commit: a row that a long transaction holds would keep all others waiting."""

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from annotation.views import account, audit, imports, labeling, managing, person, projects, researching
+from annotation.views import account, audit, imports, invited, labeling, managing, people_pages, person, projects, researching
 
 urlpatterns = [
     # First, because Django tries one after the other, and most requests are these.
@@ -19,6 +19,7 @@ urlpatterns = [
     path("account/second-factor/", account.set_up_second_factor, name="set-up-second-factor"),
     path("account/second-factor/change/", account.change_second_factor, name="change-second-factor"),
     path("account/sessions/end/", account.end_session, name="end-session"),
+    path("invitations/<str:token>/", invited.AcceptInvitation.as_view(), name="invitation"),
     path("keys/", person.choose_keys, name="keys"),
     path("messages/<int:message_id>/read/", person.mark_read, name="mark-read"),
     path("projects/new/", projects.new_project, name="new-project"),
@@ -31,7 +32,11 @@ urlpatterns = [
     path("p/<slug:slug>/settings/archive/", projects.archive_project, name="archive-project"),
     path("p/<slug:slug>/settings/delete/", projects.delete_project, name="delete-project"),
     path("p/<slug:slug>/messages/", managing.write_message, name="messages"),
-    path("p/<slug:slug>/people/link/", managing.make_link, name="make-link"),
+    path("p/<slug:slug>/people/", people_pages.team, name="people"),
+    path("p/<slug:slug>/people/link/", people_pages.make_link, name="make-link"),
+    path("p/<slug:slug>/people/invitations/<int:invitation_id>/withdraw/", people_pages.withdraw_invitation, name="withdraw-invitation"),
+    path("p/<slug:slug>/people/<int:membership_id>/", people_pages.member, name="member"),
+    path("p/<slug:slug>/people/<int:membership_id>/work.csv", people_pages.member_work, name="member-work"),
     path("p/<slug:slug>/problems/<int:problem_id>/", managing.problem, name="problem"),
     path("p/<slug:slug>/label/", labeling.label, name="label"),
     path("p/<slug:slug>/recent/", labeling.recent, name="recent"),

@@ -10,6 +10,7 @@ import re
 import sys
 import zlib
 from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import NamedTuple
 
 Network = IPv4Network | IPv6Network
 
@@ -21,6 +22,7 @@ INSECURE_PREFIX = "django-insecure-"
 HOST = re.compile(r"\*|\.?[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*\.?|\[[0-9a-f:.]+\]", re.I)
 PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 ORIGIN = re.compile(r"https?://[^/\s]+")
+MAIL_SENDER = re.compile(r"[^\s@<>]+@[^\s@<>]+|[^@<>\r\n]*<[^\s@<>]+@[^\s@<>]+>")
 BROKERS = ("redis", "rediss", "redis+socket", "filesystem")
 
 
@@ -153,3 +155,30 @@ def broker_url() -> str:
             "Write redis://host:6379/0 for Redis or Valkey, or unset it: messages are then files under STEPMARK_HOME."
         )
     return url
+
+
+class Mail(NamedTuple):
+    """The mail server, and who its letters come from."""
+
+    host: str  # empty: no e-mail is sent
+    port: int
+    user: str
+    password: str
+    is_tls: bool  # STARTTLS
+    is_tls_at_once: bool
+    sender: str
+
+
+def mail() -> Mail:
+    """Return the mail server of this site. Raises BadEnvironment."""
+    host, sender = os.environ.get("EMAIL_HOST", "").strip(), os.environ.get("EMAIL_FROM", "").strip()
+    is_tls_at_once = flag("EMAIL_USE_SSL")
+    is_tls = flag("EMAIL_USE_TLS", default=not is_tls_at_once)
+    if is_tls and is_tls_at_once:
+        raise BadEnvironment("EMAIL_USE_TLS=1 and EMAIL_USE_SSL=1 exclude each other. Set the one that your mail server needs.")
+    if host and not MAIL_SENDER.fullmatch(sender):
+        given = f"EMAIL_FROM={sender} is not an e-mail address" if sender else "EMAIL_HOST needs EMAIL_FROM"
+        raise BadEnvironment(f"{given}. Write the sender of this site's e-mail there, such as EMAIL_FROM=stepmark@example.org.")
+    port = number("EMAIL_PORT", 465 if is_tls_at_once else 587 if is_tls else 25, lowest=1, highest=65535)
+    user, password = os.environ.get("EMAIL_HOST_USER", ""), os.environ.get("EMAIL_HOST_PASSWORD", "")
+    return Mail(host, port, user, password, is_tls, is_tls_at_once, sender)

@@ -57,6 +57,10 @@ SITE_ADDRESS = site_address.public(  # for links that a command prints
 )
 TRUSTED_PROXIES = environment.trusted_proxies()
 CELERY_BROKER_URL = environment.broker_url()
+_mail = environment.mail()
+EMAIL_HOST, EMAIL_PORT, EMAIL_TIMEOUT = _mail.host, _mail.port, 10  # seconds: a page waits while e-mail is sent
+EMAIL_HOST_USER, EMAIL_HOST_PASSWORD, DEFAULT_FROM_EMAIL = _mail.user, _mail.password, _mail.sender
+EMAIL_USE_TLS, EMAIL_USE_SSL = _mail.is_tls, _mail.is_tls_at_once
 
 INSTALLED_APPS = [
     "django.contrib.admin",

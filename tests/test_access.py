@@ -9,6 +9,7 @@ import json
 import re
 import uuid
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from http.cookies import SimpleCookie
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,7 +27,7 @@ from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from active_learning import experiment
 from annotation import labels, people, queue
-from annotation.models import Event, GoldAnswer, Import, Membership, Message, Role
+from annotation.models import Event, GoldAnswer, Import, Invitation, Membership, Message, Role
 from annotation.queue import leases
 from labelapp import outermost
 from tests import make
@@ -91,7 +92,12 @@ TABLE = {
     "delete-project": Row(frozenset({"owner"}), 409, 409),
     "overview": Row(RESEARCHERS),
     "messages": Row(WRITERS, 200, 302),
+    "people": Row(MANAGERS, 200, 200),
     "make-link": Row(MANAGERS, None, 200),
+    "withdraw-invitation": Row(MANAGERS, None, 302),
+    "member": Row(MANAGERS, 200, 302),
+    "member-work": Row(MANAGERS),
+    "invitation": Row(ALL, 404, 404, is_public=True),
     "problem": Row(MANAGERS, 200, 200),
     "label": Row(LABELERS),
     "recent": Row(LABELERS),
@@ -157,7 +163,9 @@ ADMINISTRATION = {
 BODIES = {
     "keys": {"defaults": ""},
     "messages": {"to": "canary-name-suspended", "text": "Please look at step 2."},
+    "people": {"role": "labeler", "lines": "Cleo"},
     "make-link": {"name": "canary-name-labeler"},
+    "member": {"act": "message", "text": "Please look at step 2."},
     "problem": {"answer": "12"},
     "check-import": {"token": "0", "steps_by": "auto", "labels": "annotations"},
     "start-round": {"strategy": "uniform", "size": "1"},
@@ -257,6 +265,13 @@ class World:
         message = Message.objects.create(sender=owner, recipient=labeler, **texts)
         TOTPDevice.objects.create(user=labeler, confirmed=True, key=TOTP_KEY)
         StaticToken.objects.create(device=StaticDevice.objects.create(user=labeler, name="recovery codes"), token="canary-code-hash")
+        invited, theirs_invited = (
+            Invitation.objects.create(
+                project=place, role=Role.LABELER, note=note, created_by=maker, token_hash=note.encode(),
+                expires_at=timezone.now() + timedelta(days=1),
+            )
+            for place, note, maker in ((self.project, "canary-note", owner), (foreign, "canary-foreign-note", stranger))
+        )  # fmt: skip
         Event.objects.create(actor=owner, verb="test", subject="canary-event", details={})
 
         hidden = make.problem(foreign, statement="canary-foreign-statement", answer="canary-foreign-answer")
@@ -290,11 +305,14 @@ class World:
             "solution_id": solutions[0].pk, "message_id": message.pk, "name": "smallest",
             "file": "strategies.csv", "object_id": self.project.pk, "id": labeler.pk, "content_type_id": 1, "app_label": "annotation",
             "url": "x", "set_up_token": people.link_to_set_up().split("/")[-2],
+            "token": "x" * 43, "invitation_id": invited.pk,
+            "membership_id": Membership.objects.get(user=self.people["labeler"], project=self.project).pk,
         }  # fmt: skip
         self.elsewhere = self.places | {
             "problem_id": hidden.pk, "annotation_id": their_label.pk, "round_id": their_round.pk, "import_id": their_import.pk, "number": 2,
             "assignment_id": shown_claim(theirs.assignment_id, theirs.token)["assignment"],
-            "solution_id": others.pk, "message_id": their_message.pk,
+            "solution_id": others.pk, "message_id": their_message.pk, "invitation_id": theirs_invited.pk,
+            "membership_id": Membership.objects.get(user=stranger, project=foreign).pk,
         }  # fmt: skip
         end = {"finish_reason": "solution", "reason": "", "active_ms": 9, "total_ms": 9}
         token = {"token": held["token"]}
@@ -404,7 +422,10 @@ OWN_PAGES = {"reopen", "find-solution"}  # they look nothing up, and lead to a p
 
 
 def test_an_object_of_another_project_is_found_at_no_address_of_the_own_one(world: World) -> None:
-    objects, found = {"problem_id", "annotation_id", "assignment_id", "round_id", "number", "solution_id"}, []
+    objects, found = (
+        {"membership_id", "invitation_id", "problem_id", "annotation_id", "assignment_id", "round_id", "number", "solution_id"},
+        [],
+    )
     for name, parameters, written in routes(get_resolver().url_patterns):
         if name in TABLE and objects & set(parameters):
             for method, status in (("get", TABLE[name].get), ("post", TABLE[name].post)):
@@ -445,7 +466,8 @@ CANARIES = {
     "canary-answer": RESEARCHERS | SUPERUSER,
     "canary-reference": RESEARCHERS | SUPERUSER,
     "canary-reason": RESEARCHERS | SUPERUSER | {"labeler"},
-    "canary-why-suspended": SUPERUSER,
+    "canary-why-suspended": MANAGERS | SUPERUSER | {"suspended"},
+    "canary-note": MANAGERS,
     "canary-message-to-labeler": WRITERS | {"labeler"},
     "canary-event": SUPERUSER,
     "canary-name-suspended": RESEARCHERS | WRITERS | SUPERUSER | {"suspended"},

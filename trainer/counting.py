@@ -1,4 +1,32 @@
-"""Numbers with their nouns, as sentences need them. The site and the trainer write them alike."""
+"""Numbers with their nouns, and shares with their intervals, as sentences need them. The site and the trainer write them alike."""
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """k of n, and the 95 % interval of that share (Wilson's). There is none without any n."""
+
+    k: int
+    n: int
+
+    @property
+    def bounds(self) -> tuple[float, float] | None:
+        """The ends of the interval."""
+        z, n = 1.959964, self.n
+        if not n:
+            return None
+        middle, half = self.k + z * z / 2, z * math.sqrt(self.k * (n - self.k) / n + z * z / 4)
+        return (middle - half) / (n + z * z), (middle + half) / (n + z * z)
+
+    @property
+    def words(self) -> str:
+        """The share and its interval, in percent."""
+        if not self.bounds:
+            return "–"
+        low, high = self.bounds
+        return f"{self.k / self.n:.0%} ({low:.0%} to {high:.0%})"
 
 
 def counted(count: int, noun: str, several: str | None = None) -> str:

@@ -1,6 +1,5 @@
 """What the rounds brought: in how many of the solutions that each part chose people found a mistake, and where."""
 
-import math
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,31 +14,9 @@ from active_learning.models import ModelVersion, Round, Selection
 from active_learning.pages.rows import RoundRow, label_of
 from active_learning.selection import STRATEGIES
 from annotation.models import Annotation, FinishReason, StepSource
+from trainer.counting import Share
 
 BARS = 24  # steps of the histogram; what lies beyond is one bar
-
-
-@dataclass(frozen=True, slots=True)
-class Share:
-    """k of n, and the 95 % interval of that share (Wilson's). There is none without any n."""
-
-    k: int
-    n: int
-
-    @property
-    def bounds(self) -> tuple[float, float] | None:
-        z, n = 1.959964, self.n
-        if not n:
-            return None
-        middle, half = self.k + z * z / 2, z * math.sqrt(self.k * (n - self.k) / n + z * z / 4)
-        return (middle - half) / (n + z * z), (middle + half) / (n + z * z)
-
-    @property
-    def words(self) -> str:
-        if not self.bounds:
-            return "–"
-        low, high = self.bounds
-        return f"{self.k / self.n:.0%} ({low:.0%} to {high:.0%})"
 
 
 @dataclass(frozen=True, slots=True)

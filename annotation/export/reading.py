@@ -15,11 +15,14 @@ class NoSuchAnnotation(LookupError):
     """This project has no such annotation."""
 
 
-def annotations_of(project: Project, *, finish_reason: str = "", before: int | None = None) -> tuple[list[Annotation], int | None]:
+def annotations_of(
+    project: Project, *, finish_reason: str = "", by: str = "", before: int | None = None
+) -> tuple[list[Annotation], int | None]:
     """Return a page of annotations of a project, the newest first, and where the next page begins.
 
-    Each has the index of its `first_mistake` and the active `minutes`. `finish_reason` selects those that ended in this way, `before`
-    those older than that annotation. A superseded revision is not listed. The second value is the next `before`, None at the end.
+    Each has the index of its `first_mistake` and the active `minutes`. `finish_reason` selects those that ended in this way, `by`
+    those of the person with that user name, `before` those older than that annotation. A superseded revision is not listed. The second
+    value is the next `before`, None at the end.
     """
     # A subquery runs only for the rows of the page. Grouping would read the labels of the whole project.
     mistakes = StepLabel.objects.filter(annotation=OuterRef("pk"), rating=-1, position=0).order_by("step_index")
@@ -29,6 +32,8 @@ def annotations_of(project: Project, *, finish_reason: str = "", before: int | N
     annotations = Annotation.objects.newest().filter(solution__problem__project=project)
     if finish_reason in FinishReason.values:
         annotations = annotations.filter(finish_reason=finish_reason)
+    if by:
+        annotations = annotations.filter(labeler__username=by)
     if before is not None:
         annotations = annotations.filter(pk__lt=before)
     rows = list(annotations.annotate(**figures).select_related("labeler", "solution__problem").order_by("-pk")[: PAGE + 1])

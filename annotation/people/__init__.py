@@ -1,17 +1,37 @@
 """Stage: people. Who can sign in, how, and who can do what in a project.
 
-Reads and writes accounts, Membership and BrowserSession, and the second factors of django-otp. Every page and every later stage asks here.
+Reads and writes accounts, Membership, Invitation and BrowserSession, and the second factors of django-otp. Every page and every later
+stage asks here.
 """
 
 from typing import TYPE_CHECKING
 
 from annotation.people.erasing import CannotErase, erase, erased_name, person_erased
+from annotation.people.invitations import (
+    HOURS,
+    MOST,
+    AlreadyMember,
+    BadInvitations,
+    InvitationRow,
+    Invited,
+    NewInvitation,
+    NoInvitation,
+    UnknownInvitation,
+    accept,
+    accept_as_new_person,
+    invitations_of,
+    invite,
+    look,
+    withdraw,
+)
 from annotation.people.links import link_to_sign_in, person_of_link, redeem_link
+from annotation.people.mailing import is_mail_configured, send_invitations
 from annotation.people.memberships import (
     LABELERS,
     MANAGERS,
     MAY_LABEL,
     OWNERS,
+    RANKS,
     RESEARCHERS,
     WRITERS,
     Access,
@@ -22,6 +42,7 @@ from annotation.people.memberships import (
     may_administrate,
     member_to_invite,
     project_of_assignment,
+    roles_up_to,
 )
 from annotation.people.passwords import forget_password, has_password, seconds_to_wait, set_password, unlock
 from annotation.people.second_factor import (
@@ -55,23 +76,36 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CODES",
+    "HOURS",
     "LABELERS",
     "MANAGERS",
     "MAY_LABEL",
+    "MOST",
     "OWNERS",
+    "RANKS",
     "RESEARCHERS",
     "WRITERS",
     "Access",
+    "AlreadyMember",
     "AlreadySetUp",
     "NameTaken",
     "BadCode",
+    "BadInvitations",
     "CannotErase",
+    "InvitationRow",
+    "Invited",
+    "NewInvitation",
     "NextStep",
+    "NoInvitation",
     "NoSuchAccount",
     "NotMember",
     "OpenSession",
     "Person",
+    "UnknownInvitation",
+    "accept",
+    "accept_as_new_person",
     "access_to",
+    "archive_projects",
     "check_code",
     "confirm_app",
     "end_all_sessions_without_proof",
@@ -84,27 +118,35 @@ __all__ = [
     "forget_password",
     "has_password",
     "has_second_factor",
+    "invitations_of",
+    "invite",
+    "is_mail_configured",
     "is_required",
     "is_set_up",
     "is_set_up_token",
     "link_to_set_up",
     "link_to_sign_in",
+    "look",
     "make_recovery_codes",
     "may_administrate",
     "member_to_invite",
     "new_app",
     "next_step",
+    "open_projects_again",
     "person_erased",
     "person_of_link",
     "project_of_assignment",
     "redeem_link",
     "remove_second_factor",
     "reset_second_factor",
-    "secret_of",
+    "roles_up_to",
     "seconds_to_wait",
+    "secret_of",
+    "send_invitations",
     "sessions_of",
     "set_password",
     "set_up",
     "unlock",
     "watch_promotions",
+    "withdraw",
 ]

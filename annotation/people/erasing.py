@@ -8,11 +8,11 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
 from django.contrib.contenttypes.models import ContentType
 from django.db import transaction
-from django.db.models import Value
+from django.db.models import Q, Value
 from django.db.models.functions import Replace
 from django.dispatch import Signal
 
-from annotation.models import Event, Keys, Membership, Role
+from annotation.models import Event, Invitation, Keys, Membership, Role
 from annotation.people.passwords import has_password
 from annotation.people.second_factor import remove_second_factor
 from annotation.people.sessions import end_all
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 FILE_PREFIX = "file-"  # of the accounts that a load makes for the pseudonyms in a file
+ERASED_PREFIX = "erased-"
 person_erased = Signal()  # name: the old name; new_name. Sent in the transaction, for texts that hold names in the tables of later stages.
 
 
@@ -30,7 +31,12 @@ class CannotErase(ValueError):
 
 def erased_name(person: User) -> str:
     """Return the user name of a person after erasure."""
-    return f"erased-{person.pk}"
+    return f"{ERASED_PREFIX}{person.pk}"
+
+
+def is_reserved(name: str) -> bool:
+    """Return whether nobody can choose this user name: loads and erasures make such names."""
+    return name.lower().startswith((FILE_PREFIX, ERASED_PREFIX))
 
 
 def erase(person: User, *, actor: User | None) -> None:
@@ -45,7 +51,7 @@ def erase(person: User, *, actor: User | None) -> None:
             raise CannotErase(f"{person.username} came with a loaded file. It is a pseudonym, and there is no name to erase.")
         if slugs := sorted(_owned_alone(person)):
             raise CannotErase(f"{person.username} is the only owner of {', '.join(slugs)}. Give each project another owner first.")
-        name, new_name = person.username, erased_name(person)
+        name, new_name, email = person.username, erased_name(person), person.email
         if name == new_name:
             return
         person.username, person.first_name, person.last_name, person.email = new_name, "", "", ""
@@ -56,6 +62,8 @@ def erase(person: User, *, actor: User | None) -> None:
         person.user_permissions.clear()
         Membership.objects.filter(user=person).update(role=Role.FORMER, reason="")
         Keys.objects.filter(person=person.pk).delete()
+        about = Q(used_by=person) | (Q(note__icontains=email) if email else Q())
+        Invitation.objects.filter(about).update(note="")
         AccessAttempt.objects.filter(username=name).delete()
         _erase_from_log(person, name)
         remove_second_factor(person, actor=actor)

@@ -21,6 +21,7 @@ MANAGERS = frozenset({Role.OWNER, Role.MANAGER})  # publish, start rounds, see p
 RESEARCHERS = MANAGERS | {Role.RESEARCHER}  # see the whole project, download its labels
 LABELERS = MANAGERS | {Role.LABELER, Role.REVIEWER}  # label solutions
 WRITERS = MANAGERS | {Role.REVIEWER}  # write messages to labelers
+RANKS = (Role.LABELER, Role.REVIEWER, Role.RESEARCHER, Role.MANAGER, Role.OWNER)  # from the lowest
 _COLUMNS = [field.attname for field in Project._meta.concrete_fields]
 # In a statement where `m` is the membership.
 MAY_LABEL = "m.role IN ({})".format(", ".join(f"'{role}'" for role in sorted(LABELERS)))
@@ -55,6 +56,11 @@ class Access:
         """Whether this person can change the project."""
         return self.role in MANAGERS
 
+    @property
+    def grants(self) -> tuple[Role, ...]:
+        """The roles that this person can give to others: the own one and those below it, for managers and owners."""
+        return roles_up_to(self.role) if self.manages else ()
+
     def require(self, roles: Collection[str]) -> None:
         """Raise NotMember if the person has none of the roles."""
         if self.role not in roles:
@@ -67,6 +73,11 @@ class NotMember(Http404):
 
 class NoSuchAccount(ValueError):
     """There is no account of this name. The message says so."""
+
+
+def roles_up_to(role: str) -> tuple[Role, ...]:
+    """Return a role and those below it, from the lowest. A former member has none."""
+    return RANKS[: RANKS.index(Role(role)) + 1] if role in RANKS else ()
 
 
 def find_account(name: str) -> "User":

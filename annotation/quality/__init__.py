@@ -1,15 +1,17 @@
 """Stage: quality. Who is admitted to a project, and what the labels show about the work and the labelers.
 
-Reads memberships, annotations, gold answers and the queue's counts. Writes Message, GoldAnswer and Membership.qualified_at (the queue
-reads it). It comes after `labels`: pages, rounds and exports may use it, and it may use every stage before it.
+Reads memberships, annotations, gold answers and the queue's counts. Writes Message, GoldAnswer, and Membership for what a manager does
+about a member (the queue reads it). It comes after `labels`: pages, rounds and exports may use it, and it may use every stage before it.
 """
 
 from annotation.quality.admission import Screening, lease_next, open_screening, screening_of
 from annotation.quality.gold import BadScreening, is_within_gold
+from annotation.quality.members import MemberChanged, MemberRefused, admit, change_role, pause, removal_of, remove, resume
 from annotation.quality.messages import BadMessage, mark_read, messages_of, messages_to, recipients, send_message
-from annotation.quality.overviews import Overview, PersonAtWork, overview
+from annotation.quality.overviews import Overview, overview
 from annotation.quality.practice import Feedback, feedback_on, open_practice
 from annotation.quality.records import GoldRecord, LabelerRecord, ProjectOfPerson, gold_records, labeler_record, projects_of
+from annotation.quality.team import MemberPage, MemberState, NoSuchMember, Team, find_member, member_page, team_of, work_by_day
 
 __all__ = [
     "BadMessage",
@@ -17,23 +19,38 @@ __all__ = [
     "Feedback",
     "GoldRecord",
     "LabelerRecord",
+    "MemberChanged",
+    "MemberPage",
+    "MemberRefused",
+    "MemberState",
+    "NoSuchMember",
     "Overview",
-    "PersonAtWork",
     "ProjectOfPerson",
     "Screening",
+    "Team",
+    "admit",
+    "change_role",
     "feedback_on",
+    "find_member",
     "gold_records",
     "is_within_gold",
     "labeler_record",
     "lease_next",
     "mark_read",
+    "member_page",
     "messages_of",
     "messages_to",
     "open_practice",
     "open_screening",
     "overview",
+    "pause",
     "projects_of",
     "recipients",
+    "removal_of",
+    "remove",
+    "resume",
     "screening_of",
     "send_message",
+    "team_of",
+    "work_by_day",
 ]

@@ -1,32 +1,17 @@
-"""The overview of a project for managers: queue, people, labels per day. Reads only."""
+"""The overview of a project for managers: queue, labels per day. Reads only."""
 
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Any
 
-from django.db.models import Avg, Count, F, Max, Q, QuerySet
+from django.db.models import Avg, Count, QuerySet
 from django.db.models.functions import TruncDate
 from django.utils import timezone
 
-from annotation import people, queue
-from annotation.models import Annotation, BatchKind, FinishReason, Membership, Outcome, Project, Role, Solution
+from annotation import queue
+from annotation.models import Annotation, BatchKind, FinishReason, Outcome, Project, Solution
 
 DAYS = 14  # of the overview's chart
-
-
-@dataclass(frozen=True)
-class PersonAtWork:
-    """One row of the overview's table of people."""
-
-    name: str
-    username: str
-    role: str
-    labels: bool  # can label here
-    can_get_link: bool  # a sign-in link from a manager
-    today: int
-    total: int
-    minutes_each: float | None
-    last_at: datetime | None
 
 
 @dataclass(frozen=True)
@@ -35,7 +20,6 @@ class Overview:
 
     queue: dict[str, int]
     days: list[tuple[date, int]]  # solutions labeled per day, oldest first, no gaps
-    people: list[PersonAtWork]
     finished: dict[str, int]  # annotations by finish reason
     outcomes: dict[str, int]  # solutions by outcome of grading
     minutes_each: float | None
@@ -62,7 +46,6 @@ def overview(project: Project) -> Overview:
     return Overview(
         queue=queue.counts(project),
         days=_labeled_by_day(annotations),
-        people=_people(project),
         finished=_counted(annotations, "finish_reason", FinishReason.values),
         outcomes=_counted(Solution.objects.filter(problem__project=project, withdrawn_at=None), "outcome", Outcome.values),
         minutes_each=_minutes(annotations.aggregate(mean=Avg("active_ms"))["mean"]),
@@ -81,36 +64,6 @@ def _labeled_by_day(annotations: QuerySet[Annotation]) -> list[tuple[date, int]]
 def _counted(rows: QuerySet[Any], field: str, names: list[str]) -> dict[str, int]:
     counts = dict(rows.order_by().values_list(field).annotate(count=Count("pk")))
     return {name: counts[name] for name in names if name in counts}
-
-
-def _people(project: Project) -> list[PersonAtWork]:
-    here = Q(user__annotation__solution__problem__project=F("project"), user__annotation__revision=1)
-    today = here & Q(user__annotation__created_at__date=timezone.now().date())
-    rows = (
-        Membership.objects.filter(project=project, user__is_active=True)
-        .annotate(
-            today=Count("user__annotation", filter=today),
-            total=Count("user__annotation", filter=here),
-            mean=Avg("user__annotation__active_ms", filter=here),
-            last_at=Max("user__annotation__created_at", filter=here),
-        )
-        .select_related("user")
-        .order_by("-today", "-total", "user__username")
-    )
-    return [
-        PersonAtWork(
-            name=row.user.get_full_name() or row.user.get_username(),
-            username=row.user.get_username(),
-            role=row.get_role_display(),
-            labels=row.role in people.LABELERS,
-            can_get_link=row.role not in (*people.MANAGERS, Role.FORMER) and not row.user.is_staff,
-            today=row.today,
-            total=row.total,
-            minutes_each=_minutes(row.mean),
-            last_at=row.last_at,
-        )
-        for row in rows
-    ]
 
 
 def _minutes(milliseconds: float | None) -> float | None:

@@ -85,6 +85,7 @@ class ProjectOfPerson:
     reads: bool  # can open the overview
     writes: bool  # can write messages to labelers
     suspended: bool
+    reason: str  # why, in the words of the manager
     waiting: int  # solutions this person could get next
     practice: int  # practice solutions before real work
     screening: int  # screening questions before real work
@@ -125,6 +126,7 @@ def projects_of(person: "Person") -> list[ProjectOfPerson]:
             reads=membership.role in people.RESEARCHERS,
             writes=membership.role in people.WRITERS,
             suspended=membership.suspended_at is not None,
+            reason=membership.reason,
             waiting=waiting.get(membership.project_id, 0),
             practice=first.get((membership.project_id, BatchKind.PRACTICE), 0),
             screening=first.get((membership.project_id, BatchKind.SCREENING), 0),

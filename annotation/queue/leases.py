@@ -5,6 +5,7 @@ database's clock counts, and it decides only when an assignment may be offered a
 every claim raises it.
 """
 
+from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,7 +18,18 @@ from django.db.models import DurationField, F, Func, Q, QuerySet, Subquery
 from django.db.models.functions import Now
 from django.utils.crypto import salted_hmac
 
-from annotation.models import Assignment, AssignmentState, Batch, BatchKind, BatchState, Event, Project, SiteCount, broken_rule
+from annotation.models import (
+    Assignment,
+    AssignmentState,
+    Batch,
+    BatchKind,
+    BatchState,
+    Event,
+    Membership,
+    Project,
+    SiteCount,
+    broken_rule,
+)
 from annotation.queue.statements import (
     ASSIGNMENT_AHEAD,
     ASSIGNMENT_ON_DEMAND,
@@ -240,7 +252,9 @@ def _labeler_state(labeler: User, *, project: Project) -> LabelerState:
     if not state.is_active:
         raise NotQualified("This account is deactivated. Ask the project's owner why.")
     if state.is_suspended:
-        raise NotQualified(f"Your work in {project} is paused. Ask the project's manager why.")
+        reason = Membership.objects.values_list("reason", flat=True).get(project=project, user=labeler)
+        why = f"The reason: {reason}" if reason else "Ask the project's manager why."
+        raise NotQualified(f"Your work in {project} is paused. {why}")
     return state
 
 
@@ -376,6 +390,12 @@ def release_expired() -> int:
         count = let_go(expired.filter(pk__in=expired.select_for_update(skip_locked=True).values("pk")))
     SiteCount.objects.add({"lease_expiries": count})
     return count
+
+
+def give_back(labeler: User, *, project: Project, states: Iterable[str]) -> int:
+    """Offer what a person holds in a project to others, for somebody who no longer labels there. Return how many. Drafts stay."""
+    # Without a join, for the reason that `_leave` names.
+    return let_go(Assignment.objects.filter(labeler=labeler, state__in=states, batch__in=Batch.objects.filter(project=project)))
 
 
 def _leave(labeler: User, *, project: Project, state: str) -> None:

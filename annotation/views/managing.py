@@ -6,46 +6,24 @@ from django.contrib import messages
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.http import require_GET, require_http_methods
 
 from annotation import corrections, people, quality
 from annotation.views import SignedInRequest, for_roles
+from annotation.views.bars import bars_of
 from annotation.views.forms import CorrectionForm, MessageForm
 from trainer.counting import counted
 
 if TYPE_CHECKING:
     from annotation.models import Project
 
-CHART_HEIGHT = 120  # of the tallest bar, in the chart's own units
-BAR_STRIDE = 40
-
 
 @require_GET
 @for_roles(people.RESEARCHERS)
 def overview(request: SignedInRequest, project: "Project") -> HttpResponse:
-    """Show a project's queue, people and labels per day."""
+    """Show a project's queue and labels per day."""
     shown = quality.overview(project)
-    most = max(count for _, count in shown.days) or 1
-    heights = [round(CHART_HEIGHT * count / most, 1) for _, count in shown.days]
-    bars = [
-        {"day": day, "count": count, "x": BAR_STRIDE * place, "height": height, "y": CHART_HEIGHT - height}
-        for place, ((day, count), height) in enumerate(zip(shown.days, heights, strict=True))
-    ]
-    return render(request, "annotation/overview.html", {"project": project, "overview": shown, "bars": bars})
-
-
-@require_POST
-@never_cache
-@for_roles(people.MANAGERS)
-def make_link(request: SignedInRequest, project: "Project") -> HttpResponse:
-    """Show a new sign-in link for a member of the project, once. Members who can administrate get theirs from a superuser."""
-    try:
-        person = people.member_to_invite(project, request.POST.get("name", ""))
-    except people.NoSuchAccount as error:
-        messages.error(request, str(error))
-        return redirect("overview", slug=project.slug)
-    link = request.build_absolute_uri(people.link_to_sign_in(person))
-    return render(request, "account/new_link.html", {"project": project, "person": person, "link": link})
+    return render(request, "annotation/overview.html", {"project": project, "overview": shown, "bars": bars_of(shown.days)})
 
 
 @require_http_methods(["GET", "POST"])

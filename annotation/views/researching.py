@@ -29,8 +29,9 @@ WORDS = {-1: "negative", 0: "neutral", 1: "positive", None: "not rated"}
 def annotations(request: SignedInRequest, project: "Project") -> HttpResponse:
     """List the annotations, the newest first."""
     finish_reason, before = request.GET.get("finish", ""), request.GET.get("before", "")
-    rows, older = export.annotations_of(project, finish_reason=finish_reason, before=read_key(before))
-    page = {"project": project, "annotations": rows, "before": older, "ends": ENDS.items(), "finish_reason": finish_reason}
+    by = request.GET.get("by", "").replace("\0", "")
+    rows, older = export.annotations_of(project, finish_reason=finish_reason, by=by, before=read_key(before))
+    page = {"project": project, "annotations": rows, "before": older, "ends": ENDS.items(), "finish_reason": finish_reason, "by": by}
     return render(request, "annotation/annotations.html", page)
 
 

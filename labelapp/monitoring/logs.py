@@ -26,6 +26,7 @@ QUOTED = {
 _QUERY = re.compile(r"(?<=[\w/])\?[^\s\"'<>]*=[^\s\"'<>]*")
 _BEARER = re.compile(r"(?i)\b(bearer|token)\s+[\w.~+/=-]{8,}")
 _PAIR = re.compile(r"(?i)\b(sesame|csrfmiddlewaretoken|password|secret|secret_key|access_token)=[^\s&\"'<>]+")
+_LINK = re.compile(r"(/(?:invitations|set-up)/)[\w-]{8,}")  # whose last part lets somebody in
 _LINE_BEGINS = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z ")
 
 
@@ -33,7 +34,7 @@ def scrub(text: str) -> str:
     """Cut queries of addresses, passwords and tokens out of a text."""
     if "?" in text:
         text = _QUERY.sub("?…", text)
-    return _PAIR.sub(r"\1=…", _BEARER.sub(r"\1 …", text))
+    return _LINK.sub(r"\1…", _PAIR.sub(r"\1=…", _BEARER.sub(r"\1 …", text)))
 
 
 def brief(error: BaseException) -> str:

@@ -5,7 +5,7 @@ from django.test import Client
 from django.urls import reverse
 
 from annotation import quality
-from annotation.models import Message, Project, Role
+from annotation.models import Membership, Message, Project, Role
 from tests import make
 
 pytestmark = pytest.mark.django_db
@@ -96,11 +96,11 @@ def test_managers_and_reviewers_write_messages(project: Project, role: str, stat
     assert Message.objects.count() == (status == 200)
 
 
-def test_the_overview_offers_to_write_to_everybody_who_labels(project: Project) -> None:
+def test_the_page_of_a_person_offers_to_write_to_everybody_who_labels(project: Project) -> None:
     make.rita(project)
-    html = signed_in("olga").get(reverse("overview", args=[project.slug])).content.decode()
-    assert html.count('name="to" value="ann"') == 1 and 'name="to" value="rita"' not in html
-    assert 'name="to"' not in signed_in("rita").get(reverse("overview", args=[project.slug])).content.decode()
+    pages = {name: Membership.objects.get(project=project, user__username=name).pk for name in ("ann", "rita")}
+    html = {name: signed_in("olga").get(reverse("member", args=[project.slug, key])).content.decode() for name, key in pages.items()}
+    assert 'value="message"' in html["ann"] and 'value="message"' not in html["rita"]
 
 
 def test_messages_of_another_project_are_not_shown(project: Project) -> None:

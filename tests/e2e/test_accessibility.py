@@ -11,8 +11,8 @@ from django.template.loader import render_to_string
 from playwright.sync_api import Page, Route, expect
 
 from active_learning.models import ModelVersion, Round, Worker
-from annotation import labels, queue
-from annotation.models import Assignment, Problem, Project
+from annotation import labels, people, queue
+from annotation.models import Assignment, Membership, Problem, Project
 from tests import make
 from tests.routes import intercept
 
@@ -110,6 +110,73 @@ def test_the_overview_has_no_violation(visit: Visit, look: dict) -> None:
     page.reload()
     expect(page.get_by_role("button", name="Start a round")).to_be_visible()
     assert violations(page) == []
+
+
+def test_the_people_of_a_project_have_no_violation(visit: Visit, look: dict) -> None:
+    project = busy_project()
+    olga, _ = make.olga(project), reviewed(project)
+    page = visit(olga, "/p/sums/people/", **look)
+    assert violations(page) == [], "no invitation yet"
+    page.get_by_label("Names or e-mail addresses").fill("Cleo\nann\ndan@")
+    page.get_by_role("button", name="Make the links").click()
+    expect(page.get_by_role("alert")).to_contain_text("Line 3")
+    assert violations(page) == [], "refused"
+    page.get_by_label("Names or e-mail addresses").fill("Cleo\ndan@example.org")
+    page.get_by_role("button", name="Make the links").click()
+    page.locator("summary", has_text="QR code").first.click()
+    expect(page.locator("img").last).to_be_attached()
+    assert violations(page) == [], "links"
+    page.get_by_role("link", name="Back to people").click()
+    assert violations(page) == [], "open invitations"
+    page.get_by_label("Name", exact=True).fill("nobody at all")
+    page.get_by_role("button", name="Search").click()
+    expect(page.get_by_text("Nobody matches.")).to_be_visible()
+    assert violations(page) == [], "nobody found"
+
+
+def test_the_page_of_a_person_has_no_violation_in_any_state(visit: Visit, look: dict) -> None:
+    project = busy_project()
+    reviewed(project)
+    page = visit(make.olga(project), f"/p/sums/people/{Membership.objects.get(user=make.ann()).pk}/", **look)
+    page.locator("figcaption summary").click()
+    assert violations(page) == [], "at work"
+    page.get_by_role("button", name="Pause").click()
+    page.get_by_label("Pause: the reason").fill("Please read the guidelines again.")
+    page.get_by_role("button", name="Pause").click()
+    expect(page.locator(".messages")).to_contain_text("ann is paused")
+    assert violations(page) == [], "paused"
+    page.get_by_label("Message", exact=True).fill("Look at step 2.")
+    page.get_by_role("button", name="Send").click()
+    expect(page.get_by_role("article")).to_contain_text("Look at step 2.")
+    page.get_by_role("button", name="Remove from the project").click()
+    expect(page.get_by_role("heading")).to_contain_text("Remove ann from Sums?")
+    assert violations(page) == [], "before the removal"
+    page.get_by_role("button", name="Remove from the project").click()
+    expect(page.locator(".messages")).to_contain_text("former member")
+    assert violations(page) == [], "removed"
+    page.get_by_label("Role").select_option("labeler")
+    Membership.objects.filter(user=make.ann()).update(qualified_at=Now())
+    page.get_by_role("button", name="Take back as a member").click()
+    expect(page.get_by_role("alert")).to_contain_text("after you opened this page")
+    assert violations(page) == [], "changed meanwhile"
+
+
+def test_an_invitation_has_no_violation(visit: Visit, look: dict) -> None:
+    project = make.project("sums", name="Sums")
+    (made,) = people.invite(project, actor=make.olga(project), role="labeler", text="Cleo")
+    page = visit(None, made.path, **look)
+    assert violations(page) == [], "new"
+    for name, value in (("User name", "olga"), ("Password", "long enough"), ("Password, again", "something else")):
+        page.get_by_label(name, exact=True).fill(value)
+    page.get_by_role("button", name="Make the account and join").click()
+    expect(page.get_by_role("alert")).to_contain_text("No account was made")
+    assert violations(page) == [], "refused"
+    assert violations(visit(make.ben(), made.path, **look)) == [], "signed in"
+    assert violations(visit(make.ann(project), made.path, **look)) == [], "a member"
+    people.withdraw(project, made.number, actor=make.olga())
+    page.goto(page.url)
+    expect(page.get_by_role("heading")).to_contain_text("This link lets nobody in")
+    assert violations(page) == [], "withdrawn"
 
 
 def test_markdown_has_no_violation(visit: Visit, look: dict) -> None:

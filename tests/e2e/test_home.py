@@ -15,15 +15,16 @@ pytestmark = pytest.mark.django_db(transaction=True)
 Visit = Callable[..., Page]
 
 
-def test_a_manager_writes_from_the_overview_and_the_labeler_puts_it_away(visit: Visit) -> None:
+def test_a_manager_writes_from_the_page_of_a_person_and_the_labeler_puts_it_away(visit: Visit) -> None:
     project = make.project("sums", name="Sums")
     ann = make.ann(project)
     manager = visit(make.olga(project), "/p/sums/")
-    manager.locator("summary", has_text="Write to ann").click()
-    manager.get_by_label("Message to ann").fill("Look at the units,\nplease.")
+    manager.get_by_role("navigation", name="Sections of").get_by_role("link", name="People").click()
+    manager.get_by_role("link", name="ann").click()
+    manager.get_by_role("textbox", name="Message").fill("Look at the units,\nplease.")
     manager.get_by_role("button", name="Send").click()
     expect(manager.get_by_role("status")).to_contain_text("Your message is sent. ann sees it")
-    expect(manager.get_by_role("article", name="Message to ann")).to_contain_text("not read yet")
+    expect(manager.get_by_role("article", name="Message from olga")).to_contain_text("not read yet")
 
     page = visit(ann, "/")
     expect(page.get_by_role("heading", name="1 new message")).to_be_visible()
@@ -69,10 +70,10 @@ def test_home_and_messages_have_no_violation(visit: Visit, look: dict) -> None:
     assert violations(page) == []
     assert page.evaluate("document.documentElement.scrollWidth") == look["viewport"]["width"]
     manager = visit(olga, "/p/sums/", **look)
-    manager.locator("summary", has_text="Write to ann").click()
     expect(manager.locator("[data-loop]")).not_to_contain_text("Loading")
     assert violations(manager) == []
-    manager.get_by_role("link", name="Sent messages").click()
+    manager.get_by_role("navigation", name="Sections of").get_by_role("link", name="People").click()
+    manager.get_by_role("link", name="Messages").click()
     expect(manager.get_by_role("article").first).to_be_visible()
     assert violations(manager) == []
     assert manager.evaluate("document.documentElement.scrollWidth") == look["viewport"]["width"]

@@ -18,7 +18,8 @@ SETTINGS = Path(environment.__file__).with_name("settings.py")
 VARIABLES = (
     "PRODUCTION", "DEBUG", "SECRET_KEY", "ALLOWED_HOSTS", "CSRF_TRUSTED_ORIGINS", "PATH_PREFIX", "TRUSTED_PROXIES", "CELERY_BROKER_URL",
     "WEB_WORKERS", "WEB_THREADS", "PORT", "SECURE_HSTS_SECONDS", "SECURE_HSTS_PRELOAD", "SECURE_HSTS_INCLUDE_SUBDOMAINS",
-    "SECURE_SSL_REDIRECT", "DATABASE_URL",
+    "SECURE_SSL_REDIRECT", "DATABASE_URL", "EMAIL_HOST", "EMAIL_PORT", "EMAIL_FROM", "EMAIL_HOST_USER", "EMAIL_HOST_PASSWORD",
+    "EMAIL_USE_TLS", "EMAIL_USE_SSL",
 )  # fmt: skip
 GOOD = {"PRODUCTION": "1", "SECRET_KEY": secrets.token_hex(32), "ALLOWED_HOSTS": "label.example.org"}
 
@@ -195,3 +196,34 @@ def test_the_table_of_variables_names_all_that_the_site_reads() -> None:
     table = (root / "docs" / "deploy.md").read_text().partition("## All variables")[2]
     named = {name for row in re.findall(r"^\| (`[A-Z].*?) \|", table, re.M) for name in re.findall(r"`([A-Z_]+)`", row)}
     assert len(read) > 15 and named == read
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"EMAIL_HOST": "mail.example.org"}, "EMAIL_HOST needs EMAIL_FROM"),
+        ({"EMAIL_HOST": "mail.example.org", "EMAIL_FROM": "stepmark"}, "EMAIL_FROM=stepmark is not an e-mail address"),
+        ({"EMAIL_HOST": "mail.example.org", "EMAIL_FROM": "a@b.org\nBcc: c@d.org"}, "is not an e-mail address"),
+        ({"EMAIL_USE_TLS": "1", "EMAIL_USE_SSL": "1"}, "exclude each other"),
+        ({"EMAIL_PORT": "0"}, "EMAIL_PORT=0 is not a whole number"),
+        ({"EMAIL_USE_TLS": "maybe"}, "EMAIL_USE_TLS=maybe"),
+    ],
+)
+def test_a_mail_server_without_a_sender_or_with_wrong_values_is_refused(values: dict[str, str], words: str, settings_of: Any) -> None:
+    assert words in refusal(settings_of, **values)
+
+
+@pytest.mark.parametrize(
+    ("values", "port", "is_tls", "is_tls_at_once"),
+    [({}, 587, True, False), ({"EMAIL_USE_SSL": "1"}, 465, False, True), ({"EMAIL_USE_TLS": "0"}, 25, False, False)],
+)
+def test_the_port_of_the_mail_server_follows_its_encryption(
+    values: dict[str, str], port: int, is_tls: bool, is_tls_at_once: bool, settings_of: Any
+) -> None:
+    made = settings_of(EMAIL_HOST="mail.example.org", EMAIL_FROM="Stepmark <stepmark@example.org>", **values)
+    assert (made["EMAIL_PORT"], made["EMAIL_USE_TLS"], made["EMAIL_USE_SSL"]) == (port, is_tls, is_tls_at_once)
+    assert made["DEFAULT_FROM_EMAIL"] == "Stepmark <stepmark@example.org>"
+
+
+def test_without_a_mail_server_no_e_mail_is_sent(settings_of: Any) -> None:
+    assert settings_of()["EMAIL_HOST"] == ""

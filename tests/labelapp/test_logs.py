@@ -151,6 +151,7 @@ def test_causes_are_traced_with_the_first_cause_first() -> None:
         ("https://label.example.org/?sesame=abc", "https://label.example.org/?…"),
         ("Authorization: Bearer 0123456789abcdef", "Authorization: Bearer …"),
         ("sesame=abc and password=hunter2", "sesame=… and password=…"),
+        ("Conflict: /invitations/AbC_-0123456789/ and /x/set-up/0123456789", "Conflict: /invitations/…/ and /x/set-up/…"),
         ("Is it ready? Yes", "Is it ready? Yes"),
         ("3 tokens of 17 seconds", "3 tokens of 17 seconds"),
     ],

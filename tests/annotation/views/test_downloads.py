@@ -9,7 +9,7 @@ from django.urls import reverse
 
 from annotation import people
 from annotation.export import downloads
-from annotation.models import Project, Role, Snapshot
+from annotation.models import Membership, Project, Role, Snapshot
 from tests import make
 from tests.clients import signed_in
 from tests.exports import label
@@ -61,7 +61,8 @@ def test_the_overview_says_how_many_downloads_are_kept(project: Project) -> None
 def test_a_manager_makes_a_sign_in_link_for_a_member(project: Project) -> None:
     make.ann(project)
     olga = signed_in(make.olga(project))
-    assert 'value="ann">Sign-in link' in olga.get(reverse("overview", args=["sums"])).content.decode()
+    place = reverse("member", args=["sums", Membership.objects.get(user=make.ann(), project=project).pk])
+    assert 'value="ann">Sign-in link' in olga.get(place).content.decode()
     html = olga.post(reverse("make-link", args=["sums"]), {"name": "ann"}).content.decode()
     token = html.partition("sesame=")[2].partition('"')[0]
     assert people.redeem_link(token) == make.ann()
