@@ -41,6 +41,7 @@ from annotation.people.memberships import (
     find_account,
     may_administrate,
     member_to_invite,
+    owner_of,
     project_of_assignment,
     roles_up_to,
 )
@@ -131,6 +132,7 @@ __all__ = [
     "may_administrate",
     "member_to_invite",
     "new_app",
+    "owner_of",
     "next_step",
     "open_projects_again",
     "person_erased",

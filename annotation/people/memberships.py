@@ -88,6 +88,15 @@ def find_account(name: str) -> "User":
     return account
 
 
+def owner_of(project: Project) -> "User":
+    """Return an owner of a project who can sign in. Raises NoSuchAccount."""
+    memberships = Membership.objects.filter(project=project, role=Role.OWNER, user__is_active=True).select_related("user")
+    membership = memberships.order_by("pk").first()
+    if membership is None:
+        raise NoSuchAccount(f"The project {project.slug} has no owner who can sign in. Name a manager with --by.")
+    return membership.user
+
+
 def access_to(slug: str, *, person: "Person", roles: Collection[str]) -> Access:
     """Return what a person can do in the project at an address, if they have one of the roles in it. Raises NotMember."""
     memberships = _memberships(person, roles).filter(project__slug=slug).select_related("project")

@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils.crypto import constant_time_compare, salted_hmac
 
 from annotation.models import Event, Membership
-from annotation.people.erasing import FILE_PREFIX
+from annotation.people.erasing import is_reserved
 from annotation.people.memberships import MANAGERS
 
 VERB = "set up the site"
@@ -54,8 +54,8 @@ def set_up(*, username: str, full_name: str, password: str) -> User:
             cursor.execute("SELECT pg_advisory_xact_lock(hashtext('annotation.people.set_up'))")
         if is_set_up():
             raise AlreadySetUp("This site is already set up. Sign in.")
-        if username.lower().startswith(FILE_PREFIX):
-            raise NameTaken(f"Names that begin with {FILE_PREFIX} belong to loaded files. Choose another name.")
+        if is_reserved(username):
+            raise NameTaken(f"The name {username} is reserved. Choose another one.")
         if User.objects.filter(username__iexact=username).exists():
             raise NameTaken(f"There is an account called {username} already. Choose another name.")
         person = User.objects.create_superuser(username, password=password, first_name=full_name)

@@ -10,8 +10,8 @@ from django.test import Client
 from django.urls import reverse
 
 from active_learning.models import ModelVersion, Round
-from annotation import labels, projects, quality, queue
-from annotation.models import Draft, Event, GoldAnswer, Import, Project, StepAlternative
+from annotation import labels, people, projects, quality, queue
+from annotation.models import Draft, Event, GoldAnswer, Import, Project, Regrade, StepAlternative
 from tests import make
 from tests.clients import rated, signed_in
 
@@ -27,6 +27,8 @@ def filled(slug: str) -> Project:
     make.round_of(project, {"uniform": chosen[2:]}, generation=1)
     make.version(project, 1, state="failed", ready_at=None)
     GoldAnswer.objects.create(solution=chosen[0], acceptable_first_errors=[1])
+    people.invite(project, actor=make.olga(), role="labeler", text="Cleo")
+    Regrade.objects.create(project=project, state="done")
     Import.objects.create(project=project, name="a.jsonl", path=f"imports/{slug}.jsonl", size=1, state="done")
     StepAlternative.objects.create(solution=chosen[0], step_index=0, position=1, text="So.")
     quality.send_message(project, sender=make.olga(), recipient="ann", text="Look.")

@@ -11,7 +11,7 @@ from django.test import Client, override_settings
 from django.urls import reverse
 
 from annotation import people
-from annotation.models import Event, Role
+from annotation.models import Event, Invitation, Role
 from tests import make
 
 pytestmark = pytest.mark.django_db
@@ -89,7 +89,7 @@ def test_all_wrong_fields_are_named_at_once_and_what_was_typed_stays() -> None:
     assert 'value="o o"' in html and "short" not in html.replace("too short", "") and not User.objects.exists()
 
 
-@pytest.mark.parametrize("name", ["file-0c1e", "FILE-1", "ann", "ANN"])
+@pytest.mark.parametrize("name", ["file-0c1e", "FILE-1", "erased-1", "ann", "ANN"])
 def test_a_name_that_is_taken_or_made_by_loads_is_refused(name: str) -> None:
     make.ann()
     _, answer = open_link(username=name)
@@ -128,3 +128,35 @@ def test_the_command_prints_the_set_up_link_until_somebody_runs_the_site() -> No
     with pytest.raises(CommandError, match="has an owner already") as refused:
         call_command("invite", "--owner")
     assert refused.value.returncode == 2
+
+
+def test_the_command_invites_a_person_into_a_project() -> None:
+    make.olga(make.project("sums"))
+    out = StringIO()
+    call_command("invite", "Ann Miller", "--project", "sums", "--role", "reviewer", "--address", "https://label.example.org", stdout=out)
+    row = Invitation.objects.get()
+    assert (row.note, row.role, row.created_by) == ("Ann Miller", "reviewer", make.olga())
+    page = Client().get(out.getvalue().strip().removeprefix("https://label.example.org"))
+    assert page.status_code == 200 and "reviewer" in page.content.decode()
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["ann"], "Give NAME and --project"),
+        (["--owner", "--project", "sums"], "Give NAME and --project"),
+        (["ann", "--owner"], "Give NAME and --project"),
+        ([], "Give NAME and --project"),
+        (["ann", "--project", "more"], "There is no project"),
+        (["ann", "--project", "sums", "--by", "eve"], "There is no account called"),
+        (["ann", "--project", "sums", "--by", "mia", "--role", "owner"], "above your own"),
+        (["olga", "--project", "sums"], "is a member of Sums already"),
+        (["ann", "--project", "alone"], "has no owner who can sign in"),
+    ],
+)
+def test_an_invitation_that_cannot_be_is_refused_in_a_sentence(words: list[str], sentence: str) -> None:
+    project = make.project("sums")
+    make.olga(project), make.person("mia", project, Role.MANAGER), make.project("alone")
+    with pytest.raises(CommandError, match=sentence) as refused:
+        call_command("invite", *words)
+    assert refused.value.returncode == 2 and not Invitation.objects.exists()
