@@ -427,6 +427,10 @@ class AnnotationQuerySet(models.QuerySet["Annotation"]):
         """
         return self.filter(~Exists(Annotation.objects.filter(supersedes=OuterRef("pk"))))
 
+    def work(self) -> "AnnotationQuerySet":
+        """Keep what counts as work: everything but practice. Of several revisions, choose the first (when) or the newest (what)."""
+        return self.exclude(assignment__batch__kind=BatchKind.PRACTICE)
+
     def without_newcomers(self) -> "AnnotationQuerySet":
         """Leave out what newcomers labeled: all practice, and the screening answers of people who are not admitted."""
         admitted = Membership.objects.filter(
@@ -526,6 +530,14 @@ class SnapshotItem(models.Model):
     pk = models.CompositePrimaryKey("snapshot", "annotation")
     snapshot = models.ForeignKey(Snapshot, on_delete=models.CASCADE, db_index=False)
     annotation = models.ForeignKey(Annotation, on_delete=models.PROTECT)
+
+
+class ProjectFigures(models.Model):
+    """The figures of a large project as they were counted last. Counting takes longer than a page can wait (quality/figures.py)."""
+
+    project = models.OneToOneField(Project, on_delete=models.CASCADE, primary_key=True, related_name="+")
+    counted_at = models.DateTimeField()
+    values = models.JSONField()  # quality.Figures
 
 
 class Import(models.Model):

@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from annotation import corrections, imports, queue
+from annotation import corrections, imports, quality, queue
 from annotation.stopping import end_process
 from trainer.progress import Stopped
 
@@ -41,3 +41,9 @@ def run_regrade(regrade_id: int) -> None:
 def sweep_regrades() -> list[int]:
     """Offer regrades that no worker has again."""
     return corrections.sweep_regrades()
+
+
+@shared_task
+def count_figures(project_id: int) -> bool:
+    """Count the figures of a large project again."""
+    return quality.count_again(project_id)

@@ -5,6 +5,7 @@ about a member (the queue reads it). It comes after `labels`: pages, rounds and 
 """
 
 from annotation.quality.admission import Screening, lease_next, open_screening, screening_of
+from annotation.quality.figures import count_again
 from annotation.quality.gold import BadScreening, is_within_gold
 from annotation.quality.members import MemberChanged, MemberRefused, admit, change_role, pause, removal_of, remove, resume
 from annotation.quality.messages import BadMessage, mark_read, messages_of, messages_to, recipients, send_message
@@ -14,6 +15,7 @@ from annotation.quality.records import GoldRecord, LabelerRecord, ProjectOfPerso
 from annotation.quality.team import MemberPage, MemberState, NoSuchMember, Team, find_member, member_page, team_of, work_by_day
 
 __all__ = [
+    "count_again",
     "BadMessage",
     "BadScreening",
     "Feedback",

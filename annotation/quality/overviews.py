@@ -1,17 +1,10 @@
 """The overview of a project for managers: queue, labels per day. Reads only."""
 
 from dataclasses import dataclass
-from datetime import date, timedelta
-from typing import Any
+from datetime import date, datetime
 
-from django.db.models import Avg, Count, QuerySet
-from django.db.models.functions import TruncDate
-from django.utils import timezone
-
-from annotation import queue
-from annotation.models import Annotation, BatchKind, FinishReason, Outcome, Project, Solution
-
-DAYS = 14  # of the overview's chart
+from annotation.models import Project
+from annotation.quality.figures import figures_of
 
 
 @dataclass(frozen=True)
@@ -25,6 +18,7 @@ class Overview:
     minutes_each: float | None
     wrong_labeled: int  # labeled solutions with a wrong final answer
     wrong_confirmed: int  # those of them where a mistake was found
+    counted_at: datetime
 
     @property
     def labeled(self) -> int:
@@ -39,32 +33,14 @@ class Overview:
 
 def overview(project: Project) -> Overview:
     """Return the overview of a project."""
-    annotations = Annotation.objects.filter(solution__problem__project=project, revision=1).exclude(
-        assignment__batch__kind=BatchKind.PRACTICE
-    )
-    wrong = annotations.filter(solution__outcome=Outcome.WRONG)
+    figures, counted_at = figures_of(project)
     return Overview(
-        queue=queue.counts(project),
-        days=_labeled_by_day(annotations),
-        finished=_counted(annotations, "finish_reason", FinishReason.values),
-        outcomes=_counted(Solution.objects.filter(problem__project=project, withdrawn_at=None), "outcome", Outcome.values),
-        minutes_each=_minutes(annotations.aggregate(mean=Avg("active_ms"))["mean"]),
-        wrong_labeled=wrong.count(),
-        wrong_confirmed=wrong.filter(finish_reason=FinishReason.FOUND_ERROR).count(),
+        queue=figures.queue,
+        days=[(date.fromisoformat(day), count) for day, count in figures.days],
+        finished=figures.finished,
+        outcomes=figures.outcomes,
+        minutes_each=None if figures.active_ms is None else figures.active_ms / 60_000,
+        wrong_labeled=figures.wrong_labeled,
+        wrong_confirmed=figures.wrong_confirmed,
+        counted_at=counted_at,
     )
-
-
-def _labeled_by_day(annotations: QuerySet[Annotation]) -> list[tuple[date, int]]:
-    first = timezone.now().date() - timedelta(days=DAYS - 1)
-    recent = annotations.filter(created_at__date__gte=first).annotate(day=TruncDate("created_at")).values_list("day")
-    counts = dict(recent.annotate(count=Count("pk")))
-    return [(day, counts.get(day, 0)) for day in (first + timedelta(days=offset) for offset in range(DAYS))]
-
-
-def _counted(rows: QuerySet[Any], field: str, names: list[str]) -> dict[str, int]:
-    counts = dict(rows.order_by().values_list(field).annotate(count=Count("pk")))
-    return {name: counts[name] for name in names if name in counts}
-
-
-def _minutes(milliseconds: float | None) -> float | None:
-    return None if milliseconds is None else milliseconds / 60_000

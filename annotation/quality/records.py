@@ -159,7 +159,7 @@ def gold_records(labeler: "Person", projects: list[int]) -> dict[int, GoldRecord
 
 def _records(labeler: "Person", projects: list[int]) -> dict[int, LabelerRecord]:
     today, week = Q(created_at__gte=_midnight()), Q(created_at__gte=_midnight() - timedelta(days=WEEK - 1))
-    annotations = Annotation.objects.filter(labeler=labeler.pk, revision=1, solution__problem__project__in=projects)
+    annotations = Annotation.objects.filter(labeler=labeler.pk, revision=1, solution__problem__project__in=projects).work()
     sums = annotations.values_list("solution__problem__project").annotate(
         today=Count("pk", filter=today),
         today_ms=Sum("active_ms", filter=today, default=0),

@@ -248,7 +248,7 @@ def work_by_day(project: Project, person: User) -> list[DayOfWork]:
 
 
 def _labeled(project: Project) -> QuerySet[Annotation]:
-    return Annotation.objects.filter(assignment__batch__project=project, revision=1).exclude(assignment__batch__kind=BatchKind.PRACTICE)
+    return Annotation.objects.filter(assignment__batch__project=project, revision=1).work()
 
 
 def _work_of(project: Project) -> dict[int, LabeledWork]:
