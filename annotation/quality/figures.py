@@ -10,7 +10,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from celery import current_app
-from django.db.models import Avg, Count, QuerySet
+from django.db.models import Avg, Count, Max, Q, QuerySet, Sum
 from django.db.models.functions import TruncDate
 from django.utils import timezone
 from kombu.exceptions import OperationalError as BrokerUnreachable
@@ -27,7 +27,7 @@ FRESH, OLDEST = timedelta(minutes=1), timedelta(minutes=15)
 
 @dataclass(frozen=True)
 class Figures:
-    """What the overview of a project counts. Practice counts nowhere."""
+    """What the overview of a project and its page of people count. Practice counts nowhere."""
 
     queue: dict[str, int]
     days: list[tuple[str, int]]  # ISO day, solutions labeled for the first time; oldest first, no gaps
@@ -36,6 +36,7 @@ class Figures:
     active_ms: float | None  # mean of a solution
     wrong_labeled: int  # labeled solutions with a wrong final answer
     wrong_confirmed: int  # those of them where a mistake was found
+    by_person: dict[str, tuple[int, int, int, int, str]]  # by account: today, total, active ms, solutions with a time, the last one (ISO)
 
 
 def figures_of(project: Project) -> tuple[Figures, datetime]:
@@ -48,7 +49,11 @@ def figures_of(project: Project) -> tuple[Figures, datetime]:
         return count_figures(project)
     if age > FRESH:
         _ask_worker(project)
-    values = stored.values | {"days": [(day, count) for day, count in stored.values["days"]]}
+    lists = {
+        "days": [(day, count) for day, count in stored.values["days"]],
+        "by_person": {person: tuple(row) for person, row in stored.values["by_person"].items()},
+    }
+    values = stored.values | lists
     return Figures(**values), stored.counted_at
 
 
@@ -75,6 +80,7 @@ def count_figures(project: Project) -> tuple[Figures, datetime]:
         active_ms=newest.aggregate(mean=Avg("active_ms"))["mean"],
         wrong_labeled=wrong.count(),
         wrong_confirmed=wrong.filter(finish_reason=FinishReason.FOUND_ERROR).count(),
+        by_person=_by_person(here.filter(revision=1), today=now.date()),
     )
     if sum(figures.outcomes.values()) + sum(figures.finished.values()) >= LARGE:
         ProjectFigures.objects.update_or_create(project=project, defaults={"counted_at": now, "values": asdict(figures)})
@@ -93,6 +99,21 @@ def _by_day(annotations: QuerySet[Annotation], *, today: date) -> list[tuple[str
     recent = annotations.filter(created_at__date__gte=first).annotate(day=TruncDate("created_at")).values_list("day")
     counts = dict(recent.annotate(count=Count("pk")))
     return [(day.isoformat(), counts.get(day, 0)) for day in (first + timedelta(days=offset) for offset in range(DAYS))]
+
+
+def _by_person(annotations: QuerySet[Annotation], *, today: date) -> dict[str, tuple[int, int, int, int, str]]:
+    rows = (
+        annotations.order_by()
+        .values_list("labeler")
+        .annotate(
+            today=Count("pk", filter=Q(created_at__date=today)),
+            total=Count("pk"),
+            ms=Sum("active_ms", default=0),
+            timed=Count("active_ms"),
+            last=Max("created_at"),
+        )
+    )
+    return {str(labeler): (n_today, total, ms, timed, last.isoformat()) for labeler, n_today, total, ms, timed, last in rows}
 
 
 def _counted(rows: QuerySet[Any], field: str, names: list[str]) -> dict[str, int]:

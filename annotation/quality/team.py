@@ -28,6 +28,7 @@ from annotation.models import (
     Role,
     TaskKind,
 )
+from annotation.quality.figures import figures_of
 from annotation.quality.gold import GOLD, is_within_gold, newest
 from trainer.counting import Share
 
@@ -111,6 +112,7 @@ class Team:
     pages: int
     sums: list[StateSum]  # by state
     total: StateSum
+    counted_at: datetime  # work is counted with the figures of the overview
 
 
 @dataclass(frozen=True)
@@ -164,7 +166,7 @@ def team_of(project: Project, *, words: str = "", role: str = "", state: str = "
     `words` is looked for in names, `role` and `state` (a MemberState) select. The sums are over all members, whatever is looked for.
     """
     rows = list(Membership.objects.filter(project=project).select_related("user"))
-    work, has_screening = _work_of(project), _has_screening(project)
+    (work, counted_at), has_screening = _work_of(project), _has_screening(project)
     states = {row.pk: _state(row, has_screening=has_screening) for row in rows}
     sums: dict[str, StateSum] = {name: StateSum(name, 0, LabeledWork()) for name in MemberState}
     for row in rows:
@@ -186,7 +188,7 @@ def team_of(project: Project, *, words: str = "", role: str = "", state: str = "
     gold = _gold_of(project, [row.user_id for row in shown])
     total = StateSum("all", len(rows), sum((one.work for one in sums.values()), LabeledWork()))
     members = [_member(row, states[row.pk], work.get(row.user_id, none), gold.get(row.user_id, Share(0, 0))) for row in shown]
-    return Team(members, len(found), page, pages, [one for one in sums.values() if one.count], total)
+    return Team(members, len(found), page, pages, [one for one in sums.values() if one.count], total, counted_at)
 
 
 def member_page(project: Project, number: int) -> MemberPage:
@@ -251,22 +253,15 @@ def _labeled(project: Project) -> QuerySet[Annotation]:
     return Annotation.objects.filter(assignment__batch__project=project, revision=1).work()
 
 
-def _work_of(project: Project) -> dict[int, LabeledWork]:
-    """Return what each person labeled in a project, by account."""
-    today = Q(created_at__gte=timezone.now().replace(hour=0, minute=0, second=0, microsecond=0))
-    rows = (
-        _labeled(project)
-        .order_by()
-        .values_list("labeler")
-        .annotate(
-            today=Count("pk", filter=today),
-            total=Count("pk"),
-            ms=Sum("active_ms", default=0),
-            timed=Count("active_ms"),
-            last=Max("created_at"),
-        )
-    )
-    return {labeler: LabeledWork(*figures) for labeler, *figures in rows}
+def _work_of(project: Project) -> tuple[dict[int, LabeledWork], datetime]:
+    """Return what each person labeled in a project, by account, and when it was counted: from the figures that the overview shows."""
+    figures, counted_at = figures_of(project)
+    is_today = counted_at.date() == timezone.now().date()
+    work = {
+        int(labeler): LabeledWork(n_today if is_today else 0, total, active_ms, timed, datetime.fromisoformat(last))
+        for labeler, (n_today, total, active_ms, timed, last) in figures.by_person.items()
+    }
+    return work, counted_at
 
 
 def _gold_of(project: Project, persons: Iterable[int]) -> dict[int, Share]:

@@ -15,7 +15,19 @@ from django.urls import reverse
 from django.utils import timezone
 
 from annotation import export, ingest, labels, people, quality, queue
-from annotation.models import Annotation, Assignment, BrowserSession, Event, GoldAnswer, Invitation, Membership, Message, Project, Role
+from annotation.models import (
+    Annotation,
+    Assignment,
+    BrowserSession,
+    Event,
+    GoldAnswer,
+    Invitation,
+    Membership,
+    Message,
+    Project,
+    ProjectFigures,
+    Role,
+)
 from tests import make
 from tests.clients import signed_in
 from tests.exports import label
@@ -494,3 +506,18 @@ def test_invitations_are_listed_with_their_end(project: Project, olga: Client) -
     Invitation.objects.filter(pk=made[3].number).update(expires_at=timezone.now() - timedelta(days=1))
     listed = {row[0]: row[2].split()[0] for row in rows(olga.get("/p/sums/people/"), "invitations-title")[1:]}
     assert listed == {"open": "open", "used": "used", "withdrawn": "withdrawn", "expired": "expired"}
+
+
+def test_the_work_of_a_large_project_comes_from_its_stored_figures(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counting a million labels takes longer than a page can wait. What was counted yesterday is not today's work."""
+    ann = make.ann(project)
+    submit(ann, queue.lease_next(ann, project=project))
+    monkeypatch.setattr("annotation.quality.figures.LARGE", 1)
+    first = quality.team_of(project)
+    submit(ann, queue.lease_next(ann, project=project))
+    later = quality.team_of(project)
+    assert first.total.work == later.total.work and later.counted_at == first.counted_at and first.total.work.today == 1
+    ProjectFigures.objects.update(counted_at=timezone.now() - timedelta(days=1))
+    monkeypatch.setattr("annotation.quality.figures.OLDEST", timedelta(days=2))
+    monkeypatch.setattr("annotation.quality.figures._ask_worker", lambda project: None)
+    assert (quality.team_of(project).total.work.today, quality.team_of(project).total.work.total) == (0, 1)
