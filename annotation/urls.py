@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from annotation.views import account, audit, imports, invited, labeling, managing, people_pages, person, projects, researching
+from annotation.views import account, audit, batches, imports, invited, labeling, managing, people_pages, person, projects, researching
 
 urlpatterns = [
     # First, because Django tries one after the other, and most requests are these.
@@ -31,6 +31,9 @@ urlpatterns = [
     path("p/<slug:slug>/settings/regrade/", projects.regrade, name="regrade"),
     path("p/<slug:slug>/settings/archive/", projects.archive_project, name="archive-project"),
     path("p/<slug:slug>/settings/delete/", projects.delete_project, name="delete-project"),
+    path("p/<slug:slug>/batches/", batches.batches, name="batches"),
+    path("p/<slug:slug>/batches/compose/", batches.compose_newcomers, name="compose-newcomers"),
+    path("p/<slug:slug>/batches/<int:batch_id>/", batches.batch, name="batch"),
     path("p/<slug:slug>/messages/", managing.write_message, name="messages"),
     path("p/<slug:slug>/people/", people_pages.team, name="people"),
     path("p/<slug:slug>/people/link/", people_pages.make_link, name="make-link"),

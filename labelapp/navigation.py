@@ -22,6 +22,7 @@ SECTIONS = (
     Section("Overview", "overview", people.RESEARCHERS, ("",)),
     Section("Label", "label", people.LABELERS, ("label", "recent", "reopen", "guidelines")),
     Section("Labels", "annotations", people.RESEARCHERS, ("labels", "problems")),
+    Section("Batches", "batches", people.RESEARCHERS, ("batches",)),
     Section("People", "people", people.MANAGERS, ("people", "messages")),
     Section("Messages", "messages", people.WRITERS - people.MANAGERS, ("messages",)),
     Section("Rounds", "rounds", people.RESEARCHERS, ("rounds",)),

@@ -91,6 +91,9 @@ TABLE = {
     "archive-project": Row(frozenset({"owner"}), None, 302),
     "delete-project": Row(frozenset({"owner"}), 409, 409),
     "overview": Row(RESEARCHERS),
+    "batches": Row(RESEARCHERS),
+    "batch": Row(RESEARCHERS, 200, 200, decide=MANAGERS),
+    "compose-newcomers": Row(MANAGERS, 200, 400),
     "messages": Row(WRITERS, 200, 302),
     "people": Row(MANAGERS, 200, 200),
     "make-link": Row(MANAGERS, None, 200),
@@ -161,6 +164,7 @@ ADMINISTRATION = {
 }  # fmt: skip
 
 BODIES = {
+    "batch": {"act": "pause"},
     "keys": {"defaults": ""},
     "messages": {"to": "canary-name-suspended", "text": "Please look at step 2."},
     "people": {"role": "labeler", "lines": "Cleo"},
@@ -253,7 +257,7 @@ class World:
         solutions = [make.solution(problem) for problem in problems]
         for solution in solutions:
             GoldAnswer.objects.create(solution=solution, acceptable_first_errors=[1], note="canary-gold-note")
-        make.batch(self.project, solutions[:3], overlap=2)
+        batch = make.batch(self.project, solutions[:3], overlap=2)
         first = queue.lease_next(labeler, project=self.project)
         sitting = {"ratings": rated(1, -1), "finish_reason": "found_error", "reason": "canary-reason", "active_ms": 5, "total_ms": 5}
         done = labels.submit(first.assignment_id, labeler=labeler, token=first.token, submission_id=uuid.uuid4(), **sitting)
@@ -276,7 +280,7 @@ class World:
 
         hidden = make.problem(foreign, statement="canary-foreign-statement", answer="canary-foreign-answer")
         others = make.solution(hidden, steps=["canary-foreign-step", "So it is 4.\n\n# Answer\n\n4"])
-        make.batch(foreign, [others])
+        their_batch = make.batch(foreign, [others])
         theirs = queue.lease_next(stranger, project=foreign)
         their_round = make.round_of(foreign, {"uniform": [make.solution(make.problem(foreign))]}, generation=1, state="proposed")
         make.version(foreign, 2)
@@ -300,7 +304,8 @@ class World:
 
         held = shown_claim(lease.assignment_id, lease.token)
         self.places = {
-            "slug": "sums", "problem_id": problems[0].pk, "annotation_id": done.pk, "assignment_id": held["assignment"],
+            "slug": "sums", "batch_id": batch.pk,
+            "problem_id": problems[0].pk, "annotation_id": done.pk, "assignment_id": held["assignment"],
             "round_id": round_.pk, "import_id": import_.pk, "number": 1,
             "solution_id": solutions[0].pk, "message_id": message.pk, "name": "smallest",
             "file": "strategies.csv", "object_id": self.project.pk, "id": labeler.pk, "content_type_id": 1, "app_label": "annotation",
@@ -309,6 +314,7 @@ class World:
             "membership_id": Membership.objects.get(user=self.people["labeler"], project=self.project).pk,
         }  # fmt: skip
         self.elsewhere = self.places | {
+            "batch_id": their_batch.pk,
             "problem_id": hidden.pk, "annotation_id": their_label.pk, "round_id": their_round.pk, "import_id": their_import.pk, "number": 2,
             "assignment_id": shown_claim(theirs.assignment_id, theirs.token)["assignment"],
             "solution_id": others.pk, "message_id": their_message.pk, "invitation_id": theirs_invited.pk,

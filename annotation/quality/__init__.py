@@ -5,6 +5,19 @@ about a member (the queue reads it). It comes after `labels`: pages, rounds and 
 """
 
 from annotation.quality.admission import Screening, lease_next, open_screening, screening_of
+from annotation.quality.batches import (
+    BatchRow,
+    DailyPace,
+    Forecast,
+    NoSuchBatch,
+    batch_page,
+    batches_of,
+    can_begin,
+    consequences,
+    find_batch,
+    forecast,
+)
+from annotation.quality.composing import TrustedSolution, drawn_for_newcomers, publish_for_newcomers, trusted_people
 from annotation.quality.figures import count_again
 from annotation.quality.gold import BadScreening, is_within_gold
 from annotation.quality.members import MemberChanged, MemberRefused, admit, change_role, pause, removal_of, remove, resume
@@ -15,25 +28,37 @@ from annotation.quality.records import GoldRecord, LabelerRecord, ProjectOfPerso
 from annotation.quality.team import MemberPage, MemberState, NoSuchMember, Team, find_member, member_page, team_of, work_by_day
 
 __all__ = [
-    "count_again",
     "BadMessage",
     "BadScreening",
+    "BatchRow",
+    "DailyPace",
     "Feedback",
+    "Forecast",
     "GoldRecord",
     "LabelerRecord",
     "MemberChanged",
     "MemberPage",
     "MemberRefused",
     "MemberState",
+    "NoSuchBatch",
     "NoSuchMember",
     "Overview",
     "ProjectOfPerson",
     "Screening",
     "Team",
+    "TrustedSolution",
     "admit",
+    "batch_page",
+    "batches_of",
+    "can_begin",
     "change_role",
+    "consequences",
+    "count_again",
+    "drawn_for_newcomers",
     "feedback_on",
+    "find_batch",
     "find_member",
+    "forecast",
     "gold_records",
     "is_within_gold",
     "labeler_record",
@@ -47,6 +72,7 @@ __all__ = [
     "overview",
     "pause",
     "projects_of",
+    "publish_for_newcomers",
     "recipients",
     "removal_of",
     "remove",
@@ -54,5 +80,6 @@ __all__ = [
     "screening_of",
     "send_message",
     "team_of",
+    "trusted_people",
     "work_by_day",
 ]

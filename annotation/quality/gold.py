@@ -83,6 +83,29 @@ def publish_trusted(project: Project, *, by: str, size: int, seed: int, kind: st
 
     That person's first mistake becomes the only acceptable one in gold, and their reason becomes gold's note. Existing gold is not changed.
     """
+    chosen = draw_trusted(project, by=by, size=size, seed=seed, kind=kind)
+    return publish_chosen(project, by=by, solutions=chosen, kind=kind)
+
+
+def draw_trusted(project: Project, *, by: str, size: int, seed: int, kind: str) -> list[int]:
+    """Draw solutions at random from those that a trusted person labeled. Raises BadScreening: too few, or an interactive project."""
+    verdicts = trusted_verdicts(project, by=by, kind=kind)
+    if not 0 < size <= len(verdicts):
+        raise BadScreening(
+            f"The size is {size:,}, but {by} has labeled {counted(len(verdicts), 'usable solution')} of "
+            f"{project.slug}. A usable solution is "
+            "labeled completely and is not in practice or screening yet. Choose a smaller size or a person who labeled more."
+        )
+    return random.Random(seed).sample(sorted(verdicts), size)
+
+
+def trusted_verdicts(
+    project: Project, *, by: str, kind: str, solutions: Collection[int] | None = None
+) -> dict[int, tuple[int | None, str]]:
+    """Return the first mistake and the reason of a trusted person for each solution that practice or screening can use.
+
+    Raises BadScreening in an interactive project.
+    """
     if project.step_source == StepSource.INTERACTIVE:
         raise BadScreening(
             f"{project.slug} is an interactive project. Labelers take different paths there, so practice and screening are not possible."
@@ -96,20 +119,36 @@ def publish_trusted(project: Project, *, by: str, size: int, seed: int, kind: st
         solution__problem__split=Split.TRAIN,
         solution__withdrawn_at__isnull=True,
     ).exclude(solution__in=Task.objects.filter(batch__kind__in=elsewhere, batch__project=project).values("solution"))
-    verdicts = {solution: verdict for solution, *verdict in trusted.order_by("pk").values_list("solution", "first_mistake", "reason")}
-    if not 0 < size <= len(verdicts):
+    if solutions is not None:
+        trusted = trusted.filter(solution__in=solutions)
+    return {
+        solution: (mistake, reason)
+        for solution, mistake, reason in trusted.order_by("pk").values_list("solution", "first_mistake", "reason")
+    }
+
+
+def refuse_second_screening(project: Project, kind: str) -> None:
+    """Raise BadScreening if this would be a second screening."""
+    if kind == BatchKind.SCREENING and Batch.objects.filter(project=project, kind=kind, generation=-1).exists():
         raise BadScreening(
-            f"The size is {size:,}, but {by} has labeled {counted(len(verdicts), 'usable solution')} of "
-            f"{project.slug}. A usable solution is "
-            "labeled completely and is not in practice or screening yet. Choose a smaller --size or a person who labeled more."
+            f"A screening of {project.slug} exists already. A project has one screening, so that all newcomers are judged alike."
         )
-    chosen = random.Random(seed).sample(sorted(verdicts), size)
+
+
+def publish_chosen(project: Project, *, by: str, solutions: Collection[int], kind: str) -> Batch:
+    """Publish these solutions of a trusted person, with gold from that person's labels. Raises BadScreening: one cannot be used."""
+    verdicts = trusted_verdicts(project, by=by, kind=kind, solutions=solutions)
+    if not solutions:
+        raise BadScreening("No solution is left. Keep at least one.")
+    if len(verdicts) < len(set(solutions)):
+        raise BadScreening(f"Some of these solutions cannot be used any more, or {by} did not label them. Choose again.")
+    refuse_second_screening(project, kind)
     try:
         with transaction.atomic():
-            for solution in chosen:
+            for solution in solutions:
                 mistake, reason = verdicts[solution]
                 gold = {"acceptable_first_errors": [] if mistake is None else [mistake], "note": reason}
                 GoldAnswer.objects.get_or_create(solution_id=solution, defaults=gold)
-            return queue.open_batch(project, [queue.Chosen(solution) for solution in chosen], kind=kind)
+            return queue.open_batch(project, [queue.Chosen(solution) for solution in solutions], kind=kind)
     except queue.BadBatch as error:
         raise BadScreening(str(error)) from error

@@ -157,7 +157,7 @@ def test_gold_made_richer_by_hand_is_not_overwritten(project: Project) -> None:
 
 
 def test_a_screening_of_too_few_labels_is_refused_with_the_remedy(project: Project) -> None:
-    with pytest.raises(CommandError, match="The size is 30, but olga has labeled 4 usable .* Choose a smaller --size") as refused:
+    with pytest.raises(CommandError, match="The size is 30, but olga has labeled 4 usable .* Choose a smaller size") as refused:
         call_command("open_screening", "--project", project.slug, "--by", "olga", "--size", "30")
     assert refused.value.returncode == 2
 

@@ -231,7 +231,7 @@ def test_what_the_trusted_person_wrote_on_the_mistake_is_golds_note() -> None:
 
 
 def test_practice_of_too_few_labels_is_refused_with_the_remedy(project: Project) -> None:
-    with pytest.raises(CommandError, match="The size is 5, .* Choose a smaller --size") as refused:
+    with pytest.raises(CommandError, match="The size is 5, .* Choose a smaller size") as refused:
         call_command("open_practice", "--project", project.slug, "--by", "olga")
     assert refused.value.returncode == 2
 

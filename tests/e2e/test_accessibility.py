@@ -179,6 +179,32 @@ def test_an_invitation_has_no_violation(visit: Visit, look: dict) -> None:
     assert violations(page) == [], "withdrawn"
 
 
+def test_the_batches_have_no_violation(visit: Visit, look: dict) -> None:
+    page = visit(make.olga(make.project("empty")), "/p/empty/batches/", **look)
+    assert violations(page) == [], "empty"
+    page.goto(page.url + "compose/")
+    assert violations(page) == [], "nobody labeled"
+    project = busy_project()
+    make.olga(project), reviewed(project)
+    queue.lease_next(make.ann(), project=project)
+    page.goto(page.url.replace("empty", "sums").replace("compose/", ""))
+    assert violations(page) == [], "list"
+    page.get_by_role("link", name="Selected 0").click()
+    page.locator("figcaption summary").click()
+    assert violations(page) == [], "batch"
+    page.get_by_role("button", name="Close for good").click()
+    expect(page.get_by_text("This cannot be undone.")).to_be_visible()
+    assert violations(page) == [], "question"
+    page.get_by_label("People for each solution").fill("0")
+    page.get_by_role("button", name="Change the overlap").click()
+    expect(page.get_by_role("alert")).to_contain_text("from 1 to 99")
+    assert violations(page) == [], "error"
+    page.goto(page.url.split("batches/")[0] + "batches/compose/?kind=practice&by=ann&size=1")
+    expect(page.get_by_role("button", name="Publish")).to_be_visible()
+    page.get_by_text("4 steps").click()
+    assert violations(page) == [], "composed"
+
+
 def test_markdown_has_no_violation(visit: Visit, look: dict) -> None:
     project = make.project("chat", text_kind="markdown")
     cells = "| $x$ | |\n|---|---|\n| " + "a" * 90 + " | " + "b" * 90 + " |"
