@@ -201,6 +201,7 @@ def addresses(project: Any) -> Iterator[str]:
         "batch_id": Batch.objects.latest("pk").pk,
         "membership_id": Membership.objects.latest("pk").pk,
         "import_id": import_.pk,
+        "invitation_id": 1,  # only its withdrawal has an address, which is for POST
         "solution_id": solution,
         "number": 1,
     }
