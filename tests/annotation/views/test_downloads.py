@@ -50,8 +50,8 @@ def test_the_newest_download_stays_though_it_is_above_the_limit(project: Project
     assert [path.stat().st_size > 10 for path in folder.iterdir()] == [True]
 
 
-def test_the_overview_says_how_many_downloads_are_kept(project: Project) -> None:
-    html = signed_in(make.rita(project)).get(reverse("overview", args=["sums"])).content.decode()
+def test_the_page_of_data_says_how_many_downloads_are_kept(project: Project) -> None:
+    html = signed_in(make.rita(project)).get(reverse("data", args=["sums"])).content.decode()
     assert "keeps the files of the newest 20 downloads of a project, up to 5 GB" in html
 
 
