@@ -127,6 +127,8 @@ class Score(models.Model):
         indexes = [
             # The selection: the most convincing wrong answers of a problem.
             models.Index(F("problem"), F("score").desc(), name="score_wrong", condition=Q(outcome="wrong")),
+            # The search for solutions in order of score.
+            models.Index(fields=["score", "solution"], name="score_order"),
         ]
 
 

@@ -1,10 +1,11 @@
-"""The addresses of the loop, under /p/<slug>/rounds/, of its models, under /p/<slug>/models/, and of the experiments of no project."""
+"""The addresses of the loop: rounds, models and solutions of a project, and the experiments of no project."""
 
 from django.urls import path
 
 from active_learning.views import experiments as experiment_views
 from active_learning.views import models as model_views
 from active_learning.views import rounds as round_views
+from active_learning.views import solutions as solution_views
 
 urlpatterns = [
     path("", round_views.loop, name="loop"),
@@ -24,8 +25,14 @@ models = [
     path("<int:number>/", model_views.model, name="model"),
     path("<int:number>/promote/", model_views.promote, name="promote"),
     path("<int:number>/download/", model_views.download_model, name="download-model"),
-    path("<int:number>/solutions/", model_views.find_solution, name="find-solution"),
-    path("<int:number>/solutions/<int:solution_id>/", model_views.solution, name="solution"),
+    path("<int:number>/solutions/", solution_views.find_solution, name="find-solution"),
+    path("<int:number>/solutions/<int:solution_id>/", solution_views.solution, name="solution"),
+]
+solutions = [
+    path("", solution_views.solutions, name="solutions"),
+    path("<int:solution_id>/", solution_views.solution, name="project-solution"),
+    path("<int:solution_id>/withdraw/", solution_views.withdraw_solution, name="withdraw-solution"),
+    path("<int:solution_id>/prioritise/", solution_views.prioritise_solution, name="prioritise-solution"),
 ]
 experiments = [
     path("", experiment_views.experiments, name="experiments"),

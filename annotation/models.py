@@ -10,6 +10,8 @@ from functools import partial
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import GinIndex
+from django.contrib.postgres.search import SearchVectorField
 from django.contrib.sessions.base_session import AbstractBaseSession
 from django.db import IntegrityError, models, transaction
 from django.db.models import Exists, F, Func, OuterRef, Q
@@ -111,6 +113,13 @@ class Premise(models.TextChoices):
 class TaskKind(models.TextChoices):
     NORMAL = "normal"
     GOLD = "gold"
+
+
+class StatementWords(Func):
+    """The words of a problem's statement, for the search. An index holds them; a longer statement is searched in its first part."""
+
+    template = "to_tsvector('simple'::regconfig, left(%(expressions)s, 100000))"
+    output_field = SearchVectorField()
 
 
 def broken_rule(error: IntegrityError) -> str | None:
@@ -230,8 +239,13 @@ class Problem(models.Model):
             models.UniqueConstraint(name="problem_once", fields=["project", "external_id"]),
             one_of("problem_split", "split", Split),
         ]
-        # Serves a load: which known problem has this statement?
-        indexes = [models.Index(name="problem_by_statement", fields=["project", "statement_key"])]
+        indexes = [
+            # Serves a load: which known problem has this statement?
+            models.Index(name="problem_by_statement", fields=["project", "statement_key"]),
+            # These serve the search for solutions: the problems of a project in order, and those with some words.
+            models.Index(name="problem_in_order", fields=["project", "id"]),
+            GinIndex(StatementWords("statement"), name="problem_words"),
+        ]
 
     def __str__(self) -> str:
         return self.external_id
@@ -267,6 +281,9 @@ class Solution(models.Model):
         indexes = [
             # Selection asks for each candidate whether it was withdrawn. This index is nearly empty; the table is the widest of all.
             models.Index(name="solution_withdrawn", fields=["id"], condition=Q(withdrawn_at__isnull=False)),
+            # These serve the search for solutions, in its order. Without them, a value that few have is looked for in every row.
+            models.Index(name="solution_by_source", fields=["source", "problem", "id"]),
+            models.Index(name="solution_by_outcome", fields=["outcome", "problem", "id"]),
         ]
 
     def __str__(self) -> str:

@@ -21,7 +21,7 @@ class Section:
 SECTIONS = (
     Section("Overview", "overview", people.RESEARCHERS, ("",)),
     Section("Label", "label", people.LABELERS, ("label", "recent", "reopen", "guidelines")),
-    Section("Labels", "annotations", people.RESEARCHERS, ("labels", "problems")),
+    Section("Solutions", "solutions", people.RESEARCHERS, ("solutions", "labels", "problems")),
     Section("Batches", "batches", people.RESEARCHERS, ("batches",)),
     Section("People", "people", people.MANAGERS, ("people", "messages")),
     Section("Messages", "messages", people.WRITERS - people.MANAGERS, ("messages",)),

@@ -1,7 +1,7 @@
-"""What the pages of the models show: all versions, one version's figures and charts, two versions compared, and a solution with its steps
-as a model and people judged them (Figure 2 of the paper).
+"""What the pages of the models show: all versions, one version's figures and charts, two versions compared, and what
+people answered on solutions.
 
-Reads ModelVersion, StepScores, Selection and labels; writes nothing. The web process calls it: numpy, never torch.
+Reads ModelVersion, StepScores and labels; writes nothing. The web process calls it: numpy, never torch.
 """
 
 from collections.abc import Iterable, Sequence
@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from django.db.models import Prefetch
 
-from active_learning import charts, registry, rounds
+from active_learning import charts, registry
 from active_learning.charts import Chart, Point
-from active_learning.models import ModelKind, ModelState, ModelVersion, Selection, StepScores
+from active_learning.models import ModelKind, ModelState, ModelVersion, StepScores
 from annotation.models import Annotation, FinishReason, Project, Solution, StepLabel
 from trainer.evaluate import Judged, compare, first_weak_step, solution_score
 
@@ -22,10 +22,6 @@ BANDED = CURVES[:3]  # six bands over one another would hide the lines
 HELD_OUT_LISTED, HELD_OUT_OPEN = 60, 12
 KINDS = {ModelKind.PRM: "Process reward models", ModelKind.ORM: "Outcome reward models"}
 FIGURE_WORDS = {"log_loss": "log-loss", "step_auc": "step AUC", "first_mistake_f1": "first-mistake F1"}
-
-
-class NoSuchSolution(LookupError):
-    """This project has no such solution."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,17 +73,6 @@ class HeldOutRow:
     @property
     def agrees(self) -> bool:
         return self.weak in self.mistakes
-
-
-@dataclass(frozen=True, slots=True)
-class JudgedStep:
-    """One step of a solution: the model's p(correct), None where it was not read, and the ratings of people by name."""
-
-    number: int
-    text: str
-    right: float | None
-    is_weak: bool
-    ratings: Sequence[tuple[str, int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,39 +156,6 @@ def compared_versions(project: Project, number: int, other: int) -> dict[str, An
         "curve": training_chart([(names[0], first), (names[1], second)]),
         "best_of_n": best_of_n_chart(*[version.metrics.get("best_of_n") for version in (first, second)], names=names, kind=first.kind),
         "settings": _differing_settings(first, second),
-    }
-
-
-def scored_solution(project: Project, number: int, solution_id: int) -> dict[str, Any]:
-    """Return a solution with its steps as a version and people judged them. Raises registry.NoSuchVersion and NoSuchSolution."""
-    version = registry.find(project, number)
-    solution = Solution.objects.select_related("problem").filter(pk=solution_id, problem__project=project).first()
-    if solution is None:
-        raise NoSuchSolution(f"{project} has no solution {solution_id}.")
-    answers = verdicts([solution_id]).get(solution_id, [])
-    probabilities = _step_probabilities(version, solution_id)
-    right = None if probabilities is None else [1 - row[0] for row in probabilities]
-    threshold = version.metrics.get("threshold")
-    weak = None if probabilities is None or threshold is None else first_weak_step(np.array(probabilities), threshold=threshold)
-    steps = [
-        JudgedStep(
-            number=place + 1,
-            text=text,
-            right=right[place] if right and place < len(right) else None,
-            is_weak=place == weak,
-            ratings=[(answer.labeler, rating) for answer in answers if (rating := answer.rating_of(place)) is not None],
-        )
-        for place, text in enumerate(solution.steps)
-    ]
-    return {
-        "version": version,
-        "solution": solution,
-        "steps": steps,
-        "verdicts": answers,
-        "weak": weak,
-        "threshold": threshold,
-        "is_scored": probabilities is not None,
-        "score": None if right is None else float(np.prod(right)) if len(right) == len(solution.steps) else 0.0,
     }
 
 
@@ -370,17 +322,3 @@ def verdicts(solution_ids: Iterable[int]) -> dict[int, list[Verdict]]:
         row = tuple(ratings.get(place) for place in range(max(ratings, default=-1) + 1))
         by_solution.setdefault(annotation.solution_id, []).append(Verdict(str(annotation.labeler), row, annotation.finish_reason))
     return by_solution
-
-
-def _step_probabilities(version: ModelVersion, solution_id: int) -> list[list[float]] | None:
-    """Return the stored probabilities of each step; of a solution that a round chose, those of its selection."""
-    stored = StepScores.objects.filter(model_version=version, solution=solution_id).values_list("probabilities", flat=True).first()
-    if stored is not None:
-        return stored
-    for selection in Selection.objects.filter(solution=solution_id).select_related("round__model_version").order_by("-pk"):
-        made_by = selection.round.model_version and (
-            rounds.findings_of(selection.round).chosen_with or selection.round.model_version.number
-        )
-        if selection.step_scores and selection.round.project_id == version.project_id and made_by == version.number:
-            return [[1 - right, 0.0, right] for right in selection.step_scores]
-    return None

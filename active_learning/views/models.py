@@ -7,8 +7,7 @@ from django.contrib import messages
 from django.http import Http404, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
-from django.urls import reverse
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.http import require_GET, require_POST
 from django_htmx.http import HttpResponseClientRefresh
 
 from active_learning import pages, registry
@@ -18,18 +17,16 @@ from annotation.views import SignedInRequest, View, for_roles, read_key
 if TYPE_CHECKING:
     from annotation.models import Project
 
-MISSING = (registry.NoSuchVersion, pages.NoSuchSolution)
-
 
 def of_models(view: View) -> View:
-    """Decorate a view of the models: it is open to researchers, and a missing version or solution gets 404."""
+    """Decorate a view of the models: it is open to researchers, and a missing version gets 404."""
 
     @for_roles(people.RESEARCHERS)
     @wraps(view)
     def guarded(request: SignedInRequest, project: "Project", **more: Any) -> HttpResponseBase:
         try:
             return view(request, project, **more)
-        except MISSING as error:
+        except registry.NoSuchVersion as error:
             raise Http404(str(error)) from None
 
     return guarded
@@ -101,32 +98,3 @@ def download_model(request: SignedInRequest, project: "Project", number: int) ->
         return redirect("model", slug=project.slug, number=number)
     name = f"{project.slug}-{version.kind}-{number}.zip"
     return StreamingHttpResponse(packed, content_type="application/zip", headers={"Content-Disposition": f'attachment; filename="{name}"'})
-
-
-@require_GET
-@of_models
-def find_solution(request: SignedInRequest, project: "Project", number: int) -> HttpResponse:
-    """Redirect to the solution with the number that was entered."""
-    solution_id = read_key(request.GET.get("id", ""))
-    if solution_id is None:
-        messages.error(request, "Enter the number of a solution, as in the list of held-out solutions.")
-        return redirect("model", slug=project.slug, number=number)
-    return redirect("solution", slug=project.slug, number=number, solution_id=solution_id)
-
-
-@require_http_methods(["GET", "POST"])
-@of_models
-def solution(request: SignedInRequest, project: "Project", number: int, solution_id: int) -> HttpResponse:
-    """Show a solution's steps as the version and people judged them. A POST asks a worker to score it."""
-    seen = pages.scored_solution(project, number, solution_id)
-    if request.method == "POST":
-        here = reverse("solution", kwargs={"slug": project.slug, "number": number, "solution_id": solution_id})
-        try:
-            registry.ask_for_steps(seen["version"], solution_id)
-        except registry.VersionRefused as refused:
-            messages.error(request, str(refused))
-            return redirect(here)
-        return redirect(f"{here}?asked")
-    if request.htmx:  # from the page that waits for a worker
-        return HttpResponseClientRefresh() if seen["is_scored"] else HttpResponse(status=204)
-    return render(request, "active_learning/solution.html", {"project": project, "is_asked": "asked" in request.GET, **seen})

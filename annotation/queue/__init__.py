@@ -1,5 +1,5 @@
 """Stage: queue. It publishes solutions as batches of tasks (batches.py), hands out their assignments one by one (leases.py), and changes
-batches while people work in them (changing.py).
+batches while people work in them (changing.py), or one solution (single.py).
 """
 
 from annotation.queue.batches import FOR_NEWCOMERS, MAX_BATCH, BadBatch, Chosen, counts, open_batch, premise_holds, withdraw
@@ -42,6 +42,15 @@ from annotation.queue.leases import (
     release_reserved,
     reserve_next,
 )
+from annotation.queue.single import (
+    NoSuchSolution,
+    WithdrawalEffect,
+    find_solution,
+    prioritise_one,
+    waits_in_queue,
+    withdraw_one,
+    withdrawal_effect,
+)
 from annotation.queue.statements import LEASE_RESERVED
 
 __all__ = [
@@ -58,15 +67,18 @@ __all__ = [
     "Claim",
     "Lease",
     "LeaseLost",
+    "NoSuchSolution",
     "NotQualified",
     "NothingToLabel",
     "OverlapChange",
+    "WithdrawalEffect",
     "Withdrawn",
     "change_overlap",
     "close_batch",
     "counts",
     "extend_lease",
     "fence",
+    "find_solution",
     "give_back",
     "go_on",
     "is_gold_turn",
@@ -81,6 +93,7 @@ __all__ = [
     "pause_batch",
     "premise_holds",
     "prioritise",
+    "prioritise_one",
     "publish_draft",
     "release",
     "release_expired",
@@ -88,5 +101,8 @@ __all__ = [
     "reserve_next",
     "resume_batch",
     "return_lease",
+    "waits_in_queue",
     "withdraw",
+    "withdraw_one",
+    "withdrawal_effect",
 ]

@@ -319,6 +319,31 @@ def test_the_labels_that_are_looked_through_are_open_to_everybody(visit: Visit, 
     assert violations(page) == [], "as exported"
 
 
+def test_the_pages_of_the_solutions_have_no_violation(visit: Visit, look: dict) -> None:
+    project = busy_project()
+    label = reviewed(project)
+    page = visit(make.olga(project), "/p/sums/solutions/", **look)
+    expect(page.locator(".found .katex").first).to_be_visible()
+    assert violations(page) == [], "full"
+    page.get_by_label("Words of the problem").fill("nowhere")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("status")).to_contain_text("No solution found")
+    assert violations(page) == [], "empty"
+    page.get_by_label("Smallest score").fill("x")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("alert")).to_be_visible()
+    assert violations(page) == [], "error"
+    page.goto(page.url.partition("/p/")[0] + label)
+    page.get_by_role("link", name="all ratings, scores and history").click()
+    expect(page.get_by_role("heading", name="History")).to_be_visible()
+    assert violations(page) == [], "one of them"
+    page.get_by_role("link", name="Withdraw from labeling").click()
+    assert violations(page) == [], "asked"
+    page.get_by_role("button", name="Withdraw it for good").click()
+    expect(page.locator(".messages")).to_contain_text("is withdrawn")
+    assert violations(page) == [], "withdrawn"
+
+
 def test_the_page_of_a_problem_has_no_violation_at_any_point_of_a_correction(visit: Visit, look: dict) -> None:
     project = busy_project()
     problem = Problem.objects.order_by("pk")[0]

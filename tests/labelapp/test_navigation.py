@@ -49,7 +49,8 @@ def test_a_section_hides_from_every_role_that_cannot_open_it(project: Project, s
     ("name", "section"),
     [
         ("overview", "Overview"),
-        ("annotations", "Labels"),
+        ("solutions", "Solutions"),
+        ("annotations", "Solutions"),
         ("people", "People"),
         ("messages", "People"),
         ("rounds", "Rounds"),

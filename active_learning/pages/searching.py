@@ -1,0 +1,170 @@
+"""The search for solutions: what a filter finds in a project, page by page, and what stands before and after one solution.
+
+Each statement reads as many rows as a page shows, in the order of an index, and never counts all. So it takes as long at a million
+solutions as at a hundred.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from django.contrib.postgres.search import SearchQuery
+from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery, Value
+from django.db.models.functions import Coalesce
+
+from active_learning import registry
+from active_learning.models import ModelVersion, Score
+from active_learning.pages.models import Verdict, verdicts
+from annotation.models import Annotation, FinishReason, Membership, Problem, Project, Solution, StatementWords, StepLabel
+
+PAGE = 50  # solutions listed at a time
+SAMPLED = 10  # newest and oldest problems whose generators are suggested
+HIGH, LOW = "high", "low"
+
+
+@dataclass(frozen=True, slots=True)
+class SolutionFilter:
+    """What a person looks for. Empty values look for nothing. The fields stand in the address under these names."""
+
+    words: str = ""  # all of them, each the beginning of a word of the problem
+    source: str = ""
+    outcome: str = ""
+    labels: str = ""  # yes or no
+    by: str = ""  # user name of somebody who labeled it
+    differs: bool = False  # a person and the model that serves name different first mistakes
+    withdrawn: str = ""  # yes or no
+    least: float | None = None  # of the score by the model that serves
+    most: float | None = None
+    order: str = ""  # HIGH or LOW score first; empty: newest problem first
+
+    @property
+    def needs_scores(self) -> bool:
+        """Whether only solutions with a score of the model that serves can be found."""
+        return bool(self.order or self.differs or self.least is not None or self.most is not None)
+
+    @property
+    def address(self) -> dict[str, str]:
+        """What a link carries, so that it stays in this found set."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: "on" if value is True else str(value) for name, value in values.items() if value not in ("", None, False)}
+
+
+@dataclass(frozen=True, slots=True)
+class FoundSolution:
+    """A row of the list. score: None without a model that serves, or if that has not scored it."""
+
+    solution: Solution
+    score: float | None
+    verdicts: list[Verdict]
+    differs: bool
+
+
+def differ(verdict: Verdict, weak: int | None) -> bool:
+    """Tell whether a person and a model name different first mistakes. Somebody who gave up, or found the problem bad, names none."""
+    return verdict.finish_reason in (FinishReason.SOLUTION, FinishReason.FOUND_ERROR) and verdict.first_mistake != weak
+
+
+def found_solutions(project: Project, filter: SolutionFilter, *, after: int | None = None) -> dict[str, Any]:
+    """Return a page of the solutions that a filter finds, after a solution if one is named."""
+    version = registry.serving_version(project)
+    ordered = _ordered(_found(project, filter, version), filter)
+    if after is not None:
+        ordered = ordered.filter(_beyond(after, filter, version))
+    columns = ("problem", "source", "outcome", "final_answer", "withdrawn_at", "problem__statement", "problem__external_id")
+    solutions = list(ordered.select_related("problem").only(*columns)[: PAGE + 1])
+    shown = solutions[:PAGE]
+    keys = [solution.pk for solution in shown]
+    scored = Score.objects.filter(model_version=version, solution__in=keys).values_list("solution", "score", "first_weak_step")
+    scores = {key: (score, weak) for key, score, weak in scored} if version else {}
+    answers = verdicts(keys)
+    rows = []
+    for solution in shown:
+        score, weak = scores.get(solution.pk, (None, None))
+        given = answers.get(solution.pk, [])
+        rows.append(FoundSolution(solution, score, given, score is not None and any(differ(answer, weak) for answer in given)))
+    return {"version": version, "rows": rows, "after": shown[-1].pk if len(solutions) > PAGE else None, "page_size": PAGE}
+
+
+def neighbours(project: Project, filter: SolutionFilter, solution: Solution) -> tuple[int | None, int | None]:
+    """Return the solutions before and after one in a found set, None at its ends."""
+    version = registry.serving_version(project) if filter.needs_scores else None
+    found = _found(project, filter, version)
+    before = _ordered(found, filter, is_reversed=True).filter(_beyond(solution.pk, filter, version, is_reversed=True))
+    after = _ordered(found, filter).filter(_beyond(solution.pk, filter, version))
+    return before.values_list("pk", flat=True).first(), after.values_list("pk", flat=True).first()
+
+
+def search_choices(project: Project) -> dict[str, list[str]]:
+    """Return what the search suggests: the people of a project, and generators of its newest and oldest problems."""
+    members = Membership.objects.filter(project=project).order_by("user__username")
+    problems = Problem.objects.filter(project=project).values("pk")
+    newest, oldest = problems.order_by("-pk")[:SAMPLED], problems.order_by("pk")[:SAMPLED]
+    some = [Solution.objects.filter(problem__in=those).exclude(source="").values_list("source", flat=True) for those in (newest, oldest)]
+    return {"people": list(members.values_list("user__username", flat=True)), "sources": sorted(some[0].union(some[1]))}
+
+
+def _found(project: Project, filter: SolutionFilter, version: ModelVersion | None) -> QuerySet[Solution]:
+    found = Solution.objects.filter(problem__project=project)
+    if filter.words:
+        problems = Problem.objects.filter(project=project).alias(said=StatementWords("statement"))
+        found = found.filter(problem__in=problems.filter(said=SearchQuery(_beginnings(filter.words), config="simple", search_type="raw")))
+    if filter.source:
+        found = found.filter(source=filter.source)
+    if filter.outcome:
+        found = found.filter(outcome=filter.outcome)
+    if filter.withdrawn:
+        found = found.filter(withdrawn_at__isnull=filter.withdrawn == "no")
+    if filter.needs_scores:
+        if version is None:
+            return found.none()
+        limits = {"score__score__gte": filter.least, "score__score__lte": filter.most}
+        found = found.filter(score__model_version=version, **{name: value for name, value in limits.items() if value is not None})
+    labeled = Annotation.objects.newest().without_newcomers()
+    if filter.by:
+        found = found.filter(Exists(labeled.filter(solution=OuterRef("pk"), labeler__username=filter.by)))
+    if filter.labels:
+        has_label = Exists(labeled.filter(solution=OuterRef("pk")))
+        found = found.filter(has_label if filter.labels == "yes" else ~has_label)
+    if filter.differs:
+        found = found.filter(Exists(_differing(labeled, version).filter(solution=OuterRef("pk"))))
+    return found
+
+
+def _differing(labeled: QuerySet[Annotation], version: ModelVersion | None) -> QuerySet[Annotation]:
+    """Keep the annotations whose first mistake is not the one that a model sees. -1 stands for none."""
+    mistakes = StepLabel.objects.filter(annotation=OuterRef("pk"), rating=-1, position=0).order_by("step_index").values("step_index")[:1]
+    weak = Score.objects.filter(model_version=version, solution=OuterRef("solution")).values("first_weak_step")[:1]
+    ends = [FinishReason.SOLUTION, FinishReason.FOUND_ERROR]
+    both = labeled.filter(finish_reason__in=ends).alias(
+        mistake=Coalesce(Subquery(mistakes), Value(-1)), weak=Coalesce(Subquery(weak), Value(-1))
+    )
+    return both.exclude(mistake=F("weak"))
+
+
+def _beginnings(words: str) -> str:
+    """Write words as a query of PostgreSQL: all of them, each the beginning of a word. Quoted, so that no sign of theirs is read as one."""
+    escaped = (word.replace("\\", "\\\\").replace("'", "''") for word in words.replace("\0", "").split())
+    return " & ".join(f"'{word}':*" for word in escaped)
+
+
+def _ordered(found: QuerySet[Solution], filter: SolutionFilter, *, is_reversed: bool = False) -> QuerySet[Solution]:
+    is_rising = (filter.order == LOW) != is_reversed
+    columns = ("score__score", "score__solution") if filter.order else ("problem_id", "pk")
+    return found.order_by(*(column if is_rising else f"-{column}" for column in columns))
+
+
+def _beyond(key: int, filter: SolutionFilter, version: ModelVersion | None, *, is_reversed: bool = False) -> Q:
+    """Keep what comes after a solution in an order. The first condition alone is what an index can begin at."""
+    sign = "gt" if (filter.order == LOW) != is_reversed else "lt"
+    if filter.order:  # compared in the database, because the column is less precise than Python's numbers
+        first, second = "score__score", "score__solution"
+        place = Subquery(Score.objects.filter(model_version=version, solution=key).values("score")[:1])
+    else:
+        first, second = "problem_id", "pk"
+        place = Subquery(Solution.objects.filter(pk=key).values("problem")[:1])
+    return Q(**{f"{first}__{sign}e": place}) & (Q(**{f"{first}__{sign}": place}) | Q(**{f"{second}__{sign}": key}))
+
+
+def filter_from(values: Mapping[str, Any]) -> SolutionFilter:
+    """Return the filter of the values that a form has read."""
+    return SolutionFilter(**{field.name: values[field.name] for field in fields(SolutionFilter) if values.get(field.name) is not None})
