@@ -17,7 +17,7 @@ from annotation.quality.batches import (
     find_batch,
     forecast,
 )
-from annotation.quality.composing import TrustedSolution, drawn_for_newcomers, publish_for_newcomers, trusted_people
+from annotation.quality.composing import TrustedSolution, drawn_for_newcomers, mix_gold, publish_for_newcomers, trusted_people
 from annotation.quality.figures import count_again
 from annotation.quality.gold import BadScreening, is_within_gold
 from annotation.quality.members import MemberChanged, MemberRefused, admit, change_role, pause, removal_of, remove, resume
@@ -67,6 +67,7 @@ __all__ = [
     "member_page",
     "messages_of",
     "messages_to",
+    "mix_gold",
     "open_practice",
     "open_screening",
     "overview",

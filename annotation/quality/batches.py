@@ -216,6 +216,8 @@ def words_of(event: Event) -> str:
         case "move batch":
             place = {queue.FIRST: "before all others", queue.LAST: "after all others"}.get(details["to"], "in the order of generations")
             return f"Handed out {place}."
+        case "add gold":
+            return f"Gold added: {_counted(details['solutions'], 'solution', 'solutions')}."
         case "publish batch":
             return "Published."
         case "pause batch":

@@ -1,4 +1,4 @@
-"""Practice and screening composed on a page: whose labels, which solutions, and then published. Reads labels; writes batches and gold."""
+"""Practice, screening and gold composed on a page: whose labels, and which solutions. Reads labels; writes batches, tasks and gold."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -8,8 +8,18 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef
 from django.db.models.functions import Now
 
+from annotation import queue
 from annotation.models import Annotation, Batch, BatchKind, Event, GoldAnswer, Membership, Project, Solution
-from annotation.quality.gold import BadScreening, draw_trusted, publish_chosen, refuse_second_screening, trusted_verdicts
+from annotation.quality.gold import (
+    GOLD_IN_WORK,
+    BadScreening,
+    batch_for_gold,
+    draw_trusted,
+    keep_gold,
+    publish_chosen,
+    refuse_second_screening,
+    trusted_verdicts,
+)
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -54,6 +64,26 @@ def publish_for_newcomers(project: Project, *, by: str, solutions: Collection[in
             Membership.objects.filter(project=project, user__username=by, qualified_at=None).update(qualified_at=Now())
         details = {"kind": kind, "by": by, "solutions": len(solutions)}
         Event.objects.create(actor=actor, project=project, verb=f"open {kind}", subject=f"batch {batch.pk}", details=details)
+    return batch
+
+
+def mix_gold(project: Project, *, by: str, solutions: Collection[int], actor: "User") -> Batch:
+    """Mix solutions of a trusted person into the newest open batch of work as gold. Raises BadScreening; then nothing has changed.
+
+    Gold that exists stays as it is. How often people get gold is the project's gold percentage.
+    """
+    if not solutions:
+        raise BadScreening("No solution is left. Keep at least one.")
+    try:
+        with transaction.atomic():
+            batch = batch_for_gold(project)
+            verdicts = trusted_verdicts(project, by=by, kind=GOLD_IN_WORK, solutions=solutions)
+            if len(verdicts) < len(set(solutions)):
+                raise BadScreening(f"Some of these solutions cannot be used any more, or {by} did not label them. Choose again.")
+            keep_gold(verdicts)
+            queue.add_gold(batch, solutions, actor=actor)
+    except queue.BadBatch as error:
+        raise BadScreening(str(error)) from error
     return batch
 
 

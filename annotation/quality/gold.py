@@ -4,7 +4,7 @@ Reads annotations; writes GoldAnswer and the batches that newcomers go through, 
 """
 
 import random
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypedDict
 
@@ -12,7 +12,19 @@ from django.db import transaction
 from django.db.models import Count, Min, Q, QuerySet
 
 from annotation import queue
-from annotation.models import Annotation, Assignment, Batch, BatchKind, FinishReason, GoldAnswer, Project, Split, StepSource, Task
+from annotation.models import (
+    Annotation,
+    Assignment,
+    Batch,
+    BatchKind,
+    BatchState,
+    FinishReason,
+    GoldAnswer,
+    Project,
+    Split,
+    StepSource,
+    Task,
+)
 from trainer.counting import counted
 
 if TYPE_CHECKING:
@@ -25,6 +37,7 @@ class WithFirstMistake(TypedDict):
     first_mistake: int | None
 
 
+GOLD_IN_WORK = "gold"  # composed like practice and screening, and mixed into a batch of work
 GOLD = "solution__goldanswer__acceptable_first_errors"  # the look-up from an annotation
 
 
@@ -119,12 +132,29 @@ def trusted_verdicts(
         solution__problem__split=Split.TRAIN,
         solution__withdrawn_at__isnull=True,
     ).exclude(solution__in=Task.objects.filter(batch__kind__in=elsewhere, batch__project=project).values("solution"))
+    if kind == GOLD_IN_WORK:
+        trusted = trusted.exclude(solution__in=Task.objects.filter(batch=batch_for_gold(project)).values("solution"))
     if solutions is not None:
         trusted = trusted.filter(solution__in=solutions)
     return {
         solution: (mistake, reason)
         for solution, mistake, reason in trusted.order_by("pk").values_list("solution", "first_mistake", "reason")
     }
+
+
+def batch_for_gold(project: Project) -> Batch:
+    """Return the newest open batch of work, into which gold is mixed. Raises BadScreening if there is none."""
+    batch = Batch.objects.filter(project=project, kind=BatchKind.SELECTED, state=BatchState.OPEN).order_by("-generation", "-pk").first()
+    if batch is None:
+        raise BadScreening("There is no open batch of work, and gold is mixed into one. Publish a batch first.")
+    return batch
+
+
+def keep_gold(verdicts: Mapping[int, tuple[int | None, str]]) -> None:
+    """Make gold from the first mistake and the reason of a person, for each solution that has none."""
+    for solution, (mistake, reason) in verdicts.items():
+        gold = {"acceptable_first_errors": [] if mistake is None else [mistake], "note": reason}
+        GoldAnswer.objects.get_or_create(solution_id=solution, defaults=gold)
 
 
 def refuse_second_screening(project: Project, kind: str) -> None:
@@ -145,10 +175,7 @@ def publish_chosen(project: Project, *, by: str, solutions: Collection[int], kin
     refuse_second_screening(project, kind)
     try:
         with transaction.atomic():
-            for solution in solutions:
-                mistake, reason = verdicts[solution]
-                gold = {"acceptable_first_errors": [] if mistake is None else [mistake], "note": reason}
-                GoldAnswer.objects.get_or_create(solution_id=solution, defaults=gold)
+            keep_gold({solution: verdicts[solution] for solution in solutions})
             return queue.open_batch(project, [queue.Chosen(solution) for solution in solutions], kind=kind)
     except queue.BadBatch as error:
         raise BadScreening(str(error)) from error

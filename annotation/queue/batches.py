@@ -76,7 +76,7 @@ def open_batch(
         with transaction.atomic():
             # One publisher at a time: the next generation and "not queued before" must stay true until the commit.
             project = Project.objects.select_for_update(no_key=True).get(pk=project.pk)
-            _refuse_unfit(project, solutions, for_newcomers=kind in FOR_NEWCOMERS)
+            refuse_unfit(project, solutions, for_newcomers=kind in FOR_NEWCOMERS)
             if generation is None:
                 newest = Batch.objects.filter(project=project, kind=kind).aggregate(newest=Max("generation"))["newest"]
                 generation = -1 if kind == BatchKind.SCREENING else 0 if newest is None else newest + 1
@@ -111,7 +111,8 @@ def open_batch(
     return batch
 
 
-def _refuse_unfit(project: Project, solutions: list[Chosen], *, for_newcomers: bool) -> None:
+def refuse_unfit(project: Project, solutions: list[Chosen], *, for_newcomers: bool) -> None:
+    """Raise BadBatch if a solution cannot be published. The caller holds the project."""
     ids = {solution.solution_id for solution in solutions}
     own = Solution.objects.filter(pk__in=ids, problem__project=project)
     test, withdrawn = Q(problem__split=Split.TEST), Q(withdrawn_at__isnull=False)

@@ -17,7 +17,7 @@ from django.db.models.functions import Coalesce, Now
 from psycopg.errors import DeadlockDetected, LockNotAvailable
 
 from annotation.models import Assignment, AssignmentState, Batch, BatchKind, BatchState, Event, Project, Solution, Task, TaskKind
-from annotation.queue.batches import BadBatch
+from annotation.queue.batches import BadBatch, Chosen, refuse_unfit
 from annotation.queue.leases import RETURN, let_go
 from annotation.queue.statements import COPY_PRIORITY, LOCK_SOLUTIONS, LOWER_OVERLAP, OVERLAP_EFFECT, PRIORITISE, RAISE_OVERLAP
 
@@ -155,6 +155,28 @@ def overlap_effect(where: Project | Batch, overlap: int) -> OverlapChange:
     with connection.cursor() as cursor:
         row = cursor.execute(OVERLAP_EFFECT, {"batches": batches, "overlap": overlap}).fetchone()
     return OverlapChange(*row)
+
+
+def add_gold(batch: Batch, solutions: Collection[int], *, actor: User | None) -> None:
+    """Add gold tasks to an unfinished batch of work. People get them at their gold turns, as long as the batch is open.
+
+    Raises BadBatch: a batch of another kind or a closed one, or a solution that is in the batch already, withdrawn or of the test split.
+    """
+
+    def add() -> None:
+        project = Project.objects.select_for_update(no_key=True).get(pk=batch.project_id)
+        held = _hold(batch, None)
+        if held.kind != BatchKind.SELECTED or held.state not in UNFINISHED:
+            raise BadBatch(f"The {held} takes no gold. Only batches of work that are not closed do.")
+        refuse_unfit(project, [Chosen(key, kind=TaskKind.GOLD) for key in solutions], for_newcomers=False)
+        if Task.objects.filter(batch=held, solution__in=solutions).exists():
+            raise BadBatch(f"Some of these solutions are in the {held} already. Choose others.")
+        Task.objects.bulk_create(
+            Task(batch=held, solution_id=key, kind=TaskKind.GOLD, overlap=project.overlap) for key in sorted(set(solutions))
+        )
+        _note(held, "add gold", actor, solutions=len(set(solutions)))
+
+    _trying(add)
 
 
 def return_lease(assignment_id: int, *, project: Project, actor: User | None) -> User:

@@ -64,7 +64,7 @@ def batch(request: SignedInRequest, project: "Project", batch_id: int) -> HttpRe
 @never_cache
 @for_roles(people.MANAGERS)
 def compose_newcomers(request: SignedInRequest, project: "Project") -> HttpResponse:
-    """Compose practice or screening: the form draws solutions, a person leaves some out, and a POST publishes the others."""
+    """Compose practice, screening or gold: the form draws solutions, a person leaves some out, and a POST publishes the others."""
     trusted = quality.trusted_people(project)
     data = request.POST if request.method == "POST" else request.GET if "by" in request.GET else None
     form, drawn = NewcomersForm(data, people=trusted), []
@@ -74,6 +74,12 @@ def compose_newcomers(request: SignedInRequest, project: "Project") -> HttpRespo
         try:
             if request.method == "POST":
                 kept = [key for text in request.POST.getlist("keep") if (key := read_key(text)) is not None]
+                if typed["kind"] == "gold":
+                    mixed = quality.mix_gold(project, by=typed["by"], solutions=kept, actor=request.user)
+                    messages.success(
+                        request, f"Gold in this batch: {len(set(kept)):,} more. People get it at {project.gold_percent} % of turns."
+                    )
+                    return redirect("batch", slug=project.slug, batch_id=mixed.pk)
                 published = quality.publish_for_newcomers(project, **choice, solutions=kept, actor=request.user)
                 messages.success(request, f"The {typed['kind']} is published. Newcomers get its solutions first.")
                 return redirect("batch", slug=project.slug, batch_id=published.pk)

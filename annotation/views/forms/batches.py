@@ -50,9 +50,10 @@ class NewcomersForm(forms.Form):
         choices=[
             ("practice", "Practice: newcomers see after each solution where the mistake is"),
             ("screening", "Screening: the answers decide who is admitted"),
+            ("gold", "Gold: solutions among real work whose answers are compared with this person's"),
         ],
         widget=forms.RadioSelect,
-        error_messages=dict.fromkeys(("required", "invalid_choice"), "Choose practice or screening."),
+        error_messages=dict.fromkeys(("required", "invalid_choice"), "Choose practice, screening or gold."),
     )
     size = CountField("The number of solutions", lowest=1, highest=100, label="Solutions")
     seed = forms.IntegerField(min_value=0, max_value=2**31 - 1, required=False, widget=forms.HiddenInput)

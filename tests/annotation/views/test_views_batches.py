@@ -272,3 +272,22 @@ def test_a_project_without_labels_says_what_to_do(olga: Client, project: Project
 def test_an_interactive_project_says_that_it_has_neither(olga: Client, project: Project) -> None:
     Project.objects.update(step_source="interactive")
     assert "practice and screening are not possible" in text_of(olga.get("/p/sums/batches/compose/"))
+
+
+def test_gold_is_mixed_into_the_newest_open_batch_from_the_labels_of_one_person(olga: Client, project: Project, trusted: User) -> None:
+    Project.objects.update(gold_percent=100)
+    batch = make.batch(project, make.solutions(project, 2))
+    keys = re.findall(r'name="keep" value="(\d+)"', drawn(olga, "gold").content.decode())
+    done = olga.post("/p/sums/batches/compose/", {"kind": "gold", "by": "ann", "size": 3, "keep": keys[:2]}, follow=True)
+    assert "Gold in this batch: 2 more. People get it at 100 % of turns." in text_of(done)
+    assert set(Task.objects.filter(batch=batch, kind="gold").values_list("solution", flat=True)) == {int(key) for key in keys[:2]}
+    assert GoldAnswer.objects.count() == 2
+    assert queue.lease_next(make.ben(project), project=Project.objects.get()).solution_id == int(keys[0])
+    again = olga.post("/p/sums/batches/compose/", {"kind": "gold", "by": "ann", "size": 3, "keep": keys[:1]})
+    assert again.status_code == 400 and Task.objects.filter(kind="gold").count() == 2
+
+
+def test_gold_without_an_open_batch_is_refused_in_words(olga: Client, project: Project, trusted: User) -> None:
+    queue.close_batch(Batch.objects.get(), actor=None)
+    answer = drawn(olga, "gold")
+    assert answer.status_code == 400 and "There is no open batch of work" in text_of(answer) and not GoldAnswer.objects.exists()
