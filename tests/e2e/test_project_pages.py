@@ -5,8 +5,8 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
-from annotation import projects, queue
-from annotation.models import Project
+from annotation import corrections, projects, queue
+from annotation.models import Project, Regrade
 from tests import make
 from tests.e2e.test_first_minute import check
 
@@ -41,6 +41,13 @@ def test_settings_are_changed_after_a_look_at_what_changes(visit: Visit, look: d
     project.refresh_from_db()
     assert (project.lease_minutes, project.guidelines) == (45, "## Rate\n\n- *each*") and version != projects.version_of(project)
 
+    page.get_by_role("button", name="Grade again").click()
+    expect(page.get_by_text("It waits for a worker.")).to_be_visible()
+    check(page, "settings-regrade-waits")
+    corrections.run_regrade(Regrade.objects.get().pk)
+    expect(page.get_by_text("2 solutions to grade again.")).to_be_visible()  # the part asks again by itself
+    check(page, "settings-regrade-done")
+
     page.get_by_label("Overlap").fill("2")
     projects.change_settings(project, {"per_problem": 5}, version=projects.version_of(project), actor=make.olga())
     page.keyboard.press("Enter")
@@ -54,7 +61,7 @@ def test_settings_are_changed_after_a_look_at_what_changes(visit: Visit, look: d
     expect(page.get_by_role("status").first).to_contain_text("is open again")
 
     page.get_by_role("link", name="Who did what").first.click()
-    expect(page.get_by_role("row")).to_have_count(5)
+    expect(page.get_by_role("row")).to_have_count(7)
     check(page, "audit")
     page.get_by_label("What").select_option("archive")
     page.get_by_role("button", name="Show", exact=True).click()

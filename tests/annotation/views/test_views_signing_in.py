@@ -18,8 +18,9 @@ from django_otp.oath import totp
 from django_otp.plugins.otp_totp.models import TOTPDevice
 from sesame import tokens_v2
 
-from active_learning.demonstration import found_demonstration, sign_in_links
+from active_learning.demonstration import found_demonstration, make_demonstration, sign_in_links
 from annotation import people
+from annotation.ingest import BadProject
 from annotation.models import Event, Membership, Project, Role
 from labelapp.http.addresses import throttled_address
 from tests import make
@@ -135,6 +136,25 @@ def test_links_of_accounts_that_can_administrate_are_printed_at_the_first_start_
     assert [name for name, _, _ in later] == ["ann", "ben", "rita"]
     Membership.objects.filter(user__username="ben").update(role=Role.MANAGER)
     assert [name for name, _, _ in sign_in_links("http://x", is_first_start=False)] == ["ann", "rita"]
+
+
+def test_the_demonstration_is_not_made_beside_other_projects_nor_over_other_accounts() -> None:
+    make.ann()
+    assert not found_demonstration()
+    User.objects.all().delete()
+    make.project()
+    assert not found_demonstration() and not User.objects.exists()
+    with pytest.raises(BadProject, match="The demonstration was not made"):
+        make_demonstration()
+
+
+@pytest.mark.parametrize("is_run", [False, True])
+def test_the_owner_of_the_demonstration_runs_the_site_only_if_nobody_does(is_run: bool) -> None:
+    if is_run:
+        User.objects.create_superuser("boss")
+    assert found_demonstration()
+    olga = User.objects.get(username="olga")
+    assert (olga.is_staff, olga.is_superuser) == (not is_run, not is_run) and people.is_set_up()
 
 
 def test_a_command_prints_a_new_link() -> None:
