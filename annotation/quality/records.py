@@ -159,7 +159,11 @@ def gold_records(labeler: "Person", projects: list[int]) -> dict[int, GoldRecord
 
 def _records(labeler: "Person", projects: list[int]) -> dict[int, LabelerRecord]:
     today, week = Q(created_at__gte=_midnight()), Q(created_at__gte=_midnight() - timedelta(days=WEEK - 1))
-    annotations = Annotation.objects.filter(labeler=labeler.pk, revision=1, solution__problem__project__in=projects).work()
+    # Practice is no work. By its own assignments, of which a person has few: a join would read the assignments of everybody.
+    practice = Assignment.objects.filter(labeler=labeler.pk, batch__kind=BatchKind.PRACTICE, batch__project__in=projects)
+    annotations = Annotation.objects.filter(labeler=labeler.pk, revision=1, solution__problem__project__in=projects).exclude(
+        assignment__in=practice
+    )
     sums = annotations.values_list("solution__problem__project").annotate(
         today=Count("pk", filter=today),
         today_ms=Sum("active_ms", filter=today, default=0),
