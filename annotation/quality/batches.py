@@ -216,6 +216,9 @@ def words_of(event: Event) -> str:
         case "move batch":
             place = {queue.FIRST: "before all others", queue.LAST: "after all others"}.get(details["to"], "in the order of generations")
             return f"Handed out {place}."
+        case "open practice" | "open screening":
+            made = "Published" if details["state"] == BatchState.OPEN else "Kept as a draft"
+            return f"{made}: {_counted(details['solutions'], 'solution', 'solutions')} with the labels of {details['by']}."
         case "add gold":
             return f"Gold added: {_counted(details['solutions'], 'solution', 'solutions')}."
         case "publish batch":
@@ -236,6 +239,8 @@ def consequences(batch: Batch, act: str, *, overlap: int | None = None) -> list[
         held = f"{_counted(row.n_holders, 'solution is', 'solutions are')} in hand now. {they} can be finished."
     match act:
         case "publish":
+            if row.for_newcomers:
+                return [f"Newcomers get its {_counted(row.solutions, 'solution', 'solutions')} from now on."]
             return [f"{_counted(row.open, 'place is', 'places are')} handed out from now on."]
         case "pause":
             return [f"{_counted(row.open, 'open place is', 'open places are')} not handed out until you resume the batch.", held]

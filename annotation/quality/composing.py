@@ -9,7 +9,7 @@ from django.db.models import Exists, OuterRef
 from django.db.models.functions import Now
 
 from annotation import queue
-from annotation.models import Annotation, Batch, BatchKind, Event, GoldAnswer, Membership, Project, Solution
+from annotation.models import Annotation, Batch, BatchKind, BatchState, Event, GoldAnswer, Membership, Project, Solution
 from annotation.quality.gold import (
     GOLD_IN_WORK,
     BadScreening,
@@ -52,17 +52,18 @@ def drawn_for_newcomers(project: Project, *, by: str, size: int, seed: int, kind
     return _candidates(project, draw_trusted(project, by=by, size=size, seed=seed, kind=kind), by=by, kind=kind)
 
 
-def publish_for_newcomers(project: Project, *, by: str, solutions: Collection[int], kind: str, actor: "User") -> Batch:
-    """Publish practice or screening from these solutions of a trusted person. Raises BadScreening; then nothing has changed.
+def publish_for_newcomers(project: Project, *, by: str, solutions: Collection[int], kind: str, is_draft: bool, actor: "User") -> Batch:
+    """Publish practice or screening from these solutions of a trusted person, or keep it as a draft.
 
-    Gold that exists stays as it is. The trusted person of a screening is admitted.
+    Raises BadScreening; then nothing has changed.     Gold that exists stays as it is. The trusted person of a screening is admitted.
     """
     with transaction.atomic():
         Project.objects.select_for_update(no_key=True).get(pk=project.pk)  # two managers at once do not both open a screening
-        batch = publish_chosen(project, by=by, solutions=solutions, kind=kind)
+        state = BatchState.DRAFT if is_draft else BatchState.OPEN
+        batch = publish_chosen(project, by=by, solutions=solutions, kind=kind, state=state)
         if kind == BatchKind.SCREENING:
             Membership.objects.filter(project=project, user__username=by, qualified_at=None).update(qualified_at=Now())
-        details = {"kind": kind, "by": by, "solutions": len(solutions)}
+        details = {"kind": kind, "by": by, "solutions": len(solutions), "state": state}
         Event.objects.create(actor=actor, project=project, verb=f"open {kind}", subject=f"batch {batch.pk}", details=details)
     return batch
 

@@ -165,7 +165,7 @@ def refuse_second_screening(project: Project, kind: str) -> None:
         )
 
 
-def publish_chosen(project: Project, *, by: str, solutions: Collection[int], kind: str) -> Batch:
+def publish_chosen(project: Project, *, by: str, solutions: Collection[int], kind: str, state: str = BatchState.OPEN) -> Batch:
     """Publish these solutions of a trusted person, with gold from that person's labels. Raises BadScreening: one cannot be used."""
     verdicts = trusted_verdicts(project, by=by, kind=kind, solutions=solutions)
     if not solutions:
@@ -176,6 +176,6 @@ def publish_chosen(project: Project, *, by: str, solutions: Collection[int], kin
     try:
         with transaction.atomic():
             keep_gold({solution: verdicts[solution] for solution in solutions})
-            return queue.open_batch(project, [queue.Chosen(solution) for solution in solutions], kind=kind)
+            return queue.open_batch(project, [queue.Chosen(solution) for solution in solutions], kind=kind, state=state)
     except queue.BadBatch as error:
         raise BadScreening(str(error)) from error

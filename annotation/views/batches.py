@@ -80,8 +80,12 @@ def compose_newcomers(request: SignedInRequest, project: "Project") -> HttpRespo
                         request, f"Gold in this batch: {len(set(kept)):,} more. People get it at {project.gold_percent} % of turns."
                     )
                     return redirect("batch", slug=project.slug, batch_id=mixed.pk)
-                published = quality.publish_for_newcomers(project, **choice, solutions=kept, actor=request.user)
-                messages.success(request, f"The {typed['kind']} is published. Newcomers get its solutions first.")
+                is_draft = "draft" in request.POST
+                published = quality.publish_for_newcomers(project, **choice, solutions=kept, is_draft=is_draft, actor=request.user)
+                state = (
+                    "kept as a draft. Nobody gets it before you publish it" if is_draft else "published. Newcomers get its solutions first"
+                )
+                messages.success(request, f"The {typed['kind']} is {state}.")
                 return redirect("batch", slug=project.slug, batch_id=published.pk)
             drawn = quality.drawn_for_newcomers(project, **choice, size=typed["size"], seed=typed["seed"] or 0)
         except quality.BadScreening as refused:

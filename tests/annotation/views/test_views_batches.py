@@ -291,3 +291,19 @@ def test_gold_without_an_open_batch_is_refused_in_words(olga: Client, project: P
     queue.close_batch(Batch.objects.get(), actor=None)
     answer = drawn(olga, "gold")
     assert answer.status_code == 400 and "There is no open batch of work" in text_of(answer) and not GoldAnswer.objects.exists()
+
+
+@pytest.mark.parametrize("kind", ["practice", "screening"])
+def test_a_draft_reaches_newcomers_when_it_is_published(olga: Client, project: Project, trusted: User, kind: str) -> None:
+    keys = re.findall(r'name="keep" value="(\d+)"', drawn(olga, kind).content.decode())
+    body = {"kind": kind, "by": "ann", "size": 3, "keep": keys[:1], "draft": "on"}
+    assert "kept as a draft" in text_of(olga.post("/p/sums/batches/compose/", body, follow=True))
+    make.batch(project, make.solutions(project, 1))
+    ben = make.ben(project)
+    lease = queue.lease_next(ben, project=project)
+    assert lease.kind == "selected"
+    queue.release(lease.assignment_id, labeler=ben, token=lease.token)
+    batch = Batch.objects.get(kind=kind)
+    assert "Newcomers get its 1 solution from now on." in text_of(act(olga, batch, "publish", sure=False))
+    assert "The batch is published." in text_of(act(olga, batch, "publish"))
+    assert queue.lease_next(ben, project=project).kind == kind
