@@ -177,7 +177,9 @@ class Round(models.Model):
     """One turn of the loop: train -> judge -> sample -> score -> select -> publish."""
 
     project = models.ForeignKey(Project, on_delete=models.PROTECT)
-    generation = models.PositiveSmallIntegerField()
+    # The number that people see: of the project, never used twice. A trigger gives it, so that rows of all ways have one.
+    number = models.IntegerField(db_default=-1)
+    generation = models.PositiveSmallIntegerField()  # of the batch that it publishes; after a round without a batch the next has it again
     model_version = models.ForeignKey(ModelVersion, null=True, on_delete=models.PROTECT)
     batch = models.ForeignKey(Batch, null=True, on_delete=models.PROTECT)
     strategy = models.CharField(max_length=40)  # the name of the plan's recipe
@@ -198,12 +200,13 @@ class Round(models.Model):
 
     class Meta:
         constraints = [
+            models.UniqueConstraint(name="round_number", fields=["project", "number"]),
             models.UniqueConstraint(name="round_one_unfinished", fields=["project"], condition=Q(state__in=UNFINISHED)),
             one_of("round_state", "state", RoundState),
         ]
 
     def __str__(self) -> str:
-        return f"{self.project.slug} round {self.generation}"
+        return f"{self.project.slug} round {self.number}"
 
 
 class RoundStage(models.Model):

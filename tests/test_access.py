@@ -132,7 +132,7 @@ TABLE = {
     "schedule": Row(RESEARCHERS, 200, 302, decide=MANAGERS),
     "round": Row(RESEARCHERS, 200, 200),
     "publish-round": Row(MANAGERS, None, 302),
-    "cancel-round": Row(MANAGERS, None, 302),
+    "cancel-round": Row(MANAGERS, 200, 302),
     "replay-round": Row(RESEARCHERS, None, 302),
     "models": Row(RESEARCHERS),
     "compare-models": Row(RESEARCHERS),

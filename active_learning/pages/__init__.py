@@ -9,13 +9,14 @@ from active_learning.pages.composing import composer, preset_recipe
 from active_learning.pages.models import all_versions, compared_versions, one_version
 from active_learning.pages.overviews import all_rounds, loop
 from active_learning.pages.searching import SolutionFilter, filter_from, found_solutions, search_choices
-from active_learning.pages.single import one_round, progress
+from active_learning.pages.single import cancelling, one_round, progress
 from active_learning.pages.solutions import scored_solution
 
 __all__ = [
     "SolutionFilter",
     "all_rounds",
     "all_versions",
+    "cancelling",
     "compared_versions",
     "composer",
     "filter_from",

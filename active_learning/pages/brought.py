@@ -116,11 +116,11 @@ def confirmed_chart(rounds: Sequence[Round]) -> Chart | None:
     """Draw the share of each part that people found a mistake in, over the rounds."""
     verdicts: dict[tuple[str, int], list[bool]] = {}
     for round_, part, found, judged in _judged(rounds):
-        verdicts.setdefault((part or round_.strategy, round_.generation), []).append(2 * found >= judged)
+        verdicts.setdefault((part or round_.strategy, round_.number), []).append(2 * found >= judged)
     series = []
     for name, strategy in STRATEGIES.items():
-        shares = {generation: Share(sum(those), len(those)) for (part, generation), those in sorted(verdicts.items()) if part == name}
-        line = [Point(generation, share.k / share.n, *share.bounds) for generation, share in shares.items() if share.bounds]
+        shares = {number: Share(sum(those), len(those)) for (part, number), those in sorted(verdicts.items()) if part == name}
+        line = [Point(number, share.k / share.n, *share.bounds) for number, share in shares.items() if share.bounds]
         series.append((strategy.label, line))
     drawn = sorted(series, key=lambda named: not named[1])  # six places have a look of their own: parts without a label take none
     return over_whole_numbers(drawn[:6], x_words="round", y_words="share in which people found a mistake", y_range=(0, 1))

@@ -24,6 +24,7 @@ def composer(project: Project, *, preset: str = "") -> dict[str, Any]:
         "presets": PRESETS.values(),
         "preset": preset,
         "unfinished": unfinished(project),
+        "nothing_new": registry.nothing_new(project),
         "champion": registry.serving_version(project, ModelKind.PRM),
     }
 

@@ -21,6 +21,7 @@ def loop(project: Project) -> dict[str, Any]:
     return {
         "rounds": [row_of(round_) for round_ in _rounds(project)[:10]],
         "unfinished": unfinished(project),
+        "nothing_new": registry.nothing_new(project),
         "versions": [(version, registry.metrics_line(version.metrics)) for version in versions],
         "workers": list(
             Worker.objects.exclude(queues=rounds.BEAT).annotate(alive=Q(heartbeat_at__gt=Now() - WORKER_SILENT)).order_by("name")

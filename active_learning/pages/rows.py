@@ -6,10 +6,20 @@ from datetime import datetime, timedelta
 from django.utils import timezone
 
 from active_learning import rounds
-from active_learning.models import UNFINISHED, Round
+from active_learning.models import UNFINISHED, Round, RoundStage, RoundState, StageName
+from active_learning.pages.remaining import time_left
 from active_learning.rounds import Findings, RoundPlan
 from active_learning.selection import STRATEGIES
 from annotation.models import Project
+
+AT = {  # the stage of a round that has no records of its stages
+    RoundState.TRAINING: StageName.TRAIN, RoundState.SAMPLING: StageName.SAMPLE, RoundState.SCORING: StageName.SCORE,
+    RoundState.SELECTING: StageName.SELECT, RoundState.PROPOSED: StageName.PUBLISH,
+}  # fmt: skip
+UNDER_WAY = {
+    StageName.TRAIN: "Training", StageName.JUDGE: "Judging", StageName.SAMPLE: "Sampling", StageName.SCORE: "Scoring",
+    StageName.SELECT: "Selecting", StageName.PUBLISH: "Publishing",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +31,8 @@ class RoundRow:
     findings: Findings
     is_unfinished: bool
     lasted: str
+    words: str  # its state; while it is under way, the stage that the drawing marks
+    left: str  # in words, how long it still takes; empty: nobody knows
 
     @property
     def parts(self) -> list[tuple[str, float]]:
@@ -32,7 +44,24 @@ def row_of(round_: Round) -> RoundRow:
     """Return what the pages show of a round."""
     is_unfinished = round_.state in UNFINISHED
     ended_at = round_.finished_at or (timezone.now() if is_unfinished else None)
-    return RoundRow(round_, rounds.plan_of(round_), rounds.findings_of(round_), is_unfinished, lasted(round_.created_at, ended_at))
+    plan, words, left = rounds.plan_of(round_), round_.get_state_display(), ""
+    if is_unfinished and round_.state not in (RoundState.PROPOSED, RoundState.QUEUED):
+        newest = RoundStage.objects.filter(round=round_).order_by("-pk").first()
+        if newest and newest.ended_at:
+            words = "Between two stages" if round_.heartbeat_at else "Waiting for a worker"
+        else:
+            name = StageName(newest.name) if newest else AT[RoundState(round_.state)]
+            words = UNDER_WAY[name]
+            left = time_left(round_, name, began_at=newest.began_at if newest else None, planned=planned(plan))
+    return RoundRow(round_, plan, rounds.findings_of(round_), is_unfinished, lasted(round_.created_at, ended_at), words, left)
+
+
+def planned(plan: RoundPlan) -> set[StageName]:
+    """Name the stages a round goes through when nothing stands in its way."""
+    names = {StageName.TRAIN, StageName.JUDGE} if plan.train else set()
+    names |= {StageName.SAMPLE} if plan.sample else set()
+    names |= {StageName.SCORE} if plan.scores else set()
+    return names | ({StageName.SELECT, StageName.PUBLISH} if plan.recipe else set())
 
 
 def label_of(strategy: str) -> str:

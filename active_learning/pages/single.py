@@ -3,18 +3,18 @@
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.utils import timezone
+from django.utils.text import slugify
 
-from active_learning import rounds
+from active_learning import registry, rounds
 from active_learning.charts import Point
 from active_learning.models import ModelKind, ModelState, ModelVersion, Round, RoundStage, RoundState, Selection, StageName
 from active_learning.pages.brought import brought, ends_of, over_whole_numbers, threshold_of, weak_step
 from active_learning.pages.models import model_figures
-from active_learning.pages.rows import RoundRow, label_of, lasted, row_of
-from active_learning.rounds import RoundPlan
+from active_learning.pages.rows import AT, RoundRow, label_of, lasted, planned, row_of
 from annotation.models import Project
 
 COMPARED = 200  # models of a chart
@@ -25,11 +25,13 @@ DOING = {
     StageName.SAMPLE: "new solutions are drawn", StageName.SCORE: "every solution is scored",
     StageName.SELECT: "the recipe chooses the batch", StageName.PUBLISH: "labelers get the batch",
 }  # fmt: skip
-AT = {  # the stage of a round that has no records of its stages
-    RoundState.TRAINING: StageName.TRAIN, RoundState.SAMPLING: StageName.SAMPLE, RoundState.SCORING: StageName.SCORE,
-    RoundState.SELECTING: StageName.SELECT, RoundState.PROPOSED: StageName.PUBLISH,
-}  # fmt: skip
-WORDS = {"now": "under way", "person": "waits for a review", "failed": "broke off", "skipped": "not reached"}
+WORDS = {
+    "now": "under way",
+    "person": "waits for a review",
+    "failed": "broke off",
+    "stopped": "stopped with its worker",
+    "skipped": "not reached",
+}
 FIGURES = (("step AUC", "step_auc"), ("log-loss, nats", "log_loss"), ("first-mistake F1", "first_mistake"))
 
 
@@ -44,10 +46,15 @@ class Attempt:
     failure: str
     log: tuple[tuple[datetime, str], ...]
 
+    @property
+    def ended(self) -> str:
+        """How it ended: done, cancelled, stopped or failed."""
+        return rounds.how_ended(self.failure)
+
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One stage of a round. `state` is done, now, person, failed, waiting or skipped."""
+    """One stage of a round. `state` is done, now, person, failed, stopped, cancelled, waiting or skipped."""
 
     name: str
     doing: str
@@ -75,6 +82,29 @@ def one_round(project: Project, round_id: int, *, page: int = 1, dropped: Collec
     return shown | _models(row, chooser)
 
 
+def cancelling(project: Project, round_id: int) -> dict[str, Any]:
+    """Return what cancelling a round would end and what stays. Raises rounds.NoSuchRound."""
+    row = row_of(rounds.find(project, round_id))
+    version = row.round.model_version
+    training = version if version and version.state == ModelState.RUNNING else None
+    spent = sum(
+        (((ended_at or timezone.now()) - began_at) for began_at, ended_at in _trainings(row.round)),
+        start=timedelta(),
+    )
+    return {
+        "row": row,
+        "round": row.round,
+        "training": training,
+        "spent": lasted(timezone.now() - spent, timezone.now()) if training else "",
+        "has_checkpoint": training is not None and registry.has_checkpoint(training),
+        "n_chosen": Selection.objects.filter(round=row.round).count() if row.round.state == RoundState.PROPOSED else 0,
+    }
+
+
+def _trainings(round_: Round) -> list[tuple[datetime, datetime | None]]:
+    return list(RoundStage.objects.filter(round=round_, name=StageName.TRAIN).values_list("began_at", "ended_at"))
+
+
 def progress(round_: Round) -> dict[str, Any]:
     """Return how far a round is. `seen` changes with everything that the page shows elsewhere: then the page is fetched again."""
     return _progress(row_of(round_))
@@ -88,9 +118,9 @@ def _progress(row: RoundRow) -> dict[str, Any]:
         took = lasted(record.began_at, timezone.now() if is_running else record.ended_at)
         attempts[StageName(record.name)].append(Attempt(record.attempt, record.began_at, took, is_running, record.failure, log))
     stages, has_records = [], any(attempts.values())
-    planned = _planned(row.plan)
+    in_plan = planned(row.plan)
     for name, doing in DOING.items():
-        if attempts[name] or name in planned:
+        if attempts[name] or name in in_plan:
             stages.append(Stage(name, doing, _state(row, name, attempts[name], has_records=has_records), tuple(attempts[name])))
     running = [attempt for tried in attempts.values() for attempt in tried if attempt.is_running]
     return {
@@ -100,16 +130,8 @@ def _progress(row: RoundRow) -> dict[str, Any]:
         "attempts": [(stage, attempt) for stage in stages for attempt in stage.attempts],
         "newest_messages": running[0].log[-NEWEST:] if running else (),
         "is_moving": row.is_unfinished and round_.state != RoundState.PROPOSED,
-        "seen": f"{round_.state}-{sum(map(len, attempts.values()))}-{len(running)}",
+        "seen": f"{round_.state}-{slugify(row.words)}-{sum(map(len, attempts.values()))}-{len(running)}",
     }
-
-
-def _planned(plan: RoundPlan) -> set[StageName]:
-    """Name the stages a round goes through when nothing stands in its way."""
-    planned = {StageName.TRAIN, StageName.JUDGE} if plan.train else set()
-    planned |= {StageName.SAMPLE} if plan.sample else set()
-    planned |= {StageName.SCORE} if plan.scores else set()
-    return planned | ({StageName.SELECT, StageName.PUBLISH} if plan.recipe else set())
 
 
 def _state(row: RoundRow, name: StageName, attempts: Sequence[Attempt], *, has_records: bool) -> str:
@@ -117,7 +139,7 @@ def _state(row: RoundRow, name: StageName, attempts: Sequence[Attempt], *, has_r
     if state == RoundState.PROPOSED and name == StageName.PUBLISH:
         return "person"
     if attempts:
-        return "now" if attempts[-1].is_running else "failed" if attempts[-1].failure else "done"
+        return "now" if attempts[-1].is_running else attempts[-1].ended
     if state == RoundState.PUBLISHED and not has_records:  # rounds before their stages were written down
         return "done"
     if not row.is_unfinished:
@@ -184,7 +206,8 @@ def _proposal(round_: Round, chooser: ModelVersion | None, *, page: int, dropped
     threshold = threshold_of(chooser)
     chosen = [_chosen(row, threshold, is_left_out=row.solution_id in dropped) for row in rows[shown]]
     here = {solution.row.solution_id for solution in chosen}
-    return pages | {"chosen": chosen, "n": n, "elsewhere": sorted(dropped - here), "threshold": threshold}
+    n_kept = rows.exclude(solution__in=dropped).count() if dropped else n
+    return pages | {"chosen": chosen, "n": n, "n_kept": n_kept, "elsewhere": sorted(dropped - here), "threshold": threshold}
 
 
 def _chosen(row: Selection, threshold: float, *, is_left_out: bool) -> ChosenSolution:

@@ -25,7 +25,7 @@ from django.db.models.functions import Now
 
 from active_learning.models import UNFINISHED, ModelKind, ModelState, ModelVersion
 from annotation import export
-from annotation.models import Annotation, Outcome, Project, Snapshot, Solution, Split
+from annotation.models import Annotation, Outcome, Project, Snapshot, SnapshotItem, Solution, Split
 from trainer.cautions import cautions, pace_sentences
 from trainer.config import TINY, BadBase, BadConfig, TinyShape, TrainConfig, check_base
 from trainer.counting import counted
@@ -123,6 +123,23 @@ def resumable(project: Project, *, kind: str = ModelKind.PRM) -> ModelVersion | 
     """Return the newest version whose training failed and left a checkpoint."""
     failed = ModelVersion.objects.filter(project=project, kind=kind, state=ModelState.FAILED).order_by("-number")
     return next((version for version in failed if _checkpoint(version).is_dir()), None)
+
+
+def has_checkpoint(version: ModelVersion) -> bool:
+    """Return whether a training has written a checkpoint from which it can go on."""
+    return _checkpoint(version).is_dir()
+
+
+def nothing_new(project: Project) -> str:
+    """Say so if a PRM that is trained now would learn from the same labels as the newest one; else return nothing."""
+    newest = ModelVersion.objects.filter(project=project, kind=ModelKind.PRM, state=ModelState.READY).order_by("-number").first()
+    if newest is None or newest.snapshot_id is None:
+        return ""
+    last = SnapshotItem.objects.filter(snapshot=newest.snapshot_id).aggregate(last=Max("annotation"))["last"] or 0
+    later = Annotation.objects.without_newcomers().filter(pk__gt=last, solution__problem__project=project)
+    if later.filter(solution__problem__split=Split.TRAIN, solution__withdrawn_at__isnull=True).exists():
+        return ""
+    return f"There is no new label since PRM {newest.number} was trained. A training now would learn from the same labels again."
 
 
 def resume(project: Project, *, number: int) -> ModelVersion | None:

@@ -20,7 +20,7 @@ from active_learning.rounds.plan import (
 from active_learning.rounds.publishing import forget_name, publish, replay
 from active_learning.rounds.running import run
 from active_learning.rounds.starting import cancel, notify_worker, offer_abandoned, preview, start, sweep
-from active_learning.rounds.states import NoSuchRound, RoundRefused, find
+from active_learning.rounds.states import NoSuchRound, RoundRefused, find, how_ended
 from active_learning.rounds.telling import BEAT, LifeSign, any_published, describe, life_signs, published, say_alive
 from trainer.progress import Stopped
 
@@ -40,6 +40,7 @@ __all__ = [
     "delete_rounds",
     "describe",
     "find",
+    "how_ended",
     "findings_of",
     "life_signs",
     "notify_worker",

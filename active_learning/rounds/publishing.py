@@ -52,7 +52,7 @@ def publish(project: Project, round_id: int, *, dropped: Collection[int] = (), a
         with transaction.atomic():
             round_ = Round.objects.select_for_update(of=["self"]).select_related("project").get(pk=find(project, round_id).pk)
             if round_.state != RoundState.PROPOSED:
-                raise RoundRefused(f"Round {round_.generation} is {round_.state}. Only a proposal can be published.")
+                raise RoundRefused(f"Round {round_.number} is {round_.state}. Only a proposal can be published.")
             Selection.objects.filter(round=round_, solution__in=dropped).update(is_dropped=True)
             stage = RoundStage.objects.create(round=round_, name=StageName.PUBLISH, attempt=1)
             batch, left_out = open_batch(round_)
@@ -61,7 +61,7 @@ def publish(project: Project, round_id: int, *, dropped: Collection[int] = (), a
             stage.log = [[timezone.now().isoformat(timespec="seconds"), message]]
             stage.ended_at = Now()
             stage.save(update_fields=["log", "ended_at"])
-            Event.objects.create(actor=actor, project=project, verb="publish", subject=f"round {round_.pk}")
+            Event.objects.create(actor=actor, project=project, verb="publish", subject=f"round {round_.number}")
             Round.objects.filter(pk=round_.pk, state=RoundState.PROPOSED).update(
                 state=RoundState.PUBLISHED, batch=batch, finished_at=Now(), token=F("token") + 1
             )

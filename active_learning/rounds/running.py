@@ -30,7 +30,7 @@ from active_learning.registry import ProgressCallback
 from active_learning.rounds.plan import RoundPlan, findings_of, plan_of
 from active_learning.rounds.publishing import open_batch
 from active_learning.rounds.starting import notify_worker
-from active_learning.rounds.states import RUNNABLE, RoundFailed, RoundRefused, RunLost, end, give_back, stale
+from active_learning.rounds.states import CANCELLED_AT_TERMINAL, RUNNABLE, RoundFailed, RoundRefused, RunLost, end, give_back, stale
 from active_learning.selection import Need, Recipe
 from annotation import holders
 from annotation.holders import ATTEMPTS
@@ -90,7 +90,7 @@ class Hold:
     def log(self, message: str) -> None:
         """Write a line into the log of the present stage and, unless a person watches at a terminal, into the worker's."""
         if not self.progress:
-            log.info("Round %s of %s: %s", self.round.generation, self.round.project.slug, message)
+            log.info("%s: %s", self.round, message)
         if self.stage:
             self.stage.log.append([timezone.now().isoformat(timespec="seconds"), message])
             self.stage.save(update_fields=["log"])
@@ -109,7 +109,8 @@ class Hold:
         except Stopped:
             raise  # perhaps in the middle of a statement: `give_back` notes it on a new connection
         except RunLost:
-            stage.update(ended_at=Now(), failure="The round was cancelled, or another worker took it over.")
+            # Whoever ended the attempt has noted why: it was cancelled, or another worker took the round over.
+            stage.filter(ended_at__isnull=True).update(ended_at=Now(), failure="Another worker took the round over.")
             raise
         except BaseException as error:
             stage.update(ended_at=Now(), failure=str(error) or type(error).__name__)
@@ -137,22 +138,22 @@ def run(round_id: int, *, progress: ProgressCallback | None = None) -> Round:
         try:
             _turn(Hold(round_, progress, stop))
         except RunLost:
-            log.warning("Another worker has round %s now, or it was cancelled. This one publishes nothing.", round_id)
+            log.warning("Another worker has %s now, or it was cancelled. This one publishes nothing.", round_)
         except (RoundFailed, RoundRefused, *NAMED) as failure:
-            log.warning("Round %s failed: %s", round_id, failure)
+            log.warning("%s failed: %s", round_, failure)
             end(round_, RoundState.FAILED, str(failure))
         except Exception as error:
-            log.exception("Round %s broke off.", round_id)
+            log.exception("%s broke off.", round_)
             _patiently(partial(_broke_off, round_, error, at_once=progress is not None))
         except BaseException as error:
             stop.settle()
             if not connection.in_atomic_block:
                 connection.close()  # the stop may have come in the middle of a statement
             if progress and (stop.by_ctrl_c or isinstance(error, KeyboardInterrupt)):
-                end(round_, RoundState.CANCELLED, "It was cancelled with Ctrl-C.")
+                end(round_, RoundState.CANCELLED, CANCELLED_AT_TERMINAL)
                 raise KeyboardInterrupt from None
             give_back(round_)
-            log.warning("Round %s was stopped with its worker. It goes on when a worker runs again.", round_id)
+            log.warning("%s was stopped with its worker. It goes on when a worker runs again.", round_)
             raise
     round_.refresh_from_db()
     return round_

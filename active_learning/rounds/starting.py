@@ -10,7 +10,7 @@ from kombu.exceptions import OperationalError as BrokerUnreachable
 from active_learning import registry, scoring
 from active_learning.models import UNFINISHED, Round, RoundState
 from active_learning.rounds.plan import Findings, RoundPlan
-from active_learning.rounds.states import RUNNABLE, RoundRefused, end, stale
+from active_learning.rounds.states import CANCELLED, RUNNABLE, RoundRefused, end, stale
 from annotation import holders
 from annotation.holders import ATTEMPTS
 from annotation.models import Batch, BatchKind, Project, broken_rule
@@ -45,7 +45,7 @@ def start(project: Project, plan: RoundPlan, *, notify: bool = True) -> Round:
                 transaction.on_commit(lambda: notify_worker(round_.pk))
             return round_
     except IntegrityError as error:
-        if broken_rule(error) != "round_one_unfinished":
+        if broken_rule(error) not in ("round_one_unfinished", "round_number"):
             raise
         other = Round.objects.get(project=project, state__in=UNFINISHED)
         raise RoundRefused(_occupied(other)) from None
@@ -61,8 +61,8 @@ def _check_learnable(project: Project, plan: RoundPlan) -> None:
 
 def _occupied(other: Round) -> str:
     if other.state == RoundState.PROPOSED:
-        return f"Round {other.generation} of {other.project.slug} waits for a review. Publish or discard it first."
-    return f"Round {other.generation} of {other.project.slug} is still {other.state}. Wait until it has published its batch, or cancel it."
+        return f"Round {other.number} of {other.project.slug} waits for a review. Publish or discard it first."
+    return f"Round {other.number} of {other.project.slug} is still {other.state}. Wait until it has published its batch, or cancel it."
 
 
 def _resumable(project: Project, *, kind: str) -> int:
@@ -89,11 +89,11 @@ def notify_worker(round_id: int) -> None:
         log.warning("No worker can be told (%s). Round %s waits until the sweeper offers it again.", error, round_id)
 
 
-def cancel(project: Project, generation: int) -> None:
+def cancel(project: Project, number: int) -> None:
     """End an unfinished round. Its worker notices at its next heartbeat. Raises RoundRefused if the round has already ended."""
-    round_ = Round.objects.filter(project=project, generation=generation, state__in=UNFINISHED).first()
-    if not round_ or not end(round_, RoundState.CANCELLED, "It was cancelled."):
-        raise RoundRefused(f"Round {generation} has already ended.")
+    round_ = Round.objects.filter(project=project, number=number, state__in=UNFINISHED).first()
+    if not round_ or not end(round_, RoundState.CANCELLED, CANCELLED):
+        raise RoundRefused(f"Round {number} has already ended.")
 
 
 def offer_abandoned() -> list[int]:
@@ -101,11 +101,15 @@ def offer_abandoned() -> list[int]:
 
     Asks the kernel, not a clock: a slow process keeps its round. Processes of other machines count as silent after three minutes.
     """
-    held = Round.objects.filter(state__in=RUNNABLE, heartbeat_at__isnull=False, holder__startswith=holders.machine()).exclude(holder="")
+    held = (
+        Round.objects.filter(state__in=RUNNABLE, heartbeat_at__isnull=False, holder__startswith=holders.machine())
+        .exclude(holder="")
+        .select_related("project")
+    )
     n_left = scoring.release_abandoned()
     for round_ in held:
         if holders.has_ended(round_.holder):
-            log.warning("The worker of round %s has ended without giving it back. It is offered again.", round_.pk)
+            log.warning("The worker of %s has ended without giving it back. It is offered again.", round_)
             n_left += Round.objects.filter(pk=round_.pk, token=round_.token, state__in=RUNNABLE).update(heartbeat_at=None)
     return sweep() if n_left else []
 

@@ -9,6 +9,8 @@ from annotation.holders import STALE
 from annotation.models import Project
 
 RUNNABLE = [state for state in UNFINISHED if state != RoundState.PROPOSED]  # a proposal waits for a person, not for a worker
+CANCELLED = "It was cancelled."
+CANCELLED_AT_TERMINAL = "It was cancelled with Ctrl-C."
 STOPPED = "Its worker was stopped. The round goes on when a worker runs again."
 
 
@@ -39,6 +41,13 @@ def find(project: Project, round_id: int) -> Round:
 def stale() -> Q:
     """Return the condition of a round that no worker runs: it has no heartbeat, or an old one."""
     return Q(heartbeat_at__isnull=True) | Q(heartbeat_at__lt=Now() - STALE)
+
+
+def how_ended(failure: str) -> str:
+    """Return how an attempt at a stage ended, by the reason it was stored with: done, cancelled, stopped or failed."""
+    if not failure:
+        return "done"
+    return "cancelled" if failure in (CANCELLED, CANCELLED_AT_TERMINAL) else "stopped" if failure == STOPPED else "failed"
 
 
 def give_back(round_: Round) -> bool:

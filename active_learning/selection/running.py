@@ -86,16 +86,16 @@ _COLUMN = {"solution": "solution_id"}
 def replay(round_: Round, recipe: Recipe | None, *, seed: int) -> Replay:
     """Choose again from the same candidates by the same recipe and seed, and compare with the round's selection, byte for byte."""
     if recipe is None or not round_.candidates_file:
-        return Replay(False, f"Round {round_.generation} chose nothing, so there is nothing to replay.")
+        return Replay(False, f"Round {round_.number} chose nothing, so there is nothing to replay.")
     path = Path(settings.STEPMARK_HOME) / round_.candidates_file
     try:
         sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
         return Replay(
-            False, f"The candidates of round {round_.generation} cannot be read: {error.strerror}. Restore {path.name} from a backup."
+            False, f"The candidates of round {round_.number} cannot be read: {error.strerror}. Restore {path.name} from a backup."
         )
     if sha256 != round_.candidates_sha256:
-        return Replay(False, f"{round_.candidates_file} is not the file that round {round_.generation} wrote. Restore it from a backup.")
+        return Replay(False, f"{round_.candidates_file} is not the file that round {round_.number} wrote. Restore it from a backup.")
     candidates = read_candidates(path)
     again = orjson.dumps(list(_rows(recipe, candidates, _choice(round_, recipe, candidates, seed=seed))))
     columns = ("rank", "solution", "part", "score", "reason")

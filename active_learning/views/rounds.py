@@ -82,7 +82,7 @@ def start_round(request: SignedInRequest, project: "Project") -> HttpResponse:
     if form.is_valid():
         try:
             plan = rounds.RoundPlan(rounds.recipe_for(project, **form.cleaned_data))
-            messages.success(request, f"Round {rounds.start(project, plan).generation} is queued.")
+            messages.success(request, f"Round {rounds.start(project, plan).number} is queued.")
         except rounds.RoundRefused as refused:
             messages.error(request, str(refused))
     for fault in faults_of(form):
@@ -118,23 +118,25 @@ def publish_round(request: SignedInRequest, project: "Project", round_id: int) -
         if not form.is_valid():
             raise rounds.RoundRefused(" ".join(faults_of(form)))
         published = rounds.publish(project, round_id, dropped=form.cleaned_data["drop"], actor=request.user)
-        messages.success(request, f"Round {published.generation} is published. Labelers get its solutions now.")
+        messages.success(request, f"Round {published.number} is published. Labelers get its solutions now.")
     except rounds.RoundRefused as refused:
         messages.error(request, str(refused))
     return redirect("round", slug=project.slug, round_id=round_id)
 
 
-@require_POST
+@require_http_methods(["GET", "POST"])
 @for_roles(people.MANAGERS)
 @of_rounds
 def cancel_round(request: SignedInRequest, project: "Project", round_id: int) -> HttpResponse:
-    """Cancel a round, or discard its proposal."""
+    """Ask whether a round is to be cancelled, or its proposal discarded, and say what is lost. A POST does it."""
+    if request.method == "GET":
+        return render(request, "active_learning/cancel.html", {"project": project, **pages.cancelling(project, round_id)})
     round_ = rounds.find(project, round_id)
     try:
-        if round_.finished_at:  # a later round may have its generation by now
-            raise rounds.RoundRefused(f"Round {round_.generation} has already ended.")
-        rounds.cancel(project, round_.generation)
-        messages.success(request, f"Round {round_.generation} is cancelled.")
+        if round_.finished_at:
+            raise rounds.RoundRefused(f"Round {round_.number} has already ended.")
+        rounds.cancel(project, round_.number)
+        messages.success(request, f"Round {round_.number} is cancelled.")
     except rounds.RoundRefused as refused:
         messages.error(request, str(refused))
     return redirect("round", slug=project.slug, round_id=round_id)

@@ -47,7 +47,7 @@ def test_twenty_starts_at_once_make_one_round(home: Path, times: int) -> None:
         outcomes = make.at_once([lambda: rounds.start(project, make.plan(project), notify=False)] * 20)
         assert sorted(type(outcome).__name__ for outcome in outcomes) == ["Round"] + ["RoundRefused"] * 19
         assert Round.objects.count() == turn + 1
-        rounds.cancel(project, Round.objects.latest("pk").generation)
+        rounds.cancel(project, Round.objects.latest("pk").number)
 
 
 @several(1, 30)
@@ -74,7 +74,7 @@ def test_eight_beats_at_once_start_one_round_of_a_schedule_and_note_nothing_in_i
         assert sorted(map(len, outcomes)) == [0] * 7 + [1]
         started = Round.objects.latest("pk")
         assert Round.objects.count() == turn + 1 and not Schedule.objects.exclude(note="").exists()
-        rounds.cancel(project, started.generation)
+        rounds.cancel(project, started.number)
         Round.objects.filter(pk=started.pk).update(created_at="2020-01-01T00:00Z")
 
 
@@ -92,7 +92,7 @@ def test_a_beat_that_saw_a_schedule_due_before_another_one_started_its_round_sta
         monkeypatch.setattr(schedules, "_is_due", is_due)
         [started] = make.at_once([schedules.start_due_rounds])
         for round_ in started:  # type: ignore[attr-defined] # it has ended before the first beat goes on
-            rounds.cancel(project, round_.generation)
+            rounds.cancel(project, round_.number)
         return due
 
     monkeypatch.setattr(schedules, "_is_due", meanwhile)

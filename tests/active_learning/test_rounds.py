@@ -187,7 +187,7 @@ def test_a_cancelled_round_publishes_nothing(world: Project) -> None:
 
     def cancel_in_the_middle(*_: object) -> None:
         if Round.objects.get(pk=started.pk).state == RoundState.TRAINING:
-            rounds.cancel(world, started.generation)
+            rounds.cancel(world, started.number)
 
     ended = rounds.run(started.pk, progress=cancel_in_the_middle)
     assert ended.state == RoundState.CANCELLED
@@ -367,8 +367,10 @@ def test_a_proposal_leaves_out_what_was_withdrawn_meanwhile_and_is_refused_when_
 
 def test_a_discarded_proposal_queues_nothing_and_frees_the_way(world: Project) -> None:
     proposed = turn(world, strategy="uniform", size=3, review=True)
-    rounds.cancel(world, proposed.generation)
-    assert rounds.start(world, make.plan(world), notify=False).generation == proposed.generation
+    rounds.cancel(world, proposed.number)
+    following = rounds.start(world, make.plan(world), notify=False)
+    assert following.generation == proposed.generation, "the batches are numbered without a gap"
+    assert following.number == proposed.number + 1, "a round's number is never used twice"
 
 
 def test_less_than_was_asked_for_is_said(world: Project) -> None:

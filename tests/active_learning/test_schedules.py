@@ -37,11 +37,11 @@ def test_the_hours_start_a_round_only_if_there_is_a_new_label(world: Project) ->
     planned(world, every_hours=2)
     first = schedules.start_due_rounds()
     assert len(first) == 1
-    rounds.cancel(world, first[0].generation)
+    rounds.cancel(world, first[0].number)
     long_ago(first[0])
     second = schedules.start_due_rounds()  # the labels are newer than that
     assert len(second) == 1
-    rounds.cancel(world, second[0].generation)
+    rounds.cancel(world, second[0].number)
     assert schedules.start_due_rounds() == []
 
 
@@ -54,7 +54,7 @@ def test_a_time_of_day_starts_one_round_a_day(world: Project, monkeypatch: pytes
     assert schedules.next_due(world) == f"The next round starts at {today:%Y-%m-%d} 03:00 UTC, if there is a new label."
     monkeypatch.setattr(schedules, "_now", lambda: today.replace(hour=3, minute=1))
     [started] = schedules.start_due_rounds()
-    rounds.cancel(world, started.generation)
+    rounds.cancel(world, started.number)
     Round.objects.filter(pk=started.pk).update(created_at=today.replace(hour=3, minute=1))
     assert schedules.start_due_rounds() == []
     assert isinstance(schedules._now(), datetime)

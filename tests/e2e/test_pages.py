@@ -68,7 +68,8 @@ def test_the_overview_shows_what_became_of_rounds_and_models(visit: Visit) -> No
         expect(loop).to_contain_text(words)
     expect(page.get_by_role("button", name="Start a round")).to_have_count(0)  # one at a time
     assert page.evaluate("document.documentElement.scrollWidth") == 375
-    page.get_by_role("button", name="Cancel").click()
+    page.get_by_role("link", name="Cancel…").click()
+    page.get_by_role("button", name="Cancel the round").click()
     expect(page.get_by_role("status")).to_contain_text("Round 1 is cancelled.")
 
 

@@ -15,7 +15,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--project", required=True, metavar="SLUG")
-        parser.add_argument("--generation", type=int, metavar="N", help="one round (default: every round that published a batch)")
+        parser.add_argument("--generation", type=int, metavar="N", help="the round that published batch N (default: all)")
 
     def handle(self, *args: Any, project: str, generation: int | None, **options: Any) -> None:
         try:
@@ -24,6 +24,6 @@ class Command(BaseCommand):
             raise CommandError(str(error), returncode=2) from error
         replays = [(round_, rounds.replay(round_.project, round_.pk)) for round_ in published]
         for round_, replay in replays:
-            self.stdout.write(f"Round {round_.generation}: {replay.message}")
+            self.stdout.write(f"Round {round_.number}: {replay.message}")
         if not all(replay.same for _, replay in replays):
             raise CommandError("Not every selection is the same.", returncode=1)

@@ -89,6 +89,8 @@ class Command(BaseCommand):
                 for line in rounds.preview(labeled, plan):
                     self.stdout.write(line)
                 return
+            if plan.train and not resume and kind == ModelKind.PRM and (warning := registry.nothing_new(labeled)):
+                self.stderr.write(warning)
             started = rounds.start(labeled, plan, notify=False)
         except (rounds.RoundRefused, ingest.BadProject) as refused:
             raise CommandError(str(refused), returncode=2) from refused
@@ -100,10 +102,10 @@ class Command(BaseCommand):
                 if version := registry.resumable(labeled, kind=kind):
                     more = "" if kind == ModelKind.PRM else f" --kind {kind}"
                     how = f"`manage.py retrain --project {project}{more} --resume` continues the training of model {version.number}."
-                raise CommandError(f"Stopped. Round {started.generation} is cancelled. {how}", returncode=130) from None
+                raise CommandError(f"Stopped. Round {started.number} is cancelled. {how}", returncode=130) from None
             except rounds.Stopped:
                 raise CommandError(
-                    f"Stopped. Round {started.generation} is not cancelled: a worker goes on with it. `script/server` starts one.",
+                    f"Stopped. Round {started.number} is not cancelled: a worker goes on with it. `script/server` starts one.",
                     returncode=143,
                 ) from None
         if ended.failure:

@@ -278,7 +278,7 @@ def test_the_overviews_fragment_leads_to_every_round_the_composer_and_the_schedu
     assert "Review" in html and ">Review<" not in page(rita, "loop")
     assert path("compose") not in page(rita, "loop")
     Round.objects.update(state="scoring")
-    assert f'action="{path("cancel-round", round_.pk)}"' in page(olga, "loop")
+    assert f'href="{path("cancel-round", round_.pk)}"' in page(olga, "loop")
 
 
 def test_the_overview_says_in_red_what_was_given_up_and_counts_what_was_set_aside(
