@@ -55,7 +55,8 @@ def drawn_for_newcomers(project: Project, *, by: str, size: int, seed: int, kind
 def publish_for_newcomers(project: Project, *, by: str, solutions: Collection[int], kind: str, is_draft: bool, actor: "User") -> Batch:
     """Publish practice or screening from these solutions of a trusted person, or keep it as a draft.
 
-    Raises BadScreening; then nothing has changed.     Gold that exists stays as it is. The trusted person of a screening is admitted.
+    Raises BadScreening; then nothing has changed. Gold that exists stays as it is. The trusted person of a screening is
+    admitted.
     """
     with transaction.atomic():
         Project.objects.select_for_update(no_key=True).get(pk=project.pk)  # two managers at once do not both open a screening
