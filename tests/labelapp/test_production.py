@@ -35,7 +35,7 @@ def test_production_starts_and_serves_its_pages_styles_and_scripts(tmp_path: Pat
     try:
         server.wait_for(r"Stepmark \S+ is at https://label\.example\.org/stepmark/\n")
         server.wait_for(rf"forwards to http://127\.0\.0\.1:{server.port}\b")
-        server.wait_for(r"ann +labels solutions +https://label\.example\.org/stepmark/sign-in/link/")
+        server.wait_for(r"  https://label\.example\.org/stepmark/set-up/\S+/\n")
         answer, page = ask(server.port, "/stepmark/sign-in/", AS_THE_PROXY)
         assert answer.status == 200 and answer.headers["Strict-Transport-Security"] == "max-age=31536000"
         assert re.search(r"csrf_\w+=[^;]+;.*Path=/stepmark/;.*Secure", answer.headers["Set-Cookie"])
