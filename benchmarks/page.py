@@ -7,7 +7,7 @@ keystroke: duration of the keydown in the Event Timing API, from the key to the 
 the browser reports nothing, and 16 is counted. keystroke_frame: from the keydown to the second frame after it, which starts once the first
 is drawn. next_solution: from the keydown of Enter to the frame after the one in which another problem is visible.
 `ratio`: two frames of a 60 Hz screen, 32 ms, over keystroke_p95_ms.
-hostile_task: the longest task of the main thread while a page with up to 80 hostile texts (benchmarks/hostile.py) opens, by the browser's
+hostile_task: the longest task of the main thread while a page with up to 80 hostile texts (benchmarks/hostile/) opens, by the browser's
 observer of long tasks, over all texts in a plain and a Markdown project. `hostile_ratio`: 250 ms over the longest. longest_text_task: the
 same for steps of 20,000 characters.
 """

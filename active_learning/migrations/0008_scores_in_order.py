@@ -6,14 +6,19 @@ from django.db import migrations, models
 
 PARTITIONS = "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'active_learning_score'::regclass ORDER BY inhrelid"
 
+ATTACHED = """
+SELECT 1 FROM pg_inherits i JOIN pg_index x ON x.indexrelid = i.inhrelid
+ WHERE i.inhparent = 'score_order'::regclass AND x.indrelid = %s::regclass
+"""
+
 
 def build(apps, schema_editor):
     with schema_editor.connection.cursor() as cursor:
         cursor.execute("CREATE INDEX IF NOT EXISTS score_order ON ONLY active_learning_score (score, solution_id)")
         for (table,) in cursor.execute(PARTITIONS).fetchall():
             name = f"{table}_score_order"
-            cursor.execute("SELECT inhrelid FROM pg_inherits WHERE inhrelid = to_regclass(%s)", [name])
-            if cursor.fetchone():  # an earlier run that was stopped has done this one
+            cursor.execute(ATTACHED, [table])
+            if cursor.fetchone():  # an earlier run that was stopped has done this one, or the table was attached after it
                 continue
             cursor.execute(f"DROP INDEX IF EXISTS {name}")
             cursor.execute(f"CREATE INDEX CONCURRENTLY {name} ON {table} (score, solution_id)")

@@ -23,6 +23,7 @@ BEGIN
     next := next + 1;
   END LOOP;
 END $$;
+SET CONSTRAINTS ALL IMMEDIATE;  -- a table with checks that are still to come cannot be altered
 CREATE FUNCTION number_round() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
   IF NEW.number < 0 THEN

@@ -149,7 +149,7 @@ def test_the_progress_of_a_round_is_shown_as_it_comes(visit: Visit, project: Pro
     expect(page.locator("[aria-current=step]")).to_contain_text("Train")
     Round.objects.filter(pk=round_.pk).update(progress={"stage": "reward model", "done": 41, "total": 60, "seconds_left": 9})
     RoundStage.objects.filter(round=round_).update(log=[[timezone.now().isoformat(), "Sixty solutions are learned from."]])
-    expect(page.locator("[data-progress]")).to_contain_text("less than 1 min left in this part; step 41 of 60")
+    expect(page.locator("[data-progress]")).to_contain_text("about 1 min left; step 41 of 60")
     expect(page.locator("[data-progress]")).to_contain_text("Sixty solutions")
     RoundStage.objects.filter(round=round_).update(ended_at=timezone.now())
     Round.objects.filter(pk=round_.pk).update(state="failed", failure="The loss became infinite.", finished_at=timezone.now(), progress={})
