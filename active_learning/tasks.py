@@ -12,9 +12,9 @@ from celery.signals import after_task_publish, beat_init, worker_ready, worker_s
 from django.db import InterfaceError, OperationalError, connection
 
 from active_learning import registry, rounds, schedules, scoring
-from annotation import imports
+from annotation import corrections, imports
 from annotation.stopping import FINISH, end_process, stop_request
-from annotation.tasks import run_import
+from annotation.tasks import run_import, run_regrade
 
 log = logging.getLogger(__name__)
 LOOK_SECONDS = 5  # between two reports of a worker, and two looks at what ended processes held
@@ -55,6 +55,9 @@ def score_steps(version_id: int, solution_id: int) -> None:
     registry.score_steps(registry.by_id(version_id), solution_id)
 
 
+LONG = (run_round.name, score_shards.name, run_import.name, run_regrade.name)  # they give their work back, and go on later
+
+
 @worker_shutting_down.connect
 def stop_long_tasks(how: str, **_: Any) -> None:
     """Stop the long work of a worker that waits for its tasks to end (SIGTERM, Ctrl-C). A round can take hours, and goes on later."""
@@ -62,7 +65,7 @@ def stop_long_tasks(how: str, **_: Any) -> None:
 
     if how == "Warm":
         for request in list(active_requests):
-            if request.name in (run_round.name, score_shards.name, run_import.name) and request.worker_pid:
+            if request.name in LONG and request.worker_pid:
                 os.kill(request.worker_pid, FINISH)
 
 
@@ -120,6 +123,7 @@ def look_after_rounds(name: str, *, queues: str, is_ready: bool) -> bool:
             imports.offer_abandoned()
             if not is_ready:
                 imports.sweep()
+                corrections.sweep_regrades()
         if "gpu" in queues:
             rounds.offer_abandoned()
             if not is_ready:

@@ -341,7 +341,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--sign-in", metavar="FILE", help="with --url: one line per person, a one-time link or NAME PASSWORD")
     parser.add_argument("--project", default="gsm8k", metavar="SLUG", help="with --url: the project to label in")
     parser.add_argument("--people", type=int, default=8, help="people who never pause")
-    parser.add_argument("--seconds", type=float, default=3, help="seconds of each slice, of theirs and of the bare view")
+    parser.add_argument("--seconds", type=float, default=3, help="seconds of each slice, both of labeling and of the bare view")
     parser.add_argument("--repeat", type=int, default=9, help="number of slices of each; the medians count")
     parser.add_argument("--work-people", type=int, default=64, help="people who pause to think")
     parser.add_argument("--work-seconds", type=float, default=40)

@@ -142,7 +142,7 @@ def _differing(labeled: QuerySet[Annotation], version: ModelVersion | None) -> Q
 
 
 def _beginnings(words: str) -> str:
-    """Write words as a query of PostgreSQL: all of them, each the beginning of a word. Quoted, so that no sign of theirs is read as one."""
+    """Write words as a query of PostgreSQL: all of them, each the beginning of a word. They are quoted: nothing in them is an operator."""
     escaped = (word.replace("\\", "\\\\").replace("'", "''") for word in words.replace("\0", "").split())
     return " & ".join(f"'{word}':*" for word in escaped)
 

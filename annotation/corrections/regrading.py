@@ -10,7 +10,7 @@ from typing import Any
 
 from celery import current_app
 from django.contrib.auth.models import User
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Now
 from kombu.exceptions import OperationalError as BrokerUnreachable
@@ -59,11 +59,11 @@ def last_regrade(project: Project) -> Regrade | None:
 def run_regrade(regrade_id: int) -> None:
     """Grade again what a regrade asks for, and note what changed. Does nothing if another worker has it, or if it has ended."""
     claim = {"state": RegradeState.RUNNING, "token": F("token") + 1, "attempt": F("attempt") + 1, "heartbeat_at": Now()}
-    if not _waiting().filter(pk=regrade_id, attempt__lt=ATTEMPTS).update(**claim):
-        return
-    regrade = Regrade.objects.select_related("project", "created_by").get(pk=regrade_id)
-    mine = Regrade.objects.filter(pk=regrade_id, token=regrade.token, state=RegradeState.RUNNING)
-    with stop_request() as stop:
+    with stop_request() as stop:  # before the claim: a stop between the two would leave a regrade that nobody gives back
+        if not _waiting().filter(pk=regrade_id, attempt__lt=ATTEMPTS).update(**claim):
+            return
+        regrade = Regrade.objects.select_related("project", "created_by").get(pk=regrade_id)
+        mine = Regrade.objects.filter(pk=regrade_id, token=regrade.token, state=RegradeState.RUNNING)
         last = 0.0
 
         def advance(stage: str, done: int, total: int | None) -> None:
@@ -81,6 +81,8 @@ def run_regrade(regrade_id: int) -> None:
                     plan.apply(actor=regrade.created_by)
             _end(mine, RegradeState.DONE, report=report)
         except Stopped:  # in order: it begins again when a worker runs, and this was no failed attempt
+            if not connection.in_atomic_block:
+                connection.close()  # the stop may have come in the middle of a statement
             mine.update(state=RegradeState.WAITING, attempt=F("attempt") - 1, heartbeat_at=None, progress={})
             raise
         except (CorrectionRefused, GraderUnavailable) as refused:

@@ -1,7 +1,8 @@
 """Imports: what a worker does with a file. One worker has an import at a time, under a token, and one import runs at a time.
 
 The load is one transaction. So its progress is written by a second thread, on a connection of its own, and the import is done in the same
-commit as its rows: whoever dies at whatever moment, all of the file is stored and the import is done, or nothing is and it waits.
+commit as its rows. If a process is killed at any moment, either all rows are stored and the import is done, or nothing is stored and the
+import waits for the next worker.
 """
 
 import logging
@@ -83,13 +84,13 @@ def run(import_id: int) -> Import | None:
     with _alone() as is_alone:
         if not is_alone:
             return None
-        claim = {"token": F("token") + 1, "attempt": F("attempt") + 1, "heartbeat_at": Now(), "holder": holders.own_name()}
-        claimed = states.waiting().filter(pk=import_id, attempt__lt=ATTEMPTS).update(**claim)
-        import_ = Import.objects.select_related("project", "created_by").get(pk=import_id)
-        if claimed:
-            with stop_request() as stop:
+        with stop_request() as stop:  # before the claim: a stop between the two would leave an import that nobody gives back
+            claim = {"token": F("token") + 1, "attempt": F("attempt") + 1, "heartbeat_at": Now(), "holder": holders.own_name()}
+            claimed = states.waiting().filter(pk=import_id, attempt__lt=ATTEMPTS).update(**claim)
+            import_ = Import.objects.select_related("project", "created_by").get(pk=import_id)
+            if claimed:
                 _guarded(import_, stop)
-            import_.refresh_from_db()
+        import_.refresh_from_db()
     states.sweep()  # what waited for this one
     return import_
 

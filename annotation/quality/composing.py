@@ -38,7 +38,7 @@ class TrustedSolution:
 
 
 def trusted_people(project: Project) -> list["User"]:
-    """Return the people who labeled in a project, whoever they are now: labels of files belong to a pseudonym."""
+    """Return the people who labeled in a project, former members and the pseudonyms of loaded files among them."""
     labeled = Annotation.objects.filter(labeler=OuterRef("user"), assignment__batch__project=OuterRef("project"))
     members = Membership.objects.filter(Exists(labeled), project=project).select_related("user")
     return [member.user for member in members.order_by("user__username")]

@@ -156,7 +156,7 @@ def test_problems_without_solutions_are_loaded_as_problems(project: Project, olg
     assert Problem.objects.count() == findings.counts["problems"] > 0
 
 
-# --- whoever is faster --------------------------------------------------------------------------------------------------------
+# --- stops, kills and two at once -----------------------------------------------------------------------------------------------
 
 
 def at_report(monkeypatch: pytest.MonkeyPatch, act: Any) -> None:
@@ -236,6 +236,24 @@ def test_a_stopped_worker_gives_its_import_back_and_no_attempt_is_counted(projec
     import_.refresh_from_db()
     assert (import_.state, import_.heartbeat_at, import_.attempt, Problem.objects.count()) == (ImportState.LOADING, None, 0, 0)
     assert (done := imports.run(import_.pk)) is not None and done.state == ImportState.DONE
+
+
+def test_a_worker_stopped_while_it_claims_an_import_gives_it_back(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    import_, own_name, before = loading(project), holders.own_name, signal.getsignal(signal.SIGTERM)
+
+    def stopped() -> str:
+        signal.raise_signal(signal.SIGTERM)
+        return own_name()
+
+    monkeypatch.setattr(holders, "own_name", stopped)
+    signal.signal(signal.SIGTERM, lambda *_: pytest.fail("nobody takes the import back"))
+    try:
+        with pytest.raises(Stopped):
+            imports.run(import_.pk)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    import_.refresh_from_db()
+    assert (import_.state, import_.heartbeat_at, import_.attempt) == (ImportState.LOADING, None, 0)
 
 
 def test_of_two_workers_at_the_same_moment_one_loads(project: Project) -> None:

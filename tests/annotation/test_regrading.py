@@ -1,8 +1,10 @@
 """A regrade that a person asks for in the browser: a worker does it once, and one that is lost is begun again."""
 
+import signal
 from datetime import timedelta
 
 import pytest
+from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.urls import reverse
 
@@ -70,6 +72,24 @@ def test_a_regrade_whose_worker_died_is_offered_again_and_ends_after_three_tries
     assert corrections.sweep_regrades() == []
     row.refresh_from_db()
     assert row.state == "failed" and "broke off three times" in row.report[0]
+
+
+def test_a_stop_during_the_claim_gives_the_regrade_back(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    row, waiting, before = corrections.request_regrade(project, actor=None), regrading._waiting, signal.getsignal(signal.SIGTERM)
+
+    def stopped() -> QuerySet[Regrade]:
+        signal.raise_signal(signal.SIGTERM)
+        return waiting()
+
+    monkeypatch.setattr(regrading, "_waiting", stopped)
+    signal.signal(signal.SIGTERM, lambda *_: pytest.fail("nobody takes the regrade back"))
+    try:
+        with pytest.raises(Stopped):
+            corrections.run_regrade(row.pk)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    row.refresh_from_db()
+    assert (row.state, row.attempt, row.heartbeat_at) == ("waiting", 0, None)
 
 
 def test_a_stop_in_order_gives_the_regrade_back(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:

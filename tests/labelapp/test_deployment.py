@@ -157,6 +157,7 @@ def nginx_configuration(site: Deployment) -> str:
         "/etc/letsencrypt/live/label.example.org/fullchain.pem": f"{site.folder}/cert.pem",
         "/etc/letsencrypt/live/label.example.org/privkey.pem": f"{site.folder}/key.pem",
         "location / {": f"location {PREFIX}/ {{",
+        "location ~ ^/p/": f"location ~ ^{PREFIX}/p/",
     }.items():
         assert written in text, written
         text = text.replace(written, here)
@@ -279,6 +280,13 @@ def test_styles_and_scripts_have_hashed_names_that_both_hosts_serve(site: Deploy
             for _ in site.web:
                 answer = ann.get(file.removeprefix(PREFIX))
                 assert (answer.status_code, "immutable" in answer.headers["Cache-Control"]) == (200, True), file
+
+
+def test_only_uploads_of_files_can_be_large(site: Deployment) -> None:
+    with site.browser() as stranger:
+        file = {"file": ("large.jsonl", b"x" * 7_000_000)}
+        assert stranger.post("/sign-in/", files=file).status_code == 413
+        assert stranger.post("/p/demonstration/data/upload/", files=file).status_code == 403  # it reached the site, and lacks the token
 
 
 def test_an_address_that_a_browser_makes_up_does_not_escape_the_throttle(site: Deployment) -> None:
