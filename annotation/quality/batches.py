@@ -34,7 +34,7 @@ HOLDERS = 200  # people named on the page of a batch
 EVENTS = 20
 PACE_DAYS = 14  # complete days that the pace is taken from
 FEWEST_DAYS = 3
-CHART_DAYS = 28
+CHART_DAYS = 14
 Z90 = 1.645  # of a normal distribution: nine of ten values are within so many standard deviations
 LONGEST_DAYS = 3650
 

@@ -10,13 +10,12 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from annotation import people, quality, queue
 from annotation.views import SignedInRequest, for_roles, read_key
+from annotation.views.bars import bars_of
 from annotation.views.forms.batches import ACTS, BatchForm, NewcomersForm
 
 if TYPE_CHECKING:
     from annotation.models import Batch, Project
 
-CHART_HEIGHT = 120  # of the tallest bar, in the chart's own units
-BAR_STRIDE = 20
 ASKED_FIRST = frozenset({"publish", "pause", "close", "overlap", "return"})
 
 
@@ -56,7 +55,7 @@ def batch(request: SignedInRequest, project: "Project", batch_id: int) -> HttpRe
     shown = quality.batch_page(project, found)
     if not form.errors:  # also with a question, whose own form carries what was typed
         form = BatchForm(overlap=shown["overlaps"]["most"])
-    page = {"project": project, "form": form, "asked": asked, "bars": _bars(shown["days"]), **shown}
+    page = {"project": project, "form": form, "asked": asked, "bars": bars_of(shown["days"]), **shown}
     return render(request, "annotation/batches/batch.html", page, status=400 if form.errors else 200)
 
 
@@ -133,12 +132,3 @@ def _done(found: "Batch", typed: dict[str, Any], *, request: SignedInRequest) ->
     place = {"first": queue.FIRST, "last": queue.LAST}.get(typed["act"], queue.IN_ORDER)
     queue.move_batch(found, place, **how)
     return "The order is changed. What people hold stays with them."
-
-
-def _bars(days: list[tuple[Any, int]]) -> list[dict[str, Any]]:
-    most = max(count for _, count in days) or 1
-    heights = [round(CHART_HEIGHT * count / most, 1) for _, count in days]
-    return [
-        {"day": day, "count": count, "x": BAR_STRIDE * place, "height": height, "y": CHART_HEIGHT - height}
-        for place, ((day, count), height) in enumerate(zip(days, heights, strict=True))
-    ]
