@@ -122,3 +122,18 @@ def test_a_round_that_draws_solutions_is_renamed_with_its_stage_and_back() -> No
     migrate("0004_round_plan")
     assert list(then.get_model("active_learning", "Round").objects.values_list("state", "stages__name")) == [("generating", "generate")]
     migrate(NEWEST)
+
+
+def test_scores_that_were_there_before_get_their_place_in_the_order_of_scores() -> None:
+    before, last = [("active_learning", "0007_which_process_holds_it")], MigrationExecutor(connection).loader.graph.leaf_nodes()
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE TABLE active_learning_score_999999 PARTITION OF active_learning_score FOR VALUES IN (999999)")
+    connection.check_constraints()
+    for goal in (before, last, before, last):
+        MigrationExecutor(connection).migrate(goal)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_inherits i JOIN pg_index x ON x.indexrelid = i.inhrelid"
+            " WHERE i.inhparent = 'score_order'::regclass AND x.indrelid = 'active_learning_score_999999'::regclass"
+        )
+        assert cursor.fetchone() == (1,)
