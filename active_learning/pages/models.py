@@ -4,7 +4,7 @@ people answered on solutions.
 Reads ModelVersion, StepScores and labels; writes nothing. The web process calls it: numpy, never torch.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from active_learning import charts, registry
 from active_learning.charts import Chart, Point
 from active_learning.models import ModelKind, ModelState, ModelVersion, StepScores
 from annotation.models import Annotation, FinishReason, Project, Solution, StepLabel
-from trainer.evaluate import Judged, compare, first_weak_step, solution_score
+from trainer.evaluate import FEWEST, UNGROUPED, Judged, compare, first_weak_step, solution_score
 
 CURVES = ["PRM", "ORM", "majority", "PRM-weighted voting", "oracle", "mean"]  # in this order they get their colours
 BANDED = CURVES[:3]  # six bands over one another would hide the lines
@@ -59,6 +59,31 @@ class KindRows:
     rows: Sequence[VersionRow]
     ready: Sequence[ModelVersion]
     first: ModelVersion | None
+
+
+@dataclass(frozen=True, slots=True)
+class GroupRow:
+    """The figures of a model on the problems of one subject or one level, in words."""
+
+    name: str
+    n_problems: int  # with labels
+    n_solutions: int
+    auc: str
+    interval: str  # 95 %, of the AUC
+    is_small: bool  # too few problems with labels to say anything
+    n_sampled: int  # problems with graded samples
+    choices: Sequence[str]  # of each way of choosing among N, with its interval
+    is_sampled_small: bool
+
+
+@dataclass(frozen=True, slots=True)
+class GroupTable:
+    """The figures of a model by subject, or by level. choices: the ways of choosing among n solutions; empty: there are no samples."""
+
+    words: str
+    rows: Sequence[GroupRow]
+    choices: Sequence[str]
+    n: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +156,9 @@ def one_version(project: Project, number: int) -> dict[str, Any]:
         "curve": training_chart([(f"model {number}", version)]),
         "best_of_n": best_of_n_chart(version.metrics.get("best_of_n")),
         "calibration": calibration_chart(version.metrics.get("calibration"), words="negative" if is_prm else "wrong"),
+        "groups": group_tables(version.metrics.get("groups") or {}),
+        "has_groups": "groups" in version.metrics,
+        "fewest": FEWEST,
         "before": version.decision.get("before") if version.champion else None,
         "first_held_out": listed[:HELD_OUT_OPEN],
         "more_held_out": listed[HELD_OUT_OPEN:],
@@ -183,6 +211,33 @@ def model_figures(metrics: dict[str, Any]) -> list[Figure]:
         ("first mistake found at the right step", mistake.get("accuracy_wrong"), "{:.1%}", 0.0),
         ("solutions without a mistake recognized", mistake.get("accuracy_right"), "{:.1%}", 1.0),
         *calibration_rows,
+    )
+
+
+def group_tables(groups: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> list[GroupTable]:
+    """Return the tables by subject and by level of what `registry.judge` kept."""
+    tables = []
+    for by, rows in groups.items():
+        sampled = [row["best_of_n"] for row in rows.values() if "best_of_n" in row]
+        choices = [name for name in BANDED if sampled and name in sampled[0]]
+        n = next((row["n"] for row in rows.values() if "n" in row), None)
+        tables.append(GroupTable(by, [_group_row(name, by, row, choices) for name, row in rows.items()], choices, n))
+    return tables
+
+
+def _group_row(name: str, by: str, row: Mapping[str, Any], choices: Sequence[str]) -> GroupRow:
+    auc, low, high = row.get("step_auc"), row.get("step_auc_low"), row.get("step_auc_high")
+    shares = [row.get("best_of_n", {}).get(choice) for choice in choices]
+    return GroupRow(
+        name=f"no {by}" if name == UNGROUPED else name,
+        n_problems=row.get("n_labeled_problems", 0),
+        n_solutions=row.get("n_solutions", 0),
+        auc="–" if auc is None else f"{auc:.3f}",
+        interval="" if auc is None or low is None else f"{low:.3f} to {high:.3f}",
+        is_small=row.get("too_few_labeled", False),
+        n_sampled=row.get("n_sampled_problems", 0),
+        choices=[f"{share['mean']:.1%} ({share['low']:.1%} to {share['high']:.1%})" if share else "–" for share in shares],
+        is_sampled_small=row.get("too_few_sampled", False),
     )
 
 

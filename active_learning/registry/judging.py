@@ -21,7 +21,7 @@ from django.db.models import Q
 from active_learning.models import ModelKind, ModelVersion, StepScores
 from active_learning.registry import training
 from active_learning.registry.training import ModelUnusable, ProgressCallback
-from annotation.models import Outcome, Project, Solution, Split
+from annotation.models import Outcome, Problem, Project, Solution, Split
 from trainer.answers import group_answers
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def serving_version(project: Project, kind: str = ModelKind.PRM) -> ModelVersion
 def judge(version: ModelVersion, *, progress: ProgressCallback) -> Judgement:
     """Compare a ready version with the champion of its kind, store some step scores, and measure best-of-N. Takes minutes."""
     from trainer.data import GradedSolution
-    from trainer.evaluate import calibration, compare
+    from trainer.evaluate import best_of_n, calibration, compare
 
     model, champion, trained_on = training.load(version), serving_version(version.project, version.kind), _trained_on(version)
     unseen = [
@@ -62,7 +62,9 @@ def judge(version: ModelVersion, *, progress: ProgressCallback) -> Judgement:
         if labeled.solution.problem_key not in trained_on and (isinstance(labeled, GradedSolution) or labeled.n_rated)
     ]
     ours = _judge_all(version.kind, model, unseen, progress=progress)
-    metrics: dict[str, Any] = {"best_of_n": _best_of_n(version, model, progress=progress)}
+    samples, numbers = _samples_apart(version, model, progress=progress)
+    metrics: dict[str, Any] = {"best_of_n": best_of_n(samples, seed=0).as_dict() | {"models": numbers} if samples else None}
+    metrics["groups"] = _groups(version, model, ours, samples)
     if version.kind == ModelKind.PRM:
         _keep_step_scores(version, unseen, ours)
     elif ours:
@@ -143,21 +145,55 @@ def _rounded(probabilities: "NDArray[np.float32]") -> list[list[float]]:
     return np.asarray(probabilities, float).round(5).tolist()
 
 
+# --- groups -------------------------------------------------------------------------------------------------------------------
+
+
+def _groups(
+    version: ModelVersion, model: "RewardModel", judged: Sequence["Judged"], samples: Sequence["Samples"]
+) -> dict[str, dict[str, dict[str, Any]]]:
+    """Return the figures of each subject and of each level: {"subject": {subject: row}, "level": ..}, rows as `evaluate --by-subject` has.
+
+    A table is left out if no problem has a subject, or a level. The threshold is the model's own, unless it was chosen on one of these
+    problems.
+    """
+    from trainer.evaluate import evaluate_groups
+
+    keys = {solution.problem_key for solution in judged} | {problem.problem_key for problem in samples}
+    held_out = set(_split(version)["held_out"])
+    threshold = model.threshold if held_out.isdisjoint(solution.problem_key for solution in judged) else None
+    facts = list(Problem.objects.filter(pk__in=map(int, keys)).values_list("pk", "subject", "level"))
+    named = {
+        "subject": {str(key): subject for key, subject, _ in facts if subject},
+        "level": {str(key): level for key, _, level in facts if level},
+    }
+    return {
+        by: {
+            group: row.as_dict()
+            for group, row in evaluate_groups(
+                groups, judged=judged, problems=samples, base_rates=model.base_rates, threshold=threshold
+            ).items()
+        }
+        for by, groups in named.items()
+        if groups
+    }
+
+
 # --- best of N ----------------------------------------------------------------------------------------------------------------
 
 
-def _best_of_n(version: ModelVersion, model: "RewardModel", *, progress: ProgressCallback) -> dict[str, Any] | None:
-    """Return the paper's Figure 3 over problems that no model was trained on; None if none has two graded solutions."""
-    from trainer.evaluate import best_of_n
-
+def _samples_apart(version: ModelVersion, model: "RewardModel", *, progress: ProgressCallback) -> tuple[list["Samples"], dict[str, int]]:
+    """Return the graded solutions of problems that no model was trained on, with the scores of this version and of the model of the other
+    kind that serves; and the numbers of these models. Empty if no problem has two graded solutions.
+    """
     models = {version.kind: (version, model)}
     if other := serving_version(version.project, ModelKind.ORM if version.kind == ModelKind.PRM else ModelKind.PRM):
         with suppress(ModelUnusable):  # then its curve is missing
             models[other.kind] = (other, training.load(other))
     held_out = set.intersection(*(set(_split(own)["held_out"]) for own, _ in models.values()))
     problems = list(_graded_problems(version.project, held_out))
+    numbers = {kind.upper(): own.number for kind, (own, _) in models.items()}
     if not problems:
-        return None
+        return [], numbers
     # The curves end at the fewest samples of a problem. So up to a quarter of the problems, those with the fewest, are left out.
     least = int(np.quantile([len(group) for _, group in problems], 0.25))
     problems = [(problem, group) for problem, group in problems if len(group) >= least]
@@ -166,8 +202,7 @@ def _best_of_n(version: ModelVersion, model: "RewardModel", *, progress: Progres
         kind.upper(): np.array(_scores(scorer, [training.trainer_solution(row[:4]) for row in rows], progress=progress))
         for kind, (_, scorer) in sorted(models.items(), reverse=True)  # the PRM's curve first
     }
-    numbers = {kind.upper(): own.number for kind, (own, _) in models.items()}
-    return best_of_n(list(_samples(problems, scores))).as_dict() | {"models": numbers}
+    return list(_samples(problems, scores)), numbers
 
 
 def _graded_problems(project: Project, held_out: set[str]) -> Iterator[tuple[int, list[tuple[Any, ...]]]]:

@@ -1,5 +1,6 @@
 """What happens between a training and a choice: judged against the champion, at best-of-N, and who chooses then."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,11 @@ from django.core.management import CommandError, call_command
 
 from active_learning import registry, rounds, tasks
 from active_learning.models import ModelState, ModelVersion, Round, RoundState, Score, Selection, StepScores
-from active_learning.registry import judging
+from active_learning.registry import judging, training
 from annotation.models import Outcome, Problem, Project, Snapshot, Solution
 from tests import make
 from trainer import config, evaluate
+from trainer.__main__ import main
 from trainer.evaluate import Comparison, Difference
 
 WORSE = Comparison(3, 5, {"log_loss": Difference(0.4, 0.5, 0.1, 0.05, 0.2), "step_auc": Difference(0.8, 0.7, -0.1, -0.2, 0.1)})
@@ -64,6 +66,67 @@ def test_best_of_n_counts_test_problems_which_no_round_may_choose(world: Project
     assert 3 < found["n_problems"] <= 3 + len({one.solution.problem_id for one in kept})
     for table in (Score, Selection, StepScores):
         assert not table.objects.filter(solution__problem__in=planted).exists(), table
+
+
+def file_of(path: Path, lines: list[dict[str, Any]]) -> str:
+    path.write_bytes(b"".join(orjson.dumps(line) + b"\n" for line in lines))
+    return str(path)
+
+
+def flat(row: dict[str, Any]) -> dict[str, Any]:
+    choices = {f"{name} {part}": value for name, share in row.get("best_of_n", {}).items() for part, value in share.items()}
+    return {name: value for name, value in row.items() if name != "best_of_n"} | choices
+
+
+def test_the_groups_kept_with_a_version_are_those_that_the_command_line_prints(
+    world: Project, home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for place, problem in enumerate([*Problem.objects.order_by("pk"), *with_test_problems(world)]):
+        Problem.objects.filter(pk=problem.pk).update(subject=["sums", "", "shapes"][place % 3], level=str(place % 2))
+    version = turn(world, size=0).model_version
+    subjects = dict(Problem.objects.exclude(subject="").values_list("pk", "subject"))
+    levels = dict(Problem.objects.values_list("pk", "level"))
+
+    def line(key: object, problem: str, statement: str, steps: Any, group: str | None, **more: Any) -> dict[str, Any]:
+        known = {"problem_key": problem, "problem": statement, "steps": list(steps), **more}
+        return known | ({"subject": group} if group else {}) | {"key": str(key)}
+
+    known = list(training.learned_from(version))
+    apart = split(home, version)["held_out"]
+    graded = [row for _, rows in judging._graded_problems(world, apart) for row in rows]
+    least = int(np.quantile(list(Counter(row[1] for row in graded).values()), 0.25))
+    graded = [row for row in graded if Counter(other[1] for other in graded)[row[1]] >= least]
+    for by, groups in (("subject", subjects), ("level", levels)):
+        labeled = [
+            line(own.solution.key, own.solution.problem_key, own.solution.problem, own.solution.steps, group, ratings=own.ratings)
+            for own in known
+            if own.solution.problem_key not in split(home, version)["training"] and own.n_rated
+            for group in [groups.get(int(own.solution.problem_key))]
+        ]
+        samples = [
+            line(f"s{row[0]}", str(row[1]), row[2], row[3], groups.get(row[1]), right=row[4] == Outcome.CORRECT, answer=row[5])
+            for row in graded
+        ]
+        files = [file_of(tmp_path / "labeled.jsonl", labeled), file_of(tmp_path / "samples.jsonl", samples)]
+        model = str(home / version.artifact)
+        assert main(["evaluate", "--model", model, "--labeled", files[0], "--samples", files[1], "--by-subject"]) == 0
+        printed = orjson.loads(capsys.readouterr().out)["by_subject"]
+        kept = version.metrics["groups"][by]
+        assert kept.keys() == printed.keys() and len(kept) > 1
+        assert {name: pytest.approx(flat(row), abs=1e-6) for name, row in printed.items()} == {
+            name: flat(row) for name, row in kept.items()
+        }
+
+
+def test_a_version_judged_on_problems_without_subject_and_level_keeps_no_groups(world: Project) -> None:
+    Problem.objects.update(subject="", level="")
+    assert turn(world, size=0).model_version.metrics["groups"] == {}
+
+
+def test_an_orm_is_judged_by_subject_too(world: Project) -> None:
+    Problem.objects.update(subject="sums", level="")
+    metrics = turn(world, kind="orm", size=0).model_version.metrics
+    assert set(metrics["groups"]) == {"subject"} and metrics["groups"]["subject"]["sums"]["n_solutions"] == metrics["n_solutions"]
 
 
 def test_a_challenger_is_compared_on_labels_that_neither_model_has_seen(

@@ -87,3 +87,34 @@ def test_the_row_of_a_group_holds_its_step_figures_and_its_choices() -> None:
     assert (row["step_auc"], row["first_mistake_f1"]) == (report.step_auc, report.first_mistake.f1)
     assert row["best_of_n"]["PRM"] == {"mean": 1.0, "low": 1.0, "high": 1.0}
     assert row["best_of_n"]["majority"]["mean"] == pytest.approx(0.0)
+
+
+def test_the_interval_of_a_group_holds_its_auc_and_draws_whole_problems() -> None:
+    solutions = judged(30)
+    row = evaluate_groups({}, judged=solutions, base_rates=RATES, threshold=0.4)["(none)"].as_dict()
+    assert row["step_auc_low"] < row["step_auc"] < row["step_auc_high"]
+    twice = [*solutions, *solutions]  # the same problems with every solution twice: as many problems, so the interval is as wide
+    again = evaluate_groups({}, judged=twice, base_rates=RATES, threshold=0.4)["(none)"].as_dict()
+    assert (again["step_auc_low"], again["step_auc_high"]) == pytest.approx((row["step_auc_low"], row["step_auc_high"]))
+
+
+def test_the_interval_of_a_group_counts_the_steps_that_its_auc_counts() -> None:
+    unread = [Judged(f"p{n}", np.array([[0.9 - n / 50, 0.0, 0.1]], np.float32), (-1 if n % 3 else 1, 1, 1), 3) for n in range(20)]
+    row = evaluate_groups({}, judged=unread, base_rates=RATES, threshold=0.4)["(none)"].as_dict()
+    assert row["n_rated_steps"] == 20 and row["step_auc_low"] <= row["step_auc"] <= row["step_auc_high"]
+
+
+@pytest.mark.parametrize(("n_problems", "ratings"), [(1, (1, -1)), (4, (1, 1)), (4, (None, None))])
+def test_a_group_of_one_problem_or_of_one_class_has_no_interval(n_problems: int, ratings: tuple[int | None, ...]) -> None:
+    solutions = [Judged(f"p{n}", np.array([[0.1, 0, 0.9], [0.8, 0, 0.2]], np.float32), ratings, 2) for n in range(n_problems)]
+    row = evaluate_groups({}, judged=solutions, base_rates=RATES, threshold=0.4)["(none)"].as_dict()
+    assert (row["step_auc_low"], row["step_auc_high"]) == (None, None)
+
+
+def test_a_group_says_by_itself_whether_labels_or_samples_are_of_too_few_problems() -> None:
+    groups = {f"p{n}": "few" if n < 9 else "enough" for n in range(19)}
+    found = evaluate_groups(groups, judged=judged(19), problems=[samples("p0", 4)], base_rates=RATES, threshold=0.4)
+    few, enough = found["few"].as_dict(), found["enough"].as_dict()
+    assert (few["n_labeled_problems"], few["too_few_labeled"]) == (9, True)
+    assert (enough["n_labeled_problems"], enough["too_few_labeled"]) == (10, False)
+    assert (few["n_sampled_problems"], few["too_few_sampled"]) == (1, True) and "too_few_sampled" not in enough

@@ -5,7 +5,7 @@ docs/evaluation.md explains each figure.
 """
 
 from trainer.evaluate.comparison import Comparison, Difference, compare
-from trainer.evaluate.groups import GroupReport, difficulty_quintiles, evaluate_groups
+from trainer.evaluate.groups import FEWEST, UNGROUPED, GroupReport, difficulty_quintiles, evaluate_groups
 from trainer.evaluate.samples import BestOfN, Curve, Samples, best_of_n, counts_to, expected_right, share_of_draws_inside
 from trainer.evaluate.scores import AGGREGATES, ORACLE_THRESHOLD, Probabilities, aggregate, first_weak_step, solution_score
 from trainer.evaluate.steps import (
@@ -26,8 +26,10 @@ from trainer.evaluate.temperature import FLOOR, Bin, Calibration, calibration, l
 
 __all__ = [
     "AGGREGATES",
+    "FEWEST",
     "FLOOR",
     "ORACLE_THRESHOLD",
+    "UNGROUPED",
     "BestOfN",
     "Bin",
     "Calibration",

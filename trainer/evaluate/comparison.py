@@ -114,26 +114,35 @@ class _FigureParts:
         return _ratio(times @ sums, times @ counts)
 
     def step_auc(self, times: NDArray[Any]) -> Floats:
-        """Return the AUC of each resample, where a step counts as often as its problem was drawn: (R, problems) -> (R,)."""
-        order = np.flatnonzero(~self.wrong)[np.argsort(self.negative[~self.wrong])]
-        rest, wrong, drawn_wrong = self.negative[order], self.negative[self.wrong], self.problems[self.wrong]
-        below, upto = np.searchsorted(rest, wrong, "left"), np.searchsorted(rest, wrong, "right")
-        values = []
-        for part in np.array_split(times.astype(np.int64), 1 + len(times) * len(self.wrong) // AT_ONCE):
-            ranks = np.zeros(
-                (len(part), len(rest) + 1), np.int64
-            )  # how many of the other steps, counted as often as drawn, are below each place
-            np.cumsum(part[:, self.problems[order]], axis=1, out=ranks[:, 1:])
-            drawn = part[:, drawn_wrong]
-            pairs = ((ranks[:, below] + ranks[:, upto]) * drawn).sum(axis=1) / 2
-            values.append(_ratio(pairs, drawn.sum(axis=1) * ranks[:, -1]))
-        return np.concatenate(values)
+        """Return the AUC of each resample: (R, problems) -> (R,)."""
+        return resampled_auc(self.negative, self.wrong, problems=self.problems, times=times)
 
     def first_mistake_f1(self, times: NDArray[Any]) -> Floats:
         """Return the harmonic mean of both accuracies of each resample: (R, problems) -> (R,)."""
         named, n_wrong, unblamed, n_right = (times @ self.hits).T
         wrong, right = _ratio(named, n_wrong), _ratio(unblamed, n_right)
         return np.where(wrong + right == 0, 0.0, _ratio(2 * wrong * right, wrong + right))
+
+
+def resampled_auc(negative: Floats, wrong: NDArray[np.bool_], *, problems: NDArray[np.int64], times: NDArray[Any]) -> Floats:
+    """Return the step AUC of each resample, where a step counts as often as its problem was drawn; nan over one class.
+
+    negative, wrong, problems: (steps,), p(negative), whether the step is rated negative, and the place of its problem.
+    times: (R, problems), how often each problem was drawn. Returns (R,).
+    """
+    order = np.flatnonzero(~wrong)[np.argsort(negative[~wrong])]
+    rest, of_wrong, drawn_wrong = negative[order], negative[wrong], problems[wrong]
+    below, upto = np.searchsorted(rest, of_wrong, "left"), np.searchsorted(rest, of_wrong, "right")
+    values = []
+    for part in np.array_split(times.astype(np.int64), 1 + len(times) * len(wrong) // AT_ONCE):
+        ranks = np.zeros(
+            (len(part), len(rest) + 1), np.int64
+        )  # how many of the other steps, counted as often as drawn, are below each place
+        np.cumsum(part[:, problems[order]], axis=1, out=ranks[:, 1:])
+        drawn = part[:, drawn_wrong]
+        pairs = ((ranks[:, below] + ranks[:, upto]) * drawn).sum(axis=1) / 2
+        values.append(_ratio(pairs, drawn.sum(axis=1) * ranks[:, -1]))
+    return np.concatenate(values)
 
 
 def _ratio(above: Floats, below: Floats) -> Floats:

@@ -3,6 +3,7 @@
 import html
 import io
 import json
+import re
 import uuid
 import zipfile
 from pathlib import Path
@@ -183,6 +184,46 @@ def test_a_version_of_which_little_is_known_has_a_page(project: Project, rita: C
     page = rita.get(path("model", 1))
     assert page.status_code == 200 and "No losses are recorded for this training" in page.content.decode()
     assert rita.get(path("compare-models") + "?a=1&b=1").status_code == 200
+
+
+BEST = {"PRM": {"mean": 0.75, "low": 0.5, "high": 0.9}, "majority": {"mean": 0.625, "low": 0.4, "high": 0.8}, "oracle": {"mean": 1.0}}
+GROUP = {"n_problems": 12, "n_labeled_problems": 12, "n_solutions": 1_234, "step_auc": 0.8125, "step_auc_low": 0.7, "step_auc_high": 0.9}
+SMALL = {"n_problems": 2, "n_labeled_problems": 2, "n_solutions": 3, "step_auc": None, "too_few_labeled": True}
+GROUPS = {
+    "subject": {
+        "(none)": SMALL,
+        "geometry": GROUP | {"n": 8, "best_of_n": BEST, "n_sampled_problems": 4, "too_few_sampled": True},
+    },
+    "level": {"5": GROUP},
+}
+
+
+def test_a_version_shows_each_subject_and_level_with_counts_and_intervals_and_marks_what_is_too_small(
+    project: Project, rita: Client, home: Path
+) -> None:
+    version(project, 1, home, metrics=METRICS | {"groups": GROUPS})
+    page = " ".join(rita.get(path("model", 1)).content.decode().split())
+    rows = dict(re.findall(r'<tr> <th scope="row">(no subject|geometry|5)</th>(.*?)</tr>', page))
+    assert set(rows) == {"no subject", "geometry", "5"}
+    for words in ("1,234", "0.812", "(0.700 to 0.900)", "75.0% (50.0% to 90.0%)", "62.5% (40.0% to 80.0%)"):
+        assert words in rows["geometry"], words
+    assert rows["no subject"].count("too few problems to say") == rows["geometry"].count("too few problems to say") == 1
+    assert "too few" not in rows["5"] and "Best of 8, majority" in page and "Best of 8, oracle" not in page
+
+
+@pytest.mark.parametrize(
+    ("more", "decision", "sentence"),
+    [
+        ({}, {"promoted": True, "reason": "It is the first of its kind."}, "kept no figures by subject and level"),
+        ({}, {}, "come when the model is judged"),
+        ({"groups": {}}, {"promoted": True, "reason": "It is the first of its kind."}, "has a subject or a level"),
+    ],
+)
+def test_a_version_without_groups_says_why(
+    project: Project, rita: Client, home: Path, more: dict[str, Any], decision: dict[str, Any], sentence: str
+) -> None:
+    version(project, 1, home, metrics=METRICS | more, decision=decision)
+    assert sentence in rita.get(path("model", 1)).content.decode()
 
 
 def test_the_stages_of_a_training_follow_one_another_on_one_axis(project: Project, home: Path) -> None:
