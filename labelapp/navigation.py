@@ -28,7 +28,7 @@ SECTIONS = (
     Section("Rounds", "rounds", people.RESEARCHERS, ("rounds",)),
     Section("Models", "models", people.RESEARCHERS, ("models",)),
     Section("Data", "data", people.RESEARCHERS, ("data",)),
-    Section("Settings", "settings", people.MANAGERS, ("settings", "audit")),
+    Section("Settings", "settings", people.MANAGERS, ("settings", "audit", "guidelines")),
 )
 
 

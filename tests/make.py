@@ -1,4 +1,4 @@
-"""Plain functions that build what a test needs. The people are always the same: ann and ben label, olga owns,
+"""Plain functions that build what a test needs. The people are always the same: ann and ben label, rolf reviews, olga owns,
 rita researches, eve is a stranger."""
 
 import itertools
@@ -35,6 +35,10 @@ def ann(project: Project | None = None) -> User:
 
 def ben(project: Project | None = None) -> User:
     return person("ben", project)
+
+
+def rolf(project: Project | None = None) -> User:
+    return person("rolf", project, Role.REVIEWER)
 
 
 def olga(project: Project | None = None) -> User:

@@ -47,13 +47,15 @@ SIGNED_IN = frozenset(PEOPLE) - OUT
 MANAGERS = frozenset({"manager", "owner"})
 RESEARCHERS = MANAGERS | {"researcher"}
 WRITERS = MANAGERS | {"reviewer"}
-LABELERS = MANAGERS | {"reviewer", "labeler", "suspended"}
+LABELERS = frozenset({"reviewer", "labeler", "suspended"})
 SUPERUSER = frozenset({"superuser"})
 ALL = frozenset(PEOPLE)
 
 # --- what each address answers --------------------------------------------------------------------------------------------------
 
 LOST = dict.fromkeys(LABELERS - {"labeler"}, 409)  # the solution is leased by the labeler
+SEES_LABELS = dict.fromkeys(RESEARCHERS, 409)  # a sentence says why these members do not label
+NO_LABELING = dict.fromkeys(RESEARCHERS, 403)
 
 
 class Row(NamedTuple):
@@ -69,8 +71,8 @@ class Row(NamedTuple):
     is_public: bool = False  # no sign-in is needed
 
 
-def background(*, instead: dict[str, int] = LOST, who: frozenset[str] = LABELERS) -> Row:
-    return Row(who, None, 200, instead=instead, is_background=True)
+def background(*, instead: dict[str, int] = LOST) -> Row:
+    return Row(LABELERS | RESEARCHERS, None, 200, instead=instead | SEES_LABELS, is_background=True)
 
 
 TABLE = {
@@ -102,10 +104,10 @@ TABLE = {
     "member-work": Row(MANAGERS),
     "invitation": Row(ALL, 404, 404, is_public=True),
     "problem": Row(MANAGERS, 200, 200),
-    "label": Row(LABELERS),
-    "recent": Row(LABELERS),
-    "reopen": Row(LABELERS, 302, instead={"labeler": 200}),
-    "revise": background(who=frozenset({"labeler"}), instead={}),
+    "label": Row(LABELERS | RESEARCHERS, instead=NO_LABELING),
+    "recent": Row(LABELERS | RESEARCHERS, instead=NO_LABELING),
+    "reopen": Row(LABELERS | RESEARCHERS, 302, instead={"labeler": 200} | NO_LABELING),
+    "revise": Row(frozenset({"labeler"}), None, 200, is_background=True),
     "guidelines": Row(LABELERS | RESEARCHERS),
     "annotations": Row(RESEARCHERS),
     "annotation": Row(RESEARCHERS),
@@ -285,14 +287,15 @@ class World:
         hidden = make.problem(foreign, statement="canary-foreign-statement", answer="canary-foreign-answer")
         others = make.solution(hidden, steps=["canary-foreign-step", "So it is 4.\n\n# Answer\n\n4"])
         their_batch = make.batch(foreign, [others])
-        theirs = queue.lease_next(stranger, project=foreign)
+        their_labeler = make.person("canary-foreign-labeler", foreign)
+        theirs = queue.lease_next(their_labeler, project=foreign)
         their_round = make.round_of(foreign, {"uniform": [make.solution(make.problem(foreign))]}, generation=1, state="proposed")
         make.version(foreign, 2)
         their_message = Message.objects.create(sender=stranger, recipient=stranger, project=foreign, text="canary-foreign-message")
         foreign.guidelines = "canary-foreign-guidelines"
         foreign.save()
         their_label = labels.submit(
-            theirs.assignment_id, labeler=stranger, token=theirs.token, submission_id=uuid.uuid4(),
+            theirs.assignment_id, labeler=their_labeler, token=theirs.token, submission_id=uuid.uuid4(),
             ratings=rated(1, -1), finish_reason="found_error", reason="canary-foreign-reason", active_ms=5, total_ms=5,
         )  # fmt: skip
 
@@ -428,7 +431,7 @@ def test_health_and_metrics_answer_everybody_alike(world: World, monkeypatch: py
     assert {world.ask(Cell("/metrics", person, "get"), address="/metrics").status for person in PEOPLE} == {404}
 
 
-OWN_PAGES = {"reopen", "find-solution"}  # they look nothing up, and lead to a page of the project in their address
+OWN_PAGES = {"reopen": 403, "find-solution": 302}  # they look nothing up: an owner does not label, and the other one leads to a search
 
 
 def test_an_object_of_another_project_is_found_at_no_address_of_the_own_one(world: World) -> None:
@@ -440,7 +443,7 @@ def test_an_object_of_another_project_is_found_at_no_address_of_the_own_one(worl
         if name in TABLE and objects & set(parameters):
             for method, status in (("get", TABLE[name].get), ("post", TABLE[name].post)):
                 answer = world.ask(Cell(name, "owner", method), address=address_of(written, parameters, world.elsewhere))
-                is_fine = answer.status == (405 if status is None else 302 if name in OWN_PAGES else 404)
+                is_fine = answer.status == (405 if status is None else OWN_PAGES.get(name, 404))
                 if not is_fine or "canary-foreign" in answer.text:
                     found.append((name, method, answer.status))
     assert found == []

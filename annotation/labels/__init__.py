@@ -5,9 +5,19 @@ the steps written by hand (StepAlternative) and the state of the assignment. A s
 """
 
 from annotation.completions import LONGEST_WRITTEN, BadSubmission
-from annotation.labels.reopening import REOPEN_LAST, REOPEN_MINUTES, assignment_of, reopen, reopenable
+from annotation.labels.reopening import REOPEN_LAST, REOPEN_MINUTES, assignment_of, drafts_of, reopen, reopenable
 from annotation.labels.rules import LONGEST_REASON, LONGEST_SKIP_REASON, Rating
-from annotation.labels.sittings import NothingToRevise, Subject, SubmissionConflict, revise, save_draft, skip, subject_of, submit
+from annotation.labels.sittings import (
+    NothingToRevise,
+    Subject,
+    SubmissionConflict,
+    keep_late,
+    revise,
+    save_draft,
+    skip,
+    subject_of,
+    submit,
+)
 
 __all__ = [
     "LONGEST_REASON",
@@ -21,6 +31,8 @@ __all__ = [
     "Subject",
     "SubmissionConflict",
     "assignment_of",
+    "drafts_of",
+    "keep_late",
     "reopen",
     "reopenable",
     "revise",

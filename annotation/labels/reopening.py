@@ -1,5 +1,5 @@
-"""Stage: labels, reopening. Reads the annotations that a labeler submitted recently. Writes nothing: a correction is a submission
-of its own (sittings.revise).
+"""Stage: labels, reopening. Reads the annotations that a labeler submitted recently, and the drafts that were never submitted. Writes
+nothing: a correction is a submission of its own (sittings.revise).
 """
 
 from datetime import timedelta
@@ -10,11 +10,12 @@ from django.db.models.functions import Now
 
 from annotation.labels.rules import Rating
 from annotation.labels.sittings import NothingToRevise
-from annotation.models import Annotation, Project, StepAlternative, StepLabel, StepSource
+from annotation.models import Annotation, Draft, Project, StepAlternative, StepLabel, StepSource
 from annotation.queue import FOR_NEWCOMERS
 
 REOPEN_LAST = 10  # submissions
 REOPEN_MINUTES = 15  # after the first submission
+MOST_DRAFTS = 20
 
 
 def reopenable(labeler: User, *, project: Project) -> QuerySet[Annotation]:
@@ -27,6 +28,13 @@ def reopenable(labeler: User, *, project: Project) -> QuerySet[Annotation]:
     )
     newest_first = recent.exclude(assignment__batch__kind__in=FOR_NEWCOMERS).order_by("-assignment__annotation__created_at")
     return newest_first.select_related("solution__problem")[:REOPEN_LAST]
+
+
+def drafts_of(person: User, *, project: Project) -> QuerySet[Draft]:
+    """Return the newest drafts that this person did not submit, one for each assignment, at most 20: what is left of a former labeler."""
+    own = Draft.objects.filter(labeler=person, assignment__batch__project=project)
+    newest = own.order_by("assignment", "-saved_at", "-pk").distinct("assignment").values("pk")
+    return Draft.objects.filter(pk__in=newest).select_related("assignment__task__solution__problem").order_by("-saved_at")[:MOST_DRAFTS]
 
 
 def reopen(annotation_id: int, *, labeler: User, project: Project) -> tuple[Annotation, list[Rating]]:

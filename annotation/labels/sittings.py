@@ -39,7 +39,7 @@ from annotation.labels.statements import (
     SUCCESSOR,
 )
 from annotation.models import Annotation, Assignment, AssignmentState, Draft, Event, Project, StepAlternative, StepSource, Task, broken_rule
-from annotation.people import NotMember
+from annotation.people import NotMember, project_of_assignment
 from annotation.queue import Claim, LeaseLost, fence, lease_reserved, lost, one_statement
 
 SUBMISSION_ONCE = "annotation_annotation_submission_id_key"
@@ -121,6 +121,12 @@ def submit(
         raise lost(assignment_id, labeler=labeler, token=token, kept=kept is not None) from error
 
 
+def keep_late(assignment_id: int, *, labeler: User, token: int, ratings: Sequence[Rating]) -> LeaseLost:
+    """Keep the ratings of somebody who no longer labels as a draft, and return what to tell them. Raises BadSubmission (malformed)."""
+    _, kept = _keep(assignment_id, labeler=labeler, token=token, revision=None, ratings=well_formed(ratings, n_steps=STEPS))
+    return lost(assignment_id, labeler=labeler, token=token, kept=kept is not None)
+
+
 def skip(assignment_id: int, *, labeler: User, token: int, reason: str, ahead: Claim | None = None) -> None:
     """Close an assignment without labels and open a new one at its task, so that the overlap is still reached. `ahead` as in submit.
 
@@ -199,8 +205,9 @@ class Subject:
 
 
 def subject_of(assignment_id: int, *, labeler: User) -> Subject:
-    """Return what a sitting is about, for a person who can label in its project. Raises NotMember."""
+    """Return what a sitting is about, for a person who can label in its project. Raises NotMember, SeesLabels."""
     if (subject := _subject(SUBJECT_OF_MEMBER, assignment=assignment_id, labeler=labeler.pk)) is None:
+        project_of_assignment(labeler, assignment_id)  # says why
         raise NotMember("There is no such solution to label, or you cannot label it.")
     return subject
 

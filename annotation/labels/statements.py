@@ -9,13 +9,17 @@ PROJECT = [field.attname for field in Project._meta.concrete_fields]
 
 # Stores a draft unless a newer one is stored, and returns whether the claim still counts. It is raw SQL because the ORM's upsert has
 # no WHERE, and reading first would race with the next save, which the browser sends without waiting. A token below the one of the
-# assignment belongs to an earlier claim: late work is kept too. Without a revision number the draft gets the next one.
+# assignment belongs to an earlier claim: late work is kept too. Without a revision number the draft gets the next one. Somebody who became
+# a manager meanwhile holds nothing, and their late work is kept if they held the assignment: last, or with a draft.
 KEEP_DRAFT = f"""
 WITH assignment AS (
-  SELECT s.id, s.token = %(token)s AND m.user_id = CASE s.state WHEN 'leased' THEN s.labeler_id WHEN 'open' THEN s.lapsed_id END AS held
+  SELECT s.id, {MAY_LABEL} AND s.token = %(token)s
+               AND m.user_id = CASE s.state WHEN 'leased' THEN s.labeler_id WHEN 'open' THEN s.lapsed_id END AS held
     FROM annotation_assignment s JOIN annotation_batch b ON b.id = s.batch_id
-    JOIN annotation_membership m ON m.project_id = b.project_id AND m.user_id = %(labeler)s AND {MAY_LABEL}
-   WHERE s.id = %(assignment)s AND %(token)s BETWEEN 1 AND s.token AND NOT (s.state = 'done' AND s.labeler_id = m.user_id)),
+    JOIN annotation_membership m ON m.project_id = b.project_id AND m.user_id = %(labeler)s AND m.role <> 'former'
+   WHERE s.id = %(assignment)s AND ({MAY_LABEL} OR s.lapsed_id = m.user_id OR EXISTS (
+           SELECT 1 FROM annotation_draft o WHERE o.assignment_id = s.id AND o.labeler_id = m.user_id))
+     AND %(token)s BETWEEN 1 AND s.token AND NOT (s.state = 'done' AND s.labeler_id = m.user_id)),
 kept AS (
   INSERT INTO annotation_draft AS d (assignment_id, labeler_id, token, revision, ratings, saved_at)
   SELECT assignment.id, %(labeler)s, %(token)s, COALESCE(%(revision)s::int, 1), %(ratings)s::jsonb, now() FROM assignment

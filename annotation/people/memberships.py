@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 OWNERS = frozenset({Role.OWNER})  # archive and delete the project
 MANAGERS = frozenset({Role.OWNER, Role.MANAGER})  # publish, start rounds, see people
 RESEARCHERS = MANAGERS | {Role.RESEARCHER}  # see the whole project, download its labels
-LABELERS = MANAGERS | {Role.LABELER, Role.REVIEWER}  # label solutions
+LABELERS = frozenset({Role.LABELER, Role.REVIEWER})  # label solutions. The others see gold, scores and what others labeled
 WRITERS = MANAGERS | {Role.REVIEWER}  # write messages to labelers
 RANKS = (Role.LABELER, Role.REVIEWER, Role.RESEARCHER, Role.MANAGER, Role.OWNER)  # from the lowest
 _COLUMNS = [field.attname for field in Project._meta.concrete_fields]
@@ -71,6 +71,10 @@ class NotMember(Http404):
     """This person has no such role in such a project. Pages answer 404, so that a stranger learns nothing."""
 
 
+class SeesLabels(Exception):
+    """A member who wants to label, but whose role sees gold, scores and what others labeled. The message says so."""
+
+
 class NoSuchAccount(ValueError):
     """There is no account of this name. The message says so."""
 
@@ -106,13 +110,29 @@ def access_to(slug: str, *, person: "Person", roles: Collection[str]) -> Access:
     return Access(membership.project, membership.role)
 
 
+def why_no_labeling(role: str, project: Project) -> str:
+    """Return why a member of this role cannot label in the project, in a sentence."""
+    return (
+        f"You are {role} of {project}. Researchers, managers and owners see gold, scores and what others labeled. "
+        "So they do not label in their own project."
+    )
+
+
 def project_of_assignment(person: "Person", assignment_id: int) -> Project:
-    """Return the project of an assignment if the person can label in it. Raises NotMember."""
+    """Return the project of an assignment if the person can label in it. Raises NotMember, and SeesLabels for the other members."""
     with connection.cursor() as cursor:
         row = cursor.execute(PROJECT_OF_ASSIGNMENT, {"person": person.pk, "assignment": assignment_id}).fetchone()
     if row:
         return Project.from_db(connection.alias, _COLUMNS, row)
+    if membership := other_membership(person, assignment_id):
+        raise SeesLabels(why_no_labeling(membership.role, membership.project))
     raise NotMember("There is no such solution to label, or you cannot label it.")
+
+
+def other_membership(person: "Person", assignment_id: int) -> Membership | None:
+    """Return the membership of a person in the project of an assignment if it is one of those that do not label."""
+    memberships = _memberships(person, RESEARCHERS).filter(project__batch__assignment=assignment_id)
+    return memberships.select_related("project").first()
 
 
 def member_to_invite(project: Project, name: str) -> "User":

@@ -42,10 +42,10 @@ class Removal:
     in_hand: int  # solutions that go back to the queue
 
 
-def change_role(project: Project, number: int, *, actor: "User", role: str, seen: str) -> Membership:
-    """Give a member another role; a former member becomes a member again. Raises MemberRefused, MemberChanged, NoSuchMember.
+def change_role(project: Project, number: int, *, actor: "User", role: str, seen: str) -> str:
+    """Give a member another role, and say what became of the work in hand; a former member becomes a member again.
 
-    Somebody who can no longer label gives back what they hold. The drafts of it stay.
+    Somebody who can no longer label gives back what they hold. The drafts of it stay. Raises MemberRefused, MemberChanged, NoSuchMember.
     """
     with _locked(project, number, actor=actor, seen=seen) as (row, own):
         old = row.role
@@ -59,7 +59,7 @@ def change_role(project: Project, number: int, *, actor: "User", role: str, seen
         given_back = 0 if role in people.LABELERS else queue.give_back(row.user, project=project, states=HELD)
         verb = "take member back" if old == Role.FORMER else "change role"
         _note(actor, verb, row, {"old": old, "new": role, "given_back": given_back})
-    return row
+    return f"{row.user} is {row.get_role_display().lower()} now.{_went_back(given_back)}"
 
 
 def admit(project: Project, number: int, *, actor: "User", seen: str) -> Membership:
@@ -128,8 +128,7 @@ def remove(project: Project, number: int, *, actor: "User", seen: str) -> str:
         Membership.objects.filter(pk=row.pk).update(role=Role.FORMER)
         given_back = queue.give_back(row.user, project=project, states=HELD)
         _note(actor, "remove member", row, {"old": row.role, "given_back": given_back})
-    back = f" {counted(given_back, 'solution')} went back to the queue." if given_back else ""
-    return f"{row.user} is a former member now. All labels stay.{back}"
+    return f"{row.user} is a former member now. All labels stay.{_went_back(given_back)}"
 
 
 @contextmanager
@@ -150,6 +149,10 @@ def _locked(project: Project, number: int, *, actor: "User", seen: str) -> Itera
         if row.role != Role.FORMER and row.role not in people.roles_up_to(own.role):
             raise MemberRefused(f"{row.user} is {row.get_role_display().lower()}, which is above your own role. Ask an owner.")
         yield row, own
+
+
+def _went_back(count: int) -> str:
+    return f" {counted(count, 'solution')} went back to the queue, and what was rated is kept as a draft." if count else ""
 
 
 def _keep_an_owner(row: Membership, change: str) -> None:

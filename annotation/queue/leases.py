@@ -18,6 +18,7 @@ from django.db.models import DurationField, F, Func, Q, QuerySet, Subquery
 from django.db.models.functions import Now
 from django.utils.crypto import salted_hmac
 
+from annotation import people
 from annotation.models import (
     Assignment,
     AssignmentState,
@@ -76,6 +77,12 @@ class Withdrawn(LeaseLost):
     code = "withdrawn"
 
 
+class RoleSeesLabels(LeaseLost):
+    """The person became researcher, manager or owner while the solution was open. `kept` as in LeaseLost."""
+
+    code = "sees_labels"
+
+
 def lost(assignment_id: int, *, labeler: User, token: int, kept: bool = False) -> LeaseLost:
     """Return the error that says why this assignment is not, or no longer, the labeler's."""
     fields = ("state", "labeler", "lapsed", "token", "task__solution__withdrawn_at", "batch__state")
@@ -85,6 +92,8 @@ def lost(assignment_id: int, *, labeler: User, token: int, kept: bool = False) -
     state, holder, last_holder, newest_token, withdrawn_at, batch_state = row
     if state in (AssignmentState.DONE, AssignmentState.SKIPPED) and holder == labeler.pk:
         return LeaseLost("You have submitted this solution already, in another window.", kept=kept)
+    if membership := people.other_membership(labeler, assignment_id):
+        return RoleSeesLabels(people.why_no_labeling(membership.role, membership.project), kept=kept)
     if state == AssignmentState.CLOSED and withdrawn_at:
         return Withdrawn("This solution was withdrawn from labeling, because its problem or its text is not suitable.", kept=kept)
     if state == AssignmentState.CLOSED:
@@ -247,6 +256,9 @@ def release_reserved(assignment_id: int, *, labeler: User, token: int) -> bool:
 def _labeler_state(labeler: User, *, project: Project) -> LabelerState:
     row = _first(LABELER_STATE, project=project.pk, labeler=labeler.pk, gold_percent=project.gold_percent)
     if row is None:
+        membership = Membership.objects.filter(project=project, user=labeler, role__in=people.RESEARCHERS).first()
+        if membership:
+            raise NotQualified(people.why_no_labeling(membership.role, project))
         raise NotQualified(f"You are not a member of {project}. Ask its owner for an invitation.")
     state = LabelerState(*row)
     if not state.is_active:

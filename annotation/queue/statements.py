@@ -2,10 +2,12 @@
 statement is a transaction of its own, without BEGIN and COMMIT, and the server plans it once per connection.
 """
 
-# What a labeler may do, and what they hold: one row, or none for a person who is no member. There is at most one lease
+from annotation.people import MAY_LABEL
+
+# What a labeler may do, and what they hold: one row, or none for a person who does not label here. There is at most one lease
 # (assignment_one_lease) and one reservation (assignment_one_reserved). The search for an open assignment follows the order of handing
 # out: one index probe per batch. EXISTS would read every assignment, or all those done before the first open one.
-LABELER_STATE = """
+LABELER_STATE = f"""
 SELECT u.is_active, m.suspended_at IS NOT NULL, m.qualified_at IS NOT NULL,
        EXISTS (SELECT 1 FROM annotation_batch b WHERE b.project_id = m.project_id AND b.kind = 'screening' AND b.state <> 'draft'),
        m.qualified_at IS NULL AND EXISTS (SELECT 1 FROM annotation_task t JOIN annotation_batch b ON b.id = t.batch_id
@@ -28,7 +30,7 @@ SELECT u.is_active, m.suspended_at IS NOT NULL, m.qualified_at IS NOT NULL,
   LEFT JOIN annotation_batch here ON here.id = leased.batch_id
   LEFT JOIN annotation_assignment reserved ON reserved.labeler_id = u.id AND reserved.state = 'reserved'
   LEFT JOIN annotation_batch ahead ON ahead.id = reserved.batch_id
- WHERE m.project_id = %(project)s AND m.user_id = %(labeler)s
+ WHERE m.project_id = %(project)s AND m.user_id = %(labeler)s AND {MAY_LABEL}
 """
 
 # What the labeler sees: the assignment `s` with its texts and their newest draft. A hidden answer is not read at all, so that no later
@@ -136,14 +138,14 @@ SELECT {_LEASE} FROM taken s {_TEXTS}
 
 # Turns a reservation into the lease, in the transaction that ends the assignment before it, or even in the same statement, which still
 # sees that assignment as leased. If another tab of this labeler gave the reservation back and nobody took it, it still counts. A
-# suspended labeler gets no more solutions, and a labeler with a lease in another tab keeps that lease.
-LEASE_RESERVED = """
+# suspended labeler gets no more solutions, nor does somebody who became a manager. A labeler with a lease in another tab keeps that lease.
+LEASE_RESERVED = f"""
 UPDATE annotation_assignment s
    SET state = 'leased', labeler_id = %(labeler)s, lapsed_id = NULL, leased_at = now(),
        lease_expires_at = now() + make_interval(mins => p.lease_minutes)
   FROM annotation_batch b
   JOIN annotation_project p ON p.id = b.project_id
-  JOIN annotation_membership m ON m.project_id = p.id AND m.user_id = %(labeler)s AND m.suspended_at IS NULL
+  JOIN annotation_membership m ON m.project_id = p.id AND m.user_id = %(labeler)s AND m.suspended_at IS NULL AND {MAY_LABEL}
  WHERE s.id = %(ahead)s::bigint AND s.token = %(ahead_token)s::bigint
    AND (s.state = 'reserved' AND s.labeler_id = %(labeler)s OR s.state = 'open' AND s.lapsed_id = %(labeler)s)
    AND b.id = s.batch_id

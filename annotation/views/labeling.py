@@ -37,9 +37,27 @@ REFUSALS = {
 }
 
 
+def for_labelers(view: View) -> View:
+    """Decorate a page of labelers. The other members of the project read why they do not label there, and where to go."""
+
+    @for_roles(people.LABELERS | people.RESEARCHERS)
+    @wraps(view)
+    def answered(request: SignedInRequest, project: "Project", **place: int) -> HttpResponseBase:
+        if request.access.labels:
+            return view(request, project, **place)
+        page = {
+            "project": project,
+            "why": people.why_no_labeling(request.access.role, project),
+            "drafts": labels.drafts_of(request.user, project=project),
+        }
+        return render(request, "annotation/no_labeling.html", page, status=403)
+
+    return answered
+
+
 @require_GET
 @never_cache
-@for_roles(people.LABELERS)
+@for_labelers
 def label(request: SignedInRequest, project: "Project") -> HttpResponse:
     """Show the labeling page with the next solution, or with the one this person holds already."""
     return _page(request, project, _next_solution(request, project))
@@ -47,7 +65,7 @@ def label(request: SignedInRequest, project: "Project") -> HttpResponse:
 
 @require_GET
 @never_cache
-@for_roles(people.LABELERS)
+@for_labelers
 def recent(request: SignedInRequest, project: "Project") -> HttpResponse:
     """List the recent submissions that this person can reopen."""
     annotations = labels.reopenable(request.user, project=project)
@@ -57,7 +75,7 @@ def recent(request: SignedInRequest, project: "Project") -> HttpResponse:
 
 @require_GET
 @never_cache
-@for_roles(people.LABELERS)
+@for_labelers
 def reopen(request: SignedInRequest, project: "Project", annotation_id: int) -> HttpResponse:
     """Show a submitted solution with its ratings, for a correction as a new revision."""
     try:
@@ -109,6 +127,8 @@ def background(view: View) -> View:
             return _refuse(422, "generator_failed", str(error))
         except queue.LeaseLost as error:
             return _refuse(409, error.code, str(error))
+        except people.SeesLabels as error:
+            return _refuse(409, queue.RoleSeesLabels.code, str(error))
         except (Http404, NoSuchNumber, ObjectDoesNotExist, labels.NothingToRevise):
             return _refuse(404, "not_found")
 
@@ -121,6 +141,8 @@ def draft(request: SignedInRequest, assignment_id: int) -> HttpResponse:
     body = _body(request, {"token": SHOWN, "revision": COUNT, "ratings": list}, assignment_id)
     try:
         return _json({"revision": labels.save_draft(assignment_id, labeler=request.user, **body)})
+    except queue.RoleSeesLabels:
+        raise
     except queue.LeaseLost:
         people.project_of_assignment(request.user, assignment_id)  # 404: a stranger learns nothing, not even that it was withdrawn
         raise
@@ -141,7 +163,11 @@ def submit(request: SignedInRequest, assignment_id: int) -> HttpResponse:
         "active_ms": int,
         "total_ms": int,
     }
-    subject = labels.subject_of(assignment_id, labeler=request.user)
+    try:
+        subject = labels.subject_of(assignment_id, labeler=request.user)
+    except people.SeesLabels:
+        body, _ = _body_and_ahead(request, fields, assignment_id)
+        raise labels.keep_late(assignment_id, labeler=request.user, token=body["token"], ratings=body["ratings"]) from None
     body, ahead = _body_and_ahead(request, fields, assignment_id)
     annotation = labels.submit(assignment_id, labeler=request.user, ahead=ahead, subject=subject, **body)
     if ahead is None and (feedback := quality.feedback_on(annotation)):  # practice never reserves the next solution

@@ -155,8 +155,7 @@ def _act(request: SignedInRequest, project: "Project", number: int, act: str, fo
     typed = form.cleaned_data if form else {}
     match act:
         case "role":
-            row = quality.change_role(project, number, role=typed["role"], **given)
-            return f"{row.user} is {row.get_role_display().lower()} now."
+            return quality.change_role(project, number, role=typed["role"], **given)
         case "admit":
             return f"{quality.admit(project, number, **given).user} is admitted and can label real work."
         case "pause":

@@ -33,14 +33,14 @@ def submit(lease: queue.Lease, labeler: User, first_mistake: int | None) -> None
 
 @pytest.fixture
 def project() -> Project:
-    """Four solutions labeled by olga are the screening; two more wait as real work."""
+    """Four solutions labeled by rolf are the screening; two more wait as real work."""
     made = make.project(qualify_rate=0.75)
-    trusted = make.olga(made)
+    trusted = make.rolf(made)
     make.batch(made, make.solutions(made, 4))
     for first_mistake in VERDICTS:
         submit(queue.lease_next(trusted, project=made), trusted, first_mistake)
     make.batch(made, make.solutions(made, 2))
-    quality.open_screening(made, by="olga", size=4)
+    quality.open_screening(made, by="rolf", size=4)
     return made
 
 
@@ -86,7 +86,7 @@ def test_screening_answers_are_trained_on_once_their_author_is_admitted(project:
     ann = make.ann(project)
     answer_all(project, ann, wrongly=2)
     admitted = Annotation.objects.without_newcomers()
-    assert (export.take_snapshot(project, for_training=True).count, admitted.count()) == (4, 4)  # olga's, who made the questions
+    assert (export.take_snapshot(project, for_training=True).count, admitted.count()) == (4, 4)  # rolf's, who made the questions
     assert export.take_snapshot(project).count == 8  # what researchers get says in each record that it answers a screening
     Membership.objects.filter(user=ann).update(qualified_at="2026-01-01T00:00Z")
     snapshot = export.take_snapshot(project, for_training=True)
@@ -151,21 +151,21 @@ def test_gold_made_richer_by_hand_is_not_overwritten(project: Project) -> None:
     gold = GoldAnswer.objects.get(acceptable_first_errors=[1])
     GoldAnswer.objects.filter(pk=gold.pk).update(acceptable_first_errors=[0, 1])
     project.batch_set.filter(kind=BatchKind.SCREENING).update(generation=-2)
-    quality.open_screening(project, by="olga", size=4)
+    quality.open_screening(project, by="rolf", size=4)
     gold.refresh_from_db()
     assert gold.acceptable_first_errors == [0, 1]
 
 
 def test_a_screening_of_too_few_labels_is_refused_with_the_remedy(project: Project) -> None:
-    with pytest.raises(CommandError, match="The size is 30, but olga has labeled 4 usable .* Choose a smaller size") as refused:
-        call_command("open_screening", "--project", project.slug, "--by", "olga", "--size", "30")
+    with pytest.raises(CommandError, match="The size is 30, but rolf has labeled 4 usable .* Choose a smaller size") as refused:
+        call_command("open_screening", "--project", project.slug, "--by", "rolf", "--size", "30")
     assert refused.value.returncode == 2
 
 
 def test_a_second_screening_is_refused_and_changes_no_gold(project: Project) -> None:
     before = GoldAnswer.objects.count()
     with pytest.raises(quality.BadScreening, match="exists already"):
-        quality.open_screening(project, by="olga", size=2)
+        quality.open_screening(project, by="rolf", size=2)
     assert GoldAnswer.objects.count() == before
 
 

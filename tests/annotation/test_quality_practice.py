@@ -33,14 +33,14 @@ def submit(lease: queue.Lease, labeler: User, mistake_at: int | None, **more: ob
 
 @pytest.fixture
 def project() -> Project:
-    """Six solutions labeled by olga, five with the first mistake at step 1 (from 0); two are practice, and two more wait as work."""
+    """Six solutions labeled by rolf, five with the first mistake at step 1 (from 0); two are practice, and two more wait as work."""
     made = make.project()
-    olga = make.olga(made)
+    rolf = make.rolf(made)
     make.batch(made, make.solutions(made, 6))
     for number in range(6):
-        submit(queue.lease_next(olga, project=made), olga, None if number == 5 else 1)
+        submit(queue.lease_next(rolf, project=made), rolf, None if number == 5 else 1)
     make.batch(made, make.solutions(made, 2))
-    quality.open_practice(made, by="olga", size=2)
+    quality.open_practice(made, by="rolf", size=2)
     return made
 
 
@@ -56,7 +56,7 @@ def kinds(project: Project, labeler: User, count: int) -> list[str]:
 
 
 def test_a_newcomer_practices_then_answers_the_screening_then_works(project: Project) -> None:
-    quality.open_screening(project, by="olga", size=3)
+    quality.open_screening(project, by="rolf", size=3)
     ann = make.ann(project)
     assert kinds(project, ann, 6) == ["practice"] * 2 + ["screening"] * 3 + ["selected"]
     assert Membership.objects.get(user=ann).qualified_at
@@ -67,9 +67,9 @@ def test_without_a_screening_practice_leads_to_work(project: Project) -> None:
 
 
 def test_who_labeled_a_practice_solution_before_is_not_asked_again(project: Project) -> None:
-    [card] = quality.projects_of(make.olga())
+    [card] = quality.projects_of(make.rolf())
     assert (card.practice, card.waiting) == (0, 2)
-    assert kinds(project, make.olga(), 1) == ["selected"]
+    assert kinds(project, make.rolf(), 1) == ["selected"]
 
 
 def test_every_newcomer_gets_the_whole_practice(project: Project) -> None:
@@ -100,15 +100,15 @@ def test_nothing_is_reserved_behind_practice(project: Project) -> None:
 
 
 def test_practice_and_screening_never_share_a_solution(project: Project) -> None:
-    quality.open_screening(project, by="olga", size=4)
+    quality.open_screening(project, by="rolf", size=4)
     asked = Task.objects.filter(batch__kind__in=queue.FOR_NEWCOMERS).values_list("solution", flat=True)
     assert len(asked) == len(set(asked)) == 6
-    with pytest.raises(quality.BadScreening, match="The size is 1, but olga has labeled 0 usable solutions"):
-        quality.open_practice(project, by="olga", size=1)
+    with pytest.raises(quality.BadScreening, match="The size is 1, but rolf has labeled 0 usable solutions"):
+        quality.open_practice(project, by="rolf", size=1)
 
 
 def test_practice_changes_neither_the_result_of_the_screening_nor_gold_records(project: Project) -> None:
-    quality.open_screening(project, by="olga", size=3)
+    quality.open_screening(project, by="rolf", size=3)
     ann = make.ann(project)
     for _ in range(2):
         submit(quality.lease_next(ann, project=project), ann, 2)  # all wrong
@@ -168,7 +168,7 @@ def test_giving_up_is_no_verdict(project: Project) -> None:
 
 
 def test_there_is_no_feedback_on_screening_and_work(project: Project, django_assert_num_queries: object) -> None:
-    quality.open_screening(project, by="olga", size=1)
+    quality.open_screening(project, by="rolf", size=1)
     Batch.objects.filter(kind=BatchKind.PRACTICE).update(state="closed")
     ann = make.ann(project)
     for kind in ("screening", "selected"):
@@ -203,7 +203,7 @@ def test_a_practice_submit_is_answered_with_feedback_and_again_the_same(project:
 
 
 def test_the_home_page_says_what_comes_before_real_work(project: Project, client: Client) -> None:
-    quality.open_screening(project, by="olga", size=3)
+    quality.open_screening(project, by="rolf", size=3)
     ann = make.ann(project)
     client.force_login(ann)
     assert "2 practice solutions, then 3 screening questions, then real work" in " ".join(client.get("/").content.decode().split())
@@ -217,22 +217,22 @@ def test_the_home_page_says_what_comes_before_real_work(project: Project, client
 
 
 def test_the_command_opens_practice_and_once_more_adds_to_it(project: Project) -> None:
-    call_command("open_practice", "--project", project.slug, "--by", "olga", "--size", "1")
+    call_command("open_practice", "--project", project.slug, "--by", "rolf", "--size", "1")
     assert kinds(project, make.ann(project), 4) == ["practice"] * 3 + ["selected"]
 
 
 def test_what_the_trusted_person_wrote_on_the_mistake_is_golds_note() -> None:
     project = make.project(alternatives_after_error=True)
-    olga = make.olga(project)
+    rolf = make.rolf(project)
     make.batch(project, make.solutions(project, 1))
-    submit(queue.lease_next(olga, project=project), olga, 1, reason="Hours are no minutes.")
-    quality.open_practice(project, by="olga", size=1)
+    submit(queue.lease_next(rolf, project=project), rolf, 1, reason="Hours are no minutes.")
+    quality.open_practice(project, by="rolf", size=1)
     assert GoldAnswer.objects.get().note == "Hours are no minutes."
 
 
 def test_practice_of_too_few_labels_is_refused_with_the_remedy(project: Project) -> None:
     with pytest.raises(CommandError, match="The size is 5, .* Choose a smaller size") as refused:
-        call_command("open_practice", "--project", project.slug, "--by", "olga")
+        call_command("open_practice", "--project", project.slug, "--by", "rolf")
     assert refused.value.returncode == 2
 
 
@@ -240,4 +240,4 @@ def test_practice_of_too_few_labels_is_refused_with_the_remedy(project: Project)
 def test_an_interactive_project_has_no_first_mistakes_to_ask_for(command: str) -> None:
     make.project(step_source="interactive")
     with pytest.raises(CommandError, match="sums is an interactive project. .* practice and screening are not possible"):
-        call_command(command, "--project", "sums", "--by", "olga", "--size", "1")
+        call_command(command, "--project", "sums", "--by", "rolf", "--size", "1")

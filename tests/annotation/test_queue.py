@@ -116,7 +116,7 @@ def test_a_solution_goes_to_no_more_people_than_its_overlap() -> None:
     for person in (make.ann(project), make.ben(project)):
         queue.lease_next(person, project=project)
     with pytest.raises(queue.NothingToLabel, match="nothing left for you"):
-        queue.lease_next(make.olga(project), project=project)
+        queue.lease_next(make.rolf(project), project=project)
 
 
 def test_an_empty_batch_in_front_does_not_hide_the_next_one() -> None:
@@ -267,7 +267,7 @@ def test_a_gold_assignment_given_back_goes_to_the_same_person_only() -> None:
     project.refresh_from_db()
     assert queue.lease_next(make.ben(project), project=project).assignment_id != lease.assignment_id
     with pytest.raises(queue.NothingToLabel):
-        queue.lease_next(make.olga(project), project=project)
+        queue.lease_next(make.rolf(project), project=project)
     Project.objects.update(gold_percent=100)
     project.refresh_from_db()
     again = queue.lease_next(make.ann(), project=project)

@@ -59,11 +59,11 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 def screened(project: Project, questions: int) -> User:
     """Let ann answer screening questions whose first mistake is step 1, all but the first one rightly."""
-    olga, ann = make.olga(project), make.ann(project)
+    rolf, ann = make.rolf(project), make.ann(project)
     make.batch(project, make.solutions(project, questions))
     for _ in range(questions):
-        label(olga, project, mistake_at=1)
-    quality.open_screening(project, by="olga", size=questions)
+        label(rolf, project, mistake_at=1)
+    quality.open_screening(project, by="rolf", size=questions)
     for number in range(questions):
         label(ann, project, mistake_at=1 if number else 0)
     return ann

@@ -377,7 +377,7 @@ def test_removing_asks_first_with_numbers_and_then_keeps_the_labels(project: Pro
     assert "Remove ann from Sums?" in asked and "1 labeled solution of ann stay" in asked and "1 solution goes back" in asked
     assert of(ann, project).role == "labeler"
     done = text(act(olga, ann, project, "remove", sure="1"))
-    assert "ann is a former member now. All labels stay. 1 solution went back to the queue." in done
+    assert "ann is a former member now. All labels stay. 1 solution went back to the queue, and what was rated is kept as a draft." in done
     assert of(ann, project).role == "former" and Assignment.objects.get(pk=lease.assignment_id).state == "open"
     assert signed_in(ann).get("/p/sums/label/").status_code == 404 and Annotation.objects.count() == 1
     assert Event.objects.get(verb="remove member").details["given_back"] == 1

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from annotation.labels import LONGEST_REASON
-from annotation.models import Message, Project, Role
+from annotation.models import Message, Project
 from benchmarks import hostile
 from tests import make
 from tests.exports import label
@@ -57,25 +57,24 @@ class Guard:
 @pytest.mark.parametrize("kind", ["plain", "markdown"])
 def test_no_text_of_a_solution_runs_a_script_on_any_page_that_shows_it(visit: Visit, texts: list[str], kind: str) -> None:
     project = make.project("sums", text_kind=kind, guidelines="\n\n".join(texts)[:GUIDELINES_LENGTH])
-    ann = make.person("ann", project, Role.OWNER)
     portions = [list(some) for some in hostile.pages(texts)]
     problems = [make.problem(project, statement="\n".join(some), reference_solution="\n".join(some)) for some in portions]
     made = [make.solution(problem, some) for problem, some in zip(problems, portions, strict=True)]
     make.batch(project, made)
     make.version(project, 1)
-    page = visit(ann, "/p/sums/guidelines/")
-    guard = Guard(page)
+    page = visit(make.ann(project), "/p/sums/guidelines/")
+    labeler, guard = Guard(page), Guard(visit(make.olga(project), "/p/sums/guidelines/"))
     for one in made:
-        guard.open("/p/sums/label/")
+        labeler.open("/p/sums/label/")
         expect(page.locator("[data-step]")).to_have_count(len(one.steps))
         expect(page.locator("[data-step='0']")).to_be_focused()
-        guard.check()
+        labeler.check()
         annotation = label(project, *[1] * (len(one.steps) - 1), -1, finish_reason="found_error", reason=one.steps[0][:LONGEST_REASON])
         guard.open(f"/p/sums/labels/{annotation.pk}/")
         guard.open(f"/p/sums/models/1/solutions/{one.pk}/")
         guard.open(f"/p/sums/problems/{one.problem_id}/")
     guard.open("/p/sums/labels/")
-    guard.open("/p/sums/recent/")
+    labeler.open("/p/sums/recent/")
 
 
 def test_no_message_and_no_guidelines_run_a_script(visit: Visit, texts: list[str]) -> None:

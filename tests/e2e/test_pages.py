@@ -98,6 +98,8 @@ def test_no_page_is_wider_than_its_window(visit: Visit, width: int) -> None:
     member = Membership.objects.create(
         project=project, user=make.person("b" * 150), role=Role.LABELER, suspended_at=Now(), reason="c" * 900
     )
+    labeling = visit(make.ann(project), "/p/sums/label/", viewport={"width": width, "height": 700})
+    assert labeling.evaluate("document.documentElement.scrollWidth <= innerWidth")
     for path in ("/", "/p/sums/", "/p/sums/label/", "/p/sums/people/", f"/p/sums/people/{member.pk}/", "/nowhere/"):
         page.goto(f"{page.url.split('/', 3)[0]}//{page.url.split('/', 3)[2]}{path}")
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
@@ -116,7 +118,7 @@ def test_every_page_keeps_to_its_security_policy(visit: Visit, live_server: obje
         answer = page.goto(root + path)
         assert "default-src 'none'" in answer.header_value("Content-Security-Policy")
         expect(page.locator("h1").first).to_be_attached()
-    page.goto(root + "/p/sums/label/")
+    page = visit(make.ann(project), "/p/sums/label/")
     for key in ("3", "?", "Escape", "g", "Escape"):
         page.keyboard.press(key)
     expect(page.locator(".katex").first).to_be_visible()  # the visitors' fixture fails the test on any violation
@@ -178,16 +180,16 @@ def test_lists_and_tables_set_formulas(visit: Visit) -> None:
     made = make.solution(make.problem(project, statement=statement), ["So it is."])
     version = make.version(project, 1)
     shown = make.round_of(project, {"convincing": [made, make.solution(made.problem, ["It is so."])]}, model_version=version)
-    olga = make.olga(project)
-    page = visit(olga, "/p/sums/label/")
+    page = visit(make.ann(project), "/p/sums/label/")
     expect(page.locator("[data-step='0']")).to_be_focused()
     page.keyboard.press("3")
     page.keyboard.press("Enter")
     expect(page.locator("[data-today='1']")).to_be_attached()
     root = page.url.split("/p/")[0]
+    table = visit(make.olga(project))
     for path in ("/p/sums/labels/", f"/p/sums/rounds/{shown.pk}/"):
-        page.goto(root + path)
-        row = page.locator("[data-brief]").first
+        table.goto(root + path)
+        row = table.locator("[data-brief]").first
         expect(row.locator(".katex")).to_have_count(3)
         assert row.locator(".katex-display").count() == 0
         expect(row.locator("strong")).to_have_text("is")

@@ -19,15 +19,15 @@ Visit = Callable[..., Page]
 
 
 def school(*, practice: int, screening: int = 0) -> Project:
-    """A project whose every solution has its first mistake at step 1 (from 0), labeled by olga; one more waits as real work."""
+    """A project whose every solution has its first mistake at step 1 (from 0), labeled by rolf; one more waits as real work."""
     project = make.project("sums", name="Sums")
-    olga = make.olga(project)
+    rolf = make.rolf(project)
     make.batch(project, make.solutions(project, practice + screening))
     for _ in range(practice + screening):
-        lease = queue.lease_next(olga, project=project)
+        lease = queue.lease_next(rolf, project=project)
         labels.submit(
             lease.assignment_id,
-            labeler=olga,
+            labeler=rolf,
             token=lease.token,
             submission_id=uuid.uuid4(),
             active_ms=1,
@@ -35,9 +35,9 @@ def school(*, practice: int, screening: int = 0) -> Project:
             ratings=[{"step": 0, "rating": 1}, {"step": 1, "rating": -1}],
             finish_reason="found_error",
         )
-    quality.open_practice(project, by="olga", size=practice)
+    quality.open_practice(project, by="rolf", size=practice)
     if screening:
-        quality.open_screening(project, by="olga", size=screening)
+        quality.open_screening(project, by="rolf", size=screening)
     make.batch(project, make.solutions(project, 2))
     return project
 

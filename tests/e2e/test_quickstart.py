@@ -54,12 +54,15 @@ def test_the_quickstart_on_the_real_gsm8k_solutions(
     monkeypatch.chdir(tmp_path)
     quickstart = Quickstart()
 
-    make.olga()
+    make.olga(), make.ann()
     quickstart.run("create_project")
     assert "5,276 in the file" in quickstart.run("load_solutions")
+    invitation = quickstart.run("invite").strip().removeprefix(settings.SITE_ADDRESS)
     assert "Published batch 0: 20 solutions" in quickstart.run("retrain")
 
-    page = visit(make.olga(), "/p/gsm8k/label/")
+    page = visit(make.ann(), invitation)
+    page.get_by_role("button", name="Join as ann").click()
+    page.get_by_role("link", name="Start labeling").click()
     expect(page.locator("[data-step='0']")).to_be_focused()
     label(page, "1 Enter")  # up to its first mistake
     n_steps = page.locator("[data-step]").count()
