@@ -4,6 +4,7 @@ Reads labels and rounds; writes Schedule and the two conditions that are columns
 clock is the database's, in UTC. A round that is due while another is unfinished waits, and the schedule says so.
 """
 
+import hashlib
 import logging
 import re
 from collections.abc import Mapping
@@ -17,17 +18,22 @@ from django.db.models.functions import Now
 
 from active_learning import rounds
 from active_learning.models import ModelKind, Round, Schedule
-from active_learning.selection import EXPLORE_MIX, Recipe
+from active_learning.selection import EXPLORE_MIX, STRATEGIES, Recipe
 from annotation.models import Annotation, Event, Project, Split, StepLabel
 from trainer.counting import counted
 
 log = logging.getLogger(__name__)
 NEVER = "This schedule would never start a round. Enter a number of labels, a number of hours or a time, or switch it off."
+VERB = "change schedule"
 LARGEST = 2_147_483_647  # what the columns hold
 
 
 class BadSchedule(ValueError):
     """A schedule that cannot be used. The message names the field and the remedy."""
+
+
+class ScheduleChangedMeanwhile(RuntimeError):
+    """Somebody changed the schedule after this person opened the page. The message says who and what. Nothing was changed."""
 
 
 def read_time(text: str) -> time:
@@ -64,6 +70,30 @@ def settings_of(project: Project, schedule: Schedule) -> dict[str, Any]:
     return recipe_of(project, schedule).as_dict() | ({"parts": schedule.recipe["parts"]} if schedule.recipe else {})
 
 
+def values_of(project: Project, schedule: Schedule) -> dict[str, Any]:
+    """Return a schedule in plain values, by the words that the audit shows. Weights are in percent, as they were typed."""
+    recipe, sample = settings_of(project, schedule), schedule.sample
+    return {
+        "on": schedule.is_on,
+        "after new labels": project.retrain_every_labels,
+        "after hours": project.retrain_every_hours,
+        "daily at (UTC)": schedule.daily_at and f"{schedule.daily_at:%H:%M}",
+        "weights": {STRATEGIES[name].label: f"{100 * weight:.10g}" for name, weight in recipe["parts"]},
+        "solutions": recipe["size"],
+        "max. per problem": recipe["per_problem"],
+        "diverse": recipe["is_diverse"],
+        "stratified": recipe["is_stratified"],
+        "new per problem": sample.get("n"),
+        "drawn from": sample.get("model"),
+        "max. tokens": sample.get("budget"),
+    }
+
+
+def version_of(project: Project, schedule: Schedule) -> str:
+    """Return a text that differs for another schedule. A form brings it back, so that nobody overwrites what they did not see."""
+    return hashlib.sha256(repr(values_of(project, schedule)).encode()).hexdigest()[:32]
+
+
 def change(
     project: Project,
     *,
@@ -74,10 +104,12 @@ def change(
     recipe: Mapping[str, Any] | None,
     sample: Mapping[str, Any] | None = None,
     actor: User | None,
+    version: str = "",
 ) -> Schedule:
     """Store a schedule; `recipe` and `sample` are settings as forms give them. An unfinished round goes on. Raises BadSchedule.
 
-    The recipe keeps its weights as they are given, whatever they add up to. `daily_at` is in UTC, without seconds.
+    The recipe keeps its weights as they are given, whatever they add up to. `daily_at` is in UTC, without seconds. `version` is what the
+    person saw (`version_of`); raises ScheduleChangedMeanwhile if it is another one now. Empty: it does not matter.
     """
     for name, value in (("new labels", every_labels), ("hours", every_hours)):
         if value is not None and not 1 <= value <= LARGEST:
@@ -104,11 +136,33 @@ def change(
         "noted_at": None,
     }
     with transaction.atomic():
+        locked = Project.objects.select_for_update(no_key=True).get(pk=project.pk)  # of two people, the second one sees what the first did
+        before = find(locked)
+        old, seen = values_of(locked, before), version_of(locked, before)
+        if version and version != seen:
+            raise ScheduleChangedMeanwhile(_who_changed(project, version))
         Project.objects.filter(pk=project.pk).update(retrain_every_labels=every_labels, retrain_every_hours=every_hours)
         schedule, _ = Schedule.objects.update_or_create(project=project, defaults=columns)
-        Event.objects.create(actor=actor, project=project, verb="change schedule", subject=f"project {project.slug}")
+        locked.refresh_from_db(fields=["retrain_every_labels", "retrain_every_hours"])
+        new = values_of(locked, schedule)
+        changed = [name for name in new if new[name] != old[name]]
+        if changed:
+            details = {"old": {name: old[name] for name in changed}, "new": {name: new[name] for name in changed}, "version": seen}
+            Event.objects.create(actor=actor, project=project, verb=VERB, subject=f"project {project.slug}", details=details)
     project.refresh_from_db(fields=["retrain_every_labels", "retrain_every_hours"])
     return schedule
+
+
+def _who_changed(project: Project, version: str) -> str:
+    """Say who changed the schedule last, and what, since it had this version."""
+    event = Event.objects.filter(project=project, verb=VERB).select_related("actor").order_by("-pk").first()
+    if event is None or "new" not in event.details:
+        return "The schedule was changed after you opened this page. Nothing was saved."
+    who = event.actor.get_username() if event.actor else "Somebody at the command line"
+    return (
+        f"{who} changed the schedule at {event.at:%Y-%m-%d %H:%M} UTC, after you opened this page: {', '.join(event.details['new'])}. "
+        "Nothing was saved. Look at the schedule as it is now, and save again."
+    )
 
 
 def start_due_rounds() -> list[Round]:

@@ -159,22 +159,30 @@ def schedule(request: SignedInRequest, project: "Project") -> HttpResponse:
     present = schedules.find(project)
     if request.method == "POST":
         request.access.require(people.MANAGERS)
-    form = ScheduleForm(
-        request.POST if request.method == "POST" else None,
-        recipe=schedules.settings_of(project, present),
-        sample=present.sample,
-        is_on=present.is_on,
-        every_labels=project.retrain_every_labels,
-        every_hours=project.retrain_every_hours,
-        daily_at=present.daily_at,
-    )
-    if form.is_valid():
+    typed = request.POST if request.method == "POST" else None
+    shown: dict[str, Any] = {
+        "recipe": schedules.settings_of(project, present),
+        "sample": present.sample,
+        "is_on": present.is_on,
+        "every_labels": project.retrain_every_labels,
+        "every_hours": project.retrain_every_hours,
+        "daily_at": present.daily_at,
+    }
+    form = ScheduleForm(typed, **shown)
+    page = {"project": project, "schedule": present, "version": schedules.version_of(project, present)}
+    status = 200
+    if typed is not None and form.is_valid():
         clauses = {name: form.cleaned_data[name] for name in ("is_on", "every_labels", "every_hours", "daily_at")}
         try:
-            schedules.change(project, **clauses, recipe=form.recipe, sample=form.sampling, actor=request.user)
+            schedules.change(
+                project, **clauses, recipe=form.recipe, sample=form.sampling, actor=request.user, version=typed.get("version", "")
+            )
             messages.success(request, "The schedule is saved.")
             return redirect("schedule", slug=project.slug)
+        except schedules.ScheduleChangedMeanwhile as changed:
+            page |= {"meanwhile": str(changed)}
+            form, status = ScheduleForm(None, **shown), 409
         except schedules.BadSchedule as refused:
             form.add_error(None, str(refused))
-    page = {"project": project, "schedule": present, "form": form, "next_due": schedules.next_due(project)}
-    return render(request, "active_learning/schedule.html", page, status=400 if form.errors else 200)
+    page |= {"form": form, "next_due": schedules.next_due(project)}
+    return render(request, "active_learning/schedule.html", page, status=400 if form.errors else status)

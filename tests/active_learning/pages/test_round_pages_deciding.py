@@ -1,6 +1,7 @@
 """The pages of rounds that decide: who may, what a round is composed of, a proposal looked through, the schedule."""
 
 import re
+from html import escape
 
 import pytest
 from django.test import Client
@@ -10,7 +11,7 @@ from django.utils import timezone
 from active_learning import rounds, schedules
 from active_learning.models import Round, Schedule, Selection
 from active_learning.pages import single
-from annotation.models import Project, Solution, Task
+from annotation.models import Event, Project, Role, Solution, Task
 from tests import make
 from tests.assignments import learnable
 from tests.clients import signed_in
@@ -296,10 +297,51 @@ def test_weights_stay_as_they_were_typed_and_their_shares_are_said_rounded(
     assert sum(weight for _, weight in schedules.recipe_of(project, Schedule.objects.get()).parts) == pytest.approx(1)
 
 
-@pytest.mark.parametrize("at", ["03:30+01:00", "03:30:00", "24:00", "03:30 CET"])
+SAMPLED = ("new per problem", "drawn from")
+
+
+def test_a_change_of_the_schedule_is_an_event_with_old_and_new_values_that_the_audit_shows(project: Project, olga: Client) -> None:
+    first = WEIGHTS | {"is_on": "on", "every_hours": "12", "daily_at": "03:30"}
+    olga.post(path("schedule"), first)
+    olga.post(path("schedule"), first | {"every_hours": "", "daily_at": "04:15", "weight-uniform": "10", "n": "4", "model": "acme/writer"})
+    event = Event.objects.filter(verb="change schedule").order_by("-pk")[0]
+    assert event.actor == make.olga() and event.project == project
+    weights = {"Convincing wrong answers": "80", "At random": "20"}
+    assert event.details["old"] == {"after hours": 12, "daily at (UTC)": "03:30", "weights": weights} | dict.fromkeys(SAMPLED)
+    weights |= {"At random": "10"}
+    sampled = dict(zip(SAMPLED, (4, "acme/writer"), strict=True))
+    assert event.details["new"] == {"after hours": None, "daily at (UTC)": "04:15", "weights": weights} | sampled
+    html = page(olga, "audit")
+    assert "after hours: 12 becomes nothing" in html and "daily at (UTC): 03:30 becomes 04:15" in html
+    assert event.details["version"] not in html
+
+
+def test_a_schedule_that_is_saved_as_it_is_leaves_no_event(project: Project, olga: Client) -> None:
+    fields = WEIGHTS | {"is_on": "on", "every_hours": "12"}
+    assert all(olga.post(path("schedule"), fields).status_code == 302 for _ in range(2))
+    assert Event.objects.filter(verb="change schedule").count() == 1
+
+
+def test_of_two_people_who_change_the_schedule_the_second_is_told_what_the_first_did(project: Project, olga: Client) -> None:
+    fields = WEIGHTS | {"is_on": "on", "every_hours": "12", "version": typed(page(olga, "schedule"), "version")}
+    mona = signed_in(make.person("mona", project, Role.MANAGER))
+    assert mona.post(path("schedule"), fields).status_code == 302
+    answer = olga.post(path("schedule"), fields | {"every_hours": "48"})
+    html = answer.content.decode()
+    assert answer.status_code == 409 and "mona changed the schedule at" in html and "after hours" in html
+    assert typed(html, "every_hours") == "12", "as it is now"
+    project.refresh_from_db()
+    assert project.retrain_every_hours == 12
+    again = fields | {"every_hours": "48", "version": typed(html, "version")}
+    assert olga.post(path("schedule"), again).status_code == 302
+
+
+@pytest.mark.parametrize("at", ["03:30+01:00", "03:30-0100", "03:30Z", "T03:30", "03:30:00", "24:00", "03:30 CET", "3:30 Europe/Berlin"])
 def test_a_time_with_an_offset_seconds_or_a_zone_is_refused_beside_its_field(project: Project, olga: Client, at: str) -> None:
     answer = olga.post(path("schedule"), WEIGHTS | {"is_on": "on", "every_hours": "12", "daily_at": at})
-    assert answer.status_code == 400 and "daily_at" in answer.context["form"].errors
+    [fault] = answer.context["form"].errors["daily_at"]
+    assert answer.status_code == 400 and re.search(r"UTC|seconds|24:00|look like", fault)
+    assert f'id="daily_at_error">{escape(fault)}</p>' in answer.content.decode(), "beside its field"
     assert not Schedule.objects.exists()
 
 
