@@ -6,7 +6,7 @@ templates/charts/ turns a Chart into SVG with its data in a table, readable with
 import csv
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -85,8 +85,13 @@ def line_chart(
     y_range: tuple[float, float] | None = None,
     x_range: tuple[float, float] | None = None,
     is_diagonal_drawn: bool = False,
+    name_of: Callable[[float], str] | None = None,
 ) -> Chart | None:
-    """Lay out lines with optional bands over shared axes; None if there is no value. The place of a series sets its colour."""
+    """Lay out lines with optional bands over shared axes; None if there is no value. The place of a series sets its colour.
+
+    `name_of` writes a place of the x axis in words, such as a day.
+    """
+    name_of = name_of or words
     points = [p for _, line in series for p in line if p.y is not None]
     if not points:
         return None
@@ -119,9 +124,9 @@ def line_chart(
         x_words,
         y_words,
         tuple(lines),
-        tuple(Tick(across(n), words(n)) for n in x_numbers),
+        tuple(Tick(across(n), name_of(n)) for n in x_numbers),
         tuple(Tick(down(n), words(n)) for n in y_numbers if y_low <= n <= y_high),
-        *_table(series, x_words),
+        *_table(series, x_words, name_of),
         is_diagonal_drawn,
     )
 
@@ -157,10 +162,12 @@ def _path(points: Sequence[tuple[float, float]]) -> str:
     return " ".join(f"{x:g},{y:g}" for x, y in points)
 
 
-def _table(series: Sequence[tuple[str, Sequence[Point]]], x_words: str) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
+def _table(
+    series: Sequence[tuple[str, Sequence[Point]]], x_words: str, name_of: Callable[[float], str]
+) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
     """Return a row for every x, and for every series a column and those of its band."""
     places = sorted({p.x for _, line in series for p in line})
-    header, columns = [x_words], [[words(x) for x in places]]
+    header, columns = [x_words], [[name_of(x) for x in places]]
     for name, line in series:
         if not line:
             continue

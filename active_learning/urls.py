@@ -1,9 +1,10 @@
-"""The addresses of the loop: rounds, models and solutions of a project, and the experiments of no project."""
+"""The addresses of the loop: a project's overview, rounds, models and solutions, and the experiments of no project."""
 
 from django.urls import path
 
 from active_learning.views import experiments as experiment_views
 from active_learning.views import models as model_views
+from active_learning.views import overviews as overview_views
 from active_learning.views import rounds as round_views
 from active_learning.views import solutions as solution_views
 
@@ -33,6 +34,10 @@ solutions = [
     path("<int:solution_id>/", solution_views.solution, name="project-solution"),
     path("<int:solution_id>/withdraw/", solution_views.withdraw_solution, name="withdraw-solution"),
     path("<int:solution_id>/prioritise/", solution_views.prioritise_solution, name="prioritise-solution"),
+]
+project = [
+    path("", overview_views.overview, name="overview"),
+    path("figures/<slug:name>.csv", overview_views.figures_file, name="figures-file"),
 ]
 experiments = [
     path("", experiment_views.experiments, name="experiments"),

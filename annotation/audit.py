@@ -18,6 +18,7 @@ CHUNK = 2_000  # events read at a time for a download
 CUT = 80  # characters of a value
 # Keys of details that hold a text for people, and those that only the program reads.
 HIDDEN = frozenset({"reason", "text", "note", "message", "comment", "version"})
+BACKED_UP = "back up site"  # the verb of a finished backup: the overviews look how old the newest one is
 NOBODY = "the site"  # or somebody at its command line
 # The kinds of all events. A DISTINCT would read every event; this reads one entry of the index for each kind.
 VERBS = """

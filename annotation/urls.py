@@ -24,7 +24,6 @@ urlpatterns = [
     path("messages/<int:message_id>/read/", person.mark_read, name="mark-read"),
     path("projects/new/", projects.new_project, name="new-project"),
     path("projects/preview/", projects.preview_guidelines, name="preview-guidelines"),
-    path("p/<slug:slug>/", managing.overview, name="overview"),
     path("audit/", audit.site_audit, name="site-audit"),
     path("p/<slug:slug>/audit/", audit.project_audit, name="audit"),
     path("p/<slug:slug>/settings/", projects.settings, name="settings"),

@@ -3,6 +3,7 @@
 from typing import Any
 
 from django import template
+from django.urls import reverse
 
 from labelapp import navigation
 from labelapp.monitoring import logs
@@ -23,6 +24,13 @@ def sections(context: template.Context) -> list[navigation.Link]:
     request: Any = context.get("request")
     access = getattr(request, "access", None)
     return navigation.links(access, request.path_info) if access else []
+
+
+@register.simple_tag(takes_context=True)
+def find_address(context: template.Context) -> str:
+    """Return the address of the search: in the project that this page belongs to, or on the site."""
+    access = getattr(context.get("request"), "access", None)
+    return reverse("find", kwargs={"slug": access.project.slug}) if access else reverse("find-on-site")
 
 
 @register.simple_tag

@@ -7,9 +7,13 @@ from django.views.generic import RedirectView
 
 import active_learning.urls
 from annotation.views import setting_up, signing_in
+from labelapp import finding
 
 urlpatterns = [
     path("", include("annotation.urls")),
+    path("p/<slug:slug>/", include(active_learning.urls.project)),
+    path("p/<slug:slug>/find/", finding.find, name="find"),
+    path("find/", finding.find_on_site, name="find-on-site"),
     path("p/<slug:slug>/rounds/", include("active_learning.urls")),
     path("p/<slug:slug>/models/", include(active_learning.urls.models)),
     path("p/<slug:slug>/solutions/", include(active_learning.urls.solutions)),

@@ -93,6 +93,9 @@ TABLE = {
     "archive-project": Row(frozenset({"owner"}), None, 302),
     "delete-project": Row(frozenset({"owner"}), 409, 409),
     "overview": Row(RESEARCHERS),
+    "figures-file": Row(RESEARCHERS, 404),  # no chart has the name that all addresses get here
+    "find": Row(LABELERS | RESEARCHERS),
+    "find-on-site": Row(SIGNED_IN),
     "batches": Row(RESEARCHERS),
     "batch": Row(RESEARCHERS, 200, 200, decide=MANAGERS),
     "compose-newcomers": Row(MANAGERS, 200, 400),

@@ -21,12 +21,17 @@ class Share:
         return (middle - half) / (n + z * z), (middle + half) / (n + z * z)
 
     @property
+    def interval(self) -> str:
+        """The interval, in percent; empty without any n."""
+        if not self.bounds:
+            return ""
+        low, high = self.bounds
+        return f"{low:.0%} to {high:.0%}"
+
+    @property
     def words(self) -> str:
         """The share and its interval, in percent."""
-        if not self.bounds:
-            return "–"
-        low, high = self.bounds
-        return f"{self.k / self.n:.0%} ({low:.0%} to {high:.0%})"
+        return f"{self.k / self.n:.0%} ({self.interval})" if self.n else "–"
 
 
 def counted(count: int, noun: str, several: str | None = None) -> str:

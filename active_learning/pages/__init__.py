@@ -1,26 +1,34 @@
-"""Stage: what the pages of the loop show. Rounds at a glance, the composer, one round with its stages, its proposal and what it brought;
-model versions, one, two compared; the search for solutions, and one of them with its step scores.
+"""Stage: what the pages of the loop show. What needs a person in a project now, rounds at a glance, the composer, one round with its
+stages, its proposal and what it brought; model versions, one, two compared; the search for solutions, and one of them with its step
+scores; what a few words find in a project.
 
 Reads rounds, their stages and selections, model versions and the labels of their batches; writes nothing. The web process calls it:
 numpy, never torch.
 """
 
 from active_learning.pages.composing import composer, preset_recipe
+from active_learning.pages.finding import FoundGroup, FoundThing, found_projects, found_things
 from active_learning.pages.models import all_versions, compared_versions, one_version
-from active_learning.pages.overviews import all_rounds, loop
+from active_learning.pages.needs import ToDo, to_do
+from active_learning.pages.overviews import all_rounds, loop, times_chart
 from active_learning.pages.searching import SolutionFilter, filter_from, found_solutions, search_choices
 from active_learning.pages.single import cancelling, one_round, progress
 from active_learning.pages.solutions import scored_solution
 
 __all__ = [
+    "FoundGroup",
+    "FoundThing",
     "SolutionFilter",
+    "ToDo",
     "all_rounds",
     "all_versions",
     "cancelling",
     "compared_versions",
     "composer",
     "filter_from",
+    "found_projects",
     "found_solutions",
+    "found_things",
     "loop",
     "one_round",
     "one_version",
@@ -28,4 +36,6 @@ __all__ = [
     "progress",
     "scored_solution",
     "search_choices",
+    "times_chart",
+    "to_do",
 ]

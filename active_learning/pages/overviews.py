@@ -1,15 +1,19 @@
-"""All rounds of a project: the overview's fragment and the list."""
+"""The overview of a project: the chart of times, and its fragment of rounds. All rounds: the list."""
 
+from collections.abc import Sequence
+from datetime import date
 from typing import Any
 
 from django.conf import settings
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
-from active_learning import registry, rounds, site_state
+from active_learning import charts, registry, rounds, site_state
+from active_learning.charts import Chart, Point
 from active_learning.models import WORKER_SILENT, ModelVersion, Round, Worker
 from active_learning.pages.brought import confirmed_chart
 from active_learning.pages.rows import row_of, unfinished
+from annotation import quality
 from annotation.models import Project
 
 LISTED = 50  # rounds of a page
@@ -30,6 +34,18 @@ def loop(project: Project) -> dict[str, Any]:
         "n_set_aside": site_state.n_set_aside(settings.STEPMARK_HOME),
         "set_aside_folder": settings.STEPMARK_HOME / site_state.SET_ASIDE,
     }
+
+
+def times_chart(times: Sequence[quality.DayTimes]) -> Chart | None:
+    """Draw the median time of a solution by day, within the band of its quartiles. None without a time."""
+    line = [Point(each.day.toordinal(), each.median, each.low, each.high) for each in times]
+    named = [("median, with quartiles", line)]
+    ends = (line[0].x, line[-1].x) if line else None
+    return charts.line_chart(named, x_words="day (UTC)", y_words="minutes for a solution", x_range=ends, name_of=_day)
+
+
+def _day(place: float) -> str:
+    return date.fromordinal(int(place)).isoformat()
 
 
 def all_rounds(project: Project, *, before: int | None = None) -> dict[str, Any]:

@@ -85,6 +85,11 @@ def found_solutions(project: Project, filter: SolutionFilter, *, after: int | No
     return {"version": version, "rows": rows, "after": shown[-1].pk if len(solutions) > PAGE else None, "page_size": PAGE}
 
 
+def solutions_of(project: Project, filter: SolutionFilter) -> QuerySet[Solution]:
+    """Return the solutions that a filter finds, in its order, to be cut by the caller. For filters that need no scores."""
+    return _ordered(_found(project, filter, None), filter)
+
+
 def neighbours(project: Project, filter: SolutionFilter, solution: Solution) -> tuple[int | None, int | None]:
     """Return the solutions before and after one in a found set, None at its ends."""
     version = registry.serving_version(project) if filter.needs_scores else None

@@ -21,7 +21,7 @@ from active_learning.rounds.publishing import forget_name, publish, replay
 from active_learning.rounds.running import run
 from active_learning.rounds.starting import cancel, notify_worker, offer_abandoned, preview, start, sweep
 from active_learning.rounds.states import NoSuchRound, RoundRefused, find, how_ended
-from active_learning.rounds.telling import BEAT, LifeSign, any_published, describe, life_signs, published, say_alive
+from active_learning.rounds.telling import BEAT, LifeSign, any_published, describe, life_signs, published, say_alive, why_silent
 from trainer.progress import Stopped
 
 __all__ = [
@@ -55,4 +55,5 @@ __all__ = [
     "say_alive",
     "start",
     "sweep",
+    "why_silent",
 ]

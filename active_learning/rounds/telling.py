@@ -1,5 +1,6 @@
 """What pages and commands ask about rounds, and the workers' heartbeats."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -77,6 +78,15 @@ def life_signs() -> list[LifeSign]:
     with connection.cursor() as cursor:
         cursor.execute("SELECT name, queues, extract(epoch FROM now() - heartbeat_at)::float FROM active_learning_worker ORDER BY name")
         return [LifeSign(name, queues.split(","), max(0.0, seconds)) for name, queues, seconds in cursor.fetchall()]
+
+
+def why_silent(signs: Sequence[LifeSign], queue: str) -> str:
+    """Return why nobody does the work of a queue, or beat's, in a sentence; empty if somebody does."""
+    those = [sign for sign in signs if queue in sign.queues]
+    if any(sign.is_fresh for sign in those):
+        return ""
+    seconds = min((sign.seconds for sign in those), default=None)
+    return "It has never reported, or not for a day." if seconds is None else f"It last reported {seconds:,.0f} s ago."
 
 
 def say_alive(name: str, *, queues: str) -> None:

@@ -22,7 +22,7 @@ from annotation.quality.figures import count_again
 from annotation.quality.gold import BadScreening, is_within_gold
 from annotation.quality.members import MemberChanged, MemberRefused, admit, change_role, pause, removal_of, remove, resume
 from annotation.quality.messages import BadMessage, mark_read, messages_of, messages_to, recipients, send_message
-from annotation.quality.overviews import Overview, overview
+from annotation.quality.overviews import DayTimes, Overview, PeopleAtWork, PersonAtWork, at_work, overview
 from annotation.quality.practice import Feedback, feedback_on, open_practice
 from annotation.quality.records import GoldRecord, LabelerRecord, ProjectOfPerson, gold_records, labeler_record, projects_of
 from annotation.quality.team import MemberPage, MemberState, NoSuchMember, Team, find_member, member_page, team_of, work_by_day
@@ -32,6 +32,7 @@ __all__ = [
     "BadScreening",
     "BatchRow",
     "DailyPace",
+    "DayTimes",
     "Feedback",
     "Forecast",
     "GoldRecord",
@@ -43,11 +44,14 @@ __all__ = [
     "NoSuchBatch",
     "NoSuchMember",
     "Overview",
+    "PeopleAtWork",
+    "PersonAtWork",
     "ProjectOfPerson",
     "Screening",
     "Team",
     "TrustedSolution",
     "admit",
+    "at_work",
     "batch_page",
     "batches_of",
     "can_begin",

@@ -146,6 +146,12 @@ def forecast(left: int, pace: DailyPace, *, now: datetime) -> Forecast | None:
     )
 
 
+def queue_forecast(project: Project, *, left: int) -> Forecast | None:
+    """Return when all work of a project is done of which `left` places are left, by the rule of the list of batches."""
+    pace = pace_of(project) if left else None
+    return forecast(left, pace, now=timezone.now()) if pace else None
+
+
 def pace_of(project: Project) -> DailyPace | None:
     """Return the recent pace of a project's work, without today. None: fewer than three complete days since its first label."""
     counts = _labels_by_day(project.pk, timezone.now().date())

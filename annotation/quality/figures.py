@@ -5,22 +5,25 @@ looked at figures older than a minute. Without a worker a page counts by itself 
 """
 
 import logging
-from dataclasses import asdict, dataclass
-from datetime import date, datetime, timedelta
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from celery import current_app
-from django.db.models import Avg, Count, Max, Q, QuerySet, Sum
+from django.contrib.postgres.fields import ArrayField
+from django.db.models import Aggregate, Count, F, FloatField, Max, Q, QuerySet, Sum
 from django.db.models.functions import TruncDate
 from django.utils import timezone
 from kombu.exceptions import OperationalError as BrokerUnreachable
 
 from annotation import queue
-from annotation.models import Annotation, FinishReason, Outcome, Project, ProjectFigures, Solution
+from annotation.models import Annotation, BatchKind, FinishReason, Outcome, Premise, Project, ProjectFigures, Solution
 
 log = logging.getLogger(__name__)
 
-DAYS = 14  # of the chart
+DAYS = 14  # of the charts
+RECENTLY = timedelta(hours=2)
 LARGE = 20_000  # solutions and annotations: of fewer, each view counts anew
 FRESH, OLDEST = timedelta(minutes=1), timedelta(minutes=15)
 
@@ -33,28 +36,43 @@ class Figures:
     days: list[tuple[str, int]]  # ISO day, solutions labeled for the first time; oldest first, no gaps
     finished: dict[str, int]  # annotations by finish reason, as they stand after corrections
     outcomes: dict[str, int]  # solutions by outcome of grading, without withdrawn ones
-    active_ms: float | None  # mean of a solution
+    times: list[tuple[str, int, float | None, float | None, float | None]]  # by day, as `days`: solutions with a time, quartiles in ms
+    quartiles: tuple[float, float, float] | None  # active ms of a solution over these days; None without a time
+    recent: int  # places of work filled within the last RECENTLY
     wrong_labeled: int  # labeled solutions with a wrong final answer
     wrong_confirmed: int  # those of them where a mistake was found
+    convincing_judged: int  # solutions that a round chose as convincing wrong answers, and that somebody judged completely
+    convincing_confirmed: int  # those of them where at least half of these people found a mistake
     by_person: dict[str, tuple[int, int, int, int, str]]  # by account: today, total, active ms, solutions with a time, the last one (ISO)
+
+
+class Quartiles(Aggregate):
+    """The quartiles of a column, between two values where they lie there. None without a value."""
+
+    function = "percentile_cont"
+    template = "%(function)s(ARRAY[0.25, 0.5, 0.75]::float8[]) WITHIN GROUP (ORDER BY %(expressions)s)"
+    output_field = ArrayField(FloatField())
 
 
 def figures_of(project: Project) -> tuple[Figures, datetime]:
     """Return the figures of a project, and when they were counted."""
     stored = ProjectFigures.objects.filter(project=project).first()
-    if stored is None:
+    if stored is None or stored.values.keys() != {field.name for field in fields(Figures)}:  # an older version stored fewer
         return count_figures(project)
     age = timezone.now() - stored.counted_at
     if age > OLDEST:
         return count_figures(project)
     if age > FRESH:
         _ask_worker(project)
-    lists = {
-        "days": [(day, count) for day, count in stored.values["days"]],
-        "by_person": {person: tuple(row) for person, row in stored.values["by_person"].items()},
-    }
-    values = stored.values | lists
-    return Figures(**values), stored.counted_at
+    return _read(stored.values), stored.counted_at
+
+
+def _read(values: Mapping[str, Any]) -> Figures:
+    """Return figures as they were before JSON made lists of their tuples."""
+    rows = {name: [tuple(row) for row in values[name]] for name in ("days", "times")}
+    by_person = {person: tuple(row) for person, row in values["by_person"].items()}
+    quartiles = values["quartiles"] and tuple(values["quartiles"])
+    return Figures(**{**values, **rows, "by_person": by_person, "quartiles": quartiles})
 
 
 def count_again(project_id: int) -> bool:
@@ -70,17 +88,25 @@ def count_figures(project: Project) -> tuple[Figures, datetime]:
     """Count the figures of a project now. Those of a large one are stored."""
     now = timezone.now()
     here = Annotation.objects.filter(solution__problem__project=project).work()
-    newest = here.newest()
+    first, newest = here.filter(revision=1), here.newest()
     wrong = newest.filter(solution__outcome=Outcome.WRONG)
+    chart = first.filter(created_at__gte=_midnight(now.date() - timedelta(days=DAYS - 1)))
+    days, times = _by_day(chart, today=now.date())
+    quartiles = chart.aggregate(quartiles=Quartiles("active_ms"))["quartiles"]
+    convincing = _convincing(newest)
     figures = Figures(
         queue=queue.counts(project),
-        days=_by_day(here.filter(revision=1), today=now.date()),
+        days=days,
         finished=_counted(newest, "finish_reason", FinishReason.values),
         outcomes=_counted(Solution.objects.filter(problem__project=project, withdrawn_at=None), "outcome", Outcome.values),
-        active_ms=newest.aggregate(mean=Avg("active_ms"))["mean"],
+        times=times,
+        quartiles=quartiles and tuple(quartiles),
+        recent=first.filter(created_at__gte=now - RECENTLY, assignment__batch__kind=BatchKind.SELECTED).count(),
         wrong_labeled=wrong.count(),
         wrong_confirmed=wrong.filter(finish_reason=FinishReason.FOUND_ERROR).count(),
-        by_person=_by_person(here.filter(revision=1), today=now.date()),
+        convincing_judged=convincing["judged"],
+        convincing_confirmed=convincing["confirmed"],
+        by_person=_by_person(first, today=now.date()),
     )
     if sum(figures.outcomes.values()) + sum(figures.finished.values()) >= LARGE:
         ProjectFigures.objects.update_or_create(project=project, defaults={"counted_at": now, "values": asdict(figures)})
@@ -94,11 +120,26 @@ def _ask_worker(project: Project) -> None:
         log.warning("No worker can be asked to count the figures of %s (%s).", project.slug, error)
 
 
-def _by_day(annotations: QuerySet[Annotation], *, today: date) -> list[tuple[str, int]]:
-    first = today - timedelta(days=DAYS - 1)
-    recent = annotations.filter(created_at__date__gte=first).annotate(day=TruncDate("created_at")).values_list("day")
-    counts = dict(recent.annotate(count=Count("pk")))
-    return [(day.isoformat(), counts.get(day, 0)) for day in (first + timedelta(days=offset) for offset in range(DAYS))]
+def _midnight(day: date) -> datetime:
+    return datetime.combine(day, datetime.min.time(), UTC)
+
+
+def _by_day(annotations: QuerySet[Annotation], *, today: date) -> tuple[list[tuple[str, int]], list[tuple[Any, ...]]]:
+    """Return the counts of the last days without gaps, and the times of the solutions on these days."""
+    by_day = annotations.annotate(day=TruncDate("created_at", tzinfo=UTC)).values_list("day").order_by()
+    rows = by_day.annotate(count=Count("pk"), timed=Count("active_ms"), quartiles=Quartiles("active_ms"))
+    found = {day: (count, timed, quartiles or (None,) * 3) for day, count, timed, quartiles in rows}
+    days = [today - timedelta(days=DAYS - 1 - offset) for offset in range(DAYS)]
+    each = [(day.isoformat(), *found.get(day, (0, 0, (None,) * 3))) for day in days]
+    return [(day, count) for day, count, _, _ in each], [(day, timed, *quartiles) for day, _, timed, quartiles in each]
+
+
+def _convincing(newest: QuerySet[Annotation]) -> dict[str, int]:
+    """Count the convincing wrong answers that people judged, and those that they confirmed, by the rule of the pages of rounds."""
+    ends = (FinishReason.FOUND_ERROR, FinishReason.SOLUTION)
+    judged = newest.filter(assignment__task__premise=Premise.WRONG, finish_reason__in=ends)
+    each = judged.values("solution").annotate(found=Count("pk", filter=Q(finish_reason=FinishReason.FOUND_ERROR)), n=Count("pk")).order_by()
+    return each.aggregate(judged=Count("solution"), confirmed=Count("solution", filter=Q(n__lte=2 * F("found"))))
 
 
 def _by_person(annotations: QuerySet[Annotation], *, today: date) -> dict[str, tuple[int, int, int, int, str]]:

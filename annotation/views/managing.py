@@ -1,4 +1,4 @@
-"""The pages of a manager: the overview of a project, and messages. The rounds on the overview are a fragment from active_learning."""
+"""The pages of a manager: a problem with its reference answer, and messages."""
 
 from typing import TYPE_CHECKING
 
@@ -6,24 +6,15 @@ from django.contrib import messages
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_GET, require_http_methods
+from django.views.decorators.http import require_http_methods
 
 from annotation import corrections, people, quality
 from annotation.views import SignedInRequest, for_roles
-from annotation.views.bars import bars_of
 from annotation.views.forms import CorrectionForm, MessageForm
 from trainer.counting import counted
 
 if TYPE_CHECKING:
     from annotation.models import Project
-
-
-@require_GET
-@for_roles(people.RESEARCHERS)
-def overview(request: SignedInRequest, project: "Project") -> HttpResponse:
-    """Show a project's queue and labels per day."""
-    shown = quality.overview(project)
-    return render(request, "annotation/overview.html", {"project": project, "overview": shown, "bars": bars_of(shown.days)})
 
 
 @require_http_methods(["GET", "POST"])

@@ -14,6 +14,8 @@ from django.conf import settings
 from django.db import connection
 from psycopg.rows import tuple_row
 
+from annotation import audit
+from annotation.models import Event
 from labelapp.backups import programs
 from labelapp.backups.archive import DUMP, PIECE, Archive, BackupRefused, Manifest, Progress
 from trainer import __version__
@@ -42,7 +44,7 @@ class BackedUp:
 
 
 def back_up(path: Path, *, overwrite: bool = False, progress: Progress) -> BackedUp:
-    """Write a backup. The file appears when it is complete; an error leaves nothing.
+    """Write a backup. The file appears when it is complete, and an event notes it; an error leaves nothing.
 
     Raises BackupRefused, and OutputRefused if the file exists or cannot be written.
     """
@@ -70,7 +72,9 @@ def back_up(path: Path, *, overwrite: bool = False, progress: Progress) -> Backe
         raise BackupRefused(
             f"The disk of {path} is full. No backup was written. Free some space, or name a file on another disk."
         ) from error
-    return BackedUp(size, len(archive.files) - 2, n_annotations, manifest.missing)
+    made = BackedUp(size, len(archive.files) - 2, n_annotations, manifest.missing)
+    Event.objects.create(verb=audit.BACKED_UP, details={"bytes": made.size, "files": made.n_files, "labels": made.n_annotations})
+    return made
 
 
 @contextmanager

@@ -130,15 +130,8 @@ def _signs() -> dict[str, Part]:
         signs = rounds.life_signs()
     except Exception as error:
         return {name: Part(False, f"It cannot be seen ({type(error).__name__}).") for name in ("beat", "worker", "trainer")}
-    return {name: _sign(signs, queue) for name, queue in (("beat", rounds.BEAT), ("worker", "default"), ("trainer", "gpu"))}
-
-
-def _sign(signs: list[rounds.LifeSign], queue: str) -> Part:
-    seconds = min((sign.seconds for sign in signs if queue in sign.queues), default=None)
-    if seconds is None:
-        return Part(False, "It has never reported, or not for a day.")
-    is_fresh = any(sign.is_fresh for sign in signs if queue in sign.queues)
-    return Part(is_fresh, "" if is_fresh else f"It last reported {seconds:,.0f} s ago.")
+    queues = (("beat", rounds.BEAT), ("worker", "default"), ("trainer", "gpu"))
+    return {name: Part(not (why := rounds.why_silent(signs, queue)), why) for name, queue in queues}
 
 
 def _disk() -> Part:
