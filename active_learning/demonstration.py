@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 
 import orjson
 from django.contrib.auth import get_user_model
+from django.contrib.auth.models import User
 from django.db import transaction
 
 from active_learning import rounds
@@ -38,17 +39,32 @@ PEOPLE = {
     "ben": (Role.LABELER, "labels solutions"),
     "rita": (Role.RESEARCHER, "exports the labels"),
 }
+OWNER = next(name for name, (role, _) in PEOPLE.items() if role == Role.OWNER)
+WELCOME = (
+    "Your account and the demonstration project are made. A worker chooses the first solutions for its labelers, ann and ben, in about a "
+    "minute. To see the site as one of them, open People, then the person, and make a sign-in link."
+)
 N_PROBLEMS, N_SOLUTIONS, N_LABELED, N_BATCH = 300, 8, 400, 60
 SEED = 2305
 ORACLE = uuid.UUID("0c1e0c1e-0000-4000-8000-000000002305")  # the pseudonym under which the oracle's labels are published
 
 
-def found_demonstration() -> bool:
+def is_possible(*, with_owner: bool = False) -> bool:
+    """Return whether the site can get the demonstration: it has no project, and no account with the name of one of its people.
+
+    with_owner: somebody else owns it, in place of olga.
+    """
+    names = [name for name in PEOPLE if name != OWNER or not with_owner]
+    return not Project.objects.exists() and not User.objects.filter(username__in=names).exists()
+
+
+def found_demonstration(*, owner: User | None = None) -> bool:
     """Make the demonstration's project and people on an empty site. True: its content has to be made.
 
-    A site that has a project, or an account with one of the names, gets none. The owner runs the site if nobody does so yet.
+    A site that has a project, or an account with one of the names, gets none. `owner` owns it, else olga, who then runs the site if nobody
+    does so yet.
     """
-    if Project.objects.exists() or get_user_model().objects.filter(username__in=PEOPLE).exists():
+    if not is_possible(with_owner=owner is not None):
         return False
     runs_site = not people.is_set_up()
     with transaction.atomic():
@@ -57,8 +73,9 @@ def found_demonstration() -> bool:
         )
         for name, (role, _) in PEOPLE.items():
             is_owner = role == Role.OWNER
+            person = owner if is_owner else None
             # Without a password: links sign these people in.
-            person = get_user_model().objects.create_user(name, is_staff=runs_site and is_owner, is_superuser=runs_site and is_owner)
+            person = person or User.objects.create_user(name, is_staff=runs_site and is_owner, is_superuser=runs_site and is_owner)
             Membership.objects.create(project=project, user=person, role=role)
     return True
 
@@ -80,12 +97,37 @@ def make_demonstration(*, progress: Callable[[str, int, int | None], None] | Non
             "The demonstration was not made: this site has a project already, or an account called "
             f"{', '.join(PEOPLE)}. Set STEPMARK_HOME to an empty folder for it."
         )
+    _load(project, progress=progress)
+    if not rounds.any_published(project):
+        rounds.run(rounds.start(project, _first_round(project), notify=False).pk)
+    return project
+
+
+def set_up(*, username: str, full_name: str, password: str) -> User:
+    """Make the first account of the site, which owns a new demonstration project. A worker chooses its first batch.
+
+    All of it or nothing. Raises people.AlreadySetUp and people.NameTaken.
+    """
+    with transaction.atomic():
+        person = people.set_up(username=username, full_name=full_name, password=password)
+        if not found_demonstration(owner=person):
+            others = ", ".join(name for name in PEOPLE if name != OWNER)
+            raise people.NameTaken(
+                f"The people of the demonstration are called {others}. Choose another name, or take the tick at the demonstration away."
+            )
+        project = Project.objects.get(slug=DEMONSTRATION)
+        _load(project)
+        rounds.start(project, _first_round(project))
+    return person
+
+
+def _load(project: Project, *, progress: Callable[[str, int, int | None], None] | None = None) -> None:
     world = make_world(SEED, n_problems=N_PROBLEMS, n_solutions=N_SOLUTIONS)
     ingest.add_solutions(project, _rows(world), progress=progress)
-    if not rounds.any_published(project):
-        plan = rounds.RoundPlan(rounds.recipe_for(project, strategy=UNIFORM.name), seed=SEED)
-        rounds.run(rounds.start(project, plan, notify=False).pk)
-    return project
+
+
+def _first_round(project: Project) -> rounds.RoundPlan:
+    return rounds.RoundPlan(rounds.recipe_for(project, strategy=UNIFORM.name), seed=SEED)
 
 
 def _rows(world: Iterator[tuple[SimulatedProblem, list[SimulatedSolution]]]) -> Iterator[ingest.NewSolution]:

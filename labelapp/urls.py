@@ -6,7 +6,8 @@ from django.urls import include, path
 from django.views.generic import RedirectView
 
 import active_learning.urls
-from annotation.views import setting_up, signing_in
+from active_learning.views import setting_up
+from annotation.views import signing_in
 from labelapp import finding
 
 urlpatterns = [

@@ -33,8 +33,8 @@ def new_project(request: SignedInRequest) -> HttpResponse:
         except ingest.BadProject as refused:  # somebody else has just taken the address
             form.add_error("slug", str(refused))
         else:
-            messages.success(request, f"The project {project} is made, and you own it. Now load problems and solutions.")
-            return redirect("overview", slug=project.slug)
+            messages.success(request, f"The project {project} is made, and you own it. Next, import problems and solutions here.")
+            return redirect("data", slug=project.slug)
     return render(request, "annotation/projects/new.html", {"form": form}, status=400 if form.errors else 200)
 
 

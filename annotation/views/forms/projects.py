@@ -14,7 +14,7 @@ SLUG = re.compile(r"[A-Za-z0-9_-]{1,50}")
 
 
 class FirstOwnerForm(UserCreationForm):
-    """User name, full name and a password, twice, of the person who sets up a site."""
+    """User name, full name and a password, twice, of the person who sets up a site, and whether they want the demonstration."""
 
     full_name = forms.CharField(
         label="Full name",
@@ -24,8 +24,16 @@ class FirstOwnerForm(UserCreationForm):
         error_messages={"required": "The full name is empty. Write your name.", "max_length": "A full name has at most 150 characters."},
     )
 
-    def __init__(self, data: Mapping[str, Any] | None = None) -> None:
+    demonstration = forms.BooleanField(
+        required=False,
+        label="Also make the demonstration project",
+        help_text="Word problems and three made-up people, to look around. You own it, and can archive it later.",
+    )
+
+    def __init__(self, data: Mapping[str, Any] | None = None, *, offers_demonstration: bool = False) -> None:
         super().__init__(data, auto_id="owner-%s", label_suffix="")
+        if not offers_demonstration:
+            del self.fields["demonstration"]
         name, first, second = (self.fields[field] for field in ("username", "password1", "password2"))
         name.label, name.help_text = "User name", "You sign in with it. Letters, digits and @ . + - _"
         name.widget.attrs |= {"autocomplete": "username", "autocapitalize": "none", "spellcheck": "false"}
@@ -34,7 +42,7 @@ class FirstOwnerForm(UserCreationForm):
         first.help_text = "At least 10 characters. It must not be a common password, or be like your name."
         first.error_messages["required"] = "The password is empty. Choose one with at least 10 characters."
         second.error_messages["required"] = "Write the password again."
-        self.order_fields(["username", "full_name", "password1", "password2"])
+        self.order_fields(["username", "full_name", "password1", "password2", "demonstration"])
 
     @property
     def account(self) -> dict[str, str]:

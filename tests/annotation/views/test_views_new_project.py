@@ -29,10 +29,10 @@ def faults(person: User, **changes: str) -> dict[str, str]:
     return {name: markup.unescape(sentence) for name, sentence in found}
 
 
-def test_the_maker_owns_the_project_and_lands_on_its_overview() -> None:
+def test_the_maker_owns_the_project_and_goes_on_with_the_import_of_data() -> None:
     person = boss()
     answer = signed_in(person).post(reverse("new-project"), FORM)
-    assert (answer.status_code, answer["Location"]) == (302, "/p/gsm8k/")
+    assert (answer.status_code, answer["Location"]) == (302, "/p/gsm8k/data/")
     project = Project.objects.get(slug="gsm8k")
     assert (project.name, project.guidelines, project.overlap) == ("Grade school", "Rate *each* step.", 2)
     assert (project.step_source, project.alternatives_after_error, project.show_reference_answer, project.text_kind) == (

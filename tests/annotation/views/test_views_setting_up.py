@@ -10,8 +10,10 @@ from django.core.management import CommandError, call_command
 from django.test import Client, override_settings
 from django.urls import reverse
 
+from active_learning import demonstration
+from active_learning.models import Round
 from annotation import people
-from annotation.models import Event, Invitation, Role
+from annotation.models import Annotation, Event, Invitation, Membership, Project, Role, Solution
 from tests import make
 
 pytestmark = pytest.mark.django_db
@@ -30,6 +32,53 @@ def test_the_link_makes_the_first_owner_and_leads_to_a_new_project() -> None:
     assert (person.username, person.get_full_name(), person.is_staff, person.is_superuser) == ("olga", "Olga Ortiz", True, True)
     assert client.get(answer["Location"]).status_code == 200
     assert person.check_password(FORM["password1"]) and Event.objects.get().verb == "set up the site"
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A demonstration of few problems."""
+    monkeypatch.setattr(demonstration, "N_PROBLEMS", 20)
+
+
+@pytest.mark.parametrize("name", ["olga", "otto"])
+def test_the_first_owner_can_have_the_demonstration_too(small: None, name: str) -> None:
+    client, answer = open_link(username=name, demonstration="on")
+    assert (answer.status_code, answer["Location"]) == (302, "/p/demonstration/")
+    roles = dict(Membership.objects.exclude(user__username__startswith="file-").values_list("user__username", "role"))
+    assert roles == {name: "owner", "ann": "labeler", "ben": "labeler", "rita": "researcher"}
+    assert Solution.objects.count() == 20 * demonstration.N_SOLUTIONS and Annotation.objects.count() == 40
+    assert Round.objects.get().state == "queued"  # for a worker
+    assert "the demonstration project are made" in client.get(answer["Location"]).content.decode()
+
+
+def test_without_the_tick_there_is_no_demonstration() -> None:
+    assert "Also make the demonstration project" in Client().get(people.link_to_set_up()).content.decode()
+    open_link()
+    assert not Project.objects.exists()
+
+
+@pytest.mark.parametrize("name", ["ann", "ben", "rita"])
+def test_the_name_of_somebody_in_the_demonstration_is_refused_and_nothing_is_made(small: None, name: str) -> None:
+    _, answer = open_link(username=name, demonstration="on")
+    assert answer.status_code == 400 and "The people of the demonstration are called ann, ben, rita." in answer.content.decode()
+    assert not User.objects.exists() and not Project.objects.exists() and not Event.objects.exists()
+    assert open_link(username=name)[1].status_code == 302
+
+
+def test_what_breaks_while_the_demonstration_is_made_leaves_the_link_usable(small: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as broken:
+        broken.setattr(demonstration.rounds, "start", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            open_link(demonstration="on")
+    assert not User.objects.exists() and not Project.objects.exists()
+    assert open_link(demonstration="on")[1].status_code == 302
+
+
+def test_a_site_with_a_project_is_not_offered_the_demonstration() -> None:
+    make.project()
+    assert "demonstration" not in Client().get(people.link_to_set_up()).content.decode()
+    open_link(demonstration="on")
+    assert Project.objects.count() == 1
 
 
 def test_opening_the_link_uses_nothing_up() -> None:
