@@ -1,5 +1,6 @@
 """Make a backup while people work: one snapshot of the database, and the files that its rows name."""
 
+import logging
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from typing import Any
 
 import psycopg
 from django.conf import settings
-from django.db import connection
+from django.db import DatabaseError, connection
 from psycopg.rows import tuple_row
 
 from annotation import audit
@@ -20,6 +21,8 @@ from labelapp.backups import programs
 from labelapp.backups.archive import DUMP, PIECE, Archive, BackupRefused, Manifest, Progress
 from trainer import __version__
 from trainer.files import is_disk_full, write_file
+
+log = logging.getLogger(__name__)
 
 # What the rows name: folders of models, files of scores, of candidates, of exports.
 _NAMED = """
@@ -73,7 +76,10 @@ def back_up(path: Path, *, overwrite: bool = False, progress: Progress) -> Backe
             f"The disk of {path} is full. No backup was written. Free some space, or name a file on another disk."
         ) from error
     made = BackedUp(size, len(archive.files) - 2, n_annotations, manifest.missing)
-    Event.objects.create(verb=audit.BACKED_UP, details={"bytes": made.size, "files": made.n_files, "labels": made.n_annotations})
+    try:
+        Event.objects.create(verb=audit.BACKED_UP, details={"bytes": made.size, "files": made.n_files, "labels": made.n_annotations})
+    except DatabaseError as error:  # such as a server that only reads: the backup is complete all the same
+        log.warning("The backup %s is complete, but no event could be stored (%s).", path, type(error).__name__)
     return made
 
 

@@ -18,8 +18,8 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 
 from active_learning.models import ModelVersion
-from annotation import export, labels, queue
-from annotation.models import Annotation, BrowserSession, Project, Snapshot
+from annotation import audit, export, labels, queue
+from annotation.models import Annotation, BrowserSession, Event, Project, Snapshot
 from labelapp import backups
 from labelapp.backups import BackupRefused, archive, programs
 from tests import make
@@ -428,6 +428,13 @@ def test_the_commands_say_what_they_wrote_and_restored(home: Path, elsewhere: Ca
     elsewhere()
     call_command("restore", str(tmp_path / "site.tar"), stdout=out)
     assert "1 project, 1 account, 2 annotations, 0 models, 0 files." in out.getvalue()
+
+
+def test_a_backup_is_an_event_that_says_how_much_it_holds(home: Path, tmp_path: Path) -> None:
+    labeled_project()
+    made = backups.back_up(tmp_path / "b.tar", progress=quietly)
+    event = Event.objects.get(verb=audit.BACKED_UP)
+    assert (event.actor, event.project) == (None, None) and event.details == {"bytes": made.size, "files": made.n_files, "labels": 2}
 
 
 def test_a_backup_into_a_folder_that_is_not_there_is_refused(home: Path, tmp_path: Path) -> None:
