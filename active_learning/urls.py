@@ -14,10 +14,12 @@ urlpatterns = [
     path("start/", round_views.start_round, name="start-round"),
     path("compose/", round_views.compose, name="compose"),
     path("schedule/", round_views.schedule, name="schedule"),
-    path("<int:round_id>/", round_views.one_round, name="round"),
-    path("<int:round_id>/publish/", round_views.publish_round, name="publish-round"),
-    path("<int:round_id>/cancel/", round_views.cancel_round, name="cancel-round"),
-    path("<int:round_id>/replay/", round_views.replay_round, name="replay-round"),
+    path("round-<int:round_number>/", round_views.one_round, name="round"),
+    path("round-<int:round_number>/publish/", round_views.publish_round, name="publish-round"),
+    path("round-<int:round_number>/cancel/", round_views.cancel_round, name="cancel-round"),
+    path("round-<int:round_number>/replay/", round_views.replay_round, name="replay-round"),
+    path("<int:round_id>/", round_views.old_address, name="old-round"),
+    path("<int:round_id>/<slug:act>/", round_views.old_address, name="old-act-on-round"),
 ]
 models = [
     path("", model_views.models, name="models"),

@@ -671,11 +671,14 @@ class SiteCount(models.Model):
 
 
 class Regrade(models.Model):
-    """A person asked for the solutions of a project to be graded again. A worker does it."""
+    """A person asked for the solutions of a project to be graded again, or first for what that would change. A worker does it."""
 
     project = models.ForeignKey(Project, on_delete=models.CASCADE)
     state = models.CharField(max_length=8, choices=RegradeState, default=RegradeState.WAITING)
-    report = models.JSONField(default=list)  # what it changed, or why it failed, in sentences
+    applies = models.BooleanField(default=True, db_default=True)  # False: the worker only looks what would change
+    # Of what a look found, and of what the person saw who then asked for it. Another one means that something changed meanwhile.
+    fingerprint = models.CharField(max_length=32, blank=True, default="", db_default="")
+    report = models.JSONField(default=list)  # what it changed or would change, or why it failed, in sentences
     progress = models.JSONField(default=dict)  # stage, done, total
     heartbeat_at = models.DateTimeField(null=True)
     attempt = models.PositiveSmallIntegerField(default=0)

@@ -198,6 +198,8 @@ def addresses(project: Any) -> Iterator[str]:
         "annotation_id": Annotation.objects.latest("pk").pk,
         "assignment_id": Assignment.objects.latest("pk").pk,
         "round_id": Round.objects.latest("pk").pk,
+        "round_number": Round.objects.latest("pk").number,
+        "act": "cancel",
         "batch_id": Batch.objects.latest("pk").pk,
         "membership_id": Membership.objects.latest("pk").pk,
         "import_id": import_.pk,

@@ -9,6 +9,7 @@ ARGUMENTS = {
     "slug": "sums",
     "name": "smallest",
     "file": "results.json",
+    "act": "cancel",
     "object_id": "\x01",
     "content_type_id": "1",
     "app_label": "annotation",

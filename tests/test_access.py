@@ -139,6 +139,8 @@ TABLE = {
     "publish-round": Row(MANAGERS, None, 302),
     "cancel-round": Row(MANAGERS, 200, 302),
     "replay-round": Row(RESEARCHERS, None, 302),
+    "old-round": Row(RESEARCHERS, 308, 308),
+    "old-act-on-round": Row(RESEARCHERS, 308, 308),
     "models": Row(RESEARCHERS),
     "compare-models": Row(RESEARCHERS),
     "roll-back": Row(RESEARCHERS, None, 302, decide=MANAGERS),
@@ -316,7 +318,7 @@ class World:
         self.places = {
             "slug": "sums", "batch_id": batch.pk,
             "problem_id": problems[0].pk, "annotation_id": done.pk, "assignment_id": held["assignment"],
-            "round_id": round_.pk, "import_id": import_.pk, "number": 1,
+            "round_id": round_.pk, "round_number": round_.number, "act": "cancel", "import_id": import_.pk, "number": 1,
             "solution_id": solutions[0].pk, "message_id": message.pk, "name": "smallest",
             "file": "strategies.csv", "object_id": self.project.pk, "id": labeler.pk, "content_type_id": 1, "app_label": "annotation",
             "url": "x", "set_up_token": people.link_to_set_up().split("/")[-2],
@@ -325,7 +327,8 @@ class World:
         }  # fmt: skip
         self.elsewhere = self.places | {
             "batch_id": their_batch.pk,
-            "problem_id": hidden.pk, "annotation_id": their_label.pk, "round_id": their_round.pk, "import_id": their_import.pk, "number": 2,
+            "problem_id": hidden.pk, "annotation_id": their_label.pk, "round_id": their_round.pk, "import_id": their_import.pk,
+            "round_number": 9, "number": 2,
             "assignment_id": shown_claim(theirs.assignment_id, theirs.token)["assignment"],
             "solution_id": others.pk, "message_id": their_message.pk, "invitation_id": theirs_invited.pk,
             "membership_id": Membership.objects.get(user=stranger, project=foreign).pk,

@@ -108,7 +108,7 @@ def _rounds(project: Project, asked: Asked) -> Iterator[FoundThing]:
     if asked.number is None or not asked.means("rounds"):
         return
     for round_ in Round.objects.filter(project=project, number=asked.number)[:1]:
-        url = reverse("round", kwargs={"slug": project.slug, "round_id": round_.pk})
+        url = reverse("round", kwargs={"slug": project.slug, "round_number": round_.number})
         yield FoundThing(f"Round {round_.number}", round_.get_state_display().lower(), url)
 
 

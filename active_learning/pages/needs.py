@@ -96,7 +96,7 @@ def _workers(project: Project) -> Iterator[ToDo]:
 def _rounds(project: Project, newest: Round | None, *, manages: bool) -> Iterator[ToDo]:
     if newest is None:
         return
-    number, place = newest.number, _address(project, "round", round_id=newest.pk)
+    number, place = newest.number, _address(project, "round", round_number=newest.number)
     if newest.state == RoundState.PROPOSED:
         n_chosen = Selection.objects.filter(round=newest, is_dropped=False).count()
         chosen = f"Round {number} has chosen {counted(n_chosen, 'solution')}"

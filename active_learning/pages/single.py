@@ -66,12 +66,12 @@ class Stage:
         return WORDS.get(self.state, self.state)
 
 
-def one_round(project: Project, round_id: int, *, page: int = 1, dropped: Collection[int] = ()) -> dict[str, Any]:
+def one_round(project: Project, number: int, *, page: int = 1, dropped: Collection[int] = ()) -> dict[str, Any]:
     """Return what the page of one round shows. Raises rounds.NoSuchRound.
 
     `page` is the page of a long proposal, `dropped` are the solutions that a person has left out so far.
     """
-    row = row_of(rounds.find(project, round_id))
+    row = row_of(rounds.find(project, number))
     row.round.project = project
     chooser = _chooser(row)
     shown = {**_progress(row), "chooser": chooser, "mix": mix_rows(row.findings.mix)}
@@ -82,9 +82,9 @@ def one_round(project: Project, round_id: int, *, page: int = 1, dropped: Collec
     return shown | _models(row, chooser)
 
 
-def cancelling(project: Project, round_id: int) -> dict[str, Any]:
+def cancelling(project: Project, number: int) -> dict[str, Any]:
     """Return what cancelling a round would end and what stays. Raises rounds.NoSuchRound."""
-    row = row_of(rounds.find(project, round_id))
+    row = row_of(rounds.find(project, number))
     version = row.round.model_version
     training = version if version and version.state == ModelState.RUNNING else None
     spent = sum(

@@ -20,7 +20,7 @@ from active_learning.rounds.plan import (
 from active_learning.rounds.publishing import forget_name, publish, replay
 from active_learning.rounds.running import run
 from active_learning.rounds.starting import cancel, notify_worker, offer_abandoned, preview, start, sweep
-from active_learning.rounds.states import NoSuchRound, RoundRefused, find, how_ended
+from active_learning.rounds.states import NoSuchRound, RoundRefused, find, how_ended, number_of
 from active_learning.rounds.telling import BEAT, LifeSign, any_published, describe, life_signs, published, say_alive, why_silent
 from trainer.progress import Stopped
 
@@ -44,6 +44,7 @@ __all__ = [
     "findings_of",
     "life_signs",
     "notify_worker",
+    "number_of",
     "offer_abandoned",
     "plan_of",
     "preview",

@@ -46,11 +46,11 @@ def open_batch(round_: Round) -> tuple[Batch, int]:
     return queue.open_batch(round_.project, ranked, generation=round_.generation), left_out
 
 
-def publish(project: Project, round_id: int, *, dropped: Collection[int] = (), actor: User) -> Round:
+def publish(project: Project, number: int, *, dropped: Collection[int] = (), actor: User) -> Round:
     """Publish a proposal without the solutions a person left out. Raises RoundRefused and NoSuchRound; then nothing has changed."""
     try:
         with transaction.atomic():
-            round_ = Round.objects.select_for_update(of=["self"]).select_related("project").get(pk=find(project, round_id).pk)
+            round_ = Round.objects.select_for_update(of=["self"]).select_related("project").get(pk=find(project, number).pk)
             if round_.state != RoundState.PROPOSED:
                 raise RoundRefused(f"Round {round_.number} is {round_.state}. Only a proposal can be published.")
             Selection.objects.filter(round=round_, solution__in=dropped).update(is_dropped=True)
@@ -79,8 +79,8 @@ def forget_name(*, name: str, new_name: str, **_: object) -> None:
         stage.save(update_fields=["log"])
 
 
-def replay(project: Project, round_id: int) -> Replay:
+def replay(project: Project, number: int) -> Replay:
     """Choose again from the candidates that a round kept, and compare with its selection. Raises NoSuchRound."""
-    round_ = find(project, round_id)
+    round_ = find(project, number)
     plan = plan_of(round_)
     return selection.replay(round_, plan.recipe, seed=plan.seed)

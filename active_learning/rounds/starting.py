@@ -3,6 +3,7 @@
 import logging
 
 from celery import current_app
+from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 from django.db.models import Max
 from kombu.exceptions import OperationalError as BrokerUnreachable
@@ -11,15 +12,16 @@ from active_learning import registry, scoring
 from active_learning.models import UNFINISHED, Round, RoundState
 from active_learning.rounds.plan import Findings, RoundPlan
 from active_learning.rounds.states import CANCELLED, RUNNABLE, RoundRefused, end, stale
+from active_learning.selection import STRATEGIES
 from annotation import holders
 from annotation.holders import ATTEMPTS
-from annotation.models import Batch, BatchKind, Project, broken_rule
+from annotation.models import Batch, BatchKind, Event, Project, broken_rule
 
 log = logging.getLogger(__name__)
 
 
-def start(project: Project, plan: RoundPlan, *, notify: bool = True) -> Round:
-    """Queue a round, and tell a worker once the row is committed.
+def start(project: Project, plan: RoundPlan, *, notify: bool = True, actor: User | None = None) -> Round:
+    """Queue a round, and tell a worker once the row is committed. Of a person, `actor`, it is noted.
 
     Raises RoundRefused if the project cannot follow the plan now, has too few labels for a training, or has another unfinished round.
     """
@@ -41,6 +43,10 @@ def start(project: Project, plan: RoundPlan, *, notify: bool = True) -> Round:
                 plan=plan.as_dict(),
                 findings=findings.as_dict(),
             )
+            if actor:
+                recipe = {STRATEGIES[name].label: f"{weight:.0%}" for name, weight in plan.recipe.parts} if plan.recipe else {}
+                details = {"solutions": plan.size, "recipe": recipe, "trains": plan.train, "review": plan.review}
+                Event.objects.create(actor=actor, project=project, verb="start round", subject=f"round {round_.number}", details=details)
             if notify:
                 transaction.on_commit(lambda: notify_worker(round_.pk))
             return round_
@@ -89,11 +95,15 @@ def notify_worker(round_id: int) -> None:
         log.warning("No worker can be told (%s). Round %s waits until the sweeper offers it again.", error, round_id)
 
 
-def cancel(project: Project, number: int) -> None:
-    """End an unfinished round. Its worker notices at its next heartbeat. Raises RoundRefused if the round has already ended."""
-    round_ = Round.objects.filter(project=project, number=number, state__in=UNFINISHED).first()
-    if not round_ or not end(round_, RoundState.CANCELLED, CANCELLED):
-        raise RoundRefused(f"Round {number} has already ended.")
+def cancel(project: Project, number: int, *, actor: User | None = None) -> None:
+    """End an unfinished round; of a person, `actor`, that is noted. Its worker notices at its next heartbeat. Raises RoundRefused."""
+    with transaction.atomic():
+        round_ = Round.objects.filter(project=project, number=number, state__in=UNFINISHED).first()
+        if not round_ or not end(round_, RoundState.CANCELLED, CANCELLED):
+            raise RoundRefused(f"Round {number} has already ended.")
+        if actor:
+            verb = "discard proposal" if round_.state == RoundState.PROPOSED else "cancel round"
+            Event.objects.create(actor=actor, project=project, verb=verb, subject=f"round {number}")
 
 
 def offer_abandoned() -> list[int]:

@@ -30,12 +30,20 @@ class RunLost(Exception):
     """Another worker runs this round now, or it was cancelled. Stop, and write nothing."""
 
 
-def find(project: Project, round_id: int) -> Round:
-    """Return a round by its key. Raises NoSuchRound."""
-    round_ = Round.objects.select_related("project", "model_version", "batch").filter(project=project, pk=round_id).first()
+def find(project: Project, number: int) -> Round:
+    """Return a round by its number in the project. Raises NoSuchRound."""
+    round_ = Round.objects.select_related("project", "model_version", "batch").filter(project=project, number=number).first()
     if round_ is None:
-        raise NoSuchRound(f"{project} has no round {round_id}.")
+        raise NoSuchRound(f"{project} has no round {number}.")
     return round_
+
+
+def number_of(project: Project, round_id: int) -> int:
+    """Return the number of a round by its key in the database, which older addresses had. Raises NoSuchRound."""
+    number = Round.objects.filter(project=project, pk=round_id).values_list("number", flat=True).first()
+    if number is None:
+        raise NoSuchRound(f"{project} has no round with the key {round_id}.")
+    return number
 
 
 def stale() -> Q:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from django.contrib import messages
 from django.http import Http404, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 from django_htmx.http import HttpResponseClientRefresh
 
@@ -17,6 +18,9 @@ from annotation.views import SignedInRequest, View, for_roles, read_key, render_
 
 if TYPE_CHECKING:
     from annotation.models import Project
+
+
+ACTS = ("publish-round", "cancel-round", "replay-round")
 
 
 def of_rounds(view: View) -> View:
@@ -54,21 +58,33 @@ def all_rounds(request: SignedInRequest, project: "Project") -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 @for_roles(people.RESEARCHERS)
 @of_rounds
-def one_round(request: SignedInRequest, project: "Project", round_id: int) -> HttpResponse:
+def one_round(request: SignedInRequest, project: "Project", round_number: int) -> HttpResponse:
     """Show one round.
 
     htmx fetches a fragment every few seconds; once the rest of the page has changed, the answer is to load it again. A POST turns the
     pages of a proposal and changes nothing: it carries the solutions that were left out so far.
     """
     if request.htmx:
-        progress = pages.progress(rounds.find(project, round_id))
+        progress = pages.progress(rounds.find(project, round_number))
         if progress["seen"] != request.GET.get("seen"):
             return HttpResponseClientRefresh()
         return render(request, "active_learning/_round_progress.html", {"project": project, **progress})
     form = ProposalForm(request.POST or request.GET)
     typed = form.cleaned_data if form.is_valid() else {}
-    page = pages.one_round(project, round_id, page=typed.get("page") or 1, dropped=typed.get("drop", ()))
+    page = pages.one_round(project, round_number, page=typed.get("page") or 1, dropped=typed.get("drop", ()))
     return render(request, "active_learning/round.html", {"project": project, **page})
+
+
+@for_roles(people.RESEARCHERS)
+@of_rounds
+def old_address(request: SignedInRequest, project: "Project", round_id: int, act: str = "") -> HttpResponse:
+    """Redirect from the address that a round had before, with its key in the database. A form that is sent there reaches the new one."""
+    if act and f"{act}-round" not in ACTS:
+        raise Http404("There is no such page.")
+    place = {"slug": project.slug, "round_number": rounds.number_of(project, round_id)}
+    here = reverse(f"{act}-round" if act else "round", kwargs=place)
+    asked = request.META["QUERY_STRING"]
+    return redirect(f"{here}?{asked}" if asked else here, permanent=True, preserve_request=True)
 
 
 # --- starting, deciding, ending -----------------------------------------------------------------------------------------------
@@ -82,7 +98,7 @@ def start_round(request: SignedInRequest, project: "Project") -> HttpResponse:
     if form.is_valid():
         try:
             plan = rounds.RoundPlan(rounds.recipe_for(project, **form.cleaned_data))
-            messages.success(request, f"Round {rounds.start(project, plan).number} is queued.")
+            messages.success(request, f"Round {rounds.start(project, plan, actor=request.user).number} is queued.")
         except rounds.RoundRefused as refused:
             messages.error(request, str(refused))
     for fault in faults_of(form):
@@ -101,7 +117,8 @@ def compose(request: SignedInRequest, project: "Project") -> HttpResponse:
         try:
             recipe = rounds.checked_recipe(form.recipe)
             plan = rounds.RoundPlan(recipe, train=form.cleaned_data["train"], review=True, sample=form.sampling)
-            return redirect("round", slug=project.slug, round_id=rounds.start(project, plan).pk)
+            started = rounds.start(project, plan, actor=request.user)
+            return redirect("round", slug=project.slug, round_number=started.number)
         except rounds.RoundRefused as refused:
             form.add_error(None, str(refused))
     page = {"project": project, "form": form, **pages.composer(project, preset=preset)}
@@ -111,45 +128,45 @@ def compose(request: SignedInRequest, project: "Project") -> HttpResponse:
 @require_POST
 @for_roles(people.MANAGERS)
 @of_rounds
-def publish_round(request: SignedInRequest, project: "Project", round_id: int) -> HttpResponse:
+def publish_round(request: SignedInRequest, project: "Project", round_number: int) -> HttpResponse:
     """Publish a proposal without the solutions that are ticked."""
     form = ProposalForm(request.POST)
     try:
         if not form.is_valid():
             raise rounds.RoundRefused(" ".join(faults_of(form)))
-        published = rounds.publish(project, round_id, dropped=form.cleaned_data["drop"], actor=request.user)
+        published = rounds.publish(project, round_number, dropped=form.cleaned_data["drop"], actor=request.user)
         messages.success(request, f"Round {published.number} is published. Labelers get its solutions now.")
     except rounds.RoundRefused as refused:
         messages.error(request, str(refused))
-    return redirect("round", slug=project.slug, round_id=round_id)
+    return redirect("round", slug=project.slug, round_number=round_number)
 
 
 @require_http_methods(["GET", "POST"])
 @for_roles(people.MANAGERS)
 @of_rounds
-def cancel_round(request: SignedInRequest, project: "Project", round_id: int) -> HttpResponse:
+def cancel_round(request: SignedInRequest, project: "Project", round_number: int) -> HttpResponse:
     """Ask whether a round is to be cancelled, or its proposal discarded, and say what is lost. A POST does it."""
     if request.method == "GET":
-        return render(request, "active_learning/cancel.html", {"project": project, **pages.cancelling(project, round_id)})
-    round_ = rounds.find(project, round_id)
+        return render(request, "active_learning/cancel.html", {"project": project, **pages.cancelling(project, round_number)})
+    round_ = rounds.find(project, round_number)
     try:
         if round_.finished_at:
             raise rounds.RoundRefused(f"Round {round_.number} has already ended.")
-        rounds.cancel(project, round_.number)
-        messages.success(request, f"Round {round_.number} is cancelled.")
+        rounds.cancel(project, round_number, actor=request.user)
+        messages.success(request, f"Round {round_number} is cancelled.")
     except rounds.RoundRefused as refused:
         messages.error(request, str(refused))
-    return redirect("round", slug=project.slug, round_id=round_id)
+    return redirect("round", slug=project.slug, round_number=round_number)
 
 
 @require_POST
 @for_roles(people.RESEARCHERS)
 @of_rounds
-def replay_round(request: SignedInRequest, project: "Project", round_id: int) -> HttpResponse:
+def replay_round(request: SignedInRequest, project: "Project", round_number: int) -> HttpResponse:
     """Choose again from the candidates that the round kept, and say whether the selection is the same."""
-    replayed = rounds.replay(project, round_id)
+    replayed = rounds.replay(project, round_number)
     (messages.success if replayed.same else messages.error)(request, replayed.message)
-    return redirect("round", slug=project.slug, round_id=round_id)
+    return redirect("round", slug=project.slug, round_number=round_number)
 
 
 @require_http_methods(["GET", "POST"])

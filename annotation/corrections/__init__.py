@@ -15,7 +15,7 @@ from annotation.corrections.plans import (
     prepared_again,
 )
 from annotation.corrections.problems import NoSuchProblem, change_of_answer, correct, find_problem, look, shown_problem
-from annotation.corrections.regrading import RegradeUnderWay, last_regrade, request_regrade, run_regrade, sweep_regrades
+from annotation.corrections.regrading import RegradeUnderWay, last_regrade, look_at_regrade, request_regrade, run_regrade, sweep_regrades
 from annotation.ingest import ProblemChange, read_changes
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "hold_outcomes",
     "last_regrade",
     "look",
+    "look_at_regrade",
     "prepared",
     "prepared_again",
     "read_changes",

@@ -1,4 +1,4 @@
-"""Stage: corrections, regrading in the background: a person asks for it on the settings, and a worker grades and writes what changes.
+"""Stage: corrections, regrading in the background: a worker grades and shows on the settings what would change; a person asks for it.
 
 A regrade is a row. A worker raises the row's token, and its later writes name that token. What it finds is written in one transaction, and
 a second run finds nothing left to write. So a regrade whose worker died begins again from the start. Beat offers lost ones again.
@@ -37,12 +37,26 @@ class _RegradeLost(Exception):
     """Another worker has this regrade now."""
 
 
-def request_regrade(project: Project, *, actor: User | None) -> Regrade:
-    """Ask for all solutions of a project that were graded by other rules to be graded again. Raises RegradeUnderWay."""
+def look_at_regrade(project: Project, *, actor: User | None) -> Regrade:
+    """Ask what would change if all solutions that were graded by other rules were graded again. Raises RegradeUnderWay."""
+    return _request(Regrade(project=project, created_by=actor, applies=False))
+
+
+def request_regrade(project: Project, *, seen: str, actor: User | None) -> Regrade:
+    """Ask for the changes that a look showed; `seen` is its fingerprint. Raises RegradeUnderWay.
+
+    If something else would change by then, nothing is written, and the regrade becomes a look.
+    """
+    return _request(Regrade(project=project, created_by=actor, fingerprint=seen))
+
+
+def _request(regrade: Regrade) -> Regrade:
+    project, actor = regrade.project, regrade.created_by
     try:
         with transaction.atomic():
-            regrade = Regrade.objects.create(project=project, created_by=actor)
-            Event.objects.create(actor=actor, project=project, verb="start regrade", subject=f"project {project.slug}")
+            regrade.save()
+            if regrade.applies:
+                Event.objects.create(actor=actor, project=project, verb="start regrade", subject=f"project {project.slug}")
             transaction.on_commit(lambda: _notify_worker(regrade.pk))
     except IntegrityError as error:
         if broken_rule(error) != "regrade_one_unfinished":
@@ -57,7 +71,7 @@ def last_regrade(project: Project) -> Regrade | None:
 
 
 def run_regrade(regrade_id: int) -> None:
-    """Grade again what a regrade asks for, and note what changed. Does nothing if another worker has it, or if it has ended."""
+    """Grade again what a regrade asks for, and note what changed or would change. Does nothing if another worker has it or it has ended."""
     claim = {"state": RegradeState.RUNNING, "token": F("token") + 1, "attempt": F("attempt") + 1, "heartbeat_at": Now()}
     with stop_request() as stop:  # before the claim: a stop between the two would leave a regrade that nobody gives back
         if not _waiting().filter(pk=regrade_id, attempt__lt=ATTEMPTS).update(**claim):
@@ -77,9 +91,13 @@ def run_regrade(regrade_id: int) -> None:
         try:
             with prepared_again(regrade.project, progress=advance) as plan:
                 report = plan.sentences() if not plan.is_empty else ["Nothing changes."]
-                if not plan.is_empty:
+                found = "" if plan.is_empty else plan.fingerprint
+                applies = regrade.applies and regrade.fingerprint in ("", found)  # without one it was asked for before a look came first
+                if applies and not plan.is_empty:
                     plan.apply(actor=regrade.created_by)
-            _end(mine, RegradeState.DONE, report=report)
+                elif regrade.applies and not applies:
+                    report = ["Something changed since you looked, so nothing was written.", *report]
+            _end(mine, RegradeState.DONE, report=report, applies=applies, fingerprint=found)
         except Stopped:  # in order: it begins again when a worker runs, and this was no failed attempt
             if not connection.in_atomic_block:
                 connection.close()  # the stop may have come in the middle of a statement
@@ -106,8 +124,8 @@ def _waiting() -> QuerySet[Regrade]:
     return Regrade.objects.filter(Q(state=RegradeState.WAITING) | is_lost)
 
 
-def _end(regrades: QuerySet[Regrade], state: str, *, report: list[str]) -> None:
-    values: dict[str, Any] = {"state": state, "report": report, "finished_at": Now(), "progress": {}}
+def _end(regrades: QuerySet[Regrade], state: str, *, report: list[str], **more: Any) -> None:
+    values: dict[str, Any] = {"state": state, "report": report, "finished_at": Now(), "progress": {}, **more}
     regrades.update(**values)
 
 

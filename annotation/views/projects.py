@@ -81,11 +81,15 @@ def settings(request: SignedInRequest, project: "Project") -> HttpResponse:
 @never_cache
 @for_roles(people.MANAGERS)
 def regrade(request: SignedInRequest, project: "Project") -> HttpResponse:
-    """Show how far the last regrade is. A POST starts one."""
+    """Show how far the last regrade is. A POST asks what would change, and one that names what was shown asks for that."""
     if request.method == "POST":
         try:
-            corrections.request_regrade(project, actor=request.user)
-            messages.success(request, "The solutions are graded again in the background. This page shows how far that is.")
+            if seen := request.POST.get("seen", "")[:32]:
+                corrections.request_regrade(project, seen=seen, actor=request.user)
+                messages.success(request, "The solutions are graded again in the background. This page shows how far that is.")
+            else:
+                corrections.look_at_regrade(project, actor=request.user)
+                messages.success(request, "A worker looks what would change. Nothing is changed yet.")
         except corrections.RegradeUnderWay as refused:
             messages.info(request, str(refused))
         return redirect(f"{reverse('settings', kwargs={'slug': project.slug})}#regrade-title")

@@ -46,7 +46,7 @@ def test_a_published_task_remembers_it() -> None:
     Solution.objects.filter(pk__in=[chosen[f"disagreement/{DOUBTED}"].pk]).update(outcome="correct")
     rest = chosen["convincing_rest/A right answer."]
     Solution.objects.filter(pk=rest.pk).update(outcome="unsure")
-    rounds.publish(project, round_.pk, actor=make.olga(project))
+    rounds.publish(project, round_.number, actor=make.olga(project))
     expected = {chosen[f"{part}/{reason}"].pk: premise for (part, reason), premise in PREMISES.items()}
     assert dict(Task.objects.values_list("solution", "premise")) == expected
 
@@ -57,7 +57,7 @@ def test_what_was_chosen_for_an_outcome_that_is_corrected_meanwhile_is_not_publi
     solution = chosen["convincing/A wrong answer."]
     with corrections.prepared(project, [corrections.change_of_answer(solution.problem, "7")]) as plan:
         plan.apply(actor=None)
-    rounds.publish(project, round_.pk, actor=make.olga(project))
+    rounds.publish(project, round_.number, actor=make.olga(project))
     published = set(Task.objects.values_list("solution", flat=True))
     false = {"convincing/A wrong answer.", "convincing_rest/A right answer.", f"disagreement/{DOUBTED}"}
     assert published == {one.pk for name, one in chosen.items() if name not in false}

@@ -86,7 +86,7 @@ def test_what_a_round_was_asked_to_do_and_what_it_found_out_are_parted_and_joine
         round_ = Round.objects.get(generation=generation)
         assert rounds.plan_of(round_) == RoundPlan.from_settings(plan.as_dict() | {"seed": generation}), params
         assert rounds.findings_of(round_) == findings, params
-        assert pages.one_round(project, round_.pk)["row"].plan.size == (params.get("size") or 0)
+        assert pages.one_round(project, round_.number)["row"].plan.size == (params.get("size") or 0)
     migrate("0003_rounds_shards_schedules")
     for generation, (_, params, plan, _) in enumerate(KINDS):
         row = old.objects.get(generation=generation)

@@ -28,19 +28,19 @@ def olga(project: Project) -> Client:
 
 def test_the_round_after_a_cancelled_one_has_the_next_number_and_the_same_generation(project: Project, olga: Client) -> None:
     cancelled = proposed(project)
-    olga.post(path("cancel-round", cancelled.pk))
+    olga.post(path("cancel-round", cancelled.number))
     following = proposed(project)
     assert (cancelled.number, following.number, cancelled.generation, following.generation) == (0, 1, 0, 0)
-    assert "<h1>Round 1 " in page(olga, "round", following.pk) and "<h1>Round 0 " in page(olga, "round", cancelled.pk)
+    assert "<h1>Round 1 " in page(olga, "round", following.number) and "<h1>Round 0 " in page(olga, "round", cancelled.number)
     html = page(olga, "rounds")
     assert "round 1</span>" in html and html.count("round 0</span>") == 1
 
 
 def test_the_page_the_message_the_log_and_the_event_name_the_same_number(project: Project, olga: Client) -> None:
-    olga.post(path("cancel-round", proposed(project).pk))
-    olga.post(path("cancel-round", proposed(project).pk))
+    olga.post(path("cancel-round", proposed(project).number))
+    olga.post(path("cancel-round", proposed(project).number))
     third = proposed(project)
-    html = olga.post(path("publish-round", third.pk), follow=True).content.decode()
+    html = olga.post(path("publish-round", third.number), follow=True).content.decode()
     assert "Round 2 is published" in html and str(third) == "sums round 2"
     assert Event.objects.get(verb="publish").subject == "round 2"
     third.refresh_from_db()
@@ -80,3 +80,52 @@ def test_a_round_that_has_ended_is_not_cancelled_under_its_number(project: Proje
     rounds.cancel(project, ended.number)
     with pytest.raises(rounds.RoundRefused, match=f"Round {ended.number} has already ended"):
         rounds.cancel(project, ended.number)
+
+
+def test_the_address_of_a_round_has_the_number_of_its_title(project: Project, olga: Client) -> None:
+    for _ in range(2):
+        olga.post(path("cancel-round", proposed(project).number))
+    third = proposed(project)
+    assert path("round", third.number) == "/p/sums/rounds/round-2/" and third.pk != 2
+    html = page(olga, "round", third.number)
+    assert "<h1>Round 2 " in html and "<title>Round 2 " in html
+    assert 'href="/p/sums/rounds/round-2/cancel/"' in html and f"/rounds/{third.pk}/" not in html
+    assert 'href="/p/sums/rounds/round-2/"' in page(olga, "rounds")
+
+
+@pytest.mark.parametrize("act", ["", "publish", "cancel", "replay"])
+def test_an_old_address_leads_to_the_new_one_with_what_was_asked_or_sent(project: Project, olga: Client, act: str) -> None:
+    olga.post(path("cancel-round", proposed(project).number))
+    old = proposed(project)
+    here = f"/p/sums/rounds/{old.pk}/" + (f"{act}/" if act else "")
+    for answer in (olga.get(f"{here}?page=2"), olga.post(f"{here}?page=2")):
+        assert answer.status_code == 308, "the method stays"
+        assert answer.url == path(f"{act}-round" if act else "round", old.number) + "?page=2"
+
+
+def test_a_form_sent_to_an_old_address_does_what_it_says(project: Project, olga: Client) -> None:
+    old = proposed(project)
+    answer = olga.post(f"/p/sums/rounds/{old.pk}/cancel/", follow=True)
+    old.refresh_from_db()
+    assert old.state == "cancelled" and "Round 0 is cancelled." in answer.content.decode()
+
+
+def test_no_old_address_leads_to_a_round_of_another_project_or_to_another_act(project: Project, olga: Client) -> None:
+    foreign, own = proposed(make.project("others")), proposed(project)
+    for address in (f"{foreign.pk}/", f"{foreign.pk}/cancel/", f"{own.pk}/start/", "4711/"):
+        assert olga.get(f"/p/sums/rounds/{address}").status_code == 404, address
+
+
+def test_who_starts_cancels_discards_and_publishes_rounds_is_noted(project: Project, olga: Client) -> None:
+    olga.post(path("cancel-round", proposed(project).number))
+    olga.post(path("start-round"), {"strategy": "uniform", "size": "7"})
+    olga.post(path("cancel-round", 1))
+    olga.post(path("publish-round", proposed(project).number))
+    events = Event.objects.filter(actor=make.olga()).order_by("pk")
+    assert list(events.values_list("verb", "subject")) == [
+        ("discard proposal", "round 0"),
+        ("start round", "round 1"),
+        ("cancel round", "round 1"),
+        ("publish", "round 2"),
+    ]
+    assert events[1].details == {"solutions": 7, "recipe": {"At random": "100%"}, "trains": False, "review": False}

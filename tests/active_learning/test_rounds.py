@@ -308,18 +308,18 @@ def test_any_round_is_replayed_to_the_same_selection_byte_for_byte(world: Projec
         assert ended.failure == ""
         Score.objects.all().delete()  # neither the scores nor the pool as it is now are asked
         Solution.objects.filter(selection__round=ended).update(withdrawn_at="2026-01-01T00:00Z")
-        replayed = rounds.replay(world, ended.pk)
+        replayed = rounds.replay(world, ended.number)
         assert replayed.same and "the same 5 solutions" in replayed.message, replayed.message
 
 
 def test_a_selection_that_was_tampered_with_is_not_replayed_as_the_same(world: Project, home: Path) -> None:
     ended = turn(world, strategy="uniform", size=5)
     Selection.objects.filter(round=ended, rank=2).update(reason="because")
-    assert "a selection that differs" in rounds.replay(world, ended.pk).message
+    assert "a selection that differs" in rounds.replay(world, ended.number).message
     (home / ended.candidates_file).write_bytes(b"something else")
-    assert "Restore it from a backup" in rounds.replay(world, ended.pk).message
+    assert "Restore it from a backup" in rounds.replay(world, ended.number).message
     (home / ended.candidates_file).unlink()
-    assert "cannot be read" in rounds.replay(world, ended.pk).message
+    assert "cannot be read" in rounds.replay(world, ended.number).message
 
 
 def test_the_replay_command_goes_through_every_batch(world: Project, capsys: pytest.CaptureFixture[str]) -> None:
@@ -343,14 +343,14 @@ def test_a_reviewed_round_waits_and_publishes_what_a_person_left(world: Project)
     with pytest.raises(rounds.RoundRefused, match="waits for a review"):
         rounds.start(world, make.plan(world), notify=False)
     leave_out = Selection.objects.get(round=proposed, rank=1).solution_id
-    ended = rounds.publish(world, proposed.pk, dropped=[leave_out], actor=olga)
+    ended = rounds.publish(world, proposed.number, dropped=[leave_out], actor=olga)
     assert ended.state == RoundState.PUBLISHED
     assert Task.objects.filter(batch=ended.batch).count() == 5
     assert not Task.objects.filter(batch=ended.batch, solution=leave_out).exists()
     assert Selection.objects.filter(round=ended).count() == 6, "what was chosen stays written down"
-    assert rounds.replay(world, ended.pk).same
+    assert rounds.replay(world, ended.number).same
     with pytest.raises(rounds.RoundRefused, match="is published. Only a proposal"):
-        rounds.publish(world, proposed.pk, actor=olga)
+        rounds.publish(world, proposed.number, actor=olga)
 
 
 def test_a_proposal_leaves_out_what_was_withdrawn_meanwhile_and_is_refused_when_nothing_is_left(world: Project) -> None:
@@ -358,10 +358,10 @@ def test_a_proposal_leaves_out_what_was_withdrawn_meanwhile_and_is_refused_when_
     proposed = turn(world, strategy="uniform", size=3, review=True)
     chosen = list(Selection.objects.filter(round=proposed).order_by("rank").values_list("solution_id", flat=True))
     with pytest.raises(rounds.RoundRefused, match="Nothing is left to publish"):
-        rounds.publish(world, proposed.pk, dropped=chosen, actor=olga)
+        rounds.publish(world, proposed.number, dropped=chosen, actor=olga)
     assert not Selection.objects.filter(round=proposed, is_dropped=True).exists(), "a refused publishing changes nothing"
     Solution.objects.filter(pk=chosen[0]).update(withdrawn_at="2026-01-01T00:00Z")
-    ended = rounds.publish(world, proposed.pk, actor=olga)
+    ended = rounds.publish(world, proposed.number, actor=olga)
     assert set(Task.objects.filter(batch=ended.batch).values_list("solution_id", flat=True)) == set(chosen[1:])
 
 

@@ -240,6 +240,6 @@ def test_a_round_that_is_stopped_or_killed_at_a_random_moment_ends_published_wit
         row.refresh_from_db()
         assert row.state == RoundState.PUBLISHED and row.batch is not None, (seed, turn, row.failure)
         assert (home / row.model_version.artifact / "model.safetensors").read_bytes() == weights, (seed, turn)
-        assert rounds.replay(world, row.pk).same, (seed, turn)
+        assert rounds.replay(world, row.number).same, (seed, turn)
         put_back(row)
     assert any(outcomes), f"every round had ended before its signal came: {seed}"

@@ -87,9 +87,9 @@ def test_the_pages_of_rounds_have_no_violation_and_fit_their_window(visit: Visit
         "all/": "What people confirmed",
         "compose/?preset=paper": "waits for your review",
         "schedule/": "A round is due and could not start.",
-        f"{first.pk}/": "first weak step in",
-        f"{failed.pk}/": "Too little.",
-        f"{waiting.pk}/": "4 solutions to review",
+        f"round-{first.number}/": "first weak step in",
+        f"round-{failed.number}/": "Too little.",
+        f"round-{waiting.number}/": "4 solutions to review",
     }
     for path, words in pages.items():
         page.goto(start + path)
@@ -145,7 +145,7 @@ def test_a_round_is_composed_looked_through_and_published_by_keys_alone(visit: V
 def test_the_progress_of_a_round_is_shown_as_it_comes(visit: Visit, project: Project) -> None:
     round_ = make.round_of(project, {"convincing": make.solutions(project, 1)}, generation=2, state="training")
     stage(round_, "train", ended_at=None, log=[])
-    page = visit(make.rita(project), f"/p/sums/rounds/{round_.pk}/")
+    page = visit(make.rita(project), f"/p/sums/rounds/round-{round_.number}/")
     expect(page.locator("[aria-current=step]")).to_contain_text("Train")
     Round.objects.filter(pk=round_.pk).update(progress={"stage": "reward model", "done": 41, "total": 60, "seconds_left": 9})
     RoundStage.objects.filter(round=round_).update(log=[[timezone.now().isoformat(), "Sixty solutions are learned from."]])
@@ -157,7 +157,7 @@ def test_the_progress_of_a_round_is_shown_as_it_comes(visit: Visit, project: Pro
 
 
 def test_each_step_of_a_proposal_is_shaded_by_its_score(visit: Visit, project: Project) -> None:
-    page = visit(make.olga(project), f"/p/sums/rounds/{proposal(project).pk}/")
+    page = visit(make.olga(project), f"/p/sums/rounds/round-{proposal(project).number}/")
     steps = page.locator("[data-chosen]").first.locator("[data-shaded]")
     expect(steps).to_have_count(3)
     shades = steps.evaluate_all("all => all.map(one => getComputedStyle(one).backgroundColor)")
@@ -173,7 +173,7 @@ def test_what_is_left_out_on_one_page_is_still_left_out_on_the_next(
     monkeypatch.setattr(single, "ON_ONE_PAGE", 2)
     monkeypatch.setattr(single, "A_PAGE", 2)
     round_ = proposal(project)
-    page = visit(make.olga(project), f"/p/sums/rounds/{round_.pk}/", java_script_enabled=False)
+    page = visit(make.olga(project), f"/p/sums/rounds/round-{round_.number}/", java_script_enabled=False)
     page.get_by_label("Leave out").first.check()
     with page.expect_navigation():  # a click before the page has loaded whole can miss its box
         page.get_by_role("button", name="Page 2").click()

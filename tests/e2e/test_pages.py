@@ -187,7 +187,7 @@ def test_lists_and_tables_set_formulas(visit: Visit) -> None:
     expect(page.locator("[data-today='1']")).to_be_attached()
     root = page.url.split("/p/")[0]
     table = visit(make.olga(project))
-    for path in ("/p/sums/labels/", f"/p/sums/rounds/{shown.pk}/"):
+    for path in ("/p/sums/labels/", f"/p/sums/rounds/round-{shown.number}/"):
         table.goto(root + path)
         row = table.locator("[data-brief]").first
         expect(row.locator(".katex")).to_have_count(3)

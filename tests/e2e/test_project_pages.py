@@ -41,11 +41,16 @@ def test_settings_are_changed_after_a_look_at_what_changes(visit: Visit, look: d
     project.refresh_from_db()
     assert (project.lease_minutes, project.guidelines) == (45, "## Rate\n\n- *each*") and version != projects.version_of(project)
 
-    page.get_by_role("button", name="Grade again").click()
+    page.get_by_role("button", name="Show what would change").click()
     expect(page.get_by_text("It waits for a worker.")).to_be_visible()
     check(page, "settings-regrade-waits")
     corrections.run_regrade(Regrade.objects.get().pk)
     expect(page.get_by_text("2 solutions to grade again.")).to_be_visible()  # the part asks again by itself
+    check(page, "settings-regrade-looked")
+    page.get_by_role("button", name="Make these changes").click()
+    expect(page.get_by_text("It waits for a worker.")).to_be_visible()
+    corrections.run_regrade(Regrade.objects.latest("pk").pk)
+    expect(page.get_by_text("Last done")).to_be_visible()
     check(page, "settings-regrade-done")
 
     page.get_by_label("Overlap").fill("2")

@@ -71,7 +71,7 @@ def test_each_word_can_be_the_beginning_of_a_word_in_any_order(project: Project,
 def test_a_round_is_found_by_its_number_and_a_number_of_another_kind_is_not(project: Project, olga: Client) -> None:
     first = make.round_of(project, {"uniform": make.solutions(project, 2)})
     make.version(project, first.number)
-    place = reverse("round", args=["sums", first.pk])
+    place = reverse("round", args=["sums", first.number])
     assert (
         found(olga, f"round {first.number}")[f"Round {first.number}"] == place == found(olga, f"#{first.number}")[f"Round {first.number}"]
     )

@@ -22,7 +22,7 @@ class Command(BaseCommand):
             published = rounds.published(ingest.find_project(project), generation=generation)
         except (rounds.NoSuchRound, ingest.BadProject) as error:
             raise CommandError(str(error), returncode=2) from error
-        replays = [(round_, rounds.replay(round_.project, round_.pk)) for round_ in published]
+        replays = [(round_, rounds.replay(round_.project, round_.number)) for round_ in published]
         for round_, replay in replays:
             self.stdout.write(f"Round {round_.number}: {replay.message}")
         if not all(replay.same for _, replay in replays):

@@ -91,14 +91,14 @@ def test_a_second_worker_of_a_queue_is_enough(olga: Client) -> None:
 
 def test_a_proposal_waits_for_a_manager_and_a_researcher_reads_for_whom(project: Project, olga: Client, rita: Client) -> None:
     proposed = make.round_of(project, {"uniform": make.solutions(project, 2)}, state="proposed", generation=1)
-    place = reverse("round", args=["sums", proposed.pk])
+    place = reverse("round", args=["sums", proposed.number])
     assert only(olga) == (f"Round {proposed.number} has chosen 2 solutions and waits until you publish them.", place)
     assert only(rita) == (f"Round {proposed.number} has chosen 2 solutions and waits until a manager publishes them.", place)
 
 
 def test_a_round_that_broke_off_is_reported_until_the_next_one(project: Project, olga: Client) -> None:
     broken = make.round_of(project, {"uniform": make.solutions(project, 1)}, state="failed", generation=1, failure="The disk is full.")
-    assert only(olga) == (f"Round {broken.number} broke off: The disk is full.", reverse("round", args=["sums", broken.pk]))
+    assert only(olga) == (f"Round {broken.number} broke off: The disk is full.", reverse("round", args=["sums", broken.number]))
     make.round_of(project, {"uniform": make.solutions(project, 1)}, generation=1)
     assert lines(olga) == []
 

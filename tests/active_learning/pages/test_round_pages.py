@@ -59,7 +59,7 @@ def test_the_loop_is_drawn_with_the_stage_it_is_at(project: Project, olga: Clien
     stage(round_, "train", attempt=2, seconds=65, message="PRM model 1 is ready.")
     stage(round_, "judge")
     stage(round_, "score", ended_at=None, message="Model 1 reads.")
-    seen = pages.one_round(project, round_.pk)
+    seen = pages.one_round(project, round_.number)
     assert [(one.name, one.state) for one in seen["stages"]] == [
         ("train", "done"),
         ("judge", "done"),
@@ -69,7 +69,7 @@ def test_the_loop_is_drawn_with_the_stage_it_is_at(project: Project, olga: Clien
     ]
     durations = [(attempt.number, attempt.lasted.replace("\N{NO-BREAK SPACE}", " ")) for _, attempt in seen["attempts"][:2]]
     assert durations == [(1, "5 s"), (2, "1 min 5 s")]
-    html = page(olga, "round", round_.pk)
+    html = page(olga, "round", round_.number)
     messages = ("Its worker was lost.", "PRM model 1 is ready.", "Model 1 reads.")
     for words in ('aria-current="step"', "3 of 9", 'hx-trigger="every 2s"', *messages):
         assert words in html, words
@@ -87,9 +87,9 @@ def test_a_failed_round_says_where_and_why_and_no_more_is_to_come(project: Proje
     stage(round_, "judge")
     stage(round_, "score")
     stage(round_, "select", failure="No wrong answers are left. Load more.")
-    seen = pages.one_round(project, round_.pk)
+    seen = pages.one_round(project, round_.number)
     assert [one.state for one in seen["stages"]] == ["done", "done", "done", "failed", "skipped"]
-    html = page(olga, "round", round_.pk)
+    html = page(olga, "round", round_.number)
     assert '<p class="notice bad">No wrong answers are left. Load more.</p>' in html and "hx-get" not in html
     assert "Cancel" not in html and "Compose a round" in html
 
@@ -97,39 +97,39 @@ def test_a_failed_round_says_where_and_why_and_no_more_is_to_come(project: Proje
 def test_a_uniform_round_neither_trains_nor_scores(project: Project) -> None:
     plan = {"train": False, "sample": {"per_problem": 2}}
     round_ = make.round_of(project, {"uniform": make.solutions(project, 1)}, state="queued", plan=plan)
-    assert [one.name for one in pages.one_round(project, round_.pk)["stages"]] == ["sample", "select", "publish"]
+    assert [one.name for one in pages.one_round(project, round_.number)["stages"]] == ["sample", "select", "publish"]
 
 
 def test_a_round_that_trains_an_orm_chooses_nothing(project: Project, olga: Client) -> None:
     trained = make.version(project, 1, kind="orm")
     plan = {"kind": "orm", "recipe": None, "train": True}
     round_ = Round.objects.create(project=project, generation=0, plan=plan, state="published", model_version=trained)
-    assert [one.name for one in pages.one_round(project, round_.pk)["stages"]] == ["train", "judge"]
-    assert "trains an ORM" in page(olga, "round", round_.pk) and "trains an ORM" in page(olga, "rounds")
+    assert [one.name for one in pages.one_round(project, round_.number)["stages"]] == ["train", "judge"]
+    assert "trains an ORM" in page(olga, "round", round_.number) and "trains an ORM" in page(olga, "rounds")
 
 
 def test_a_proposal_waits_for_a_person_and_asks_for_no_news(project: Project, olga: Client) -> None:
     round_ = proposed(project)
     stage(round_, "select")
-    seen = pages.one_round(project, round_.pk)
+    seen = pages.one_round(project, round_.number)
     assert seen["stages"][-1].state == "person" and not seen["is_moving"]
-    assert 'hx-trigger="every 2s"' not in page(olga, "round", round_.pk)
+    assert 'hx-trigger="every 2s"' not in page(olga, "round", round_.number)
 
 
 def test_the_fragment_goes_on_until_the_page_has_something_else_to_say(project: Project, olga: Client) -> None:
     progress = {"stage": "x", "done": 1, "total": 2}
     round_ = make.round_of(project, {"convincing": make.solutions(project, 1)}, state="training", progress=progress)
-    seen = pages.one_round(project, round_.pk)["seen"]
-    fragment = olga.get(path("round", round_.pk), {"seen": seen}, HTTP_HX_REQUEST="true")
+    seen = pages.one_round(project, round_.number)["seen"]
+    fragment = olga.get(path("round", round_.number), {"seen": seen}, HTTP_HX_REQUEST="true")
     assert b"1 of 2" in fragment.content and b"<html" not in fragment.content
     stage(round_, "train")
-    assert olga.get(path("round", round_.pk), {"seen": seen}, HTTP_HX_REQUEST="true")["HX-Refresh"] == "true"
+    assert olga.get(path("round", round_.number), {"seen": seen}, HTTP_HX_REQUEST="true")["HX-Refresh"] == "true"
 
 
 def test_a_round_from_before_stages_were_written_down_has_a_page(project: Project, olga: Client) -> None:
     old = make.round_of(project, {"convincing": make.solutions(project, 3)})
-    assert {one.state for one in pages.one_round(project, old.pk)["stages"]} == {"done"}
-    assert "Round 0" in page(olga, "round", old.pk) and "Round 0" not in page(olga, "compose")
+    assert {one.state for one in pages.one_round(project, old.number)["stages"]} == {"done"}
+    assert "Round 0" in page(olga, "round", old.number) and "Round 0" not in page(olga, "compose")
 
 
 # --- what it brought ----------------------------------------------------------------------------------------------------------
@@ -150,13 +150,13 @@ def test_what_a_round_brought_is_told_by_part(project: Project, olga: Client) ->
     rate(project, 1, 1, 1, 1)
     rate(project, 1, 1, 1, 1)
     rate(project, 1, reason="bad_problem")
-    brought_ = pages.one_round(project, round_.pk)["brought"]
+    brought_ = pages.one_round(project, round_.number)["brought"]
     assert [(part.label, part.n, part.confirmed) for part in brought_["parts"]] == [
         ("Convincing wrong answers", 3, Share(2, 3)),
         ("At random", 2, Share(0, 1)),
     ]
     assert brought_["whole"].confirmed == Share(2, 4) and brought_["aside"] == 1
-    assert "67% (21% to 94%)" in page(olga, "round", round_.pk)
+    assert "67% (21% to 94%)" in page(olga, "round", round_.number)
 
 
 def test_where_labelers_differ_at_least_half_must_have_found_a_mistake() -> None:
@@ -170,10 +170,10 @@ def test_the_first_mistake_stands_beside_the_models_first_weak_step(project: Pro
     round_ = make.round_of(project, {"convincing": make.solutions(project, 3)}, model_version=version, findings={"chosen_with": 1})
     rate(project, 2, 1, -1)
     rate(project, 1, -1)
-    brought_ = pages.one_round(project, round_.pk)["brought"]
+    brought_ = pages.one_round(project, round_.number)["brought"]
     assert brought_["exactly"] == Share(2, 3)
     assert [(bar["step"], bar["people"], bar["model"]) for bar in brought_["bars"]["bars"]] == [("1", 1, 0), ("2", 2, 3)]
-    html = page(olga, "round", round_.pk)
+    html = page(olga, "round", round_.number)
     assert "first weak step in 2 of 3" in html
     assert '<td>2</td><td class="number">2</td><td class="number">3</td>' in html
 
@@ -183,7 +183,7 @@ def test_only_labels_of_its_own_batch_count(project: Project) -> None:
     rate(project, 1, -1)
     rate(project, 1, reason="bad_problem")
     second = make.round_of(project, {"uniform": make.solutions(project, 1)}, generation=1)
-    both = [pages.one_round(project, one.pk)["brought"] for one in (first, second)]
+    both = [pages.one_round(project, one.number)["brought"] for one in (first, second)]
     assert [(one["whole"].confirmed, one["aside"]) for one in both] == [(Share(1, 1), 1), (Share(0, 0), 0)]
 
 
@@ -192,7 +192,7 @@ def test_the_models_of_a_round_stand_beside_each_other_and_the_control(project: 
     round_ = make.round_of(
         project, {"control": make.solutions(project, 1)}, model_version=versions[2], findings={"chosen_with": 3, "control": 1}
     )
-    seen = pages.one_round(project, round_.pk)
+    seen = pages.one_round(project, round_.number)
     assert [(words, version.number) for words, version in seen["columns"]] == [
         ("the one before", 2),
         ("this round’s model", 3),
@@ -201,7 +201,7 @@ def test_the_models_of_a_round_stand_beside_each_other_and_the_control(project: 
     ]
     assert seen["figures"][0] == ("step AUC", ["0.200", "0.300", "0.400", "0.100"])
     assert [row[0] for row in seen["history"].rows] == ["1", "2", "3", "4"]
-    assert f"{path('compare-models')}?a=1&amp;b=3" in page(olga, "round", round_.pk)
+    assert f"{path('compare-models')}?a=1&amp;b=3" in page(olga, "round", round_.number)
 
 
 def test_over_the_rounds_each_part_has_a_line(project: Project, olga: Client) -> None:
@@ -238,7 +238,7 @@ def test_older_rounds_stand_on_the_next_page(project: Project, olga: Client, dja
 def test_what_a_round_chose_is_listed_with_what_people_said(project: Project, olga: Client) -> None:
     round_ = make.round_of(project, {"uniform": make.solutions(project, 2)})
     rate(project, 1, 1, -1)
-    html = page(olga, "round", round_.pk)
+    html = page(olga, "round", round_.number)
     assert html.count("taken by uniform") == 2 and "✕ step 2" in html
 
 
@@ -246,11 +246,11 @@ def test_a_replay_says_whether_it_is_the_same(project: Project, rita: Client, mo
     round_ = make.round_of(
         project, {"uniform": make.solutions(project, 1)}, candidates_file="rounds/sums/1.npz", candidates_sha256="cd" * 32
     )
-    assert "Replay the selection" in page(rita, "round", round_.pk)
-    assert "cannot be read" in rita.post(path("replay-round", round_.pk), follow=True).content.decode()
+    assert "Replay the selection" in page(rita, "round", round_.number)
+    assert "cannot be read" in rita.post(path("replay-round", round_.number), follow=True).content.decode()
     same = type("Replay", (), {"same": True, "message": "The same 1 solution, byte for byte."})
     monkeypatch.setattr(rounds, "replay", lambda *_: same)
-    html = rita.post(path("replay-round", round_.pk), follow=True).content.decode()
+    html = rita.post(path("replay-round", round_.number), follow=True).content.decode()
     assert '<p class="success">The same 1 solution, byte for byte.' in html
 
 
@@ -261,10 +261,10 @@ def test_the_page_of_a_round_asks_the_same_number_of_questions_however_many_solu
     round_ = make.round_of(project, {"convincing": make.solutions(project, 9)}, model_version=version, findings={"chosen_with": 1})
     rate(project, 9, 1, -1)
     with django_assert_max_num_queries(16):
-        page(rita, "round", round_.pk)
+        page(rita, "round", round_.number)
     waiting = proposed(project, 9, generation=1)
     with django_assert_max_num_queries(16):
-        page(rita, "round", waiting.pk)
+        page(rita, "round", waiting.number)
 
 
 # --- the overview's fragment --------------------------------------------------------------------------------------------------
@@ -273,12 +273,12 @@ def test_the_page_of_a_round_asks_the_same_number_of_questions_however_many_solu
 def test_the_overviews_fragment_leads_to_every_round_the_composer_and_the_schedule(project: Project, olga: Client, rita: Client) -> None:
     round_ = proposed(project)
     html = page(olga, "loop")
-    for name, numbers in (("round", [round_.pk]), ("compose", []), ("schedule", []), ("rounds", [])):
+    for name, numbers in (("round", [round_.number]), ("compose", []), ("schedule", []), ("rounds", [])):
         assert f'href="{path(name, *numbers)}"' in html, name
     assert "Review" in html and ">Review<" not in page(rita, "loop")
     assert path("compose") not in page(rita, "loop")
     Round.objects.update(state="scoring")
-    assert f'href="{path("cancel-round", round_.pk)}"' in page(olga, "loop")
+    assert f'href="{path("cancel-round", round_.number)}"' in page(olga, "loop")
 
 
 def test_the_overview_says_in_red_what_was_given_up_and_counts_what_was_set_aside(

@@ -39,8 +39,8 @@ OF_ONE = {"publish-round", "cancel-round"}
 @pytest.mark.parametrize("name", DECIDE)
 def test_a_researcher_looks_and_does_not_decide(project: Project, rita: Client, name: str) -> None:
     round_ = proposed(project)
-    assert "Leave out" not in page(rita, "round", round_.pk) and "Discard" not in page(rita, "round", round_.pk)
-    assert rita.post(path(name, *[round_.pk] * (name in OF_ONE)), WEIGHTS).status_code == 404
+    assert "Leave out" not in page(rita, "round", round_.number) and "Discard" not in page(rita, "round", round_.number)
+    assert rita.post(path(name, *[round_.number] * (name in OF_ONE)), WEIGHTS).status_code == 404
     assert list(Round.objects.values_list("pk", "state")) == [(round_.pk, "proposed")]
 
 
@@ -52,9 +52,9 @@ def test_a_researcher_sees_the_schedule_and_cannot_change_it(project: Project, r
 
 def test_another_projects_round_is_a_missing_page(project: Project, olga: Client) -> None:
     foreign = proposed(make.project("others"))
-    assert olga.get(path("round", foreign.pk)).status_code == 404
+    assert olga.get(path("round", foreign.number)).status_code == 404
     for name in ("publish-round", "cancel-round", "replay-round"):
-        assert olga.post(path(name, foreign.pk)).status_code == 404
+        assert olga.post(path(name, foreign.number)).status_code == 404
     foreign.refresh_from_db()
     assert foreign.state == "proposed"
 
@@ -66,7 +66,7 @@ def test_the_composer_starts_a_round_that_waits_to_be_looked_through(project: Pr
     learnable(project)
     answer = olga.post(path("compose"), WEIGHTS | {"is_diverse": "on"})
     round_ = Round.objects.get()
-    assert answer.url == path("round", round_.pk)
+    assert answer.url == path("round", round_.number)
     assert round_.plan["review"] is True and round_.plan["train"] is True
     assert round_.plan["recipe"] == {
         "parts": [["convincing", 0.8], ["uniform", 0.2]],
@@ -165,7 +165,7 @@ def test_a_batch_too_large_a_missing_model_and_a_schedule_without_a_start_are_na
 
 def test_a_round_under_way_is_named_before_and_after_composing(project: Project, olga: Client) -> None:
     round_ = make.round_of(project, {"uniform": make.solutions(project, 1)}, state="scoring", generation=4)
-    assert f'<a href="{path("round", round_.pk)}">Round 4</a> is under way' in page(olga, "compose")
+    assert f'<a href="{path("round", round_.number)}">Round 4</a> is under way' in page(olga, "compose")
     assert "Round 4 of sums is still scoring" in olga.post(path("compose"), WEIGHTS).content.decode()
     Round.objects.update(state="proposed")
     assert "waits for your review" in page(olga, "compose")
@@ -182,7 +182,7 @@ def test_the_overviews_form_starts_a_round_that_publishes_by_itself(project: Pro
 
 
 def test_a_proposal_shows_each_solution_shaded_with_its_reason_and_the_mix_beside_uniform(project: Project, olga: Client) -> None:
-    html = page(olga, "round", proposed(project).pk)
+    html = page(olga, "round", proposed(project).number)
     assert html.count("data-chosen") == 3 and html.count("taken by convincing") == 3
     assert html.count("--right: 0.4") == 3 and html.count("the model’s first mistake") == 3
     assert '<th scope="row">wrong final answer</th><td class="number">100%</td><td class="number">40%</td>' in html
@@ -193,14 +193,14 @@ def test_a_proposal_shows_each_solution_shaded_with_its_reason_and_the_mix_besid
 def test_a_solution_chosen_without_a_model_is_not_shaded(project: Project, olga: Client) -> None:
     round_ = make.round_of(project, {"uniform": make.solutions(project, 2)}, state="proposed", plan={"train": False})
     Selection.objects.update(step_scores=[], score=None)
-    html = page(olga, "round", round_.pk)
+    html = page(olga, "round", round_.number)
     assert html.count("data-chosen") == 2 and "data-shaded" not in html and "· score" not in html
 
 
 def test_publishing_leaves_out_what_was_ticked(project: Project, olga: Client) -> None:
     round_ = proposed(project)
     first, *rest = Selection.objects.filter(round=round_).order_by("rank").values_list("solution_id", flat=True)
-    html = olga.post(path("publish-round", round_.pk), {"drop": [first]}, follow=True).content.decode()
+    html = olga.post(path("publish-round", round_.number), {"drop": [first]}, follow=True).content.decode()
     round_.refresh_from_db()
     assert "Round 0 is published" in html and round_.state == "published"
     assert sorted(Task.objects.filter(batch=round_.batch).values_list("solution_id", flat=True)) == sorted(rest)
@@ -209,15 +209,15 @@ def test_publishing_leaves_out_what_was_ticked(project: Project, olga: Client) -
 
 def test_publishing_what_was_published_meanwhile_is_refused_with_a_sentence(project: Project, olga: Client) -> None:
     round_ = proposed(project)
-    olga.post(path("publish-round", round_.pk))
-    assert "Only a proposal can be published" in olga.post(path("publish-round", round_.pk), follow=True).content.decode()
+    olga.post(path("publish-round", round_.number))
+    assert "Only a proposal can be published" in olga.post(path("publish-round", round_.number), follow=True).content.decode()
     assert Task.objects.filter(batch__project=project).count() == 3
 
 
 def test_leaving_everything_out_is_refused_and_the_proposal_stays(project: Project, olga: Client) -> None:
     round_ = proposed(project)
     everything = list(Selection.objects.values_list("solution_id", flat=True))
-    html = olga.post(path("publish-round", round_.pk), {"drop": everything}, follow=True).content.decode()
+    html = olga.post(path("publish-round", round_.number), {"drop": everything}, follow=True).content.decode()
     assert "Nothing is left to publish" in html
     assert Round.objects.get().state == "proposed" and not Selection.objects.filter(is_dropped=True).exists()
 
@@ -227,40 +227,40 @@ def test_a_long_proposal_is_paged_and_what_was_left_out_goes_along(project: Proj
     monkeypatch.setattr(single, "A_PAGE", 2)
     round_ = proposed(project, 5)
     solutions = list(Selection.objects.order_by("rank").values_list("solution_id", flat=True))
-    first = page(olga, "round", round_.pk)
+    first = page(olga, "round", round_.number)
     assert first.count("data-chosen") == 2 and "Page 1 of 3" in first
-    turned = olga.post(path("round", round_.pk), {"page": "2", "drop": [solutions[0], solutions[2]]}).content.decode()
+    turned = olga.post(path("round", round_.number), {"page": "2", "drop": [solutions[0], solutions[2]]}).content.decode()
     assert f'<input type="hidden" name="drop" value="{solutions[0]}">' in turned
     assert f'name="drop" value="{solutions[2]}" checked' in turned and f'value="{solutions[1]}"' not in turned
     assert "1 left out on other pages" in turned
     assert Round.objects.get().state == "proposed" and not Selection.objects.filter(is_dropped=True).exists()
-    assert page(olga, "round", round_.pk).count(" checked") == 0
+    assert page(olga, "round", round_.number).count(" checked") == 0
 
 
 def test_discarding_a_proposal_ends_the_round(project: Project, olga: Client) -> None:
     round_ = proposed(project)
-    assert "Discard" in page(olga, "round", round_.pk)
-    assert "Round 0 is cancelled" in olga.post(path("cancel-round", round_.pk), follow=True).content.decode()
+    assert "Discard" in page(olga, "round", round_.number)
+    assert "Round 0 is cancelled" in olga.post(path("cancel-round", round_.number), follow=True).content.decode()
     assert Round.objects.get().state == "cancelled" and not Task.objects.exists()
 
 
 def test_cancelling_a_round_that_has_ended_does_not_touch_its_successor(project: Project, olga: Client) -> None:
     ended = make.round_of(project, {"uniform": make.solutions(project, 1)}, state="failed", finished_at=timezone.now())
     running = make.round_of(project, {"uniform": make.solutions(project, 1)}, state="scoring")  # of the same generation
-    assert "has already ended" in olga.post(path("cancel-round", ended.pk), follow=True).content.decode()
+    assert "has already ended" in olga.post(path("cancel-round", ended.number), follow=True).content.decode()
     running.refresh_from_db()
     assert running.state == "scoring"
 
 
 def test_fewer_than_asked_for_is_said(project: Project, olga: Client) -> None:
     round_ = proposed(project, findings={"short": "Asked for 200, only 150 fit the recipe."})
-    assert "Asked for 200, only 150 fit the recipe." in page(olga, "round", round_.pk)
+    assert "Asked for 200, only 150 fit the recipe." in page(olga, "round", round_.number)
 
 
 def test_a_solution_of_the_proposal_is_text_and_never_markup(project: Project, olga: Client) -> None:
     round_ = proposed(project, 1)
     Solution.objects.update(steps=["<script>alert(1)</script>", "b", "c"])
-    html = page(olga, "round", round_.pk)
+    html = page(olga, "round", round_.number)
     assert "<script>alert" not in html and "&lt;script&gt;alert(1)" in html
 
 
@@ -381,12 +381,12 @@ def test_a_composed_round_is_trained_proposed_published_and_replayed(world: Proj
     assert olga.post(reverse("compose", args=[slug]), WEIGHTS | {"size": "5"}).status_code == 302
     round_ = Round.objects.get(state="queued")
     assert rounds.run(round_.pk, progress=lambda *_: None).state == "proposed"
-    here = reverse("round", args=[slug, round_.pk])
+    here = reverse("round", args=[slug, round_.number])
     html = olga.get(here).content.decode()
     assert html.count("data-chosen") == 5 and "data-shaded" in html
     assert '<th scope="row">solutions</th><td class="number">5</td><td class="number">5</td>' in html
     dropped = Selection.objects.filter(round=round_).values_list("solution_id", flat=True)[0]
-    olga.post(reverse("publish-round", args=[slug, round_.pk]), {"drop": [dropped]})
+    olga.post(reverse("publish-round", args=[slug, round_.number]), {"drop": [dropped]})
     assert Task.objects.filter(batch=Round.objects.get(pk=round_.pk).batch).count() == 4
-    html = olga.post(reverse("replay-round", args=[slug, round_.pk]), follow=True).content.decode()
+    html = olga.post(reverse("replay-round", args=[slug, round_.number]), follow=True).content.decode()
     assert "byte for byte" in html and html.count('data-stage="done"') == 5

@@ -53,9 +53,9 @@ def with_a_past(project: Project) -> None:
 def test_the_chip_names_the_stage_that_the_drawing_marks(project: Project, olga: Client, state: str, name: str, words: str) -> None:
     round_ = under_way(project, state)
     stage(round_, name, seconds=5, is_running=True)
-    seen = pages.one_round(project, round_.pk)
+    seen = pages.one_round(project, round_.number)
     assert [one.name for one in seen["stages"] if one.state == "now"] == [name] and seen["row"].words == words
-    for shown in (page(olga, "round", round_.pk), page(olga, "rounds"), page(olga, "loop")):
+    for shown in (page(olga, "round", round_.number), page(olga, "rounds"), page(olga, "loop")):
         assert re.search(rf'<span class="chip {state}">{words}</span>', shown)
 
 
@@ -63,7 +63,7 @@ def test_a_round_whose_worker_stopped_waits_for_a_worker_and_did_not_break_off(p
     round_ = under_way(project, "training")
     stage(round_, "train", seconds=5, is_running=True)
     assert rounds.states.give_back(Round.objects.get(pk=round_.pk))
-    html = page(olga, "round", round_.pk)
+    html = page(olga, "round", round_.number)
     assert "Waiting for a worker" in html and "stopped with its worker" in html and "broke off" not in html
 
 
@@ -71,7 +71,7 @@ def test_a_cancelled_round_did_not_break_off(project: Project, olga: Client) -> 
     round_ = under_way(project, "training")
     stage(round_, "train", seconds=5, is_running=True)
     rounds.cancel(project, round_.number)
-    html = page(olga, "round", round_.pk)
+    html = page(olga, "round", round_.number)
     assert "cancelled" in html and "broke off" not in html and "notice bad" not in html
 
 
@@ -82,20 +82,20 @@ def test_the_time_left_is_that_of_all_stages_to_come(project: Project, olga: Cli
     with_a_past(project)
     round_ = under_way(project, "training", generation=1, progress={"stage": "reward model", "done": 1, "total": 2, "seconds_left": 30})
     stage(round_, "train", seconds=3000, is_running=True)  # of 3,600: 10 min left, then 5 and 20 and 1
-    for shown in (page(olga, "round", round_.pk), page(olga, "rounds")):
+    for shown in (page(olga, "round", round_.number), page(olga, "rounds")):
         assert "about 36 min left" in shown
 
 
 def test_a_first_round_says_that_only_its_present_part_is_estimated(project: Project, olga: Client) -> None:
     round_ = under_way(project, "training", progress={"stage": "reward model", "done": 1, "total": 2, "seconds_left": 1875})
     stage(round_, "train", seconds=60, is_running=True)
-    assert "about 31 min left in this part" in page(olga, "round", round_.pk)
+    assert "about 31 min left in this part" in page(olga, "round", round_.number)
 
 
 def test_nothing_is_said_of_the_time_left_where_nothing_is_known(project: Project, olga: Client) -> None:
     round_ = under_way(project, "training", progress={"stage": "reward model", "done": 1, "total": 2, "seconds_left": None})
     stage(round_, "train", seconds=60, is_running=True)
-    assert " left" not in re.search('<p class="now">.*?</p>', page(olga, "round", round_.pk), re.S)[0]
+    assert " left" not in re.search('<p class="now">.*?</p>', page(olga, "round", round_.number), re.S)[0]
 
 
 @pytest.mark.parametrize(
@@ -125,28 +125,28 @@ def in_training(project: Project) -> Round:
 
 def test_cancel_asks_first_and_says_what_is_lost(project: Project, olga: Client) -> None:
     round_ = in_training(project)
-    html = olga.get(path("cancel-round", round_.pk)).content.decode().replace("\N{NO-BREAK SPACE}", " ")
+    html = olga.get(path("cancel-round", round_.number)).content.decode().replace("\N{NO-BREAK SPACE}", " ")
     assert "Cancel round 0?" in html and "has run for 2 h 10 min" in html and "this training is lost" in html
     assert Round.objects.get(pk=round_.pk).state == "training", "asking changes nothing"
-    olga.post(path("cancel-round", round_.pk))
+    olga.post(path("cancel-round", round_.number))
     assert Round.objects.get(pk=round_.pk).state == "cancelled"
 
 
 def test_cancel_says_that_a_checkpoint_stays_and_how_to_go_on(project: Project, olga: Client, home: Path) -> None:
     round_ = in_training(project)
     (home / "models" / "sums" / "1.checkpoint").mkdir(parents=True)
-    html = page(olga, "cancel-round", round_.pk)
+    html = page(olga, "cancel-round", round_.number)
     assert "Its checkpoint stays" in html and "manage.py retrain --project sums --resume" in html and "lost" not in html
 
 
 def test_discard_asks_first_and_says_how_many_solutions(project: Project, olga: Client) -> None:
-    html = page(olga, "cancel-round", proposed(project).pk)
+    html = page(olga, "cancel-round", proposed(project).number)
     assert "Its choice of 3 solutions will not be published" in html and "Discard the proposal" in html
 
 
 def test_a_round_that_has_ended_has_nothing_to_cancel(project: Project, olga: Client) -> None:
     round_ = make.round_of(project, {"uniform": make.solutions(project, 1)})
-    html = page(olga, "cancel-round", round_.pk)
+    html = page(olga, "cancel-round", round_.number)
     assert "has already ended" in html and '<form method="post">' not in html
 
 
@@ -184,6 +184,6 @@ def test_the_command_says_so_too(project: Project, capsys: pytest.CaptureFixture
 def test_the_button_counts_what_is_left_out_after_the_next_page(project: Project, olga: Client) -> None:
     round_ = proposed(project)
     first = Selection.objects.filter(round=round_).values_list("solution_id", flat=True)[0]
-    assert re.search(r"Publish <span data-count>3</span> <span data-noun>solutions</span>", page(olga, "round", round_.pk))
-    turned = olga.post(path("round", round_.pk), {"page": "1", "drop": [first]}).content.decode()
+    assert re.search(r"Publish <span data-count>3</span> <span data-noun>solutions</span>", page(olga, "round", round_.number))
+    turned = olga.post(path("round", round_.number), {"page": "1", "drop": [first]}).content.decode()
     assert "Publish <span data-count>2</span>" in turned

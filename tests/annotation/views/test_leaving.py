@@ -133,7 +133,7 @@ def test_the_name_of_an_erased_person_is_nowhere(project: Project, published: Sn
     Keys.objects.create(person=ann, chosen={"undo": ["z"]})
     make.version(project, 7, decision={"by": "annsophie", "promoted": True})
     proposal = make.round_of(project, {"convincing": make.solutions(project, 2)}, generation=5, state="proposed")
-    rounds.publish(project, proposal.pk, actor=ann)
+    rounds.publish(project, proposal.number, actor=ann)
     client = signed_in(ann)
     client.post(reverse("sign-in"), {"username": "annsophie", "password": "wrong"})
     admin.post(reverse("admin:auth_user_change", args=[ann.pk]), {"username": "annsophie", "first_name": "Ann-Sophie", "is_active": "on"})
