@@ -5,13 +5,14 @@ The number of statements does not depend on how much there is, and each reads a 
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from urllib.parse import urlencode
 
 from django.contrib.auth.models import User
 from django.db.models import Q
 from django.urls import reverse
 
 from active_learning.models import ModelVersion, Round
-from active_learning.pages.searching import SolutionFilter, solutions_of
+from active_learning.pages.searching import problems_with
 from annotation import people
 from annotation.models import Batch, BatchKind, Membership, Project, Role, Solution
 
@@ -137,19 +138,29 @@ def _models(project: Project, asked: Asked) -> Iterator[FoundThing]:
 
 
 def _solutions(project: Project, asked: Asked) -> Iterator[FoundThing]:
-    """Yield the solution of a number, then those whose problem has the words."""
-    found: dict[int, Solution] = {}
+    """Yield the solution of a number, then one of each of the newest problems with the words, and where all of them are listed."""
     if asked.number is not None and asked.means("solutions"):
-        whole = Solution.objects.filter(pk=asked.number, problem__project=project).select_related("problem")
-        found |= {solution.pk: solution for solution in whole.only("problem__statement")}
-    words = [word for word in asked.text.split() if len(word) >= SHORTEST or not word.isascii()]
-    if words:
-        those = solutions_of(project, SolutionFilter(words=" ".join(words))).select_related("problem")
-        found |= {solution.pk: solution for solution in those.only("problem__statement")[:MOST]}
-    for solution in list(found.values())[:MOST]:
-        url = reverse("project-solution", kwargs={"slug": project.slug, "solution_id": solution.pk})
-        statement = " ".join(solution.problem.statement[: 2 * STATEMENT].split())
-        yield FoundThing(f"Solution {solution.pk}", statement if len(statement) <= STATEMENT else statement[: STATEMENT - 1] + "…", url)
+        for solution in (
+            Solution.objects.filter(pk=asked.number, problem__project=project).select_related("problem").only("problem__statement")
+        ):
+            yield _solution(project, solution)
+    words = " ".join(word for word in asked.text.split() if len(word) >= SHORTEST or not word.isascii())
+    if not words:
+        return
+    # The problems first: a beginning of few letters can be in all of them, and their solutions are many times as many.
+    problems = list(problems_with(project, words).order_by("-pk").values_list("pk", flat=True)[:MOST])
+    newest = Solution.objects.filter(problem__in=problems).order_by("-problem_id", "-pk").distinct("problem_id")
+    for solution in newest.select_related("problem").only("problem__statement"):
+        yield _solution(project, solution)
+    if problems:
+        url = reverse("solutions", kwargs={"slug": project.slug})
+        yield FoundThing("All solutions with these words", "", f"{url}?{urlencode({'words': words})}")
+
+
+def _solution(project: Project, solution: Solution) -> FoundThing:
+    url = reverse("project-solution", kwargs={"slug": project.slug, "solution_id": solution.pk})
+    statement = " ".join(solution.problem.statement[: 2 * STATEMENT].split())
+    return FoundThing(f"Solution {solution.pk}", statement if len(statement) <= STATEMENT else statement[: STATEMENT - 1] + "…", url)
 
 
 def _begins(name: str, word: str) -> bool:

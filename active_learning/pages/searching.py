@@ -85,9 +85,10 @@ def found_solutions(project: Project, filter: SolutionFilter, *, after: int | No
     return {"version": version, "rows": rows, "after": shown[-1].pk if len(solutions) > PAGE else None, "page_size": PAGE}
 
 
-def solutions_of(project: Project, filter: SolutionFilter) -> QuerySet[Solution]:
-    """Return the solutions that a filter finds, in its order, to be cut by the caller. For filters that need no scores."""
-    return _ordered(_found(project, filter, None), filter)
+def problems_with(project: Project, words: str) -> QuerySet[Problem]:
+    """Return the problems of a project with all of these words, each the beginning of one."""
+    problems = Problem.objects.filter(project=project).alias(said=StatementWords("statement"))
+    return problems.filter(said=SearchQuery(_beginnings(words), config="simple", search_type="raw"))
 
 
 def neighbours(project: Project, filter: SolutionFilter, solution: Solution) -> tuple[int | None, int | None]:
@@ -111,8 +112,7 @@ def search_choices(project: Project) -> dict[str, list[str]]:
 def _found(project: Project, filter: SolutionFilter, version: ModelVersion | None) -> QuerySet[Solution]:
     found = Solution.objects.filter(problem__project=project)
     if filter.words:
-        problems = Problem.objects.filter(project=project).alias(said=StatementWords("statement"))
-        found = found.filter(problem__in=problems.filter(said=SearchQuery(_beginnings(filter.words), config="simple", search_type="raw")))
+        found = found.filter(problem__in=problems_with(project, filter.words))
     if filter.source:
         found = found.filter(source=filter.source)
     if filter.outcome:

@@ -97,6 +97,21 @@ def test_a_solution_is_found_by_its_number_and_by_words_of_its_problem(project: 
     assert name not in found(olga, "goose")
 
 
+def test_words_lead_to_one_solution_of_each_problem_and_to_the_list_of_all(project: Project, olga: Client) -> None:
+    problems = [make.problem(project, statement=f"How many ducks swim in pond {number}?") for number in range(7)]
+    made = {problem.pk: [make.solution(problem) for _ in range(3)][-1].pk for problem in problems}
+    listed = found(olga, "ducks swim")
+    newest = [f"Solution {made[problem.pk]}" for problem in problems[:-6:-1]]
+    assert [name for name in listed if name.startswith("Solution")] == newest
+    assert listed["All solutions with these words"] == "/p/sums/solutions/?words=ducks+swim"
+    assert "All solutions with these words" not in found(olga, "geese")
+
+
+def test_a_word_of_one_letter_is_left_out_of_the_words_of_a_problem(project: Project, olga: Client) -> None:
+    made = make.solution(make.problem(project, statement="How many ducks?"))
+    assert f"Solution {made.pk}" in found(olga, "ducks x") and f"Solution {made.pk}" not in found(olga, "h")
+
+
 def test_a_member_is_found_by_any_part_of_the_name_with_role_and_state(project: Project, olga: Client) -> None:
     ann = make.ann(project)
     ann.first_name, ann.last_name = "Anna", "Petrova"
