@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib.auth.models import User
-from django.db.models import Count, OuterRef, Subquery
+from django.db.models import Count, OuterRef, Q, Subquery
 from django.db.models.functions import Coalesce
 from django.urls import reverse
 from django.utils import timezone
@@ -171,22 +171,30 @@ def _people(project: Project) -> Iterator[ToDo]:
         since = f"since {member.suspended_at:%Y-%m-%d}"
         sentence = f"{_name(member)} is paused {since} and cannot label. The reason: {_cut(member.reason) or 'none is given.'}"
         yield ToDo(sentence, f"Decide about {_name(member)}", _address(project, "member", membership_id=member.pk))
-    # Who passes the screening is admitted at once. So the others who have answered all of it wait for a manager.
+    # Who passes the screening is admitted at once. So the others who have answered all of it wait for a manager, and everybody does while
+    # nobody can answer it.
     asked = Task.objects.filter(batch__project=project, batch__kind=BatchKind.SCREENING, solution__withdrawn_at=None)
-    n_asked = asked.exclude(batch__state=BatchState.DRAFT).count()
+    asked = asked.exclude(batch__state=BatchState.DRAFT)
+    n_asked, n_open = asked.aggregate(all=Count("pk"), open=Count("pk", filter=Q(batch__state=BatchState.OPEN))).values()
     if not n_asked:
         return
-    ended = Assignment.objects.filter(labeler=OuterRef("user"), task__in=asked, state__in=(AssignmentState.DONE, AssignmentState.SKIPPED))
-    n_ended = ended.order_by().values("labeler").annotate(count=Count("task", distinct=True)).values("count")
-    newcomers = members.filter(qualified_at=None, suspended_at=None).annotate(n_ended=Coalesce(Subquery(n_ended), 0))
-    waiting = list(newcomers.filter(n_ended__gte=n_asked).order_by("pk")[: EACH + 1])
+    newcomers = members.filter(qualified_at=None, suspended_at=None)
+    why = "is not admitted, and cannot answer the screening, because it is paused or closed."
+    if n_open:
+        ended = Assignment.objects.filter(
+            labeler=OuterRef("user"), task__in=asked, state__in=(AssignmentState.DONE, AssignmentState.SKIPPED)
+        )
+        n_ended = ended.order_by().values("labeler").annotate(count=Count("task", distinct=True)).values("count")
+        newcomers = newcomers.annotate(n_ended=Coalesce(Subquery(n_ended), 0)).filter(n_ended__gte=n_asked)
+        why = "has answered the screening, did not pass, and waits for a decision."
+    waiting = list(newcomers.order_by("pk")[: EACH + 1])
     if len(waiting) > EACH:
         place = _address(project, "people") + "?state=not+admitted"
-        yield ToDo(f"More than {EACH} newcomers did not pass the screening and wait for a decision.", "See the newcomers", place)
+        yield ToDo(f"More than {EACH} newcomers are not admitted and wait for a decision.", "See the newcomers", place)
         return
     for member in waiting:
-        sentence = f"{_name(member)} has answered the screening, did not pass, and waits for a decision."
-        yield ToDo(sentence, f"Decide about {_name(member)}", _address(project, "member", membership_id=member.pk))
+        place = _address(project, "member", membership_id=member.pk)
+        yield ToDo(f"{_name(member)} {why}", f"Decide about {_name(member)}", place)
 
 
 def _name(member: Membership) -> str:

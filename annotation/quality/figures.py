@@ -89,7 +89,8 @@ def count_figures(project: Project) -> tuple[Figures, datetime]:
     now = timezone.now()
     here = Annotation.objects.filter(solution__problem__project=project).work()
     first, newest = here.filter(revision=1), here.newest()
-    wrong = newest.filter(solution__outcome=Outcome.WRONG)
+    confirmed = Count("pk", filter=Q(finish_reason=FinishReason.FOUND_ERROR))
+    wrong = newest.filter(solution__outcome=Outcome.WRONG).aggregate(labeled=Count("pk"), confirmed=confirmed)
     chart = first.filter(created_at__gte=_midnight(now.date() - timedelta(days=DAYS - 1)))
     days, times = _by_day(chart, today=now.date())
     quartiles = chart.aggregate(quartiles=Quartiles("active_ms"))["quartiles"]
@@ -102,8 +103,8 @@ def count_figures(project: Project) -> tuple[Figures, datetime]:
         times=times,
         quartiles=quartiles and tuple(quartiles),
         recent=first.filter(created_at__gte=now - RECENTLY, assignment__batch__kind=BatchKind.SELECTED).count(),
-        wrong_labeled=wrong.count(),
-        wrong_confirmed=wrong.filter(finish_reason=FinishReason.FOUND_ERROR).count(),
+        wrong_labeled=wrong["labeled"],
+        wrong_confirmed=wrong["confirmed"],
         convincing_judged=convincing["judged"],
         convincing_confirmed=convincing["confirmed"],
         by_person=_by_person(first, today=now.date()),

@@ -49,7 +49,8 @@ def lines(client: Client) -> list[tuple[str, str]]:
     html = client.get("/p/sums/").content.decode()
     panel = re.search(r'<section class="panel" id="now".*?</section>', html, re.DOTALL)
     assert panel
-    found = re.findall(r"<li[^>]*><p>(.*?)</p><a class=\"button\" href=\"([^\"]+)\"", panel[0], re.DOTALL)
+    plain = panel[0].replace('<span class="visually-hidden">Urgent: </span>', "")
+    found = re.findall(r"<li[^>]*><p>(.*?)</p><a class=\"button\" href=\"([^\"]+)\"", plain, re.DOTALL)
     assert found or CALM in panel[0] or "archived" in panel[0]
     assert [url for _, url in found if client.get(url.replace("&amp;", "&")).status_code != 200] == []
     return found
@@ -222,6 +223,16 @@ def test_a_newcomer_waits_for_a_decision_only_after_all_questions_without_passin
     assert lines(olga) == []
 
 
+@pytest.mark.parametrize("state", ["paused", "closed"])
+def test_newcomers_wait_also_while_nobody_can_answer_the_screening(project: Project, olga: Client, state: str) -> None:
+    screening(project, 1)
+    ann = make.ann(project)
+    assert lines(olga) == []
+    project.batch_set.filter(kind="screening").update(state=state)
+    place = reverse("member", args=["sums", Membership.objects.get(user=ann).pk])
+    assert ("ann is not admitted, and cannot answer the screening, because it is paused or closed.", place) in lines(olga)
+
+
 def test_an_empty_queue_is_reported_with_where_the_next_batch_is_made(project: Project, olga: Client, rita: Client) -> None:
     queue.close_batch(project.batch_set.get(), actor=make.olga())
     assert only(olga) == ("There is nothing to label: no solution waits in the queue.", reverse("compose", args=["sums"]))
@@ -251,7 +262,7 @@ def test_a_new_project_is_led_to_the_import_and_then_to_its_first_batch(project:
     make.olga(other)
 
     def first() -> list[tuple[str, str]]:
-        html = olga.get("/p/empty/").content.decode()
+        html = olga.get("/p/empty/").content.decode().replace('<span class="visually-hidden">Urgent: </span>', "")
         return re.findall(r"<li[^>]*><p>(.*?)</p><a class=\"button\" href=\"([^\"]+)\"", html)
 
     assert first() == [("This project has no solutions yet.", "/p/empty/data/")]
