@@ -256,6 +256,15 @@ class Schedule(models.Model):
     noted_at = models.DateTimeField(null=True)
 
 
+class StoredForecasts(models.Model):
+    """What the named recipes would serve in a large project, as a worker found it: rounds.forecasts_of reads it."""
+
+    project = models.OneToOneField(Project, on_delete=models.CASCADE, primary_key=True)
+    values = models.JSONField(default=dict)  # basis: what it stands on; recipes: by name, RecipeForecast
+    asked_at = models.DateTimeField(null=True)
+    counted_at = models.DateTimeField(null=True)  # all of them; null: never yet
+
+
 class Worker(models.Model):
     """A Celery worker and its last heartbeat: the manager's page must show a dead one, even without a broker."""
 

@@ -40,6 +40,12 @@ def start_due_rounds() -> list[int]:
 
 
 @shared_task
+def forecast_recipes(project_id: int) -> None:
+    """Find out what the named recipes of a large project would serve. If the task is lost, the next view of the page asks again."""
+    rounds.forecast_again(project_id)
+
+
+@shared_task
 def score_shards(version_id: int) -> None:
     """Take part in a scoring that a round waits for."""
     try:

@@ -13,6 +13,7 @@ urlpatterns = [
     path("all/", round_views.all_rounds, name="rounds"),
     path("start/", round_views.start_round, name="start-round"),
     path("compose/", round_views.compose, name="compose"),
+    path("compose/recipes/", round_views.recipes, name="recipes"),
     path("schedule/", round_views.schedule, name="schedule"),
     path("round-<int:round_number>/", round_views.one_round, name="round"),
     path("round-<int:round_number>/publish/", round_views.publish_round, name="publish-round"),

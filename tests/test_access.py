@@ -134,6 +134,7 @@ TABLE = {
     "rounds": Row(RESEARCHERS),
     "start-round": Row(MANAGERS, None, 302),
     "compose": Row(MANAGERS, 200, 400),
+    "recipes": Row(MANAGERS),
     "schedule": Row(RESEARCHERS, 200, 302, decide=MANAGERS),
     "round": Row(RESEARCHERS, 200, 200),
     "publish-round": Row(MANAGERS, None, 302),

@@ -13,7 +13,7 @@ from tests.clients import signed_in
 pytestmark = pytest.mark.django_db
 
 HTMX = {"HX-Request": "true"}
-PARTS = ("loop", "recent", "guidelines", "models")
+PARTS = ("loop", "recent", "guidelines", "models", "recipes")
 
 
 @pytest.fixture
@@ -52,6 +52,7 @@ def test_a_script_gets_the_part_alone_and_it_is_in_the_whole_page(staff: Client,
         "loop": "What a round does",
         "recent": "You submitted nothing",
         "guidelines": "<em>Rate</em> each step.",
+        "recipes": "Only solutions that look right and are wrong.",
         "models": "Process reward models",
     }
     assert words[name] in part and words[name] in whole

@@ -6,7 +6,7 @@ Reads rounds, their stages and selections, model versions and the labels of thei
 numpy, never torch.
 """
 
-from active_learning.pages.composing import composer, preset_recipe
+from active_learning.pages.composing import composer, preset_settings, recipes
 from active_learning.pages.finding import FoundGroup, FoundThing, found_projects, found_things
 from active_learning.pages.models import all_versions, compared_versions, one_version
 from active_learning.pages.needs import ToDo, to_do
@@ -32,8 +32,9 @@ __all__ = [
     "loop",
     "one_round",
     "one_version",
-    "preset_recipe",
+    "preset_settings",
     "progress",
+    "recipes",
     "scored_solution",
     "search_choices",
     "times_chart",

@@ -1,35 +1,80 @@
-"""What the composer shows besides its form: recipes to begin with, and what stands in the way of a round."""
+"""What the composer shows besides its form: recipes to begin with, what each would serve now, and what stands in the way of a round."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from active_learning import registry
+from active_learning import registry, rounds
 from active_learning.models import ModelKind
+from active_learning.pages.remaining import in_minutes
 from active_learning.pages.rows import unfinished
-from active_learning.selection import CONVINCING, MIXES, UNIFORM, Mix
+from active_learning.selection import HALF_MIX, PRESETS, UNIFORM, Mix, RecipeForecast
+from annotation import quality
 from annotation.models import Project
 
-PRESETS = {
-    mix.name: mix
-    for mix in (
-        Mix(CONVINCING.name, CONVINCING.label, ((CONVINCING.name, 1.0),)),
-        *MIXES.values(),
-        Mix(UNIFORM.name, UNIFORM.label, ((UNIFORM.name, 1.0),)),
-    )
-}
+
+@dataclass(frozen=True, slots=True)
+class RecipeCard:
+    """One named recipe. forecast: None while a worker still chooses. time: of the people who label, in words; empty: not known."""
+
+    mix: Mix
+    forecast: RecipeForecast | None
+    time: str
+    is_chosen: bool
+    size: int  # that was asked for
+
+
+@dataclass(frozen=True, slots=True)
+class RecipeCards:
+    """The named recipes, and when a worker found out what they would serve."""
+
+    cards: Sequence[RecipeCard]
+    counted_at: datetime
+    is_counting: bool
 
 
 def composer(project: Project, *, preset: str = "") -> dict[str, Any]:
     """Return what the composer shows besides its form: the recipes to begin with, and what stands in the way of a round now."""
     return {
-        "presets": PRESETS.values(),
-        "preset": preset,
+        **recipes(project, preset=preset),
         "unfinished": unfinished(project),
         "nothing_new": registry.nothing_new(project),
+    }
+
+
+def recipes(project: Project, *, preset: str = "") -> dict[str, Any]:
+    """Return the named recipes with what each would serve now, and which one the form begins with."""
+    chosen = chosen_preset(project, preset)
+    forecasts, pace = rounds.forecasts_of(project), _pace(project)
+    cards = []
+    for name, mix in PRESETS.items():
+        forecast = forecasts.by_recipe.get(name)
+        labels = forecast.n_solutions * project.overlap if forecast else 0
+        time = in_minutes(labels * pace / 1000) if labels and pace else ""
+        cards.append(RecipeCard(mix, forecast, time, name == chosen, project.batch_size))
+    return {
+        "recipes": RecipeCards(cards, forecasts.counted_at, forecasts.is_counting),
+        "preset": chosen,
+        "chosen": PRESETS[chosen],
         "champion": registry.serving_version(project, ModelKind.PRM),
     }
 
 
-def preset_recipe(project: Project, *, preset: str = "") -> dict[str, Any]:
-    """Return the settings of a recipe to begin with; an unknown name gives convincing wrong answers."""
-    mix = PRESETS.get(preset, PRESETS[CONVINCING.name])
-    return {"parts": mix.parts, "size": project.batch_size, "per_problem": project.per_problem}
+def _pace(project: Project) -> float | None:
+    """Return the mean milliseconds that people took for a solution. None: nobody has labeled one."""
+    work = quality.figures_of(project)[0].by_person.values()
+    timed = sum(solutions for _, _, _, solutions, _ in work)
+    return sum(ms for _, _, ms, _, _ in work) / timed if timed else None
+
+
+def chosen_preset(project: Project, preset: str) -> str:
+    """Return the name of the recipe that the form begins with. Without a model that serves, only a draw at random is sure to work."""
+    if preset in PRESETS:
+        return preset
+    return HALF_MIX.name if registry.serving_version(project) else UNIFORM.name
+
+
+def preset_settings(project: Project, *, preset: str = "") -> dict[str, Any]:
+    """Return the settings of a recipe to begin with."""
+    return {"parts": PRESETS[chosen_preset(project, preset)].parts, "size": project.batch_size, "per_problem": project.per_problem}

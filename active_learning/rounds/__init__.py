@@ -8,6 +8,7 @@ waits; `sweep` sends it again.
 """
 
 from active_learning.rounds.deleting import delete_rounds
+from active_learning.rounds.forecasting import Forecasts, forecast_again, forecasts_of, preset_recipe
 from active_learning.rounds.plan import (
     Findings,
     RoundPlan,
@@ -28,6 +29,7 @@ __all__ = [
     "BEAT",
     "forget_name",
     "Findings",
+    "Forecasts",
     "LifeSign",
     "NoSuchRound",
     "RoundPlan",
@@ -42,11 +44,14 @@ __all__ = [
     "find",
     "how_ended",
     "findings_of",
+    "forecast_again",
+    "forecasts_of",
     "life_signs",
     "notify_worker",
     "number_of",
     "offer_abandoned",
     "plan_of",
+    "preset_recipe",
     "preview",
     "publish",
     "published",

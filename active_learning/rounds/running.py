@@ -259,7 +259,7 @@ def _score(hold: Hold, plan: RoundPlan) -> selection.Scorers:
     if chooser is None:
         raise RoundFailed(f"{round_.project.slug} has no serving model to choose with. Start a round that trains one.")
     others = {
-        "control": (_control(round_.project) or chooser) if plan.recipe and plan.recipe.needs(Need.CONTROL) else None,
+        "control": (control_of(round_.project) or chooser) if plan.recipe and plan.recipe.needs(Need.CONTROL) else None,
         "orm": registry.serving_version(round_.project, ModelKind.ORM) if plan.recipe and plan.recipe.needs(Need.ORM) else None,
     }
     hold.update(state=RoundState.SCORING)
@@ -284,7 +284,7 @@ def _score_with(hold: Hold, version: ModelVersion) -> None:
     hold.log(f"Model {version.number} has scored {Score.objects.filter(model_version=version).count():,} solutions.")
 
 
-def _control(project: Project) -> ModelVersion | None:
+def control_of(project: Project) -> ModelVersion | None:
     """Return the frozen control selector: the first version that ever chose a batch, as long as its files are there.
 
     The paper saw iterated retraining of the selector become unstable and could not say why: a selector that never changes shows it.

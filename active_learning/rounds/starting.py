@@ -35,10 +35,9 @@ def start(project: Project, plan: RoundPlan, *, notify: bool = True, actor: User
     findings = Findings(resumed=_resumable(project, kind=plan.kind)) if plan.resume else Findings()
     try:
         with transaction.atomic():
-            newest = Batch.objects.filter(project=project, kind=BatchKind.SELECTED).aggregate(newest=Max("generation"))["newest"]
             round_ = Round.objects.create(
                 project=project,
-                generation=0 if newest is None else newest + 1,
+                generation=next_generation(project),
                 strategy=plan.strategy,
                 plan=plan.as_dict(),
                 findings=findings.as_dict(),
@@ -55,6 +54,12 @@ def start(project: Project, plan: RoundPlan, *, notify: bool = True, actor: User
             raise
         other = Round.objects.get(project=project, state__in=UNFINISHED)
         raise RoundRefused(_occupied(other)) from None
+
+
+def next_generation(project: Project) -> int:
+    """Return the generation of the batch that a round would publish now."""
+    newest = Batch.objects.filter(project=project, kind=BatchKind.SELECTED).aggregate(newest=Max("generation"))["newest"]
+    return 0 if newest is None else newest + 1
 
 
 def _check_learnable(project: Project, plan: RoundPlan) -> None:

@@ -7,8 +7,8 @@
 from active_learning.selection.candidates import RIGHT, WRONG, Candidates
 from active_learning.selection.choosing import choose
 from active_learning.selection.files import read_candidates, write_candidates
-from active_learning.selection.recipes import EXPLORE_MIX, HALF_MIX, MIXES, PAPER_MIX, BadRecipe, Mix, Parts, Recipe
-from active_learning.selection.running import NothingToChoose, Replay, Scorers, Selected, replay, select
+from active_learning.selection.recipes import EXPLORE_MIX, HALF_MIX, MIXES, PAPER_MIX, PRESETS, BadRecipe, Mix, Parts, Recipe
+from active_learning.selection.running import NothingToChoose, RecipeForecast, Replay, Scorers, Selected, forecast, replay, select
 from active_learning.selection.strategies import (
     CONVINCING,
     DISAGREEMENT,
@@ -29,6 +29,7 @@ __all__ = [
     "HALF_MIX",
     "MIXES",
     "PAPER_MIX",
+    "PRESETS",
     "RIGHT",
     "STRATEGIES",
     "UNCERTAIN",
@@ -41,11 +42,13 @@ __all__ = [
     "NothingToChoose",
     "Parts",
     "Recipe",
+    "RecipeForecast",
     "Replay",
     "Scorers",
     "Selected",
     "Strategy",
     "choose",
+    "forecast",
     "read_candidates",
     "premise_of",
     "replay",

@@ -67,23 +67,65 @@ class Recipe:
 
 @dataclass(frozen=True, slots=True)
 class Mix:
-    """Parts of a recipe that have a name of their own in commands, and a label for people."""
+    """Parts of a recipe that have a name of their own in commands, and a label for people.
+
+    asks: a sentence for managers, which solutions people are asked to label. advice: when it helps, in another one.
+    """
 
     name: str
     label: str
     parts: Parts
+    asks: str
+    advice: str
 
 
-PAPER_MIX = Mix("paper", "80 % convincing wrong answers, 20 % other solutions", ((CONVINCING.name, 0.8), (REST.name, 0.2)))
+PAPER_MIX = Mix(
+    "paper",
+    "80 % convincing wrong answers, 20 % other solutions",
+    ((CONVINCING.name, 0.8), (REST.name, 0.2)),
+    "Mostly solutions that look right and are wrong, and some others that look right.",
+    "The mix of the paper. It has no part at random, so its labels do not describe all solutions.",
+)
 # The best in the simulated world: docs/experiment.md.
-HALF_MIX = Mix("half", "Half convincing wrong answers, half at random", ((CONVINCING.name, 0.5), (UNIFORM.name, 0.5)))
+HALF_MIX = Mix(
+    "half",
+    "Half convincing wrong answers, half at random",
+    ((CONVINCING.name, 0.5), (UNIFORM.name, 0.5)),
+    "Half solutions that look right and are wrong, half solutions at random.",
+    "It brought the most in our experiment.",
+)
 # What a schedule starts with: a random part keeps the figures unbiased, and the frozen control stands next to the newest model.
 EXPLORE_MIX = Mix(
     "explore",
     "80 % convincing wrong answers, 10 % at random, 10 % control",
     ((CONVINCING.name, 0.8), (UNIFORM.name, 0.1), (CONTROL.name, 0.1)),
+    "Mostly solutions that look right and are wrong, with a control group.",
+    "One in ten is at random and one in ten is chosen by the first model. They show whether newer models choose better.",
 )
 MIXES: Mapping[str, Mix] = {mix.name: mix for mix in (PAPER_MIX, HALF_MIX, EXPLORE_MIX)}
+# What the composer begins with, in the order of the page.
+PRESETS: Mapping[str, Mix] = {
+    mix.name: mix
+    for mix in (
+        HALF_MIX,
+        EXPLORE_MIX,
+        PAPER_MIX,
+        Mix(
+            CONVINCING.name,
+            CONVINCING.label,
+            ((CONVINCING.name, 1.0),),
+            "Only solutions that look right and are wrong.",
+            "A model that learns only from these doubts everything after a while. Keep a part at random.",
+        ),
+        Mix(
+            UNIFORM.name,
+            UNIFORM.label,
+            ((UNIFORM.name, 1.0),),
+            "Solutions at random.",
+            "It needs no model. Its labels describe all solutions.",
+        ),
+    )
+}
 
 
 def _parts(given: Any) -> Parts:

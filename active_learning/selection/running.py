@@ -22,7 +22,8 @@ from active_learning.selection.candidates import Candidates
 from active_learning.selection.choosing import Choice, choose
 from active_learning.selection.files import read_candidates, write_candidates
 from active_learning.selection.recipes import Recipe
-from active_learning.selection.strategies import STRATEGIES, UNIFORM
+from active_learning.selection.strategies import STRATEGIES, UNIFORM, premise_of
+from annotation.models import Premise, Project
 from trainer.counting import counted
 
 
@@ -63,7 +64,7 @@ def select(round_: Round, recipe: Recipe, scorers: Scorers, *, seed: int, progre
     """Choose by the recipe, with step scores for the person who reviews the choice. Raises NothingToChoose."""
     project, chooser = round_.project, scorers.chooser
     candidates = pool.candidates(project, chooser, recipe=recipe, control=scorers.control, orm=scorers.orm, seed=seed)
-    choice = _choice(round_, recipe, candidates, seed=seed)
+    choice = _choice(recipe, candidates, seed=seed, generation=round_.generation)
     if not len(choice.indices):
         raise NothingToChoose(pool.why_empty(project, chooser, recipe=recipe))
     file, sha256 = _keep(round_, candidates)
@@ -83,6 +84,38 @@ def select(round_: Round, recipe: Recipe, scorers: Scorers, *, seed: int, progre
 _COLUMN = {"solution": "solution_id"}
 
 
+@dataclass(frozen=True, slots=True)
+class RecipeForecast:
+    """What a recipe would choose now. n_convincing: wrong answers chosen because a model takes them for right.
+
+    mean_score: of the scored ones; None: none is scored. why_not: why it can choose nothing; empty: it can.
+    """
+
+    n_solutions: int = 0
+    n_problems: int = 0
+    n_convincing: int = 0
+    mean_score: float | None = None
+    why_not: str = ""
+
+
+def forecast(project: Project, recipe: Recipe, scorers: Scorers, *, seed: int, generation: int) -> RecipeForecast:
+    """Return what a round of this generation would choose now, with the scores that there are. Reads the pool as a round does."""
+    chooser = scorers.chooser
+    candidates = pool.candidates(project, chooser, recipe=recipe, control=scorers.control, orm=scorers.orm, seed=seed)
+    choice = _choice(recipe, candidates, seed=seed, generation=generation)
+    if not len(choice.indices):
+        return RecipeForecast(why_not=pool.why_empty(project, chooser, recipe=recipe))
+    chosen = candidates.take(choice.indices)
+    figures = pool.describe(chosen)
+    takes_wrong = np.array([premise_of(name, "") == Premise.WRONG for name, _ in recipe.parts])
+    return RecipeForecast(
+        n_solutions=figures["n_solutions"],
+        n_problems=figures["n_problems"],
+        n_convincing=int(np.count_nonzero(takes_wrong[choice.parts])),
+        mean_score=figures["mean_score"],
+    )
+
+
 def replay(round_: Round, recipe: Recipe | None, *, seed: int) -> Replay:
     """Choose again from the same candidates by the same recipe and seed, and compare with the round's selection, byte for byte."""
     if recipe is None or not round_.candidates_file:
@@ -97,7 +130,7 @@ def replay(round_: Round, recipe: Recipe | None, *, seed: int) -> Replay:
     if sha256 != round_.candidates_sha256:
         return Replay(False, f"{round_.candidates_file} is not the file that round {round_.number} wrote. Restore it from a backup.")
     candidates = read_candidates(path)
-    again = orjson.dumps(list(_rows(recipe, candidates, _choice(round_, recipe, candidates, seed=seed))))
+    again = orjson.dumps(list(_rows(recipe, candidates, _choice(recipe, candidates, seed=seed, generation=round_.generation))))
     columns = ("rank", "solution", "part", "score", "reason")
     written = orjson.dumps(
         [
@@ -112,8 +145,8 @@ def replay(round_: Round, recipe: Recipe | None, *, seed: int) -> Replay:
     return Replay(True, f"Choosing again gives the same {counted(n_chosen, 'solution')}, byte for byte (sha256 {digest}).")
 
 
-def _choice(round_: Round, recipe: Recipe, candidates: Candidates, *, seed: int) -> Choice:
-    return choose(candidates, recipe, rng=np.random.default_rng((seed, round_.generation)))
+def _choice(recipe: Recipe, candidates: Candidates, *, seed: int, generation: int) -> Choice:
+    return choose(candidates, recipe, rng=np.random.default_rng((seed, generation)))
 
 
 def _rows(recipe: Recipe, candidates: Candidates, choice: Choice) -> Iterator[dict[str, Any]]:
@@ -132,7 +165,7 @@ def _uniform(round_: Round, recipe: Recipe, scorers: Scorers, *, seed: int) -> C
     """Return a random draw of the same size: every recipe is compared with it."""
     uniform = replace(recipe, parts=((UNIFORM.name, 1.0),), is_diverse=False, is_stratified=False)
     drawn = pool.candidates(round_.project, scorers.chooser, recipe=uniform, seed=seed)
-    return drawn.take(_choice(round_, uniform, drawn, seed=seed).indices)
+    return drawn.take(_choice(uniform, drawn, seed=seed, generation=round_.generation).indices)
 
 
 def _keep(round_: Round, candidates: Candidates) -> tuple[str, str]:

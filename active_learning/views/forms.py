@@ -197,6 +197,19 @@ class ComposeForm(RecipeForm):
 
     train = forms.BooleanField(required=False, label="Train first", initial=True)
 
+    @property
+    def is_unfolded(self) -> bool:
+        """Whether weights and limits are shown: one of them is wrong, or differs from the recipe that the form began with."""
+        if self.errors.keys() - {"size", "train"}:
+            return True
+        weights = any(_weight(field.value()) != _weight(field.initial) for field in self.weights)
+        limits = ("per_problem", "is_diverse", "is_stratified")
+        return weights or bool(self["n"].value()) or any((self[name].value() or "") != self._began_with(name) for name in limits)
+
+    def _began_with(self, name: str) -> Any:
+        value = self.get_initial_for_field(self.fields[name], name) or ""
+        return str(value) if self.is_bound and not isinstance(value, bool) else value
+
 
 class ScheduleForm(RecipeForm):
     """When rounds start by themselves, and by which recipe."""

@@ -110,10 +110,11 @@ def start_round(request: SignedInRequest, project: "Project") -> HttpResponse:
 @for_roles(people.MANAGERS)
 def compose(request: SignedInRequest, project: "Project") -> HttpResponse:
     """Show the composer. A POST starts a round that proposes a batch."""
-    preset = request.GET.get("preset", "")
     typed = request.POST if request.method == "POST" else None
-    form = ComposeForm(typed, recipe=pages.preset_recipe(project, preset=preset), sample=schedules.find(project).sample)
-    if form.is_valid():
+    preset = (typed or request.GET).get("preset", "")
+    form = ComposeForm(typed, recipe=pages.preset_settings(project, preset=preset), sample=schedules.find(project).sample)
+    is_valid, is_unfolded = form.is_valid(), form.is_unfolded
+    if is_valid:
         try:
             recipe = rounds.checked_recipe(form.recipe)
             plan = rounds.RoundPlan(recipe, train=form.cleaned_data["train"], review=True, sample=form.sampling)
@@ -121,8 +122,16 @@ def compose(request: SignedInRequest, project: "Project") -> HttpResponse:
             return redirect("round", slug=project.slug, round_number=started.number)
         except rounds.RoundRefused as refused:
             form.add_error(None, str(refused))
-    page = {"project": project, "form": form, **pages.composer(project, preset=preset)}
+    page = {"project": project, "form": form, "is_unfolded": is_unfolded, **pages.composer(project, preset=preset)}
     return render(request, "active_learning/compose.html", page, status=400 if form.errors else 200)
+
+
+@require_GET
+@for_roles(people.MANAGERS)
+def recipes(request: SignedInRequest, project: "Project") -> HttpResponse:
+    """Return the part of the composer with the named recipes. The page asks for it while a worker finds out what they would serve."""
+    part = {"project": project, **pages.recipes(project, preset=request.GET.get("preset", ""))}
+    return render_fragment(request, "active_learning/_recipes.html", part, title="Recipes", again_seconds=3)
 
 
 @require_POST

@@ -18,7 +18,7 @@ from annotation.quality.batches import (
     forecast,
 )
 from annotation.quality.composing import TrustedSolution, drawn_for_newcomers, mix_gold, publish_for_newcomers, trusted_people
-from annotation.quality.figures import count_again
+from annotation.quality.figures import count_again, figures_of
 from annotation.quality.gold import BadScreening, is_within_gold
 from annotation.quality.members import MemberChanged, MemberRefused, admit, change_role, pause, removal_of, remove, resume
 from annotation.quality.messages import BadMessage, mark_read, messages_of, messages_to, recipients, send_message
@@ -62,6 +62,7 @@ __all__ = [
     "feedback_on",
     "find_batch",
     "find_member",
+    "figures_of",
     "forecast",
     "gold_records",
     "is_within_gold",

@@ -1,5 +1,6 @@
 """The pages of rounds in a real browser: open to everybody, narrow and wide, alive while a round runs, and usable by keys alone."""
 
+import re
 import uuid
 from collections.abc import Callable
 from datetime import timedelta
@@ -118,8 +119,15 @@ def test_a_round_is_composed_looked_through_and_published_by_keys_alone(visit: V
             page.keyboard.press("Tab")
         raise AssertionError(f"{name} is not reached by Tab")
 
+    tab_to("Mostly solutions that look right and are wrong, and some others that look right.", "link")
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile("preset=paper"))
+    page.get_by_text("Change weights and limits").focus()
+    page.keyboard.press("Enter")
+    tab_to("Other convincing solutions", "textbox")
+    page.keyboard.press("Delete")
     tab_to("At random", "textbox")
-    page.keyboard.type("25")
+    page.keyboard.type("20")
     tab_to("Propose a batch")
     page.keyboard.press("Enter")
     expect(page.locator("main")).to_contain_text("It waits for a worker.")
