@@ -80,17 +80,19 @@ def _cut(text: str) -> str:
 def _workers(project: Project) -> Iterator[ToDo]:
     signs = rounds.life_signs()
     silent = {queue: why for queue in ("default", "gpu", rounds.BEAT) if (why := rounds.why_silent(signs, queue))}
-    place = {"act": "See the workers", "url": _address(project, "loop") + "#workers", "is_urgent": True}
-    again = "Start script/server again, or ask the person who runs this site."
-    if len(silent) == 3:
-        yield ToDo(f"No worker of this site answers, so imports, rounds and schedules wait. {again}", **place)
-        return
-    if why := silent.get("default"):
-        yield ToDo(f"The worker does not answer, so imports wait and figures are old. {why} {again}", **place)
-    if why := silent.get("gpu"):
-        yield ToDo(f"The trainer does not answer, so rounds wait. {why} {again}", **place)
-    if why := silent.get(rounds.BEAT):
-        yield ToDo(f"The clock of this site (beat) does not answer, so schedules start no rounds. {why} {again}", **place)
+    place = _address(project, "loop") + "#workers"
+    waiting = {
+        "default": "The worker does not answer, so imports wait and figures are old.",
+        "gpu": "The trainer does not answer, so rounds wait.",
+        rounds.BEAT: "The clock of this site (beat) does not answer, so schedules start no rounds.",
+    }
+    if len(silent) == len(waiting):
+        sentences = ["No worker of this site answers, so imports, rounds and schedules wait."]
+    else:
+        sentences = [f"{waiting[queue]} {why}" for queue, why in silent.items()]
+    for sentence in sentences:
+        again = "Start script/server again, or ask the person who runs this site."
+        yield ToDo(f"{sentence} {again}", "See the workers", place, is_urgent=True)
 
 
 def _rounds(project: Project, newest: Round | None, *, manages: bool) -> Iterator[ToDo]:
