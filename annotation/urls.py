@@ -2,7 +2,20 @@
 
 from django.urls import path
 
-from annotation.views import account, audit, batches, imports, invited, labeling, managing, people_pages, person, projects, researching
+from annotation.views import (
+    account,
+    audit,
+    batches,
+    gold,
+    imports,
+    invited,
+    labeling,
+    managing,
+    people_pages,
+    person,
+    projects,
+    researching,
+)
 
 urlpatterns = [
     # First, because Django tries one after the other, and most requests are these.
@@ -47,6 +60,7 @@ urlpatterns = [
     path("p/<slug:slug>/guidelines/", person.guidelines, name="guidelines"),
     path("p/<slug:slug>/labels/", researching.annotations, name="annotations"),
     path("p/<slug:slug>/labels/<int:annotation_id>/", researching.annotation, name="annotation"),
+    path("p/<slug:slug>/solutions/<int:solution_id>/gold/", gold.gold, name="gold"),
     path("p/<slug:slug>/data/", imports.data, name="data"),
     path("p/<slug:slug>/data/upload/", imports.upload, name="upload"),
     path("p/<slug:slug>/data/imports/<int:import_id>/", imports.one_import, name="import"),

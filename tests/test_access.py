@@ -148,6 +148,7 @@ TABLE = {
     "model": Row(RESEARCHERS),
     "promote": Row(RESEARCHERS, None, 302, decide=MANAGERS),
     "download-model": Row(RESEARCHERS, 302),
+    "gold": Row(MANAGERS, 200, 409),
     "find-solution": Row(RESEARCHERS, 302),
     "solution": Row(RESEARCHERS, 200, 302),
     "solutions": Row(RESEARCHERS),
@@ -482,7 +483,7 @@ def test_the_administration_is_open_to_superusers_alone(administration: dict[Cel
 
 NOBODY: frozenset[str] = frozenset()
 CANARIES = {
-    "canary-gold-note": SUPERUSER,
+    "canary-gold-note": MANAGERS | SUPERUSER,
     "canary-answer": RESEARCHERS | SUPERUSER,
     "canary-reference": RESEARCHERS | SUPERUSER,
     "canary-reason": RESEARCHERS | SUPERUSER | {"labeler"},

@@ -6,6 +6,7 @@ stage asks here.
 
 from typing import TYPE_CHECKING
 
+from annotation.people.closing import CannotClose, close_account, open_account
 from annotation.people.erasing import CannotErase, erase, erased_name, person_erased
 from annotation.people.invitations import (
     HOURS,
@@ -95,6 +96,7 @@ __all__ = [
     "NameTaken",
     "BadCode",
     "BadInvitations",
+    "CannotClose",
     "CannotErase",
     "InvitationRow",
     "Invited",
@@ -111,6 +113,7 @@ __all__ = [
     "accept_as_new_person",
     "access_to",
     "check_code",
+    "close_account",
     "confirm_app",
     "end_all_sessions_without_proof",
     "end_others",
@@ -136,6 +139,7 @@ __all__ = [
     "member_to_invite",
     "new_app",
     "next_step",
+    "open_account",
     "other_membership",
     "owner_of",
     "person_erased",

@@ -49,7 +49,7 @@ def erase(person: User, *, actor: User | None) -> None:
         person = User.objects.select_for_update().get(pk=person.pk)
         if person.username.startswith(FILE_PREFIX) and not has_password(person):
             raise CannotErase(f"{person.username} came with a loaded file. It is a pseudonym, and there is no name to erase.")
-        if slugs := sorted(_owned_alone(person)):
+        if slugs := sorted(owned_alone(person)):
             raise CannotErase(f"{person.username} is the only owner of {', '.join(slugs)}. Give each project another owner first.")
         name, new_name, email = person.username, erased_name(person), person.email
         if name == new_name:
@@ -82,7 +82,8 @@ def _erase_from_log(person: User, name: str) -> None:
         rows.update(**{field: Replace(field, words, Value(f"{before}{erased_name(person)} as "))})
 
 
-def _owned_alone(person: User) -> "Iterable[str]":
+def owned_alone(person: User) -> "Iterable[str]":
+    """Return the addresses of the projects that nobody else owns."""
     owners: dict[str, list[int]] = {}
     for slug, owner in Membership.objects.filter(role=Role.OWNER, user__is_active=True).values_list("project__slug", "user"):
         owners.setdefault(slug, []).append(owner)

@@ -4,6 +4,7 @@ Reads memberships, annotations, gold answers and the queue's counts. Writes Mess
 about a member (the queue reads it). It comes after `labels`: pages, rounds and exports may use it, and it may use every stage before it.
 """
 
+from annotation.quality.adjudicating import GoldChanged, GoldRefused, NoGold, change_gold, find_gold
 from annotation.quality.admission import Screening, lease_next, open_screening, screening_of
 from annotation.quality.batches import (
     BatchRow,
@@ -35,12 +36,15 @@ __all__ = [
     "DayTimes",
     "Feedback",
     "Forecast",
+    "GoldChanged",
     "GoldRecord",
+    "GoldRefused",
     "LabelerRecord",
     "MemberChanged",
     "MemberPage",
     "MemberRefused",
     "MemberState",
+    "NoGold",
     "NoSuchBatch",
     "NoSuchMember",
     "Overview",
@@ -55,12 +59,14 @@ __all__ = [
     "batch_page",
     "batches_of",
     "can_begin",
+    "change_gold",
     "change_role",
     "consequences",
     "count_again",
     "drawn_for_newcomers",
     "feedback_on",
     "find_batch",
+    "find_gold",
     "find_member",
     "figures_of",
     "forecast",

@@ -24,8 +24,8 @@ class WithdrawalEffect:
 
 
 def find_solution(project: Project, solution_id: int) -> Solution:
-    """Return a solution of a project with its problem. Raises NoSuchSolution."""
-    solution = Solution.objects.select_related("problem").filter(pk=solution_id, problem__project=project).first()
+    """Return a solution of a project with its problem and its gold. Raises NoSuchSolution."""
+    solution = Solution.objects.select_related("problem", "goldanswer").filter(pk=solution_id, problem__project=project).first()
     if solution is None:
         raise NoSuchSolution(f"{project} has no solution {solution_id}.")
     return solution

@@ -12,7 +12,7 @@ from playwright.sync_api import Page, Route, expect
 
 from active_learning.models import ModelVersion, Round, Worker
 from annotation import labels, people, queue
-from annotation.models import Assignment, Membership, Problem, Project
+from annotation.models import Assignment, GoldAnswer, Membership, Problem, Project
 from tests import make
 from tests.routes import intercept
 
@@ -342,6 +342,24 @@ def test_the_pages_of_the_solutions_have_no_violation(visit: Visit, look: dict) 
     page.get_by_role("button", name="Withdraw it for good").click()
     expect(page.locator(".messages")).to_contain_text("is withdrawn")
     assert violations(page) == [], "withdrawn"
+
+
+def test_the_page_of_gold_has_no_violation(visit: Visit, look: dict) -> None:
+    project = busy_project()
+    solution = make.solution(make.problem(project, statement="What is $x$?"), ["So $x = 2$.", "So it is $3$."])
+    GoldAnswer.objects.create(solution=solution, acceptable_first_errors=[1])
+    page = visit(make.olga(project), f"/p/sums/solutions/{solution.pk}/gold/", **look)
+    expect(page.locator(".katex").first).to_be_visible()
+    assert violations(page) == [], "as it is"
+    page.get_by_label("Note").fill("a" * 2_001)
+    page.get_by_role("button", name="Change the gold").click()
+    expect(page.get_by_role("alert")).to_be_visible()
+    assert violations(page) == [], "refused"
+    page.get_by_label("Note").fill("It is $2$.")
+    page.get_by_label("Step 1").check()
+    page.get_by_role("button", name="Change the gold").click()
+    expect(page.locator(".messages")).to_contain_text("The gold is changed.")
+    assert violations(page) == [], "changed"
 
 
 def test_the_page_of_a_problem_has_no_violation_at_any_point_of_a_correction(visit: Visit, look: dict) -> None:

@@ -8,7 +8,7 @@ from django import forms
 from annotation import keys
 
 if TYPE_CHECKING:
-    from annotation.models import Membership
+    from annotation.models import GoldAnswer, Membership
 
 
 class KeysField(forms.Field):
@@ -46,6 +46,30 @@ class CorrectionForm(forms.Form):
 
     def __init__(self, data: Mapping[str, Any] | None = None, *, answer: str | None) -> None:
         super().__init__(data, auto_id="correction-%s", label_suffix="", initial={"answer": answer})
+
+
+class GoldForm(forms.Form):
+    """Which steps of a solution may be called the first mistake, and the note. `error`: why nothing was stored."""
+
+    error = ""
+    note = forms.CharField(
+        required=False,
+        label="Note, which practice shows after the answer",
+        widget=forms.Textarea({"rows": 3, "spellcheck": "true"}),
+    )
+
+    def __init__(self, data: Mapping[str, Any] | None = None, *, answer: "GoldAnswer", note: str | None = None) -> None:
+        stored = {"steps": answer.acceptable_first_errors, "note": answer.note if note is None else note}
+        super().__init__(data, auto_id="gold-%s", label_suffix="", initial=stored)
+        self.fields["steps"] = forms.TypedMultipleChoiceField(
+            required=False,
+            coerce=int,
+            label="Steps that may be called the first mistake",
+            choices=[(place, text) for place, text in enumerate(answer.solution.steps)],
+            widget=forms.CheckboxSelectMultiple,
+            error_messages={"invalid_choice": "The solution has no such step. Load the page again, and use its boxes."},
+        )
+        self.order_fields(["steps", "note"])
 
 
 class MessageForm(forms.Form):

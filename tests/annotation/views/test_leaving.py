@@ -173,6 +173,43 @@ def test_who_cannot_be_erased_is_named_with_the_reason(project: Project, name: s
     assert refused.value.returncode == 2 and User.objects.filter(username="olga").exists()
 
 
+def test_a_closed_account_signs_nobody_in_until_it_is_opened_again(project: Project) -> None:
+    ann = make.ann(project)
+    client, out = signed_in(ann), StringIO()
+    call_command("close_account", "ann", stdout=out)
+    assert client.get("/").status_code == 302 and not BrowserSession.objects.exists()
+    assert Membership.objects.get(user=ann).role == "labeler"
+    call_command("close_account", "ann", "--open", stdout=out)
+    assert signed_in(ann).get("/").status_code == 200
+    assert out.getvalue().splitlines() == [
+        "The account of ann is closed. Labels and memberships stay.",
+        "The account of ann is open again.",
+    ]
+    assert list(Event.objects.order_by("pk").values_list("verb", "subject")) == [
+        ("close account", f"person {ann.pk}"),
+        ("open account", f"person {ann.pk}"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["olga"], "olga is the only owner of sums. Give each project another owner first."),
+        (["ben"], "The account of ben is closed already."),
+        (["ann", "--open"], "The account of ann is open."),
+        (["erased-3", "--open"], "was erased for good"),
+        (["nobody"], "There is no account called 'nobody'"),
+    ],
+)
+def test_an_account_that_cannot_be_closed_or_opened_is_named_with_the_reason(project: Project, words: list[str], reason: str) -> None:
+    make.olga(project), make.ann(project)
+    for name in ("ben", "erased-3"):
+        User.objects.filter(pk=make.person(name).pk).update(is_active=False)
+    with pytest.raises(CommandError, match=reason) as refused:
+        call_command("close_account", *words)
+    assert refused.value.returncode == 2 and not Event.objects.filter(verb__endswith="account").exists()
+
+
 def test_erasing_twice_changes_nothing(project: Project) -> None:
     ann = make.ann(project)
     for _ in range(2):

@@ -1,0 +1,85 @@
+"""Gold changed by a manager: which steps may be called the first mistake, and the note. Reads and writes GoldAnswer."""
+
+import hashlib
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import orjson
+from django.db import transaction
+
+from annotation import ingest
+from annotation.models import Event, GoldAnswer, Project
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+
+LONGEST_NOTE = 2_000  # characters
+VERB = "change gold"
+
+
+class NoGold(LookupError):
+    """The solution is no gold in this project. The message says how it becomes gold."""
+
+
+class GoldRefused(ValueError):
+    """A change of gold that is not possible. The message says why and what to do. Nothing was changed."""
+
+
+class GoldChanged(GoldRefused):
+    """Somebody else changed this gold after the page was shown."""
+
+
+@dataclass(frozen=True)
+class ShownGold:
+    """Gold as a page shows it. `seen` comes back with a change."""
+
+    answer: GoldAnswer
+    seen: str
+
+
+def find_gold(project: Project, solution_id: int) -> ShownGold:
+    """Return the gold of a solution, with the solution and its problem. Raises NoGold."""
+    rows = GoldAnswer.objects.filter(pk=solution_id, solution__problem__project=project)
+    answer = rows.select_related("solution__problem").first()
+    if answer is None:
+        raise NoGold(f"There is no gold for the solution {solution_id} in {project}. Practice, screening and gold make it, on Batches.")
+    return ShownGold(answer, _seen(answer))
+
+
+def change_gold(project: Project, solution_id: int, *, steps: Collection[int], note: str, seen: str, actor: "User") -> None:
+    """Store which steps (from 0; none: no mistake) may be called the first mistake, and the note that practice shows.
+
+    Answers are judged by it from now on. Who was admitted stays admitted. Raises NoGold, GoldRefused, GoldChanged.
+    """
+    note = note.replace("\r\n", "\n").strip()
+    if len(note) > LONGEST_NOTE:
+        raise GoldRefused(f"The note has {len(note):,} characters. Write at most {LONGEST_NOTE:,}.")
+    try:
+        ingest.clean_text(note)
+    except ingest.BadText as bad:
+        raise GoldRefused(f"The note contains {bad}. Remove that character.") from None
+    with transaction.atomic():
+        rows = GoldAnswer.objects.select_for_update(of=["self"], no_key=True).select_related("solution")
+        answer = rows.filter(pk=solution_id, solution__problem__project=project).first()
+        if answer is None:
+            raise NoGold(f"There is no gold for the solution {solution_id} in {project}.")
+        if _seen(answer) != seen:
+            last = Event.objects.filter(verb=VERB, subject=f"solution {solution_id}").select_related("actor").order_by("-pk").first()
+            who = last.actor if last and last.actor else "Somebody else"
+            raise GoldChanged(f"{who} changed this gold after you opened the page. Nothing was stored. The page shows it as it is now.")
+        wanted = sorted(set(steps))
+        if any(step not in range(len(answer.solution.steps)) for step in wanted):
+            raise GoldRefused("The solution has no such step. Load the page again, and use its boxes.")
+        old, answer.acceptable_first_errors, answer.note = sorted(answer.acceptable_first_errors), wanted, note
+        answer.save(update_fields=["acceptable_first_errors", "note"])
+        details = {"old": _numbers(old), "new": _numbers(wanted)}
+        Event.objects.create(actor=actor, project=project, verb=VERB, subject=f"solution {solution_id}", details=details)
+
+
+def _numbers(steps: Collection[int]) -> str:
+    return ", ".join(f"step {step + 1}" for step in steps) or "no mistake"
+
+
+def _seen(answer: GoldAnswer) -> str:
+    return hashlib.sha256(orjson.dumps([sorted(answer.acceptable_first_errors), answer.note])).hexdigest()[:16]
