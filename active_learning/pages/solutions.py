@@ -146,7 +146,11 @@ def _history(solution: Solution) -> list[Happening]:
 
 
 ENDS = {"solution": "no mistakes", "found_error": "mistake found", "bad_problem": "bad problem", "give_up": "gave up"}
-ACTS = {"withdraw": "Withdrawn from labeling for good", "prioritise": "Put before the other solutions of the batch"}
+ACTS = {
+    "withdraw": "Withdrawn from labeling for good",
+    "prioritise": "Put before the other solutions of the batch",
+    "change gold": "Gold changed",
+}
 
 
 def _by(event: Event) -> str:

@@ -9,13 +9,14 @@ import orjson
 from django.db import transaction
 
 from annotation import ingest
-from annotation.models import Event, GoldAnswer, Project
+from annotation.models import Batch, Event, GoldAnswer, Project
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
 LONGEST_NOTE = 2_000  # characters
 VERB = "change gold"
+LISTED = 100  # gold solutions that the page of a batch lists
 
 
 class NoGold(LookupError):
@@ -36,6 +37,30 @@ class ShownGold:
 
     answer: GoldAnswer
     seen: str
+
+
+@dataclass(frozen=True)
+class GoldRow:
+    """The gold of one solution as a list shows it."""
+
+    solution_id: int
+    steps: str  # that may be called the first mistake, in words
+    note: str
+
+
+@dataclass(frozen=True)
+class GoldOfBatch:
+    """The gold solutions of a batch, as far as its page lists them."""
+
+    rows: list[GoldRow]
+    has_more: bool
+
+
+def gold_in(batch: Batch) -> GoldOfBatch:
+    """Return the first gold solutions of a batch."""
+    found = list(GoldAnswer.objects.filter(solution__task__batch=batch).order_by("solution")[: LISTED + 1])
+    rows = [GoldRow(answer.pk, _numbers(sorted(answer.acceptable_first_errors)), answer.note) for answer in found[:LISTED]]
+    return GoldOfBatch(rows, len(found) > LISTED)
 
 
 def find_gold(project: Project, solution_id: int) -> ShownGold:
@@ -71,9 +96,15 @@ def change_gold(project: Project, solution_id: int, *, steps: Collection[int], n
         wanted = sorted(set(steps))
         if any(step not in range(len(answer.solution.steps)) for step in wanted):
             raise GoldRefused("The solution has no such step. Load the page again, and use its boxes.")
-        old, answer.acceptable_first_errors, answer.note = sorted(answer.acceptable_first_errors), wanted, note
+        old, changes_note = sorted(answer.acceptable_first_errors), note != answer.note
+        if wanted == old and not changes_note:
+            return
+        answer.acceptable_first_errors, answer.note = wanted, note
         answer.save(update_fields=["acceptable_first_errors", "note"])
-        details = {"old": _numbers(old), "new": _numbers(wanted)}
+        # The note is a text for people, so the event says only that it changed.
+        details = ({"old": _numbers(old), "new": _numbers(wanted)} if wanted != old else {}) | (
+            {"another_note": True} if changes_note else {}
+        )
         Event.objects.create(actor=actor, project=project, verb=VERB, subject=f"solution {solution_id}", details=details)
 
 

@@ -28,6 +28,7 @@ from annotation.models import (
     Task,
     TaskKind,
 )
+from annotation.quality.adjudicating import gold_in
 
 PAGE = 20  # batches listed at a time, and open batches with a forecast
 HOLDERS = 200  # people named on the page of a batch
@@ -205,6 +206,7 @@ def batch_page(project: Project, batch: Batch) -> dict[str, Any]:
         "changes": [(event, words_of(event)) for event in events],
         "seen": events[0].pk if events else 0,
         "days": _done_by_day(batch),
+        "gold": gold_in(batch),
     }
 
 

@@ -51,7 +51,23 @@ def test_a_manager_says_which_steps_may_be_the_first_mistake(olga: Client, gold:
     assert (gold.acceptable_first_errors, gold.note) == (steps, "Hours are no\nminutes.")
     event = Event.objects.get(verb="change gold")
     assert (event.actor, event.subject) == (make.olga(), f"solution {gold.pk}")
-    assert event.details == {"old": "step 2", "new": words}  # the note is a text for people
+    assert event.details == {"old": "step 2", "new": words, "another_note": True}  # the note is a text for people
+
+
+def test_gold_that_is_saved_as_it_is_leaves_no_event_and_another_note_alone_is_said(olga: Client, gold: GoldAnswer) -> None:
+    change(olga, gold, 1)
+    assert not Event.objects.exists()
+    change(olga, gold, 1, note="Minutes.")
+    assert Event.objects.get().details == {"another_note": True}
+    assert "another note: yes" in text(olga.get("/p/sums/audit/"))
+    assert "Gold changed" in text(olga.get(f"/p/sums/solutions/{gold.pk}/")), "in its history"
+
+
+def test_the_page_of_a_batch_lists_its_gold_for_managers(project: Project, olga: Client, gold: GoldAnswer) -> None:
+    batch = make.batch(project, [gold.solution, make.solution(make.problem(project))])
+    shown = olga.get(f"/p/sums/batches/{batch.pk}/").content.decode()
+    assert f'href="{place(gold.solution)}"' in shown and "<td>step 2</td><td>Hours.</td>" in shown
+    assert "Hours." not in signed_in(make.rita(project)).get(f"/p/sums/batches/{batch.pk}/").content.decode()
 
 
 def test_answers_are_judged_by_the_new_gold(project: Project, olga: Client, gold: GoldAnswer) -> None:
