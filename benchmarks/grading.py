@@ -1,6 +1,6 @@
 """Figure: false wrong, false correct and unsure outcomes of ours, of math-verify alone and of the string rule alone, and their speed.
 
-Three sets: the table of pairs in tests/annotation/answers/pairs.tsv; GSM8K's example solutions; 100 x 8 MATH solutions whose correctness
+Three sets: the table of pairs in benchmarks/answer_pairs.tsv; GSM8K's example solutions; 100 x 8 MATH solutions whose correctness
 is recorded. Files are read and answers are found and graded by the functions that a load uses. They lie in $STEPMARK_DATA (default
 ../shared/data). The last line is one JSON object. `ratio` compares the speed with math-verify, called once per pair as its guide says, on
 the real solutions; `ratio_new` on pairs of different MATH answers, where both readings must do their work and little can be saved.
@@ -79,7 +79,7 @@ GRADERS: dict[str, Grading] = {"ours": grade_as_a_load, "math_verify": grade_wit
 
 def table(count: int | None) -> list[Case]:
     """Read the table of pairs; every so many lines if not all are wanted, so that there are many kinds."""
-    with (ROOT / "tests/annotation/answers/pairs.tsv").open(encoding="utf-8", newline="") as file:
+    with (ROOT / "benchmarks/answer_pairs.tsv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
     return [
         Case(row["answer"], row["reference"], row["value"] == "equal", row["kind"])

@@ -55,6 +55,27 @@ def test_nothing_outside_the_tests_imports_them() -> None:
     assert [str(path.relative_to(ROOT)) for path in paths if "tests" in imported(path.read_text())] == []
 
 
+def paths_into_the_tests(source: str) -> list[str]:
+    """Return the texts of a module, without its docstrings, that lead into the folder of the tests."""
+    tree = ast.parse(source)
+    bodies = [node.body for node in ast.walk(tree) if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)]
+    docstrings = {id(body[0].value) for body in bodies if body and isinstance(body[0], ast.Expr)}
+    texts = [
+        node for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings
+    ]
+    return [text.value for text in texts if text.value == "tests" or text.value.startswith("tests/")]
+
+
+def test_nothing_outside_the_tests_reads_their_files() -> None:
+    packages = ("labelapp", "annotation", "active_learning", "trainer", "benchmarks")
+    paths = [path for package in packages for path in sorted((ROOT / package).rglob("*.py"))]
+    assert [str(path.relative_to(ROOT)) for path in paths if paths_into_the_tests(path.read_text())] == []
+
+
+def test_a_path_into_the_tests_is_seen() -> None:
+    assert paths_into_the_tests('"""Of tests/x."""\nopen(ROOT / "tests/a.tsv")\nROOT / "tests" / "b"') == ["tests/a.tsv", "tests"]
+
+
 @pytest.mark.parametrize("source", ["from tests import hostile", "def run():\n    import tests.make", "from tests.waiting import until"])
 def test_an_import_of_the_tests_is_seen(source: str) -> None:
     assert "tests" in imported(source)

@@ -1,4 +1,5 @@
-"""A table of answers with their references, of all kinds: which are the same, and why. `pairs.tsv` says it; a person wrote each line."""
+"""A table of answers with their references, of all kinds: which are the same, and why. `benchmarks/answer_pairs.tsv`
+says it; a person wrote each line."""
 
 import csv
 import json
@@ -11,6 +12,7 @@ from typing import NamedTuple
 
 import pytest
 
+from tests.conftest import ROOT
 from trainer.answers import Grade, Grader, Rules, grade_answers
 
 
@@ -23,7 +25,7 @@ class Pair(NamedTuple):
 
 
 def read_pairs() -> list[Pair]:
-    with (Path(__file__).parent / "pairs.tsv").open(encoding="utf-8", newline="") as file:
+    with (ROOT / "benchmarks" / "answer_pairs.tsv").open(encoding="utf-8", newline="") as file:
         return [Pair(**row) for row in csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)]
 
 
