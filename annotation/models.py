@@ -11,7 +11,7 @@ from functools import partial
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import GinIndex
-from django.contrib.postgres.search import SearchVectorField
+from django.contrib.postgres.search import SearchQuery, SearchVectorField
 from django.contrib.sessions.base_session import AbstractBaseSession
 from django.db import IntegrityError, models, transaction
 from django.db.models import Exists, F, Func, OuterRef, Q
@@ -120,6 +120,12 @@ class StatementWords(Func):
 
     template = "to_tsvector('simple'::regconfig, left(%(expressions)s, 100000))"
     output_field = SearchVectorField()
+
+
+def beginnings(words: str) -> SearchQuery:
+    """Return the query for statements with all of these words, each the beginning of one. They are quoted: none is an operator."""
+    escaped = (word.replace("\\", "\\\\").replace("'", "''") for word in words.replace("\0", "").split())
+    return SearchQuery(" & ".join(f"'{word}':*" for word in escaped), config="simple", search_type="raw")
 
 
 def broken_rule(error: IntegrityError) -> str | None:
@@ -287,7 +293,8 @@ class Solution(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"solution {self.pk}"
+        of_problem = f" of {self.problem}" if Solution.problem.is_cached(self) else ""  # no query for a name
+        return f"solution {self.pk}{of_problem}"
 
 
 class StepAlternative(models.Model):

@@ -8,14 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from django.contrib.postgres.search import SearchQuery
 from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery, Value
 from django.db.models.functions import Coalesce
 
 from active_learning import registry
 from active_learning.models import ModelVersion, Score
 from active_learning.pages.models import Verdict, verdicts
-from annotation.models import Annotation, FinishReason, Membership, Problem, Project, Solution, StatementWords, StepLabel
+from annotation.models import Annotation, FinishReason, Membership, Problem, Project, Solution, StatementWords, StepLabel, beginnings
 
 PAGE = 50  # solutions listed at a time
 SAMPLED = 10  # newest and oldest problems whose generators are suggested
@@ -35,12 +34,20 @@ class SolutionFilter:
     withdrawn: str = ""  # yes or no
     least: float | None = None  # of the score by the model that serves
     most: float | None = None
-    order: str = ""  # HIGH or LOW score first; empty: newest problem first
+    order: str = ""  # HIGH or LOW score first; empty: newest problem first, or newest solution (`follows_labels`)
 
     @property
     def needs_scores(self) -> bool:
         """Whether only solutions with a score of the model that serves can be found."""
         return bool(self.order or self.differs or self.least is not None or self.most is not None)
+
+    @property
+    def follows_labels(self) -> bool:
+        """Whether the found set is read along the labels, newest solutions first, and not along the problems.
+
+        Labels can lie anywhere among the problems. Along these, the first page could read every solution before one with a label.
+        """
+        return bool(self.labels == "yes" or self.by or self.differs) and not self.order
 
     @property
     def address(self) -> dict[str, str]:
@@ -88,7 +95,7 @@ def found_solutions(project: Project, filter: SolutionFilter, *, after: int | No
 def problems_with(project: Project, words: str) -> QuerySet[Problem]:
     """Return the problems of a project with all of these words, each the beginning of one."""
     problems = Problem.objects.filter(project=project).alias(said=StatementWords("statement"))
-    return problems.filter(said=SearchQuery(_beginnings(words), config="simple", search_type="raw"))
+    return problems.filter(said=beginnings(words))
 
 
 def neighbours(project: Project, filter: SolutionFilter, solution: Solution) -> tuple[int | None, int | None]:
@@ -121,17 +128,22 @@ def _found(project: Project, filter: SolutionFilter, version: ModelVersion | Non
         found = found.filter(withdrawn_at__isnull=filter.withdrawn == "no")
     if filter.needs_scores:
         if version is None:
-            return found.none()
+            return found.none().alias(labeled=F("pk"))
         limits = {"score__score__gte": filter.least, "score__score__lte": filter.most}
         found = found.filter(score__model_version=version, **{name: value for name, value in limits.items() if value is not None})
     labeled = Annotation.objects.newest().without_newcomers()
+    if filter.labels == "no":
+        found = found.filter(~Exists(labeled.filter(solution=OuterRef("pk"))))
     if filter.by:
-        found = found.filter(Exists(labeled.filter(solution=OuterRef("pk"), labeler__username=filter.by)))
-    if filter.labels:
-        has_label = Exists(labeled.filter(solution=OuterRef("pk")))
-        found = found.filter(has_label if filter.labels == "yes" else ~has_label)
+        labeled = labeled.filter(labeler__username=filter.by)
     if filter.differs:
-        found = found.filter(Exists(_differing(labeled, version).filter(solution=OuterRef("pk"))))
+        labeled = _differing(labeled, version)
+    if filter.follows_labels:
+        found = found.alias(label=F("annotation__pk"), labeled=F("annotation__solution")).filter(label__in=labeled.values("pk"))
+        later = labeled.filter(solution=OuterRef("pk"), pk__gt=OuterRef("label"))
+        found = found.filter(~Exists(later))  # each solution once, at its newest label
+    elif filter.labels == "yes" or filter.by or filter.differs:
+        found = found.filter(Exists(labeled.filter(solution=OuterRef("pk"))))
     return found
 
 
@@ -146,28 +158,29 @@ def _differing(labeled: QuerySet[Annotation], version: ModelVersion | None) -> Q
     return both.exclude(mistake=F("weak"))
 
 
-def _beginnings(words: str) -> str:
-    """Write words as a query of PostgreSQL: all of them, each the beginning of a word. They are quoted: nothing in them is an operator."""
-    escaped = (word.replace("\\", "\\\\").replace("'", "''") for word in words.replace("\0", "").split())
-    return " & ".join(f"'{word}':*" for word in escaped)
-
-
 def _ordered(found: QuerySet[Solution], filter: SolutionFilter, *, is_reversed: bool = False) -> QuerySet[Solution]:
     is_rising = (filter.order == LOW) != is_reversed
-    columns = ("score__score", "score__solution") if filter.order else ("problem_id", "pk")
-    return found.order_by(*(column if is_rising else f"-{column}" for column in columns))
+    return found.order_by(*(column if is_rising else f"-{column}" for column in _columns(filter)))
+
+
+def _columns(filter: SolutionFilter) -> tuple[str, ...]:
+    """Return the columns that a found set is in the order of. Each order is that of an index."""
+    if filter.order:
+        return "score__score", "score__solution"
+    return ("labeled",) if filter.follows_labels else ("problem_id", "pk")
 
 
 def _beyond(key: int, filter: SolutionFilter, version: ModelVersion | None, *, is_reversed: bool = False) -> Q:
     """Keep what comes after a solution in an order. The first condition alone is what an index can begin at."""
     sign = "gt" if (filter.order == LOW) != is_reversed else "lt"
+    first, *more = _columns(filter)
+    if not more:
+        return Q(**{f"{first}__{sign}": key})
     if filter.order:  # compared in the database, because the column is less precise than Python's numbers
-        first, second = "score__score", "score__solution"
         place = Subquery(Score.objects.filter(model_version=version, solution=key).values("score")[:1])
     else:
-        first, second = "problem_id", "pk"
         place = Subquery(Solution.objects.filter(pk=key).values("problem")[:1])
-    return Q(**{f"{first}__{sign}e": place}) & (Q(**{f"{first}__{sign}": place}) | Q(**{f"{second}__{sign}": key}))
+    return Q(**{f"{first}__{sign}e": place}) & (Q(**{f"{first}__{sign}": place}) | Q(**{f"{more[0]}__{sign}": key}))
 
 
 def filter_from(values: Mapping[str, Any]) -> SolutionFilter:

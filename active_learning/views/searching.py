@@ -10,7 +10,7 @@ from active_learning.views.forms import KEYS
 ANY = ("", "any")
 YES_NO = [ANY, ("yes", "yes"), ("no", "no")]
 OUTCOMES = [ANY, ("correct", "correct"), ("wrong", "wrong"), ("unsure", "unsure"), ("ungraded", "not graded")]
-ORDERS = [("", "newest problems first"), ("high", "highest score first"), ("low", "lowest score first")]
+ORDERS = [("", "newest first"), ("high", "highest score first"), ("low", "lowest score first")]
 # What to say of each filter when nothing is found.
 RELAX = {
     "words": "Take fewer words, or only the beginnings of words.",
@@ -22,7 +22,7 @@ RELAX = {
     "withdrawn": "Choose withdrawn and other solutions.",
     "least": "Choose a lower smallest score.",
     "most": "Choose a higher greatest score.",
-    "order": "Choose “newest problems first”. Solutions without a score have no place in the order of scores.",
+    "order": "Choose “newest first”. Solutions without a score have no place in the order of scores.",
 }
 
 
