@@ -31,6 +31,7 @@ from annotation.models import Event, GoldAnswer, Import, Invitation, Membership,
 from annotation.queue import leases
 from labelapp import outermost
 from tests import make
+from tests.addresses import address_of, routes
 from tests.clients import rated, shown_claim, signed_in
 
 pytestmark = pytest.mark.django_db
@@ -203,17 +204,6 @@ class Answer(NamedTuple):
     text: str
 
 
-def routes(patterns: Sequence[URLPattern | URLResolver], before: str = "", space: str = "") -> Iterator[tuple[str, list[str], str]]:
-    """Yield the name, the parameters and the written form of every route of the site. A route without a name is called by its form."""
-    for pattern in patterns:
-        written = before + str(pattern.pattern)
-        if isinstance(pattern, URLResolver):
-            yield from routes(pattern.url_patterns, written, f"{space}{pattern.namespace}:" if pattern.namespace else space)
-        else:
-            parameters = re.findall(r"<(?:\w+:)?(\w+)>", written)
-            yield (f"{space}{pattern.name or ''}" if pattern.name or space else written), parameters, written
-
-
 def without_a_row(patterns: Sequence[URLPattern | URLResolver]) -> list[str]:
     """Return a sentence for each route that the tables do not name."""
     sentences = []
@@ -358,12 +348,6 @@ class World:
             body = b"".join(answer) if answer.streaming else answer.content
             transaction.set_rollback(True)
         return Answer(answer.status_code, answer.get("Location", ""), body.decode("utf-8", "replace"))
-
-
-def address_of(written: str, parameters: list[str], places: dict[str, Any]) -> str:
-    assert places.keys() >= set(parameters), f"The address {written} has a new parameter. Add a value to World.places."
-    plain = re.sub(r"\(\?P<(\w+)>[^)]*\)", r"<\1>", written).replace("^", "").replace("$", "")
-    return "/" + re.sub(r"<(?:\w+:)?(\w+)>", lambda found: str(places[found[1]]), plain)
 
 
 @pytest.fixture(scope="module")

@@ -6,15 +6,18 @@ from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin
 from django.contrib.auth.models import User
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils.html import format_html
 from django_otp.plugins.otp_static.models import StaticDevice
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
-from annotation import models, people, queue
+from annotation import audit, models, people, queue
 from annotation import projects as projects_stage
+from annotation.admin import large_tables
+from annotation.admin.large_tables import LargeTable
 from trainer.counting import counted
 
 
@@ -60,16 +63,6 @@ class MembershipForm(forms.ModelForm):
         return project
 
 
-class MembershipInline(admin.TabularInline):
-    model = models.Membership
-    form = MembershipForm
-    fields = ["user", "role", "qualified_at", "suspended_at", "reason", "export_uuid"]
-    raw_id_fields = ["user"]
-    readonly_fields = ["export_uuid"]
-    extra = 0
-    can_delete = False
-
-
 @admin.register(models.Project)
 class ProjectAdmin(NeverDeleted):
     """The policies of a project. Its step source decides the form of exported labels, so it cannot change once there are labels."""
@@ -77,11 +70,22 @@ class ProjectAdmin(NeverDeleted):
     list_display = ["name", "slug", "overlap", "lease_minutes", "show_reference_answer", "base_model", "created_at", "archived_at"]
     list_filter = [("archived_at", admin.EmptyFieldListFilter)]
     search_fields = ["name", "slug"]
-    inlines = [MembershipInline]
+    ordering = ["name"]
     actions = ["archive", "open_again"]
 
     def get_readonly_fields(self, request: HttpRequest, project: models.Project | None = None) -> list[str]:
-        return ["created_at", "archived_at", *["step_source"] * (project is not None and projects_stage.has_labels(project))]
+        shown = ["members", "created_at", "archived_at"]
+        return [*shown, *["step_source"] * (project is not None and projects_stage.has_labels(project))]
+
+    @admin.display(description="members")
+    def members(self, project: models.Project) -> str:
+        """Link to the members. A form with a row for each of them costs queries for each, and cannot be saved when there are many."""
+        if project.pk is None:
+            return "Save the project first. Then add its members."
+        listed, added = (reverse(f"admin:annotation_membership_{page}") for page in ("changelist", "add"))
+        count = counted(project.membership_set.count(), "membership")
+        links = '<a href="{}?project__id__exact={}">{}</a> · <a href="{}?project={}">Add a membership</a>'
+        return format_html(links, listed, project.pk, count, added, project.pk)
 
     @admin.action(description="Archive: no labeling and no rounds; labels and exports stay", permissions=["change"])
     def archive(self, request: HttpRequest, projects: QuerySet[models.Project]) -> None:
@@ -96,14 +100,16 @@ class ProjectAdmin(NeverDeleted):
 
 
 @admin.register(models.Membership)
-class MembershipAdmin(NeverDeleted):
+class MembershipAdmin(NeverDeleted, LargeTable):
     form = MembershipForm
     fields = ["project", "user", "role", "qualified_at", "suspended_at", "reason", "export_uuid"]
     list_display = ["user", "project", "role", "qualified_at", "suspended_at"]
     list_filter = ["role"]
     list_select_related = ["user", "project"]
-    search_fields = ["user__username", "user__email", "project__slug", "export_uuid"]
-    raw_id_fields = ["user", "project"]
+    search_fields = ["user", "project", "export_uuid"]
+    search_help_text = "A part of a person's or a project's name, or a pseudonym"
+    ways = [large_tables.by_person("user"), large_tables.by_project("project"), large_tables.by_uuid("export_uuid")]
+    autocomplete_fields = ["user", "project"]
     readonly_fields = ["export_uuid"]
 
 
@@ -115,6 +121,8 @@ for of_library in (User, StaticDevice, TOTPDevice):  # the devices would show th
 class AccountAdmin(UserAdmin, NeverDeleted):
     """Accounts. One that is not active cannot sign in, and everything else of it stays. Erasing also removes the name."""
 
+    paginator = large_tables.BoundedPaginator
+    show_full_result_count = False
     actions = ["make_links", "unlock", "reset_second_factor", "erase"]
 
     @admin.action(description="Make a sign-in link", permissions=["change"])
@@ -158,7 +166,7 @@ class AccountAdmin(UserAdmin, NeverDeleted):
         return None
 
 
-class Withdrawing(ReadOnly):
+class Withdrawing(ReadOnly, LargeTable):
     """Rows whose solutions can be withdrawn from labeling."""
 
     actions = ["withdraw"]
@@ -181,8 +189,9 @@ class ProblemAdmin(Withdrawing):
     list_display = ["external_id", "project", "split", "subject", "level", "answer"]
     list_filter = ["split"]
     list_select_related = ["project"]
-    search_fields = ["=external_id", "statement"]
-    show_full_result_count = False  # it would count millions of rows on every page
+    search_fields = ["external_id", "statement"]
+    search_help_text = "The id in the file, words of the statement, or the number"
+    ways = [large_tables.by_problem("pk"), large_tables.by_number("pk")]
 
     def view_on_site(self, problem: models.Problem) -> str:
         """Link to the page where a manager corrects the reference answer."""
@@ -196,71 +205,102 @@ class ProblemAdmin(Withdrawing):
 class SolutionAdmin(Withdrawing):
     list_display = ["id", "problem", "final_answer", "outcome", "source", "withdrawn_at"]
     list_filter = ["outcome"]
-    list_select_related = ["problem"]
-    search_fields = ["=id", "=problem__external_id"]
+    search_fields = ["id", "problem"]
+    search_help_text = "The number of a solution, or words or the id of its problem"
+    ways = [large_tables.by_number("pk"), large_tables.by_problem("problem")]
     exclude = ["digest"]
-    show_full_result_count = False
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[models.Solution]:
+        """Fetch the problems too: a form that offers solutions names each with its problem."""
+        return super().get_queryset(request).select_related("problem")
 
 
 @admin.register(models.Batch)
-class BatchAdmin(ReadOnly):
+class BatchAdmin(ReadOnly, LargeTable):
     list_display = ["id", "project", "generation", "kind", "state", "created_at", "closed_at"]
     list_filter = ["kind", "state"]
     list_select_related = ["project"]
-    search_fields = ["project__slug"]
+    search_fields = ["project", "id"]
+    search_help_text = "A part of a project's name, or the number of a batch"
+    ways = [large_tables.by_project("project"), large_tables.by_number("pk")]
+
+
+OF_PROBLEM = "words or the id of its problem"
 
 
 @admin.register(models.Task)
-class TaskAdmin(ReadOnly):
+class TaskAdmin(ReadOnly, LargeTable):
     list_display = ["id", "batch_id", "solution_id", "kind", "priority", "overlap", "verifier_score"]
     list_filter = ["kind"]
-    search_fields = ["=id", "=batch__id", "=solution__id"]
-    show_full_result_count = False
+    search_fields = ["id", "batch", "solution"]
+    search_help_text = f"The number of a task, a batch or a solution, or {OF_PROBLEM}"
+    ways = [large_tables.by_number("pk", "batch", "solution"), large_tables.by_problem_of_solution("solution")]
 
 
 @admin.register(models.Assignment)
-class AssignmentAdmin(ReadOnly):
+class AssignmentAdmin(ReadOnly, LargeTable):
     list_display = ["id", "task_id", "slot", "state", "labeler", "token", "leased_at", "lease_expires_at"]
     list_filter = ["state"]
     list_select_related = ["labeler"]
-    search_fields = ["=id", "=task__id", "labeler__username"]
-    show_full_result_count = False
+    search_fields = ["id", "task", "labeler"]
+    search_help_text = f"The number of an assignment or a task, a part of a person's name, or {OF_PROBLEM}"
+    ways = [large_tables.by_number("pk", "task"), large_tables.by_person("labeler"), large_tables.by_problem_of_task("task")]
 
 
 @admin.register(models.Annotation)
-class AnnotationAdmin(ReadOnly):
+class AnnotationAdmin(ReadOnly, LargeTable):
     list_display = ["id", "solution_id", "labeler", "revision", "finish_reason", "active_ms", "created_at"]
     list_filter = ["finish_reason"]
     list_select_related = ["labeler"]
-    search_fields = ["=id", "=solution__id", "labeler__username", "=submission_id"]
+    search_fields = ["id", "solution", "labeler", "submission_id"]
+    search_help_text = f"The number of an annotation or a solution, the id of a submission, a part of a person's name, or {OF_PROBLEM}"
+    ways = [
+        large_tables.by_number("pk", "solution"),
+        large_tables.by_uuid("submission_id"),
+        large_tables.by_person("labeler"),
+        large_tables.by_problem_of_solution("solution"),
+    ]
     exclude = ["body_hash"]
-    show_full_result_count = False
 
 
 @admin.register(models.StepLabel)
-class StepLabelAdmin(ReadOnly):
+class StepLabelAdmin(ReadOnly, LargeTable):
     list_display = ["annotation_id", "step_index", "position", "rating", "flagged", "chosen", "rated_ms"]
-    search_fields = ["=annotation__id"]
-    show_full_result_count = False
+    search_fields = ["annotation"]
+    search_help_text = f"The number of an annotation, or {OF_PROBLEM}"
+    ways = [large_tables.by_number("annotation"), large_tables.by_problem_of_annotation("annotation")]
 
 
 @admin.register(models.GoldAnswer)
-class GoldAnswerAdmin(admin.ModelAdmin):
+class GoldAnswerAdmin(LargeTable):
     list_display = ["solution_id", "acceptable_first_errors", "note"]
-    search_fields = ["=solution__id", "note"]
-    raw_id_fields = ["solution"]
+    search_fields = ["solution", "note"]
+    search_help_text = f"The number of a solution, a part of the note, or {OF_PROBLEM}"
+    ways = [large_tables.by_number("solution"), large_tables.by_text("note"), large_tables.by_problem_of_solution("solution")]
+    autocomplete_fields = ["solution"]
+
+    def get_readonly_fields(self, request: HttpRequest, answer: models.GoldAnswer | None = None) -> list[str]:
+        """Show whose answer it is. With another solution it would be stored as a second one."""
+        return [] if answer is None else ["solution"]
 
 
 @admin.register(models.Snapshot)
-class SnapshotAdmin(ReadOnly):
+class SnapshotAdmin(ReadOnly, LargeTable):
     list_display = ["project", "number", "count", "sha256", "file", "created_at"]
     list_select_related = ["project"]
-    search_fields = ["project__slug", "=sha256"]
+    search_fields = ["project", "sha256"]
+    search_help_text = "A part of a project's name, or of a SHA-256"
+    ways = [large_tables.by_project("project"), large_tables.by_text("sha256")]
 
 
 @admin.register(models.Event)
-class EventAdmin(ReadOnly):
+class EventAdmin(ReadOnly, LargeTable):
     list_display = ["at", "actor", "verb", "subject"]
     list_select_related = ["actor"]
-    search_fields = ["verb", "subject", "actor__username"]
-    show_full_result_count = False
+    search_fields = ["verb", "subject", "actor"]
+    search_help_text = "A part of what was done or of a person's name, or an object, such as “solution 12”"
+    ways = [
+        lambda text: Q(verb__in=[verb for verb in audit.verbs() if text.lower() in verb.lower()]),
+        lambda text: Q(subject__startswith=text),
+        large_tables.by_person("actor"),
+    ]
