@@ -38,9 +38,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 # These begin first. A long file that begins last runs alone at the end, while the other processes are idle.
 LONGEST = (
-    "test_docs.py", "test_benchmarks.py", "test_sequences.py", "test_accessibility.py", "test_supervisor.py", "test_answers.py",
-    "test_experiment.py", "test_launch.py", "test_embedded_postgres.py", "test_models.py", "test_queue_races.py", "test_judging.py",
-    "test_checkpoint.py", "test_deployment.py", "test_quickstart.py", "test_composer.py", "test_answer_pairs.py",
+    "test_docs.py", "test_benchmarks.py", "test_first_day.py", "test_sequences.py", "test_accessibility.py", "test_supervisor.py",
+    "test_answers.py", "test_experiment.py", "test_launch.py", "test_embedded_postgres.py", "test_models.py", "test_queue_races.py",
+    "test_judging.py", "test_checkpoint.py", "test_deployment.py", "test_quickstart.py", "test_composer.py", "test_answer_pairs.py",
 )  # fmt: skip
 
 

@@ -1,7 +1,5 @@
 """A real Chromium before the real pages. No page may break the content security policy or throw: checked after every test."""
 
-import os
-import shutil
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -11,6 +9,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
+from tests.e2e import chromium
 from tests.waiting import PATIENCE
 
 # Windows and colours a page is looked at in: each width and each scheme once in the short form, both with both in the long one.
@@ -20,18 +19,13 @@ LOOKS = [
     pytest.param((1400, "dark"), id="1400-dark", marks=pytest.mark.long),
     pytest.param((375, "light"), id="375-light", marks=pytest.mark.long),
 ]
-ARGUMENTS = ["--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run"]
-NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 expect.set_options(timeout=PATIENCE * 1000)
 
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    """$STEPMARK_CHROMIUM, else the system's Chromium or Chrome, else the one Playwright installed."""
-    executable = os.environ.get("STEPMARK_CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
-    sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []  # Chromium refuses root otherwise
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=ARGUMENTS + sandbox, timeout=PATIENCE * 1000)
+        browser = chromium.launch(playwright)
         yield browser
         browser.close()
 
