@@ -27,11 +27,12 @@ class RecipeCard:
 
 @dataclass(frozen=True, slots=True)
 class RecipeCards:
-    """The named recipes, and when a worker found out what they would serve."""
+    """The named recipes, and when it was found out what they would serve. silent: why no worker does that; empty: one does, or need not."""
 
     cards: Sequence[RecipeCard]
     counted_at: datetime
     is_counting: bool
+    silent: str
 
 
 def composer(project: Project, *, preset: str = "") -> dict[str, Any]:
@@ -53,8 +54,9 @@ def recipes(project: Project, *, preset: str = "") -> dict[str, Any]:
         labels = forecast.n_solutions * project.overlap if forecast else 0
         time = in_minutes(labels * pace / 1000) if labels and pace else ""
         cards.append(RecipeCard(mix, forecast, time, name == chosen, project.batch_size))
+    silent = rounds.why_silent(rounds.life_signs(), "default") if forecasts.is_counting else ""
     return {
-        "recipes": RecipeCards(cards, forecasts.counted_at, forecasts.is_counting),
+        "recipes": RecipeCards(cards, forecasts.counted_at, forecasts.is_counting, silent),
         "preset": chosen,
         "chosen": PRESETS[chosen],
         "champion": registry.serving_version(project, ModelKind.PRM),

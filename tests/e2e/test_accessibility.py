@@ -10,7 +10,9 @@ from django.db.models.functions import Now
 from django.template.loader import render_to_string
 from playwright.sync_api import Page, Route, expect
 
+from active_learning import schedules
 from active_learning.models import ModelVersion, Round, Worker
+from active_learning.rounds import forecast_again
 from annotation import labels, people, queue
 from annotation.models import Assignment, GoldAnswer, Membership, Problem, Project
 from tests import make
@@ -381,3 +383,122 @@ def test_the_page_of_a_problem_has_no_violation_at_any_point_of_a_correction(vis
     page.get_by_role("button", name="Correct the answer").click()
     expect(page.locator(".messages")).to_contain_text("The answer is corrected")
     assert violations(page) == [], "corrected"
+
+
+@pytest.fixture
+def no_broker(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("celery.app.base.Celery.send_task", lambda *_, **__: None)
+
+
+def test_the_pages_of_rounds_have_no_violation_when_empty(visit: Visit, look: dict, no_broker: None) -> None:
+    page = visit(make.olga(make.project("empty")), "/p/empty/rounds/all/", **look)
+    start = page.url.removesuffix("rounds/all/")
+    for path, words in (
+        ("rounds/all/", "No round has run yet."),
+        ("rounds/compose/", "there are no labels to train one from"),
+        ("rounds/schedule/", "No round starts by itself"),
+        ("models/", "There is no model yet."),
+    ):
+        page.goto(start + path)
+        expect(page.locator("main")).to_contain_text(words)
+        assert violations(page) == [], path
+        assert page.evaluate("document.documentElement.scrollWidth") == look["viewport"]["width"], path
+
+
+def test_cancelling_a_round_has_no_violation_at_any_point(visit: Visit, look: dict, no_broker: None) -> None:
+    project = busy_project()
+    page = visit(make.olga(project), "/p/sums/rounds/round-2/", **look)
+    assert violations(page) == [], "under way"
+    page.get_by_role("link", name="Cancel…").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Cancel round 2?")
+    assert violations(page) == [], "asked"
+    asked = page.url
+    page.get_by_role("button", name="Cancel the round").click()
+    expect(page.locator(".messages")).to_contain_text("Round 2 is cancelled.")
+    assert violations(page) == [], "cancelled"
+    page.goto(asked)
+    expect(page.locator("main")).to_contain_text("There is nothing to cancel.")
+    assert violations(page) == [], "ended before"
+    chosen = {"convincing": [make.solution(make.problem(project), STEPS)]}
+    number = make.round_of(project, chosen, generation=3, state="proposed", plan={"review": True}).number
+    page.goto(asked.replace("round-2", f"round-{number}"))
+    expect(page.get_by_role("heading", level=1)).to_have_text(f"Discard the proposal of round {number}?")
+    assert violations(page) == [], "a proposal"
+    page.get_by_role("button", name="Discard the proposal").click()
+    expect(page.locator(".messages")).to_contain_text("is cancelled")
+    assert violations(page) == [], "discarded"
+
+
+def test_composing_a_round_has_no_violation_in_any_state(
+    visit: Visit, look: dict, no_broker: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = busy_project()
+    Round.objects.filter(state="scoring").update(state="cancelled")
+    make.solutions(project, 4)
+    page = visit(make.olga(project), "/p/sums/rounds/compose/?preset=uniform", **look)
+    expect(page.locator("[data-recipes]")).to_contain_text("4 solutions of")
+    expect(page.locator("[data-recipes]")).to_contain_text("nothing now")
+    assert violations(page) == [], "folded"
+    page.get_by_text("Change weights and limits").click()
+    expect(page.get_by_label("Convincing wrong answers")).to_be_visible()
+    assert violations(page) == [], "unfolded"
+    page.get_by_label("At random", exact=True).fill("much")
+    page.get_by_label("Solutions", exact=True).fill("0")
+    page.get_by_role("button", name="Propose a batch").click()
+    expect(page.get_by_role("alert")).to_contain_text("must be a number of at least 0")
+    expect(page.get_by_label("At random", exact=True)).to_be_visible()
+    assert violations(page) == [], "refused"
+    assert page.evaluate("document.documentElement.scrollWidth") == look["viewport"]["width"]
+    monkeypatch.setattr("active_learning.rounds.forecasting._is_large", lambda *_: True)
+    page.goto(page.url)
+    expect(page.get_by_text("Counting what it would serve").first).to_be_visible()
+    assert violations(page) == [], "a worker counts"
+    forecast_again(project.pk)
+    expect(page.locator("[data-recipes]")).to_contain_text("4 solutions of")  # without a reload
+    page.get_by_label("Train first").uncheck()
+    page.get_by_role("link", name="Solutions at random.").click()
+    page.get_by_label("Train first").uncheck()
+    page.get_by_role("button", name="Propose a batch").click()
+    expect(page.locator("main")).to_contain_text("It waits for a worker.")
+    assert violations(page) == [], "queued"
+
+
+def test_the_schedule_has_no_violation_in_any_state(visit: Visit, look: dict, no_broker: None) -> None:
+    project = busy_project()
+    page = visit(make.olga(project), "/p/sums/rounds/schedule/", **look)
+    assert violations(page) == [], "as it is"
+    page.get_by_label("After hours").fill("soon")
+    page.get_by_label("At random", exact=True).fill("much")
+    page.get_by_role("button", name="Save the schedule").click()
+    expect(page.get_by_role("alert")).to_contain_text("must be a whole number")
+    assert violations(page) == [], "refused"
+    page.get_by_label("After hours").fill("12")
+    page.get_by_label("At random", exact=True).fill("25")
+    page.get_by_role("button", name="Save the schedule").click()
+    expect(page.locator(".messages")).to_contain_text("The schedule is saved.")
+    expect(page.locator("[data-shares]")).to_be_visible()
+    assert violations(page) == [], "saved"
+    values = {"is_on": True, "every_labels": 9, "every_hours": None, "daily_at": None, "recipe": None}
+    schedules.change(project, actor=make.person("mona", project, "manager"), **values)
+    page.get_by_role("button", name="Save the schedule").click()
+    expect(page.get_by_role("alert")).to_contain_text("mona changed the schedule")
+    assert violations(page) == [], "changed meanwhile"
+    page = visit(make.rita(project), "/p/sums/rounds/schedule/", **look)
+    assert violations(page) == [], "of a researcher"
+
+
+GROUP = {"n_problems": 12, "n_labeled_problems": 12, "n_solutions": 40, "step_auc": 0.8, "step_auc_low": 0.7, "step_auc_high": 0.9}
+BEST = {name: {"mean": 0.75, "low": 0.5, "high": 0.9} for name in ("PRM", "majority")}
+
+
+def test_the_groups_of_a_model_have_no_violation(visit: Visit, look: dict) -> None:
+    project = busy_project()
+    version = ModelVersion.objects.get()
+    sampled = {"n": 8, "best_of_n": BEST, "n_sampled_problems": 4, "too_few_sampled": True}
+    groups = {"subject": {"(none)": GROUP | {"too_few_labeled": True}, "geometry": GROUP | sampled}, "level": {"5": GROUP}}
+    for more, words in (({"groups": groups}, "too few problems to say"), ({"groups": {}}, "has a subject or a level"), ({}, "come when")):
+        ModelVersion.objects.filter(pk=version.pk).update(metrics=version.metrics | more)
+        page = visit(make.olga(project), "/p/sums/models/1/", **look)
+        expect(page.get_by_role("region", name="By subject and by level")).to_contain_text(words)
+        assert violations(page) == [], words
+        assert page.evaluate("document.documentElement.scrollWidth") == look["viewport"]["width"], words

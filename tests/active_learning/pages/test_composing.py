@@ -192,6 +192,15 @@ def test_in_a_large_project_a_worker_counts_and_the_page_asks_until_it_has(
     assert sent == [(ASK, project.pk)]
 
 
+def test_a_worker_that_does_not_answer_is_not_waited_for_in_silence(
+    project: Project, olga: Client, champion: ModelVersion, sent: list[Any]
+) -> None:
+    assert "the worker does not answer. It has never reported" in page(olga, "compose")
+    rounds.say_alive("worker@here", queues="default")
+    html = page(olga, "compose")
+    assert "so a worker counts" in html and "does not answer" not in html
+
+
 def test_what_a_worker_has_counted_so_far_is_shown_already(
     project: Project, olga: Client, champion: ModelVersion, sent: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
