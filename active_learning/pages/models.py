@@ -4,6 +4,7 @@ people answered on solutions.
 Reads ModelVersion, StepScores and labels; writes nothing. The web process calls it: numpy, never torch.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -62,6 +63,14 @@ class KindRows:
 
 
 @dataclass(frozen=True, slots=True)
+class ShareChosen:
+    """How often a way of choosing among N is right, and its 95 % interval, in words. A dash: there are no samples."""
+
+    share: str
+    interval: str
+
+
+@dataclass(frozen=True, slots=True)
 class GroupRow:
     """The figures of a model on the problems of one subject or one level, in words."""
 
@@ -72,7 +81,7 @@ class GroupRow:
     interval: str  # 95 %, of the AUC
     is_small: bool  # too few problems with labels to say anything
     n_sampled: int  # problems with graded samples
-    choices: Sequence[str]  # of each way of choosing among N, with its interval
+    choices: Sequence[ShareChosen]  # of each way of choosing among N
     is_sampled_small: bool
 
 
@@ -217,12 +226,21 @@ def model_figures(metrics: dict[str, Any]) -> list[Figure]:
 def group_tables(groups: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> list[GroupTable]:
     """Return the tables by subject and by level of what `registry.judge` kept."""
     tables = []
-    for by, rows in groups.items():
+    for by in ("subject", "level"):
+        rows = dict(sorted(groups.get(by, {}).items(), key=lambda row: _in_order(row[0])))
+        if not rows:
+            continue
         sampled = [row["best_of_n"] for row in rows.values() if "best_of_n" in row]
         choices = [name for name in BANDED if sampled and name in sampled[0]]
         n = next((row["n"] for row in rows.values() if "n" in row), None)
         tables.append(GroupTable(by, [_group_row(name, by, row, choices) for name, row in rows.items()], choices, n))
     return tables
+
+
+def _in_order(name: str) -> tuple[bool, list[tuple[int, str]]]:
+    """Sort by name, numbers in it by their value, and what has no group last. The database keeps no order of groups."""
+    parts = re.split(r"(\d+)", name)
+    return name == UNGROUPED, [(int(part), "") if part.isdecimal() else (-1, part.casefold()) for part in parts]
 
 
 def _group_row(name: str, by: str, row: Mapping[str, Any], choices: Sequence[str]) -> GroupRow:
@@ -236,7 +254,10 @@ def _group_row(name: str, by: str, row: Mapping[str, Any], choices: Sequence[str
         interval="" if auc is None or low is None else f"{low:.3f} to {high:.3f}",
         is_small=row.get("too_few_labeled", False),
         n_sampled=row.get("n_sampled_problems", 0),
-        choices=[f"{share['mean']:.1%} ({share['low']:.1%} to {share['high']:.1%})" if share else "–" for share in shares],
+        choices=[
+            ShareChosen(f"{share['mean']:.1%}", f"{share['low']:.1%} to {share['high']:.1%}") if share else ShareChosen("–", "")
+            for share in shares
+        ],
         is_sampled_small=row.get("too_few_sampled", False),
     )
 

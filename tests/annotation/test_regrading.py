@@ -73,7 +73,7 @@ def test_what_nobody_saw_is_not_written_but_shown(project: Project) -> None:
     assert row.report[0] == "Something changed since you looked, so nothing was written."
     assert "2 solutions to grade again" in row.report[1] and row.fingerprint != seen
     html = signed_in(make.olga()).get(reverse("settings", args=["sums"])).content.decode()
-    assert "What would change" in html and row.fingerprint in html
+    assert "This would change" in html and row.fingerprint in html
 
 
 def test_a_look_that_finds_nothing_offers_nothing_to_do(project: Project) -> None:

@@ -455,8 +455,8 @@ def test_composing_a_round_has_no_violation_in_any_state(
     assert violations(page) == [], "a worker counts"
     forecast_again(project.pk)
     expect(page.locator("[data-recipes]")).to_contain_text("4 solutions of")  # without a reload
-    page.get_by_label("Train first").uncheck()
-    page.get_by_role("link", name="Solutions at random.").click()
+    page.get_by_role("link", name="Solutions at random.", exact=True).click()
+    expect(page.locator("[data-chosen-sentence]")).to_have_text("Solutions at random.")
     page.get_by_label("Train first").uncheck()
     page.get_by_role("button", name="Propose a batch").click()
     expect(page.locator("main")).to_contain_text("It waits for a worker.")
