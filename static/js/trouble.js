@@ -1,4 +1,4 @@
-// A refusal of the server in plain words: what happened, what became of the work, what to do.
+// A refusal in plain words: what happened, what became of the work, what to do.
 (() => {
   "use strict";
   const Stepmark = (globalThis.Stepmark ||= {});
@@ -7,7 +7,7 @@
   const GONE = ["Everything you submitted before is saved.", "Get the next solution", reload];
   const TROUBLE = {
     lease_lost: ["This solution is no longer yours", ...GONE],
-    sees_labels: ["You no longer label here", "Everything you submitted before is saved.", "Go on", reload],
+    sees_labels: ["You no longer label here", GONE[0], "Go on", reload],
     withdrawn: ["This solution was withdrawn", ...GONE],
     submission_conflict: ["You submitted this before, with other ratings", "The first ratings are saved and stay as they are.", "Get the next solution", reload],
     signed_out: ["You are signed out", "Your ratings stay in this browser. They are sent after you sign in.", "Sign in", reload],

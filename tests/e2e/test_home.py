@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from annotation import quality
-from annotation.models import Message, Role
+from annotation.models import Membership, Message, Role
 from tests import make
 from tests.e2e.test_accessibility import violations
 
@@ -77,3 +77,29 @@ def test_home_and_messages_have_no_violation(visit: Visit, look: dict) -> None:
     expect(manager.get_by_role("article").first).to_be_visible()
     assert violations(manager) == []
     assert manager.evaluate("document.documentElement.scrollWidth") == look["viewport"]["width"]
+
+
+def test_a_labeler_who_became_a_manager_reads_why_and_finds_what_they_rated(visit: Visit, look: dict) -> None:
+    project = make.project("sums", name="Sums")
+    make.batch(project, make.solutions(project, 2))
+    ann, olga = make.ann(project), make.olga(project)
+    page = visit(ann, "/p/sums/label/", **look)
+    expect(page.locator("[data-step='0']")).to_be_focused()
+    page.keyboard.press("3")
+    expect(page.locator("[data-status='saved']")).to_be_visible()
+    row = Membership.objects.get(user=ann)
+    seen = quality.member_page(project, row.pk).seen
+    quality.change_role(project, row.pk, actor=olga, role=Role.MANAGER, seen=seen)
+    for key in ("1", "Enter"):
+        page.keyboard.press(key)
+    trouble = page.get_by_role("dialog", name="You no longer label here")
+    expect(trouble).to_contain_text("You are manager of Sums.")
+    expect(trouble).to_contain_text("Your ratings are kept as a draft.")
+    trouble.get_by_role("button", name="Go on").click()
+    expect(page.get_by_role("heading", name="You do not label here")).to_be_visible()
+    drafts = page.get_by_role("region", name="Ratings that you did not submit")
+    expect(drafts.get_by_role("row").nth(1)).to_contain_text("2")
+    assert violations(page) == []
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.get_by_role("link", name="Invite them on People").click()
+    expect(page.get_by_role("heading", name="Members", exact=True)).to_be_visible()
