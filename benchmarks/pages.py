@@ -228,6 +228,8 @@ def addresses(project: Any) -> Iterator[str]:
     slug = f"/p/{project.slug}"
     yield f"{slug}/models/compare/?a=1&b=2"
     yield f"{slug}/labels/?finish=bad_problem"
+    for words in ("12", "round+7", "member19", "problem", "an"):
+        yield f"{slug}/find/?q={words}"
 
 
 def measure(site: temporary_site.Site, project: Any, link: str, repeats: int) -> dict[str, Any]:

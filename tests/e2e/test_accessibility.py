@@ -103,15 +103,45 @@ def test_the_overview_has_no_violation(visit: Visit, look: dict) -> None:
     expect(page.locator("[data-loop]")).to_contain_text("No worker is running")
     assert violations(page) == []
     project = busy_project()
-    make.olga(project)
+    make.olga(project), reviewed(project)
+    queue.lease_next(make.ann(), project=project)
+    make.batch(project, make.solutions(project, 1), state="paused")
     page.goto(page.url.replace("empty", "sums"))
     expect(page.locator("[data-loop]")).to_contain_text("3 of 9")
-    page.locator("figcaption summary").click()
+    for fold in page.locator("figcaption summary").all():
+        fold.click()
     assert violations(page) == []
     Round.objects.filter(state="scoring").update(state="published")
     page.reload()
     expect(page.get_by_role("button", name="Start a round")).to_be_visible()
     assert violations(page) == []
+
+
+def test_an_overview_on_which_nothing_needs_anybody_has_no_violation(visit: Visit, look: dict) -> None:
+    project = make.project("calm")
+    make.batch(project, make.solutions(project, 1))
+    Worker.objects.create(name="awake", queues="default,gpu,beat", heartbeat_at=Now())
+    page = visit(make.olga(project), "/p/calm/", **look)
+    expect(page.get_by_text("Nothing. The work goes on by itself.")).to_be_visible()
+    assert violations(page) == []
+
+
+def test_the_search_for_everything_has_no_violation(visit: Visit, look: dict) -> None:
+    project = busy_project()
+    page = visit(make.olga(project), "/p/sums/data/", **look)
+    status = page.locator("[data-find-status]")
+    page.keyboard.press("/")
+    expect(status).to_contain_text(" found.")
+    assert violations(page) == [], "pages and acts"
+    page.keyboard.type("1")
+    expect(page.get_by_role("option", name="Round 1")).to_be_visible()
+    assert violations(page) == [], "things"
+    page.keyboard.type("zzz")
+    expect(status).to_contain_text("Nothing was found")
+    assert violations(page) == [], "nothing"
+    for query in ("find/?q=1", "find/?q=zzz", "find/"):
+        page.goto(f"{page.url.partition('/p/')[0]}/p/sums/{query}")
+        assert violations(page) == [], query
 
 
 def test_the_people_of_a_project_have_no_violation(visit: Visit, look: dict) -> None:
