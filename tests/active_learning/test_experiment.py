@@ -309,7 +309,7 @@ def test_researchers_managers_and_owners_of_its_project_see_an_experiment_and_no
 
 def test_a_researcher_of_another_project_sees_nothing_of_an_experiment(shown: Path) -> None:
     client = visitor(make.person("carl", make.project("other"), "owner"))
-    assert b"small" not in client.get("/experiments/").content
+    assert b"experiments/small" not in client.get("/experiments/").content
     assert {client.get(f"/experiments/small/{file}").status_code for file in ("", "strategies.csv", "results.json", "figure-a.svg")} == {
         404
     }
