@@ -500,9 +500,9 @@ def test_a_person_who_sends_the_work_of_another_is_told_that_it_is_not_theirs() 
     batch_of(project, 1)
     held, _ = lease("ann", project)
     with pytest.raises(queue.LeaseLost, match="This solution is not yours. It was handed out to somebody else."):
-        submit(held, make.olga(project))
+        submit(held, make.rolf(project))
     with pytest.raises(queue.LeaseLost, match="is not yours"):
-        labels.skip(held.assignment_id, labeler=make.olga(), token=held.token, reason="")
+        labels.skip(held.assignment_id, labeler=make.rolf(), token=held.token, reason="")
 
 
 # --- who changed what -----------------------------------------------------------------------------------------------------------
