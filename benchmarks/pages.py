@@ -1,14 +1,16 @@
 """Figure: what every page costs in a large project, in multiples of `/keys/`, a page that reads almost nothing.
 
 Makes one project with 1,200,000 solutions, 1,000,000 step labels, 200 members, 300 batches, 200 rounds and 40 model versions in a temporary
-PostgreSQL, and serves it through gunicorn. The owner opens every page that Django's resolver knows, each with rows of this project; a page
-and `/keys/` alternate, and the median of each counts. Pages that do not answer 200 end the run. `--small`: a tenth of all that; `--smoke`:
-the smallest form, which says nothing about speed.
+PostgreSQL, and serves it through gunicorn. The owner, who also administrates the site, opens every page that Django's resolver knows, each
+with rows of this project, and a labeler opens those that the owner cannot. The search for solutions is opened with each filter, and the
+administration with each list, its searches and forms. A page and `/keys/` alternate, and the median of each counts. A page that answers an
+error of the server ends the run. `--small`: a tenth of all that; `--smoke`: the smallest form, which says nothing about speed.
 
 `slowest_ratio`, also `ratio`: the median of the slowest page over that of `/keys/`. `pages`: milliseconds and ratio of each.
 """
 
 import argparse
+import contextlib
 import json
 import re
 import statistics
@@ -25,8 +27,41 @@ from benchmarks import selection, temporary_site
 
 LIMIT = 10.0
 TRIVIAL = "/keys/"
-# Addresses of no project's page: Django's administration, signing in, files, and what only scripts of the labeling page ask.
-OTHER = re.compile(r"^/(admin|sign-in|sign-out|experiments|static|set-up|invitations)/|download|\.csv|^/keys/|/reopen/")
+# Addresses of no project's page: the administration, which has its own list, signing in, files of models, and experiments.
+OTHER = re.compile(r"^/(admin|sign-in|sign-out|experiments|static|set-up|invitations)/|download|^/keys/|/reopen/")
+# What a page shows with a query, beside the page without one.
+QUERIES = {
+    "labels/": ["finish=bad_problem", "by=member7"],
+    "models/compare/": ["a=1&b=2"],
+    "people/": ["words=member1", "role=labeler&state=active", "page=3"],
+    "audit/": ["verb=withdraw"],
+    "batches/compose/": ["kind=practice&by=member1&size=30"],
+    "find/": ["q=member1", "q=what", "q=29801", "q=round+7", "q=12", "q=an", "q=problem", "q=nowhere"],
+    # Each filter with a value that most rows have, that few have, and that none has.
+    "solutions/": [
+        "words=what", "words=is+1777", "words=nowhere", "source=model+1", "source=rare", "source=nobody", "outcome=wrong",
+        "outcome=correct", "outcome=unsure", "labels=yes", "labels=no", "by=member7", "by=owner", "differs=on", "withdrawn=yes",
+        "withdrawn=no", "order=high", "order=low", "least=0.999", "least=0.4&most=0.5", "least=0.9999999&order=low",
+        "differs=on&by=member7", "order=high&labels=yes", "words=is+1777&order=high", "source=rare&order=high",
+        "outcome=correct&labels=yes&by=member7", "withdrawn=yes&labels=yes", "by=member7&order=high", "source=model+2&withdrawn=yes",
+    ],
+}  # fmt: skip
+FIGURES = ("labels-a-day", "time-per-solution")  # files of the overview
+ADMINISTRATION = {
+    "auth/user": ["member7", "last11"],
+    "annotation/project": ["large"],
+    "annotation/membership": ["member7", "large"],
+    "annotation/batch": ["large", "17"],
+    "annotation/problem": ["p1777", "what is 1777", "what", "nowhere", "1777"],
+    "annotation/solution": ["29801", "p1777", "what is 1777", "what", "nowhere"],
+    "annotation/task": ["29801", "p1777", "what is 1777", "nowhere"],
+    "annotation/assignment": ["29801", "member7", "p1777", "what is 1777", "nowhere"],
+    "annotation/annotation": ["29801", "member7", "p1777", "what is 1777", "nowhere", "00000000-0000-4000-8000-000000000000"],
+    "annotation/steplabel": ["29801", "p1777", "what is 1777", "nowhere"],
+    "annotation/goldanswer": ["29801", "nowhere"],
+    "annotation/snapshot": ["large"],
+    "annotation/event": ["withdraw", "solution 17", "owner", "nothing"],
+}
 
 
 @dataclass(frozen=True)
@@ -108,9 +143,20 @@ SNAPSHOTS = """
 INSERT INTO annotation_snapshot (project_id, number, spec, file, sha256, count, created_at)
 SELECT %(project)s, n, '{}', '', repeat('a', 64), n, now() FROM generate_series(1, 300) n
 """
+RARE = """
+UPDATE annotation_solution SET source = 'rare' WHERE id IN (SELECT id FROM annotation_solution ORDER BY id LIMIT 20)
+"""
+WITHDRAWN = """
+UPDATE annotation_solution SET withdrawn_at = now()
+ WHERE id IN (SELECT solution_id FROM annotation_task WHERE id %% 1000 = 0 UNION SELECT id FROM annotation_solution WHERE id %% 5000 = 7)
+"""
+GOLD = """
+INSERT INTO annotation_goldanswer (solution_id, acceptable_first_errors, note)
+SELECT solution_id, '{1}', 'Look at the second step.' FROM annotation_task WHERE id %% 500 = 1
+"""
 VACUUM = (
     "annotation_task", "annotation_assignment", "annotation_annotation", "annotation_steplabel", "annotation_message", "annotation_event",
-    "annotation_batch", "annotation_membership", "auth_user", "active_learning_selection", "active_learning_round",
+    "annotation_batch", "annotation_membership", "annotation_solution", "auth_user", "active_learning_selection", "active_learning_round",
 )  # fmt: skip
 
 
@@ -122,9 +168,9 @@ def fill(home: Path, size: Size) -> tuple[Any, Any]:
     from annotation import projects
     from annotation.models import Annotation, Solution
 
-    owner = User.objects.create_user("owner")
+    owner = User.objects.create_superuser("owner")
     project = projects.create_project("large", name="Large", owners=["owner"])
-    selection.fill(project, first=1, last=size.problems, each=size.each)
+    selection.fill(project, first=1, last=size.problems, each=size.each, source="model")
     values = {
         "project": project.pk,
         "owner": owner.pk,
@@ -136,7 +182,7 @@ def fill(home: Path, size: Size) -> tuple[Any, Any]:
     }
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SET LOCAL session_replication_role = replica")  # saves millions of look-ups of foreign keys that hold
-        for statement in (PEOPLE, BATCHES, TASKS, ASSIGNMENTS, ANNOTATIONS, LABELS, MESSAGES, EVENTS, SNAPSHOTS):
+        for statement in (PEOPLE, BATCHES, TASKS, ASSIGNMENTS, ANNOTATIONS, LABELS, MESSAGES, EVENTS, SNAPSHOTS, RARE, WITHDRAWN, GOLD):
             cursor.execute(statement, values)
     with connection.cursor() as cursor:
         cursor.execute(selection.CHANCE)
@@ -184,28 +230,30 @@ def run_rounds(project: Any, version: Any, size: Size) -> None:
 
 
 def addresses(project: Any) -> Iterator[str]:
-    """Yield the address of every page of the site that a GET opens, filled with rows of the project."""
+    """Yield the address of every page of the site that a GET opens, filled with rows of the project, and those of the administration."""
     from django.urls import URLPattern, URLResolver, get_resolver
 
     from active_learning.models import Round, Selection
-    from annotation.models import Annotation, Assignment, Batch, Import, Membership, Problem
+    from annotation.models import Annotation, Assignment, Batch, GoldAnswer, Import, Membership, Problem
 
     solution = Selection.objects.latest("pk").solution_id
+    GoldAnswer.objects.get_or_create(solution_id=solution)
     import_ = Import.objects.create(project=project, name="a.jsonl", path="", size=1, sha256="", state="cancelled")
+    round_ = Round.objects.latest("pk")
     places = {
         "slug": project.slug,
         "problem_id": Problem.objects.latest("pk").pk,
         "annotation_id": Annotation.objects.latest("pk").pk,
         "assignment_id": Assignment.objects.latest("pk").pk,
-        "round_id": Round.objects.latest("pk").pk,
-        "round_number": Round.objects.latest("pk").number,
-        "act": "cancel",
+        "round_id": round_.pk,
+        "round_number": round_.number,
         "batch_id": Batch.objects.latest("pk").pk,
         "membership_id": Membership.objects.latest("pk").pk,
         "import_id": import_.pk,
         "invitation_id": 1,  # only its withdrawal has an address, which is for POST
         "solution_id": solution,
         "number": 1,
+        "act": "cancel",
     }
 
     def written(patterns: Sequence[URLPattern | URLResolver], before: str) -> Iterator[str]:
@@ -213,6 +261,8 @@ def addresses(project: Any) -> Iterator[str]:
             path = before + str(pattern.pattern)
             if isinstance(pattern, URLResolver):
                 yield from written(pattern.url_patterns, path)
+            elif path.endswith("figures/<slug:name>.csv"):
+                yield from (path.replace("<slug:name>", name) for name in FIGURES)
             else:
                 yield path
 
@@ -224,38 +274,67 @@ def addresses(project: Any) -> Iterator[str]:
             if path.startswith("/p/"):
                 sys.exit(f"The address {path} has a new parameter: {', '.join(missing)}. Add it to `addresses` of benchmarks/pages.py.")
             continue
-        yield re.sub(r"<(?:\w+:)?(\w+)>", lambda found: str(places[found[1]]), path)
-    slug = f"/p/{project.slug}"
-    yield f"{slug}/models/compare/?a=1&b=2"
-    yield f"{slug}/labels/?finish=bad_problem"
-    for words in ("12", "round+7", "member19", "problem", "an"):
-        yield f"{slug}/find/?q={words}"
+        address = re.sub(r"<(?:\w+:)?(\w+)>", lambda found: str(places[found[1]]), path)
+        yield address
+        for query in QUERIES.get(address.removeprefix(f"/p/{project.slug}/").removeprefix("/"), ()):
+            yield f"{address}?{query}"
+    yield from administration(project, solution)
 
 
-def measure(site: temporary_site.Site, project: Any, link: str, repeats: int) -> dict[str, Any]:
-    """Open every page in turn with `/keys/` between; return the figures."""
-    with httpx.Client(base_url=site.address, timeout=300, trust_env=False) as client:
-        form = temporary_site.link_form(client.get(link).text)
-        client.post("/sign-in/link/", data=form, follow_redirects=True)
+def administration(project: Any, solution: int) -> Iterator[str]:
+    """Yield the lists of the administration, each with its searches, and its forms."""
+    yield "/admin/"
+    for table, texts in ADMINISTRATION.items():
+        yield f"/admin/{table}/"
+        for text in texts:
+            yield f"/admin/{table}/?q={text.replace(' ', '+')}"
+    yield "/admin/annotation/solution/?outcome__exact=unsure"
+    yield "/admin/annotation/annotation/?finish_reason__exact=give_up"
+    yield f"/admin/annotation/project/{project.pk}/change/"
+    yield f"/admin/annotation/solution/{solution}/change/"
+    yield f"/admin/annotation/membership/?project__id__exact={project.pk}"
+    yield f"/admin/annotation/membership/add/?project={project.pk}"
+    chosen = (("membership", "user", "member"), ("goldanswer", "solution", "what"), ("goldanswer", "solution", "29801"))
+    for model, field, term in chosen:
+        yield f"/admin/autocomplete/?app_label=annotation&model_name={model}&field_name={field}&term={term}"
 
-        def seconds(address: str) -> tuple[int, float]:
-            started = time.perf_counter()
-            answer = client.get(address)
-            return answer.status_code, time.perf_counter() - started
 
-        pages, trivial, left_out = {}, [], []
+def signed_in(site: temporary_site.Site, link: str) -> httpx.Client:
+    client = httpx.Client(base_url=site.address, timeout=300, trust_env=False)
+    client.post("/sign-in/link/", data=temporary_site.link_form(client.get(link).text), follow_redirects=True)
+    return client
+
+
+def seconds(client: httpx.Client, address: str) -> tuple[int, float]:
+    started = time.perf_counter()
+    answer = client.get(address)
+    return answer.status_code, time.perf_counter() - started
+
+
+def measure(site: temporary_site.Site, project: Any, links: Sequence[str], repeats: int) -> dict[str, Any]:
+    """Open every page in turn with `/keys/` between, as the first person who can; return the figures."""
+    pages: dict[str, tuple[float, float]] = {}
+    trivial: list[float] = []
+    left_out: list[str] = []
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(contextlib.closing(signed_in(site, link))) for link in links]
         for address in addresses(project):
-            status, first = seconds(address)
-            if status != 200:  # not for an owner, only for POST, or a redirect to another page
-                left_out.append(f"{status} {address}")
+            answers = []
+            for client in clients:
+                status, first = seconds(client, address)
+                answers.append(status)
                 if status >= 500:
                     sys.exit(f"{address} answered {status}.")
+                if status == 200:
+                    break
+            else:  # not for these people, only for POST, or a redirect to another page
+                left_out.append(f"{answers[0]} {address}")
                 continue
             print(f"{1000 * first:9.1f} ms at first {address}", file=sys.stderr, flush=True)
             taken, own = [], []
             for _ in range(repeats if first < 2 else min(3, repeats)):
-                taken.append(seconds(address)[1])
-                own.append(seconds(TRIVIAL)[1])
+                taken.append(seconds(client, address)[1])
+                own.append(seconds(client, TRIVIAL)[1])
             pages[address] = (statistics.median(taken), statistics.median(own))
             trivial += own
     base = statistics.median(trivial)
@@ -286,10 +365,13 @@ def main() -> None:
         started = time.perf_counter()
         project, owner = fill(home, size)
         print(f"made in {time.perf_counter() - started:.0f} s", file=sys.stderr, flush=True)
+        from django.contrib.auth.models import User
+
         from annotation import people
 
+        links = [people.link_to_sign_in(person) for person in (owner, User.objects.get(username="member1"))]
         with temporary_site.serving(home) as site:
-            figures = measure(site, project, people.link_to_sign_in(owner), size.repeats)
+            figures = measure(site, project, links, size.repeats)
     rows = {"solutions": size.problems * size.each, "step_labels": size.annotations * size.steps}
     print(json.dumps({**figures, "form": name, **rows, "members": size.members, "batches": size.batches}))
 

@@ -59,7 +59,8 @@ SELECT %(project)s, 'p' || i, 'What is ' || i || '?', '7', 'subject ' || i %% 7,
 SOLUTIONS = """
 INSERT INTO annotation_solution (problem_id, digest, steps, final_answer, outcome, outcome_reason, grader, source)
 SELECT p.id, decode(lpad(to_hex(k), 64, '0'), 'hex'), '["Add."]', '7',
-       CASE WHEN hashint8extended(p.id * 1000 + k, 1) & 127 < 110 THEN 'wrong' ELSE 'correct' END, '', '', ''
+       CASE WHEN hashint8extended(p.id * 1000 + k, 1) & 127 < 110 THEN 'wrong' ELSE 'correct' END, '', '',
+       CASE WHEN %(source)s::text = '' THEN '' ELSE %(source)s::text || ' ' || k %% 4 END
   FROM annotation_problem p CROSS JOIN generate_series(1, %(each)s::int) k
  WHERE p.project_id = %(project)s AND NOT EXISTS (SELECT 1 FROM annotation_solution n WHERE n.problem_id = p.id)
 """
@@ -97,13 +98,13 @@ def percentile(seconds: list[float], percent: int) -> float:
 # --- the pool -----------------------------------------------------------------------------------------------------------------
 
 
-def fill(project: "Project", *, first: int, last: int, each: int) -> None:
-    """Give a project the problems first..last with `each` solutions."""
+def fill(project: "Project", *, first: int, last: int, each: int, source: str = "") -> None:
+    """Give a project the problems first..last with `each` solutions, by four generators if they have a name."""
     from django.db import connection, transaction
 
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SET LOCAL session_replication_role = replica")  # saves 12M look-ups of foreign keys that hold
-        values = {"project": project.pk, "first": first, "last": last, "each": each}
+        values: dict[str, int | str] = {"project": project.pk, "first": first, "last": last, "each": each, "source": source}
         cursor.execute(PROBLEMS, values)
         cursor.execute(SOLUTIONS, values)
     with connection.cursor() as cursor:

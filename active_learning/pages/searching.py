@@ -131,7 +131,7 @@ def _found(project: Project, filter: SolutionFilter, version: ModelVersion | Non
             return found.none().alias(labeled=F("pk"))
         limits = {"score__score__gte": filter.least, "score__score__lte": filter.most}
         found = found.filter(score__model_version=version, **{name: value for name, value in limits.items() if value is not None})
-    labeled = Annotation.objects.newest().without_newcomers()
+    labeled: QuerySet[Annotation] = Annotation.objects.newest().without_newcomers()
     if filter.labels == "no":
         found = found.filter(~Exists(labeled.filter(solution=OuterRef("pk"))))
     if filter.by:
