@@ -41,8 +41,8 @@ PEOPLE = {
 }
 OWNER = next(name for name, (role, _) in PEOPLE.items() if role == Role.OWNER)
 WELCOME = (
-    "Your account and the demonstration project are made. A worker chooses the first solutions for its labelers, ann and ben, in about a "
-    "minute. To see the site as one of them, open People, then the person, and make a sign-in link."
+    "Your account and the demonstration project are made. A worker chooses the first solutions for its labelers, ann and ben, in some "
+    "seconds. To see the site as one of them, open People, then the person, and make a sign-in link."
 )
 N_PROBLEMS, N_SOLUTIONS, N_LABELED, N_BATCH = 300, 8, 400, 60
 SEED = 2305

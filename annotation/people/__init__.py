@@ -7,7 +7,7 @@ stage asks here.
 from typing import TYPE_CHECKING
 
 from annotation.people.closing import CannotClose, close_account, open_account
-from annotation.people.erasing import CannotErase, erase, erased_name, person_erased
+from annotation.people.erasing import FILE_PREFIX, CannotErase, erase, erased_name, person_erased
 from annotation.people.invitations import (
     HOURS,
     MOST,
@@ -81,6 +81,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CODES",
+    "FILE_PREFIX",
     "HOURS",
     "LABELERS",
     "MANAGERS",

@@ -5,6 +5,7 @@ from datetime import date, datetime, timedelta
 
 from django.utils import timezone
 
+from annotation import people
 from annotation.models import Assignment, AssignmentState, Membership, Project
 from annotation.quality.batches import Forecast, queue_forecast
 from annotation.quality.figures import Figures, figures_of
@@ -106,12 +107,16 @@ def overview(project: Project) -> Overview:
 
 
 def at_work(project: Project, shown: Overview) -> PeopleAtWork:
-    """Return who works in a project now: who holds a solution whose lease has not ended, or labeled within the last minutes."""
+    """Return who works in a project now: who holds a solution whose lease has not ended, or labeled within the last minutes.
+
+    The pseudonyms of a loaded file are not at work.
+    """
     now = timezone.now()
     held = Assignment.objects.filter(state=AssignmentState.LEASED, lease_expires_at__gt=now, batch__project=project)
     leases = {lease.labeler_id: lease for lease in held.select_related("batch")}
     lately = {person for person, (_, last) in shown.by_person.items() if last > now - LATELY}
     members = Membership.objects.filter(project=project, user__in=leases.keys() | lately).select_related("user")
+    members = members.exclude(user__username__startswith=people.FILE_PREFIX)
     found = []
     for member in members:
         lease, (today, last) = leases.get(member.user_id), shown.by_person.get(member.user_id, (0, None))

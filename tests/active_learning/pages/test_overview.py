@@ -12,7 +12,7 @@ from django.test import Client
 from django.utils import timezone
 
 from active_learning import pages
-from annotation import labels, quality, queue
+from annotation import ingest, labels, quality, queue
 from annotation.models import Membership, Project
 from tests import make
 from tests.clients import rated, signed_in
@@ -78,6 +78,15 @@ def test_who_works_now_is_named_with_batch_and_count_and_only_managers_get_a_lin
     assert link in olga.get("/p/sums/").content.decode()
     html = signed_in(make.rita(project)).get("/p/sums/").content.decode()
     assert link not in html and '<th scope="row">ann</th>' in html
+
+
+def test_who_labeled_in_a_loaded_file_is_not_at_work(project: Project, olga: Client) -> None:
+    annotation = ingest.NewAnnotation((ingest.NewLabel(0, -1),), "found_error", canonical=b"x", labeler=None)
+    problem = ingest.NewProblem("What is 1 + 1?", "2", None, "imported", "", "")
+    ingest.add_solutions(project, [ingest.NewSolution(problem, ["It is 3.\n\n# Answer\n\n3"], "3", "file", annotation)])
+    label(project, make.ann(project), 1, -1)
+    people = quality.at_work(project, quality.overview(project)).people
+    assert [person.name for person in people] == ["ann"]
 
 
 def test_nobody_at_work_is_said(olga: Client) -> None:
