@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from active_learning import rounds
 from active_learning.models import UNFINISHED, ModelVersion, Round, RoundState, Schedule, Selection
-from annotation import audit, people, quality
+from annotation import audit, people, quality, queue
 from annotation.models import (
     Assignment,
     AssignmentState,
@@ -217,16 +217,11 @@ def _queue(project: Project, shown: quality.Overview, *, manages: bool) -> Itera
         if manages:
             yield ToDo("This project has no solutions yet.", "Import a file", _address(project, "data"), is_urgent=True)
         return
-    left, end = shown.left, shown.forecast
-    if not left:
-        sentence = "There is nothing to label: no solution waits in the queue."
-    elif left <= shown.recent:
-        places = counted(left, "place is", "places are")
-        sentence = f"The queue ends within about two hours: {places} left, and people filled {shown.recent:,} in the last two hours."
-    elif end and end.expected - timezone.now() <= SOON:
-        places = counted(left, "place is", "places are")
-        sentence = f"The queue ends within about two hours at the pace of the last days: {places} left."
-    else:
+    if not _end_of_queue(shown, shown.left):
+        return
+    left = queue.places_left(project)  # the figures can be older than a batch that was published just now
+    sentence = _end_of_queue(shown, left)
+    if not sentence:
         return
     if not manages:
         yield ToDo(sentence, "See the batches", _address(project, "batches"))
@@ -234,3 +229,15 @@ def _queue(project: Project, shown: quality.Overview, *, manages: bool) -> Itera
         yield ToDo(sentence, "Publish the first batch", _address(project, "batches"), is_urgent=True)
     else:
         yield ToDo(sentence, "Compose a round", _address(project, "compose"), is_urgent=True)
+
+
+def _end_of_queue(shown: quality.Overview, left: int) -> str:
+    """Say that the queue is empty or ends soon; empty if it does not."""
+    if not left:
+        return "There is nothing to label: no solution waits in the queue."
+    places, end = counted(left, "place is", "places are"), shown.forecast
+    if left <= shown.recent:
+        return f"The queue ends within about two hours: {places} left, and people filled {shown.recent:,} in the last two hours."
+    if end and left <= shown.left and end.expected - timezone.now() <= SOON:
+        return f"The queue ends within about two hours at the pace of the last days: {places} left."
+    return ""

@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 DAYS = 14  # of the charts
 RECENTLY = timedelta(hours=2)
-LARGE = 20_000  # solutions and annotations: of fewer, each view counts anew
+LARGE = 5_000  # solutions and labels: of fewer, each view counts anew, which takes at most as long as seven simple pages
 FRESH, OLDEST = timedelta(minutes=1), timedelta(minutes=15)
 
 

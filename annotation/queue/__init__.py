@@ -2,7 +2,7 @@
 batches while people work in them (changing.py), or one solution (single.py).
 """
 
-from annotation.queue.batches import FOR_NEWCOMERS, MAX_BATCH, BadBatch, Chosen, counts, open_batch, premise_holds, withdraw
+from annotation.queue.batches import FOR_NEWCOMERS, MAX_BATCH, BadBatch, Chosen, counts, open_batch, places_left, premise_holds, withdraw
 from annotation.queue.changing import (
     FIRST,
     IN_ORDER,
@@ -95,6 +95,7 @@ __all__ = [
     "open_batch",
     "overlap_effect",
     "pause_batch",
+    "places_left",
     "premise_holds",
     "prioritise",
     "prioritise_one",

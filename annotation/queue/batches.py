@@ -184,3 +184,10 @@ def counts(project: Project) -> dict[str, int]:
         skipped=Count("pk", filter=state["skipped"]),
     )
     return counted | {"open_batches": Batch.objects.filter(project=project, state=BatchState.OPEN).count()}
+
+
+def places_left(project: Project) -> int:
+    """Count the places of work that wait in open batches or are in hand. By the indexes of these, so also in a large project at once."""
+    work = Assignment.objects.filter(batch__project=project, batch__kind=BatchKind.SELECTED)
+    waiting = work.filter(batch__state=BatchState.OPEN, state=AssignmentState.OPEN, slot__isnull=False)
+    return waiting.count() + work.filter(state__in=[AssignmentState.LEASED, AssignmentState.RESERVED]).count()

@@ -16,6 +16,7 @@ from active_learning import rounds
 from active_learning.models import Round, Schedule, Worker
 from annotation import audit, labels, quality, queue
 from annotation.models import Event, Import, Membership, Project, Regrade, Role
+from annotation.quality import figures
 from tests import make
 from tests.clients import rated, signed_in
 
@@ -249,6 +250,17 @@ def test_a_queue_that_ends_within_two_hours_is_reported(project: Project, olga: 
     found, url = only(olga)
     assert found == "The queue ends within about two hours: 2 places are left, and people filled 2 in the last two hours."
     assert url == reverse("compose", args=["sums"])
+
+
+def test_a_batch_that_was_published_after_the_figures_were_counted_is_seen(
+    project: Project, olga: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(figures, "LARGE", 0)
+    monkeypatch.setattr(figures, "_ask_worker", lambda project: None)
+    queue.close_batch(project.batch_set.get(), actor=make.olga())
+    assert [url for _, url in lines(olga)] == [reverse("compose", args=["sums"])]
+    make.batch(project, make.solutions(project, 2))
+    assert lines(olga) == [] and quality.overview(project).left == 0
 
 
 def test_the_queue_is_nobodys_task_while_a_round_is_under_way(project: Project, olga: Client) -> None:
