@@ -91,6 +91,7 @@ def reopen(request: SignedInRequest, project: "Project", annotation_id: int) -> 
     work = {
         "project": project,
         "reopened": annotation,
+        "first_mistake": min((rating["step"] for rating in ratings if rating["rating"] == -1), default=None),
         "assignment": shown_number(annotation.assignment_id),
         "draft": orjson.dumps(ratings_so_far).decode(),
         "lease": solution,

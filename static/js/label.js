@@ -3,6 +3,7 @@
   "use strict";
   const { store, post, untilAcknowledged, showStatus, Outbox, Ahead, toWork, countToday, IDLE, $, shown, announce, keyOf, LABELER } = Stepmark;
   const RATINGS = { negative: -1, neutral: 0, positive: 1 };
+  const SOON = 3000, LATER = 60_000; // milliseconds
 
   const outbox = new Outbox(LABELER);
   const ahead = new Ahead();
@@ -130,14 +131,16 @@
   };
 
   const prepare = (html) => { if (!sitting.isAhead && !outbox.first) ahead.prepare(sitting.data, html); };
-  const explain = Stepmark.explainHere = (error) => Stepmark.explain(error, { edit: () => { sitting?.edit(); prepare(); } });
+  const explain = Stepmark.explainHere = (error) => Stepmark.load("trouble").then((isThere) => (isThere
+    ? Stepmark.explain(error, { edit: () => { sitting?.edit(); prepare(); } })
+    : setTimeout(() => explain(error), SOON)));
 
   // --- keys, clicks, dialogs ---
 
   const openReason = (id) => {
     if (sitting?.busy) return;
     const dialog = document.getElementById(id);
-    $("textarea", dialog).value = "";
+    $("textarea", dialog).value = $(`[data-reason-of=${id}]`)?.textContent ?? ""; // of a reopened submission that ended like this
     dialog.showModal();
   };
 
@@ -147,7 +150,7 @@
     first: () => sitting.goTo(sitting.places[0]),
     last: () => sitting.goTo(sitting.places.at(-1)),
     undo: () => sitting.undo(),
-    unsure: () => sitting.flag(sitting.focus),
+    unsure: () => sitting.flagHere(),
     submit: () => sitting.submit(),
     write: () => Stepmark.openWriting?.(sitting),
     remove: () => { if (sitting.writing?.text !== undefined) sitting.write(undefined); },
@@ -185,7 +188,7 @@
       if (text && sitting.places.includes(text)) sitting.goTo(text, { scroll: false }); // the button belongs to this text
       act(button.dataset.act || "submit");
       // After a mouse click the focus returns to the text. After a key press it stays on the button.
-      if (event.detail && sitting && ["undo", "unsure", "unfold"].includes(button.dataset.act)) sitting.goTo(sitting.focus, { scroll: false });
+      if (event.detail && sitting && ["undo", "unsure", "unfold"].includes(button.dataset.act)) sitting.goTo(sitting.focus, { scroll: false, rated: sitting.rated });
       return;
     }
     if (!event.detail && event.target.closest("summary")) return; // opened by a key: the focus stays there
@@ -259,6 +262,7 @@
   store.forgetOld();
   Stepmark.showKeys(document);
   Stepmark.show($("#work"));
+  Stepmark.here = () => sitting;
   begin();
   if (outbox.first) deliver(); // a reload came between a submit and its answer
 })();

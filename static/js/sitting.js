@@ -114,15 +114,18 @@
       if (!this.change(text, { rating })) return;
       const { open } = this, at = open.indexOf(text), isMissing = (one) => !isAnswered(one);
       const next = open.slice(at + 1).find(isMissing) ?? open.find(isMissing);
-      this.goTo(next ?? this.after(text));
+      this.goTo(next ?? this.after(text), { rated: text });
       announce(`${this.nameOf(text)} ${NAMES[rating]}.${next ? "" : ` ${this.closing}`}`);
     }
 
     flag(text) {
       if (!text || text.written !== undefined) return;
       const flagged = !text.flagged;
-      if (this.change(text, { flagged })) announce(`${this.nameOf(text)} ${flagged ? "marked as unsure" : "no longer marked as unsure"}.`);
+      if (!this.change(text, { flagged })) return;
+      const words = $("[data-next]", this.root).textContent = `${this.nameOf(text)} ${flagged ? "" : "no longer "}marked as unsure.`;
+      announce(words);
     }
+    flagHere() { this.flag(this.rated ?? this.focus); }
 
     undo() {
       if (this.busy) return;
@@ -134,8 +137,10 @@
       announce(text ? `Undone at ${this.nameOf(text).toLowerCase()}.` : "Undone.");
     }
 
-    goTo(text, { scroll = true } = {}) {
+    // rated: the text that was rated just now and from which the focus moves on by itself. Until somebody moves it, `U` belongs to that text.
+    goTo(text, { scroll = true, rated = null } = {}) {
       this.tick();
+      this.rated = rated;
       for (const [one, index] of [[this.focus, -1], [text, 0]]) {
         if (!one) continue;
         one.element.tabIndex = index;

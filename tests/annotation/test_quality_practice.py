@@ -156,6 +156,30 @@ def test_feedback_says_whether_the_verdict_is_within_gold(project: Project, mist
     assert practiced(project, mistake_at, gold=gold).is_within is within
 
 
+@pytest.mark.parametrize(
+    ("mistake_at", "gold", "verdicts"),
+    [
+        (1, [1], ["", "found", ""]),
+        (0, [1, 2], ["blamed", "gold", "gold"]),  # they stopped too early: nothing after it was theirs to find
+        (2, [1], ["", "missed", "late"]),
+        (None, [2], ["", "", "missed"]),
+        (1, [], ["", "blamed", ""]),
+        (1, [0, 1], ["gold", "found", ""]),  # either can be called the first mistake
+    ],
+)
+def test_feedback_tells_a_right_step_judged_wrong_from_a_missed_mistake(
+    project: Project, mistake_at: int | None, gold: list[int], verdicts: list[str]
+) -> None:
+    assert [step.verdict for step in practiced(project, mistake_at, gold=gold).steps] == verdicts
+
+
+@pytest.mark.parametrize("is_shown", [True, False])
+def test_feedback_keeps_the_reference_answer_if_the_project_shows_it(project: Project, is_shown: bool) -> None:
+    Project.objects.update(show_reference_answer=is_shown)
+    feedback = practiced(project, 1, gold=[1])
+    assert (feedback.answer is not None) is is_shown
+
+
 def test_feedback_counts_what_was_practiced(project: Project) -> None:
     first = practiced(project, 0, gold=[1])
     assert (first.progress.ended, first.progress.asked, first.progress.within, first.is_last) == (1, 2, 0, False)

@@ -68,6 +68,7 @@ class Person:
         self.torn: set[Page] = set()  # tabs that may have lost the network in the middle of loading
         self.said: dict[str, list[Step]] = {}
         self.submitted: list[str] = []
+        self.rated: tuple[Page, str, int, int] | None = None  # the step that was rated last: where, of what, where the focus went from it
         self.trails: dict[Page, list[tuple[str, list[Step]]]] = {}  # of each tab: what undo leads back to, since it was opened
         self.tabs = [visit(make.ann(project), "/sign-in/")]
         self.context = self.tabs[0].context
@@ -160,14 +161,20 @@ class Person:
         if key in "123":
             rating = {"1": "-1", "2": "0", "3": "1"}[key]
             assert shown[: focus + 1] == [*steps[:focus], [rating, steps[focus][1]]], f"{key} at step {focus + 1} of {steps} led to {shown}"
-        elif key == "u":
-            assert shown == [*steps[:focus], [steps[focus][0], not steps[focus][1]], *steps[focus + 1 :]]
+        elif key == "u":  # of the step that was rated just now, if the focus went on by itself since
+            came_from = self.rated and self.rated[:3] == (self.tab, problem, focus) and self.rated[3]
+            flagged = [[*steps[:place], [steps[place][0], not steps[place][1]], *steps[place + 1 :]] for place in {focus, came_from or focus}]
+            assert shown in flagged
         elif key == "Backspace" and self.trail and self.trail[-1][0] == problem:
             assert shown == self.trail.pop()[1], "undo led elsewhere than back"
         if key in "123u":
             self.trails = {self.tab: [*self.trail, (problem, steps)]}  # the other tab takes over what is said here, not how it came about
         if key == "Backspace":
             self.trails = {self.tab: self.trail}
+        if key in "123":
+            self.rated = (self.tab, problem, after["focus"], focus)
+        elif key != "u":
+            self.rated = None
         self.said[problem] = shown
 
     def press_between_looks(self, key: str) -> tuple[dict[str, Any], dict[str, Any]]:

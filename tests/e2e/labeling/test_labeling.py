@@ -54,13 +54,39 @@ def test_a_solution_is_labeled_up_to_its_first_mistake_with_the_keyboard_alone(a
 
 def test_a_solution_is_labeled_to_its_end_with_a_neutral_and_a_flag(ann: Page) -> None:
     press(ann, "= 0 u + 3")
-    expect(ann.locator("[data-step='2']")).to_have_attribute("data-flagged", "")
+    expect(ann.locator("[data-step='1']")).to_have_attribute("data-flagged", "")
     expect(ann.locator("[data-next]")).to_have_text("No mistakes. Ready to submit.")
     press(ann, "Enter")
     expect_solution(ann, 2)
     stored = Annotation.objects.get()
     assert (stored.finish_reason, ratings(stored)) == ("solution", [1, 0, 1, 1])
-    assert list(StepLabel.objects.filter(flagged=True).values_list("step_index", flat=True)) == [2]
+    assert list(StepLabel.objects.filter(flagged=True).values_list("step_index", flat=True)) == [1]
+
+
+def test_u_flags_the_step_just_rated_says_which_and_takes_the_flag_back(ann: Page) -> None:
+    press(ann, "3 u")
+    expect(ann.locator("[data-step='1']")).to_be_focused()
+    expect(ann.locator("[data-step='0']")).to_have_attribute("data-flagged", "")
+    for place in ("[data-next]", "[data-announce]"):
+        expect(ann.locator(place)).to_have_text("Step 1 marked as unsure.")
+    press(ann, "u")
+    expect(ann.locator("[data-flagged]")).to_have_count(0)
+    expect(ann.locator("[data-next]")).to_have_text("Step 1 no longer marked as unsure.")
+    ann.get_by_role("button", name="Unsure").click()
+    expect(ann.locator("[data-step='0']")).to_have_attribute("data-flagged", "")
+    ann.get_by_role("button", name="Unsure").click()
+    expect(ann.locator("[data-flagged]")).to_have_count(0)
+
+
+def test_u_flags_the_focused_step_after_somebody_moved_to_it(ann: Page) -> None:
+    press(ann, "3 ArrowDown u")
+    expect(ann.locator("[data-flagged]")).to_have_count(1)
+    expect(ann.locator("[data-step='2']")).to_have_attribute("data-flagged", "")
+    press(ann, "2 ArrowUp ArrowDown u")  # back at the same step, but on purpose
+    expect(ann.locator("[data-step='3'][data-flagged]")).to_have_count(1)
+    ann.locator("[data-step='1'] [data-text]").click()
+    press(ann, "u")
+    expect(ann.locator("[data-step='1'][data-flagged]")).to_have_count(1)
 
 
 def test_the_next_solution_appears_without_a_page_load(ann: Page) -> None:
@@ -276,6 +302,48 @@ def test_a_reopened_solution_left_alone_changes_nothing(ann: Page) -> None:
     expect_shown(ann, 1)
     ann.get_by_role("link", name="Back without changes").click()
     expect_solution(ann, 2)
+    assert Annotation.objects.count() == 1
+
+
+def test_a_reopened_submission_shows_its_verdict_and_reason_and_escape_leaves(ann: Page) -> None:
+    press(ann, "3 b")
+    ann.keyboard.type("No question is asked.")
+    press(ann, "Enter")
+    expect_solution(ann, 2)
+    press(ann, "r")
+    expect(ann.locator("#recent a")).to_be_focused()
+    press(ann, "Enter")
+    expect(ann.locator("[data-verdict]")).to_contain_text("You reported a bad problem. Your reason: No question is asked.")
+    expect(ann.locator("[data-step='0']")).to_have_attribute("data-rated", "1")
+    expect(ann.locator("[data-step='1']")).to_be_focused()
+    press(ann, "ArrowUp")
+    expect(ann.locator("[data-step='0']")).to_be_focused()
+    press(ann, "b")
+    expect(ann.locator("#bad_problem-reason")).to_have_value("No question is asked.")
+    press(ann, "Escape")
+    expect(ann.locator("dialog[open]")).to_have_count(0)
+    press(ann, "Escape")
+    expect_solution(ann, 2)
+    assert Annotation.objects.count() == 1
+
+
+def test_escape_asks_before_it_drops_the_changes_of_a_reopened_submission(ann: Page) -> None:
+    press(ann, "3 1 Enter")
+    expect_solution(ann, 2)
+    press(ann, "r")
+    ann.locator("#recent a").click()
+    expect(ann.locator("[data-verdict]")).to_contain_text("You marked the first mistake at step 2.")
+    reopened = ann.url
+    press(ann, "ArrowUp 2 Escape")
+    expect(ann.locator("#leave")).to_be_visible()
+    press(ann, "Escape")
+    expect(ann.locator("#leave")).not_to_be_visible()
+    assert steps(ann)[:2] == ["0", "-1"]
+    press(ann, "Escape Enter")
+    expect_solution(ann, 2)
+    ann.goto(reopened)
+    expect(ann.locator("[data-step='1']")).to_have_attribute("data-rated", "-1")
+    assert steps(ann)[:2] == ["1", "-1"]  # as it is stored
     assert Annotation.objects.count() == 1
 
 
