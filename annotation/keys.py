@@ -32,11 +32,12 @@ ACTIONS = {
     "first": Action("The first step", ("Home",)),
     "last": Action("The last step", ("End",)),
     "undo": Action("Undo", ("Backspace",)),
-    "unsure": Action("Unsure about this step", ("u",)),
+    "unsure": Action("Unsure about the step just rated, or the one in focus", ("u",)),
     "write": Action("Write the step yourself", ("w",)),
     "bad_problem": Action("Bad problem", ("b",)),
     "give_up": Action("Give up, or pass it on", ("g",)),
     "recent": Action("Reopen a submission", ("r",)),
+    "calculate": Action("Open the calculator", ("c",)),
     "submit": Action("Submit and continue", ("Enter",)),
     "keys": Action("Show the list of keys", ("?",)),
 }

@@ -150,6 +150,7 @@ class Project(models.Model):
     qualify_rate = models.FloatField(default=0.75)  # share of screening answers that must be within gold; the paper's figure
     screening_size = models.PositiveSmallIntegerField(default=30)
     show_reference_answer = models.BooleanField(default=True)
+    calculator = models.BooleanField(default=True, db_default=True)  # labelers can open one
     # What counts as the same answer. A change is followed by manage.py regrade.
     accept_unreduced = models.BooleanField(
         default=False,
@@ -603,6 +604,53 @@ class Keys(models.Model):
 
     person = models.OneToOneField(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, primary_key=True, related_name="keys")
     chosen = models.JSONField(default=dict)
+
+
+class TextSize(models.TextChoices):
+    """How large the texts of problems and steps are."""
+
+    SMALL = "small", "small"
+    NORMAL = "normal", "normal"
+    LARGE = "large", "large"
+    HUGE = "huge", "very large"
+
+
+class LineWidth(models.TextChoices):
+    """How long the lines of the texts of steps are at most."""
+
+    NARROW = "narrow", "narrow"
+    NORMAL = "normal", "normal"
+    WIDE = "wide", "as wide as the window"
+
+
+class Preferences(models.Model):
+    """How one person wants the pages, and what they aim at on a day. Without a row, all is as the defaults say."""
+
+    person = models.OneToOneField(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, primary_key=True, related_name="preferences")
+    time_zone = models.CharField(max_length=64, blank=True, default="")  # a name of the IANA database; empty: not chosen, so UTC
+    date_language = models.CharField(max_length=16, blank=True, default="")  # a locale of the CLDR; empty: 2026-11-26 15:30
+    text_size = models.CharField(max_length=8, choices=TextSize, default=TextSize.NORMAL)
+    line_width = models.CharField(max_length=8, choices=LineWidth, default=LineWidth.NORMAL)
+    goal = models.PositiveSmallIntegerField(null=True, blank=True)  # solutions a day, in all projects together
+    pace = models.FloatField(null=True, blank=True)  # active minutes for one solution
+    rest_minutes = models.PositiveSmallIntegerField(default=60)  # work without a break before the page hints to rest; 0: never
+
+    class Meta:
+        constraints = [
+            one_of("preferences_text_size", "text_size", TextSize),
+            one_of("preferences_line_width", "line_width", LineWidth),
+            models.CheckConstraint(name="preferences_goal", condition=Q(goal__gte=1, goal__lte=1000)),
+            models.CheckConstraint(name="preferences_pace", condition=Q(pace__gt=0, pace__lte=600)),
+            models.CheckConstraint(name="preferences_rest", condition=Q(rest_minutes__lte=480)),
+        ]
+
+    def __str__(self) -> str:
+        return f"preferences of person {self.person_id}"
+
+    @property
+    def is_reading_changed(self) -> bool:
+        """Whether texts are shown in another size or width than the default."""
+        return (self.text_size, self.line_width) != (TextSize.NORMAL, LineWidth.NORMAL)
 
 
 class Message(models.Model):

@@ -79,6 +79,8 @@ def background(*, instead: dict[str, int] = LOST) -> Row:
 TABLE = {
     "home": Row(SIGNED_IN),
     "account": Row(SIGNED_IN),
+    "set-preferences": Row(SIGNED_IN, None, 400),
+    "reading": Row(SIGNED_IN, None, 200, is_background=True),
     "set-password": Row(SIGNED_IN, None, 400),
     "set-up-second-factor": Row(SIGNED_IN, 200, 400, instead={"labeler": 302}),
     "change-second-factor": Row(SIGNED_IN, None, 302, instead={"labeler": 400}),
@@ -109,6 +111,7 @@ TABLE = {
     "invitation": Row(ALL, 404, 404, is_public=True),
     "problem": Row(MANAGERS, 200, 200),
     "label": Row(LABELERS | RESEARCHERS, instead=NO_LABELING),
+    "calculate": Row(LABELERS, None, 200),
     "recent": Row(LABELERS | RESEARCHERS, instead=NO_LABELING),
     "reopen": Row(LABELERS | RESEARCHERS, 302, instead={"labeler": 200} | NO_LABELING),
     "revise": Row(frozenset({"labeler"}), None, 200, is_background=True),
@@ -331,6 +334,7 @@ class World:
         self.json = {
             "draft": token | {"revision": 1, "ratings": rated(1)}, "submit": token | whole, "skip": token | {"reason": ""}, "ahead": {},
             "release": token, "completions": token | {"path": []}, "extend": token, "revise": whole,
+            "calculate": {"sum": "3 + 4"}, "reading": {"text_size": "large", "line_width": "wide"},
         }  # fmt: skip
 
     def ask(self, cell: Cell, *, address: str) -> Answer:

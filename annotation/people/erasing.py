@@ -12,7 +12,7 @@ from django.db.models import Q, Value
 from django.db.models.functions import Replace
 from django.dispatch import Signal
 
-from annotation.models import Event, Invitation, Keys, Membership, Role
+from annotation.models import Event, Invitation, Keys, Membership, Preferences, Role
 from annotation.people.passwords import has_password
 from annotation.people.second_factor import remove_second_factor
 from annotation.people.sessions import end_all
@@ -62,6 +62,7 @@ def erase(person: User, *, actor: User | None) -> None:
         person.user_permissions.clear()
         Membership.objects.filter(user=person).update(role=Role.FORMER, reason="")
         Keys.objects.filter(person=person.pk).delete()
+        Preferences.objects.filter(person=person.pk).delete()
         about = Q(used_by=person) | (Q(note__icontains=email) if email else Q())
         Invitation.objects.filter(about).update(note="")
         AccessAttempt.objects.filter(username=name).delete()

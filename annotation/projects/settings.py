@@ -42,6 +42,7 @@ WORDS = {
     "overlap": "overlap",
     "lease_minutes": "time for one solution",
     "show_reference_answer": "reference answer on the labeling page",
+    "calculator": "calculator on the labeling page",
     "gold_percent": "share of gold",
     "screening_size": "number of screening questions",
     "qualify_rate": "share of right screening answers",
@@ -220,6 +221,8 @@ def _effect(column: str, new: Any, project: Project, work: _Work) -> str:
             return f"It holds from the next solution on. {keeps}."
         case "show_reference_answer":
             return f"It holds from the next solution on. {held}".strip()
+        case "calculator":
+            return "It holds from the next labeling page on. A page that is open keeps or misses its calculator until it is loaded again."
         case "gold_percent":
             if new and not work.n_gold:
                 return "No open batch has gold, so nothing changes before one with gold is published."

@@ -25,7 +25,16 @@ from annotation.quality.members import MemberChanged, MemberRefused, admit, chan
 from annotation.quality.messages import BadMessage, mark_read, messages_of, messages_to, recipients, send_message
 from annotation.quality.overviews import DayTimes, Overview, PeopleAtWork, PersonAtWork, at_work, overview
 from annotation.quality.practice import Feedback, feedback_on, open_practice
-from annotation.quality.records import GoldRecord, LabelerRecord, ProjectOfPerson, gold_records, labeler_record, projects_of
+from annotation.quality.records import (
+    GoldRecord,
+    LabelerRecord,
+    ProjectOfPerson,
+    Work,
+    day_in,
+    day_of,
+    gold_records,
+    projects_of,
+)
 from annotation.quality.team import MemberPage, MemberState, NoSuchMember, Team, find_member, member_page, team_of, work_by_day
 
 __all__ = [
@@ -54,6 +63,7 @@ __all__ = [
     "Screening",
     "Team",
     "TrustedSolution",
+    "Work",
     "admit",
     "at_work",
     "batch_page",
@@ -63,6 +73,8 @@ __all__ = [
     "change_role",
     "consequences",
     "count_again",
+    "day_in",
+    "day_of",
     "drawn_for_newcomers",
     "feedback_on",
     "find_batch",
@@ -72,7 +84,6 @@ __all__ = [
     "forecast",
     "gold_records",
     "is_within_gold",
-    "labeler_record",
     "lease_next",
     "mark_read",
     "member_page",

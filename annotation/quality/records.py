@@ -1,5 +1,6 @@
 """What a person sees about their own work: today, the week, the record on gold. Ten projects cost as many queries as one. Reads only."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -7,7 +8,7 @@ from typing import TYPE_CHECKING
 from django.db.models import Count, Exists, OuterRef, Q, Sum
 from django.utils import timezone
 
-from annotation import people
+from annotation import people, preferences
 from annotation.models import Annotation, Assignment, AssignmentState, BatchKind, BatchState, Membership, Project, Role, Task, TaskKind
 from annotation.quality.gold import GOLD, is_within_gold, newest
 
@@ -38,7 +39,7 @@ class Work:
 
 @dataclass(frozen=True)
 class LabelerRecord:
-    """What one person labeled in one project: today and in the last seven days (UTC), and in total."""
+    """What one person labeled in one project: today and in the last seven days of their time zone, and in total."""
 
     today: int = 0
     today_ms: int = 0  # active time, milliseconds
@@ -104,9 +105,18 @@ class ProjectOfPerson:
         return self.project.gold_percent > 0
 
 
-def labeler_record(labeler: "Person", *, project: Project) -> LabelerRecord:
-    """Count what a person labeled: today and in the last seven days (UTC), and in total. Revisions of one annotation count once."""
-    return _records(labeler, [project.pk]).get(project.pk, LabelerRecord())
+def day_of(labeler: "Person") -> Work:
+    """Count what a person labeled today, in all projects together, by their time zone. Practice is no work."""
+    midnight = preferences.midnight(preferences.preferences_of(labeler), now=timezone.now())
+    today = Annotation.objects.filter(labeler=labeler.pk, revision=1, created_at__gte=midnight).work()
+    counted = today.aggregate(n=Count("pk"), ms=Sum("active_ms", default=0))
+    return Work(counted["n"], counted["ms"])
+
+
+def day_in(cards: Iterable[ProjectOfPerson]) -> Work:
+    """Add up what a person labeled today in these projects."""
+    days = [card.record.this_day for card in cards]
+    return Work(sum(day.count for day in days), sum(day.active_ms for day in days))
 
 
 def projects_of(person: "Person") -> list[ProjectOfPerson]:
@@ -158,7 +168,9 @@ def gold_records(labeler: "Person", projects: list[int]) -> dict[int, GoldRecord
 
 
 def _records(labeler: "Person", projects: list[int]) -> dict[int, LabelerRecord]:
-    today, week = Q(created_at__gte=_midnight()), Q(created_at__gte=_midnight() - timedelta(days=WEEK - 1))
+    """Count by project what a person labeled. Revisions of one annotation count once."""
+    midnight = preferences.midnight(preferences.preferences_of(labeler), now=timezone.now())
+    today, week = Q(created_at__gte=midnight), Q(created_at__gte=midnight - timedelta(days=WEEK - 1))
     # Practice is no work. By its own assignments, of which a person has few: a join would read the assignments of everybody.
     practice = Assignment.objects.filter(labeler=labeler.pk, batch__kind=BatchKind.PRACTICE, batch__project__in=projects)
     annotations = Annotation.objects.filter(labeler=labeler.pk, revision=1, solution__problem__project__in=projects).exclude(
@@ -213,4 +225,5 @@ def _before_work(person: "Person", projects: list[int]) -> dict[tuple[int, str],
 
 
 def _midnight() -> datetime:
+    """Return when this day began in UTC. Gold keeps to it: nobody can move the moment when their record on gold changes."""
     return timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)

@@ -1,4 +1,4 @@
-"""The views of a person's own account: password, second factor, and the browsers in which they are signed in."""
+"""The views of a person's own account: preferences, password, second factor, and the browsers in which they are signed in."""
 
 from typing import Any
 
@@ -14,8 +14,9 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from annotation import people
+from annotation import people, preferences
 from annotation.views import SignedInRequest
+from annotation.views.forms.preferences import PreferencesForm
 from annotation.views.signing_in import address_of, minutes_of, set_up
 
 
@@ -35,8 +36,21 @@ class PasswordForm(SetPasswordForm):
 @never_cache
 @login_required
 def account(request: SignedInRequest) -> HttpResponse:
-    """Show a person's password, second factor and sessions."""
+    """Show a person's preferences, password, second factor and sessions."""
     return _page(request, PasswordForm(request.user))
+
+
+@require_POST
+@never_cache
+@login_required
+def set_preferences(request: SignedInRequest) -> HttpResponse:
+    """Store how a person wants the pages, and what they aim at on a day."""
+    form = PreferencesForm(request.POST, chosen=preferences.preferences_of(request.user))
+    if form.is_valid():
+        preferences.choose(request.user, **form.cleaned_data)
+        messages.success(request, "Your preferences are saved. They hold in every browser.")
+        return redirect("account")
+    return _page(request, PasswordForm(request.user), wanted=form)
 
 
 @sensitive_post_parameters()
@@ -115,12 +129,14 @@ def _knows_password(request: SignedInRequest, form: PasswordForm) -> bool:
     return False
 
 
-def _page(request: SignedInRequest, form: PasswordForm, *, code_error: str = "") -> HttpResponse:
+def _page(request: SignedInRequest, form: PasswordForm, *, wanted: PreferencesForm | None = None, code_error: str = "") -> HttpResponse:
+    wanted = wanted or PreferencesForm(chosen=preferences.preferences_of(request.user))
     page = {
         "form": form,
+        "wanted": wanted,
         "sessions": people.sessions_of(request.user, current=request.session.session_key),
         "has_second_factor": people.has_second_factor(request.user),
         "is_required": people.is_required(request.user),
         "code_error": code_error,
     }
-    return render(request, "account/account.html", page, status=400 if form.errors or code_error else 200)
+    return render(request, "account/account.html", page, status=400 if form.errors or wanted.errors or code_error else 200)

@@ -23,7 +23,7 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
-from annotation import completions, keys, labels, people, quality, queue
+from annotation import calculator, completions, keys, labels, people, preferences, quality, queue
 from annotation.views import COUNT, KEY, BadBody, SignedInRequest, View, for_roles, read_body, render_fragment
 from annotation.views.shown_numbers import SHOWN, NoSuchNumber, real_number, shown_number
 
@@ -34,6 +34,7 @@ REFUSALS = {
     "signed_out": "You are signed out, or your account was closed. Sign in with your password, here or in another tab. Or ask the manager "
     "of your project for a sign-in link, and open it in this browser.",
     "not_found": "You can no longer label this solution.",
+    "no_calculator": "This project has no calculator.",
 }
 
 
@@ -239,9 +240,42 @@ def revise(request: SignedInRequest, annotation_id: int) -> HttpResponse:
     return _json({"next": reverse("label", args=[project.slug])})
 
 
+@require_POST
+@never_cache
+@for_roles(people.LABELERS)
+def calculate(request: SignedInRequest, project: "Project") -> HttpResponse:
+    """Find the sums in the text of a step, and work out one: the one that is asked for, else the first of the text."""
+    if not project.calculator:
+        return _refuse(404, "no_calculator")
+    try:
+        body = read_body(request, {}, optional={"text": str, "sum": str})
+        sums = calculator.sums_in(body.get("text", ""))
+        wanted = body.get("sum", sums[0] if sums else None)
+        if wanted is None:
+            return _json({"sums": sums})
+        worked = calculator.work_out(wanted)
+    except calculator.BadSum as error:
+        return _refuse(400, "bad_sum", str(error))
+    except BadBody as error:
+        return _refuse(400, "bad_request", str(error))
+    return _json({"sums": sums, "sum": worked.sum, "results": worked.results, "verdict": worked.verdict, "is_equal": worked.is_equal})
+
+
+@background
+def reading(request: SignedInRequest) -> HttpResponse:
+    """Store the size and the width in which a person reads texts."""
+    body = read_body(request, {"text_size": str, "line_width": str})
+    for field, choices in (("text_size", preferences.TEXT_SIZES), ("line_width", preferences.LINE_WIDTHS)):
+        names = [name for name, _ in choices]
+        if body[field] not in names:
+            raise BadBody(f"The field {field} must be one of {', '.join(names)}.")
+    preferences.choose(request.user, **body)
+    return _json(body)
+
+
 def _page(request: SignedInRequest, project: "Project", work: dict[str, Any]) -> HttpResponse:
     page = {
-        "record": quality.labeler_record(request.user, project=project),
+        "day": quality.day_of(request.user),
         "keys": orjson.dumps(keys.key_map(request.user)).decode(),
         "csrf_cookie": settings.CSRF_COOKIE_NAME,
     }

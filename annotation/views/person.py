@@ -29,6 +29,7 @@ def home(request: SignedInRequest) -> HttpResponse:
         "read": [letter for letter in letters if letter.read_at],
         "cards": [card for card in shown if not card.project.archived_at],
         "archived": [card for card in shown if card.project.archived_at],
+        "day": quality.day_in(shown) if any(card.labels for card in shown) else None,
         "can_create": projects.can_create(request.user),
     }
     return render(request, "annotation/home.html", page)

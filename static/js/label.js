@@ -158,10 +158,11 @@
     give_up: () => openReason("give_up"),
     recent: () => { if (!sitting?.busy && !sitting?.isAhead && !sitting?.isReopened) Stepmark.load("recent").then(() => Stepmark.openRecent()); },
     retry: () => sitting.retry(),
+    calculate: () => { if ($("#calculator")) Stepmark.load("calculator").then((isThere) => isThere && Stepmark.openCalculator(sitting)); },
     unfold: () => { sitting.unfolded = !sitting.unfolded; sitting.paintRest(); },
   };
   const act = (name) => {
-    if (name === "keys") return document.getElementById("keys").showModal();
+    if (name === "keys") return Stepmark.load("reading"), document.getElementById("keys").showModal();
     if (!sitting && name !== "recent") return; // when all is done, a submission can still be reopened
     if (name in RATINGS) sitting.rate(sitting.focus, RATINGS[name]);
     else ACTS[name]();
@@ -264,5 +265,6 @@
   Stepmark.show($("#work"));
   Stepmark.here = () => sitting;
   begin();
+  setTimeout(() => ["trouble", "rest"].forEach(Stepmark.load), LATER); // not needed in the first minute
   if (outbox.first) deliver(); // a reload came between a submit and its answer
 })();

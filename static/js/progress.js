@@ -21,9 +21,10 @@
   };
 
   const paintToday = () => {
-    const { today, todayMs } = $("[data-today]").dataset;
+    const { today, todayMs, goal, pace } = $("[data-today]").dataset;
     const each = (Number(todayMs) / Math.max(1, Number(today)) / 60_000).toFixed(1);
-    $("[data-today-text]").textContent = Number(today) ? `today ${today} · ${each} min each` : "no labels yet today";
+    const count = goal ? `${today} of ${goal}${Number(today) < Number(goal) ? "" : " ✓"}` : today;
+    $("[data-today-text]").textContent = Number(today) ? `today ${count} · ${each} min each${pace ? `, goal ${pace}` : ""}` : "no labels yet today";
   };
   const countToday = ({ submission_id, active_ms }) => {
     if (!submission_id) return;

@@ -75,7 +75,8 @@ def test_practice_counts_nowhere_neither_for_the_project_nor_for_the_person(proj
     label(project, newcomer, 1, 1, 1)
     after = quality.overview(project)
     assert (after.labeled, after.days, after.finished) == (before.labeled, before.days, before.finished)
-    assert quality.labeler_record(newcomer, project=project).today == 0 == quality.labeler_record(newcomer, project=project).total
+    record = quality.projects_of(newcomer)[0].record
+    assert record.today == 0 == record.total == quality.day_of(newcomer).count
 
 
 def test_withdrawn_solutions_and_other_projects_are_not_counted(project: Project) -> None:

@@ -85,13 +85,13 @@ def test_hours_and_pace_are_of_this_day_and_of_this_week(clock: Clock) -> None:
     make.batch(project, make.solutions(project, 2))
     for minutes in (60, 120):
         label(ann, project, active_ms=minutes * 60_000)
-    record = quality.labeler_record(ann, project=project)
+    record = quality.projects_of(ann)[0].record
     assert (record.this_day.hours, record.this_day.minutes_each) == (3, 90)
     clock(timedelta(days=6))
-    record = quality.labeler_record(ann, project=project)
+    record = quality.projects_of(ann)[0].record
     assert (record.today, record.week, record.this_week.hours, record.this_day.minutes_each) == (0, 2, 3, None)
     clock(timedelta(days=1))
-    record = quality.labeler_record(ann, project=project)
+    record = quality.projects_of(ann)[0].record
     assert (record.week, record.total) == (0, 2)
 
 

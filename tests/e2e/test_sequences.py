@@ -162,9 +162,8 @@ class Person:
             rating = {"1": "-1", "2": "0", "3": "1"}[key]
             assert shown[: focus + 1] == [*steps[:focus], [rating, steps[focus][1]]], f"{key} at step {focus + 1} of {steps} led to {shown}"
         elif key == "u":  # of the step that was rated just now, if the focus went on by itself since
-            came_from = self.rated and self.rated[:3] == (self.tab, problem, focus) and self.rated[3]
-            flagged = [[*steps[:place], [steps[place][0], not steps[place][1]], *steps[place + 1 :]] for place in {focus, came_from or focus}]
-            assert shown in flagged
+            places = {focus} | ({self.rated[3]} if self.rated and self.rated[:3] == (self.tab, problem, focus) else set())
+            assert shown in [[*steps[:place], [steps[place][0], not steps[place][1]], *steps[place + 1 :]] for place in places]
         elif key == "Backspace" and self.trail and self.trail[-1][0] == problem:
             assert shown == self.trail.pop()[1], "undo led elsewhere than back"
         if key in "123u":

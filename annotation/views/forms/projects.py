@@ -130,6 +130,11 @@ class ProjectForm(forms.Form):
         label="Show the reference answer to labelers",
         help_text="With it, people see at once whether the final answer is right. Without it, they judge by the steps alone.",
     )
+    calculator = forms.BooleanField(
+        required=False,
+        label="Offer a calculator to labelers",
+        help_text="A key opens it on the sum of the step in focus. It works with exact fractions.",
+    )
     text_kind = forms.ChoiceField(
         required=False,
         label="How texts are shown",
@@ -163,7 +168,8 @@ class NewProjectForm(ProjectForm):
     )
 
     def __init__(self, data: Mapping[str, Any] | None = None, *, is_taken: Callable[[str], bool]) -> None:
-        first = {"collects": Collects.SOLUTIONS, "completions_per_step": 4, "overlap": 1, "show_reference_answer": True, "text_kind": ""}
+        first = {"collects": Collects.SOLUTIONS, "completions_per_step": 4, "overlap": 1, "text_kind": ""}
+        first |= {"show_reference_answer": True, "calculator": True}
         super().__init__(data, auto_id="project-%s", label_suffix="", initial=first)
         self.is_taken = is_taken
         self.order_fields(["name", "slug"])

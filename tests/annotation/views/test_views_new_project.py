@@ -14,7 +14,7 @@ from tests.clients import signed_in
 pytestmark = pytest.mark.django_db
 FORM = {
     "name": "Grade school", "slug": "gsm8k", "guidelines": "Rate *each* step.", "collects": "solutions", "completions_per_step": "4",
-    "overlap": "2", "show_reference_answer": "on", "text_kind": "",
+    "overlap": "2", "show_reference_answer": "on", "calculator": "on", "text_kind": "",
 }  # fmt: skip
 
 
@@ -38,6 +38,7 @@ def test_the_maker_owns_the_project_and_goes_on_with_the_import_of_data() -> Non
     assert (project.step_source, project.alternatives_after_error, project.show_reference_answer, project.text_kind) == (
         "solution", False, True, "",
     )  # fmt: skip
+    assert project.calculator
     assert Membership.objects.get(project=project).role == Role.OWNER
     event = Event.objects.get(verb="create project")
     assert (event.actor, event.project, event.subject) == (person, project, "project gsm8k")
@@ -47,11 +48,12 @@ def test_the_maker_owns_the_project_and_goes_on_with_the_import_of_data() -> Non
     ("collects", "columns"), [("alternatives", ("solution", True)), ("interactive", ("interactive", False))], ids=lambda value: str(value)
 )
 def test_what_is_collected_decides_two_columns(collects: str, columns: tuple[str, bool]) -> None:
-    typed = {name: value for name, value in FORM.items() if name != "show_reference_answer"}
+    typed = {name: value for name, value in FORM.items() if name not in ("show_reference_answer", "calculator")}
     signed_in(boss()).post(reverse("new-project"), typed | {"collects": collects, "completions_per_step": "6", "text_kind": "markdown"})
     project = Project.objects.get(slug="gsm8k")
     assert (project.step_source, project.alternatives_after_error) == columns
     assert (project.completions_per_step, project.show_reference_answer, project.text_kind) == (6, False, "markdown")
+    assert not project.calculator
 
 
 @pytest.mark.parametrize(
