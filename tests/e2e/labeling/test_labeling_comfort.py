@@ -1,4 +1,4 @@
-"""What makes long labeling easier, in a real browser: the calculator, size and width of texts, a day's goal, a hint to rest, the time zone."""
+"""What eases long labeling, in a real browser: calculator, size and width of texts, a goal for the day, a hint to rest, time zone."""
 
 from collections.abc import Callable
 
