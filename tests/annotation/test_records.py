@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from annotation import labels, quality, queue
+from annotation import labels, preferences, quality, queue
 from annotation.models import Membership, Project
 from annotation.quality import records
 from tests import make
@@ -97,6 +97,7 @@ def test_hours_and_pace_are_of_this_day_and_of_this_week(clock: Clock) -> None:
 
 def test_home_asks_no_more_queries_for_ten_projects_than_for_one() -> None:
     ann, asked = make.ann(), []
+    preferences.remember(ann, None)  # read with the session
     for number in range(10):
         make.batch(made := make.project(f"p{number}"), make.solutions(made, 2))
         make.ann(made)

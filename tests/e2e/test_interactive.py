@@ -248,6 +248,12 @@ def test_a_walked_solution_is_reopened_and_corrected(ann: Page) -> None:
     expect(ann.locator("[data-reopened]")).to_be_attached()
     expect(completion(ann, 1, 1)).to_have_attribute("data-chosen", "")
     expect(completion(ann, 2, 0)).to_be_focused()
+    press(ann, "Escape")  # nothing was changed, so nothing is asked
+    expect_solution(ann, 2)
+    press(ann, "r")
+    expect(ann.locator("#recent a")).to_be_focused()
+    press(ann, "Enter")
+    expect(completion(ann, 2, 0)).to_be_focused()
     press(ann, "ArrowDown 0 ArrowUp Enter")
     expect_solution(ann, 2)
     first, second = Annotation.objects.order_by("revision")
