@@ -19,7 +19,8 @@ from simpleeval import InvalidExpression, SimpleEval
 
 LONGEST_SUM = 300  # characters
 LONGEST_TEXT = 20_000  # of the characters of a step, so many are searched
-MOST_SUMS = 12
+MOST_SUMS, MOST_TRIED = 12, 100  # found in a step, and looked at
+NEAR = 40  # characters before a sum that can belong to it
 BITS = 10_000  # of a numerator or denominator; about 3,000 digits
 LARGEST_FACTORIAL = 300
 DIGITS = 12  # shown of a rounded number
@@ -63,20 +64,22 @@ def work_out(text: str) -> WorkedOut:
 def sums_in(text: str) -> list[str]:
     """Return the sums in a text that can be worked out, in their order, each once: plain text, LaTeX, or the <<48/2=24>> of GSM8K."""
     found: dict[str, None] = {}
+    n_tried = 0
     read = plain(text[:LONGEST_TEXT])
     for match in _RUN.finditer(read):
         if _is_part_of_words(read, match):
             continue
         for piece in re.split(r"(?<=[\d)%!π])[ \t]+(?=[\d(.])", match[0]):
             piece = piece.strip(" \t=")
-            if not _HAS_OPERATION.search(piece) or len(piece) > LONGEST_SUM:
+            if not _HAS_OPERATION.search(piece) or len(piece) > LONGEST_SUM or piece in found or n_tried >= MOST_TRIED:
                 continue
+            n_tried += 1
             try:
                 work_out(piece)
             except BadSum:
                 continue
             found[piece] = None
-        if len(found) >= MOST_SUMS:
+        if len(found) >= MOST_SUMS or n_tried >= MOST_TRIED:
             break
     return list(found)[:MOST_SUMS]
 
@@ -100,7 +103,7 @@ def write(number: Number) -> str:
 _NUMBER = r"(?:\d+(?:\.\d+)?|\.\d+)"
 _RUN = re.compile(rf"(?:(?:{_NUMBER}|sqrt|[-+*/^()=%!π])[ \t]*)+")
 _HAS_OPERATION = re.compile(r"[\d)%!π][ \t]*[-+*/^][ \t]*[-(\d.sπ]|sqrt|\d!")
-_FRACTION = re.compile(r"(\d+)?[ ]*\\[dtc]?frac[ ]*(?:\{([^{}]*)\}|(\d))[ ]*(?:\{([^{}]*)\}|(\d))")
+_FRACTION = re.compile(r"(?:((?<!\d)\d++)[ ]*+)?\\[dtc]?frac[ ]*(?:\{([^{}]*)\}|(\d))[ ]*(?:\{([^{}]*)\}|(\d))")
 _ROOT = re.compile(r"\\sqrt[ ]*(?:\[(\d+)\])?[ ]*(?:\{([^{}]*)\}|(\d))")
 _POWER = re.compile(r"\^[ ]*\{([^{}]*)\}")
 _WORDS = re.compile(r"\\(?:text|textbf|textit|mathrm|mbox|operatorname)[ ]*\{[^{}]*\}")
@@ -130,7 +133,7 @@ def plain(text: str) -> str:
     text = re.sub(r"\\[A-Za-z]+", " v ", text)  # what is left stands for something that is no number
     text = re.sub(r"√[ ]*(\d+(?:\.\d+)?)", r"sqrt(\1)", text).replace("√", "sqrt")
     text = re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", text)
-    text = re.sub(rf"({_NUMBER})[ ]*%[ ]*of\b", r"\1% *", text)
+    text = re.sub(r"(?<=\d)[ ]*+%[ ]*+of\b", "% *", text)
     text = re.sub(r"(?<=[\d)])[ ]*[xX][ ]*(?=[\d(])", " * ", text)
     return text.replace("**", "^")
 
@@ -151,7 +154,7 @@ def _write_root(match: re.Match[str]) -> str:
 
 def _is_part_of_words(read: str, match: re.Match[str]) -> bool:
     """Tell whether a run of signs belongs to something with letters, such as the 2 and the "+ 3 = 7" of "2x + 3 = 7"."""
-    before, after, run = read[: match.start()], read[match.end() :], match[0].strip()
+    before, after, run = read[max(0, match.start() - NEAR) : match.start()], read[match.end() : match.end() + 2], match[0].strip()
     if before[-1:].isalpha() or before[-1:] in "_}\\" and before:
         return True
     is_touched = run and match[0][-1:] not in " \t" and re.match(r"[A-Za-z](?![A-Za-z])|[_{]", after)

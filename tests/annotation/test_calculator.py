@@ -141,6 +141,23 @@ def test_a_text_of_nothing_but_sums_gives_the_first_ones() -> None:
     assert len(sums_in(" und ".join(f"{number} + 1" for number in range(2000)))) == calculator.MOST_SUMS
 
 
-@pytest.mark.parametrize("text", ["(" * 20_000, r"\frac{" * 3000, "1 " * 10_000, "^{" * 9000, "2^" * 9000, "9!" * 9000, "." * 20_000])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "(" * 20_000,
+        r"\frac{" * 3000,
+        "1 " * 10_000,
+        "^{" * 9000,
+        "2^" * 9000,
+        "9!" * 9000,
+        "." * 20_000,
+        "1" * 20_000,
+        "1" + " " * 19_000,
+        "x +1 " * 4000,
+        "1/0, " * 4000,
+        "1/0 " * 5000,
+        "\\frac{1" * 3000,
+    ],
+)
 def test_no_text_keeps_the_search_busy(text: str) -> None:
     assert sums_in(text) == []
