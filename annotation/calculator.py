@@ -219,15 +219,16 @@ def _fault_of(side: str) -> str:
     return f"This is no complete sum. Use {SIGNS}."
 
 
-class _Exact(SimpleEval):  # type: ignore[misc]
+class _Exact(SimpleEval):
     """simpleeval with the operations of a sum alone. All other kinds of nodes are refused."""
 
     def __init__(self) -> None:
-        operators = {ast.Add: _add, ast.Sub: _subtract, ast.Mult: _multiply, ast.Div: _divide, ast.Pow: _power}
-        signs = {ast.USub: lambda one: -one, ast.UAdd: lambda one: one}
-        super().__init__(operators={**operators, **signs}, functions={"sqrt": _square_root, "factorial": _factorial}, names={"pi": _PI})
+        operators: dict[Any, Any] = {ast.Add: _add, ast.Sub: _subtract, ast.Mult: _multiply, ast.Div: _divide, ast.Pow: _power}
+        operators |= {ast.USub: lambda one: -one, ast.UAdd: lambda one: one}
+        super().__init__(operators=operators, functions={"sqrt": _square_root, "factorial": _factorial}, names={"pi": _PI})
+        all_nodes: dict[Any, Any] = self.nodes
         kept = (ast.Expr, ast.BinOp, ast.UnaryOp, ast.Call, ast.Name)
-        self.nodes = {kind: self.nodes[kind] for kind in kept} | {ast.Constant: lambda node: Fraction(node.value)}
+        self.nodes: dict[Any, Any] = {kind: all_nodes[kind] for kind in kept} | {ast.Constant: lambda node: Fraction(node.value)}
 
 
 def _limited(number: Number) -> Number:

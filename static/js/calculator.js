@@ -9,11 +9,12 @@
   document.head.append(Object.assign(document.createElement("link"), { rel: "stylesheet", href: dialog.dataset.style }));
 
   const line = (words, kind = "") => Object.assign(document.createElement("p"), { textContent: words, className: kind, dir: "ltr" });
+  const of = (side, value) => (value.startsWith(side) ? value : value.startsWith("≈") ? `${side} ${value}` : `${side} = ${value}`);
   const show = ({ sum, results: values, verdict, is_equal: isEqual }) => {
     field.removeAttribute("aria-invalid");
     if (!values) return results.replaceChildren();
     const sides = sum.split(" = ");
-    const lines = sides.length === 1 ? [line(values[0], "result")] : [...values.map((value, side) => line(`${sides[side]}:  ${value}`)), line(verdict, isEqual ? "equal" : "unequal")];
+    const lines = sides.length === 1 ? [line(values[0], "result")] : [...values.map((value, side) => line(of(sides[side], value))), line(verdict, isEqual ? "equal" : "unequal")];
     results.replaceChildren(...lines);
   };
   const ask = async (body) => {

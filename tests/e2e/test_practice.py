@@ -61,6 +61,7 @@ def test_a_newcomer_goes_from_practice_over_screening_to_work_by_keyboard(visit:
     answer(page, "3", "3", "1")
     expect(page.locator("#verdict")).to_contain_text("Not quite. The first mistake is at step 2. You marked step 3.")
     expect(page.locator("[data-progress-of-practice]")).to_contain_text("Practice 1 of 2, 0 right.")
+    expect(page.locator("[data-today]")).to_have_text("no labels yet today")  # practice is no work
     expect(page.get_by_role("link", name="Continue")).to_be_focused()
     page.keyboard.press("Enter")
 

@@ -17,7 +17,7 @@ def _zones() -> list[Any]:
     for name in preferences.zones():
         region, _, place = name.partition("/")
         if place:
-            regions.setdefault(region, []).append((name, place.replace("_", " ").replace("/", ": ")))
+            regions.setdefault(region, []).append((name, name.replace("_", " ")))
     return [("", "Not chosen: UTC"), ("UTC", "UTC"), *regions.items()]
 
 
