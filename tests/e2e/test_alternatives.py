@@ -155,7 +155,7 @@ def test_escape_keeps_what_was_typed_for_the_next_opening_and_nothing_empty_is_k
 
 
 def test_a_reload_keeps_alternatives_the_own_step_and_what_was_wrong(ann: Page) -> None:
-    press(ann, "3 1 3 u w")
+    press(ann, "3 1 3 ArrowUp ArrowDown u w")
     ann.keyboard.type("mine")
     press(ann, "Enter")
     ann.get_by_label("What was wrong?").fill("the sum")

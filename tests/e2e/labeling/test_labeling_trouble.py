@@ -22,7 +22,7 @@ Visit = Callable[..., Page]
 
 
 def test_a_reload_keeps_the_draft(ann: Page) -> None:
-    press(ann, "3 0 u")
+    press(ann, "3 0 ArrowUp ArrowDown u")
     expect_status(ann, "saved")
     assert [one["rating"] for one in Draft.objects.get().ratings] == [1, 0, None]
     ann.evaluate("localStorage.clear()")  # the server's copy alone
