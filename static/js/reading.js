@@ -5,14 +5,12 @@
   const place = $("[data-reading]"), word = $("[data-reading-word]", place), root = document.documentElement;
   const choices = [...place.querySelectorAll("[data-choice]")];
 
-  for (const { dataset } of choices) root.dataset[dataset.choice] ||= "normal";
-  for (const choice of choices) choice.value = root.dataset[choice.dataset.choice];
   const addStyle = () => {
     if ($(`link[href="${place.dataset.style}"]`)) return;
     document.head.append(Object.assign(document.createElement("link"), { rel: "stylesheet", href: place.dataset.style }));
   };
 
-  place.addEventListener("change", async () => {
+  const store = async () => {
     addStyle();
     for (const choice of choices) root.dataset[choice.dataset.choice] = choice.value;
     word.textContent = "";
@@ -22,5 +20,7 @@
     } catch {
       word.textContent = "Not saved: the server does not answer. It holds on this page until you leave it.";
     }
-  });
+  };
+  place.addEventListener("change", store);
+  if (choices.some((choice) => choice.value !== (root.dataset[choice.dataset.choice] ?? "normal"))) store(); // changed before this script was there
 })();

@@ -1,7 +1,7 @@
 // A reopened submission: Escape leaves it, and so does its link. Changes are only in this browser until they are submitted, so leaving asks first.
 (() => {
   "use strict";
-  const { $, here, store } = Stepmark;
+  const { $, store } = Stepmark; // label.js, which comes later, says what is here()
   const link = $("a[data-leave]"), dialog = $("#leave");
 
   const formOf = (ratings) => ratings.map(({ step, position, rating, flagged, text, chosen }) =>
@@ -12,13 +12,13 @@
   };
 
   const leave = () => {
-    const sitting = here();
+    const sitting = Stepmark.here();
     sitting.draft.stop();
     store.drop(sitting.key); // the next time, the submission is shown as it is stored
     location.assign(link.href);
   };
   const askToLeave = (event) => {
-    const sitting = here();
+    const sitting = Stepmark.here();
     if (!sitting || sitting.busy) return; // submitted: its answer leads on
     event.preventDefault();
     if (isChanged(sitting)) dialog.showModal(); else leave();
