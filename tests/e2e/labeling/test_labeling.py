@@ -333,6 +333,7 @@ def test_escape_asks_before_it_drops_the_changes_of_a_reopened_submission(ann: P
     press(ann, "r")
     ann.locator("#recent a").click()
     expect(ann.locator("[data-verdict]")).to_contain_text("You marked the first mistake at step 2.")
+    expect(ann.locator("[data-step='1']")).to_be_focused()
     reopened = ann.url
     press(ann, "ArrowUp 2 Escape")
     expect(ann.locator("#leave")).to_be_visible()
