@@ -8,7 +8,6 @@ from django.db.models.functions import Now
 from playwright.sync_api import Page, expect
 
 from active_learning.models import ModelVersion, Round, Worker
-from annotation.models import Membership, Role
 from tests import make
 from tests.waiting import until
 
@@ -88,21 +87,6 @@ def test_a_chosen_theme_is_kept(visit: Visit) -> None:
     expect(page.get_by_role("button", name="Theme: dark")).to_be_visible()
     page.reload()
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == dark
-
-
-@pytest.mark.parametrize("width", [375, 2560])
-def test_no_page_is_wider_than_its_window(visit: Visit, width: int) -> None:
-    project = make.project("sums", name="A project with quite a long name that does not fit a telephone")
-    make.batch(project, [make.solution(make.problem(project, statement="x" * 300), [r"\[" + "a+" * 200 + r"b\]", "y" * 300, "z"])])
-    page = visit(make.olga(project), "/", viewport={"width": width, "height": 700})
-    member = Membership.objects.create(
-        project=project, user=make.person("b" * 150), role=Role.LABELER, suspended_at=Now(), reason="c" * 900
-    )
-    labeling = visit(make.ann(project), "/p/sums/label/", viewport={"width": width, "height": 700})
-    assert labeling.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    for path in ("/", "/p/sums/", "/p/sums/label/", "/p/sums/people/", f"/p/sums/people/{member.pk}/", "/nowhere/"):
-        page.goto(f"{page.url.split('/', 3)[0]}//{page.url.split('/', 3)[2]}{path}")
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
 
 
 def test_every_page_keeps_to_its_security_policy(visit: Visit, live_server: object) -> None:
