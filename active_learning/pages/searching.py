@@ -130,7 +130,9 @@ def _found(project: Project, filter: SolutionFilter, version: ModelVersion | Non
         if version is None:
             return found.none().alias(labeled=F("pk"))
         limits = {"score__score__gte": filter.least, "score__score__lte": filter.most}
-        found = found.filter(score__model_version=version, **{name: value for name, value in limits.items() if value is not None})
+        limited = {name: value for name, value in limits.items() if value is not None}
+        if limited or filter.order:  # a disagreement looks its score up by itself: with this join, all scores could be read for it
+            found = found.filter(score__model_version=version, **limited)
     labeled: QuerySet[Annotation] = Annotation.objects.newest().without_newcomers()
     if filter.labels == "no":
         found = found.filter(~Exists(labeled.filter(solution=OuterRef("pk"))))
@@ -140,8 +142,6 @@ def _found(project: Project, filter: SolutionFilter, version: ModelVersion | Non
         labeled = _differing(labeled, version)
     if filter.follows_labels:
         found = found.alias(label=F("annotation__pk"), labeled=F("annotation__solution")).filter(label__in=labeled.values("pk"))
-        later = labeled.filter(solution=OuterRef("pk"), pk__gt=OuterRef("label"))
-        found = found.filter(~Exists(later))  # each solution once, at its newest label
     elif filter.labels == "yes" or filter.by or filter.differs:
         found = found.filter(Exists(labeled.filter(solution=OuterRef("pk"))))
     return found
@@ -150,17 +150,17 @@ def _found(project: Project, filter: SolutionFilter, version: ModelVersion | Non
 def _differing(labeled: QuerySet[Annotation], version: ModelVersion | None) -> QuerySet[Annotation]:
     """Keep the annotations whose first mistake is not the one that a model sees. -1 stands for none."""
     mistakes = StepLabel.objects.filter(annotation=OuterRef("pk"), rating=-1, position=0).order_by("step_index").values("step_index")[:1]
-    weak = Score.objects.filter(model_version=version, solution=OuterRef("solution")).values("first_weak_step")[:1]
+    scores = Score.objects.filter(model_version=version, solution=OuterRef("solution"))
+    weak = scores.annotate(step=Coalesce("first_weak_step", Value(-1))).values("step")[:1]  # null without a score
     ends = [FinishReason.SOLUTION, FinishReason.FOUND_ERROR]
-    both = labeled.filter(finish_reason__in=ends).alias(
-        mistake=Coalesce(Subquery(mistakes), Value(-1)), weak=Coalesce(Subquery(weak), Value(-1))
-    )
-    return both.exclude(mistake=F("weak"))
+    both = labeled.filter(finish_reason__in=ends).alias(mistake=Coalesce(Subquery(mistakes), Value(-1)), weak=Subquery(weak))
+    return both.filter(Q(weak__lt=F("mistake")) | Q(weak__gt=F("mistake")))
 
 
 def _ordered(found: QuerySet[Solution], filter: SolutionFilter, *, is_reversed: bool = False) -> QuerySet[Solution]:
     is_rising = (filter.order == LOW) != is_reversed
-    return found.order_by(*(column if is_rising else f"-{column}" for column in _columns(filter)))
+    ordered = found.order_by(*(column if is_rising else f"-{column}" for column in _columns(filter)))
+    return ordered.distinct("annotation__solution") if filter.follows_labels else ordered  # each solution once, with several labels too
 
 
 def _columns(filter: SolutionFilter) -> tuple[str, ...]:

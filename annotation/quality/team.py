@@ -123,6 +123,7 @@ class DayOfWork:
     count: int
     active_ms: int
     timed: int
+    last_at: datetime
 
     @property
     def minutes_each(self) -> float | None:
@@ -203,7 +204,7 @@ def member_page(project: Project, number: int) -> MemberPage:
         total=sum(by_day.values()),
         active_ms=sum(one.active_ms for one in days),
         timed=sum(one.timed for one in days),
-        last_at=_labeled(project).filter(labeler=row.user_id).aggregate(last=Max("created_at"))["last"],
+        last_at=days[-1].last_at if days else None,
     )
     week = [one for one in days if one.day > today - timedelta(days=7)]
     sessions = people.sessions_of(row.user, current=None)
@@ -245,8 +246,11 @@ def seen_of(row: Membership) -> str:
 
 def work_by_day(project: Project, person: User) -> list[DayOfWork]:
     """Return what a person labeled in a project on each day (UTC) with labels, from the oldest."""
-    by_day = _labeled(project).filter(labeler=person.pk).annotate(day=TruncDate("created_at")).values_list("day").order_by("day")
-    return [DayOfWork(*row) for row in by_day.annotate(count=Count("pk"), ms=Sum("active_ms", default=0), timed=Count("active_ms"))]
+    # A submission belongs to the person who holds the assignment. Said of both, each table is read by its index of people.
+    own = _labeled(project).filter(labeler=person.pk, assignment__labeler=person.pk)
+    by_day = own.annotate(day=TruncDate("created_at")).values_list("day").order_by("day")
+    sums = by_day.annotate(count=Count("pk"), ms=Sum("active_ms", default=0), timed=Count("active_ms"), last=Max("created_at"))
+    return [DayOfWork(*row) for row in sums]
 
 
 def _labeled(project: Project) -> QuerySet[Annotation]:
