@@ -19,6 +19,7 @@ from annotation.models import Project
 
 COMPARED = 200  # models of a chart
 ON_ONE_PAGE, A_PAGE = 200, 100  # solutions of a proposal: more than the first are shown by the second
+CHOSEN = 50  # solutions of a published round on a page
 NEWEST = 8  # lines of a running stage's log
 DOING = {
     StageName.TRAIN: "a reward model learns from all labels", StageName.JUDGE: "it is compared with the serving one",
@@ -222,7 +223,7 @@ def _chosen(row: Selection, threshold: float, *, is_left_out: bool) -> ChosenSol
 def _selected(round_: Round, *, page: int) -> dict[str, Any]:
     """Return a page of what a published round chose, and how people finished each solution."""
     rows = Selection.objects.filter(round=round_).select_related("solution__problem").order_by("rank")
-    shown, pages = _paged(rows.count(), page, A_PAGE)
+    shown, pages = _paged(rows.count(), page, CHOSEN)
     listed = list(rows[shown])
     ends = ends_of(round_, [row.solution_id for row in listed])
     return pages | {"rows": [(row, label_of(row.part or round_.strategy), ends.get(row.solution_id, [])) for row in listed]}
