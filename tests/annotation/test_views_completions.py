@@ -117,7 +117,8 @@ def test_a_reopened_page_says_what_was_wrong_only_where_that_was_asked() -> None
     body = submission(held["token"], rated(-1), finish_reason="give_up", reason="too long")
     assert post(client, "submit", held["assignment"], body).status_code == 200
     shown = client.get(reverse("reopen", args=[project.slug, Annotation.objects.get().pk])).content.decode()
-    assert "data-reopened" in shown and "too long" not in shown
+    assert "data-reopened" in shown and "What was wrong:" not in shown
+    assert re.search(r'Your reason: <q data-reason-of="give_up"[^>]*>too long</q>', shown)
     assert Assignment.objects.get().state == "done" and Solution.objects.count() == 1
 
 

@@ -317,3 +317,9 @@ def test_an_unknown_recipe_begins_with_the_one_that_brought_the_most(project: Pr
 def test_a_researcher_does_not_compose(project: Project, rita: Client) -> None:
     assert rita.get(path("recipes")).status_code == rita.get(path("compose")).status_code == 404
     assert signed_in(make.olga(project)).get(path("recipes")).status_code == 200
+
+
+def test_the_form_says_which_recipe_it_begins_with(project: Project) -> None:
+    make.solutions(project, 4)
+    page = signed_in(make.olga(project)).get("/p/sums/rounds/compose/?preset=uniform").content.decode()
+    assert "<p data-chosen-sentence>Solutions at random.</p>" in page
