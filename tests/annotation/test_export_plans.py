@@ -62,11 +62,6 @@ def labeled_project(slug: str, count: int) -> Project:
     return project
 
 
-def analyze() -> None:
-    with connection.cursor() as cursor:
-        cursor.execute("ANALYZE")
-
-
 def plans(act: Callable[[], object]) -> list[dict[str, Any]]:
     """Return the plan of every statement that `act` sends, made as it is sent."""
     explained: list[dict[str, Any]] = []
@@ -113,13 +108,13 @@ def test_no_statistics_make_an_export_read_whole_tables(tmp_path: Path, act: Cal
     other = labeled_project("others", 2_000)
     for _ in range(2):
         export.take_snapshot(other)
-    analyze()
+    make.statistics()
     project = labeled_project("sums", 300)
     if known != "others":
-        analyze()
+        make.statistics()
     if known == "all":
         export.take_snapshot(project)
-        analyze()
+        make.statistics()
     made = plans(lambda: act(project, tmp_path))
     assert len(made) >= 3 and [whole_reads(plan) for plan in made if whole_reads(plan)] == []
     assert {"annotation_annotation", "annotation_solution"} < {node.get("Relation Name") for plan in made for node in nodes(plan)}
@@ -128,7 +123,7 @@ def test_no_statistics_make_an_export_read_whole_tables(tmp_path: Path, act: Cal
 @pytest.mark.django_db
 def test_what_was_corrected_is_left_out_by_a_condition_that_is_estimated_well() -> None:
     labeled_project("sums", 500)
-    analyze()
+    make.statistics()
     explained = plans(lambda: list(Annotation.objects.newest()))
     assert explained[0]["Plan Rows"] > 250
     assert plans(lambda: list(Annotation.objects.filter(superseded_by__isnull=True)))[0]["Plan Rows"] == 1  # what it is there against

@@ -197,7 +197,7 @@ class Walk:
         self.look(real_assignment(ahead))
         for number in range(solutions):
             if number % 200 == 199:
-                analyze()
+                make.statistics()
             here = real_assignment(held)
             if number % 5 in (0, 4):
                 self.ask("draft", here, self.post("draft", held, {"token": held["token"], "revision": 1, "ratings": rated(1)}))
@@ -293,14 +293,8 @@ def golden_project(count: int, *, seed: int, gold: int | None = None, overlap: i
     golden = [solution for solution, kind in zip(chosen, kinds, strict=True) if kind == TaskKind.GOLD]
     GoldAnswer.objects.bulk_create(GoldAnswer(solution=solution, acceptable_first_errors=[1]) for solution in golden)
     queue.open_batch(project, [queue.Chosen(solution.pk, kind=kind) for solution, kind in zip(chosen, kinds, strict=True)])
-    analyze()
+    make.statistics()
     return project
-
-
-def analyze() -> None:
-    """Read the statistics, as the server does by itself. It sees no rows of an open transaction, and then plans for empty tables."""
-    with connection.cursor() as cursor:
-        cursor.execute("ANALYZE")
 
 
 def give_back_some(project: Project, *, seed: int, share: float = 0.3) -> Callable[[], None]:
