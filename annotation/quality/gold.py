@@ -45,12 +45,6 @@ class BadScreening(ValueError):
     """A screening or practice that cannot be opened. The message says why and what to do."""
 
 
-class FirstMistake(TypedDict):
-    """What `newest` adds to each annotation."""
-
-    first_mistake: int | None
-
-
 @dataclass(frozen=True)
 class Progress:
     """How far a newcomer is in practice or screening."""
