@@ -142,12 +142,14 @@ def settle(readings: Readings, *, start: Abilities | None = None, max_iterations
     table = _Table(readings)
     abilities = _fitted_to(start, readings.n_labelers) if start is not None else _believed(readings.n_labelers)
     posterior = table.expect(abilities)
-    for iteration in range(1, max_iterations + 1):
+    iterations = 0
+    while iterations < max_iterations:
+        iterations += 1
         before, abilities = abilities, table.maximise(posterior, abilities)
         posterior = table.expect(abilities)
         if _distance(before, abilities) < TOLERANCE:
             break
-    return Consensus(readings, abilities, posterior, iteration)
+    return Consensus(readings, abilities, posterior, iterations)
 
 
 def settle_some(readings: Readings, abilities: Abilities) -> Consensus:

@@ -77,6 +77,8 @@ class BatchKind(models.TextChoices):
     SCREENING = "screening"
     IMPORTED = "imported"  # labels from a file
     IMPORTED_GOLD = "imported_gold"  # quality-control labels from a file
+    CALIBRATION = "calibration"  # the same few solutions for everybody who labels, to be discussed afterwards
+    REVIEW = "review"  # adjudications of the solutions of one generation; a reviewer opens them, the queue never hands them out
 
 
 class BatchState(models.TextChoices):
@@ -211,6 +213,8 @@ class Membership(models.Model):
     qualified_at = models.DateTimeField(null=True, blank=True)
     suspended_at = models.DateTimeField(null=True, blank=True)
     reason = models.TextField(blank=True)
+    # Since when a person's labels count nowhere. They stay, and count again when this is empty (eligibility.py).
+    quarantined_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         constraints = [

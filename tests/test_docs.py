@@ -112,3 +112,14 @@ def test_every_test_that_the_document_names_exists(document: Path) -> None:
 
 def test_the_check_sees_a_command() -> None:
     assert ".venv/bin/python manage.py create_project gsm8k --name GSM8K --owner olga" in commands(ROOT / "docs" / "quickstart.md")
+
+
+TEXTS = sorted(
+    path for place in ("docs", "templates", "static", "script", "deploy") for path in (ROOT / place).rglob("*") if path.is_file()
+) + sorted(ROOT.glob("*.md"))
+
+
+def test_no_text_holds_what_a_merge_left_behind() -> None:
+    marks = re.compile(rb"^(<{7}|>{7}) ", re.M)
+    assert [str(path.relative_to(ROOT)) for path in TEXTS if marks.search(path.read_bytes())] == []
+    assert marks.search(b"one\n<<<<<<< HEAD\ntwo\n")
