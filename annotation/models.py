@@ -525,17 +525,55 @@ class GoldAnswer(models.Model):
     note = models.TextField(blank=True)
 
 
-class StepConsensus(models.Model):
-    """How all labelers of a solution rate one step together. Nothing writes it yet."""
+class SolutionConsensus(models.Model):
+    """What all readers of one solution say together of its first mistake (quality/settling.py). Settling writes the same row again.
 
-    solution = models.ForeignKey(Solution, on_delete=models.CASCADE)
-    step_index = models.PositiveSmallIntegerField()
-    p_negative = models.FloatField()
-    label = models.SmallIntegerField(null=True)
-    n_votes = models.PositiveSmallIntegerField()
+    A row exists where somebody judged the solution to its end, or where an adjudication settles it.
+    """
+
+    solution = models.OneToOneField(Solution, on_delete=models.CASCADE, primary_key=True, related_name="consensus")
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="+", db_index=False)
+    n_readings = models.PositiveSmallIntegerField()  # people who judged it to the end; an adjudication is none
+    first_mistake = models.PositiveSmallIntegerField(null=True)  # the most likely one: a step from 0; null: no mistake
+    # Null: one person judged it, of whom too little is known to say how sure that is.
+    p_none = models.FloatField(null=True)  # probability that no step is a mistake
+    entropy = models.FloatField(null=True)  # bits, of where the first mistake is; 0: certain
+    is_adjudicated = models.BooleanField(default=False)
+    settled_at = models.DateTimeField()  # when the row last changed
 
     class Meta:
-        constraints = [models.UniqueConstraint(name="consensus_once", fields=["solution", "step_index"])]
+        # Serves the queue of reviews: the least certain solutions of a project first.
+        indexes = [models.Index(F("project"), F("entropy").desc(nulls_last=True), name="consensus_by_entropy")]
+
+    def __str__(self) -> str:
+        return f"consensus on solution {self.solution_id}"
+
+
+class StepConsensus(models.Model):
+    """What all readers of a solution say together of one step. Steps count from 0."""
+
+    pk = models.CompositePrimaryKey("solution", "step_index")
+    solution = models.ForeignKey(Solution, on_delete=models.CASCADE, db_index=False)
+    step_index = models.PositiveSmallIntegerField()
+    # Null where the consensus of the solution has no probabilities.
+    p_first = models.FloatField(null=True)  # that this is the first mistake
+    p_negative = models.FloatField(null=True)  # that it is a mistake, if no step before it is one
+    p_neutral = models.FloatField()  # that it is neutral and not positive, if it is no mistake
+    label = models.SmallIntegerField(null=True)  # -1, 0, +1; null: after the first mistake
+    n_votes = models.PositiveSmallIntegerField()  # people who rated it
+
+
+class ProjectConsensus(models.Model):
+    """What settling knows of a whole project: its labelers, and up to where the labels are settled. abilities: settling.Estimates."""
+
+    project = models.OneToOneField(Project, on_delete=models.CASCADE, primary_key=True, related_name="+")
+    abilities = models.JSONField(default=dict)
+    prior = models.PositiveIntegerField(null=True)  # number of the model version whose scores are the prior; null: none
+    newest_annotation = models.BigIntegerField(default=0)  # all labels up to here are settled
+    n_readings = models.PositiveIntegerField(default=0)  # of the whole project, when labelers were last estimated
+    n_later = models.PositiveIntegerField(default=0)  # settled since then
+    fingerprint = models.CharField(max_length=32, blank=True)  # of whose labels count and of gold, when labelers were last estimated
+    estimated_at = models.DateTimeField()
 
 
 class Snapshot(models.Model):
