@@ -108,7 +108,7 @@ TEMPLATES = [
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
             ],
-            "builtins": ["labelapp.template_tags"],
+            "builtins": ["labelapp.pages.template_tags"],
         },
     }
 ]

@@ -8,7 +8,7 @@ from django.views.generic import RedirectView
 import active_learning.urls
 from active_learning.views import setting_up
 from annotation.views import signing_in
-from labelapp import finding
+from labelapp.pages import finding
 
 urlpatterns = [
     path("", include("annotation.urls")),

@@ -37,3 +37,11 @@ class Share:
 def counted(count: int, noun: str, several: str | None = None) -> str:
     """Write a number with its noun: 1 problem, 2 problems. `several` is the plural with the words that follow, where it is not noun + s."""
     return f"{count:,} {noun if count == 1 else several or noun + 's'}"
+
+
+def short_time(minutes: float) -> str:
+    """Write a short time with its unit: 24 s, 1.4 min, 12 min."""
+    seconds = round(60 * minutes)
+    if seconds < 60:
+        return f"{seconds} s"
+    return f"{minutes:.1f} min" if minutes < 9.95 else f"{minutes:,.0f} min"

@@ -82,9 +82,9 @@ def test_the_table_shows_each_member_with_role_state_and_work(project: Project, 
     label(project, 1, 1, 1, finish_reason="solution")
     label(project, -1, finish_reason="found_error")
     header, *members = rows(olga.get("/p/sums/people/"))
-    assert header[:6] == ["Name", "Role", "State", "Today", "Total", "Minutes each"]
+    assert header[:6] == ["Name", "Role", "State", "Today", "Total", "Time each"]
     assert [row[:6] for row in members] == [
-        ["ann", "labeler", "active", "2", "2", "0.1"],
+        ["ann", "labeler", "active", "2", "2", "4 s"],
         ["olga", "owner", "active", "0", "0", "–"],
         ["rita", "researcher", "active", "0", "0", "–"],
     ]  # fmt: skip

@@ -11,7 +11,7 @@ from django.urls import reverse
 
 from annotation import people
 from annotation.models import Membership, Project, Role
-from labelapp import finding
+from labelapp.pages import finding
 from tests import make
 from tests.clients import signed_in
 

@@ -9,7 +9,7 @@ from django.urls import reverse
 
 from annotation import people
 from annotation.models import Project, Role
-from labelapp import navigation
+from labelapp.pages import navigation
 from tests import make
 from tests.clients import signed_in
 

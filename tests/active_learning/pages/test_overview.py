@@ -65,7 +65,7 @@ def test_the_time_of_a_solution_is_the_median_with_the_quartiles(project: Projec
     ann = make.ann(project)
     for minutes in (1, 2, 4):
         label(project, ann, 1, -1, ms=minutes * 60_000)
-    assert "minutes each, median 2.0 half of them 1.5 to 3.0" in shown(olga)
+    assert "time each, median 2.0 min half of them 1.5 min to 3.0 min" in shown(olga)
 
 
 def test_who_works_now_is_named_with_batch_and_count_and_only_managers_get_a_link(project: Project, olga: Client) -> None:

@@ -7,11 +7,13 @@ from django import template
 from django.urls import reverse
 
 from annotation import preferences
-from labelapp import navigation
 from labelapp.monitoring import logs
+from labelapp.pages import navigation
 from trainer import __version__
+from trainer.counting import short_time
 
 register = template.Library()
+register.filter("short_time", short_time)
 
 
 @register.simple_tag

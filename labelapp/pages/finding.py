@@ -17,7 +17,7 @@ from active_learning.pages import FoundGroup, FoundThing
 from annotation import people, projects
 from annotation.models import Project
 from annotation.views import SignedInRequest, for_roles
-from labelapp import navigation
+from labelapp.pages import navigation
 
 LONGEST = 200  # characters that are looked for
 EVERYBODY = people.LABELERS | people.RESEARCHERS
