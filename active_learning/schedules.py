@@ -19,7 +19,9 @@ from django.db.models.functions import Now
 from active_learning import rounds
 from active_learning.models import ModelKind, Round, Schedule
 from active_learning.selection import EXPLORE_MIX, STRATEGIES, Recipe
-from annotation.models import Annotation, Event, Project, Split, StepLabel
+from annotation import eligibility
+from annotation.eligibility import Use
+from annotation.models import Event, Project, Split, StepLabel
 from trainer.counting import counted
 
 log = logging.getLogger(__name__)
@@ -243,7 +245,7 @@ def _last(project: Project) -> Round | None:
 
 def _new_labels(project: Project, last: Round | None) -> QuerySet[StepLabel]:
     """Return the labels a training would read that came after the last one began."""
-    annotations = Annotation.objects.without_newcomers().filter(solution__problem__project=project, solution__problem__split=Split.TRAIN)
+    annotations = eligibility.counting(Use.TRAINING).filter(solution__problem__project=project, solution__problem__split=Split.TRAIN)
     if last:
         annotations = annotations.filter(created_at__gt=last.created_at)
     return StepLabel.objects.filter(annotation__in=annotations, rating__isnull=False)

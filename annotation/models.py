@@ -456,19 +456,6 @@ class AnnotationQuerySet(models.QuerySet["Annotation"]):
         """
         return self.filter(~Exists(Annotation.objects.filter(supersedes=OuterRef("pk"))))
 
-    def work(self) -> "AnnotationQuerySet":
-        """Keep what counts as work: everything but practice. Of several revisions, choose the first (when) or the newest (what)."""
-        return self.exclude(assignment__batch__kind=BatchKind.PRACTICE)
-
-    def without_newcomers(self) -> "AnnotationQuerySet":
-        """Leave out what newcomers labeled: all practice, and the screening answers of people who are not admitted."""
-        admitted = Membership.objects.filter(
-            project=OuterRef("assignment__batch__project"), user=OuterRef("labeler"), qualified_at__isnull=False
-        )
-        return self.exclude(assignment__batch__kind=BatchKind.PRACTICE).filter(
-            ~Q(assignment__batch__kind=BatchKind.SCREENING) | Exists(admitted)
-        )
-
 
 class Annotation(models.Model):
     """All labels of one sitting. A trigger makes it append-only: a correction is a new revision."""

@@ -1,6 +1,7 @@
 """What import-linter cannot see: the edges reach no queries through objects, a leaf stays one, the web process loads no torch."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -79,6 +80,56 @@ def test_a_path_into_the_tests_is_seen() -> None:
 @pytest.mark.parametrize("source", ["from tests import hostile", "def run():\n    import tests.make", "from tests.waiting import until"])
 def test_an_import_of_the_tests_is_seen(source: str) -> None:
     assert "tests" in imported(source)
+
+
+CONDITION = re.compile(r"kind\s*(<>|!=|=|NOT IN|IN)\s*\(?'(practice|screening|review)'|(quarantined_at|qualified_at) IS", re.IGNORECASE)
+
+
+def conditions_on_labels(source: str) -> list[str]:
+    """Return what a module writes itself about whose labels count: kinds of batches it leaves out, people's states, raw SQL."""
+    written = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and CONDITION.search(node.value):
+            written.append(CONDITION.search(node.value)[0])  # type: ignore[index]
+        negated = None
+        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Invert) and isinstance(node.operand, ast.Call):
+            negated = node.operand
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "exclude":
+            negated = node
+        names = [keyword.arg or "" for keyword in negated.keywords] if negated else []
+        written += [name for name in names if name.startswith("assignment__batch__kind")]
+        names = [keyword.arg or "" for keyword in node.keywords] if isinstance(node, ast.Call) else []
+        written += [name for name in names if re.search(r"membership__(qualified|quarantined)_at", name)]
+    return written
+
+
+ELIGIBILITY = {
+    "annotation/eligibility.py",
+    "annotation/queue/statements.py",  # what is handed out to newcomers: assignments, no labels
+    "annotation/labels/reopening.py",  # which answers their author can correct
+}
+
+
+def test_no_other_module_decides_whose_labels_count() -> None:
+    paths = [path for package in ("annotation", "active_learning", "labelapp") for path in sorted((ROOT / package).rglob("*.py"))]
+    written = {str(path.relative_to(ROOT)): conditions_on_labels(path.read_text()) for path in paths if "migrations" not in path.parts}
+    assert {path: found for path, found in written.items() if found and path not in ELIGIBILITY} == {}
+    assert all(written[path] for path in ELIGIBILITY)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "Annotation.objects.exclude(assignment__batch__kind=BatchKind.PRACTICE)",
+        "Annotation.objects.filter(~Q(assignment__batch__kind__in=['practice']))",
+        "Annotation.objects.filter(labeler__membership__quarantined_at=None)",
+        "cursor.execute(\"SELECT 1 FROM annotation_batch b WHERE b.kind <> 'practice'\")",
+        "cursor.execute(f\"SELECT {column} FROM annotation_batch WHERE kind NOT IN ('screening')\")",
+        "cursor.execute('SELECT 1 FROM annotation_membership m WHERE m.quarantined_at IS NULL')",
+    ],
+)
+def test_a_condition_on_labels_is_seen(source: str) -> None:
+    assert conditions_on_labels(source) != []
 
 
 def test_the_web_process_never_loads_torch() -> None:

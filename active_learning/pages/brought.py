@@ -13,7 +13,9 @@ from active_learning.charts import Chart, Point
 from active_learning.models import ModelVersion, Round, Selection
 from active_learning.pages.rows import RoundRow, label_of
 from active_learning.selection import STRATEGIES
-from annotation.models import Annotation, FinishReason, StepSource
+from annotation import eligibility
+from annotation.eligibility import Use
+from annotation.models import FinishReason, StepSource
 from trainer.counting import Share
 
 BARS = 24  # steps of the histogram; what lies beyond is one bar
@@ -34,7 +36,7 @@ Ends = list[tuple[str, int | None]]  # how each person finished a solution, and 
 
 def ends_of(round_: Round, solutions: Collection[int] | None = None) -> dict[int, Ends]:
     """Return for each solution of a round's batch how people finished it, and the first mistake they saw."""
-    newest = Annotation.objects.newest().filter(assignment__batch=round_.batch_id)
+    newest = eligibility.counting(Use.CONSENSUS).filter(assignment__batch=round_.batch_id)
     if solutions is not None:
         newest = newest.filter(solution__in=solutions)
     if round_.project.step_source == StepSource.INTERACTIVE:
@@ -132,7 +134,7 @@ def _judged(rounds: Sequence[Round]) -> Iterator[tuple[Round, str, int, int]]:
     One statement that the database counts in: the labels of the whole batches would be a hundred times as many rows.
     """
     published = {round_.pk: round_ for round_ in rounds if round_.batch_id}
-    judged = Annotation.objects.newest().filter(
+    judged = eligibility.counting(Use.CONSENSUS).filter(
         solution__selection__round__in=published,
         assignment__batch=F("solution__selection__round__batch"),
         finish_reason__in=(FinishReason.FOUND_ERROR, FinishReason.SOLUTION),

@@ -15,7 +15,9 @@ from django.db.models import Prefetch
 from active_learning import charts, registry
 from active_learning.charts import Chart, Point
 from active_learning.models import ModelKind, ModelState, ModelVersion, StepScores
-from annotation.models import Annotation, FinishReason, Project, Solution, StepLabel
+from annotation import eligibility
+from annotation.eligibility import Use
+from annotation.models import FinishReason, Project, Solution, StepLabel
 from trainer.evaluate import FEWEST, UNGROUPED, Judged, compare, first_weak_step, solution_score
 
 CURVES = ["PRM", "ORM", "majority", "PRM-weighted voting", "oracle", "mean"]  # in this order they get their colours
@@ -389,9 +391,9 @@ def held_out(version: ModelVersion) -> list[HeldOutRow]:
 
 
 def verdicts(solution_ids: Iterable[int]) -> dict[int, list[Verdict]]:
-    """Return what people answered on some solutions, by solution. Superseded revisions and newcomers do not count."""
+    """Return what people answered on some solutions, by solution: what a model would learn from."""
     own_steps = Prefetch("steplabel_set", StepLabel.objects.filter(position=0, rating__isnull=False), to_attr="own_steps")
-    counted = Annotation.objects.newest().without_newcomers().filter(solution__in=list(solution_ids))
+    counted = eligibility.counting(Use.TRAINING).filter(solution__in=list(solution_ids))
     by_solution: dict[int, list[Verdict]] = {}
     for annotation in counted.select_related("labeler").prefetch_related(own_steps).order_by("pk"):
         ratings = {label.step_index: label.rating for label in annotation.own_steps}

@@ -14,6 +14,8 @@ from django.db.models.functions import Coalesce
 from active_learning import registry
 from active_learning.models import ModelVersion, Score
 from active_learning.pages.models import Verdict, verdicts
+from annotation import eligibility
+from annotation.eligibility import Use
 from annotation.models import Annotation, FinishReason, Membership, Problem, Project, Solution, StatementWords, StepLabel, beginnings
 
 PAGE = 50  # solutions listed at a time
@@ -133,7 +135,7 @@ def _found(project: Project, filter: SolutionFilter, version: ModelVersion | Non
         limited = {name: value for name, value in limits.items() if value is not None}
         if limited or filter.order:  # a disagreement looks its score up by itself: with this join, all scores could be read for it
             found = found.filter(score__model_version=version, **limited)
-    labeled: QuerySet[Annotation] = Annotation.objects.newest().without_newcomers()
+    labeled: QuerySet[Annotation] = eligibility.counting(Use.WORK).newest()
     if filter.labels == "no":
         found = found.filter(~Exists(labeled.filter(solution=OuterRef("pk"))))
     if filter.by:

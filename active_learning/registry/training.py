@@ -24,7 +24,8 @@ from django.db.models import Exists, F, Max, OuterRef, QuerySet
 from django.db.models.functions import Now
 
 from active_learning.models import UNFINISHED, ModelKind, ModelState, ModelVersion
-from annotation import export
+from annotation import eligibility, export
+from annotation.eligibility import Use
 from annotation.models import Annotation, Outcome, Project, Snapshot, SnapshotItem, Solution, Split
 from trainer.cautions import cautions, pace_sentences
 from trainer.config import TINY, BadBase, BadConfig, TinyShape, TrainConfig, check_base
@@ -104,7 +105,7 @@ def new_version(project: Project, *, config: TrainConfig, kind: str = ModelKind.
         base=config.base,
         seed=config.seed,
         config=orjson.loads(config.to_json()),
-        snapshot=export.take_snapshot(project, for_training=True) if kind == ModelKind.PRM else None,
+        snapshot=export.take_snapshot(project, use=Use.TRAINING) if kind == ModelKind.PRM else None,
         code_version=code_version(),
         state=ModelState.RUNNING,
         token=1,
@@ -136,7 +137,7 @@ def nothing_new(project: Project) -> str:
     if newest is None or newest.snapshot_id is None:
         return ""
     last = SnapshotItem.objects.filter(snapshot=newest.snapshot_id).aggregate(last=Max("annotation"))["last"] or 0
-    later = Annotation.objects.without_newcomers().filter(pk__gt=last, solution__problem__project=project)
+    later = eligibility.counting(Use.TRAINING).filter(pk__gt=last, solution__problem__project=project)
     if later.filter(solution__problem__split=Split.TRAIN, solution__withdrawn_at__isnull=True).exists():
         return ""
     return f"There is no new label since PRM {newest.number} was trained. A training now would learn from the same labels again."
@@ -232,7 +233,7 @@ def _version_of_now(project: Project, *, kind: str) -> Iterator[ModelVersion]:
     """Give the version that would be trained now. Nothing of it is stored, and no snapshot stays."""
     with transaction.atomic():
         try:
-            snapshot = export.take_snapshot(project, for_training=True) if kind == ModelKind.PRM else None
+            snapshot = export.take_snapshot(project, use=Use.TRAINING) if kind == ModelKind.PRM else None
             yield ModelVersion(project=project, kind=kind, snapshot=snapshot, created_at=Now())
         finally:
             transaction.set_rollback(True)

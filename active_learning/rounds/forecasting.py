@@ -22,7 +22,9 @@ from active_learning.rounds.plan import RoundPlan
 from active_learning.rounds.running import control_of
 from active_learning.rounds.starting import next_generation
 from active_learning.selection import PRESETS, Need, Recipe, RecipeForecast, Scorers
-from annotation.models import Annotation, Project, Solution
+from annotation import eligibility
+from annotation.eligibility import Use
+from annotation.models import Project, Solution
 
 log = logging.getLogger(__name__)
 
@@ -92,7 +94,7 @@ class _Basis:
         return selection.forecast(self.project, recipe, scorers, seed=0, generation=self.generation)
 
     def _why_no_model(self) -> str:
-        if Annotation.objects.without_newcomers().filter(solution__problem__project=self.project).exists():
+        if eligibility.counting(Use.TRAINING).filter(solution__problem__project=self.project).exists():
             return "It needs a model, and none serves yet. A round that trains first makes one from the labels so far and then chooses."
         return "It needs a model, and there are no labels to train one from. Begin with solutions at random."
 

@@ -11,6 +11,8 @@ import orjson
 from django.db import connection, transaction
 from django.db.models import Max
 
+from annotation import eligibility
+from annotation.eligibility import Adjudications, Use
 from annotation.models import FinishReason, Project, Snapshot, Split
 
 
@@ -40,23 +42,19 @@ class LabeledSteps(NamedTuple):
 # one row and meets 40,000 reads all annotations of all projects again for each of them. So each table is reached from the one before
 # it by one index probe a row: LATERAL with OFFSET 0 leaves the planner no other plan.
 
-# All newest annotations of a project. Its tasks come first, by one read at most. One statement sees one state of the database, however
+# The annotations of a project that count. Its tasks come first, by one read at most. One statement sees one state of the database, however
 # many people label meanwhile. `id <= N` or `created_at <= T` would drift, since transactions commit out of order.
 _CHOOSE = """
 INSERT INTO annotation_snapshotitem (snapshot_id, annotation_id)
 SELECT %(snapshot)s, a.id
   FROM (SELECT id, batch_id FROM annotation_task
-         WHERE batch_id = ANY (ARRAY(SELECT id FROM annotation_batch WHERE project_id = %(project)s AND kind <> 'practice')) OFFSET 0) t
+         WHERE batch_id = ANY (ARRAY(SELECT id FROM annotation_batch WHERE project_id = %(project)s)) OFFSET 0) t
  CROSS JOIN LATERAL (SELECT kind FROM annotation_batch WHERE id = t.batch_id OFFSET 0) b
  CROSS JOIN LATERAL (SELECT id FROM annotation_assignment WHERE task_id = t.id OFFSET 0) assignment
  CROSS JOIN LATERAL (SELECT * FROM annotation_annotation WHERE assignment_id = assignment.id OFFSET 0) a
  CROSS JOIN LATERAL (SELECT problem_id FROM annotation_solution WHERE id = a.solution_id OFFSET 0) s
  CROSS JOIN LATERAL (SELECT split FROM annotation_problem WHERE id = s.problem_id OFFSET 0) p
- WHERE p.split = ANY(%(splits)s) AND a.finish_reason <> ALL(%(without)s)
-   AND NOT EXISTS (SELECT FROM annotation_annotation newer WHERE newer.supersedes_id = a.id OFFSET 0)
-   AND (NOT %(for_training)s OR b.kind <> 'screening'
-        OR EXISTS (SELECT FROM annotation_membership m
-                    WHERE m.project_id = %(project)s AND m.user_id = a.labeler_id AND m.qualified_at IS NOT NULL OFFSET 0))
+ WHERE p.split = ANY(%(splits)s) AND a.finish_reason <> ALL(%(without)s) AND {counting}
 """
 
 # The annotations of a list (`held`), oldest first, each with the rows that it belongs to.
@@ -87,19 +85,31 @@ SELECT s.id, p.id, p.statement, s.steps::text,
 
 
 def take_snapshot(
-    project: Project, *, splits: tuple[str, ...] = (Split.TRAIN,), without: tuple[str, ...] = (), for_training: bool = False
+    project: Project,
+    *,
+    splits: tuple[str, ...] = (Split.TRAIN,),
+    without: tuple[str, ...] = (),
+    use: Use = Use.DATASET,
+    newcomers: bool | None = None,
+    adjudications: Adjudications | None = None,
 ) -> Snapshot:
-    """Store which annotations a dataset has: the newest revision of each one on problems of these splits, without practice.
+    """Store which annotations a dataset has: those on problems of these splits that count for `use` (eligibility.py).
 
-    `without` leaves out annotations with these finish reasons. `for_training` leaves out the screening answers of people who are not
-    admitted; a dataset for researchers has them, as the published one does. An empty project gives an empty snapshot.
+    `without` leaves out annotations with these finish reasons. `newcomers` and `adjudications` are the options of a dataset. An empty
+    project gives an empty snapshot.
     """
     with transaction.atomic():
-        return record(choose(project, splits=splits, without=without, for_training=for_training))
+        return record(choose(project, splits=splits, without=without, use=use, newcomers=newcomers, adjudications=adjudications))
 
 
 def choose(
-    project: Project, *, splits: tuple[str, ...] = (Split.TRAIN,), without: tuple[str, ...] = (), for_training: bool = False
+    project: Project,
+    *,
+    splits: tuple[str, ...] = (Split.TRAIN,),
+    without: tuple[str, ...] = (),
+    use: Use = Use.DATASET,
+    newcomers: bool | None = None,
+    adjudications: Adjudications | None = None,
 ) -> Snapshot:
     """Store the list of annotations, and return the snapshot without storing it: call `record` in the same transaction.
 
@@ -108,8 +118,11 @@ def choose(
     """
     with connection.cursor() as cursor:
         (key,) = cursor.execute("SELECT nextval(pg_get_serial_sequence('annotation_snapshot', 'id'))").fetchone()
-        spec: dict[str, Any] = {"splits": list(splits), "without": list(without), "for_training": for_training}
-        cursor.execute(_CHOOSE, {"snapshot": key, "project": project.pk, **spec})
+        rule = eligibility.rule_of(use, newcomers=newcomers, adjudications=adjudications)
+        spec: dict[str, Any] = {"splits": list(splits), "without": list(without)}
+        statement = _CHOOSE.format(counting=eligibility.sql(use, newcomers=newcomers, adjudications=adjudications))
+        cursor.execute(statement, {"snapshot": key, "project": project.pk, **spec})
+        spec |= {"use": use, "newcomers": rule.newcomers, "adjudications": rule.adjudications}
         return Snapshot(pk=key, project=project, spec=spec, count=cursor.rowcount)
 
 

@@ -13,7 +13,8 @@ from django.db.models import Count, Max, Min, Q
 from django.db.models.functions import TruncDate
 from django.utils import timezone
 
-from annotation import queue
+from annotation import eligibility, queue
+from annotation.eligibility import Use
 from annotation.models import (
     Annotation,
     Assignment,
@@ -163,7 +164,7 @@ def pace_of(project: Project) -> DailyPace | None:
 def _labels_by_day(project_id: int, today: date) -> tuple[int, ...]:
     """Count the labels of the complete days before today. Labels are append-only, so the counts of a day that has ended stay."""
     first = datetime.combine(today - timedelta(days=PACE_DAYS), datetime.min.time(), UTC)
-    work = Annotation.objects.filter(revision=1, created_at__gte=first, created_at__lt=first + timedelta(days=PACE_DAYS))
+    work = eligibility.counting(Use.WORK).filter(revision=1, created_at__gte=first, created_at__lt=first + timedelta(days=PACE_DAYS))
     work = work.filter(assignment__batch__project=project_id, assignment__batch__kind=BatchKind.SELECTED)
     counts = dict(work.annotate(day=TruncDate("created_at", tzinfo=UTC)).values_list("day").annotate(count=Count("pk")))
     begin = min(counts, default=today)

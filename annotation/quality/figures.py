@@ -17,7 +17,8 @@ from django.db.models.functions import TruncDate
 from django.utils import timezone
 from kombu.exceptions import OperationalError as BrokerUnreachable
 
-from annotation import queue
+from annotation import eligibility, queue
+from annotation.eligibility import Use
 from annotation.models import Annotation, BatchKind, FinishReason, Outcome, Premise, Project, ProjectFigures, Solution
 
 log = logging.getLogger(__name__)
@@ -30,7 +31,7 @@ FRESH, OLDEST = timedelta(minutes=1), timedelta(minutes=15)
 
 @dataclass(frozen=True)
 class Figures:
-    """What the overview of a project and its page of people count. Practice counts nowhere."""
+    """What the overview of a project and its page of people count, as eligibility.py says."""
 
     queue: dict[str, int]
     days: list[tuple[str, int]]  # ISO day, solutions labeled for the first time; oldest first, no gaps
@@ -87,14 +88,15 @@ def count_again(project_id: int) -> bool:
 def count_figures(project: Project) -> tuple[Figures, datetime]:
     """Count the figures of a project now. Those of a large one are stored."""
     now = timezone.now()
-    here = Annotation.objects.filter(solution__problem__project=project).work()
-    first, newest = here.filter(revision=1), here.newest()
+    work = eligibility.counting(Use.WORK).filter(solution__problem__project=project)
+    first, newest = work.filter(revision=1), work.newest()
+    verdicts = eligibility.counting(Use.CONSENSUS).filter(solution__problem__project=project)
     confirmed = Count("pk", filter=Q(finish_reason=FinishReason.FOUND_ERROR))
-    wrong = newest.filter(solution__outcome=Outcome.WRONG).aggregate(labeled=Count("pk"), confirmed=confirmed)
+    wrong = verdicts.filter(solution__outcome=Outcome.WRONG).aggregate(labeled=Count("pk"), confirmed=confirmed)
     chart = first.filter(created_at__gte=_midnight(now.date() - timedelta(days=DAYS - 1)))
     days, times = _by_day(chart, today=now.date())
     quartiles = chart.aggregate(quartiles=Quartiles("active_ms"))["quartiles"]
-    convincing = _convincing(newest)
+    convincing = _convincing(verdicts)
     figures = Figures(
         queue=queue.counts(project),
         days=days,
@@ -135,10 +137,10 @@ def _by_day(annotations: QuerySet[Annotation], *, today: date) -> tuple[list[tup
     return [(day, count) for day, count, _, _ in each], [(day, timed, *quartiles) for day, _, timed, quartiles in each]
 
 
-def _convincing(newest: QuerySet[Annotation]) -> dict[str, int]:
+def _convincing(verdicts: QuerySet[Annotation]) -> dict[str, int]:
     """Count the convincing wrong answers that people judged, and those that they confirmed, by the rule of the pages of rounds."""
     ends = (FinishReason.FOUND_ERROR, FinishReason.SOLUTION)
-    judged = newest.filter(assignment__task__premise=Premise.WRONG, finish_reason__in=ends)
+    judged = verdicts.filter(assignment__task__premise=Premise.WRONG, finish_reason__in=ends)
     each = judged.values("solution").annotate(found=Count("pk", filter=Q(finish_reason=FinishReason.FOUND_ERROR)), n=Count("pk")).order_by()
     return each.aggregate(judged=Count("solution"), confirmed=Count("solution", filter=Q(n__lte=2 * F("found"))))
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, TypedDict
 from django.db import transaction
 from django.db.models import Count, Min, Q, QuerySet
 
-from annotation import queue
+from annotation import eligibility, queue
+from annotation.eligibility import Use
 from annotation.models import (
     Annotation,
     Assignment,
@@ -64,10 +65,12 @@ def is_within_gold(finish_reason: str, first_mistake: int | None, acceptable: Co
     return finish_reason == FinishReason.SOLUTION and not acceptable
 
 
+FIRST_MISTAKE = Min("steplabel__step_index", filter=Q(steplabel__rating=-1, steplabel__position=0))
+
+
 def newest(**where: object) -> "QuerySet[WithAnnotations[Annotation, WithFirstMistake]]":
     """Return the newest revision of each annotation that matches, with the index of its first mistake."""
-    first_mistake = Min("steplabel__step_index", filter=Q(steplabel__rating=-1, steplabel__position=0))
-    return Annotation.objects.newest().filter(**where).annotate(first_mistake=first_mistake)
+    return Annotation.objects.newest().filter(**where).annotate(first_mistake=FIRST_MISTAKE)
 
 
 def progress_of(labeler_id: int, *, project_id: int, kind: str) -> Progress:
@@ -119,7 +122,8 @@ def trusted_verdicts(
         )
     # Practice shows the gold of a solution, and nobody gets a solution twice. So no solution is in both, or in two practices.
     elsewhere = [BatchKind.PRACTICE] if kind == BatchKind.SCREENING else [BatchKind.PRACTICE, BatchKind.SCREENING]
-    trusted = newest(
+    counting = eligibility.counting(Use.TRAINING).annotate(first_mistake=FIRST_MISTAKE)
+    trusted = counting.filter(
         labeler__username=by,
         finish_reason__in=[FinishReason.SOLUTION, FinishReason.FOUND_ERROR],
         solution__problem__project=project,

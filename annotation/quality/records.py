@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from django.db.models import Count, Exists, OuterRef, Q, Sum
 from django.utils import timezone
 
-from annotation import people, preferences
+from annotation import eligibility, people, preferences
+from annotation.eligibility import Use
 from annotation.models import Annotation, Assignment, AssignmentState, BatchKind, BatchState, Membership, Project, Role, Task, TaskKind
 from annotation.quality.gold import GOLD, is_within_gold, newest
 
@@ -108,7 +109,7 @@ class ProjectOfPerson:
 def day_of(labeler: "Person") -> Work:
     """Count what a person labeled today, in all projects together, by their time zone. Practice is no work."""
     midnight = preferences.midnight(preferences.preferences_of(labeler), now=timezone.now())
-    today = Annotation.objects.filter(labeler=labeler.pk, revision=1, created_at__gte=midnight).work()
+    today = eligibility.counting(Use.WORK).filter(labeler=labeler.pk, revision=1, created_at__gte=midnight)
     counted = today.aggregate(n=Count("pk"), ms=Sum("active_ms", default=0))
     return Work(counted["n"], counted["ms"])
 
@@ -171,10 +172,10 @@ def _records(labeler: "Person", projects: list[int]) -> dict[int, LabelerRecord]
     """Count by project what a person labeled. Revisions of one annotation count once."""
     midnight = preferences.midnight(preferences.preferences_of(labeler), now=timezone.now())
     today, week = Q(created_at__gte=midnight), Q(created_at__gte=midnight - timedelta(days=WEEK - 1))
-    # Practice is no work. By its own assignments, of which a person has few: a join would read the assignments of everybody.
-    practice = Assignment.objects.filter(labeler=labeler.pk, batch__kind=BatchKind.PRACTICE, batch__project__in=projects)
+    # By the few assignments of this person that are no work: a join would read the assignments of everybody.
+    no_work = eligibility.assignments_without_work(labeler.pk)
     annotations = Annotation.objects.filter(labeler=labeler.pk, revision=1, solution__problem__project__in=projects).exclude(
-        assignment__in=practice
+        assignment__in=no_work
     )
     sums = annotations.values_list("solution__problem__project").annotate(
         today=Count("pk", filter=today),

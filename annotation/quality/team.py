@@ -1,7 +1,7 @@
 """The people of a project as its managers see them: who they are, in which state, and what they labeled. Reads only.
 
 Sums are over everybody, so they agree with the overview: also over members who are paused, gone, or whose account is closed. A member's
-work is counted as on the overview: first revisions, without practice.
+work is counted as on the overview: first revisions of what counts as work (eligibility.py).
 """
 
 from collections.abc import Iterable
@@ -14,7 +14,8 @@ from django.db.models import Count, Max, Q, QuerySet, Sum
 from django.db.models.functions import TruncDate
 from django.utils import timezone
 
-from annotation import people
+from annotation import eligibility, people
+from annotation.eligibility import Use
 from annotation.models import (
     Annotation,
     Assignment,
@@ -254,7 +255,7 @@ def work_by_day(project: Project, person: User) -> list[DayOfWork]:
 
 
 def _labeled(project: Project) -> QuerySet[Annotation]:
-    return Annotation.objects.filter(assignment__batch__project=project, revision=1).work()
+    return eligibility.counting(Use.WORK).filter(assignment__batch__project=project, revision=1)
 
 
 def _work_of(project: Project) -> tuple[dict[int, LabeledWork], datetime]:

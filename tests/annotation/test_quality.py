@@ -7,8 +7,9 @@ from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.test import Client
 
-from annotation import export, labels, quality, queue
-from annotation.models import Annotation, BatchKind, FinishReason, GoldAnswer, Membership, Project
+from annotation import eligibility, export, labels, quality, queue
+from annotation.eligibility import Use
+from annotation.models import BatchKind, FinishReason, GoldAnswer, Membership, Project
 from tests import make
 
 pytestmark = pytest.mark.django_db
@@ -85,11 +86,11 @@ def test_a_manager_may_admit_who_did_not_pass(project: Project) -> None:
 def test_screening_answers_are_trained_on_once_their_author_is_admitted(project: Project) -> None:
     ann = make.ann(project)
     answer_all(project, ann, wrongly=2)
-    admitted = Annotation.objects.without_newcomers()
-    assert (export.take_snapshot(project, for_training=True).count, admitted.count()) == (4, 4)  # rolf's, who made the questions
+    admitted = eligibility.counting(Use.TRAINING)
+    assert (export.take_snapshot(project, use=Use.TRAINING).count, admitted.count()) == (4, 4)  # rolf's, who made the questions
     assert export.take_snapshot(project).count == 8  # what researchers get says in each record that it answers a screening
     Membership.objects.filter(user=ann).update(qualified_at="2026-01-01T00:00Z")
-    snapshot = export.take_snapshot(project, for_training=True)
+    snapshot = export.take_snapshot(project, use=Use.TRAINING)
     assert set(snapshot.snapshotitem_set.values_list("annotation", flat=True)) == set(admitted.values_list("pk", flat=True))
     assert (snapshot.count, len(list(export.labeled_solutions(snapshot)))) == (8, 8)
 
@@ -99,7 +100,7 @@ def test_a_person_admitted_elsewhere_is_a_newcomer_here(project: Project) -> Non
     make.ann(make.project("other"))
     Membership.objects.filter(user=ann, project__slug="other").update(qualified_at="2026-01-01T00:00Z")
     answer_all(project, ann, wrongly=2)
-    assert (export.take_snapshot(project, for_training=True).count, Annotation.objects.without_newcomers().count()) == (4, 4)
+    assert (export.take_snapshot(project, use=Use.TRAINING).count, eligibility.counting(Use.TRAINING).count()) == (4, 4)
 
 
 def test_a_skipped_question_counts_as_not_answered_rightly(project: Project) -> None:

@@ -14,6 +14,7 @@ from active_learning import pages, registry, rounds
 from active_learning.models import ModelVersion, Round, RoundStage, Selection
 from active_learning.pages.remaining import in_minutes
 from annotation import export
+from annotation.eligibility import Use
 from annotation.models import Project
 from tests import make
 from tests.assignments import learnable
@@ -154,7 +155,7 @@ def test_a_round_that_has_ended_has_nothing_to_cancel(project: Project, olga: Cl
 
 
 def trained_on_all(project: Project) -> ModelVersion:
-    return make.version(project, 1, snapshot=export.take_snapshot(project, for_training=True))
+    return make.version(project, 1, snapshot=export.take_snapshot(project, use=Use.TRAINING))
 
 
 def test_a_round_that_would_train_on_the_same_labels_says_so_before_it_starts(project: Project, olga: Client) -> None:
