@@ -26,6 +26,7 @@ ALARMS, ALARMS_WORTH = 0.03, 20.0
 LATE, LATE_WORTH = 0.3, 10.0
 MINIMUM_SHARED = 10  # below it nothing is said of a labeler: their own marks alone cannot tell how often they are right
 GRID = 201
+PART = 2_000  # readings whose chances are computed at once
 MAX_ITERATIONS = 300
 TOLERANCE = 1e-5  # of every probability in Abilities, from one iteration to the next
 
@@ -35,7 +36,8 @@ class Readings:
     """What people marked: `n_steps` per solution; per reading its `solution` and `labeler` (from 0) and `marked` (a step from 1, or NONE).
 
     `possible` says per cell whether an adjudication or gold leaves it possible (all cells, if None); `prior` gives the probability of each
-    cell from a reward model. Never use the prior of a model that the result then judges.
+    cell from a reward model, NaN in all cells of a solution that it did not score. Never use the prior of a model that the result then
+    judges.
     """
 
     n_steps: Integers
@@ -55,6 +57,13 @@ class Readings:
             raise ValueError(
                 f"Reading {at} marks step {self.marked[at]} of a solution with {self.n_steps[self.solution[at]]} steps: steps count from 1"
             )
+        if self.possible is not None and len(self.n_steps):
+            if len(self.possible) != self.offsets[-1]:
+                raise ValueError("possible must have one entry for each cell")
+            if not (some := np.logical_or.reduceat(self.possible, self.offsets[:-1])).all():
+                raise ValueError(f"Solution {int(some.argmin())} has no possible first mistake: leave one possible")
+        if self.prior is not None and len(self.prior) != self.offsets[-1]:
+            raise ValueError("prior must have one entry for each cell")
 
     @property
     def offsets(self) -> Integers:
@@ -167,12 +176,14 @@ def describe(consensus: Consensus) -> list[Ability]:
     shared = table.shared()
     log_posterior = np.log(np.maximum(consensus.posterior, 1e-300))
     others = log_posterior[table.cell] - table.likelihoods(abilities)
+    by_labeler = np.argsort(table.who, kind="stable")
+    begins = np.searchsorted(table.who[by_labeler], np.arange(readings.n_labelers + 1))
     found = []
     for labeler in range(readings.n_labelers):
         if shared[labeler] < MINIMUM_SHARED:
             found.append(Ability(int(shared[labeler]), None, None, None, None))
             continue
-        rows = np.flatnonzero(readings.labeler[table.reading] == labeler)
+        rows = by_labeler[begins[labeler] : begins[labeler + 1]]
         sees = table.on_grid(rows, others, abilities, labeler, "sees")
         alarms = table.on_grid(rows, others, abilities, labeler, "alarms")
         found.append(
@@ -230,11 +241,10 @@ class _Table:
 
     def prior(self, abilities: Abilities) -> Floats:
         """The log probability of each cell before anybody read."""
-        if self.readings.prior is not None:
-            chance = np.maximum(self.readings.prior, 1e-12)
-        else:
-            weight, total = self._weights(abilities)
-            chance = np.where(self.is_none, abilities.none, (1 - abilities.none) * weight / total[self.solution_of_cell])
+        weight, total = self._weights(abilities)
+        chance = np.where(self.is_none, abilities.none, (1 - abilities.none) * weight / total[self.solution_of_cell])
+        if (given := self.readings.prior) is not None:
+            chance = np.where(np.isnan(given), chance, np.maximum(given, 1e-12))
         with np.errstate(divide="ignore"):
             if self.readings.possible is not None:
                 chance = np.where(self.readings.possible, chance, 0.0)
@@ -291,17 +301,30 @@ class _Table:
         grid = (np.arange(GRID) + 0.5) / GRID
         if name == "alarms":
             grid = grid**3  # fine where alarms are: near 0
-        quiet, alarm, seen, missed = self.quiet[rows], self.alarm[rows], self.seen[rows], self.missed[rows]
         rest = others[rows] + self.quiet_later[rows] * np.log1p(-abilities.late) + self.late[rows] * np.log(abilities.late)
-        begins = np.flatnonzero(np.diff(self.reading[rows], prepend=-1))
-        sees, alarms = abilities.sees[labeler], abilities.alarms[labeler]
+        reading = np.cumsum(np.diff(self.reading[rows], prepend=self.reading[rows[0]]) != 0)  # from 0, in the order of the rows
+        begins = np.flatnonzero(np.diff(reading, prepend=-1))
+        quiet, alarm, seen, missed = (event[rows] for event in (self.quiet, self.alarm, self.seen, self.missed))
         if name == "sees":
-            rest = rest + quiet * np.log1p(-alarms) + alarm * np.log(alarms)
-            hit, other = seen, missed
+            rest = rest + quiet * np.log1p(-abilities.alarms[labeler]) + alarm * np.log(abilities.alarms[labeler])
+            hits, others_counts = seen, missed
         else:
-            rest = rest + seen * np.log(sees) + missed * np.log1p(-sees)
-            hit, other = alarm, quiet
-        log = np.array([np.logaddexp.reduceat(rest + hit * np.log(p) + other * np.log1p(-p), begins).sum() for p in grid])
+            rest = rest + seen * np.log(abilities.sees[labeler]) + missed * np.log1p(-abilities.sees[labeler])
+            hits, others_counts = alarm, quiet
+        weight = np.exp(rest - np.maximum.reduceat(rest, begins)[reading])
+        log = np.zeros(GRID)
+        # A row's chance is weight * p^hit * (1 - p)^others. Rows of one reading with the same exponents are added up first: the rest is
+        # a product of matrices. Readings in parts, so that memory stays small.
+        powers = (1 - grid) ** np.arange(int(others_counts.max()) + 1)[:, None]  # (exponents, GRID)
+        for first in range(0, len(begins), PART):
+            part = (reading >= first) & (reading < first + PART)
+            size = min(PART, len(begins) - first) * len(powers)
+            at = (reading[part] - first) * len(powers) + others_counts[part].astype(np.int64)
+            chance = np.zeros((size // len(powers), GRID))
+            for hit in (0.0, 1.0):
+                summed = np.bincount(at, weight[part] * (hits[part] == hit), minlength=size).reshape(-1, len(powers))
+                chance += (summed @ powers) * grid**hit
+            log += np.log(np.maximum(chance, 1e-300)).sum(axis=0)
         log += (worth * believed) * np.log(grid) + worth * (1 - believed) * np.log1p(-grid)
         width = np.gradient(grid)
         density = np.exp(log - log.max()) * width

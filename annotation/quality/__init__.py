@@ -35,6 +35,7 @@ from annotation.quality.records import (
     gold_records,
     projects_of,
 )
+from annotation.quality.settling import Estimates, Prior, Settled, estimates_of, settle, settle_new, settled_in_words
 from annotation.quality.team import MemberPage, MemberState, NoSuchMember, Team, find_member, member_page, team_of, work_by_day
 
 __all__ = [
@@ -43,6 +44,7 @@ __all__ = [
     "BatchRow",
     "DailyPace",
     "DayTimes",
+    "Estimates",
     "Feedback",
     "Forecast",
     "GoldChanged",
@@ -59,8 +61,10 @@ __all__ = [
     "Overview",
     "PeopleAtWork",
     "PersonAtWork",
+    "Prior",
     "ProjectOfPerson",
     "Screening",
+    "Settled",
     "Team",
     "TrustedSolution",
     "Work",
@@ -76,13 +80,15 @@ __all__ = [
     "day_in",
     "day_of",
     "drawn_for_newcomers",
+    "estimates_of",
     "feedback_on",
+    "figures_of",
     "find_batch",
     "find_gold",
     "find_member",
-    "figures_of",
     "forecast",
     "gold_records",
+    "settled_in_words",
     "is_within_gold",
     "lease_next",
     "mark_read",
@@ -102,6 +108,8 @@ __all__ = [
     "resume",
     "screening_of",
     "send_message",
+    "settle",
+    "settle_new",
     "team_of",
     "trusted_people",
     "work_by_day",
