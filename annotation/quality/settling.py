@@ -396,8 +396,8 @@ SELECT b.project_id, a.id, a.solution_id FROM annotation_annotation a JOIN annot
 # Who has a say, and what is known to be true: when this changes, all of a project is settled again.
 _FINGERPRINTS = """
 WITH people AS (
-  SELECT project_id, string_agg(concat_ws(',', user_id, qualified_at IS NOT NULL, quarantined_at IS NOT NULL), ';' ORDER BY user_id) AS list
-    FROM annotation_membership WHERE qualified_at IS NOT NULL OR quarantined_at IS NOT NULL GROUP BY project_id),
+  SELECT project_id, string_agg(concat_ws(',', user_id, COALESCE(qualified_at, '-infinity'), quarantined_at), ';' ORDER BY user_id) AS list
+    FROM annotation_membership WHERE COALESCE(qualified_at, quarantined_at) IS NOT NULL GROUP BY project_id),
 gold AS (
   SELECT p.project_id, string_agg(g.solution_id || ':' || g.acceptable_first_errors::text, ';' ORDER BY g.solution_id) AS list
     FROM annotation_goldanswer g JOIN annotation_solution s ON s.id = g.solution_id JOIN annotation_problem p ON p.id = s.problem_id
