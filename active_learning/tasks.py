@@ -61,6 +61,12 @@ def score_steps(version_id: int, solution_id: int) -> None:
     registry.score_steps(registry.by_id(version_id), solution_id)
 
 
+@shared_task
+def settle_new() -> list[str]:
+    """Settle what several people say of solutions, where something is new. Return the projects."""
+    return list(registry.settle_new())
+
+
 LONG = (run_round.name, score_shards.name, run_import.name, run_regrade.name)  # they give their work back, and go on later
 
 

@@ -17,6 +17,7 @@ from active_learning.registry.serving import (
     promote,
     roll_back,
 )
+from active_learning.registry.settling import NoPrior, settle, settle_new
 from active_learning.registry.training import (
     PRESETS,
     Fence,
@@ -47,6 +48,7 @@ __all__ = [
     "Fence",
     "Judgement",
     "ModelUnusable",
+    "NoPrior",
     "NoSuchVersion",
     "ProgressCallback",
     "VersionRefused",
@@ -75,6 +77,8 @@ __all__ = [
     "roll_back",
     "score_steps",
     "serving_version",
+    "settle",
+    "settle_new",
     "take_over",
     "train",
     "trainer_solution",
