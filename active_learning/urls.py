@@ -2,6 +2,7 @@
 
 from django.urls import path
 
+from active_learning.views import agreements as agreement_views
 from active_learning.views import experiments as experiment_views
 from active_learning.views import models as model_views
 from active_learning.views import overviews as overview_views
@@ -41,6 +42,8 @@ solutions = [
 project = [
     path("", overview_views.overview, name="overview"),
     path("figures/<slug:name>.csv", overview_views.figures_file, name="figures-file"),
+    path("quality/", agreement_views.agreement, name="agreement"),
+    path("quality/figures/<slug:name>.csv", agreement_views.agreement_file, name="agreement-file"),
 ]
 experiments = [
     path("", experiment_views.experiments, name="experiments"),

@@ -146,6 +146,8 @@ class Project(models.Model):
     slug = models.SlugField(unique=True)
     name = models.CharField(max_length=200)
     guidelines = models.TextField(blank=True)  # Markdown
+    # The number of their newest version. A trigger counts it and keeps every text in GuidelinesVersion, whoever writes this row.
+    guidelines_version = models.PositiveIntegerField(default=1, db_default=1, editable=False)
     overlap = models.PositiveSmallIntegerField(default=1)  # assignments per task
     lease_minutes = models.PositiveSmallIntegerField(default=30)
     gold_percent = models.PositiveSmallIntegerField(default=0)
@@ -215,6 +217,8 @@ class Membership(models.Model):
     reason = models.TextField(blank=True)
     # Since when a person's labels count nowhere. They stay, and count again when this is empty (eligibility.py).
     quarantined_at = models.DateTimeField(null=True, blank=True)
+    # The newest version of the guidelines that this person opened. It stands here because each page of a project reads this row anyway.
+    guidelines_read = models.PositiveIntegerField(default=0, db_default=0, editable=False)
 
     class Meta:
         constraints = [
@@ -225,6 +229,34 @@ class Membership(models.Model):
 
     def __str__(self) -> str:
         return f"{self.user} as {self.role} of {self.project}"
+
+
+class GuidelinesVersion(models.Model):
+    """One text of a project's guidelines. A trigger writes it when the text changes; author and note come after it."""
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, db_index=False)
+    number = models.PositiveIntegerField()  # from 1
+    text = models.TextField(blank=True)
+    author = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+", db_index=False)
+    note = models.CharField(max_length=500, blank=True, default="", db_default="")  # why it changed
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        constraints = [models.UniqueConstraint(name="guidelines_version_once", fields=["project", "number"])]
+
+    def __str__(self) -> str:
+        return f"version {self.number}"
+
+
+class GuidelinesReader(models.Model):
+    """A person opened a version of the guidelines, for the first time at `read_at`."""
+
+    version = models.ForeignKey(GuidelinesVersion, on_delete=models.CASCADE, db_index=False, related_name="readers")
+    person = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    read_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        constraints = [models.UniqueConstraint(name="guidelines_read_once", fields=["version", "person"])]
 
 
 class Problem(models.Model):
@@ -471,6 +503,8 @@ class Annotation(models.Model):
     total_ms = models.PositiveIntegerField(null=True)  # null: imported from a file without it
     submission_id = models.UUIDField(unique=True)  # made by the browser; a retry sends the same one
     body_hash = models.BinaryField(max_length=32)
+    # The version of the guidelines that held at the submit. Null: stored before versions were kept, or loaded from a file.
+    guidelines_version = models.PositiveIntegerField(null=True)
     created_at = models.DateTimeField(db_default=Now())
 
     objects = AnnotationQuerySet.as_manager()
@@ -592,6 +626,23 @@ class ProjectFigures(models.Model):
     project = models.OneToOneField(Project, on_delete=models.CASCADE, primary_key=True, related_name="+")
     counted_at = models.DateTimeField()
     values = models.JSONField()  # quality.Figures
+
+
+class ProjectAgreement(models.Model):
+    """How far the people of a project agree, as it was counted last. Counting takes longer than a page can wait (quality/agreeing.py)."""
+
+    project = models.OneToOneField(Project, on_delete=models.CASCADE, primary_key=True, related_name="+")
+    counted_at = models.DateTimeField()
+    values = models.JSONField()  # quality.AgreementFigures
+
+
+class Remark(models.Model):
+    """What somebody wrote about one solution of a calibration set, for all who labeled it."""
+
+    task = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="remarks")
+    author = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+", db_index=False)
+    text = models.TextField()
+    created_at = models.DateTimeField(db_default=Now())
 
 
 class Import(models.Model):

@@ -47,3 +47,9 @@ def sweep_regrades() -> list[int]:
 def count_figures(project_id: int) -> bool:
     """Count the figures of a large project again."""
     return quality.count_again(project_id)
+
+
+@shared_task
+def count_agreement(project_id: int) -> bool:
+    """Count how far the people of a project agree."""
+    return quality.count_agreement_again(project_id)

@@ -46,7 +46,10 @@ QUERIES = {
         "outcome=correct&labels=yes&by=member7", "withdrawn=yes&labels=yes", "by=member7&order=high", "source=model+2&withdrawn=yes",
     ],
 }  # fmt: skip
-FIGURES = ("labels-a-day", "time-per-solution")  # files of the overview
+FIGURES = {  # files that have names
+    "/figures/": ("labels-a-day", "time-per-solution"),
+    "/quality/figures/": ("over-time", "batches", "people", "level", "subject", "score", "review", "guidelines"),
+}
 ADMINISTRATION = {
     "auth/user": ["member7", "last11"],
     "annotation/project": ["large"],
@@ -262,7 +265,8 @@ def addresses(project: Any) -> Iterator[str]:
             if isinstance(pattern, URLResolver):
                 yield from written(pattern.url_patterns, path)
             elif path.endswith("figures/<slug:name>.csv"):
-                yield from (path.replace("<slug:name>", name) for name in FIGURES)
+                files = FIGURES["/quality/figures/" if "/quality/" in path else "/figures/"]
+                yield from (path.replace("<slug:name>", name) for name in files)
             else:
                 yield path
 

@@ -58,7 +58,10 @@ QUERIES = {
     ],
 }  # fmt: skip
 WIDE = r"\[" + "a + " * 90 + r"b\]"
-FIGURES = ("labels-a-day", "time-per-solution")  # files of the overview, which have names
+FIGURES = {  # files that have names
+    "figures-file": ("labels-a-day", "time-per-solution"),
+    "agreement-file": ("over-time", "batches", "people", "level", "subject", "score", "review", "guidelines"),
+}
 
 
 class Place(NamedTuple):
@@ -278,8 +281,8 @@ class FullProject:
             if not name.startswith("admin:"):
                 address = address_of(written, parameters, places)
                 yield Place(name, address)
-                if name == "figures-file":
-                    yield from (Place(name, address_of(written, parameters, places | {"name": file})) for file in FIGURES)
+                for file in FIGURES.get(name, ()):
+                    yield Place(name, address_of(written, parameters, places | {"name": file}))
                 for query in QUERIES.get(name, ()):
                     yield Place(name, f"{address}?{query}")
                 if "round_number" in parameters:

@@ -96,6 +96,8 @@ TABLE = {
     "archive-project": Row(frozenset({"owner"}), None, 302),
     "delete-project": Row(frozenset({"owner"}), 409, 409),
     "overview": Row(RESEARCHERS),
+    "agreement": Row(RESEARCHERS),
+    "agreement-file": Row(RESEARCHERS, 404),
     "figures-file": Row(RESEARCHERS, 404),  # no chart has the name that all addresses get here
     "find": Row(LABELERS | RESEARCHERS),
     "find-on-site": Row(SIGNED_IN),

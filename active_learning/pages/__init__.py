@@ -6,6 +6,7 @@ Reads rounds, their stages and selections, model versions and the labels of thei
 numpy, never torch.
 """
 
+from active_learning.pages.agreements import AgreementPage, NoSuchChart, agreement_file, agreement_page
 from active_learning.pages.composing import composer, preset_settings, recipes
 from active_learning.pages.finding import FoundGroup, FoundThing, found_projects, found_things
 from active_learning.pages.models import all_versions, compared_versions, one_version
@@ -16,10 +17,14 @@ from active_learning.pages.single import cancelling, one_round, progress
 from active_learning.pages.solutions import scored_solution
 
 __all__ = [
+    "AgreementPage",
     "FoundGroup",
     "FoundThing",
+    "NoSuchChart",
     "SolutionFilter",
     "ToDo",
+    "agreement_file",
+    "agreement_page",
     "all_rounds",
     "all_versions",
     "cancelling",

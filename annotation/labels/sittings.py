@@ -264,6 +264,7 @@ def _store(
             "submission_id": submission_id,
             "body_hash": body_hash,
             "labels": orjson.dumps(rows).decode(),
+            "guidelines": subject.project.guidelines_version,
             **asdict(sitting.ending),
         }
         if (row := cursor.execute(statement, values | more).fetchone()) is None:

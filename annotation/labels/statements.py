@@ -47,9 +47,9 @@ SUBJECT_OF_ANNOTATION = _SUBJECT.format(revision="a.revision") + (
 _STORE = f"""
 stored AS (
   INSERT INTO annotation_annotation (assignment_id, labeler_id, solution_id, revision, supersedes_id, finish_reason, reason,
-                                     active_ms, total_ms, submission_id, body_hash)
+                                     active_ms, total_ms, submission_id, body_hash, guidelines_version)
   SELECT %(assignment)s, %(labeler)s, %(solution)s, %(revision)s, {{supersedes}}, %(finish_reason)s, %(reason)s,
-         %(active_ms)s, %(total_ms)s, %(submission_id)s, %(body_hash)s
+         %(active_ms)s, %(total_ms)s, %(submission_id)s, %(body_hash)s, %(guidelines)s
     FROM ended
   RETURNING {", ".join(ANNOTATION)}),
 labels AS (

@@ -40,6 +40,12 @@ class Access:
 
     project: Project
     role: str
+    guidelines_read: int = 0  # the newest version of the guidelines that this person opened
+
+    @property
+    def misses_guidelines(self) -> bool:
+        """Whether the guidelines changed since this person opened them, or since their first version."""
+        return max(self.guidelines_read, 1) < self.project.guidelines_version
 
     @property
     def labels(self) -> bool:
@@ -107,7 +113,7 @@ def access_to(slug: str, *, person: "Person", roles: Collection[str]) -> Access:
     membership = memberships.first() if person.is_authenticated else None
     if membership is None:
         raise NotMember("There is no such project, or you cannot open it.")
-    return Access(membership.project, membership.role)
+    return Access(membership.project, membership.role, membership.guidelines_read)
 
 
 def why_no_labeling(role: str, project: Project) -> str:

@@ -24,6 +24,7 @@ SECTIONS = (
     Section("Solutions", "solutions", people.RESEARCHERS, ("solutions", "labels", "problems")),
     Section("Batches", "batches", people.RESEARCHERS, ("batches",)),
     Section("People", "people", people.MANAGERS, ("people", "messages")),
+    Section("Quality", "agreement", people.RESEARCHERS, ("quality",)),
     Section("Messages", "messages", people.WRITERS - people.MANAGERS, ("messages",)),
     Section("Rounds", "rounds", people.RESEARCHERS, ("rounds",)),
     Section("Models", "models", people.RESEARCHERS, ("models",)),

@@ -1,75 +1,141 @@
-"""How far several labelers of the same solutions agree."""
+"""How far several labelers agree: the pure figures, against numbers worked out by hand and published ones."""
 
 import numpy as np
 import pytest
 
-from annotation.agreement import Reading, agreement, alpha
+from annotation.agreement import Draws, Measured, Reading, above_chance, agreement, alpha, chance, same_as
 
 
-def reading(solution: int, person: int, mistake: int | None, n_steps: int = 5) -> Reading:
-    """Rate good steps positive up to the first mistake (from 0)."""
-    return Reading(solution, person, (1,) * n_steps if mistake is None else (1,) * mistake + (-1,), n_steps)
+def reading(solution: int, person: int, *ratings: int | None, n_steps: int = 4, is_verdict: bool = True) -> Reading:
+    return Reading(solution, person, ratings, n_steps, is_verdict)
 
 
-def direct_alpha(units: list[list[int]]) -> float:
-    """Krippendorff's alpha by its definition: every pair of values one after the other."""
-    values = [value for unit in units if len(unit) > 1 for value in unit]
-    totals = {rating: values.count(rating) for rating in (-1, 0, 1)}
-
-    def distance(a: int, b: int) -> float:
-        low, high = sorted((a, b))
-        return (sum(totals[g] for g in range(low, high + 1)) - (totals[low] + totals[high]) / 2) ** 2
-
-    observed = sum(
-        distance(a, b) / (len(unit) - 1)
-        for unit in units
-        if len(unit) > 1
-        for i, a in enumerate(unit)
-        for j, b in enumerate(unit)
-        if i != j
-    )
-    expected = sum(distance(a, b) for i, a in enumerate(values) for j, b in enumerate(values) if i != j)
-    return 1 - (observed / len(values)) / (expected / (len(values) * (len(values) - 1)))
+def pairs(count: int, first: tuple[int, ...], second: tuple[int, ...], *, begin: int = 0) -> list[Reading]:
+    return [reading(n, person, *ratings) for n in range(begin, begin + count) for person, ratings in ((1, first), (2, second))]
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_alpha_is_krippendorffs(seed: int) -> None:
-    random = np.random.default_rng(seed)
-    units = [random.choice([-1, 0, 1], size=random.integers(1, 5), p=[0.2, 0.3, 0.5]).tolist() for _ in range(40)]
-    assert alpha(units) == pytest.approx(direct_alpha(units))
+def test_alpha_is_the_published_one_for_ordered_ratings() -> None:
+    """By hand from Krippendorff's formula: values -1, 0, 1 occur 2, 3 and 3 times."""
+    units = [[1, 1], [0, 0], [-1, -1], [1, 0]]
+    totals = {-1: 2, 0: 3, 1: 3}
+    near = ((totals[0] + totals[1]) / 2) ** 2
+    low = ((totals[-1] + totals[0]) / 2) ** 2
+    far = (sum(totals.values()) - (totals[-1] + totals[1]) / 2) ** 2
+    expected = 2 * (3 * 3 * near + 2 * 3 * low + 2 * 3 * far) / 7
+    assert alpha(units) == pytest.approx(1 - 2 * near / expected)
 
 
-def test_alpha_is_one_where_all_agree_and_nothing_where_only_one_value_stands() -> None:
-    assert alpha([[1, 1], [-1, -1, -1], [0, 0]]) == 1
-    assert alpha([[1, 1], [1, 1]]) is None
-    assert alpha([[1], [-1]]) is None
+def test_one_value_alone_gives_no_alpha() -> None:
+    assert alpha([[1, 1], [1, 1, 1]]) is None
+    assert alpha([]) is None
+    assert alpha([[1], [0]]) is None
 
 
-def test_one_reader_a_solution_gives_no_number() -> None:
-    found = agreement([reading(solution, 0, 2) for solution in range(30)])
-    assert (found.alpha.value, found.exact.value, found.by_chance, found.exact.n) == (None, None, None, 0)
+def test_alpha_is_0_for_ratings_by_chance_and_1_for_equal_ones() -> None:
+    random = np.random.default_rng(3)
+    by_chance = alpha([list(random.integers(-1, 2, 2)) for _ in range(20_000)])
+    assert by_chance == pytest.approx(0, abs=0.02)
+    assert alpha([[value, value] for value in (-1, 0, 1)]) == 1
 
 
-def test_exact_agreement_is_the_share_of_pairs_with_one_first_mistake() -> None:
-    rows = [reading(0, 0, 2), reading(0, 1, 2), reading(0, 2, 3), reading(1, 0, None), reading(1, 1, None)]
-    found = agreement(rows)
-    assert found.exact.value == pytest.approx((1 / 3 + 1) / 2) and found.exact.n == 2
+def test_steps_after_the_first_mistake_of_one_reader_are_not_compared() -> None:
+    both = agreement([reading(1, 1, 1, -1), reading(1, 2, 1, 1, 0, -1), reading(2, 1, 1, -1), reading(2, 2, 1, -1)])
+    assert both.alpha.value == alpha([[1, 1], [-1, 1], [1, 1], [-1, -1]])
 
 
-def test_an_interval_needs_ten_solutions() -> None:
-    rows = [reading(solution, person, (solution + person * (solution % 3 == 0)) % 4) for solution in range(12) for person in range(2)]
-    few, enough = agreement(rows[:18]), agreement(rows)
-    assert few.exact.interval is None and enough.exact.interval is not None and enough.alpha.interval is not None
-    low, high = enough.exact.interval
-    assert low < enough.exact.value < high
+def test_exact_agreement_counts_each_solution_once() -> None:
+    three = [reading(1, person, *ratings) for person, ratings in enumerate([(1, -1), (1, -1), (1, 1, 1, 1)])]
+    two = [reading(2, 1, -1), reading(2, 2, -1)]
+    figures = agreement([*three, *two])
+    assert (figures.exact.value, figures.n, figures.pairs) == (pytest.approx((1 / 3 + 1) / 2), 2, 4)
+    assert figures.on_mistakes.value == pytest.approx((1 / 3 + 1) / 2)
 
 
-def test_steps_that_only_one_person_reached_do_not_count() -> None:
-    rows = [reading(solution, person, 0 if person else None) for solution in range(12) for person in range(2)]
-    assert agreement(rows).alpha.value == pytest.approx(alpha([[1, -1]] * 12))
+def test_two_who_find_nothing_agree_but_not_on_mistakes() -> None:
+    figures = agreement([*pairs(3, (1, 1, 1, 1), (1, 1, 1, 1)), *pairs(1, (1, -1), (1, 1, 1, 1), begin=3)])
+    assert (figures.exact.value, figures.on_mistakes) == (0.75, Measured(0.0, None, 1))
 
 
-def test_chance_is_what_readings_of_other_solutions_of_the_same_length_agree() -> None:
-    rows = [reading(solution, person, solution % 2) for solution in range(20) for person in range(2)]
-    assert agreement(rows).exact.value == 1
-    assert agreement(rows).by_chance == pytest.approx(9 / 19)
+def test_giving_up_is_no_opinion_on_the_first_mistake() -> None:
+    figures = agreement([reading(1, 1, 1, 1, is_verdict=False), reading(1, 2, 1, 1, 1, 1)])
+    assert (figures.exact, figures.pairs, figures.n) == (Measured(), 0, 1)
+    assert chance([reading(n, p, 1, is_verdict=False) for n in range(3) for p in range(2)]) is None
+
+
+def test_a_solution_that_all_gave_up_on_changes_nothing() -> None:
+    others = pairs(12, (1, -1), (1, 1, 1, -1))
+    gave_up = [reading(99, person, is_verdict=False) for person in (1, 2)]
+    assert agreement([*others, *gave_up]).exact.value == agreement(others).exact.value
+
+
+def test_one_labeler_only_gives_no_figures() -> None:
+    figures = agreement([reading(n, 1, 1, -1) for n in range(30)])
+    assert (figures.alpha, figures.exact, figures.on_mistakes, figures.n) == (Measured(), Measured(), Measured(), 0)
+
+
+def test_nobody_agrees_with_themselves() -> None:
+    twice = [reading(1, 1, -1), reading(1, 1, 1, -1), reading(1, 2, 1, -1)]
+    assert agreement(twice).exact.value == 1  # the last reading of each person
+    assert agreement(twice[:2]).n == 0
+
+
+def test_where_all_agree_the_share_has_an_interval_and_alpha_has_none() -> None:
+    figures = agreement(pairs(20, (1, -1), (1, -1)))
+    assert figures.exact.value == 1 and figures.exact.interval == (pytest.approx(0.839, abs=0.001), 1)
+    assert (figures.alpha.value, figures.alpha.interval) == (1, None)
+
+
+def test_fewer_than_ten_solutions_have_no_interval() -> None:
+    few, enough = (agreement(pairs(count, (1, -1), (1, 1, -1)) + pairs(1, (1, 1), (1, 1), begin=50)) for count in (8, 9))
+    assert few.exact.interval is None and enough.exact.interval is not None
+
+
+def test_a_labeler_who_never_finds_anything_agrees_where_there_is_nothing() -> None:
+    figures = agreement([*pairs(6, (1, 1, 1, 1), (1, 1, 1, 1)), *pairs(6, (1, -1), (1, 1, 1, 1), begin=6)])
+    assert (figures.exact.value, figures.on_mistakes.value) == (0.5, 0.0)
+
+
+def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:
+    random, hits = np.random.default_rng(5), 0
+    for _ in range(200):
+        same = random.random(60) < 0.6
+        readings = [r for n, agrees in enumerate(same) for r in (reading(n, 1, 1, -1), reading(n, 2, 1, -1 if agrees else 1, 1))]
+        interval = agreement(readings, draws=Draws(range(60), seed=int(random.integers(2**31)))).exact.interval
+        assert interval is not None
+        hits += interval[0] <= 0.6 <= interval[1]
+    assert 0.89 <= hits / 200 <= 0.99
+
+
+def test_chance_is_what_readings_of_other_solutions_agree_on() -> None:
+    readings = [reading(n, person, *((-1,) if n % 2 else (1, 1, 1, 1))) for n in range(20) for person in (1, 2)]
+    assert chance(readings) == pytest.approx(9 / 19)
+    assert agreement(readings).exact.value == 1
+    assert above_chance(1.0, 9 / 19) == 1
+
+
+def test_chance_within_groups_is_what_the_difficulty_explains() -> None:
+    readings = [reading(n, person, *((-1,) if n % 2 else (1, 1, 1, 1))) for n in range(20) for person in (1, 2)]
+    assert chance(readings, group_of={n: n % 2 for n in range(20)}) == 1
+    assert above_chance(1.0, 1.0) is None
+
+
+def test_a_solution_alone_in_its_group_is_compared_with_others_of_its_length() -> None:
+    readings = [reading(n, person, *((-1,) if n % 2 else (1, 1, 1, 1))) for n in range(20) for person in (1, 2)]
+    assert chance(readings, group_of={n: n for n in range(20)}) == chance(readings)
+
+
+def test_chance_knows_the_length_of_a_solution() -> None:
+    short = [reading(n, person, -1, n_steps=2) for n in range(10) for person in (1, 2)]
+    long = [reading(n, person, *(1,) * 30, n_steps=30) for n in range(10, 20) for person in (1, 2)]
+    assert chance([*short, *long]) == 1
+
+
+def test_one_solution_alone_says_nothing_of_chance() -> None:
+    assert chance(pairs(1, (1, -1), (1, -1))) is None
+
+
+def test_labels_are_compared_with_an_adjudication() -> None:
+    truth = {n: 1 for n in range(12)}
+    figure = same_as(truth, [*pairs(12, (1, -1), (-1,)), reading(77, 1, -1)])
+    assert (figure.value, figure.n) == (0.5, 12) and figure.interval is not None
+    assert same_as({}, pairs(3, (1, -1), (-1,))) == Measured()

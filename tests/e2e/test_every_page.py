@@ -25,7 +25,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 Visit = Callable[..., Page]
 LONG = "Unbroken" * 9 + " and a name of many words that no telephone shows in one line"
-FILES = {"who", "member-work", "figures-file", "experiment-file"}  # no pages: what scripts and other programs read
+FILES = {"who", "member-work", "figures-file", "agreement-file", "experiment-file"}  # no pages: what scripts and other programs read
 # So high that all is laid out: a formula below the window is not, and nobody knows yet that it is too wide and has to be focusable.
 NARROW, WIDE = {"width": 375, "height": 6000}, {"width": 2560, "height": 1300}
 IS_WIDER = "document.documentElement.scrollWidth > innerWidth"

@@ -1,0 +1,37 @@
+"""The page of agreement: how far the people of a project agree, and its figures as comma-separated values."""
+
+import csv
+from typing import TYPE_CHECKING
+
+from django.http import Http404, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_GET
+
+from active_learning import pages
+from annotation import people
+from annotation.views import SignedInRequest, for_roles
+
+if TYPE_CHECKING:
+    from annotation.models import Project
+
+
+@require_GET
+@for_roles(people.RESEARCHERS)
+def agreement(request: SignedInRequest, project: "Project") -> HttpResponse:
+    """Show agreement by batch, people, time, difficulty, review and version of the guidelines. Managers see names, others pseudonyms."""
+    page = {"project": project, "shown": pages.agreement_page(project, by_name=request.access.manages)}
+    return render(request, "active_learning/agreement.html", page)
+
+
+@require_GET
+@for_roles(people.RESEARCHERS)
+def agreement_file(request: SignedInRequest, project: "Project", name: str) -> HttpResponse:
+    """Send the figures of one table or chart of the page."""
+    try:
+        lines = pages.agreement_file(project, name, by_name=request.access.manages)
+    except pages.NoSuchChart as error:
+        raise Http404(str(error)) from None
+    file = f"{project.slug}-agreement-{name}.csv"
+    answer = HttpResponse(content_type="text/csv; charset=utf-8", headers={"Content-Disposition": f'attachment; filename="{file}"'})
+    csv.writer(answer, lineterminator="\n").writerows(lines)
+    return answer
