@@ -104,6 +104,36 @@ class RegradeState(models.TextChoices):
     FAILED = "failed"
 
 
+class NotificationKind(models.TextChoices):
+    """What a notification is about. The words stand in the choice of what also comes by e-mail."""
+
+    ROUND = "round", "a round is done or failed"
+    IMPORT = "import", "a file is loaded, or its load failed"
+    WAITING = "waiting", "a round or a model waits for a decision"
+    GOLD = "gold", "somebody's answers to gold fell below the line"
+    FLAG = "flag", "somebody's work was flagged"
+    DRY = "dry", "a project has no more solutions to label"
+    MESSAGE = "message", "somebody wrote to you"
+    SENT_BACK = "sent_back", "a solution was sent back to you"
+
+
+class FlagKind(models.TextChoices):
+    """Which test raised a flag (annotation/watching.py)."""
+
+    TRUTH = "truth", "verdicts that do not fit what is known"
+    OTHERS = "others", "verdicts that do not fit what others found"
+    ONE_KEY = "one_key", "nearly always the same verdict"
+    PACE = "pace", "faster than reading"
+    COPIES_MODEL = "copies_model", "the model's verdicts"
+    COPIES_PERSON = "copies_person", "another person's verdicts"
+
+
+class FlagDecision(models.TextChoices):
+    DISMISSED = "dismissed"
+    PAUSED = "paused"
+    QUARANTINED = "quarantined", "paused and quarantined"
+
+
 class Premise(models.TextChoices):
     """What the choice of a solution took for granted about its outcome; empty: nothing."""
 
@@ -714,6 +744,9 @@ class Preferences(models.Model):
     goal = models.PositiveSmallIntegerField(null=True, blank=True)  # solutions a day, in all projects together
     pace = models.FloatField(null=True, blank=True)  # active minutes for one solution
     rest_minutes = models.PositiveSmallIntegerField(default=60)  # work without a break before the page hints to rest; 0: never
+    mailed = ArrayField(
+        models.CharField(max_length=12), blank=True, default=list, db_default=[]
+    )  # kinds of notification that also come by e-mail
 
     class Meta:
         constraints = [
@@ -745,6 +778,71 @@ class Message(models.Model):
 
     class Meta:
         indexes = [models.Index(name="message_by_recipient", fields=["recipient", "-created_at"])]
+
+
+class Notification(models.Model):
+    """One sentence to one person about what happened, with the page that shows it. After 90 days it is deleted."""
+
+    person = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+", db_index=False)
+    project = models.ForeignKey(Project, null=True, on_delete=models.CASCADE, related_name="+")
+    # Whom the sentence names. It is deleted when that person is erased.
+    about = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.CASCADE, related_name="+", db_index=False)
+    kind = models.CharField(max_length=12, choices=NotificationKind)
+    sentence = models.TextField()
+    path = models.CharField(max_length=300, blank=True)  # of the page, within the site
+    occasion = models.CharField(max_length=200)  # what happened: nobody is notified of it twice
+    created_at = models.DateTimeField(db_default=Now())
+    read_at = models.DateTimeField(null=True)
+    is_to_mail = models.BooleanField(default=False)
+    mailed_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(name="notification_once", fields=["person", "occasion"]),
+            one_of("notification_kind", "kind", NotificationKind),
+        ]
+        indexes = [
+            models.Index(name="notification_by_person", fields=["person", "-id"]),
+            # Serves the number beside the bell: every request counts the unread ones of its person.
+            models.Index(name="notification_unread", fields=["person"], condition=Q(read_at__isnull=True)),
+            models.Index(name="notification_to_mail", fields=["id"], condition=Q(is_to_mail=True, mailed_at__isnull=True)),
+        ]
+
+
+class Flag(models.Model):
+    """A test found that a person's work is not like honest work. A person decides what follows (quality/flags.py)."""
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, db_index=False)
+    person = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    kind = models.CharField(max_length=16, choices=FlagKind)
+    evidence = models.JSONField(default=dict)  # watching.Finding
+    raised_at = models.DateTimeField(db_default=Now())
+    decision = models.CharField(max_length=16, choices=FlagDecision, blank=True)
+    decided_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+", db_index=False)
+    decided_at = models.DateTimeField(null=True)
+    note = models.TextField(blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(name="flag_one_undecided", fields=["project", "person", "kind"], condition=Q(decided_at__isnull=True)),
+            one_of("flag_kind", "kind", FlagKind),
+            models.CheckConstraint(name="flag_decision", condition=Q(decision__in=["", *FlagDecision.values])),
+        ]
+        indexes = [models.Index(name="flag_by_project", fields=["project", "-id"])]
+
+    def __str__(self) -> str:
+        return f"flag {self.pk}"
+
+
+class Watch(models.Model):
+    """How far the watch over a project's work has come (quality/watch.py)."""
+
+    project = models.OneToOneField(Project, on_delete=models.CASCADE, primary_key=True, related_name="+")
+    newest = models.BigIntegerField(default=0)  # the newest annotation that was looked at
+    looked_at = models.DateTimeField(null=True)
+    dry_since = models.DateTimeField(null=True)  # nothing is left to label since then
+    below = models.JSONField(default=list)  # accounts whose answers to gold are below the line
+    remarks = models.JSONField(default=list)  # what could not be judged, in sentences
 
 
 class BrowserSession(AbstractBaseSession):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from babel import Locale, dates
 from django.contrib.auth.models import User
 
-from annotation.models import LineWidth, Preferences, TextSize
+from annotation.models import LineWidth, NotificationKind, Preferences, TextSize
 
 if TYPE_CHECKING:
     from annotation.people import Person
@@ -24,7 +24,7 @@ LOCALES = (
     "fi", "fil", "fr", "fr_CA", "he", "hi", "hr", "hu", "hy", "id", "is", "it", "ja", "ka", "kk", "ko", "lt", "lv", "ms", "nb", "nl",
     "pl", "pt_BR", "pt_PT", "ro", "ru", "sk", "sl", "sr", "sv", "sw", "ta", "te", "th", "tr", "uk", "ur", "uz", "vi", "zh_Hans", "zh_Hant",
 )  # fmt: skip
-TEXT_SIZES, LINE_WIDTHS = TextSize.choices, LineWidth.choices
+TEXT_SIZES, LINE_WIDTHS, NOTIFICATIONS = TextSize.choices, LineWidth.choices, NotificationKind.choices
 _CACHED = "preferences"
 
 

@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from annotation import corrections, imports, quality, queue
+from annotation import corrections, imports, notifications, quality, queue
 from annotation.stopping import end_process
 from trainer.progress import Stopped
 
@@ -53,3 +53,10 @@ def count_figures(project_id: int) -> bool:
 def count_agreement(project_id: int) -> bool:
     """Count how far the people of a project agree."""
     return quality.count_agreement_again(project_id)
+
+
+@shared_task
+def send_notifications() -> int:
+    """Send by e-mail what people asked for, and delete old notifications. Return how many went."""
+    notifications.forget_old()
+    return notifications.send_mail()

@@ -28,6 +28,7 @@ from annotation.models import (
     Invitation,
     Membership,
     Message,
+    Notification,
     Regrade,
     Role,
     Snapshot,
@@ -230,6 +231,11 @@ class FullProject:
         Message.objects.bulk_create(
             Message(project=project, sender=sender, recipient=recipient, text=name) for sender, recipient in letters for _ in range(count)
         )
+        Notification.objects.bulk_create(
+            Notification(person=person, project=project, kind="message", sentence=name, path="/", occasion=uuid.uuid4().hex)
+            for person in (self.ann, self.olga, *persons)
+            for _ in range(count)
+        )
         done = (
             ("withdraw", f"solution {self.solution.pk}"),
             ("pause person", f"person {self.ann.pk}"),
@@ -268,7 +274,9 @@ class FullProject:
             "annotation_id": self.annotation.pk, "assignment_id": shown_claim(self.held.pk, 1)["assignment"],
             "round_id": self.proposed.pk, "round_number": self.proposed.number,
             "act": "cancel", "import_id": self.import_.pk, "number": 1, "solution_id": self.solution.pk,
-            "message_id": Message.objects.filter(recipient=self.olga).first().pk, "name": "smallest", "file": "strategies.csv",
+            "message_id": Message.objects.filter(recipient=self.olga).first().pk,
+            "notification_id": Notification.objects.filter(person=self.olga).first().pk,
+            "name": "smallest", "file": "strategies.csv",
             "object_id": self.project.pk, "id": self.ann.pk, "content_type_id": 1, "app_label": "annotation", "url": "x",
             "set_up_token": people.link_to_set_up().split("/")[-2], "token": self.invitation.path.split("/")[-2],
             "invitation_id": self.invited.pk, "membership_id": self.member.pk,

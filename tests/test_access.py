@@ -27,7 +27,7 @@ from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from active_learning import experiment
 from annotation import labels, people, queue
-from annotation.models import Event, GoldAnswer, Import, Invitation, Membership, Message, Role
+from annotation.models import Event, GoldAnswer, Import, Invitation, Membership, Message, Notification, Role
 from annotation.queue import leases
 from labelapp import outermost
 from tests import make
@@ -87,6 +87,9 @@ TABLE = {
     "end-session": Row(SIGNED_IN, None, 302),
     "keys": Row(SIGNED_IN, 200, 302),
     "mark-read": Row(SIGNED_IN, None, 302),
+    "notifications": Row(SIGNED_IN),
+    "read-notifications": Row(SIGNED_IN, None, 302),
+    "read-notification": Row(SIGNED_IN, None, 302),
     "new-project": Row(SUPERUSER | {"staff", "owner"}, 200, 400),
     "preview-guidelines": Row(SIGNED_IN, None, 200),
     "site-audit": Row(SUPERUSER),
@@ -284,6 +287,10 @@ class World:
             )
             for place, note, maker in ((self.project, "canary-note", owner), (foreign, "canary-foreign-note", stranger))
         )  # fmt: skip
+        notification, their_notification = (
+            Notification.objects.create(person=person, kind="message", sentence=sentence, occasion="x")
+            for person, sentence in ((labeler, "canary-notification"), (stranger, "canary-foreign-notification"))
+        )
         Event.objects.create(actor=owner, verb="test", subject="canary-event", details={})
 
         hidden = make.problem(foreign, statement="canary-foreign-statement", answer="canary-foreign-answer")
@@ -316,7 +323,7 @@ class World:
             "slug": "sums", "batch_id": batch.pk,
             "problem_id": problems[0].pk, "annotation_id": done.pk, "assignment_id": held["assignment"],
             "round_id": round_.pk, "round_number": round_.number, "act": "cancel", "import_id": import_.pk, "number": 1,
-            "solution_id": solutions[0].pk, "message_id": message.pk, "name": "smallest",
+            "solution_id": solutions[0].pk, "message_id": message.pk, "notification_id": notification.pk, "name": "smallest",
             "file": "strategies.csv", "object_id": self.project.pk, "id": labeler.pk, "content_type_id": 1, "app_label": "annotation",
             "url": "x", "set_up_token": people.link_to_set_up().split("/")[-2],
             "token": "x" * 43, "invitation_id": invited.pk,
@@ -327,7 +334,8 @@ class World:
             "problem_id": hidden.pk, "annotation_id": their_label.pk, "round_id": their_round.pk, "import_id": their_import.pk,
             "round_number": 9, "number": 2,
             "assignment_id": shown_claim(theirs.assignment_id, theirs.token)["assignment"],
-            "solution_id": others.pk, "message_id": their_message.pk, "invitation_id": theirs_invited.pk,
+            "solution_id": others.pk, "message_id": their_message.pk, "notification_id": their_notification.pk,
+            "invitation_id": theirs_invited.pk,
             "membership_id": Membership.objects.get(user=stranger, project=foreign).pk,
         }  # fmt: skip
         end = {"finish_reason": "solution", "reason": "", "active_ms": 9, "total_ms": 9}
@@ -480,6 +488,7 @@ CANARIES = {
     "canary-why-suspended": MANAGERS | SUPERUSER | {"suspended"},
     "canary-note": MANAGERS,
     "canary-message-to-labeler": WRITERS | {"labeler"},
+    "canary-notification": frozenset({"labeler"}),
     "canary-event": SUPERUSER,
     "canary-name-suspended": RESEARCHERS | WRITERS | SUPERUSER | {"suspended"},
     "canary-name-labeler": RESEARCHERS | WRITERS | SUPERUSER | {"labeler"},

@@ -19,7 +19,8 @@ from kombu.exceptions import OperationalError as BrokerUnreachable
 from active_learning.models import ModelState, ModelVersion
 from active_learning.registry.judging import Judgement, serving_version
 from active_learning.registry.training import Fence
-from annotation.models import Event, Project
+from annotation import notifications, people
+from annotation.models import Event, NotificationKind, Project
 from trainer.files import is_disk_full
 
 if TYPE_CHECKING:
@@ -88,7 +89,22 @@ def decide(version: ModelVersion, judgement: Judgement, *, fence: Fence) -> bool
             "before": champion and champion.number,
         }
         version.save(update_fields=["metrics", "decision"])
+        if not is_promoted:
+            _notify_waiting(version, reason)
     return is_promoted
+
+
+def _notify_waiting(version: ModelVersion, reason: str) -> None:
+    project = version.project
+    notifications.notify(
+        notifications.members(project, people.MANAGERS),
+        NotificationKind.WAITING,
+        f"Model {version.number} of {project} does not serve, and waits for your decision. {reason}",
+        occasion=f"model {version.pk} waits",
+        project=project,
+        page="model",
+        at={"slug": project.slug, "number": version.number},
+    )
 
 
 def _verdict(champion: ModelVersion | None, judgement: Judgement) -> tuple[bool, str]:

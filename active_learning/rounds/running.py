@@ -30,11 +30,21 @@ from active_learning.registry import ProgressCallback
 from active_learning.rounds.plan import RoundPlan, findings_of, plan_of
 from active_learning.rounds.publishing import open_batch
 from active_learning.rounds.starting import notify_worker
-from active_learning.rounds.states import CANCELLED_AT_TERMINAL, RUNNABLE, RoundFailed, RoundRefused, RunLost, end, give_back, stale
+from active_learning.rounds.states import (
+    CANCELLED_AT_TERMINAL,
+    RUNNABLE,
+    RoundFailed,
+    RoundRefused,
+    RunLost,
+    end,
+    give_back,
+    notify_managers,
+    stale,
+)
 from active_learning.selection import Need, Recipe
 from annotation import holders
 from annotation.holders import ATTEMPTS
-from annotation.models import Project
+from annotation.models import NotificationKind, Project
 from annotation.stopping import StopRequest, stop_request
 from trainer.counting import counted
 from trainer.progress import Stopped
@@ -203,13 +213,20 @@ def _turn(hold: Hold) -> None:
             hold.log(str(drawn))
     scorers = _score(hold, plan) if plan.scores else selection.Scorers()
     if plan.recipe is None:
-        return hold.update(state=RoundState.PUBLISHED, finished_at=Now(), progress={})
+        with transaction.atomic():
+            hold.update(state=RoundState.PUBLISHED, finished_at=Now(), progress={})
+            _notify_done(round_, "It publishes no batch")
+        return
     if not hold.has_ended(StageName.SELECT):
         hold.update(state=RoundState.SELECTING)
         with hold.at(StageName.SELECT):
             _select(hold, plan, plan.recipe, scorers)
     if plan.review:
-        return hold.update(state=RoundState.PROPOSED, heartbeat_at=None, progress={})
+        with transaction.atomic():
+            hold.update(state=RoundState.PROPOSED, heartbeat_at=None, progress={})
+            sentence = f"Round {round_.number} of {round_.project} waits for you: look at its proposal, and publish or discard it."
+            notify_managers(round_, NotificationKind.WAITING, sentence)
+        return
     with hold.at(StageName.PUBLISH):
         _publish(hold)
         findings = findings_of(round_)
@@ -299,6 +316,10 @@ def _version(project: Project, number: int | None) -> ModelVersion | None:
     return ModelVersion.objects.select_related("project").filter(project=project, number=number, state=ModelState.READY).first()
 
 
+def _notify_done(round_: Round, result: str) -> None:
+    notify_managers(round_, NotificationKind.ROUND, f"Round {round_.number} of {round_.project} is done. {result}.")
+
+
 def _select(hold: Hold, plan: RoundPlan, recipe: Recipe, scorers: selection.Scorers) -> None:
     """Choose, keep what was chosen from, and write down why."""
     selected = selection.select(hold.round, recipe, scorers, seed=plan.seed, progress=hold.advance)
@@ -319,5 +340,6 @@ def _publish(hold: Hold) -> None:
         hold.update(state=RoundState.SELECTING)  # takes the row lock: a second worker waits here, then finds its token gone
         batch, left_out = open_batch(hold.round)
         hold.update(state=RoundState.PUBLISHED, batch=batch, finished_at=Now(), progress={})
+        _notify_done(hold.round, f"It published {batch}")
     if left_out:
         hold.log(f"Left out {counted(left_out, 'solution')}: withdrawn, queued or corrected after the choice.")

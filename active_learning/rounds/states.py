@@ -5,8 +5,9 @@ from django.db.models import F, Q
 from django.db.models.functions import Greatest, Now
 
 from active_learning.models import UNFINISHED, ModelState, ModelVersion, Round, RoundStage, RoundState
+from annotation import notifications, people
 from annotation.holders import STALE
-from annotation.models import Project
+from annotation.models import NotificationKind, Project
 
 RUNNABLE = [state for state in UNFINISHED if state != RoundState.PROPOSED]  # a proposal waits for a person, not for a worker
 CANCELLED = "It was cancelled."
@@ -81,4 +82,20 @@ def end(round_: Round, state: RoundState, reason: str) -> bool:
             ModelVersion.objects.filter(round=round_.pk, state=ModelState.RUNNING).update(
                 state=ModelState.FAILED, failure=reason, token=F("token") + 1, progress={}
             )
+            if state == RoundState.FAILED:
+                notify_managers(round_, NotificationKind.ROUND, f"Round {round_.number} of {round_.project} failed: {reason}")
     return bool(changed)
+
+
+def notify_managers(round_: Round, kind: NotificationKind, sentence: str) -> None:
+    """Notify the managers and owners of a round's project, once for each kind of notification."""
+    project = round_.project
+    notifications.notify(
+        notifications.members(project, people.MANAGERS),
+        kind,
+        sentence,
+        occasion=f"round {round_.pk} {kind}",
+        project=project,
+        page="round",
+        at={"slug": project.slug, "round_number": round_.number},
+    )

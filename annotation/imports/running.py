@@ -23,6 +23,7 @@ from annotation.imports.states import AT_WORK, FileFindings, delete_file, option
 from annotation.models import Event, Import, ImportState, Outcome
 from annotation.stopping import StopRequest, stop_request
 from trainer.answers import GraderUnavailable
+from trainer.counting import counted
 from trainer.files import is_disk_full
 from trainer.formats import place_in_words
 from trainer.progress import Stopped
@@ -193,6 +194,8 @@ def _load(import_: Import, heart: Heart) -> None:
         details = {"file": import_.name, "new problems": report.new_problems, "new solutions": report.new_solutions}
         actor, subject = import_.created_by, f"import {import_.pk}"
         Event.objects.create(actor=actor, project=import_.project, verb="import", subject=subject, details=details)
+        counts = f"{counted(report.new_problems, 'new problem')} and {counted(report.new_solutions, 'new solution')}"
+        states.notify_owner(import_, f"The file {import_.name} is loaded into {import_.project}: {counts}.")
         transaction.on_commit(lambda: delete_file(import_))
 
 
@@ -206,7 +209,9 @@ def _end(import_: Import, state: ImportState, **changes: Any) -> None:
 def _fail(import_: Import, failure: str) -> None:
     log.warning("Import %s failed.", import_.pk)
     mine = Import.objects.filter(pk=import_.pk, token=import_.token, state__in=AT_WORK)
-    mine.update(state=ImportState.FAILED, failure=failure, token=F("token") + 1, finished_at=Now(), progress={})
+    with transaction.atomic():
+        if mine.update(state=ImportState.FAILED, failure=failure, token=F("token") + 1, finished_at=Now(), progress={}):
+            states.notify_owner(import_, f"The import of {import_.name} into {import_.project} failed: {failure}")
 
 
 def _offer_again(import_: Import, *, attempts: int) -> None:

@@ -16,9 +16,9 @@ from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Now
 from kombu.exceptions import OperationalError as BrokerUnreachable
 
-from annotation import holders, ingest
+from annotation import holders, ingest, notifications
 from annotation.holders import ATTEMPTS, STALE
-from annotation.models import Event, Import, ImportState, Project
+from annotation.models import Event, Import, ImportState, NotificationKind, Project
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -178,6 +178,20 @@ def _note(import_: Import, actor: "User", verb: str) -> None:
     Event.objects.create(actor=actor, project=import_.project, verb=verb, subject=f"import {import_.pk}", details={"file": import_.name})
 
 
+def notify_owner(import_: Import, sentence: str) -> None:
+    """Notify the person who uploaded a file how its import ended. A later attempt is another occasion."""
+    if import_.created_by is not None:
+        notifications.notify(
+            [import_.created_by],
+            NotificationKind.IMPORT,
+            sentence,
+            occasion=f"import {import_.pk} {import_.token}",
+            project=import_.project,
+            page="import",
+            at={"slug": import_.project.slug, "import_id": import_.pk},
+        )
+
+
 # --- how they reach a worker --------------------------------------------------------------------------------------------------
 
 
@@ -197,9 +211,11 @@ def notify_worker(import_id: int) -> None:
 
 def sweep() -> list[int]:
     """Offer the imports that no worker has to the workers again, and end those that were tried three times. Return those offered."""
-    waiting().filter(attempt__gte=ATTEMPTS).update(
-        state=ImportState.FAILED, failure=WHY_LOST, token=F("token") + 1, finished_at=Now(), progress={}
-    )
+    for lost in waiting().filter(attempt__gte=ATTEMPTS).select_related("project", "created_by"):
+        with transaction.atomic():
+            ended = waiting().filter(pk=lost.pk, token=lost.token, attempt__gte=ATTEMPTS)
+            if ended.update(state=ImportState.FAILED, failure=WHY_LOST, token=F("token") + 1, finished_at=Now(), progress={}):
+                notify_owner(lost, f"The import of {lost.name} into {lost.project} failed: {WHY_LOST}")
     offered = list(waiting().values_list("pk", flat=True))
     for import_id in offered:
         notify_worker(import_id)

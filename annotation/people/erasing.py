@@ -12,7 +12,7 @@ from django.db.models import Q, Value
 from django.db.models.functions import Replace
 from django.dispatch import Signal
 
-from annotation.models import Event, Invitation, Keys, Membership, Preferences, Role
+from annotation.models import Event, Flag, Invitation, Keys, Membership, Notification, Preferences, Role
 from annotation.people.passwords import has_password
 from annotation.people.second_factor import remove_second_factor
 from annotation.people.sessions import end_all
@@ -63,6 +63,8 @@ def erase(person: User, *, actor: User | None) -> None:
         Membership.objects.filter(user=person).update(role=Role.FORMER, reason="")
         Keys.objects.filter(person=person.pk).delete()
         Preferences.objects.filter(person=person.pk).delete()
+        Notification.objects.filter(Q(person=person) | Q(about=person)).delete()
+        Flag.objects.filter(person=person).update(note="")
         about = Q(used_by=person) | (Q(note__icontains=email) if email else Q())
         Invitation.objects.filter(about).update(note="")
         AccessAttempt.objects.filter(username=name).delete()

@@ -17,11 +17,13 @@ from annotation.models import (
     Batch,
     Draft,
     Event,
+    Flag,
     GoldAnswer,
     Import,
     ImportState,
     Membership,
     Message,
+    Notification,
     Problem,
     Project,
     ProjectConsensus,
@@ -31,6 +33,7 @@ from annotation.models import (
     StepAlternative,
     StepConsensus,
     Task,
+    Watch,
 )
 from annotation.projects.settings import has_labels
 
@@ -114,6 +117,9 @@ def _delete(project: Project, *, name: str, actor: User | None) -> Contents:
         solutions,
         Problem.objects.filter(project=locked),
         Message.objects.filter(project=locked),
+        Notification.objects.filter(project=locked),
+        Flag.objects.filter(project=locked),
+        Watch.objects.filter(project=locked),
         Membership.objects.filter(project=locked),
     ):
         _remove(rows)

@@ -2,11 +2,12 @@
 
 from typing import TYPE_CHECKING
 
+from django.db import transaction
 from django.db.models import F, QuerySet
 from django.db.models.functions import Now
 
-from annotation import ingest, people
-from annotation.models import Membership, Message, Project
+from annotation import ingest, notifications, people
+from annotation.models import Membership, Message, NotificationKind, Project
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -32,7 +33,17 @@ def send_message(project: Project, *, sender: "User", recipient: str, text: str)
         raise BadMessage(f"The message contains {bad}. Remove that character.") from None
     if not (member := recipients(project).filter(user__username=recipient).first()):
         raise BadMessage(f"{recipient or 'Nobody'} does not label in {project}. Choose a labeler of this project.")
-    return Message.objects.create(project=project, sender=sender, recipient=member.user, text=text)
+    with transaction.atomic():
+        message = Message.objects.create(project=project, sender=sender, recipient=member.user, text=text)
+        notifications.notify(
+            [member.user],
+            NotificationKind.MESSAGE,
+            f"You have a new message in {project}.",
+            occasion=_occasion(message.pk),
+            project=project,
+            page="home",
+        )
+    return message
 
 
 def recipients(project: Project) -> "QuerySet[Membership]":
@@ -54,4 +65,12 @@ def messages_of(project: Project) -> "QuerySet[Message]":
 
 def mark_read(message_id: int, *, recipient: "User") -> bool:
     """Mark a message as read by its recipient. Return False if there is no such message or it was already read."""
-    return Message.objects.filter(pk=message_id, recipient=recipient, read_at__isnull=True).update(read_at=Now()) == 1
+    with transaction.atomic():
+        changed = Message.objects.filter(pk=message_id, recipient=recipient, read_at__isnull=True).update(read_at=Now())
+        if changed:
+            notifications.mark_occasion_read(recipient, _occasion(message_id))
+    return changed == 1
+
+
+def _occasion(message_id: int) -> str:
+    return f"message {message_id}"

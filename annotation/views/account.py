@@ -135,6 +135,7 @@ def _page(request: SignedInRequest, form: PasswordForm, *, wanted: PreferencesFo
         "form": form,
         "wanted": wanted,
         "sessions": people.sessions_of(request.user, current=request.session.session_key),
+        "is_mail_configured": people.is_mail_configured(),
         "has_second_factor": people.has_second_factor(request.user),
         "is_required": people.is_required(request.user),
         "code_error": code_error,

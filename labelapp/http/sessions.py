@@ -1,8 +1,8 @@
-"""The session, its person and their preferences in one statement. Django's two ORM look-ups cost a third of a labeler's request.
+"""The session, its person, their preferences and their unread notifications in one statement.
 
-Reads and writes BrowserSession as Django's own store does its table, and reads auth_user and Preferences. The row names its person, but
-the signed text decides: the person is used only if the signed text, the password's hash and `is_active` confirm it. Otherwise Django
-looks the person up.
+Django's two ORM look-ups cost a third of a labeler's request. Reads and writes BrowserSession as Django's own store does its table, and
+reads auth_user, Preferences and Notification. The row names its person, but the signed text decides: the person is used only if the signed
+text, the password's hash and `is_active` confirm it. Otherwise Django looks the person up.
 """
 
 import functools
@@ -23,7 +23,7 @@ from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 from django.utils.functional import SimpleLazyObject
 
-from annotation import preferences
+from annotation import notifications, preferences
 from annotation.models import BrowserSession, Preferences
 
 REMEMBERED = 10_000  # sessions, some hundred bytes each
@@ -31,7 +31,7 @@ REMEMBERED = 10_000  # sessions, some hundred bytes each
 _COLUMNS = [field.attname for field in User._meta.concrete_fields if field.attname not in ("last_login", "date_joined")]
 _PREFERENCES = [field.attname for field in Preferences._meta.concrete_fields]
 READ_SESSION = f"""
-SELECT s.session_data, s.seen_at < now() - interval '5 minutes',
+SELECT s.session_data, s.seen_at < now() - interval '5 minutes', {notifications.COUNT_UNREAD},
        {", ".join([*(f"u.{column}" for column in _COLUMNS), *(f"p.{column}" for column in _PREFERENCES)])}
   FROM annotation_browsersession s LEFT JOIN auth_user u ON u.id = s.person_id
   LEFT JOIN annotation_preferences p ON p.person_id = u.id
@@ -79,13 +79,14 @@ class SessionStore(db.SessionStore):
             if row is None:
                 self._session_key = None
                 return {}
-            text, is_stale, *more = row
+            text, is_stale, unread, *more = row
             if is_stale:
                 cursor.execute(NOTE_SEEN, values)
         person, chosen = more[: len(_COLUMNS)], more[len(_COLUMNS) :]
         if person[0]:
             self.person = User.from_db(connection.alias, _COLUMNS, person)
             preferences.remember(self.person, Preferences.from_db(connection.alias, _PREFERENCES, chosen) if chosen[0] else None)
+            notifications.remember(self.person, unread)
         else:
             self.person = None
         session: dict[str, Any] = json.loads(_checked(text))

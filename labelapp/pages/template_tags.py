@@ -6,7 +6,7 @@ from typing import Any
 from django import template
 from django.urls import reverse
 
-from annotation import preferences
+from annotation import notifications, preferences
 from labelapp.monitoring import logs
 from labelapp.pages import navigation
 from trainer import __version__
@@ -41,6 +41,13 @@ def find_address(context: template.Context) -> str:
 def chosen_preferences(context: template.Context) -> Any:
     """Return the preferences of the person who reads this page; the defaults where nobody is signed in."""
     return _chosen(context)
+
+
+@register.simple_tag(takes_context=True)
+def unread_notifications(context: template.Context) -> str:
+    """Return how many notifications the person who reads this page has not read, as the bell shows it; empty for none."""
+    count = notifications.unread_of(getattr(context.get("request"), "user", None))
+    return "99+" if count >= notifications.MOST_COUNTED else str(count or "")
 
 
 @register.simple_tag(takes_context=True)

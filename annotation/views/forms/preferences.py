@@ -26,7 +26,7 @@ def _languages() -> list[tuple[str, str]]:
 
 
 class PreferencesForm(forms.Form):
-    """Time zone, language of dates, size and width of texts, a day's goal, and the hint to rest."""
+    """Time zone, language of dates, size and width of texts, a day's goal, the hint to rest, and what also comes by e-mail."""
 
     time_zone = forms.ChoiceField(
         required=False,
@@ -75,6 +75,14 @@ class PreferencesForm(forms.Form):
         coerce=int,
         help_text="After so much labeling without a break of five minutes, the page suggests a rest. It holds nothing up.",
         error_messages=dict.fromkeys(("required", "invalid_choice"), "Choose from the list when the page suggests a rest."),
+    )
+
+    mailed = forms.MultipleChoiceField(
+        required=False,
+        label="Notifications that also come by e-mail",
+        choices=preferences.NOTIFICATIONS,
+        widget=forms.CheckboxSelectMultiple,
+        error_messages={"invalid_choice": "Choose from the list what comes by e-mail."},
     )
 
     def __init__(self, data: Mapping[str, Any] | None = None, *, chosen: Any) -> None:
