@@ -29,6 +29,7 @@ from annotation.models import (
     Membership,
     Message,
     Notification,
+    Project,
     Regrade,
     Role,
     Snapshot,
@@ -50,6 +51,7 @@ QUERIES = {
     "find": ["q=person", "q=what", "q=round", "q=1"],
     "find-on-site": ["q=other"],
     "find-solution": ["id=1"],
+    "guidelines-versions": ["a=1&b=2"],
     "people": ["words=person", "role=labeler&state=active"],
     "project-solution": ["words=what", "order=high"],
     "site-audit": ["verb=withdraw"],
@@ -81,6 +83,8 @@ class FullProject:
         self.ann, self.olga = make.ann(self.project), make.olga(self.project)
         User.objects.filter(pk=self.olga.pk).update(is_staff=True, is_superuser=True)
         self.olga = User.objects.get(pk=self.olga.pk)
+        Project.objects.filter(pk=self.project.pk).update(guidelines=f"## {name}\n\n- So\n- {name}")
+        self.project.refresh_from_db()
         self.member = Membership.objects.get(user=self.ann)
         Membership.objects.filter(pk=self.member.pk).update(suspended_at=None, reason=name)
         problem = make.problem(self.project, statement=f"What is {name}?", external_id=name)

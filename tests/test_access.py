@@ -121,6 +121,7 @@ TABLE = {
     "reopen": Row(LABELERS | RESEARCHERS, 302, instead={"labeler": 200} | NO_LABELING),
     "revise": Row(frozenset({"labeler"}), None, 200, is_background=True),
     "guidelines": Row(LABELERS | RESEARCHERS),
+    "guidelines-versions": Row(LABELERS | RESEARCHERS, 200, 400, decide=MANAGERS),
     "annotations": Row(RESEARCHERS),
     "annotation": Row(RESEARCHERS),
     "export": Row(RESEARCHERS, None, 200),

@@ -6,6 +6,19 @@ Reads batches, members and labels; writes Project, Events, and the Membership of
 from annotation.projects.archiving import archive_project, archive_projects, open_project_again, open_projects_again
 from annotation.projects.creating import can_create, create_project, is_taken
 from annotation.projects.deleting import CannotDelete, Contents, WrongName, contents_of, delete_project, project_deleted
+from annotation.projects.guidelines import (
+    SHOWN_LINES,
+    BadNote,
+    DiffLine,
+    MemberReading,
+    NoSuchGuidelines,
+    compare_texts,
+    find_version,
+    guidelines_versions,
+    note_version,
+    read_guidelines,
+    readers_of,
+)
 from annotation.projects.settings import (
     SettingChange,
     SettingsChangedMeanwhile,
@@ -20,8 +33,13 @@ from annotation.projects.settings import (
 )
 
 __all__ = [
+    "SHOWN_LINES",
+    "BadNote",
     "CannotDelete",
     "Contents",
+    "DiffLine",
+    "MemberReading",
+    "NoSuchGuidelines",
     "SettingChange",
     "SettingsChangedMeanwhile",
     "SettingsPlan",
@@ -31,16 +49,22 @@ __all__ = [
     "archive_projects",
     "can_create",
     "change_settings",
+    "compare_texts",
     "contents_of",
     "create_project",
     "delete_project",
+    "find_version",
+    "guidelines_versions",
     "has_labels",
     "is_taken",
     "locked_kind",
     "look_at_change",
+    "note_version",
     "open_project_again",
     "open_projects_again",
     "project_deleted",
+    "read_guidelines",
+    "readers_of",
     "values_of",
     "version_of",
 ]

@@ -10,6 +10,7 @@ from django.db import IntegrityError, transaction
 
 from annotation.ingest import BadProject, BadText, clean_text
 from annotation.models import Event, Membership, Project, Role, TextKind, broken_rule
+from annotation.projects.guidelines import sign_version
 
 if TYPE_CHECKING:
     from annotation.people import Person
@@ -60,6 +61,7 @@ def create_project(
             project = Project.objects.create(slug=slug, name=name, text_kind=text_kind, **settings)
             for person in people:  # each is saved by itself: a new owner may need a second factor
                 Membership.objects.create(project=project, user=person, role=Role.OWNER)
+            sign_version(project, actor=actor)
             Event.objects.create(actor=actor, project=project, verb="create project", subject=f"project {slug}")
     except IntegrityError as error:
         if "slug" not in (broken_rule(error) or ""):

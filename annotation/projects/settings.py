@@ -27,6 +27,7 @@ from annotation.models import (
     TaskKind,
     TextKind,
 )
+from annotation.projects.guidelines import sign_version
 from trainer.counting import counted
 
 VERB = "change settings"
@@ -132,6 +133,8 @@ def change_settings(project: Project, values: Mapping[str, Any], *, version: str
         if not plan.changes:
             return plan
         Project.objects.filter(pk=project.pk).update(**{change.column: change.new for change in plan.changes})
+        if any(change.column == "guidelines" for change in plan.changes):
+            sign_version(project, actor=actor)
         if any(change.column == "overlap" for change in plan.changes):
             try:
                 queue.change_overlap(project, values["overlap"], actor=actor)
@@ -205,7 +208,10 @@ def _effect(column: str, new: Any, project: Project, work: _Work) -> str:
         case "name":
             return "All pages show the new name. The address stays."
         case "guidelines":
-            return "Labelers see the new text when they open the guidelines the next time."
+            return (
+                f"This makes version {project.guidelines_version + 1}. Labelers read on their home page and on the labeling page that the "
+                "guidelines changed. Labels know the version they were made under."
+            )
         case "step_source":
             return "Nothing is published now, so no work is lost."
         case "alternatives_after_error":

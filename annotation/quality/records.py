@@ -94,6 +94,7 @@ class ProjectOfPerson:
     in_hand: bool  # this person holds a lease
     record: LabelerRecord
     gold: GoldRecord
+    misses_guidelines: bool = False  # they changed since this person opened them
 
     @property
     def has_work(self) -> bool:
@@ -144,6 +145,7 @@ def projects_of(person: "Person") -> list[ProjectOfPerson]:
             in_hand=membership.project_id in in_hand,
             record=records.get(membership.project_id, LabelerRecord()),
             gold=gold.get(membership.project_id, GoldRecord(0, 0)),
+            misses_guidelines=people.Access(membership.project, membership.role, membership.guidelines_read).misses_guidelines,
         )
         for membership in memberships
     ]

@@ -4,13 +4,13 @@ from typing import TYPE_CHECKING
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.http import HttpResponse
+from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from annotation import keys, people, projects, quality
-from annotation.views import KEY, SignedInRequest, for_roles, render_fragment
+from annotation.views import COUNT, KEY, SignedInRequest, for_roles, read_key, render_fragment
 from annotation.views.forms import KeysForm
 from annotation.views.markdown import render_guidelines
 
@@ -47,9 +47,52 @@ def mark_read(request: SignedInRequest, message_id: int) -> HttpResponse:
 @require_GET
 @for_roles(people.LABELERS | people.RESEARCHERS)
 def guidelines(request: SignedInRequest, project: "Project") -> HttpResponse:
-    """Show the guidelines."""
+    """Show the guidelines, and note that somebody who labels has opened this version."""
     part = {"project": project, "guidelines": render_guidelines(project.guidelines)}
+    part["version"] = projects.find_version(project, project.guidelines_version)
+    if request.access.labels and request.access.guidelines_read < project.guidelines_version:
+        part["missed_since"] = request.access.guidelines_read
+        projects.read_guidelines(project, reader=request.user)
     return render_fragment(request, "annotation/_guidelines.html", part, title="Guidelines")
+
+
+@require_http_methods(["GET", "POST"])
+@never_cache
+@for_roles(people.LABELERS | people.RESEARCHERS)
+def guidelines_versions(request: SignedInRequest, project: "Project") -> HttpResponse:
+    """List the versions of the guidelines, and what changed between two of them. A manager's POST notes why one came."""
+    error = ""
+    if request.method == "POST":
+        request.access.require(people.MANAGERS)
+        number = read_key(request.POST.get("number", "")) or 0
+        try:
+            projects.note_version(project, number, request.POST.get("note", ""), actor=request.user)
+        except (projects.BadNote, projects.NoSuchGuidelines) as refused:
+            error = str(refused)
+        else:
+            messages.success(request, f"The note of version {number} is stored.")
+            return redirect("guidelines-versions", slug=project.slug)
+    versions = projects.guidelines_versions(project)
+    newest = project.guidelines_version
+    asked = [read_key(request.GET.get(name, "")) for name in ("a", "b")]
+    first, second = asked[0] or max(newest - 1, 1), asked[1] or newest
+    try:
+        old, new = (projects.find_version(project, min(number, COUNT.stop - 1)) for number in (first, second))
+    except projects.NoSuchGuidelines as unknown:
+        raise Http404(str(unknown)) from None
+    lines = projects.compare_texts(old.text, new.text)
+    page = {
+        "project": project,
+        "versions": versions,
+        "old": old,
+        "new": new,
+        "lines": lines[: projects.SHOWN_LINES],
+        "n_more": max(0, len(lines) - projects.SHOWN_LINES),
+        "readers": projects.readers_of(project) if request.access.manages else [],
+        "error": error,
+        "note": request.POST.get("note", ""),
+    }
+    return render(request, "annotation/projects/guidelines.html", page, status=400 if error else 200)
 
 
 @require_http_methods(["GET", "POST"])
