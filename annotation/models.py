@@ -243,6 +243,10 @@ class Membership(models.Model):
         default=uuid.uuid4
     )  # random, never derived from the person; an imported labeler keeps the one in the file
     qualified_at = models.DateTimeField(null=True, blank=True)
+    # A manager decided after the screening that this person does not label here. Another decision empties it.
+    refused_at = models.DateTimeField(null=True, blank=True)
+    # Which set of screening questions a newcomer answers: 1 is everybody's first one (generation -1), another attempt has another set.
+    screening_set = models.PositiveSmallIntegerField(default=1, db_default=1)
     suspended_at = models.DateTimeField(null=True, blank=True)
     reason = models.TextField(blank=True)
     # Since when a person's labels count nowhere. They stay, and count again when this is empty (eligibility.py).
@@ -254,6 +258,8 @@ class Membership(models.Model):
         constraints = [
             models.UniqueConstraint(name="membership_once", fields=["project", "user"]),
             models.UniqueConstraint(name="membership_pseudonym", fields=["project", "export_uuid"]),
+            models.CheckConstraint(name="membership_refused_or_admitted", condition=Q(refused_at=None) | Q(qualified_at=None)),
+            models.CheckConstraint(name="membership_screening_set", condition=Q(screening_set__gte=1)),
             one_of("membership_role", "role", Role),
         ]
 
@@ -382,7 +388,7 @@ class StepAlternative(models.Model):
 
 
 class Batch(models.Model):
-    """Tasks published together. Generation -1 is the screening; null means records of phase 1."""
+    """Tasks published together. Generation -1 is the screening, -2 and below are those for another attempt; null: records of phase 1."""
 
     project = models.ForeignKey(Project, on_delete=models.CASCADE)
     generation = models.SmallIntegerField(null=True)

@@ -54,6 +54,7 @@ urlpatterns = [
     path("p/<slug:slug>/batches/<int:batch_id>/", batches.batch, name="batch"),
     path("p/<slug:slug>/messages/", managing.write_message, name="messages"),
     path("p/<slug:slug>/people/", people_pages.team, name="people"),
+    path("p/<slug:slug>/people/newcomers/", people_pages.newcomers, name="newcomers"),
     path("p/<slug:slug>/people/link/", people_pages.make_link, name="make-link"),
     path("p/<slug:slug>/people/invitations/<int:invitation_id>/withdraw/", people_pages.withdraw_invitation, name="withdraw-invitation"),
     path("p/<slug:slug>/people/<int:membership_id>/", people_pages.member, name="member"),

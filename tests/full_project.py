@@ -86,7 +86,7 @@ class FullProject:
         Project.objects.filter(pk=self.project.pk).update(guidelines=f"## {name}\n\n- So\n- {name}")
         self.project.refresh_from_db()
         self.member = Membership.objects.get(user=self.ann)
-        Membership.objects.filter(pk=self.member.pk).update(suspended_at=None, reason=name)
+        Membership.objects.filter(pk=self.member.pk).update(suspended_at=None, reason=name, qualified_at=timezone.now())
         problem = make.problem(self.project, statement=f"What is {name}?", external_id=name)
         self.solution = make.solution(problem, source="file", steps=[f"{name} {WIDE}", "y" * 300, f"So.\n\n# Answer\n\n{name}"])
         StepAlternative.objects.create(solution=self.solution, step_index=1, position=1, text=name)
@@ -132,6 +132,7 @@ class FullProject:
         Task.objects.bulk_create(Task(batch=self.batch, solution=solution) for solution in solutions)
         tasks = Task.objects.filter(batch=self.batch, solution__in=solutions)
         self.label([self.ann], list(tasks[:count]))
+        self.add_newcomers(count)
         Assignment.objects.bulk_create(Assignment(task=task, slot=0, batch=self.batch) for task in tasks[count:])
         for person, task in zip(persons, tasks[count:], strict=False):
             self.lease(person, task)
@@ -158,6 +159,22 @@ class FullProject:
             make.batch(other, make.solutions(other, 1))
         return persons
 
+    def add_newcomers(self, count: int) -> None:
+        """Add screening questions, and people who have answered all of them wrong."""
+        screening, _ = Batch.objects.get_or_create(project=self.project, kind="screening", generation=-1, defaults={"state": "open"})
+        before = list(User.objects.filter(membership__project=self.project, membership__qualified_at=None, username__startswith="newcomer"))
+        n_known = len(before)
+        persons = User.objects.bulk_create(User(username=f"newcomer{n_known + n}{self.name}"[:150]) for n in range(count))
+        Membership.objects.bulk_create(Membership(project=self.project, user=person, role=Role.LABELER) for person in persons)
+        old = list(Task.objects.filter(batch=screening))
+        Task.objects.bulk_create(Task(batch=screening, solution=solution) for solution in make.solutions(self.project, count))
+        new = list(Task.objects.filter(batch=screening).exclude(pk__in=[task.pk for task in old]))
+        GoldAnswer.objects.bulk_create(
+            GoldAnswer(solution_id=task.solution_id, acceptable_first_errors=[0, 2], note=self.name) for task in new
+        )
+        self.label(before, new)
+        self.label(persons, old + new)
+
     def invite(self, count: int) -> list[Invitation]:
         return Invitation.objects.bulk_create(
             Invitation(
@@ -182,7 +199,7 @@ class FullProject:
             done = [self.held]
         else:
             done = Assignment.objects.bulk_create(
-                Assignment(task=task, slot=None, batch=self.batch, state="done", labeler=person, token=1) for person, task in places
+                Assignment(task=task, slot=None, batch_id=task.batch_id, state="done", labeler=person, token=1) for person, task in places
             )
         annotations = Annotation.objects.bulk_create(
             Annotation(

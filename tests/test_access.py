@@ -109,6 +109,7 @@ TABLE = {
     "compose-newcomers": Row(MANAGERS, 200, 400),
     "messages": Row(WRITERS, 200, 302),
     "people": Row(MANAGERS, 200, 200),
+    "newcomers": Row(MANAGERS, 200, 400),
     "make-link": Row(MANAGERS, None, 200),
     "withdraw-invitation": Row(MANAGERS, None, 302),
     "member": Row(MANAGERS, 200, 302),

@@ -10,8 +10,6 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib.auth.models import User
-from django.db.models import Count, OuterRef, Q, Subquery
-from django.db.models.functions import Coalesce
 from django.urls import reverse
 from django.utils import timezone
 
@@ -19,10 +17,7 @@ from active_learning import rounds
 from active_learning.models import UNFINISHED, ModelVersion, Round, RoundState, Schedule, Selection
 from annotation import audit, people, quality, queue
 from annotation.models import (
-    Assignment,
-    AssignmentState,
     Batch,
-    BatchKind,
     BatchState,
     Event,
     Import,
@@ -31,7 +26,6 @@ from annotation.models import (
     Project,
     Regrade,
     RegradeState,
-    Task,
 )
 from trainer.counting import counted
 
@@ -173,30 +167,24 @@ def _people(project: Project) -> Iterator[ToDo]:
         since = f"since {member.suspended_at:%Y-%m-%d}"
         sentence = f"{_name(member)} is paused {since} and cannot label. The reason: {_cut(member.reason) or 'none is given.'}"
         yield ToDo(sentence, f"Decide about {_name(member)}", _address(project, "member", membership_id=member.pk))
-    # Who passes the screening is admitted at once. So the others who have answered all of it wait for a manager, and everybody does while
-    # nobody can answer it.
-    asked = Task.objects.filter(batch__project=project, batch__kind=BatchKind.SCREENING, solution__withdrawn_at=None)
-    asked = asked.exclude(batch__state=BatchState.DRAFT)
-    n_asked, n_open = asked.aggregate(all=Count("pk"), open=Count("pk", filter=Q(batch__state=BatchState.OPEN))).values()
-    if not n_asked:
-        return
-    newcomers = members.filter(qualified_at=None, suspended_at=None)
-    why = "is not admitted, and cannot answer the screening, because it is paused or closed."
-    if n_open:
-        ended = Assignment.objects.filter(
-            labeler=OuterRef("user"), task__in=asked, state__in=(AssignmentState.DONE, AssignmentState.SKIPPED)
-        )
-        n_ended = ended.order_by().values("labeler").annotate(count=Count("task", distinct=True)).values("count")
-        newcomers = newcomers.annotate(n_ended=Coalesce(Subquery(n_ended), 0)).filter(n_ended__gte=n_asked)
-        why = "has answered the screening, did not pass, and waits for a decision."
-    waiting = list(newcomers.order_by("pk")[: EACH + 1])
+    waiting, passed = quality.told_about_newcomers(project, most=EACH + 1)
+    newcomers = _address(project, "newcomers")
     if len(waiting) > EACH:
-        place = _address(project, "people") + "?state=not+admitted"
-        yield ToDo(f"More than {EACH} newcomers are not admitted and wait for a decision.", "See the newcomers", place)
-        return
-    for member in waiting:
-        place = _address(project, "member", membership_id=member.pk)
-        yield ToDo(f"{_name(member)} {why}", f"Decide about {_name(member)}", place)
+        yield ToDo(f"More than {EACH} newcomers are not admitted and wait for a decision.", "Decide about them", newcomers)
+    for one in waiting if len(waiting) <= EACH else ():
+        result = f"{one.result.within:,} of {counted(one.result.asked, 'answer')} right, {one.result.needed:,} needed"
+        sentence = f"{one.name} did not pass the screening ({result}) and waits for a decision."
+        if not one.result.is_over:
+            sentence = f"{one.name} is not admitted, and cannot answer the screening, because it is paused or closed."
+        elif not one.result.is_complete:
+            sentence = f"{one.name} has no screening question left, without having answered all, and waits for a decision."
+        yield ToDo(sentence, f"Decide about {one.name}", f"{newcomers}?person={one.number}")
+    if len(passed) > EACH:
+        yield ToDo(f"More than {EACH} newcomers passed the screening in the last days, and label now.", "See their answers", newcomers)
+    for one in passed if len(passed) <= EACH else ():
+        result = f"{one.result.within:,} of {counted(one.result.asked, 'answer')} right"
+        sentence = f"{one.name} passed the screening ({result}) and labels now."
+        yield ToDo(sentence, f"See the answers of {one.name}", f"{newcomers}?person={one.number}")
 
 
 def _name(member: Membership) -> str:

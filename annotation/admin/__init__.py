@@ -46,7 +46,7 @@ class MembershipForm(forms.ModelForm):
 
     class Meta:
         model = models.Membership
-        fields = ["project", "user", "role", "qualified_at", "suspended_at", "reason"]
+        fields = ["project", "user", "role", "qualified_at", "refused_at", "suspended_at", "reason"]
 
     def clean_user(self) -> User:
         """Refuse another person for a membership that exists."""
@@ -102,7 +102,7 @@ class ProjectAdmin(NeverDeleted):
 @admin.register(models.Membership)
 class MembershipAdmin(NeverDeleted, LargeTable):
     form = MembershipForm
-    fields = ["project", "user", "role", "qualified_at", "suspended_at", "reason", "export_uuid"]
+    fields = ["project", "user", "role", "qualified_at", "refused_at", "suspended_at", "reason", "export_uuid"]
     list_display = ["user", "project", "role", "qualified_at", "suspended_at"]
     list_filter = ["role"]
     list_select_related = ["user", "project"]

@@ -116,6 +116,8 @@ def _line(
     labels: str | None,
 ) -> dict[str, Any]:
     texts: list[str] = orjson.loads(steps)
+    if batch == BatchKind.SCREENING:
+        generation = -1  # another attempt has other questions, in batches of lower generations
     # A published screening record has no ground truth. The question of an imported record goes before the values of the problem.
     hidden = batch == BatchKind.SCREENING
     truth = {"ground_truth_solution": None if hidden else reference_solution, "ground_truth_answer": None if hidden else answer}

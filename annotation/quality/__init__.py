@@ -5,7 +5,7 @@ about a member (the queue reads it). It comes after `labels`: pages, rounds and 
 """
 
 from annotation.quality.adjudicating import GoldChanged, GoldRefused, NoGold, change_gold, find_gold
-from annotation.quality.admission import Screening, lease_next, open_screening, screening_of
+from annotation.quality.admission import PASSED, Screening, lease_next, open_screening, screening_of
 from annotation.quality.agreeing import (
     AgreementFigures,
     AgreementRow,
@@ -34,8 +34,9 @@ from annotation.quality.batches import (
 from annotation.quality.composing import TrustedSolution, drawn_for_newcomers, mix_gold, publish_for_newcomers, trusted_people
 from annotation.quality.figures import count_again, figures_of
 from annotation.quality.gold import BadScreening, is_within_gold
-from annotation.quality.members import MemberChanged, MemberRefused, admit, change_role, pause, removal_of, remove, resume
+from annotation.quality.members import MemberChanged, MemberRefused, change_role, pause, removal_of, remove, resume
 from annotation.quality.messages import BadMessage, mark_read, messages_of, messages_to, recipients, send_message
+from annotation.quality.newcomers import Newcomer, NewcomerState, admit, let_repeat, newcomers_page, refuse, told_about_newcomers
 from annotation.quality.overviews import DayTimes, Overview, PeopleAtWork, PersonAtWork, at_work, overview
 from annotation.quality.practice import Feedback, feedback_on, open_practice
 from annotation.quality.records import (
@@ -71,12 +72,15 @@ __all__ = [
     "MemberRefused",
     "MemberState",
     "NamedPair",
+    "Newcomer",
+    "NewcomerState",
     "NoGold",
     "NoSuchBatch",
     "NoSuchMember",
     "Overview",
     "PeopleAtWork",
     "PersonAtWork",
+    "PASSED",
     "Prior",
     "ProjectOfPerson",
     "ReviewEffect",
@@ -114,12 +118,14 @@ __all__ = [
     "is_comparable",
     "is_within_gold",
     "lease_next",
+    "let_repeat",
     "mark_read",
     "member_page",
     "messages_of",
     "messages_to",
     "mix_gold",
     "named_pairs",
+    "newcomers_page",
     "open_practice",
     "open_screening",
     "overview",
@@ -127,6 +133,7 @@ __all__ = [
     "projects_of",
     "publish_for_newcomers",
     "recipients",
+    "refuse",
     "removal_of",
     "remove",
     "resume",
@@ -135,6 +142,7 @@ __all__ = [
     "settle",
     "settle_new",
     "team_of",
+    "told_about_newcomers",
     "trusted_people",
     "work_by_day",
 ]

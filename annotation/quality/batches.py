@@ -249,7 +249,9 @@ def consequences(batch: Batch, act: str, *, overlap: int | None = None) -> list[
     match act:
         case "publish":
             if row.for_newcomers:
-                return [f"Newcomers get its {_counted(row.solutions, 'solution', 'solutions')} from now on."]
+                is_repeat = batch.kind == BatchKind.SCREENING and (batch.generation or 0) < -1
+                who = "People who get another attempt" if is_repeat else "Newcomers"
+                return [f"{who} get its {_counted(row.solutions, 'solution', 'solutions')} from now on."]
             return [f"{_counted(row.open, 'place is', 'places are')} handed out from now on."]
         case "pause":
             return [f"{_counted(row.open, 'open place is', 'open places are')} not handed out until you resume the batch.", held]

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from django.db import transaction
 from django.db.models import Exists, OuterRef
-from django.db.models.functions import Now
 
 from annotation import queue
 from annotation.models import Annotation, Batch, BatchKind, BatchState, Event, GoldAnswer, Membership, Project, Solution
+from annotation.quality.admission import admit_trusted
 from annotation.quality.gold import (
     GOLD_IN_WORK,
     BadScreening,
@@ -38,9 +38,9 @@ class TrustedSolution:
 
 
 def trusted_people(project: Project) -> list["User"]:
-    """Return the people who labeled in a project, former members and the pseudonyms of loaded files among them."""
+    """Return the people who labeled in a project, former members and the pseudonyms of loaded files too, but nobody in quarantine."""
     labeled = Annotation.objects.filter(labeler=OuterRef("user"), assignment__batch__project=OuterRef("project"))
-    members = Membership.objects.filter(Exists(labeled), project=project).select_related("user")
+    members = Membership.objects.filter(Exists(labeled), project=project, quarantined_at=None).select_related("user")
     return [member.user for member in members.order_by("user__username")]
 
 
@@ -62,10 +62,10 @@ def publish_for_newcomers(project: Project, *, by: str, solutions: Collection[in
         Project.objects.select_for_update(no_key=True).get(pk=project.pk)  # two managers at once do not both open a screening
         state = BatchState.DRAFT if is_draft else BatchState.OPEN
         batch = publish_chosen(project, by=by, solutions=solutions, kind=kind, state=state)
-        if kind == BatchKind.SCREENING:
-            Membership.objects.filter(project=project, user__username=by, qualified_at=None).update(qualified_at=Now())
-        details = {"kind": kind, "by": by, "solutions": len(solutions), "state": state}
-        Event.objects.create(actor=actor, project=project, verb=f"open {kind}", subject=f"batch {batch.pk}", details=details)
+        if batch.kind == BatchKind.SCREENING:
+            admit_trusted(project, by)
+        details = {"kind": batch.kind, "by": by, "solutions": len(solutions), "state": state}
+        Event.objects.create(actor=actor, project=project, verb=f"open {batch.kind}", subject=f"batch {batch.pk}", details=details)
     return batch
 
 

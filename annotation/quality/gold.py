@@ -39,6 +39,7 @@ class WithFirstMistake(TypedDict):
 
 
 GOLD_IN_WORK = "gold"  # composed like practice and screening, and mixed into a batch of work
+REPEAT = "repeat"  # another set of screening questions, for newcomers who get another attempt
 GOLD = "solution__goldanswer__acceptable_first_errors"  # the look-up from an annotation
 
 
@@ -156,11 +157,20 @@ def keep_gold(verdicts: Mapping[int, tuple[int | None, str]]) -> None:
 
 
 def refuse_second_screening(project: Project, kind: str) -> None:
-    """Raise BadScreening if this would be a second screening."""
+    """Raise BadScreening if this would be a second screening, or questions for another attempt without a first one."""
+    if kind == REPEAT and next_screening_set(project) == 1:
+        raise BadScreening(f"{project.slug} has no screening yet. Publish one first. People who do not pass it can get another attempt.")
     if kind == BatchKind.SCREENING and Batch.objects.filter(project=project, kind=kind, generation=-1).exists():
         raise BadScreening(
-            f"A screening of {project.slug} exists already. A project has one screening, so that all newcomers are judged alike."
+            f"A screening of {project.slug} exists already. A project has one screening, so that all newcomers are judged alike. "
+            "Choose questions for another attempt if people who did not pass need other ones."
         )
+
+
+def next_screening_set(project: Project) -> int:
+    """Return the number of the next set of screening questions. The first one is everybody's, the others are for another attempt."""
+    lowest = Batch.objects.filter(project=project, kind=BatchKind.SCREENING).aggregate(lowest=Min("generation"))["lowest"]
+    return 1 - (lowest or 0)
 
 
 def publish_chosen(project: Project, *, by: str, solutions: Collection[int], kind: str, state: str = BatchState.OPEN) -> Batch:
@@ -171,9 +181,12 @@ def publish_chosen(project: Project, *, by: str, solutions: Collection[int], kin
     if len(verdicts) < len(set(solutions)):
         raise BadScreening(f"Some of these solutions cannot be used any more, or {by} did not label them. Choose again.")
     refuse_second_screening(project, kind)
+    generation = -next_screening_set(project) if kind == REPEAT else None
+    kind = BatchKind.SCREENING if kind == REPEAT else kind
     try:
         with transaction.atomic():
             keep_gold({solution: verdicts[solution] for solution in solutions})
-            return queue.open_batch(project, [queue.Chosen(solution) for solution in solutions], kind=kind, state=state)
+            questions = [queue.Chosen(solution) for solution in solutions]
+            return queue.open_batch(project, questions, kind=kind, generation=generation, state=state)
     except queue.BadBatch as error:
         raise BadScreening(str(error)) from error

@@ -1,17 +1,16 @@
-"""What a manager does about a member: another role, admitting, pausing, resuming, removing. Reads and writes Membership.
+"""What a manager does about a member: another role, pausing, resuming, removing. Reads and writes Membership.
 
 Nobody changes a person above the own role, or gives a role above it. A form carries what it saw of the membership: if somebody else changed
 it meanwhile, nothing is stored.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from django.db import transaction
 from django.db.models import Q
-from django.db.models.functions import Now
 from django.utils import timezone
 
 from annotation import ingest, people, queue
@@ -47,7 +46,7 @@ def change_role(project: Project, number: int, *, actor: "User", role: str, seen
 
     Somebody who can no longer label gives back what they hold. The drafts of it stay. Raises MemberRefused, MemberChanged, NoSuchMember.
     """
-    with _locked(project, number, actor=actor, seen=seen) as (row, own):
+    with locked(project, number, actor=actor, seen=seen) as (row, own):
         old = row.role
         if role not in people.roles_up_to(own.role):
             raise MemberRefused("You cannot give this role: it is above your own. Choose another one.")
@@ -58,20 +57,8 @@ def change_role(project: Project, number: int, *, actor: "User", role: str, seen
         row.save(update_fields=["role"])  # not update(): a new manager may need a second factor
         given_back = 0 if role in people.LABELERS else queue.give_back(row.user, project=project, states=HELD)
         verb = "take member back" if old == Role.FORMER else "change role"
-        _note(actor, verb, row, {"old": old, "new": role, "given_back": given_back})
+        note(actor, verb, row, {"old": old, "new": role, "given_back": given_back})
     return f"{row.user} is {row.get_role_display().lower()} now.{_went_back(given_back)}"
-
-
-def admit(project: Project, number: int, *, actor: "User", seen: str) -> Membership:
-    """Let a newcomer label real work, whatever the screening says. Raises MemberRefused, MemberChanged, NoSuchMember."""
-    with _locked(project, number, actor=actor, seen=seen) as (row, _):
-        if row.role not in people.LABELERS:
-            raise MemberRefused(f"{row.user} does not label in {project}, so there is nobody to admit.")
-        if row.qualified_at:
-            raise MemberRefused(f"{row.user} is admitted already.")
-        Membership.objects.filter(pk=row.pk).update(qualified_at=Now())
-        _note(actor, "admit member", row, {})
-    return row
 
 
 def pause(project: Project, number: int, *, actor: "User", reason: str, seen: str) -> Membership:
@@ -88,24 +75,24 @@ def pause(project: Project, number: int, *, actor: "User", reason: str, seen: st
         ingest.clean_text(reason)
     except ingest.BadText as bad:
         raise MemberRefused(f"The reason contains {bad}. Remove that character.") from None
-    with _locked(project, number, actor=actor, seen=seen) as (row, _):
+    with locked(project, number, actor=actor, seen=seen) as (row, _):
         if row.role not in people.LABELERS:
             raise MemberRefused(f"{row.user} does not label in {project}, so there is nothing to pause.")
         if row.suspended_at:
             raise MemberRefused(f"{row.user} is paused already.")
         Membership.objects.filter(pk=row.pk).update(suspended_at=timezone.now(), reason=reason)
         queue.give_back(row.user, project=project, states=[AssignmentState.RESERVED])
-        _note(actor, "pause member", row, {"reason": reason})
+        note(actor, "pause member", row, {"reason": reason})
     return row
 
 
 def resume(project: Project, number: int, *, actor: "User", seen: str) -> Membership:
     """Give work to a paused member again. Raises MemberRefused, MemberChanged, NoSuchMember."""
-    with _locked(project, number, actor=actor, seen=seen) as (row, _):
+    with locked(project, number, actor=actor, seen=seen) as (row, _):
         if not row.suspended_at:
             raise MemberRefused(f"{row.user} is not paused.")
         Membership.objects.filter(pk=row.pk).update(suspended_at=None, reason="")
-        _note(actor, "resume member", row, {"reason": row.reason})
+        note(actor, "resume member", row, {"reason": row.reason})
     return row
 
 
@@ -121,18 +108,18 @@ def remove(project: Project, number: int, *, actor: "User", seen: str) -> str:
     Labels and pseudonym stay. What the person holds goes back to the queue; its drafts stay. Raises MemberRefused (the last owner, among
     others), MemberChanged, NoSuchMember.
     """
-    with _locked(project, number, actor=actor, seen=seen) as (row, _):
+    with locked(project, number, actor=actor, seen=seen) as (row, _):
         if row.role == Role.FORMER:
             raise MemberRefused(f"{row.user} is a former member already.")
         _keep_an_owner(row, "the end of this membership")
         Membership.objects.filter(pk=row.pk).update(role=Role.FORMER)
         given_back = queue.give_back(row.user, project=project, states=HELD)
-        _note(actor, "remove member", row, {"old": row.role, "given_back": given_back})
+        note(actor, "remove member", row, {"old": row.role, "given_back": given_back})
     return f"{row.user} is a former member now. All labels stay.{_went_back(given_back)}"
 
 
 @contextmanager
-def _locked(project: Project, number: int, *, actor: "User", seen: str) -> Iterator[tuple[Membership, Membership]]:
+def locked(project: Project, number: int, *, actor: "User", seen: str) -> Iterator[tuple[Membership, Membership]]:
     """Lock a membership, the actor's and those of all owners, always in the same order, and check who can do this."""
     with transaction.atomic():
         concerned = Q(pk=number) | Q(user=actor) | Q(role=Role.OWNER)
@@ -161,5 +148,6 @@ def _keep_an_owner(row: Membership, change: str) -> None:
         raise MemberRefused(f"{row.user} is the last owner, and {change} would leave nobody. Give the project another owner first.")
 
 
-def _note(actor: "User", verb: str, row: Membership, details: dict[str, object]) -> None:
-    Event.objects.create(actor=actor, project=row.project, verb=verb, subject=f"membership {row.pk}", details=details)
+def note(actor: "User", verb: str, row: Membership, details: Mapping[str, object]) -> None:
+    """Store what a person did about a membership."""
+    Event.objects.create(actor=actor, project=row.project, verb=verb, subject=f"membership {row.pk}", details=dict(details))

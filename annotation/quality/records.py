@@ -11,6 +11,7 @@ from django.utils import timezone
 from annotation import eligibility, people, preferences
 from annotation.eligibility import Use
 from annotation.models import Annotation, Assignment, AssignmentState, BatchKind, BatchState, Membership, Project, Role, Task, TaskKind
+from annotation.quality.admission import standings_of
 from annotation.quality.gold import GOLD, is_within_gold, newest
 
 if TYPE_CHECKING:
@@ -91,6 +92,7 @@ class ProjectOfPerson:
     waiting: int  # solutions this person could get next
     practice: int  # practice solutions before real work
     screening: int  # screening questions before real work
+    standing: str  # why this person gets no work now, in a sentence: the result of the screening, and what happens next. Empty: they do
     in_hand: bool  # this person holds a lease
     record: LabelerRecord
     gold: GoldRecord
@@ -128,7 +130,9 @@ def projects_of(person: "Person") -> list[ProjectOfPerson]:
     )
     projects = [membership.project_id for membership in memberships]
     records, gold, waiting = _records(person, projects), gold_records(person, projects), _waiting(person, projects)
-    first = _before_work(person, [membership.project_id for membership in memberships if membership.qualified_at is None])
+    new = [membership for membership in memberships if membership.qualified_at is None and membership.role in people.LABELERS]
+    first = _before_work(person, new)
+    standings = standings_of(new)
     in_hand = set(Assignment.objects.filter(labeler=person.pk, state=AssignmentState.LEASED).values_list("batch__project", flat=True))
     cards = [
         ProjectOfPerson(
@@ -139,9 +143,10 @@ def projects_of(person: "Person") -> list[ProjectOfPerson]:
             writes=membership.role in people.WRITERS,
             suspended=membership.suspended_at is not None,
             reason=membership.reason,
-            waiting=waiting.get(membership.project_id, 0),
+            waiting=0 if standings.get(membership.project_id) else waiting.get(membership.project_id, 0),
             practice=first.get((membership.project_id, BatchKind.PRACTICE), 0),
             screening=first.get((membership.project_id, BatchKind.SCREENING), 0),
+            standing=standings.get(membership.project_id, ""),
             in_hand=membership.project_id in in_hand,
             record=records.get(membership.project_id, LabelerRecord()),
             gold=gold.get(membership.project_id, GoldRecord(0, 0)),
@@ -218,13 +223,16 @@ def _waiting(person: "Person", projects: list[int]) -> dict[int, int]:
     return counted
 
 
-def _before_work(person: "Person", projects: list[int]) -> dict[tuple[int, str], int]:
-    """Count by project and kind what a newcomer still gets before real work. Nobody gets a solution twice."""
+def _before_work(person: "Person", memberships: list[Membership]) -> dict[tuple[int, str], int]:
+    """Count by project and kind what newcomers still get before real work. Nobody gets a solution twice. Refused people get nothing."""
+    sets = {membership.project_id: -membership.screening_set for membership in memberships if membership.refused_at is None}
     had = Assignment.objects.filter(task__solution=OuterRef("solution"), labeler=person.pk)
     kinds = [BatchKind.PRACTICE, BatchKind.SCREENING]
-    left = Task.objects.filter(~Exists(had), batch__project__in=projects, batch__kind__in=kinds, batch__state=BatchState.OPEN)
-    counted = left.values_list("batch__project", "batch__kind").annotate(count=Count("pk")).order_by()
-    return {(project, kind): count for project, kind, count in counted}
+    left = Task.objects.filter(~Exists(had), batch__project__in=sets, batch__kind__in=kinds, batch__state=BatchState.OPEN)
+    counts = left.filter(solution__withdrawn_at=None).values_list("batch__project", "batch__kind", "batch__generation")
+    counted = counts.annotate(count=Count("pk")).order_by()
+    own = [(project, kind, count) for project, kind, generation, count in counted if generation >= 0 or generation == sets[project]]
+    return {(project, kind): sum(n for *at, n in own if at == [project, kind]) for project, kind, _ in own}
 
 
 def _midnight() -> datetime:

@@ -47,6 +47,7 @@ class MemberState(StrEnum):
 
     ACTIVE = "active"
     NEWCOMER = "not admitted"  # answers practice and screening only
+    REFUSED = "refused"  # did not pass the screening, and a manager decided against it
     PAUSED = "paused"
     CLOSED = "account closed"
     FORMER = "former member"
@@ -241,8 +242,8 @@ def find_member(project: Project, number: int) -> Membership:
 
 def seen_of(row: Membership) -> str:
     """Return what a form about a member carries: it is another text once somebody has changed the membership."""
-    moments = (moment.isoformat() if moment else "" for moment in (row.suspended_at, row.qualified_at))
-    return "|".join((row.role, *moments))
+    states = (row.suspended_at, row.qualified_at, row.refused_at, row.quarantined_at)
+    return "|".join((row.role, *(moment.isoformat() if moment else "" for moment in states), str(row.screening_set)))
 
 
 def work_by_day(project: Project, person: User) -> list[DayOfWork]:
@@ -300,6 +301,8 @@ def _state(row: Membership, *, has_screening: bool) -> MemberState:
         return MemberState.CLOSED
     if row.suspended_at:
         return MemberState.PAUSED
+    if row.refused_at:
+        return MemberState.REFUSED
     is_waiting = has_screening and row.qualified_at is None and row.role in people.LABELERS
     return MemberState.NEWCOMER if is_waiting else MemberState.ACTIVE
 

@@ -153,6 +153,8 @@ class LabelerState:
     reserves_elsewhere: bool | None
     batches: list[int]  # open batches with an open assignment, oldest generation first
     turns: int | None  # solutions done or skipped; None: the project has no gold turns
+    screening_set: int  # which screening questions a newcomer gets
+    is_refused: bool
 
     @property
     def held(self) -> int | None:
@@ -267,6 +269,8 @@ def _labeler_state(labeler: User, *, project: Project) -> LabelerState:
         reason = Membership.objects.values_list("reason", flat=True).get(project=project, user=labeler)
         why = f"The reason: {reason}" if reason else "Ask the project's manager why."
         raise NotQualified(f"Your work in {project} is paused. {why}")
+    if state.is_refused:
+        raise NotQualified(f"A manager decided that you do not label in {project}.")
     return state
 
 
@@ -309,6 +313,7 @@ def _claim(
 ) -> Lease | None:
     """Claim the next assignment into the state `into`; `leased`: the lease that must still be held when a reservation is made."""
     claim: dict[str, Parameter] = {"labeler": labeler.pk, "minutes": project.lease_minutes, "state": str(into), "leased": leased}
+    claim["set"] = state.screening_set
 
     def first_of(statement: str, **more: Parameter) -> Lease | None:
         row = _first(statement, **claim, **more)

@@ -24,7 +24,8 @@ SELECT u.is_active, m.suspended_at IS NOT NULL, m.qualified_at IS NOT NULL,
               ORDER BY b.priority DESC, b.generation, b.id),
        CASE WHEN %(gold_percent)s > 0 THEN          -- turns taken; counted only if the project has gold turns
             (SELECT count(*) FROM annotation_assignment s JOIN annotation_batch b ON b.id = s.batch_id
-              WHERE s.labeler_id = u.id AND s.state IN ('done', 'skipped') AND b.project_id = m.project_id) END
+              WHERE s.labeler_id = u.id AND s.state IN ('done', 'skipped') AND b.project_id = m.project_id) END,
+       m.screening_set, m.refused_at IS NOT NULL
   FROM annotation_membership m JOIN auth_user u ON u.id = m.user_id
   LEFT JOIN annotation_assignment leased ON leased.labeler_id = u.id AND leased.state = 'leased'
   LEFT JOIN annotation_batch here ON here.id = leased.batch_id
@@ -79,13 +80,14 @@ NEXT_ASSIGNMENT_WAITING = NEXT_ASSIGNMENT.replace(" SKIP LOCKED", "")
 # they gave back such an assignment before, they get it again, with its drafts. Two tabs at once violate assignment_one_lease.
 # The lock on the solution excludes a withdrawal: one that has begun is waited for, and then the next task is chosen; one that comes
 # later waits for this statement, and closes what it made. Without it, both would miss what the other one does.
+_OF_KIND = "b.kind = %(kind)s::text AND (b.generation >= 0 OR b.generation = -%(set)s::int)"  # of the screenings the person's own set
 _TASK = f"""
   SELECT t.id, t.batch_id, t.priority,
          (SELECT s.id FROM annotation_assignment s
            WHERE s.task_id = t.id AND s.slot IS NULL AND s.state = 'open' AND s.lapsed_id = %(labeler)s LIMIT 1) AS assignment
     FROM annotation_task t JOIN annotation_batch b ON b.id = t.batch_id JOIN annotation_solution n ON n.id = t.solution_id
    WHERE {_IS_HELD}
-     AND b.project_id = %(project)s AND b.state = 'open' AND b.kind = %(kind)s::text AND n.withdrawn_at IS NULL
+     AND b.project_id = %(project)s AND b.state = 'open' AND {_OF_KIND} AND n.withdrawn_at IS NULL
      AND NOT EXISTS (SELECT 1 FROM annotation_task p JOIN annotation_assignment o ON o.task_id = p.id
                       WHERE p.solution_id = t.solution_id AND o.labeler_id = %(labeler)s OFFSET 0)
    ORDER BY b.generation, t.priority DESC, t.id LIMIT 1"""
@@ -107,7 +109,7 @@ SELECT {_LEASE} FROM taken s {_TEXTS}
 """
 
 # The same at a gold task of a batch with other work. It names the kind itself, so that the index task_gold finds the few gold tasks.
-_OF_KIND, _OF_GOLD = "b.kind = %(kind)s::text", "b.kind = 'selected' AND t.kind = 'gold'"
+_OF_GOLD = "b.kind = 'selected' AND t.kind = 'gold'"
 GOLD_ON_DEMAND = ASSIGNMENT_ON_DEMAND.replace(_OF_KIND, _OF_GOLD)
 
 # Reservations have locked their lease, for which a withdrawal can wait. So they do not wait for it, and choose another task.

@@ -81,10 +81,9 @@ def compose_newcomers(request: SignedInRequest, project: "Project") -> HttpRespo
                     return redirect("batch", slug=project.slug, batch_id=mixed.pk)
                 is_draft = "draft" in request.POST
                 published = quality.publish_for_newcomers(project, **choice, solutions=kept, is_draft=is_draft, actor=request.user)
-                state = (
-                    "kept as a draft. Nobody gets it before you publish it" if is_draft else "published. Newcomers get its solutions first"
-                )
-                messages.success(request, f"The {typed['kind']} is {state}.")
+                first = "It is for people who get another attempt" if typed["kind"] == "repeat" else "Newcomers get its solutions first"
+                state = "kept as a draft. Nobody gets it before you publish it" if is_draft else f"published. {first}"
+                messages.success(request, f"The {published.get_kind_display().lower()} is {state}.")
                 return redirect("batch", slug=project.slug, batch_id=published.pk)
             drawn = quality.drawn_for_newcomers(project, **choice, size=typed["size"], seed=typed["seed"] or 0)
         except quality.BadScreening as refused:

@@ -14,6 +14,7 @@ from annotation.views import KEY, SignedInRequest, for_roles, read_key
 from annotation.views.app_pictures import picture_of
 from annotation.views.bars import bars_of
 from annotation.views.forms.people import InviteForm, LetterForm, PauseForm, RoleForm
+from trainer.counting import counted
 
 if TYPE_CHECKING:
     from django.forms import Form
@@ -104,6 +105,48 @@ def make_link(request: SignedInRequest, project: "Project") -> HttpResponse:
         return redirect("people", slug=project.slug)
     link = request.build_absolute_uri(people.link_to_sign_in(person))
     return render(request, "account/new_link.html", {"project": project, "person": person, "link": link, "picture": picture_of(link)})
+
+
+@require_http_methods(["GET", "POST"])
+@never_cache
+@for_roles(people.MANAGERS)
+def newcomers(request: SignedInRequest, project: "Project") -> HttpResponse:
+    """Show the newcomers, and one of them with the answers beside gold. A POST decides: admit, refuse, repeat."""
+    given = request.POST if request.method == "POST" else request.GET
+    number, error, status = read_key(given.get("person", "")), "", 200
+    if number is None and "person" in given:
+        raise Http404("No newcomer has this number.")
+    try:
+        if request.method == "POST" and number is not None:
+            try:
+                sentence = _decide(request, project, number)
+            except quality.MemberRefused as refused:
+                error, status = str(refused), 409 if isinstance(refused, quality.MemberChanged) else 400
+            else:
+                messages.success(request, sentence)
+                return redirect("newcomers", slug=project.slug)  # with the next person who waits
+        elif request.method == "POST":
+            error, status = "Nobody was chosen, and nothing was changed. Choose a person in the list.", 400
+        shown = quality.newcomers_page(project, number)
+    except quality.NoSuchMember as unknown:
+        raise Http404(str(unknown)) from None
+    can_act = shown.chosen is None or shown.chosen.role in request.access.grants
+    page = {"project": project, "shown": shown, "error": error, "can_act": can_act}
+    return render(request, "annotation/people/newcomers.html", page, status=status)
+
+
+def _decide(request: SignedInRequest, project: "Project", number: int) -> str:
+    """Decide about a newcomer and say so. Raises MemberRefused, NoSuchMember."""
+    given: dict[str, Any] = {"actor": request.user, "seen": request.POST.get("seen", "")}
+    match request.POST.get("act", ""):
+        case "admit":
+            return f"{quality.admit(project, number, **given).user} is admitted and can label real work."
+        case "refuse":
+            return f"{quality.refuse(project, number, **given).user} is refused. Their home page says so. You can still admit this person."
+        case "repeat":
+            count = quality.let_repeat(project, number, **given)
+            return f"{quality.find_member(project, number).user} gets {counted(count, 'other question')}. Their home page says so."
+    raise quality.MemberRefused("This page cannot do that. Load it again, and use its buttons.")
 
 
 @require_http_methods(["GET", "POST"])

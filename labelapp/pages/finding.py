@@ -36,6 +36,7 @@ class Act:
 
 ACTS = (
     Act("Compose a round", "compose", people.MANAGERS, "new batch publish select train model start retrain"),
+    Act("Newcomers and their screening", "newcomers", people.MANAGERS, "admit refuse repeat screening"),
     Act("New practice, screening or gold", "compose-newcomers", people.MANAGERS, "batch compose newcomers"),
     Act("Invite people", "people", people.MANAGERS, "add member labeler link new person", "invite"),
     Act("Import a file", "data", people.MANAGERS, "upload load problems solutions new data", "upload-title"),

@@ -113,7 +113,7 @@ def test_practice_changes_neither_the_result_of_the_screening_nor_gold_records(p
     for _ in range(2):
         submit(quality.lease_next(ann, project=project), ann, 2)  # all wrong
     kinds(project, ann, 3)
-    assert quality.screening_of(ann, project=project) == quality.Screening(asked=3, within=3, needed=3)
+    assert quality.screening_of(ann, project=project) == quality.Screening(asked=3, ended=3, pending=0, within=3, needed=3, state="open")
 
 
 def test_practice_is_in_no_dataset(project: Project) -> None:

@@ -43,17 +43,18 @@ class BatchForm(forms.Form):
 
 
 class NewcomersForm(forms.Form):
-    """What newcomers get first: practice or screening, from whose labels, and how many solutions. `seed` draws others."""
+    """What newcomers get first, practice or screening, or gold; from whose labels, and how many solutions. `seed` draws others."""
 
     kind = forms.ChoiceField(
         label="What to compose",
         choices=[
             ("practice", "Practice: newcomers see after each solution where the mistake is"),
             ("screening", "Screening: the answers decide who is admitted"),
+            ("repeat", "Questions for another attempt: other ones for people who did not pass the screening"),
             ("gold", "Gold: solutions among real work whose answers are compared with this person's"),
         ],
         widget=forms.RadioSelect,
-        error_messages=dict.fromkeys(("required", "invalid_choice"), "Choose practice, screening or gold."),
+        error_messages=dict.fromkeys(("required", "invalid_choice"), "Choose practice, screening, questions for another attempt or gold."),
     )
     size = CountField("The number of solutions", lowest=1, highest=100, label="Solutions")
     seed = forms.IntegerField(min_value=0, max_value=2**31 - 1, required=False, widget=forms.HiddenInput)

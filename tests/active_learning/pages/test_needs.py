@@ -217,11 +217,44 @@ def test_a_newcomer_waits_for_a_decision_only_after_all_questions_without_passin
     answer(project, ann, 1, 1, 1)
     assert lines(olga) == []
     answer(project, ann, 1, 1, 1)
-    sentence = "ann has answered the screening, did not pass, and waits for a decision."
-    place = reverse("member", args=["sums", Membership.objects.get(user=ann).pk])
+    sentence = "ann did not pass the screening (0 of 2 answers right, 2 needed) and waits for a decision."
+    place = f"{reverse('newcomers', args=['sums'])}?person={Membership.objects.get(user=ann).pk}"
     assert only(olga) == (sentence, place)
-    Membership.objects.filter(user=ann).update(qualified_at=timezone.now())
+    Membership.objects.filter(user=ann).update(refused_at=timezone.now())
     assert lines(olga) == []
+    Membership.objects.filter(user=ann).update(refused_at=None, qualified_at=timezone.now())
+    assert lines(olga) == []
+
+
+def test_who_passed_the_screening_is_told_for_three_days(project: Project, olga: Client) -> None:
+    screening(project, 2)
+    ann = make.ann(project)
+    answer(project, ann, 1, -1)
+    answer(project, ann, 1, -1)
+    assert lines(olga) == []
+    quality.lease_next(ann, project=project)
+    sentence, place = only(olga)
+    assert sentence == "ann passed the screening (2 of 2 answers right) and labels now."
+    assert place == f"{reverse('newcomers', args=['sums'])}?person={Membership.objects.get(user=ann).pk}"
+
+
+def test_who_passed_earlier_is_told_no_more(project: Project, olga: Client) -> None:
+    screening(project, 1)
+    answer(project, make.ann(project), 1, -1)
+    membership = Membership.objects.get(user=make.ann())
+    Membership.objects.filter(pk=membership.pk).update(qualified_at=timezone.now())
+    passed = {"project": project, "verb": quality.PASSED, "subject": f"membership {membership.pk}"}
+    Event.objects.create(**passed, at=timezone.now() - timedelta(days=4))
+    assert lines(olga) == []
+    Event.objects.create(**passed)
+    assert len(lines(olga)) == 1
+
+
+def test_many_newcomers_who_wait_are_one_line(project: Project, olga: Client) -> None:
+    screening(project, 1)
+    for name in ("ann", "ben", "cleo", "dora"):
+        answer(project, make.person(name, project), 1, 1, 1)
+    assert only(olga) == ("More than 3 newcomers are not admitted and wait for a decision.", reverse("newcomers", args=["sums"]))
 
 
 @pytest.mark.parametrize("state", ["paused", "closed"])
@@ -230,7 +263,7 @@ def test_newcomers_wait_also_while_nobody_can_answer_the_screening(project: Proj
     ann = make.ann(project)
     assert lines(olga) == []
     project.batch_set.filter(kind="screening").update(state=state)
-    place = reverse("member", args=["sums", Membership.objects.get(user=ann).pk])
+    place = f"{reverse('newcomers', args=['sums'])}?person={Membership.objects.get(user=ann).pk}"
     assert ("ann is not admitted, and cannot answer the screening, because it is paused or closed.", place) in lines(olga)
 
 
