@@ -37,6 +37,7 @@ from annotation.quality.gold import BadScreening, is_within_gold
 from annotation.quality.members import MemberChanged, MemberRefused, change_role, pause, removal_of, remove, resume
 from annotation.quality.messages import BadMessage, mark_read, messages_of, messages_to, recipients, send_message
 from annotation.quality.newcomers import Newcomer, NewcomerState, admit, let_repeat, newcomers_page, refuse, told_about_newcomers
+from annotation.quality.opinions import Adjudication, Opinions, gold_in_project, possible_by
 from annotation.quality.overviews import DayTimes, Overview, PeopleAtWork, PersonAtWork, at_work, overview
 from annotation.quality.practice import Feedback, feedback_on, open_practice
 from annotation.quality.records import (
@@ -49,10 +50,11 @@ from annotation.quality.records import (
     gold_records,
     projects_of,
 )
-from annotation.quality.settling import Estimates, Prior, Settled, estimates_of, settle, settle_new, settled_in_words
+from annotation.quality.settling import Estimates, Prior, Settled, Verdicts, estimates_of, settle, settle_new, settled_in_words, verdicts_on
 from annotation.quality.team import MemberPage, MemberState, NoSuchMember, Team, find_member, member_page, team_of, work_by_day
 
 __all__ = [
+    "Adjudication",
     "AgreementFigures",
     "AgreementRow",
     "BadMessage",
@@ -77,10 +79,11 @@ __all__ = [
     "NoGold",
     "NoSuchBatch",
     "NoSuchMember",
+    "Opinions",
     "Overview",
+    "PASSED",
     "PeopleAtWork",
     "PersonAtWork",
-    "PASSED",
     "Prior",
     "ProjectOfPerson",
     "ReviewEffect",
@@ -88,6 +91,7 @@ __all__ = [
     "Settled",
     "Team",
     "TrustedSolution",
+    "Verdicts",
     "VersionEffect",
     "Work",
     "admit",
@@ -113,8 +117,8 @@ __all__ = [
     "find_gold",
     "find_member",
     "forecast",
+    "gold_in_project",
     "gold_records",
-    "settled_in_words",
     "is_comparable",
     "is_within_gold",
     "lease_next",
@@ -130,6 +134,7 @@ __all__ = [
     "open_screening",
     "overview",
     "pause",
+    "possible_by",
     "projects_of",
     "publish_for_newcomers",
     "recipients",
@@ -141,8 +146,10 @@ __all__ = [
     "send_message",
     "settle",
     "settle_new",
+    "settled_in_words",
     "team_of",
     "told_about_newcomers",
     "trusted_people",
+    "verdicts_on",
     "work_by_day",
 ]
