@@ -263,6 +263,7 @@ class Schedule(models.Model):
     daily_at = models.TimeField(null=True, blank=True)  # UTC; null: the time of day starts no round
     recipe = models.JSONField(default=dict)  # strategies.Recipe; empty: the project's size, convincing wrong answers
     sample = models.JSONField(default=dict)  # settings of sampling; empty: no new solutions are drawn first
+    labels = models.CharField(max_length=9, choices=Labels, default=Labels.EACH, db_default=Labels.EACH)  # what the models learn from
     note = models.CharField(max_length=300, blank=True)  # why the last round that was due could not start
     noted_at = models.DateTimeField(null=True)
 

@@ -16,6 +16,11 @@ class Migration(migrations.Migration):
             field=models.CharField(choices=WAYS, db_default="each", default="each", max_length=9),
         ),
         migrations.AddField(model_name="modelversion", name="consensus", field=models.JSONField(db_default={}, default=dict)),
+        migrations.AddField(
+            model_name="schedule",
+            name="labels",
+            field=models.CharField(choices=WAYS, db_default="each", default="each", max_length=9),
+        ),
         migrations.AddConstraint(
             model_name="modelversion",
             constraint=models.CheckConstraint(condition=models.Q(("labels__in", ["each", "consensus", "soft"])), name="model_labels"),
