@@ -11,7 +11,7 @@ from celery import shared_task
 from celery.signals import after_task_publish, beat_init, worker_ready, worker_shutting_down
 from django.db import InterfaceError, OperationalError, connection
 
-from active_learning import registry, rounds, schedules, scoring
+from active_learning import opinions, registry, rounds, schedules, scoring
 from annotation import corrections, imports
 from annotation.stopping import FINISH, end_process, stop_request
 from annotation.tasks import run_import, run_regrade
@@ -37,6 +37,18 @@ def sweep() -> list[int]:
 @shared_task
 def start_due_rounds() -> list[int]:
     return [started.pk for started in schedules.start_due_rounds()]
+
+
+@shared_task
+def ask_for_opinions() -> dict[str, int]:
+    """Ask one more person where projects want it. If the task is lost, the next one does the same."""
+    return opinions.ask_everywhere()
+
+
+@shared_task
+def count_month(project_id: int) -> None:
+    """Count the past month of a large project for the page of redundancy. If the task is lost, the next view asks again."""
+    opinions.count_month(project_id)
 
 
 @shared_task

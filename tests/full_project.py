@@ -28,6 +28,7 @@ from annotation.models import (
     Invitation,
     Membership,
     Message,
+    MoreOpinions,
     Notification,
     Project,
     Regrade,
@@ -79,7 +80,8 @@ class FullProject:
 
     def __init__(self, home: Path, *, name: str = "Sums", count: int = 2) -> None:
         self.name, self.home, self.n_people = name, home, 0
-        self.project = make.project("sums", name=name, guidelines=f"## {name}\n\n- So")
+        thresholds = {"redundancy_limit": 3, "redundancy_model": 0.8, "redundancy_gold": 0.75, "redundancy_spread": 1.0}
+        self.project = make.project("sums", name=name, guidelines=f"## {name}\n\n- So", **thresholds)
         self.ann, self.olga = make.ann(self.project), make.olga(self.project)
         User.objects.filter(pk=self.olga.pk).update(is_staff=True, is_superuser=True)
         self.olga = User.objects.get(pk=self.olga.pk)
@@ -140,6 +142,10 @@ class FullProject:
             generation = 100 + Batch.objects.count()
             make.batch(project, make.solutions(project, 1), generation=generation)
             make.round_of(project, {"uniform": make.solutions(project, 1)}, generation=generation + 5000, model_version=self.version)
+        model = {"why": "model", "value": 0.93, "threshold": 0.8, "details": {"marks": [1], "judge": "PRM 1", "sees": None}}
+        last = MoreOpinions.objects.filter(task=self.task).count() + 2
+        asked = [(self.task, last + n) for n in range(count)] + [(task, 2) for task in tasks]
+        MoreOpinions.objects.bulk_create(MoreOpinions(task=task, batch=self.batch, place=place, **model) for task, place in asked)
         GoldAnswer.objects.bulk_create(GoldAnswer(solution=solution, acceptable_first_errors=[1], note=name) for solution in solutions)
         self.add_figures_of_models(solutions, count)
         self.add_history(persons, count)

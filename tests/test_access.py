@@ -166,6 +166,7 @@ TABLE = {
     "project-solution": Row(RESEARCHERS, 200, 302),
     "withdraw-solution": Row(MANAGERS, 200, 302),
     "prioritise-solution": Row(MANAGERS, None, 302),
+    "redundancy": Row(RESEARCHERS, 200, 409, decide=MANAGERS),
     "experiments": Row(RESEARCHERS | SUPERUSER),
     "experiment": Row(RESEARCHERS | SUPERUSER),
     "experiment-file": Row(RESEARCHERS | SUPERUSER),

@@ -19,6 +19,16 @@ from annotation.quality.agreeing import (
     is_comparable,
     named_pairs,
 )
+from annotation.quality.asking import (
+    Judge,
+    WhyMore,
+    ask_for_opinions,
+    asked_in_batch,
+    nobody_left,
+    thresholds_of,
+    wanted_in_vain,
+    why_more,
+)
 from annotation.quality.batches import (
     BatchRow,
     DailyPace,
@@ -33,6 +43,7 @@ from annotation.quality.batches import (
 )
 from annotation.quality.composing import TrustedSolution, drawn_for_newcomers, mix_gold, publish_for_newcomers, trusted_people
 from annotation.quality.figures import count_again, figures_of
+from annotation.quality.foreseeing import PastMonth, Preview, count_month, month_of, preview, store_month
 from annotation.quality.gold import BadScreening, is_within_gold
 from annotation.quality.members import MemberChanged, MemberRefused, change_role, pause, removal_of, remove, resume
 from annotation.quality.messages import BadMessage, mark_read, messages_of, messages_to, recipients, send_message
@@ -68,6 +79,7 @@ __all__ = [
     "GoldChanged",
     "GoldRecord",
     "GoldRefused",
+    "Judge",
     "LabelerRecord",
     "MemberChanged",
     "MemberPage",
@@ -82,8 +94,10 @@ __all__ = [
     "Opinions",
     "Overview",
     "PASSED",
+    "PastMonth",
     "PeopleAtWork",
     "PersonAtWork",
+    "Preview",
     "Prior",
     "ProjectOfPerson",
     "ReviewEffect",
@@ -93,9 +107,12 @@ __all__ = [
     "TrustedSolution",
     "Verdicts",
     "VersionEffect",
+    "WhyMore",
     "Work",
     "admit",
     "agreement_of",
+    "ask_for_opinions",
+    "asked_in_batch",
     "at_work",
     "batch_names",
     "batch_page",
@@ -107,6 +124,7 @@ __all__ = [
     "count_again",
     "count_agreement",
     "count_agreement_again",
+    "count_month",
     "day_in",
     "day_of",
     "drawn_for_newcomers",
@@ -128,13 +146,16 @@ __all__ = [
     "messages_of",
     "messages_to",
     "mix_gold",
+    "month_of",
     "named_pairs",
     "newcomers_page",
+    "nobody_left",
     "open_practice",
     "open_screening",
     "overview",
     "pause",
     "possible_by",
+    "preview",
     "projects_of",
     "publish_for_newcomers",
     "recipients",
@@ -147,9 +168,13 @@ __all__ = [
     "settle",
     "settle_new",
     "settled_in_words",
+    "store_month",
     "team_of",
+    "thresholds_of",
     "told_about_newcomers",
     "trusted_people",
     "verdicts_on",
+    "wanted_in_vain",
+    "why_more",
     "work_by_day",
 ]
