@@ -23,6 +23,7 @@ from annotation.models import (
     Batch,
     BrowserSession,
     Event,
+    Flag,
     GoldAnswer,
     Import,
     Invitation,
@@ -258,6 +259,11 @@ class FullProject:
         Message.objects.bulk_create(
             Message(project=project, sender=sender, recipient=recipient, text=name) for sender, recipient in letters for _ in range(count)
         )
+        raised = {"project": project, "evidence": {"sentences": [name], "figures": {"source": self.ann.pk}}}
+        decided = {"decided_at": timezone.now(), "decided_by": self.olga, "decision": "dismissed", "note": name}
+        Flag.objects.bulk_create(Flag(person=person, kind="truth", **raised, **more) for person in persons for more in ({}, decided))
+        if not Flag.objects.filter(person=self.ann).exists():
+            Flag.objects.create(person=self.ann, kind="pace", **raised)
         Notification.objects.bulk_create(
             Notification(person=person, project=project, kind="message", sentence=name, path="/", occasion=uuid.uuid4().hex)
             for person in (self.ann, self.olga, *persons)
@@ -302,6 +308,7 @@ class FullProject:
             "round_id": self.proposed.pk, "round_number": self.proposed.number,
             "act": "cancel", "import_id": self.import_.pk, "number": 1, "solution_id": self.solution.pk,
             "message_id": Message.objects.filter(recipient=self.olga).first().pk,
+            "flag_id": Flag.objects.filter(person=self.ann).first().pk,
             "notification_id": Notification.objects.filter(person=self.olga).first().pk,
             "name": "smallest", "file": "strategies.csv",
             "object_id": self.project.pk, "id": self.ann.pk, "content_type_id": 1, "app_label": "annotation", "url": "x",

@@ -43,6 +43,7 @@ from annotation.quality.batches import (
 )
 from annotation.quality.composing import TrustedSolution, drawn_for_newcomers, mix_gold, publish_for_newcomers, trusted_people
 from annotation.quality.figures import count_again, figures_of
+from annotation.quality.flags import FlagsPage, NoSuchFlag, decide_flag, flags_page, lift_quarantine, n_undecided_flags
 from annotation.quality.foreseeing import PastMonth, Preview, count_month, month_of, preview, store_month
 from annotation.quality.gold import BadScreening, is_within_gold
 from annotation.quality.members import MemberChanged, MemberRefused, change_role, pause, removal_of, remove, resume
@@ -63,6 +64,7 @@ from annotation.quality.records import (
 )
 from annotation.quality.settling import Estimates, Prior, Settled, Verdicts, estimates_of, settle, settle_new, settled_in_words, verdicts_on
 from annotation.quality.team import MemberPage, MemberState, NoSuchMember, Team, find_member, member_page, team_of, work_by_day
+from annotation.quality.watch import Marks, note_dry_spells, watch_new, watch_project
 
 __all__ = [
     "Adjudication",
@@ -75,12 +77,14 @@ __all__ = [
     "DayTimes",
     "Estimates",
     "Feedback",
+    "FlagsPage",
     "Forecast",
     "GoldChanged",
     "GoldRecord",
     "GoldRefused",
     "Judge",
     "LabelerRecord",
+    "Marks",
     "MemberChanged",
     "MemberPage",
     "MemberRefused",
@@ -90,6 +94,7 @@ __all__ = [
     "NewcomerState",
     "NoGold",
     "NoSuchBatch",
+    "NoSuchFlag",
     "NoSuchMember",
     "Opinions",
     "Overview",
@@ -127,6 +132,7 @@ __all__ = [
     "count_month",
     "day_in",
     "day_of",
+    "decide_flag",
     "drawn_for_newcomers",
     "estimates_of",
     "feedback_on",
@@ -134,6 +140,7 @@ __all__ = [
     "find_batch",
     "find_gold",
     "find_member",
+    "flags_page",
     "forecast",
     "gold_in_project",
     "gold_records",
@@ -141,15 +148,18 @@ __all__ = [
     "is_within_gold",
     "lease_next",
     "let_repeat",
+    "lift_quarantine",
     "mark_read",
     "member_page",
     "messages_of",
     "messages_to",
     "mix_gold",
     "month_of",
+    "n_undecided_flags",
     "named_pairs",
     "newcomers_page",
     "nobody_left",
+    "note_dry_spells",
     "open_practice",
     "open_screening",
     "overview",
@@ -175,6 +185,8 @@ __all__ = [
     "trusted_people",
     "verdicts_on",
     "wanted_in_vain",
+    "watch_new",
+    "watch_project",
     "why_more",
     "work_by_day",
 ]

@@ -161,6 +161,7 @@ class MemberPage:
     can_get_link: bool
     qualified_at: datetime | None
     suspended_at: datetime | None
+    quarantined_at: datetime | None
 
 
 def team_of(project: Project, *, words: str = "", role: str = "", state: str = "", page: int = 1) -> Team:
@@ -229,6 +230,7 @@ def member_page(project: Project, number: int) -> MemberPage:
         can_get_link=row.role != Role.FORMER and row.user.is_active and not people.may_administrate(row.user),
         qualified_at=row.qualified_at,
         suspended_at=row.suspended_at,
+        quarantined_at=row.quarantined_at,
     )
 
 
