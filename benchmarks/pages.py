@@ -35,6 +35,8 @@ QUERIES = {
     "models/compare/": ["a=1&b=2"],
     "people/": ["words=member1", "role=labeler&state=active", "page=3"],
     "audit/": ["verb=withdraw"],
+    "quality/calibration/": ["size=10"],
+    "guidelines/versions/": ["a=1&b=2"],
     "batches/compose/": ["kind=practice&by=member1&size=30"],
     "find/": ["q=member1", "q=what", "q=29801", "q=round+7", "q=12", "q=an", "q=problem", "q=nowhere"],
     # Each filter with a value that most rows have, that few have, and that none has.
@@ -132,6 +134,45 @@ INSERT INTO annotation_steplabel (annotation_id, step_index, position, rating, f
 SELECT a.id, step, 0, CASE WHEN step = %(steps)s - 1 AND a.finish_reason = 'found_error' THEN -1 ELSE 1 END, false, 900, false
   FROM annotation_annotation a CROSS JOIN generate_series(0, %(steps)s - 1) step
 """
+# One solution in twenty has a second reader, who often stops at another step. Half of the labels know their version of the guidelines.
+SECOND = """
+INSERT INTO annotation_assignment (task_id, slot, batch_id, priority, state, labeler_id, token)
+SELECT s.task_id, 1, s.batch_id, 0, 'done', (SELECT min(user_id) FROM annotation_membership m WHERE m.role = 'labeler'
+           AND m.user_id > s.labeler_id - 7 AND m.user_id <> s.labeler_id), 1
+  FROM annotation_assignment s WHERE s.state = 'done' AND s.task_id %% 20 = 0
+"""
+VERSIONS = "UPDATE annotation_annotation SET guidelines_version = 1 + (id %% 2) WHERE id %% 4 < 2"
+# A calibration set that everybody has answered.
+SET = """
+INSERT INTO annotation_batch (project_id, generation, kind, state, created_at) VALUES (%(project)s, 0, 'calibration', 'open', now())
+"""
+SET_TASKS = """
+INSERT INTO annotation_task (batch_id, solution_id, kind, priority, overlap, premise)
+SELECT b.id, n.id, 'normal', 0, 1, '' FROM annotation_batch b, (SELECT id FROM annotation_solution ORDER BY id DESC LIMIT 10) n
+ WHERE b.kind = 'calibration'
+"""
+SET_ASSIGNMENTS = """
+INSERT INTO annotation_assignment (task_id, slot, batch_id, priority, state, labeler_id, token)
+SELECT t.id, NULL, b.id, 0, 'done', m.user_id, 1 FROM annotation_batch b JOIN annotation_task t ON t.batch_id = b.id
+  JOIN annotation_membership m ON m.project_id = b.project_id AND m.role = 'labeler' WHERE b.kind = 'calibration'
+"""
+MORE_ANNOTATIONS = ANNOTATIONS.replace(
+    "WHERE a.state = 'done'",
+    """WHERE a.state = 'done'
+   AND NOT EXISTS (SELECT 1 FROM annotation_annotation n WHERE n.assignment_id = a.id)""",
+)
+MORE_LABELS = """
+INSERT INTO annotation_steplabel (annotation_id, step_index, position, rating, flagged, rated_ms, chosen)
+SELECT a.id, step, 0, CASE WHEN step = a.id %% %(steps)s AND a.finish_reason = 'found_error' THEN -1 ELSE 1 END, false, 900, false
+  FROM annotation_annotation a CROSS JOIN LATERAL generate_series(0, CASE WHEN a.finish_reason = 'found_error' THEN a.id %% %(steps)s
+         ELSE %(steps)s - 1 END) step
+ WHERE NOT EXISTS (SELECT 1 FROM annotation_steplabel l WHERE l.annotation_id = a.id)
+"""
+REMARKS = """
+INSERT INTO annotation_remark (task_id, author_id, text, created_at)
+SELECT t.id, %(owner)s, 'Look at step ' || n, now() FROM annotation_task t JOIN annotation_batch b ON b.id = t.batch_id
+ CROSS JOIN generate_series(1, 5) n WHERE b.kind = 'calibration'
+"""
 MESSAGES = """
 INSERT INTO annotation_message (project_id, recipient_id, sender_id, text, created_at)
 SELECT %(project)s, m.user_id, %(owner)s, 'Look at step ' || n, now() - n * interval '1 hour'
@@ -168,7 +209,7 @@ def fill(home: Path, size: Size) -> tuple[Any, Any]:
     from django.contrib.auth.models import User
     from django.db import connection, transaction
 
-    from annotation import projects
+    from annotation import projects, quality
     from annotation.models import Annotation, Solution
 
     owner = User.objects.create_superuser("owner")
@@ -192,9 +233,15 @@ def fill(home: Path, size: Size) -> tuple[Any, Any]:
     version = selection.scored(project, home / "scores" / "rows")
     selection.load(version, home / "scores" / "rows")
     run_rounds(project, version, size)
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL session_replication_role = replica")
+        for statement in (SECOND, SET, SET_TASKS, SET_ASSIGNMENTS, MORE_ANNOTATIONS, MORE_LABELS, REMARKS, VERSIONS):
+            cursor.execute(statement, values)
+    projects.change_settings(project, {"guidelines": "Rate all lines."}, version=projects.version_of(project), actor=owner)
     with connection.cursor() as cursor:
         cursor.execute(f"VACUUM ANALYZE {', '.join(VACUUM)}")
-    assert Solution.objects.count() == size.problems * size.each and Annotation.objects.count() == size.annotations
+    assert Solution.objects.count() == size.problems * size.each and Annotation.objects.count() > size.annotations
+    quality.count_agreement(project)  # a worker does it
     return project, owner
 
 
@@ -250,7 +297,8 @@ def addresses(project: Any) -> Iterator[str]:
         "assignment_id": Assignment.objects.latest("pk").pk,
         "round_id": round_.pk,
         "round_number": round_.number,
-        "batch_id": Batch.objects.latest("pk").pk,
+        "batch_id": Batch.objects.filter(kind="selected").latest("pk").pk,
+        "set_id": Batch.objects.filter(kind="calibration").latest("pk").pk,
         "membership_id": Membership.objects.latest("pk").pk,
         "import_id": import_.pk,
         "invitation_id": 1,  # only its withdrawal has an address, which is for POST

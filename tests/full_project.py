@@ -23,16 +23,15 @@ from annotation.models import (
     Batch,
     BrowserSession,
     Event,
-    Flag,
     GoldAnswer,
     Import,
     Invitation,
     Membership,
     Message,
-    MoreOpinions,
     Notification,
     Project,
     Regrade,
+    Remark,
     Role,
     Snapshot,
     Solution,
@@ -49,6 +48,7 @@ QUERIES = {
     "annotations": ["finish=bad_problem", "by=ann"],
     "audit": ["verb=withdraw", "csv=1"],
     "compare-models": ["a=1&b=2"],
+    "compose-calibration": ["size=1"],
     "compose-newcomers": ["kind=practice&by=ann&size=3", "kind=screening&by=ann&size=3"],
     "find": ["q=person", "q=what", "q=round", "q=1"],
     "find-on-site": ["q=other"],
@@ -81,8 +81,7 @@ class FullProject:
 
     def __init__(self, home: Path, *, name: str = "Sums", count: int = 2) -> None:
         self.name, self.home, self.n_people = name, home, 0
-        thresholds = {"redundancy_limit": 3, "redundancy_model": 0.8, "redundancy_gold": 0.75, "redundancy_spread": 1.0}
-        self.project = make.project("sums", name=name, guidelines=f"## {name}\n\n- So", **thresholds)
+        self.project = make.project("sums", name=name, guidelines=f"## {name}\n\n- So")
         self.ann, self.olga = make.ann(self.project), make.olga(self.project)
         User.objects.filter(pk=self.olga.pk).update(is_staff=True, is_superuser=True)
         self.olga = User.objects.get(pk=self.olga.pk)
@@ -118,6 +117,8 @@ class FullProject:
         (folder / "strategies.csv").write_text("strategy\n")
         self.held = self.lease(self.ann)
         self.annotation = self.label([self.ann])[0]
+        self.calibration = make.batch(self.project, make.solutions(self.project, 1, source="file"), kind="calibration")
+        self.discussed = Task.objects.get(batch=self.calibration)
         self.grow(count)
 
     # --- rows -----------------------------------------------------------------------------------------------------------------
@@ -136,6 +137,8 @@ class FullProject:
         tasks = Task.objects.filter(batch=self.batch, solution__in=solutions)
         self.label([self.ann], list(tasks[:count]))
         self.add_newcomers(count)
+        self.label([person for person in persons if person != self.ann], [self.discussed])
+        Remark.objects.bulk_create(Remark(task=self.discussed, author=self.olga, text=name) for _ in range(count))
         Assignment.objects.bulk_create(Assignment(task=task, slot=0, batch=self.batch) for task in tasks[count:])
         for person, task in zip(persons, tasks[count:], strict=False):
             self.lease(person, task)
@@ -143,10 +146,6 @@ class FullProject:
             generation = 100 + Batch.objects.count()
             make.batch(project, make.solutions(project, 1), generation=generation)
             make.round_of(project, {"uniform": make.solutions(project, 1)}, generation=generation + 5000, model_version=self.version)
-        model = {"why": "model", "value": 0.93, "threshold": 0.8, "details": {"marks": [1], "judge": "PRM 1", "sees": None}}
-        last = MoreOpinions.objects.filter(task=self.task).count() + 2
-        asked = [(self.task, last + n) for n in range(count)] + [(task, 2) for task in tasks]
-        MoreOpinions.objects.bulk_create(MoreOpinions(task=task, batch=self.batch, place=place, **model) for task, place in asked)
         GoldAnswer.objects.bulk_create(GoldAnswer(solution=solution, acceptable_first_errors=[1], note=name) for solution in solutions)
         self.add_figures_of_models(solutions, count)
         self.add_history(persons, count)
@@ -259,11 +258,6 @@ class FullProject:
         Message.objects.bulk_create(
             Message(project=project, sender=sender, recipient=recipient, text=name) for sender, recipient in letters for _ in range(count)
         )
-        raised = {"project": project, "evidence": {"sentences": [name], "figures": {"source": self.ann.pk}}}
-        decided = {"decided_at": timezone.now(), "decided_by": self.olga, "decision": "dismissed", "note": name}
-        Flag.objects.bulk_create(Flag(person=person, kind="truth", **raised, **more) for person in persons for more in ({}, decided))
-        if not Flag.objects.filter(person=self.ann).exists():
-            Flag.objects.create(person=self.ann, kind="pace", **raised)
         Notification.objects.bulk_create(
             Notification(person=person, project=project, kind="message", sentence=name, path="/", occasion=uuid.uuid4().hex)
             for person in (self.ann, self.olga, *persons)
@@ -303,12 +297,11 @@ class FullProject:
     def places(self) -> dict[str, Any]:
         """What stands for each parameter of an address."""
         return {
-            "slug": self.project.slug, "batch_id": self.batch.pk, "problem_id": self.solution.problem_id,
+            "slug": self.project.slug, "batch_id": self.batch.pk, "set_id": self.calibration.pk, "problem_id": self.solution.problem_id,
             "annotation_id": self.annotation.pk, "assignment_id": shown_claim(self.held.pk, 1)["assignment"],
             "round_id": self.proposed.pk, "round_number": self.proposed.number,
             "act": "cancel", "import_id": self.import_.pk, "number": 1, "solution_id": self.solution.pk,
             "message_id": Message.objects.filter(recipient=self.olga).first().pk,
-            "flag_id": Flag.objects.filter(person=self.ann).first().pk,
             "notification_id": Notification.objects.filter(person=self.olga).first().pk,
             "name": "smallest", "file": "strategies.csv",
             "object_id": self.project.pk, "id": self.ann.pk, "content_type_id": 1, "app_label": "annotation", "url": "x",

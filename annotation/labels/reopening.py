@@ -11,7 +11,7 @@ from django.db.models.functions import Now
 from annotation.labels.rules import Rating
 from annotation.labels.sittings import NothingToRevise
 from annotation.models import Annotation, Draft, Project, StepAlternative, StepLabel, StepSource
-from annotation.queue import FOR_NEWCOMERS
+from annotation.queue import ON_DEMAND
 
 REOPEN_LAST = 10  # submissions
 REOPEN_MINUTES = 15  # after the first submission
@@ -26,7 +26,7 @@ def reopenable(labeler: User, *, project: Project) -> QuerySet[Annotation]:
         assignment__annotation__revision=1,
         assignment__annotation__created_at__gt=Now() - timedelta(minutes=REOPEN_MINUTES),
     )
-    newest_first = recent.exclude(assignment__batch__kind__in=FOR_NEWCOMERS).order_by("-assignment__annotation__created_at")
+    newest_first = recent.exclude(assignment__batch__kind__in=ON_DEMAND).order_by("-assignment__annotation__created_at")
     return newest_first.select_related("solution__problem")[:REOPEN_LAST]
 
 
@@ -67,7 +67,7 @@ def _ratings(annotation: Annotation, *, interactive: bool) -> list[Rating]:
 
 def assignment_of(annotation_id: int, *, labeler: User) -> int:
     """Return the id of the assignment of an annotation of this labeler. Raises NothingToRevise, also for practice and screening."""
-    mine = Annotation.objects.filter(pk=annotation_id, labeler=labeler).exclude(assignment__batch__kind__in=FOR_NEWCOMERS)
+    mine = Annotation.objects.filter(pk=annotation_id, labeler=labeler).exclude(assignment__batch__kind__in=ON_DEMAND)
     assignment_id = mine.values_list("assignment_id", flat=True).first()
     if assignment_id is None:
         raise NothingToRevise("You have no such annotation.")

@@ -30,7 +30,6 @@ from annotation.models import (
     TaskKind,
 )
 from annotation.quality.adjudicating import gold_in
-from annotation.quality.asking import asked_in_batch
 
 PAGE = 20  # batches listed at a time, and open batches with a forecast
 HOLDERS = 200  # people named on the page of a batch
@@ -99,9 +98,9 @@ class BatchRow:
     forecast: Forecast | None
 
     @property
-    def for_newcomers(self) -> bool:
-        """Whether every newcomer labels all of it, so that it has no fixed number of places."""
-        return self.batch.kind in queue.FOR_NEWCOMERS
+    def is_for_each(self) -> bool:
+        """Whether everybody whom it is for labels all of it, so that it has no fixed number of places."""
+        return self.batch.kind in queue.ON_DEMAND
 
     @property
     def total(self) -> int:
@@ -209,7 +208,6 @@ def batch_page(project: Project, batch: Batch) -> dict[str, Any]:
         "seen": events[0].pk if events else 0,
         "days": _done_by_day(batch),
         "gold": gold_in(batch),
-        "opinions": asked_in_batch(batch),
     }
 
 
@@ -230,6 +228,11 @@ def words_of(event: Event) -> str:
         case "open practice" | "open screening":
             made = "Published" if details["state"] == BatchState.OPEN else "Kept as a draft"
             return f"{made}: {_counted(details['solutions'], 'solution', 'solutions')} with the labels of {details['by']}."
+        case "open calibration":
+            made = "Published" if details["state"] == BatchState.OPEN else "Kept as a draft"
+            return f"{made}: {_counted(details['solutions'], 'solution', 'solutions')}."
+        case "remark":
+            return "A remark was written about one of its solutions."
         case "add gold":
             return f"Gold added: {_counted(details['solutions'], 'solution', 'solutions')}."
         case "publish batch":
@@ -250,10 +253,12 @@ def consequences(batch: Batch, act: str, *, overlap: int | None = None) -> list[
         held = f"{_counted(row.n_holders, 'solution is', 'solutions are')} in hand now. {they} can be finished."
     match act:
         case "publish":
-            if row.for_newcomers:
+            if row.is_for_each:
                 is_repeat = batch.kind == BatchKind.SCREENING and (batch.generation or 0) < -1
-                who = "People who get another attempt" if is_repeat else "Newcomers"
-                return [f"{who} get its {_counted(row.solutions, 'solution', 'solutions')} from now on."]
+                who = "People who get another attempt get" if is_repeat else "Newcomers get"
+                if batch.kind == BatchKind.CALIBRATION:
+                    who = "Everybody who labels here gets"
+                return [f"{who} its {_counted(row.solutions, 'solution', 'solutions')} from now on."]
             return [f"{_counted(row.open, 'place is', 'places are')} handed out from now on."]
         case "pause":
             return [f"{_counted(row.open, 'open place is', 'open places are')} not handed out until you resume the batch.", held]

@@ -10,7 +10,19 @@ from django.utils import timezone
 
 from annotation import eligibility, people, preferences
 from annotation.eligibility import Use
-from annotation.models import Annotation, Assignment, AssignmentState, BatchKind, BatchState, Membership, Project, Role, Task, TaskKind
+from annotation.models import (
+    Annotation,
+    Assignment,
+    AssignmentState,
+    Batch,
+    BatchKind,
+    BatchState,
+    Membership,
+    Project,
+    Role,
+    Task,
+    TaskKind,
+)
 from annotation.quality.admission import standings_of
 from annotation.quality.gold import GOLD, is_within_gold, newest
 
@@ -220,7 +232,17 @@ def _waiting(person: "Person", projects: list[int]) -> dict[int, int]:
     )
     for project, count in gold.values_list("batch__project").annotate(count=Count("pk")).order_by():
         counted[project] += count
+    for project, count in _calibration(person, projects).items():
+        counted[project] = counted.get(project, 0) + count
     return counted
+
+
+def _calibration(person: "Person", projects: list[int]) -> dict[int, int]:
+    """Count by project the solutions of open calibration sets that a person never had."""
+    had = Assignment.objects.filter(task__solution=OuterRef("solution"), labeler=person.pk)
+    open_sets = Batch.objects.filter(project__in=projects, kind=BatchKind.CALIBRATION, state=BatchState.OPEN)
+    left = Task.objects.filter(~Exists(had), batch__in=open_sets, solution__withdrawn_at=None)
+    return dict(left.values_list("batch__project").annotate(count=Count("pk")).order_by())
 
 
 def _before_work(person: "Person", memberships: list[Membership]) -> dict[tuple[int, str], int]:

@@ -1,8 +1,19 @@
 """Stage: queue. It publishes solutions as batches of tasks (batches.py), hands out their assignments one by one (leases.py), and changes
-batches while people work in them (changing.py), or one solution (single.py), and asks for more opinions (opinions.py).
+batches while people work in them (changing.py), or one solution (single.py).
 """
 
-from annotation.queue.batches import FOR_NEWCOMERS, MAX_BATCH, BadBatch, Chosen, counts, open_batch, places_left, premise_holds, withdraw
+from annotation.queue.batches import (
+    FOR_NEWCOMERS,
+    MAX_BATCH,
+    ON_DEMAND,
+    BadBatch,
+    Chosen,
+    counts,
+    open_batch,
+    places_left,
+    premise_holds,
+    withdraw,
+)
 from annotation.queue.changing import (
     FIRST,
     IN_ORDER,
@@ -44,7 +55,6 @@ from annotation.queue.leases import (
     release_reserved,
     reserve_next,
 )
-from annotation.queue.opinions import WantedOpinion, ask_more, asked_in, complete_tasks, labelers_left
 from annotation.queue.single import (
     NoSuchSolution,
     WithdrawalEffect,
@@ -59,6 +69,7 @@ from annotation.queue.statements import LEASE_RESERVED
 __all__ = [
     "FIRST",
     "FOR_NEWCOMERS",
+    "ON_DEMAND",
     "IN_ORDER",
     "LAST",
     "LEASE_RESERVED",
@@ -75,15 +86,11 @@ __all__ = [
     "NothingToLabel",
     "OverlapChange",
     "RoleSeesLabels",
-    "WantedOpinion",
     "WithdrawalEffect",
     "Withdrawn",
     "add_gold",
-    "ask_more",
-    "asked_in",
     "change_overlap",
     "close_batch",
-    "complete_tasks",
     "counts",
     "extend_lease",
     "fence",
@@ -91,7 +98,6 @@ __all__ = [
     "give_back",
     "go_on",
     "is_gold_turn",
-    "labelers_left",
     "last_change",
     "lease_next",
     "lease_reserved",

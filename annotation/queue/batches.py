@@ -28,6 +28,8 @@ from annotation.queue.statements import MAKE_ASSIGNMENTS
 
 MAX_BATCH = 10_000  # tasks; one hand-out stays one index scan over the open assignments
 FOR_NEWCOMERS = frozenset({BatchKind.PRACTICE, BatchKind.SCREENING})
+# Everybody whom such a batch is for labels all of it. So nothing is prepared: each person gets assignments of their own, on demand.
+ON_DEMAND = FOR_NEWCOMERS | {BatchKind.CALIBRATION}
 
 
 class BadBatch(ValueError):
@@ -63,8 +65,8 @@ def open_batch(
 ) -> Batch:
     """Publish solutions as the tasks and assignments of a new batch, all or none.
 
-    generation: None means the next one (screening: -1). overlap: None means the project's. Practice and screening have no
-    assignments in advance, since every newcomer does all of them. Raises BadBatch: no solution or more than 10,000, a solution
+    generation: None means the next one (screening: -1). overlap: None means the project's. Practice, screening and calibration have no
+    assignments in advance, since everybody whom they are for does all of them. Raises BadBatch: no solution or more than 10,000, a solution
     twice, of another project, of the test split, withdrawn, or queued before.
     """
     solutions = list(chosen)
@@ -94,7 +96,7 @@ def open_batch(
                 )
                 for solution in solutions
             )
-            if kind not in FOR_NEWCOMERS:
+            if kind not in ON_DEMAND:
                 with connection.cursor() as cursor:
                     cursor.execute(MAKE_ASSIGNMENTS, {"batch": batch.pk})
     except IntegrityError as error:

@@ -144,6 +144,7 @@ class LabelerState:
     is_qualified: bool
     has_screening: bool
     has_practice: bool  # a newcomer has practice left
+    has_calibration: bool  # a calibration set has solutions that this person never had
     is_practicing: bool | None  # the lease is in a practice batch
     leased: int | None
     token: int | None  # of the lease, in any project
@@ -324,6 +325,8 @@ def _claim(
         return practice
     if state.is_screened:
         return first_of(on_demand, project=project.pk, kind=str(BatchKind.SCREENING))
+    if state.has_calibration and (calibration := first_of(on_demand, project=project.pk, kind=str(BatchKind.CALIBRATION))):
+        return calibration
     is_gold = is_gold_turn(labeler, project=project, turn=turn)
     if project.gold_percent and state.batches:
         other = {"batch": state.batches[0]} if is_gold else {"project": project.pk}

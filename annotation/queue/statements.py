@@ -13,6 +13,11 @@ SELECT u.is_active, m.suspended_at IS NOT NULL, m.qualified_at IS NOT NULL,
        m.qualified_at IS NULL AND EXISTS (SELECT 1 FROM annotation_task t JOIN annotation_batch b ON b.id = t.batch_id
          WHERE b.project_id = m.project_id AND b.kind = 'practice' AND b.state = 'open'
            AND NOT EXISTS (SELECT 1 FROM annotation_assignment s WHERE s.task_id = t.id AND s.labeler_id = u.id)),
+       EXISTS (SELECT 1 FROM annotation_batch b JOIN annotation_task t ON t.batch_id = b.id
+                 JOIN annotation_solution n ON n.id = t.solution_id
+                WHERE b.project_id = m.project_id AND b.state = 'open' AND b.kind = 'calibration' AND n.withdrawn_at IS NULL
+                  AND NOT EXISTS (SELECT 1 FROM annotation_task p JOIN annotation_assignment o ON o.task_id = p.id
+                                   WHERE p.solution_id = t.solution_id AND o.labeler_id = u.id OFFSET 0)),
        here.kind = 'practice',
        CASE WHEN here.project_id = m.project_id THEN leased.id END, leased.token, leased.lease_expires_at,
        CASE WHEN ahead.project_id = m.project_id THEN reserved.id END,
@@ -76,8 +81,8 @@ SELECT {_LEASE} FROM taken s {_TEXTS}
 # Runs only if the first statement finds nothing. It waits for rows that others have locked: their claim may still be rolled back.
 NEXT_ASSIGNMENT_WAITING = NEXT_ASSIGNMENT.replace(" SKIP LOCKED", "")
 
-# Makes an assignment for one labeler (slot NULL) at a practice or screening task. They have not had its solution in any batch. If
-# they gave back such an assignment before, they get it again, with its drafts. Two tabs at once violate assignment_one_lease.
+# Makes an assignment for one labeler (slot NULL) at a practice, screening or calibration task. They have not had its solution in any
+# batch. If they gave back such an assignment before, they get it again, with its drafts. Two tabs at once violate assignment_one_lease.
 # The lock on the solution excludes a withdrawal: one that has begun is waited for, and then the next task is chosen; one that comes
 # later waits for this statement, and closes what it made. Without it, both would miss what the other one does.
 _OF_KIND = "b.kind = %(kind)s::text AND (b.generation >= 0 OR b.generation = -%(set)s::int)"  # of the screenings the person's own set
@@ -219,31 +224,6 @@ made AS (
     FROM wanting w CROSS JOIN LATERAL generate_series(1 + (SELECT count(*) FROM back WHERE back.task_id = w.id), w.missing) AS place
    ORDER BY place, w.priority DESC, w.id RETURNING 1)
 SELECT (SELECT count(*) FROM changed WHERE state = 'open') + (SELECT count(*) FROM made)
-"""
-
-# Stores why one more person is wanted at tasks of which all places are done, and returns these tasks with the number of people that each
-# reaches. A task is left out if its places are not as they were when it was judged, if this place was asked for before, or if no member
-# is left who can take it. The caller holds the batch, the tasks and the solutions, and raises the overlap next.
-ASK_MORE = f"""
-WITH wanted AS (
-  SELECT * FROM jsonb_to_recordset(%(wanted)s::jsonb)
-                  AS w(task bigint, place int, why text, value float8, threshold float8, details jsonb)),
-free AS MATERIALIZED (
-  SELECT m.user_id FROM annotation_membership m JOIN auth_user u ON u.id = m.user_id
-   WHERE m.project_id = %(project)s AND {MAY_LABEL} AND m.suspended_at IS NULL AND m.quarantined_at IS NULL AND u.is_active
-     AND (m.qualified_at IS NOT NULL OR NOT EXISTS (
-            SELECT 1 FROM annotation_batch b WHERE b.project_id = m.project_id AND b.kind = 'screening' AND b.state <> 'draft'))),
-ready AS (
-  SELECT w.* FROM wanted w JOIN annotation_task t ON t.id = w.task
-   WHERE t.batch_id = %(batch)s AND t.kind = 'normal' AND {_IS_WANTED}
-     AND w.place = 1 + (SELECT count(*) FROM annotation_assignment s WHERE s.task_id = t.id AND s.state = 'done')
-     AND NOT EXISTS (SELECT 1 FROM annotation_assignment s WHERE s.task_id = t.id
-                        AND (s.state IN ('leased', 'reserved') OR s.state = 'open' AND s.slot IS NOT NULL))
-     AND EXISTS (SELECT 1 FROM free WHERE NOT EXISTS (
-           SELECT 1 FROM annotation_assignment o WHERE o.task_id = t.id AND o.labeler_id = free.user_id)))
-INSERT INTO annotation_moreopinions (task_id, batch_id, place, why, value, threshold, details)
-SELECT task, %(batch)s, place, why, value, threshold, details FROM ready
-    ON CONFLICT (task_id, place) DO NOTHING RETURNING task_id, place
 """
 
 # What both would do now to all normal tasks of some batches: opened, closed, leases that can be finished.

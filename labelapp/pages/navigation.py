@@ -20,11 +20,11 @@ class Section:
 
 SECTIONS = (
     Section("Overview", "overview", people.RESEARCHERS, ("",)),
-    Section("Label", "label", people.LABELERS, ("label", "recent", "reopen", "guidelines")),
+    Section("Label", "label", people.LABELERS, ("label", "recent", "reopen", "guidelines", "calibration")),
     Section("Solutions", "solutions", people.RESEARCHERS, ("solutions", "labels", "problems")),
     Section("Batches", "batches", people.RESEARCHERS, ("batches",)),
     Section("People", "people", people.MANAGERS, ("people", "messages")),
-    Section("Quality", "agreement", people.RESEARCHERS, ("quality",)),
+    Section("Quality", "agreement", people.RESEARCHERS, ("quality", "calibration")),
     Section("Messages", "messages", people.WRITERS - people.MANAGERS, ("messages",)),
     Section("Rounds", "rounds", people.RESEARCHERS, ("rounds",)),
     Section("Models", "models", people.RESEARCHERS, ("models",)),

@@ -42,6 +42,16 @@ class BatchForm(forms.Form):
         return typed
 
 
+class CalibrationForm(forms.Form):
+    """How many solutions a calibration set gets. `seed` draws others."""
+
+    size = CountField("The number of solutions", lowest=1, highest=50, label="Solutions", help_text="Ten are enough for a discussion.")
+    seed = forms.IntegerField(min_value=0, max_value=2**31 - 1, required=False, widget=forms.HiddenInput)
+
+    def __init__(self, data: Mapping[str, Any] | None = None, *, size: int) -> None:
+        super().__init__(data, auto_id="calibration-%s", label_suffix="", initial={"size": size})
+
+
 class NewcomersForm(forms.Form):
     """What newcomers get first, practice or screening, or gold; from whose labels, and how many solutions. `seed` draws others."""
 
