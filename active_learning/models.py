@@ -58,6 +58,14 @@ class ShardState(models.TextChoices):
     DONE = "done"
 
 
+class Labels(models.TextChoices):
+    """What a PRM learns of a solution that several people labeled."""
+
+    EACH = "each", "each person’s labels"
+    CONSENSUS = "consensus", "the consensus: the most likely rating of each step"
+    SOFT = "soft", "the consensus as probabilities"
+
+
 class ModelVersion(models.Model):
     """One trained reward model, or the attempt to train it."""
 
@@ -66,6 +74,8 @@ class ModelVersion(models.Model):
     kind = models.CharField(max_length=4, choices=ModelKind, default=ModelKind.PRM)
     base = models.CharField(max_length=500)
     snapshot = models.ForeignKey(Snapshot, null=True, on_delete=models.PROTECT)
+    labels = models.CharField(max_length=9, choices=Labels, default=Labels.EACH, db_default=Labels.EACH)
+    consensus = models.JSONField(default=dict, db_default={})  # labelers and gold when it began (registry/labels.py); empty: each person's
     config = models.JSONField(default=dict)
     artifact = models.CharField(max_length=500, blank=True)  # folder relative to STEPMARK_HOME
     sha256 = models.CharField(max_length=64, blank=True)  # of what the artifact's scores come from (`model_sha256`)
@@ -95,6 +105,7 @@ class ModelVersion(models.Model):
             models.CheckConstraint(name="model_ready_is_hashed", condition=~Q(state="ready") | ~Q(sha256="")),
             models.CheckConstraint(name="model_champion_is_ready", condition=Q(champion=False) | Q(state="ready")),
             one_of("model_kind", "kind", ModelKind),
+            one_of("model_labels", "labels", Labels),
             one_of("model_state", "state", ModelState),
         ]
 
@@ -252,6 +263,7 @@ class Schedule(models.Model):
     daily_at = models.TimeField(null=True, blank=True)  # UTC; null: the time of day starts no round
     recipe = models.JSONField(default=dict)  # strategies.Recipe; empty: the project's size, convincing wrong answers
     sample = models.JSONField(default=dict)  # settings of sampling; empty: no new solutions are drawn first
+    labels = models.CharField(max_length=9, choices=Labels, default=Labels.EACH, db_default=Labels.EACH)  # what the models learn from
     note = models.CharField(max_length=300, blank=True)  # why the last round that was due could not start
     noted_at = models.DateTimeField(null=True)
 

@@ -17,7 +17,7 @@ from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
 from active_learning import rounds
-from active_learning.models import ModelKind, Round, Schedule
+from active_learning.models import Labels, ModelKind, Round, Schedule
 from active_learning.selection import EXPLORE_MIX, STRATEGIES, Recipe
 from annotation import eligibility
 from annotation.eligibility import Use
@@ -88,6 +88,7 @@ def values_of(project: Project, schedule: Schedule) -> dict[str, Any]:
         "new per problem": sample.get("n"),
         "drawn from": sample.get("model"),
         "max. tokens": sample.get("budget"),
+        "learns from": Labels(schedule.labels).label,
     }
 
 
@@ -105,6 +106,7 @@ def change(
     daily_at: time | None,
     recipe: Mapping[str, Any] | None,
     sample: Mapping[str, Any] | None = None,
+    labels: str = Labels.EACH,
     actor: User | None,
     version: str = "",
 ) -> Schedule:
@@ -120,7 +122,7 @@ def change(
         raise BadSchedule(NEVER)
     try:
         checked = rounds.checked_recipe(recipe) if recipe else recipe_of(project, Schedule())
-        plan = rounds.RoundPlan(checked, train=True, sample=rounds.checked_sampling(sample) if sample else {})
+        plan = rounds.RoundPlan(checked, train=True, sample=rounds.checked_sampling(sample) if sample else {}, labels=labels)
     except rounds.RoundRefused as refused:
         raise BadSchedule(str(refused)) from refused
     if plan.recipe is None:
@@ -134,6 +136,7 @@ def change(
         "daily_at": daily_at,
         "recipe": plan.recipe.as_dict() | typed,
         "sample": plan.sample,
+        "labels": plan.labels,
         "note": "",
         "noted_at": None,
     }
@@ -195,7 +198,7 @@ def _start_if_due(project: Project) -> Round | None:
     if not _is_due(project, schedule):
         return None
     try:
-        plan = rounds.RoundPlan(recipe_of(project, schedule), train=True, sample=schedule.sample)
+        plan = rounds.RoundPlan(recipe_of(project, schedule), train=True, sample=schedule.sample, labels=schedule.labels)
         round_ = rounds.start(project, plan)
     except rounds.RoundRefused as refused:
         _note(schedule, f"A round is due and could not start. {refused}")

@@ -11,8 +11,8 @@ from celery import shared_task
 from celery.signals import after_task_publish, beat_init, worker_ready, worker_shutting_down
 from django.db import InterfaceError, OperationalError, connection
 
-from active_learning import registry, rounds, schedules, scoring
-from annotation import corrections, imports
+from active_learning import opinions, registry, rounds, schedules, scoring
+from annotation import corrections, imports, quality
 from annotation.stopping import FINISH, end_process, stop_request
 from annotation.tasks import run_import, run_regrade
 
@@ -37,6 +37,18 @@ def sweep() -> list[int]:
 @shared_task
 def start_due_rounds() -> list[int]:
     return [started.pk for started in schedules.start_due_rounds()]
+
+
+@shared_task
+def ask_for_opinions() -> dict[str, int]:
+    """Ask one more person where projects want it. If the task is lost, the next one does the same."""
+    return opinions.ask_everywhere()
+
+
+@shared_task
+def count_month(project_id: int) -> None:
+    """Count the past month of a large project for the page of redundancy. If the task is lost, the next view asks again."""
+    opinions.count_month(project_id)
 
 
 @shared_task
@@ -65,6 +77,12 @@ def score_steps(version_id: int, solution_id: int) -> None:
 def settle_new() -> list[str]:
     """Settle what several people say of solutions, where something is new. Return the projects."""
     return list(registry.settle_new())
+
+
+@shared_task
+def watch_work() -> dict[str, int]:
+    """Look for bad work among the new labels of all projects. Return how many flags each project got that was looked at."""
+    return quality.watch_new(scoring.marks_of_champion)
 
 
 LONG = (run_round.name, score_shards.name, run_import.name, run_regrade.name)  # they give their work back, and go on later

@@ -5,6 +5,7 @@ from django.urls import path
 from active_learning.views import agreements as agreement_views
 from active_learning.views import experiments as experiment_views
 from active_learning.views import models as model_views
+from active_learning.views import opinions as opinion_views
 from active_learning.views import overviews as overview_views
 from active_learning.views import rounds as round_views
 from active_learning.views import solutions as solution_views
@@ -44,6 +45,7 @@ project = [
     path("figures/<slug:name>.csv", overview_views.figures_file, name="figures-file"),
     path("quality/", agreement_views.agreement, name="agreement"),
     path("quality/figures/<slug:name>.csv", agreement_views.agreement_file, name="agreement-file"),
+    path("quality/redundancy/", opinion_views.redundancy, name="redundancy"),
 ]
 experiments = [
     path("", experiment_views.experiments, name="experiments"),

@@ -148,7 +148,7 @@ def neutral_shares(neutral: Integers, positive: Integers, *, worth: float = 1.0)
 
 def settle(readings: Readings, *, start: Abilities | None = None, max_iterations: int = MAX_ITERATIONS) -> Consensus:
     """Estimate first mistakes and labelers together, from all readings. `start` makes a later run short."""
-    table = _Table(readings)
+    table = _EventTable(readings)
     abilities = _fitted_to(start, readings.n_labelers) if start is not None else _believed(readings.n_labelers)
     posterior = table.expect(abilities)
     iterations = 0
@@ -163,7 +163,7 @@ def settle(readings: Readings, *, start: Abilities | None = None, max_iterations
 
 def settle_some(readings: Readings, abilities: Abilities) -> Consensus:
     """Compute the probabilities of a few solutions, with labelers as they were estimated before. Costs what these few cost."""
-    return Consensus(readings, abilities, _Table(readings).expect(_fitted_to(abilities, readings.n_labelers)), 1)
+    return Consensus(readings, abilities, _EventTable(readings).expect(_fitted_to(abilities, readings.n_labelers)), 1)
 
 
 def describe(consensus: Consensus) -> list[Ability]:
@@ -172,7 +172,7 @@ def describe(consensus: Consensus) -> list[Ability]:
     For one labeler the likelihood is computed on a grid, with each solution's first mistake weighed by what all others say of it.
     """
     readings, abilities = consensus.readings, consensus.abilities
-    table = _Table(readings)
+    table = _EventTable(readings)
     shared = table.shared()
     log_posterior = np.log(np.maximum(consensus.posterior, 1e-300))
     others = log_posterior[table.cell] - table.likelihoods(abilities)
@@ -192,7 +192,7 @@ def describe(consensus: Consensus) -> list[Ability]:
     return found
 
 
-class _Table:
+class _EventTable:
     """One row per reading and cell: which events the reading would be if the first mistake were in that cell."""
 
     def __init__(self, readings: Readings) -> None:

@@ -179,6 +179,11 @@ class Project(models.Model):
     # The number of their newest version. A trigger counts it and keeps every text in GuidelinesVersion, whoever writes this row.
     guidelines_version = models.PositiveIntegerField(default=1, db_default=1, editable=False)
     overlap = models.PositiveSmallIntegerField(default=1)  # assignments per task
+    # When one more person is asked than the overlap says (redundancy.py). Without a limit nobody is; the others can be null each.
+    redundancy_limit = models.PositiveSmallIntegerField(null=True, blank=True)  # the most people for one solution
+    redundancy_model = models.FloatField(null=True, blank=True)  # how sure a model must be that contradicts a person
+    redundancy_gold = models.FloatField(null=True, blank=True)  # least share of right answers on gold
+    redundancy_spread = models.FloatField(null=True, blank=True)  # most entropy of the first mistake, in bits
     lease_minutes = models.PositiveSmallIntegerField(default=30)
     gold_percent = models.PositiveSmallIntegerField(default=0)
     qualify_rate = models.FloatField(default=0.75)  # share of screening answers that must be within gold; the paper's figure
@@ -216,6 +221,10 @@ class Project(models.Model):
     class Meta:
         constraints = [
             models.CheckConstraint(name="project_overlap_positive", condition=Q(overlap__gte=1, overlap__lte=99)),
+            models.CheckConstraint(name="project_redundancy_limit", condition=Q(redundancy_limit__gte=2, redundancy_limit__lte=99)),
+            models.CheckConstraint(name="project_redundancy_model", condition=Q(redundancy_model__gte=0, redundancy_model__lte=1)),
+            models.CheckConstraint(name="project_redundancy_gold", condition=Q(redundancy_gold__gte=0, redundancy_gold__lte=1)),
+            models.CheckConstraint(name="project_redundancy_spread", condition=Q(redundancy_spread__gte=0, redundancy_spread__lte=16)),
             models.CheckConstraint(name="project_lease_positive", condition=Q(lease_minutes__gte=1)),
             models.CheckConstraint(name="project_gold_percent", condition=Q(gold_percent__lte=100)),
             models.CheckConstraint(name="project_qualify_rate", condition=Q(qualify_rate__gte=0, qualify_rate__lte=1)),
@@ -491,6 +500,37 @@ class Assignment(models.Model):
             # Serves the progress of batches, without reading the rows.
             models.Index(name="assignment_done", fields=["batch"], condition=Q(state="done")),
         ]
+
+
+class MoreOpinions(models.Model):
+    """One more person was asked for an opinion at a task than its overlap said: why, and the figures. It opened one assignment."""
+
+    task = models.ForeignKey(Task, on_delete=models.CASCADE, db_index=False)
+    batch = models.ForeignKey(Batch, on_delete=models.CASCADE, db_index=False)  # a copy of the task's, for the page of the batch
+    place = models.PositiveSmallIntegerField()  # how many people the task has with this one
+    why = models.CharField(max_length=8)  # redundancy.Why
+    value = models.FloatField()  # the figure that asked
+    threshold = models.FloatField()  # what it was compared with
+    details = models.JSONField(default=dict)  # what the words need: the marks of people, the model and what it sees
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(name="more_opinions_once", fields=["task", "place"]),  # a place is asked for once, by whatever worker
+            models.CheckConstraint(name="more_opinions_why", condition=Q(why__in=["conflict", "model", "gold", "spread"])),
+        ]
+        indexes = [models.Index(name="more_opinions_by_batch", fields=["batch", "-id"])]
+
+
+class OpinionsLook(models.Model):
+    """How far a worker has looked through the labels of a project for solutions that need one more person (quality/opinions.py)."""
+
+    project = models.OneToOneField(Project, on_delete=models.CASCADE, primary_key=True, related_name="+")
+    newest = models.BigIntegerField(default=0)  # annotations up to this one were looked at
+    basis = models.CharField(max_length=64, blank=True)  # hash of all else that decides; with another one all are looked at again
+    looked_at = models.DateTimeField(null=True)
+    sample = models.JSONField(default=dict)  # quality.MonthOfLabels: what the page computes its preview from
+    sampled_at = models.DateTimeField(null=True)
 
 
 class Draft(models.Model):

@@ -54,7 +54,7 @@ KEY_PLACES = {"none": "“no mistake”", "first": "the first step", "last": "th
 
 
 @dataclass(frozen=True)
-class Verdict:
+class WatchedVerdict:
     """What one person marked in one solution."""
 
     solution: int
@@ -88,7 +88,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Watched:
+class WatchResult:
     """All findings, and what could not be judged, in sentences."""
 
     findings: list[Finding]
@@ -101,17 +101,17 @@ class Watched:
 
 
 def watch(
-    verdicts: Iterable[Verdict], *, since: Mapping[tuple[int, str], float] | None = None, only: Iterable[int] | None = None
-) -> Watched:
+    verdicts: Iterable[WatchedVerdict], *, since: Mapping[tuple[int, str], float] | None = None, only: Iterable[int] | None = None
+) -> WatchResult:
     """Test the work of each person (or of `only` some) against what is known and against the peers.
 
     `since` names for a person and a test the moment up to which somebody has judged the work: only later work counts.
     """
-    table = _Table(sorted(verdicts, key=lambda verdict: (verdict.at, verdict.solution, verdict.person)))
+    table = _Verdicts(sorted(verdicts, key=lambda verdict: (verdict.at, verdict.solution, verdict.person)))
     since = since or {}
     people = len(table.of_person)
     if not people:
-        return Watched([], [])
+        return WatchResult([], [])
     wanted = set(table.of_person) if only is None else set(only) & set(table.of_person)
     findings: list[Finding] = []
     for person in sorted(wanted):
@@ -121,7 +121,7 @@ def watch(
             if len(verdicts_left) >= MINIMUM and (found := getattr(table, kind)(person, verdicts_left)):
                 log_evidence, used, figures = found
                 findings.append(Finding(person, kind, log_evidence, log_limit, people, used, figures))
-    return Watched(findings, table.remarks())
+    return WatchResult(findings, table.remarks())
 
 
 def bound(finding: Finding) -> str:
@@ -248,12 +248,12 @@ def _sizes(n_steps: int) -> Floats:
     return sizes
 
 
-class _Table:
+class _Verdicts:
     """The verdicts by person and by solution, and what the peers usually do."""
 
-    def __init__(self, verdicts: Sequence[Verdict]) -> None:
-        self.of_person: dict[int, list[Verdict]] = {}
-        self.of_solution: dict[int, list[Verdict]] = {}
+    def __init__(self, verdicts: Sequence[WatchedVerdict]) -> None:
+        self.of_person: dict[int, list[WatchedVerdict]] = {}
+        self.of_solution: dict[int, list[WatchedVerdict]] = {}
         for verdict in verdicts:
             self.of_person.setdefault(verdict.person, []).append(verdict)
             self.of_solution.setdefault(verdict.solution, []).append(verdict)
@@ -296,7 +296,7 @@ class _Table:
 
     # --- against what is known ------------------------------------------------------------------------------------------------------
 
-    def truth(self, person: int, own: Sequence[Verdict]) -> tuple[float, int, dict[str, Any]] | None:
+    def truth(self, person: int, own: Sequence[WatchedVerdict]) -> tuple[float, int, dict[str, Any]] | None:
         """Test the verdicts on solutions about which something is known, without a word from others."""
         rows = [row for one in own if (row := _known(one))]
         if len(rows) < 3:
@@ -307,7 +307,7 @@ class _Table:
         log_evidence, habit = _universal(rows)
         return log_evidence, len(rows), {"right": fits, "habit": HABITS[habit]} | self._spread(own, person)
 
-    def _backing(self, own: Sequence[Verdict]) -> float:
+    def _backing(self, own: Sequence[WatchedVerdict]) -> float:
         """Return how much better an honest reading explains a person's verdicts than a habit: the log of the ratio."""
         rows = [row for one in own if (row := _known(one, with_right_answers=True))]
         if not rows:
@@ -317,7 +317,7 @@ class _Table:
 
     # --- against others -------------------------------------------------------------------------------------------------------------
 
-    def others(self, person: int, own: Sequence[Verdict]) -> tuple[float, int, dict[str, Any]] | None:
+    def others(self, person: int, own: Sequence[WatchedVerdict]) -> tuple[float, int, dict[str, Any]] | None:
         """Test the verdicts on solutions that peers read too, by what they say."""
         if len(self.peers - {person}) < PEERS:
             return None
@@ -335,7 +335,7 @@ class _Table:
         log_evidence, habit = _universal(rows)
         return log_evidence, len(rows), {"agrees": float(np.mean(agrees)), "habit": HABITS[habit]} | self._spread(own, person)
 
-    def _readers(self, verdict: Verdict, *, without: set[int]) -> list[Verdict]:
+    def _readers(self, verdict: WatchedVerdict, *, without: set[int]) -> list[WatchedVerdict]:
         return [other for other in self.of_solution[verdict.solution] if other.person in self.peers and other.person not in without]
 
     def _worth(self) -> dict[int | None, Floats]:
@@ -354,7 +354,7 @@ class _Table:
         weights = {reader: np.exp(log_likely - log_likely.max()) for reader, log_likely in likely.items()}
         return {reader: np.atleast_2d(weight @ READERS / weight.sum()) for reader, weight in weights.items()}
 
-    def _truth(self, verdict: Verdict, readers: Sequence[Verdict], *, with_model: bool = False) -> Floats:
+    def _truth(self, verdict: WatchedVerdict, readers: Sequence[WatchedVerdict], *, with_model: bool = False) -> Floats:
         """Return how likely each first mistake is, by what is known and by what peers marked: (n_steps + 1,), the last one is none."""
         none, n = self.none_if[verdict.is_wrong], verdict.n_steps
         log_truth = np.log(np.append(np.full(n, (1 - none) / n), none))
@@ -369,7 +369,7 @@ class _Table:
         weights = np.exp(log_truth - log_truth.max())
         return np.asarray(weights / weights.sum())
 
-    def one_key(self, person: int, own: Sequence[Verdict]) -> tuple[float, int, dict[str, Any]] | None:
+    def one_key(self, person: int, own: Sequence[WatchedVerdict]) -> tuple[float, int, dict[str, Any]] | None:
         """Test whether one kind of verdict comes more often than among the peers."""
         found = []
         for number, place in enumerate(KEY_PLACES):
@@ -382,7 +382,7 @@ class _Table:
         log_evidence = float(np.logaddexp.reduce([one[0] for one in found]) - np.log(len(found)))
         return log_evidence, len(own), {"place": best[1], "rate": best[2], "peers": best[3]} | self._spread(own, person)
 
-    def pace(self, person: int, own: Sequence[Verdict]) -> tuple[float, int, dict[str, Any]] | None:
+    def pace(self, person: int, own: Sequence[WatchedVerdict]) -> tuple[float, int, dict[str, Any]] | None:
         """Test whether solutions take less time than reading, or than a quarter of what peers need."""
         timed = [one for one in own if one.seconds is not None and one.characters > 0]
         if len(timed) < MINIMUM:
@@ -396,7 +396,7 @@ class _Table:
 
     # --- copies -----------------------------------------------------------------------------------------------------------------------
 
-    def copies_model(self, person: int, own: Sequence[Verdict]) -> tuple[float, int, dict[str, Any]] | None:
+    def copies_model(self, person: int, own: Sequence[WatchedVerdict]) -> tuple[float, int, dict[str, Any]] | None:
         """Test whether the verdicts are the model's more often than the peers' are."""
         if "model" not in self._matches:
             self._matches["model"] = {peer: self._matched(self.of_person[peer]) for peer in sorted(self.peers)}
@@ -409,7 +409,7 @@ class _Table:
             "rate": float(hits.mean()), "peers": float(np.mean([matched[0].mean() for matched in usual.values()])),
         }  # fmt: skip
 
-    def copies_person(self, person: int, own: Sequence[Verdict]) -> tuple[float, int, dict[str, Any]] | None:
+    def copies_person(self, person: int, own: Sequence[WatchedVerdict]) -> tuple[float, int, dict[str, Any]] | None:
         """Test whether the verdicts are those that another person gave before."""
         by_source: dict[int, list[tuple[float, int]]] = {}
         for one in own:
@@ -447,12 +447,12 @@ class _Table:
             ]
         return [(hit, stratum) for one, source, hit, stratum in self.pairs if person not in (one, source)]
 
-    def _stratum(self, one: Verdict, source: Verdict) -> int:
+    def _stratum(self, one: WatchedVerdict, source: WatchedVerdict) -> int:
         """Return 0 if nobody else read a solution, 1 if at least half of the other peers agree with the source, 2 if fewer do."""
         others = [other.marked == source.marked for other in self._readers(one, without={one.person, source.person})]
         return (1 if 2 * sum(others) >= len(others) else 2) if others else 0
 
-    def _matched(self, own: Sequence[Verdict]) -> tuple[Floats, Floats]:
+    def _matched(self, own: Sequence[WatchedVerdict]) -> tuple[Floats, Floats]:
         """Return whether each verdict is the model's, and its stratum."""
         rows = []
         for one in own:
@@ -463,7 +463,7 @@ class _Table:
         found = np.array(rows).reshape(-1, 2)
         return found[:, 0], found[:, 1]
 
-    def _spread(self, own: Sequence[Verdict], person: int) -> dict[str, Any]:
+    def _spread(self, own: Sequence[WatchedVerdict], person: int) -> dict[str, Any]:
         """Return the entropy of a person's kinds of verdict and the longest run of one, beside the peers' middle entropy."""
         places = [place_of(one.marked, one.n_steps) for one in own]
         others = [_entropy([place_of(one.marked, one.n_steps) for one in self.of_person[peer]]) for peer in self.peers if peer != person]
@@ -477,7 +477,7 @@ class _Table:
 Row = tuple[Floats, Floats, int, Floats, bool]  # log chances: honest, habits; place, sizes of places, whether only "found or not" counts
 
 
-def _known(one: Verdict, *, with_right_answers: bool = False) -> Row | None:
+def _known(one: WatchedVerdict, *, with_right_answers: bool = False) -> Row | None:
     """Return how likely a verdict is, by what is known of the solution. None: nothing is known."""
     n = one.n_steps
     if one.known is not None:
@@ -540,7 +540,7 @@ def _limits(matched: Iterable[tuple[Floats, Floats]]) -> Floats:
     return limits
 
 
-def _pace(verdicts: Sequence[Verdict]) -> float | None:
+def _pace(verdicts: Sequence[WatchedVerdict]) -> float | None:
     """Return the middle of a person's characters a second. None: too few times."""
     paces = [one.characters / max(one.seconds, 0.1) for one in verdicts if one.seconds is not None and one.characters > 0]
     return float(np.median(paces)) if len(paces) >= MINIMUM else None

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from annotation import watching
-from annotation.watching import NONE, Verdict
+from annotation.watching import NONE, WatchedVerdict
 from trainer.counting import Share
 
 WORLDS, MAJORITIES = 60, 12
@@ -47,7 +47,7 @@ class World:
         self.alarms = np.full(len(forms), ALARMS[1]) if is_weak else self.random.uniform(*ALARMS, len(forms))
         self.pace = 10 * np.exp(self.random.normal(0, 0.35, len(forms)))
         self.source = {person: 0 for person in people if forms[person] == "copy"}
-        self.verdicts: list[Verdict] = []
+        self.verdicts: list[WatchedVerdict] = []
         left = np.array([0 if person in self.source else SOLUTIONS for person in people])
         solution = 0
         while left.sum():
@@ -76,7 +76,7 @@ class World:
             pace = 80 if form == "fast" else self.pace[reader] * float(np.exp(random.normal(0, 0.5)))
             at = solution + (0.5 if form == "copy" else 0.3 * random.random())
             facts = {"known": known, "is_wrong": is_wrong} if self.knows else {}
-            self.verdicts.append(Verdict(solution, reader, at, marked, n, characters / pace, characters, model=model, **facts))
+            self.verdicts.append(WatchedVerdict(solution, reader, at, marked, n, characters / pace, characters, model=model, **facts))
 
     def _mark(self, person: int, n: int, mistake: int, model: int) -> int:
         match self.forms[person]:

@@ -47,8 +47,10 @@ app.conf.update(
         "restart lost imports": {"task": "annotation.tasks.sweep_imports", "schedule": 60, "options": {"expires": 50}},
         "restart lost regrades": {"task": "annotation.tasks.sweep_regrades", "schedule": 60, "options": {"expires": 50}},
         "send notifications": {"task": "annotation.tasks.send_notifications", "schedule": 60, "options": {"expires": 50}},
+        "watch over work": {"task": "active_learning.tasks.watch_work", "schedule": 60, "options": {"expires": 50}},
         "restart lost rounds": {"task": "active_learning.tasks.sweep", "schedule": 60, "options": {"expires": 50}},
         "settle new labels": {"task": "active_learning.tasks.settle_new", "schedule": 60, "options": {"expires": 50}},
+        "ask for more opinions": {"task": "active_learning.tasks.ask_for_opinions", "schedule": 60, "options": {"expires": 50}},
         "start due rounds": {"task": "active_learning.tasks.start_due_rounds", "schedule": 60, "options": {"expires": 50}},
     },
 )

@@ -23,11 +23,13 @@ from annotation.models import (
     Batch,
     BrowserSession,
     Event,
+    Flag,
     GoldAnswer,
     Import,
     Invitation,
     Membership,
     Message,
+    MoreOpinions,
     Notification,
     Project,
     Regrade,
@@ -81,7 +83,8 @@ class FullProject:
 
     def __init__(self, home: Path, *, name: str = "Sums", count: int = 2) -> None:
         self.name, self.home, self.n_people = name, home, 0
-        self.project = make.project("sums", name=name, guidelines=f"## {name}\n\n- So")
+        thresholds = {"redundancy_limit": 3, "redundancy_model": 0.8, "redundancy_gold": 0.75, "redundancy_spread": 1.0}
+        self.project = make.project("sums", name=name, guidelines=f"## {name}\n\n- So", **thresholds)
         self.ann, self.olga = make.ann(self.project), make.olga(self.project)
         User.objects.filter(pk=self.olga.pk).update(is_staff=True, is_superuser=True)
         self.olga = User.objects.get(pk=self.olga.pk)
@@ -146,6 +149,10 @@ class FullProject:
             generation = 100 + Batch.objects.count()
             make.batch(project, make.solutions(project, 1), generation=generation)
             make.round_of(project, {"uniform": make.solutions(project, 1)}, generation=generation + 5000, model_version=self.version)
+        model = {"why": "model", "value": 0.93, "threshold": 0.8, "details": {"marks": [1], "judge": "PRM 1", "sees": None}}
+        last = MoreOpinions.objects.filter(task=self.task).count() + 2
+        asked = [(self.task, last + n) for n in range(count)] + [(task, 2) for task in tasks]
+        MoreOpinions.objects.bulk_create(MoreOpinions(task=task, batch=self.batch, place=place, **model) for task, place in asked)
         GoldAnswer.objects.bulk_create(GoldAnswer(solution=solution, acceptable_first_errors=[1], note=name) for solution in solutions)
         self.add_figures_of_models(solutions, count)
         self.add_history(persons, count)
@@ -258,6 +265,11 @@ class FullProject:
         Message.objects.bulk_create(
             Message(project=project, sender=sender, recipient=recipient, text=name) for sender, recipient in letters for _ in range(count)
         )
+        raised = {"project": project, "evidence": {"sentences": [name], "figures": {"source": self.ann.pk}}}
+        decided = {"decided_at": timezone.now(), "decided_by": self.olga, "decision": "dismissed", "note": name}
+        Flag.objects.bulk_create(Flag(person=person, kind="truth", **raised, **more) for person in persons for more in ({}, decided))
+        if not Flag.objects.filter(person=self.ann).exists():
+            Flag.objects.create(person=self.ann, kind="pace", **raised)
         Notification.objects.bulk_create(
             Notification(person=person, project=project, kind="message", sentence=name, path="/", occasion=uuid.uuid4().hex)
             for person in (self.ann, self.olga, *persons)
@@ -302,6 +314,7 @@ class FullProject:
             "round_id": self.proposed.pk, "round_number": self.proposed.number,
             "act": "cancel", "import_id": self.import_.pk, "number": 1, "solution_id": self.solution.pk,
             "message_id": Message.objects.filter(recipient=self.olga).first().pk,
+            "flag_id": Flag.objects.filter(person=self.ann).first().pk,
             "notification_id": Notification.objects.filter(person=self.olga).first().pk,
             "name": "smallest", "file": "strategies.csv",
             "object_id": self.project.pk, "id": self.ann.pk, "content_type_id": 1, "app_label": "annotation", "url": "x",

@@ -27,7 +27,7 @@ from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from active_learning import experiment
 from annotation import labels, people, queue
-from annotation.models import Event, GoldAnswer, Import, Invitation, Membership, Message, Notification, Role
+from annotation.models import Event, Flag, GoldAnswer, Import, Invitation, Membership, Message, Notification, Role
 from annotation.queue import leases
 from labelapp import outermost
 from tests import make
@@ -99,6 +99,9 @@ TABLE = {
     "archive-project": Row(frozenset({"owner"}), None, 302),
     "delete-project": Row(frozenset({"owner"}), 409, 409),
     "overview": Row(RESEARCHERS),
+    "flags": Row(MANAGERS),
+    "decide-flag": Row(MANAGERS, None, 409),
+    "lift-quarantine": Row(MANAGERS, None, 409),
     "agreement": Row(RESEARCHERS),
     "agreement-file": Row(RESEARCHERS, 404),
     "figures-file": Row(RESEARCHERS, 404),  # no chart has the name that all addresses get here
@@ -169,6 +172,7 @@ TABLE = {
     "project-solution": Row(RESEARCHERS, 200, 302),
     "withdraw-solution": Row(MANAGERS, 200, 302),
     "prioritise-solution": Row(MANAGERS, None, 302),
+    "redundancy": Row(RESEARCHERS, 200, 409, decide=MANAGERS),
     "experiments": Row(RESEARCHERS | SUPERUSER),
     "experiment": Row(RESEARCHERS | SUPERUSER),
     "experiment-file": Row(RESEARCHERS | SUPERUSER),
@@ -196,6 +200,7 @@ BODIES = {
     "messages": {"to": "canary-name-suspended", "text": "Please look at step 2."},
     "people": {"role": "labeler", "lines": "Cleo"},
     "make-link": {"name": "canary-name-labeler"},
+    "decide-flag": {"decision": "dismissed", "note": "Looked at."},
     "member": {"act": "message", "text": "Please look at step 2."},
     "problem": {"answer": "12"},
     "check-import": {"token": "0", "steps_by": "auto", "labels": "annotations"},
@@ -313,6 +318,10 @@ class World:
             ratings=rated(1, -1), finish_reason="found_error", reason="canary-foreign-reason", active_ms=5, total_ms=5,
         )  # fmt: skip
 
+        flag, their_flag = (
+            Flag.objects.create(project=place, person=person, kind="truth", evidence={"sentences": [sentence]})
+            for place, person, sentence in ((self.project, labeler, "canary-flag"), (foreign, their_labeler, "canary-foreign-flag"))
+        )
         stored = {"path": "imports/a/b.jsonl", "size": 1, "sha256": "", "state": "checked"}
         import_ = Import.objects.create(project=self.project, name="file.jsonl", created_by=owner, **stored)
         their_import = Import.objects.create(project=foreign, name="canary-foreign-file", created_by=stranger, **stored)
@@ -332,7 +341,8 @@ class World:
             "slug": "sums", "batch_id": batch.pk, "set_id": calibration.pk,
             "problem_id": problems[0].pk, "annotation_id": done.pk, "assignment_id": held["assignment"],
             "round_id": round_.pk, "round_number": round_.number, "act": "cancel", "import_id": import_.pk, "number": 1,
-            "solution_id": solutions[0].pk, "message_id": message.pk, "notification_id": notification.pk, "name": "smallest",
+            "solution_id": solutions[0].pk, "message_id": message.pk, "notification_id": notification.pk,
+            "flag_id": flag.pk, "name": "smallest",
             "file": "strategies.csv", "object_id": self.project.pk, "id": labeler.pk, "content_type_id": 1, "app_label": "annotation",
             "url": "x", "set_up_token": people.link_to_set_up().split("/")[-2],
             "token": "x" * 43, "invitation_id": invited.pk,
@@ -343,7 +353,7 @@ class World:
             "problem_id": hidden.pk, "annotation_id": their_label.pk, "round_id": their_round.pk, "import_id": their_import.pk,
             "round_number": 9, "number": 2,
             "assignment_id": shown_claim(theirs.assignment_id, theirs.token)["assignment"],
-            "solution_id": others.pk, "message_id": their_message.pk, "notification_id": their_notification.pk,
+            "solution_id": others.pk, "message_id": their_message.pk, "notification_id": their_notification.pk, "flag_id": their_flag.pk,
             "invitation_id": theirs_invited.pk,
             "membership_id": Membership.objects.get(user=stranger, project=foreign).pk,
         }  # fmt: skip
@@ -497,6 +507,7 @@ CANARIES = {
     "canary-why-suspended": MANAGERS | SUPERUSER | {"suspended"},
     "canary-note": MANAGERS,
     "canary-message-to-labeler": WRITERS | {"labeler"},
+    "canary-flag": MANAGERS,
     "canary-notification": frozenset({"labeler"}),
     "canary-event": SUPERUSER,
     "canary-name-suspended": RESEARCHERS | WRITERS | SUPERUSER | {"suspended"},

@@ -39,6 +39,12 @@ def test_tiny_is_judged(options: tuple[str, ...], n_labeled: int) -> None:
     assert 0 < found["auc"] <= 1 and 0 <= found["f1"] <= 100
 
 
+def test_the_watch_over_bad_work_flags_spammers_and_not_the_honest() -> None:
+    found = figures("watching", "--smoke")
+    assert found["ratio"] >= 0.8 and found["spammers"]["of"] == 10
+    assert found["honest"] == {"flagged": 0, "of": 40, "share": 0.0, "interval": [0.0, 0.0876]}
+
+
 def test_every_page_is_measured_against_a_trivial_one() -> None:
     found = figures("pages", "--smoke")
     assert found["ratio"] == found["slowest_ratio"] == found["pages"][found["slowest_page"]]["ratio"] > 0

@@ -69,13 +69,15 @@ class LabeledSolution:
     """A solution and its ratings (-1, 0, +1, None = unrated), which can stop early. Nothing after the first negative is used.
 
     `soft`, if given, replaces the ratings of the steps as the target of training: for each step the consensus posterior (negative,
-    neutral, positive), or None where every labeler had stopped. A model is still judged by the ratings; alternatives keep their own.
+    neutral, positive), or None where every labeler had stopped. `weights` says how much each of them counts, from 0 to 1 (all 1, if None):
+    the probability that no step before it is a mistake. A model is still judged by the ratings; alternatives keep their own.
     """
 
     solution: SolutionText
     ratings: tuple[int | None, ...]
     alternatives: tuple[RatedAlternative, ...] = ()
     soft: tuple[tuple[float, float, float] | None, ...] | None = None
+    weights: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         key, n_steps = self.solution.key, len(self.solution.steps)
@@ -98,6 +100,8 @@ class LabeledSolution:
                     f"Solution {key} has the soft label {posterior!r} at step index {step_index}. Give three probabilities "
                     "(negative, neutral, positive) that add up to 1, or null."
                 )
+        if self.weights is not None and (len(self.weights) != len(self.soft or ()) or not all(0 <= weight <= 1 for weight in self.weights)):
+            raise BadLabels(f"Solution {key} has the weights {self.weights!r}. Give one from 0 to 1 for each of its soft labels.")
         for alternative in self.alternatives:
             if not 0 <= alternative.step_index < n_steps or alternative.rating is None:
                 raise BadLabels(
@@ -113,10 +117,16 @@ class LabeledSolution:
 
     @property
     def supervised(self) -> tuple[int | None, ...]:
-        """The ratings up to and including the first negative; with soft labels, the most likely ratings."""
+        """The ratings up to and including the first negative; with soft labels, the most likely ones, where they count half or more."""
         if self.soft is not None:
-            return tuple(None if p is None else p.index(max(p)) - 1 for p in self.soft)
+            likely = zip(self.most_likely, self.weights or (1.0,) * len(self.soft), strict=True)
+            return tuple(rating if weight >= 0.5 else None for rating, weight in likely)
         return self.ratings if self.first_mistake is None else self.ratings[: self.first_mistake + 1]
+
+    @property
+    def most_likely(self) -> tuple[int | None, ...]:
+        """The most likely rating of each soft label."""
+        return tuple(None if p is None else p.index(max(p)) - 1 for p in self.soft or ())
 
     @property
     def supervised_alternatives(self) -> tuple[RatedAlternative, ...]:
@@ -171,7 +181,7 @@ class TrainingSequence:
     encoded: EncodedSolution
     classes: NDArray[np.int64]  # (places,) 0, 1, 2 or UNRATED
     text_from: int = 0
-    soft: NDArray[np.float32] | None = None  # (places, 3): target probabilities instead of the classes
+    soft: NDArray[np.float32] | None = None  # (places, 3): target probabilities instead of the classes, times the weight of the place
     at: NDArray[np.int32] | None = None  # positions of the places, if not the step ends: an ORM predicts at every token
     problem_key: str = ""
     family: str = ""  # the same for a solution and its alternatives, which share a beginning
@@ -187,6 +197,11 @@ class TrainingSequence:
     @property
     def n_rated(self) -> int:
         return int((self.classes != UNRATED).sum())
+
+    @property
+    def weight(self) -> float:
+        """How much its ratings count together: their number, or the sum of the weights of its soft labels."""
+        return self.n_rated if self.soft is None else float(self.soft[self.classes != UNRATED].sum())
 
 
 def encode(solutions: Sequence[SolutionText], *, tokenizer: StepTokenizer, context: int) -> list[EncodedSolution]:
@@ -224,10 +239,11 @@ def encode_labeled(labeled: Sequence[LabeledSolution], *, tokenizer: StepTokeniz
         n_read, soft = len(encoded.step_ends), None
         if labels.soft is not None:
             soft = np.zeros((n_read, 3), np.float32)
-            for row, posterior in zip(soft, labels.soft, strict=False):  # both can stop early
-                row[:] = posterior or 0.0
+            weights = labels.weights or (1.0,) * len(labels.soft)
+            for row, posterior, weight in zip(soft, labels.soft, weights, strict=False):  # soft and the steps read can stop early
+                row[:] = np.multiply(posterior or 0.0, weight)
         family = str(number) if labels.supervised_alternatives else ""
-        classes = _classes(labels.supervised, n_read)
+        classes = _classes(labels.supervised if labels.soft is None else labels.most_likely, n_read)
         sequences.append(TrainingSequence(encoded, classes, soft=soft, problem_key=labels.solution.problem_key, family=family))
     branches = [(str(number), labels.solution, a) for number, labels in enumerate(labeled) for a in labels.supervised_alternatives]
     texts = [SolutionText(s.key, s.problem_key, s.problem, (*s.steps[: a.step_index], a.text)) for _, s, a in branches]

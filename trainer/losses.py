@@ -76,8 +76,8 @@ def summed_losses(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return three sums in nats: the rating loss over the rated places, the next-token loss over the text, the mean loss of the heads.
 
-    The loss of a soft label is the cross-entropy; for a certain label this is the negative log-likelihood. `spared` is a part of the
-    network that only needs to run at the rated places, if there is no language-model loss.
+    The loss of a soft label is the cross-entropy times its weight; for a certain label this is the negative log-likelihood. `spared` is a
+    part of the network that only needs to run at the rated places, if there is no language-model loss.
     """
     device = model.network.device
     run, place, width = _laid_out(model, batch, device=device)
@@ -96,13 +96,14 @@ def summed_losses(
                 device
             )  # (N, 3)
             rating = -(targets * log_probabilities).sum()
-            negative = targets[:, 0]
+            counts = targets.sum(-1)  # (N,): what each place counts
+            negative = targets[:, 0] / counts.clamp_min(1e-9)
         else:
             classes = torch.from_numpy(np.concatenate([sequence.classes[r] for sequence, r in zip(batch, rated, strict=True)])).to(
                 device
             )  # (N,)
             rating = nll_loss(log_probabilities, classes, reduction="sum")
-            negative = (classes == 0).float()
+            negative, counts = (classes == 0).float(), torch.ones(len(classes), device=device)
         if model.heads is not None:
             weights = np.repeat(
                 [bootstrap(sequence.problem_key, n_heads=model.heads.out_features, seed=seed) for sequence in batch],
@@ -111,9 +112,8 @@ def summed_losses(
             )
             logits = model.heads(judged.detach().to(model.heads.weight.dtype)).float()  # (N, H): one product for all heads
             target = negative[:, None].expand_as(logits)
-            heads = (
-                binary_cross_entropy_with_logits(logits, target, torch.from_numpy(weights).to(device), reduction="sum") / logits.shape[1]
-            )
+            weighted = torch.from_numpy(weights).to(device) * counts[:, None]
+            heads = binary_cross_entropy_with_logits(logits, target, weighted, reduction="sum") / logits.shape[1]
     if language_model:
         flat = np.concatenate(
             [place(i, np.arange(sequence.text_from, len(sequence) - 1)) for i, sequence in enumerate(batch)]

@@ -213,12 +213,12 @@ def take_step(
 ) -> NDArray[np.float64]:
     """Take one optimizer step over all `batches`; return the sums (rating loss, rated places, token loss, tokens).
 
-    Each loss is its sum over the whole step divided by its count over the whole step. So the gradient is that of one big batch, however
-    the sequences are split into batches and processes. Raises LossNotFinite before the weights change.
+    Each loss is its sum over the whole step divided by its count (for soft labels: their weights) over the whole step. So the gradient is
+    that of one big batch, however the sequences are split into batches and processes. Raises LossNotFinite before the weights change.
     """
     processes = processes or Processes()
     trained = trained or Trained(model)
-    n_rated = sum(sequence.n_rated for batch in batches for sequence in batch)
+    n_rated = sum(sequence.weight for batch in batches for sequence in batch)
     n_tokens = sum(len(sequence) - 1 - sequence.text_from for batch in batches for sequence in batch)
     device, autocast = processes.device, autocasts(config, processes.device)
     optimizer.zero_grad(set_to_none=True)

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from active_learning import registry, rounds
+from active_learning import opinions, registry, rounds
 from active_learning.models import ModelVersion, Score, Selection, StepScores
 from active_learning.pages.models import Verdict, verdicts
 from active_learning.pages.searching import SolutionFilter, differ, neighbours
-from annotation import queue
+from annotation import quality, queue
 from annotation.models import Annotation, Event, Project, Solution, Task
 from trainer.evaluate import first_weak_step
 
@@ -61,6 +61,8 @@ def scored_solution(project: Project, number: int | None, solution_id: int, *, f
         "after": after,
         "history": _history(solution),
         "waits": queue.waits_in_queue(solution),
+        "more_opinions": quality.why_more(solution),
+        "wanted_in_vain": opinions.wanted_in_vain(project, solution),
         **_judged(solution, version),
     }
 

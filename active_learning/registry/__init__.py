@@ -4,6 +4,7 @@ Reads snapshots and solutions; writes ModelVersion, StepScores, Events and the f
 """
 
 from active_learning.registry.judging import Judgement, judge, score_steps, serving_version
+from active_learning.registry.labels import NoConsensus, check_consensus
 from active_learning.registry.serving import (
     NoSuchVersion,
     VersionRefused,
@@ -48,6 +49,7 @@ __all__ = [
     "Fence",
     "Judgement",
     "ModelUnusable",
+    "NoConsensus",
     "NoPrior",
     "NoSuchVersion",
     "ProgressCallback",
@@ -56,6 +58,7 @@ __all__ = [
     "ask_for_steps",
     "by_id",
     "cautions_of",
+    "check_consensus",
     "check_learnable",
     "card",
     "config_for",

@@ -23,10 +23,11 @@ from django.db import transaction
 from django.db.models import Exists, F, Max, OuterRef, QuerySet
 from django.db.models.functions import Now
 
-from active_learning.models import UNFINISHED, ModelKind, ModelState, ModelVersion
+from active_learning.models import UNFINISHED, Labels, ModelKind, ModelState, ModelVersion
+from active_learning.registry.labels import NoConsensus, describe_labels, labeled, note_consensus
 from annotation import eligibility, export
 from annotation.eligibility import Use
-from annotation.models import Annotation, Outcome, Project, Snapshot, SnapshotItem, Solution, Split
+from annotation.models import Annotation, Outcome, Project, SnapshotItem, Solution, Split
 from trainer.cautions import cautions, pace_sentences
 from trainer.config import TINY, BadBase, BadConfig, TinyShape, TrainConfig, check_base
 from trainer.counting import counted
@@ -91,8 +92,11 @@ def config_for(
     return TrainConfig.for_base(chosen, seed=seed, **PRESETS.get(preset or "", {}), **changes)
 
 
-def new_version(project: Project, *, config: TrainConfig, kind: str = ModelKind.PRM) -> ModelVersion:
-    """Create the running version. A PRM will learn from a snapshot of all labels, an ORM from all graded solutions."""
+def new_version(project: Project, *, config: TrainConfig, kind: str = ModelKind.PRM, labels: str = Labels.EACH) -> ModelVersion:
+    """Create the running version. A PRM will learn from a snapshot of all labels, an ORM from all graded solutions.
+
+    labels: of each person, or the consensus on each solution, which is settled and noted first. Raises ModelUnusable.
+    """
     # A version whose round has ended while it was running must not block this one for ever.
     ModelVersion.objects.filter(project=project, state=ModelState.RUNNING).exclude(round__state__in=UNFINISHED).update(
         state=ModelState.FAILED, failure="Its round ended.", token=F("token") + 1
@@ -105,12 +109,23 @@ def new_version(project: Project, *, config: TrainConfig, kind: str = ModelKind.
         base=config.base,
         seed=config.seed,
         config=orjson.loads(config.to_json()),
-        snapshot=export.take_snapshot(project, use=Use.TRAINING) if kind == ModelKind.PRM else None,
+        **_learns_from(project, kind=kind, labels=labels),
         code_version=code_version(),
         state=ModelState.RUNNING,
         token=1,
         attempt=1,
     )
+
+
+def _learns_from(project: Project, *, kind: str, labels: str) -> dict[str, Any]:
+    """Return the fields of a version that say what it learns from. Raises ModelUnusable."""
+    if kind == ModelKind.ORM:
+        return {"snapshot": None}
+    try:
+        consensus = {} if labels == Labels.EACH else note_consensus(project)
+    except NoConsensus as error:
+        raise ModelUnusable(str(error)) from error
+    return {"snapshot": export.take_snapshot(project, use=Use.TRAINING), "labels": labels, "consensus": consensus}
 
 
 def take_over(version: ModelVersion) -> bool:
@@ -161,7 +176,10 @@ def train(version: ModelVersion, *, progress: ProgressCallback) -> "TrainedModel
     from trainer.train import train as train_model
 
     attempt, snapshot = _attempt_folder(version), version.snapshot
-    learned = {"snapshot": str(snapshot.number)} if snapshot else {"graded solutions until": f"{version.created_at:%Y-%m-%d %H:%M} UTC"}
+    if snapshot:
+        learned = {"snapshot": str(snapshot.number), "labels": describe_labels(version)}
+    else:
+        learned = {"graded solutions until": f"{version.created_at:%Y-%m-%d %H:%M} UTC"}
     try:
         return train_model(
             learned_from(version),
@@ -202,13 +220,13 @@ def make_ready(version: ModelVersion, trained: "TrainedModel") -> bool:
     return bool(is_ready)
 
 
-def check_learnable(project: Project, *, config: TrainConfig, kind: str) -> None:
+def check_learnable(project: Project, *, config: TrainConfig, kind: str, labels: str = Labels.EACH) -> None:
     """Raise ModelUnusable if there are too few labels to train on now, and say what is missing. Changes nothing and loads no torch."""
     from trainer.split import TooLittleToLearn, hold_out
 
-    with _version_of_now(project, kind=kind) as version:
-        labels, some = learned_from(version), list[Any]()
-        while part := list(islice(labels, max(100, len(some)))):  # a few labels are nearly always enough to tell
+    with _version_of_now(project, kind=kind, labels=labels) as version:
+        learned, some = learned_from(version), list[Any]()
+        while part := list(islice(learned, max(100, len(some)))):  # a few labels are nearly always enough to tell
             some += part
             with suppress(TooLittleToLearn):
                 hold_out(some, config=config)
@@ -229,23 +247,22 @@ def _nothing_to_learn(project: Project, *, kind: str) -> str:
 
 
 @contextmanager
-def _version_of_now(project: Project, *, kind: str) -> Iterator[ModelVersion]:
+def _version_of_now(project: Project, *, kind: str, labels: str) -> Iterator[ModelVersion]:
     """Give the version that would be trained now. Nothing of it is stored, and no snapshot stays."""
     with transaction.atomic():
         try:
-            snapshot = export.take_snapshot(project, use=Use.TRAINING) if kind == ModelKind.PRM else None
-            yield ModelVersion(project=project, kind=kind, snapshot=snapshot, created_at=Now())
+            yield ModelVersion(project=project, kind=kind, created_at=Now(), **_learns_from(project, kind=kind, labels=labels))
         finally:
             transaction.set_rollback(True)
 
 
-def preview_training(project: Project, *, config: TrainConfig, kind: str) -> list[str]:
+def preview_training(project: Project, *, config: TrainConfig, kind: str, labels: str = Labels.EACH) -> list[str]:
     """Return lines for a terminal: what a training would learn from now. Changes nothing. Raises ModelUnusable: why it would fail."""
     from trainer.model import suits_shipped_base
     from trainer.split import TooLittleToLearn, hold_out
     from trainer.train import some_texts
 
-    with _version_of_now(project, kind=kind) as version:
+    with _version_of_now(project, kind=kind, labels=labels) as version:
         learned = list(learned_from(version))
         n_unlabeled = _unlabeled_rows(version).count()
     if not learned:
@@ -262,6 +279,7 @@ def preview_training(project: Project, *, config: TrainConfig, kind: str) -> lis
     shown = {name: value for name, value in asdict(config).items() if name in always or value != getattr(default, name)}
     return [
         f"data: {_data(learned, kind)}",
+        *([f"labels: {describe_labels(version)}"] if kind == ModelKind.PRM else []),
         f"problems: {len(problems):,}, of which {len(held_out):,} are held out to judge the model",
         f"text without labels: {counted(n_unlabeled, 'solution')}" if config.language_model_epochs else "text without labels: none",
         f"base: {config.base}",
@@ -301,19 +319,7 @@ def learned_from(version: ModelVersion) -> Iterator["LabeledSolution | GradedSol
         return graded(version)
     if version.snapshot is None:
         raise ModelUnusable(f"Model {version.number} has no snapshot of labels to learn from.")
-    return labeled(version.snapshot)
-
-
-def labeled(snapshot: Snapshot) -> Iterator["LabeledSolution"]:
-    """Yield the labels of a snapshot in the form that the trainer reads."""
-    from trainer.data import LabeledSolution, RatedAlternative
-
-    for one in export.labeled_solutions(snapshot):
-        yield LabeledSolution(
-            trainer_solution((one.solution_id, one.problem_id, one.problem, one.steps)),
-            tuple(one.ratings),
-            tuple(RatedAlternative(step_index, text, rating) for step_index, text, rating in one.alternatives if rating is not None),
-        )
+    return labeled(version, version.snapshot)
 
 
 def graded(version: ModelVersion) -> Iterator["GradedSolution"]:

@@ -7,6 +7,7 @@ stage that ended well is not run again; one that broke off is tried three times 
 waits; `sweep` sends it again.
 """
 
+from active_learning.models import Labels
 from active_learning.rounds.deleting import delete_rounds
 from active_learning.rounds.forecasting import Forecasts, forecast_again, forecasts_of, preset_recipe
 from active_learning.rounds.plan import (
@@ -30,6 +31,7 @@ __all__ = [
     "forget_name",
     "Findings",
     "Forecasts",
+    "Labels",
     "LifeSign",
     "NoSuchRound",
     "RoundPlan",

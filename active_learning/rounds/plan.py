@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Self
 
 from active_learning import registry, sampling
-from active_learning.models import ModelKind, Round
+from active_learning.models import Labels, ModelKind, Round
 from active_learning.rounds.states import RoundRefused
 from active_learning.selection import CONVINCING, MIXES, BadRecipe, Recipe
 from annotation import queue
@@ -26,8 +26,9 @@ class RoundPlan:
     recipe: how the batch is chosen; None: the round trains and scores, and publishes nothing (a recipe of size 0 counts as None).
     train: train a model first; None: only if the recipe needs a model, or if there is no recipe. review: propose the batch; a person
     publishes it. sample: settings of new solutions that are drawn before the scoring (`sampling.check`); empty: none are drawn.
-    kind, preset, base, seed: of the model that is trained; base None: the project's. resume: continue the newest training that broke
-    off, with its own labels and config. An ORM chooses nothing: it is trained to be compared with.
+    kind, preset, base, seed: of the model that is trained; base None: the project's. labels: what it learns of a solution that several
+    people labeled (models.Labels). resume: continue the newest training that broke off, with its own labels and config. An ORM chooses
+    nothing: it is trained to be compared with.
     """
 
     recipe: Recipe | None = None
@@ -39,6 +40,7 @@ class RoundPlan:
     base: str | None = None
     seed: int = 0
     resume: bool = False
+    labels: str = Labels.EACH
 
     def __post_init__(self) -> None:
         if self.recipe and not self.recipe.size:
@@ -51,6 +53,10 @@ class RoundPlan:
             raise RoundRefused(f"A batch holds up to {queue.MAX_BATCH:,} solutions, not {self.recipe.size:,}.")
         if self.train is None:
             object.__setattr__(self, "train", self.recipe is None or self.recipe.needs_model)
+        if self.labels not in Labels.values:
+            raise RoundRefused(f"A model cannot learn from labels in the form {self.labels}. Known: {', '.join(Labels.values)}.")
+        if self.labels != Labels.EACH and self.kind == ModelKind.ORM:
+            raise RoundRefused("An ORM learns from outcomes, not from labels. Leave out what it learns of labels.")
 
     @property
     def size(self) -> int:
@@ -84,14 +90,22 @@ class RoundPlan:
         if self.scores and not self.train and registry.serving_version(project) is None:
             raise RoundRefused(f"{project.slug} has no serving model to choose with. Train one first, or choose at random.")
         base = self.config(project).base
-        if self.resume and (self.preset or self.base or self.seed):
-            raise RoundRefused("A training that is resumed keeps its base, config and seed. Leave out preset, base and seed.")
+        if self.resume and (self.preset or self.base or self.seed or self.labels != Labels.EACH):
+            raise RoundRefused(
+                "A training that is resumed keeps its base, config, seed and labels. Leave out preset, base, seed and labels."
+            )
+        if self.train and self.labels != Labels.EACH:
+            try:
+                registry.check_consensus(project)
+            except registry.NoConsensus as error:
+                raise RoundRefused(str(error)) from error
         return replace(self, base=None if self.resume else base, sample=checked_sampling(self.sample) if self.sample else {})
 
     def as_dict(self) -> dict[str, Any]:
         """Return the plan for JSON: every field, the recipe as its settings."""
         settings = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        return settings | {"recipe": self.recipe and self.recipe.as_dict(), "sample": dict(self.sample), "kind": str(self.kind)}
+        texts = {"kind": str(self.kind), "labels": str(self.labels)}
+        return settings | {"recipe": self.recipe and self.recipe.as_dict(), "sample": dict(self.sample)} | texts
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any]) -> Self:

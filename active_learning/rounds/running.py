@@ -263,7 +263,7 @@ def _begin_version(round_: Round, plan: RoundPlan) -> ModelVersion:
         if version := registry.resume(round_.project, number=number):
             return version
         raise RoundFailed(f"Another round has continued the training of model {number} meanwhile.")
-    return registry.new_version(round_.project, config=plan.config(round_.project), kind=plan.kind)
+    return registry.new_version(round_.project, config=plan.config(round_.project), kind=plan.kind, labels=plan.labels)
 
 
 def _score(hold: Hold, plan: RoundPlan) -> selection.Scorers:

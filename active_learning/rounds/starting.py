@@ -65,7 +65,7 @@ def next_generation(project: Project) -> int:
 def _check_learnable(project: Project, plan: RoundPlan) -> None:
     """Raise RoundRefused for a training that would fail for want of labels, before it leaves a failed round and a failed version."""
     try:
-        registry.check_learnable(project, config=plan.config(project), kind=plan.kind)
+        registry.check_learnable(project, config=plan.config(project), kind=plan.kind, labels=plan.labels)
     except registry.ModelUnusable as error:
         raise RoundRefused(str(error)) from error
 
@@ -85,7 +85,7 @@ def _resumable(project: Project, *, kind: str) -> int:
 def preview(project: Project, plan: RoundPlan) -> list[str]:
     """Return in lines what a round by this plan would train on now. Changes nothing. Raises RoundRefused."""
     try:
-        lines = registry.preview_training(project, config=plan.config(project), kind=plan.kind)
+        lines = registry.preview_training(project, config=plan.config(project), kind=plan.kind, labels=plan.labels)
     except registry.ModelUnusable as error:
         raise RoundRefused(str(error)) from error
     champion = registry.serving_version(project, plan.kind)

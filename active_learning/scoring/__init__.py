@@ -5,7 +5,7 @@ Reads solutions and the model's folder; writes ScoreShard and Score. The scores 
 Imports the trainer inside functions. All it knows of rounds is whether one waits.
 """
 
-from active_learning.scoring.figures import first_mistake_entropy, prefix_hash, step_scores
+from active_learning.scoring.figures import first_mistake_entropy, marks_of_champion, prefix_hash, step_scores
 from active_learning.scoring.files import ScoreFileDamaged, ScoresRefused, StoredScores, drop_old, drop_to_file, restore, stored
 from active_learning.scoring.partitions import ScoringFailed, partition
 from active_learning.scoring.shards import ShardLost, claim, help_score, release_abandoned, run_shard, score
@@ -21,6 +21,7 @@ __all__ = [
     "drop_to_file",
     "first_mistake_entropy",
     "help_score",
+    "marks_of_champion",
     "partition",
     "prefix_hash",
     "release_abandoned",

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from active_learning.models import ModelVersion
-from active_learning.registry import ProgressCallback, load, readable_solutions, trainer_progress, trainer_solution
+from active_learning.models import ModelVersion, Score
+from active_learning.registry import ProgressCallback, load, readable_solutions, serving_version, trainer_progress, trainer_solution
 from active_learning.scoring.partitions import ScoringFailed
+from annotation.models import Project
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,6 +24,15 @@ def step_scores(version: ModelVersion, solution_ids: list[int], *, progress: Pro
     rows = readable_solutions(version.project, pk__in=solution_ids).values_list("pk", "problem_id", "problem__statement", "steps")
     scores = score_solutions(load(version), map(trainer_solution, rows), progress=trainer_progress(progress))
     return {int(one.key): (1.0 - one.probabilities[:, 0]).astype(float).round(6).tolist() for one in scores}
+
+
+def marks_of_champion(project: Project, solutions: Sequence[int]) -> dict[int, int]:
+    """Return what the serving model would mark in those of some solutions that it has scored: a step from 1, or 0 for no mistake."""
+    champion = serving_version(project)
+    if champion is None:
+        return {}
+    rows = Score.objects.filter(model_version=champion, solution__in=list(solutions)).values_list("solution", "first_weak_step")
+    return {solution: 0 if weak is None else weak + 1 for solution, weak in rows}
 
 
 def score_rows(

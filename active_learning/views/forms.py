@@ -125,6 +125,15 @@ class RecipeForm(forms.Form):
         help_text="A model folder on the worker’s machine, or a hub id.",
         widget=_text(id="generator", spellcheck="false"),
     )
+    learns = forms.ChoiceField(
+        required=False,
+        choices=rounds.Labels.choices,
+        initial=rounds.Labels.EACH,
+        label="The model learns",
+        help_text="Where several people labeled a solution. The consensus weighs each person by how well they see mistakes.",
+        error_messages={"invalid_choice": "A model cannot learn from labels in the form “%(value)s”. Choose one of the list."},
+        widget=forms.Select({"id": "learns"}),
+    )
     budget = WholeField("The budget", field_id="budget", label="Max. tokens", help_text="Prompts are included. Blank: no limit.")
 
     def __init__(
@@ -187,6 +196,11 @@ class RecipeForm(forms.Form):
         return others | {"model": model, "n": n} | ({"budget": budget} if budget else {})
 
     @property
+    def labels(self) -> str:
+        """What the model learns of labels (models.Labels)."""
+        return self.cleaned_data["learns"] or rounds.Labels.EACH
+
+    @property
     def faults(self) -> list[str]:
         """Every sentence about what is wrong, for the head of the page."""
         return faults_of(self)
@@ -200,7 +214,7 @@ class ComposeForm(RecipeForm):
     @property
     def is_unfolded(self) -> bool:
         """Whether weights and limits are shown: one of them is wrong, or differs from the recipe that the form began with."""
-        if self.errors.keys() - {"size", "train"}:
+        if self.errors.keys() - {"size", "train", "learns"}:
             return True
         weights = any(_weight(field.value()) != _weight(field.initial) for field in self.weights)
         limits = ("per_problem", "is_diverse", "is_stratified")

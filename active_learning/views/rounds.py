@@ -117,7 +117,7 @@ def compose(request: SignedInRequest, project: "Project") -> HttpResponse:
     if is_valid:
         try:
             recipe = rounds.checked_recipe(form.recipe)
-            plan = rounds.RoundPlan(recipe, train=form.cleaned_data["train"], review=True, sample=form.sampling)
+            plan = rounds.RoundPlan(recipe, train=form.cleaned_data["train"], review=True, sample=form.sampling, labels=form.labels)
             started = rounds.start(project, plan, actor=request.user)
             return redirect("round", slug=project.slug, round_number=started.number)
         except rounds.RoundRefused as refused:
@@ -189,6 +189,7 @@ def schedule(request: SignedInRequest, project: "Project") -> HttpResponse:
     shown: dict[str, Any] = {
         "recipe": schedules.settings_of(project, present),
         "sample": present.sample,
+        "learns": present.labels,
         "is_on": present.is_on,
         "every_labels": project.retrain_every_labels,
         "every_hours": project.retrain_every_hours,
@@ -201,7 +202,13 @@ def schedule(request: SignedInRequest, project: "Project") -> HttpResponse:
         clauses = {name: form.cleaned_data[name] for name in ("is_on", "every_labels", "every_hours", "daily_at")}
         try:
             schedules.change(
-                project, **clauses, recipe=form.recipe, sample=form.sampling, actor=request.user, version=typed.get("version", "")
+                project,
+                **clauses,
+                recipe=form.recipe,
+                sample=form.sampling,
+                labels=form.labels,
+                actor=request.user,
+                version=typed.get("version", ""),
             )
             messages.success(request, "The schedule is saved.")
             return redirect("schedule", slug=project.slug)

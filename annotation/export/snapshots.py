@@ -13,7 +13,7 @@ from django.db.models import Max
 
 from annotation import eligibility
 from annotation.eligibility import Adjudications, Use
-from annotation.models import FinishReason, Project, Snapshot, Split
+from annotation.models import BatchKind, FinishReason, Project, Snapshot, Split
 
 
 class Alternative(NamedTuple):
@@ -27,7 +27,8 @@ class Alternative(NamedTuple):
 class LabeledSteps(NamedTuple):
     """One annotation as values. `ratings` has a place for each step, None if nobody rated it.
 
-    The steps are the solution's own. In an interactive project they are those that the labeler chose.
+    The steps are the solution's own. In an interactive project they are those that the labeler chose. `is_whole` tells whether one person's
+    verdict can be compared with another's: the whole solution was judged, and nobody gave up.
     """
 
     solution_id: int
@@ -36,6 +37,9 @@ class LabeledSteps(NamedTuple):
     steps: tuple[str, ...]
     ratings: tuple[int | None, ...]
     alternatives: tuple[Alternative, ...]
+    labeler_id: int
+    is_whole: bool
+    is_adjudication: bool
 
 
 # The statistics do not know the rows that these statements read: they were loaded, labeled or chosen seconds ago. A plan that expects
@@ -72,6 +76,7 @@ HELD = "(SELECT annotation_id FROM annotation_snapshotitem WHERE snapshot_id = %
 _LABELED = f"""
 SELECT s.id, p.id, p.statement, s.steps::text,
        project.step_source = 'interactive' AND b.kind NOT IN ('imported', 'imported_gold'),
+       a.labeler_id, b.generation IS NOT NULL, a.finish_reason, b.kind,
        (SELECT json_agg(json_build_array(l.step_index, l.position, l.rating, l.chosen, alt.text)
                         ORDER BY l.step_index, l.shown_at, l.position)
           FROM annotation_steplabel l
@@ -142,11 +147,26 @@ def labeled_solutions(snapshot: Snapshot) -> Iterator[LabeledSteps]:
     call the problem bad. A solution that several people labeled comes once for each of them.
     """
     rows = streamed(_LABELED, [snapshot.pk, Split.TRAIN, FinishReason.BAD_PROBLEM])
-    for solution_id, problem_id, problem, steps, is_interactive, labels in rows:
+    for solution_id, problem_id, problem, steps, is_interactive, labeler_id, has_generation, finish_reason, kind, labels in rows:
         own, rated = orjson.loads(steps), orjson.loads(labels or "[]")
         texts, ratings, alternatives = _chosen_path(own, rated) if is_interactive else _rated(own, rated)
         if texts:  # else the labeler gave up before the first rating of an interactive solution
-            yield LabeledSteps(solution_id, problem_id, problem, tuple(texts), tuple(ratings), tuple(alternatives))
+            yield LabeledSteps(
+                solution_id,
+                problem_id,
+                problem,
+                tuple(texts),
+                tuple(ratings),
+                tuple(alternatives),
+                labeler_id=labeler_id,
+                is_whole=not is_interactive and has_generation and _has_ended(finish_reason, ratings),
+                is_adjudication=kind == BatchKind.REVIEW,
+            )
+
+
+def _has_ended(finish_reason: str, ratings: list[int | None]) -> bool:
+    """Return whether a whole solution was judged to its end: without a mistake, or with one that is marked."""
+    return finish_reason == (FinishReason.FOUND_ERROR if -1 in ratings else FinishReason.SOLUTION)
 
 
 def streamed(statement: str, parameters: list[Any]) -> Iterator[tuple[Any, ...]]:

@@ -32,7 +32,7 @@ from trainer.counting import counted
 
 VERB = "change settings"
 CUT = 200  # characters of a text that an event keeps
-# The columns that people change here, in words, in the order of the page. Schedules have their own page.
+# The columns that people change here, in words, in the order of the page. Schedules and redundancy have their own pages.
 WORDS = {
     "name": "name",
     "guidelines": "guidelines",
@@ -41,6 +41,10 @@ WORDS = {
     "completions_per_step": "number of next steps",
     "text_kind": "way in which texts are shown",
     "overlap": "overlap",
+    "redundancy_limit": "most people for one solution",
+    "redundancy_model": "certainty of a model that contradicts a label",
+    "redundancy_gold": "least share of right answers on gold",
+    "redundancy_spread": "most entropy after one label",
     "lease_minutes": "time for one solution",
     "show_reference_answer": "reference answer on the labeling page",
     "calculator": "calculator on the labeling page",
@@ -222,6 +226,8 @@ def _effect(column: str, new: Any, project: Project, work: _Work) -> str:
             return f"All problems and steps look different from the next page on. {held}".strip()
         case "overlap":
             return _effect_of_overlap(queue.overlap_effect(project, new))
+        case "redundancy_limit" | "redundancy_model" | "redundancy_gold" | "redundancy_spread":
+            return "A worker looks at the labels of all open batches again within a minute. Places that are open stay, and so do labels."
         case "lease_minutes":
             keeps = counted(work.in_hand, "solution in work keeps its end", "solutions in work keep their end")
             return f"It holds from the next solution on. {keeps}."
@@ -295,7 +301,11 @@ def _shown(column: str, value: Any) -> str:
             return {"": "not decided", "plain": "plain text", "markdown": "Markdown"}.get(value, str(value))
         case "step_source":
             return {"solution": "whole solutions", "interactive": "step by step"}.get(value, str(value))
-        case "qualify_rate":
+        case "redundancy_limit" | "redundancy_model" | "redundancy_gold" | "redundancy_spread" if value is None:
+            return "off"
+        case "redundancy_spread":
+            return f"{value:g} bits"
+        case "qualify_rate" | "redundancy_model" | "redundancy_gold":
             return f"{100 * value:g} %"
         case "gold_percent":
             return f"{value} %"

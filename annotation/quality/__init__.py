@@ -19,6 +19,16 @@ from annotation.quality.agreeing import (
     is_comparable,
     named_pairs,
 )
+from annotation.quality.asking import (
+    Judge,
+    WhyMore,
+    ask_for_opinions,
+    asked_in_batch,
+    nobody_left,
+    thresholds_of,
+    wanted_in_vain,
+    why_more,
+)
 from annotation.quality.batches import (
     BatchRow,
     DailyPace,
@@ -46,10 +56,13 @@ from annotation.quality.calibrating import (
 )
 from annotation.quality.composing import TrustedSolution, drawn_for_newcomers, mix_gold, publish_for_newcomers, trusted_people
 from annotation.quality.figures import count_again, figures_of
+from annotation.quality.flags import FlagsPage, NoSuchFlag, decide_flag, flags_page, lift_quarantine, n_undecided_flags
+from annotation.quality.foreseeing import PastMonth, Preview, count_month, month_of, preview, store_month
 from annotation.quality.gold import BadScreening, is_within_gold
 from annotation.quality.members import MemberChanged, MemberRefused, change_role, pause, removal_of, remove, resume
 from annotation.quality.messages import BadMessage, mark_read, messages_of, messages_to, recipients, send_message
 from annotation.quality.newcomers import Newcomer, NewcomerState, admit, let_repeat, newcomers_page, refuse, told_about_newcomers
+from annotation.quality.opinions import Adjudication, Opinions, gold_in_project, possible_by
 from annotation.quality.overviews import DayTimes, Overview, PeopleAtWork, PersonAtWork, at_work, overview
 from annotation.quality.practice import Feedback, feedback_on, open_practice
 from annotation.quality.records import (
@@ -62,10 +75,12 @@ from annotation.quality.records import (
     gold_records,
     projects_of,
 )
-from annotation.quality.settling import Estimates, Prior, Settled, estimates_of, settle, settle_new, settled_in_words
+from annotation.quality.settling import Estimates, Prior, Settled, Verdicts, estimates_of, settle, settle_new, settled_in_words, verdicts_on
 from annotation.quality.team import MemberPage, MemberState, NoSuchMember, Team, find_member, member_page, team_of, work_by_day
+from annotation.quality.watch import Marks, note_dry_spells, watch_new, watch_project
 
 __all__ = [
+    "Adjudication",
     "CALIBRATION_SIZE",
     "AgreementFigures",
     "AgreementRow",
@@ -79,11 +94,14 @@ __all__ = [
     "DayTimes",
     "Estimates",
     "Feedback",
+    "FlagsPage",
     "Forecast",
     "GoldChanged",
     "GoldRecord",
     "GoldRefused",
+    "Judge",
     "LabelerRecord",
+    "Marks",
     "MemberChanged",
     "MemberPage",
     "MemberRefused",
@@ -93,12 +111,16 @@ __all__ = [
     "NewcomerState",
     "NoGold",
     "NoSuchBatch",
+    "NoSuchFlag",
     "NoSuchMember",
+    "Opinions",
     "NoSuchSet",
     "Overview",
+    "PASSED",
+    "PastMonth",
     "PeopleAtWork",
     "PersonAtWork",
-    "PASSED",
+    "Preview",
     "Prior",
     "ProjectOfPerson",
     "ReviewEffect",
@@ -106,10 +128,14 @@ __all__ = [
     "Settled",
     "Team",
     "TrustedSolution",
+    "Verdicts",
     "VersionEffect",
+    "WhyMore",
     "Work",
     "admit",
     "agreement_of",
+    "ask_for_opinions",
+    "asked_in_batch",
     "at_work",
     "batch_names",
     "batch_page",
@@ -123,8 +149,10 @@ __all__ = [
     "count_again",
     "count_agreement",
     "count_agreement_again",
+    "count_month",
     "day_in",
     "day_of",
+    "decide_flag",
     "drawn_for_calibration",
     "drawn_for_newcomers",
     "estimates_of",
@@ -133,24 +161,33 @@ __all__ = [
     "find_batch",
     "find_gold",
     "find_member",
+    "flags_page",
     "find_set",
     "forecast",
+    "gold_in_project",
     "gold_records",
     "is_comparable",
     "is_within_gold",
     "lease_next",
     "let_repeat",
+    "lift_quarantine",
     "mark_read",
     "member_page",
     "messages_of",
     "messages_to",
     "mix_gold",
+    "month_of",
+    "n_undecided_flags",
     "named_pairs",
     "newcomers_page",
+    "nobody_left",
+    "note_dry_spells",
     "open_practice",
     "open_screening",
     "overview",
     "pause",
+    "possible_by",
+    "preview",
     "projects_of",
     "publish_calibration",
     "publish_for_newcomers",
@@ -164,9 +201,16 @@ __all__ = [
     "settle",
     "settle_new",
     "settled_in_words",
+    "store_month",
     "team_of",
+    "thresholds_of",
     "told_about_newcomers",
     "trusted_people",
+    "verdicts_on",
+    "wanted_in_vain",
+    "watch_new",
+    "watch_project",
+    "why_more",
     "work_by_day",
     "write_remark",
 ]

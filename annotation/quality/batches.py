@@ -30,6 +30,7 @@ from annotation.models import (
     TaskKind,
 )
 from annotation.quality.adjudicating import gold_in
+from annotation.quality.asking import asked_in_batch
 
 PAGE = 20  # batches listed at a time, and open batches with a forecast
 HOLDERS = 200  # people named on the page of a batch
@@ -208,6 +209,7 @@ def batch_page(project: Project, batch: Batch) -> dict[str, Any]:
         "seen": events[0].pk if events else 0,
         "days": _done_by_day(batch),
         "gold": gold_in(batch),
+        "opinions": asked_in_batch(batch),
     }
 
 

@@ -66,24 +66,35 @@ def pause(project: Project, number: int, *, actor: "User", reason: str, seen: st
 
     The solution that the person has open can still be submitted. The one prepared after it goes back to the queue.
     """
+    reason = clean_reason(reason)
+    with locked(project, number, actor=actor, seen=seen) as (row, _):
+        if row.suspended_at:
+            raise MemberRefused(f"{row.user} is paused already.")
+        pause_locked(row, actor=actor, reason=reason)
+    return row
+
+
+def clean_reason(reason: str, *, what: str = "reason", readers: str = "the person reads it") -> str:
+    """Return a text that a manager wrote about a decision. Raises MemberRefused: it cannot be stored, or is empty."""
     reason = reason.replace("\r\n", "\n").strip()
     if not reason:
-        raise MemberRefused("The reason is empty. Write why: the person reads it.")
+        raise MemberRefused(f"The {what} is empty. Write why: {readers}.")
     if len(reason) > LONGEST:
-        raise MemberRefused(f"The reason has {len(reason):,} characters. Write at most {LONGEST:,}.")
+        raise MemberRefused(f"The {what} has {len(reason):,} characters. Write at most {LONGEST:,}.")
     try:
         ingest.clean_text(reason)
     except ingest.BadText as bad:
-        raise MemberRefused(f"The reason contains {bad}. Remove that character.") from None
-    with locked(project, number, actor=actor, seen=seen) as (row, _):
-        if row.role not in people.LABELERS:
-            raise MemberRefused(f"{row.user} does not label in {project}, so there is nothing to pause.")
-        if row.suspended_at:
-            raise MemberRefused(f"{row.user} is paused already.")
-        Membership.objects.filter(pk=row.pk).update(suspended_at=timezone.now(), reason=reason)
-        queue.give_back(row.user, project=project, states=[AssignmentState.RESERVED])
-        note(actor, "pause member", row, {"reason": reason})
-    return row
+        raise MemberRefused(f"The {what} contains {bad}. Remove that character.") from None
+    return reason
+
+
+def pause_locked(row: Membership, *, actor: "User", reason: str) -> None:
+    """Pause a member whose row is locked. Raises MemberRefused: this person does not label."""
+    if row.role not in people.LABELERS:
+        raise MemberRefused(f"{row.user} does not label in {row.project}, so there is nothing to pause.")
+    Membership.objects.filter(pk=row.pk).update(suspended_at=timezone.now(), reason=reason)
+    queue.give_back(row.user, project=row.project, states=[AssignmentState.RESERVED])
+    note(actor, "pause member", row, {"reason": reason})
 
 
 def resume(project: Project, number: int, *, actor: "User", seen: str) -> Membership:

@@ -106,6 +106,12 @@ def opinions_in(project: Project, solutions: Collection[int] | None = None) -> O
     )
 
 
+def gold_in_project(project: Project) -> dict[int, list[int]]:
+    """Return all gold of a project: by solution, the steps (from 0) that can be called the first mistake."""
+    answers = GoldAnswer.objects.filter(solution__problem__project=project)
+    return {key: sorted(steps) for key, steps in answers.values_list("solution", "acceptable_first_errors")}
+
+
 def votes_on(opinions: Opinions) -> Integers:
     """Count the ratings of each step, up to where each reading ended: one row (cell, neutral, positive, all) for each rated step.
 
@@ -161,9 +167,14 @@ def _gold(project: Project, n_steps: Mapping[int, int], solutions: Collection[in
     answers = GoldAnswer.objects.filter(solution__problem__project=project)
     if solutions is not None:
         answers = answers.filter(solution__in=solutions)
-    gold = {}
-    for solution, steps in answers.values_list("solution", "acceptable_first_errors"):
+    return possible_by(dict(answers.values_list("solution", "acceptable_first_errors")), n_steps)
+
+
+def possible_by(gold: Mapping[int, Collection[int]], n_steps: Mapping[int, int]) -> dict[int, frozenset[int]]:
+    """Turn gold (steps from 0) into what the first mistakes can be. Steps that a solution does not have are left out."""
+    found = {}
+    for solution, steps in gold.items():
         possible = frozenset(step + 1 for step in steps if 0 <= step < n_steps.get(solution, 0))
         if possible or not steps:
-            gold[solution] = possible or frozenset({NONE})
-    return gold
+            found[solution] = possible or frozenset({NONE})
+    return found

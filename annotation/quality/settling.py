@@ -163,6 +163,15 @@ def estimates_of(project: Project) -> Estimates | None:
     return Estimates.from_dict(state.abilities) if state else None
 
 
+def verdicts_on(opinions: Opinions, votes: Integers, estimates: Estimates) -> Verdicts:
+    """Return the consensus on opinions that need not be those of now, with labelers as they were estimated. Reads and writes no row.
+
+    votes: as opinions.votes_on gives them.
+    """
+    settled = consensus.settle_some(_readings(opinions, None), estimates.abilities(opinions.people))
+    return _verdicts(opinions, settled, estimates, votes)
+
+
 def _locked(project: Project) -> ProjectConsensus | None:
     """Lock the project for settling, and return its state. One settles at a time: who waited reads what the other wrote."""
     with connection.cursor() as cursor:
@@ -175,7 +184,7 @@ def _settle_all(project: Project, prior: Prior | None) -> Settled:
     opinions = opinions_in(project)
     settled = consensus.settle(_readings(opinions, prior))
     estimates = Estimates.of(opinions, settled)
-    verdicts = _verdicts(opinions, settled, estimates)
+    verdicts = _verdicts(opinions, settled, estimates, votes_on(opinions))
     n_changed = _write(project, verdicts, now=now)
     before = SolutionConsensus.objects.filter(project=project).values_list("pk", flat=True)
     n_changed += _forget(set(before) - set(opinions.solutions.tolist()))
@@ -196,7 +205,7 @@ def _settle_some(project: Project, state: ProjectConsensus, solutions: Collectio
     opinions = opinions_in(project, solutions)
     estimates = Estimates.from_dict(state.abilities)
     settled = consensus.settle_some(_readings(opinions, prior), estimates.abilities(opinions.people))
-    verdicts = _verdicts(opinions, settled, estimates)
+    verdicts = _verdicts(opinions, settled, estimates, votes_on(opinions))
     n_changed = _write(project, verdicts, now=timezone.now())
     before = SolutionConsensus.objects.filter(project=project, pk__in=solutions).values_list("pk", flat=True)
     n_changed += _forget(set(before) - set(opinions.solutions.tolist()))
@@ -267,7 +276,7 @@ def _readings(opinions: Opinions, prior: Prior | None) -> consensus.Readings:
     return consensus.Readings(opinions.n_steps, opinions.solution, opinions.person, opinions.marked, possible, chances)
 
 
-def _verdicts(opinions: Opinions, settled: consensus.Consensus, estimates: Estimates) -> Verdicts:
+def _verdicts(opinions: Opinions, settled: consensus.Consensus, estimates: Estimates, votes: Integers) -> Verdicts:
     n_solutions, offsets = len(opinions.solutions), settled.readings.offsets
     n_readings = np.bincount(opinions.solution, minlength=n_solutions)
     first = settled.first_mistakes
@@ -286,8 +295,7 @@ def _verdicts(opinions: Opinions, settled: consensus.Consensus, estimates: Estim
     reached = np.maximum(1 - (before - before[offsets[:-1]][owner]), 0.0) if n_solutions else before
     p_negative = np.where(reached > 1e-9, np.clip(p_first / np.maximum(reached, 1e-9), 0.0, 1.0), p_first * 0.0)
     counts = np.zeros((int(offsets[-1]), 3), dtype=np.int64)
-    rated = votes_on(opinions)
-    counts[rated[:, 0]] = rated[:, 1:]
+    counts[votes[:, 0]] = votes[:, 1:]
     p_neutral = consensus.neutral_shares(counts[is_step, 0], counts[is_step, 1])
     at = np.where(first == NONE, np.iinfo(np.int64).max, first - 1)[owner]
     label = np.full(len(place), 9)

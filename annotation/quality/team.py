@@ -161,6 +161,7 @@ class MemberPage:
     can_get_link: bool
     qualified_at: datetime | None
     suspended_at: datetime | None
+    quarantined_at: datetime | None
 
 
 def team_of(project: Project, *, words: str = "", role: str = "", state: str = "", page: int = 1) -> Team:
@@ -188,7 +189,7 @@ def team_of(project: Project, *, words: str = "", role: str = "", state: str = "
     pages = max(1, -(-len(found) // PAGE))
     page = min(max(page, 1), pages)
     shown = found[(page - 1) * PAGE : page * PAGE]
-    gold = _gold_of(project, [row.user_id for row in shown])
+    gold = gold_of(project, [row.user_id for row in shown])
     total = StateSum("all", len(rows), sum((one.work for one in sums.values()), LabeledWork()))
     members = [_member(row, states[row.pk], work.get(row.user_id, none), gold.get(row.user_id, Share(0, 0))) for row in shown]
     return Team(members, len(found), page, pages, [one for one in sums.values() if one.count], total, counted_at)
@@ -210,7 +211,7 @@ def member_page(project: Project, number: int) -> MemberPage:
     )
     week = [one for one in days if one.day > today - timedelta(days=7)]
     sessions = people.sessions_of(row.user, current=None)
-    gold = _gold_of(project, [row.user_id]).get(row.user_id, Share(0, 0))
+    gold = gold_of(project, [row.user_id]).get(row.user_id, Share(0, 0))
     letters = Message.objects.filter(project=project, recipient=row.user).select_related("sender").order_by("-created_at", "-pk")
     state = _state(row, has_screening=_has_screening(project))
     return MemberPage(
@@ -229,6 +230,7 @@ def member_page(project: Project, number: int) -> MemberPage:
         can_get_link=row.role != Role.FORMER and row.user.is_active and not people.may_administrate(row.user),
         qualified_at=row.qualified_at,
         suspended_at=row.suspended_at,
+        quarantined_at=row.quarantined_at,
     )
 
 
@@ -270,7 +272,7 @@ def _work_of(project: Project) -> tuple[dict[int, LabeledWork], datetime]:
     return work, counted_at
 
 
-def _gold_of(project: Project, persons: Iterable[int]) -> dict[int, Share]:
+def gold_of(project: Project, persons: Iterable[int]) -> dict[int, Share]:
     """Return how often each person's answers to gold and screening questions are within gold. Managers see the answers of today, too."""
     checked = Q(assignment__task__kind=TaskKind.GOLD) | Q(assignment__batch__kind=BatchKind.SCREENING)
     answers = newest(labeler__in=persons, assignment__batch__project=project, solution__goldanswer__isnull=False).filter(checked)

@@ -1,5 +1,5 @@
 """Stage: queue. It publishes solutions as batches of tasks (batches.py), hands out their assignments one by one (leases.py), and changes
-batches while people work in them (changing.py), or one solution (single.py).
+batches while people work in them (changing.py), or one solution (single.py), and asks for more opinions (opinions.py).
 """
 
 from annotation.queue.batches import (
@@ -55,6 +55,7 @@ from annotation.queue.leases import (
     release_reserved,
     reserve_next,
 )
+from annotation.queue.opinions import WantedOpinion, ask_more, asked_in, complete_tasks, labelers_left
 from annotation.queue.single import (
     NoSuchSolution,
     WithdrawalEffect,
@@ -86,11 +87,15 @@ __all__ = [
     "NothingToLabel",
     "OverlapChange",
     "RoleSeesLabels",
+    "WantedOpinion",
     "WithdrawalEffect",
     "Withdrawn",
     "add_gold",
+    "ask_more",
+    "asked_in",
     "change_overlap",
     "close_batch",
+    "complete_tasks",
     "counts",
     "extend_lease",
     "fence",
@@ -98,6 +103,7 @@ __all__ = [
     "give_back",
     "go_on",
     "is_gold_turn",
+    "labelers_left",
     "last_change",
     "lease_next",
     "lease_reserved",

@@ -84,7 +84,7 @@ def close_batch(batch: Batch, *, actor: User | None, seen: int | None = None) ->
     """
 
     def close() -> int:
-        held = _hold(batch, seen)
+        held = hold(batch, seen)
         if held.state not in UNFINISHED:
             raise BadBatch(f"The {held} is closed already.")
         # Keeps skips waiting: a skip opens another assignment as long as the batch is not closed.
@@ -97,7 +97,7 @@ def close_batch(batch: Batch, *, actor: User | None, seen: int | None = None) ->
         _note(held, "close batch", actor, old={"state": held.state}, new={"state": BatchState.CLOSED}, closed=closed)
         return closed
 
-    return _trying(close)
+    return trying(close)
 
 
 def move_batch(batch: Batch, to: str, *, actor: User | None, seen: int | None = None) -> None:
@@ -108,7 +108,7 @@ def move_batch(batch: Batch, to: str, *, actor: User | None, seen: int | None = 
 
     def move() -> None:
         Project.objects.select_for_update(no_key=True).get(pk=batch.project_id)  # two moves at once would both be first
-        held = _hold(batch, seen)
+        held = hold(batch, seen)
         if held.kind != BatchKind.SELECTED or held.state not in UNFINISHED:
             raise BadBatch(f"The {held} has no place in the order. Only open batches of work have one.")
         others = Batch.objects.filter(project=held.project_id, kind=BatchKind.SELECTED, state__in=UNFINISHED).exclude(pk=held.pk)
@@ -119,7 +119,7 @@ def move_batch(batch: Batch, to: str, *, actor: User | None, seen: int | None = 
         Batch.objects.filter(pk=held.pk).update(priority=priority)
         _note(held, "move batch", actor, old={"priority": held.priority}, new={"priority": priority}, to=to)
 
-    _trying(move)
+    trying(move)
 
 
 def change_overlap(
@@ -137,12 +137,12 @@ def change_overlap(
 
     def change() -> OverlapChange:
         if isinstance(where, Batch):
-            return _change_overlap(_hold(where, seen), overlap, actor=actor, tasks=tasks)
+            return _change_overlap(hold(where, seen), overlap, actor=actor, tasks=tasks)
         batches = Batch.objects.filter(project=where, kind=BatchKind.SELECTED, state__in=UNFINISHED).order_by("pk")
         done = (_change_overlap(batch, overlap, actor=actor, tasks=None) for batch in batches.select_for_update(no_key=True))
         return sum(done, OverlapChange())
 
-    return _trying(change)
+    return trying(change)
 
 
 def overlap_effect(where: Project | Batch, overlap: int) -> OverlapChange:
@@ -165,7 +165,7 @@ def add_gold(batch: Batch, solutions: Collection[int], *, actor: User | None) ->
 
     def add() -> None:
         project = Project.objects.select_for_update(no_key=True).get(pk=batch.project_id)
-        held = _hold(batch, None)
+        held = hold(batch, None)
         if held.kind != BatchKind.SELECTED or held.state not in UNFINISHED:
             raise BadBatch(f"The {held} takes no gold. Only batches of work that are not closed do.")
         refuse_unfit(project, [Chosen(key, kind=TaskKind.GOLD) for key in solutions], for_newcomers=False)
@@ -176,7 +176,7 @@ def add_gold(batch: Batch, solutions: Collection[int], *, actor: User | None) ->
         )
         _note(held, "add gold", actor, solutions=len(set(solutions)))
 
-    _trying(add)
+    trying(add)
 
 
 def return_lease(assignment_id: int, *, project: Project, actor: User | None) -> User:
@@ -197,7 +197,7 @@ def return_lease(assignment_id: int, *, project: Project, actor: User | None) ->
         Event.objects.create(actor=actor, project=project, verb=RETURN, subject=f"assignment {row.pk}", details=details)
         return row.labeler
 
-    return _trying(give_back)
+    return trying(give_back)
 
 
 def prioritise(solutions: QuerySet[Solution], *, actor: User | None) -> int:
@@ -220,13 +220,13 @@ def prioritise(solutions: QuerySet[Solution], *, actor: User | None) -> int:
         )
         return len(named)
 
-    return _trying(put_first)
+    return trying(put_first)
 
 
 # --- one act --------------------------------------------------------------------------------------------------------------
 
 
-def _trying(act: Callable[[], Answer]) -> Answer:
+def trying(act: Callable[[], Answer]) -> Answer:
     """Do an act in a transaction that waits at most TRY_MS for each lock; then it lets go of all its locks and begins again.
 
     A labeler's submit locks two assignments, and it can hold one that the act needs while it waits for one that the act holds.
@@ -249,7 +249,7 @@ def _subject(batch_id: int) -> str:
     return f"batch {batch_id}"
 
 
-def _hold(batch: Batch, seen: int | None) -> Batch:
+def hold(batch: Batch, seen: int | None) -> Batch:
     """Lock a batch and read it again. Raises ChangedMeanwhile if its last change is not the one that the person saw (0: none)."""
     held = Batch.objects.select_for_update(no_key=True).get(pk=batch.pk)
     if seen is not None and (event := last_change(held)) is not None and event.pk != seen:
@@ -266,13 +266,13 @@ def _note(batch: Batch, verb: str, actor: User | None, **details: Any) -> None:
 
 def _turn(batch: Batch, before: Collection[str], after: str, *, verb: str, refusal: str, actor: User | None, seen: int | None) -> None:
     def turn() -> None:
-        held = _hold(batch, seen)
+        held = hold(batch, seen)
         if held.state not in before:
             raise BadBatch(f"The {held} is {held.state}. {refusal}")
         Batch.objects.filter(pk=held.pk).update(state=after)
         _note(held, verb, actor, old={"state": held.state}, new={"state": after})
 
-    _trying(turn)
+    trying(turn)
 
 
 def _close(assignments: QuerySet[Assignment]) -> int:

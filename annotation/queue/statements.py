@@ -226,6 +226,31 @@ made AS (
 SELECT (SELECT count(*) FROM changed WHERE state = 'open') + (SELECT count(*) FROM made)
 """
 
+# Stores why one more person is wanted at tasks of which all places are done, and returns these tasks with the number of people that each
+# reaches. A task is left out if its places are not as they were when it was judged, if this place was asked for before, or if no member
+# is left who can take it. The caller holds the batch, the tasks and the solutions, and raises the overlap next.
+ASK_MORE = f"""
+WITH wanted AS (
+  SELECT * FROM jsonb_to_recordset(%(wanted)s::jsonb)
+                  AS w(task bigint, place int, why text, value float8, threshold float8, details jsonb)),
+free AS MATERIALIZED (
+  SELECT m.user_id FROM annotation_membership m JOIN auth_user u ON u.id = m.user_id
+   WHERE m.project_id = %(project)s AND {MAY_LABEL} AND m.suspended_at IS NULL AND m.quarantined_at IS NULL AND u.is_active
+     AND (m.qualified_at IS NOT NULL OR NOT EXISTS (
+            SELECT 1 FROM annotation_batch b WHERE b.project_id = m.project_id AND b.kind = 'screening' AND b.state <> 'draft'))),
+ready AS (
+  SELECT w.* FROM wanted w JOIN annotation_task t ON t.id = w.task
+   WHERE t.batch_id = %(batch)s AND t.kind = 'normal' AND {_IS_WANTED}
+     AND w.place = 1 + (SELECT count(*) FROM annotation_assignment s WHERE s.task_id = t.id AND s.state = 'done')
+     AND NOT EXISTS (SELECT 1 FROM annotation_assignment s WHERE s.task_id = t.id
+                        AND (s.state IN ('leased', 'reserved') OR s.state = 'open' AND s.slot IS NOT NULL))
+     AND EXISTS (SELECT 1 FROM free WHERE NOT EXISTS (
+           SELECT 1 FROM annotation_assignment o WHERE o.task_id = t.id AND o.labeler_id = free.user_id)))
+INSERT INTO annotation_moreopinions (task_id, batch_id, place, why, value, threshold, details)
+SELECT task, %(batch)s, place, why, value, threshold, details FROM ready
+    ON CONFLICT (task_id, place) DO NOTHING RETURNING task_id, place
+"""
+
 # What both would do now to all normal tasks of some batches: opened, closed, leases that can be finished.
 OVERLAP_EFFECT = f"""
 WITH tasks AS (

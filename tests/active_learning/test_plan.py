@@ -21,6 +21,7 @@ CONVINCING = Recipe((("convincing", 1.0),), 5, per_problem=2, is_diverse=True)
         RoundPlan(CONVINCING, train=False, sample={"model": "owner/name", "n": 4}),
         RoundPlan(kind="orm", preset="lora", base="owner/name"),
         RoundPlan(CONVINCING, resume=True),
+        RoundPlan(labels="soft"),
     ],
 )
 def test_a_plan_comes_out_of_json_as_it_went_in(plan: RoundPlan) -> None:
@@ -69,6 +70,8 @@ def test_a_recipe_is_called_by_its_strategy_or_its_mix(parts: Any, name: str) ->
         ({"train": False}, "Nothing would be chosen"),
         ({"recipe": CONVINCING.as_dict() | {"size": 10_001}}, "A batch holds up to 10,000 solutions, not 10,001."),
         ({"recipe": {"parts": [["magic", 1]], "size": 5}}, "magic"),
+        ({"labels": "best"}, "in the form best. Known: each, consensus, soft."),
+        ({"kind": "orm", "labels": "soft"}, "An ORM learns from outcomes"),
         ({"colour": "red"}, "A plan has no field colour"),
     ],
 )

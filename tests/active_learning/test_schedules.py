@@ -9,7 +9,7 @@ from django.core.management import CommandError, call_command
 from active_learning import rounds, schedules
 from active_learning.models import Round, Schedule
 from annotation import quality
-from annotation.models import Annotation, Membership, Project
+from annotation.models import Annotation, Event, Membership, Project
 from tests import make
 from tests.annotation.test_quality import submit
 
@@ -87,6 +87,13 @@ def test_a_scheduled_round_follows_the_recipe_that_was_written_down(world: Proje
     assert started.strategy == "entropy" and started.plan["recipe"]["size"] == 7 and started.plan["train"]
 
 
+def test_a_scheduled_round_learns_from_the_labels_that_were_chosen(world: Project) -> None:
+    planned(world, every_labels=10, labels="soft")
+    [started] = schedules.start_due_rounds()
+    assert rounds.plan_of(started).labels == "soft"
+    assert Event.objects.get(verb="change schedule").details["new"]["learns from"] == "the consensus as probabilities"
+
+
 def test_without_a_recipe_a_schedule_keeps_a_floor_and_the_frozen_control(world: Project) -> None:
     Project.objects.update(retrain_every_labels=10)  # as a command or the administration sets it
     [started] = schedules.start_due_rounds()
@@ -102,6 +109,7 @@ def test_a_schedule_that_cannot_be_kept_is_refused_and_changes_nothing(world: Pr
         ({"every_labels": 5, "recipe": {"parts": [["magic", 1]], "size": 5}}, "magic"),
         ({"every_labels": 5, "recipe": {"parts": [["entropy", 1]], "size": 0}}, "must be at least 1, not 0"),
         ({"every_labels": 5, "sample": {"colour": "red"}}, "colour"),
+        ({"every_labels": 5, "labels": "best"}, "in the form best"),
     ):
         with pytest.raises(schedules.BadSchedule, match=reason):
             planned(world, **changes)
@@ -117,11 +125,12 @@ def test_changing_a_schedule_leaves_the_round_under_way_alone(world: Project) ->
 
 
 def test_the_command_says_and_changes_the_schedule(world: Project, capsys: pytest.CaptureFixture[str]) -> None:
-    changes = ("--every-labels", "50000", "--daily-at", "03:30", "--strategy", "paper", "--size", "9")
+    changes = ("--every-labels", "50000", "--daily-at", "03:30", "--strategy", "paper", "--size", "9", "--labels", "consensus")
     call_command("schedule", "--project", world.slug, *changes)
     assert "03:30 UTC" in capsys.readouterr().out
     schedule = schedules.find(world)
     assert schedule.daily_at == time(3, 30) and schedule.recipe["size"] == 9 and schedule.recipe["parts"][0] == ["convincing", 0.8]
+    assert schedule.labels == "consensus"
     call_command("schedule", "--project", world.slug, "--off")
     assert capsys.readouterr().out == "The schedule is off. Rounds start by hand.\n"
     with pytest.raises(CommandError, match="must be from 1 to") as refused:

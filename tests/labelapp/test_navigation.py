@@ -57,6 +57,7 @@ def test_a_section_hides_from_every_role_that_cannot_open_it(project: Project, s
         ("rounds", "Rounds"),
         ("compose", "Rounds"),
         ("schedule", "Rounds"),
+        ("redundancy", "Quality"),
         ("models", "Models"),
         ("data", "Data"),
         ("settings", "Settings"),

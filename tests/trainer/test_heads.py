@@ -101,6 +101,50 @@ def test_a_soft_label_is_aimed_at_by_its_cross_entropy() -> None:
     assert sequence.n_rated == 2 and float(rating.detach()) == pytest.approx(by_hand, rel=1e-5)
 
 
+WEIGHED = {"ratings": (1,), "soft": ((0.2, 0.1, 0.7), (0.6, 0.2, 0.2), (0.5, 0.5, 0.0)), "weights": (1.0, 0.8, 0.32)}
+
+
+def test_a_weight_multiplies_the_loss_of_its_soft_label() -> None:
+    model, _ = model_and_sequences(2)
+    one = replace(sums(1)[0], **WEIGHED)
+    [sequence] = encode_labeled([one], tokenizer=model.tokenizer, context=256)
+    rating, _, _ = summed_losses(model, [sequence], language_model=False)
+    with torch.no_grad():
+        logs = model.rating_log_probabilities(step_end_states(model, [one])).numpy()
+    rows = zip(WEIGHED["weights"], WEIGHED["soft"], logs, strict=True)
+    by_hand = -sum(weight * np.array(posterior) @ row for weight, posterior, row in rows)
+    assert float(rating.detach()) == pytest.approx(by_hand, rel=1e-5)
+    assert sequence.n_rated == 3 and sequence.weight == pytest.approx(2.12)
+
+
+def test_a_weight_multiplies_the_loss_of_the_heads() -> None:
+    model, _ = model_and_sequences(2)
+    model = replace(model, heads=new_heads(4, width=SHAPE.width, seed=0))
+    one = replace(sums(1)[0], **WEIGHED)
+    [sequence] = encode_labeled([one], tokenizer=model.tokenizer, context=256)
+    _, _, heads = summed_losses(model, [sequence], language_model=False, seed=3)
+    with torch.no_grad():
+        logits = model.heads(step_end_states(model, [one])).double().numpy()
+    right = np.log1p(np.exp(-logits)), np.log1p(np.exp(logits))
+    drawn = bootstrap(one.solution.problem_key, n_heads=4, seed=3)
+    by_hand = sum(
+        weight * (drawn * (posterior[0] * right[0][place] + (1 - posterior[0]) * right[1][place])).mean()
+        for place, (weight, posterior) in enumerate(zip(WEIGHED["weights"], WEIGHED["soft"], strict=True))
+    )
+    assert float(heads.detach()) == pytest.approx(by_hand, rel=1e-5)
+
+
+def test_soft_labels_that_count_less_than_half_are_no_ratings() -> None:
+    one = replace(sums(1)[0], **WEIGHED)
+    assert one.supervised == (1, -1, None) and one.n_rated == 2
+
+
+@pytest.mark.parametrize("weights", [(1.0, 0.5), (1.0, 0.5, 1.5), (1.0, -0.1, 0.5), (1.0, float("nan"), 0.5)])
+def test_weights_that_do_not_fit_their_soft_labels_are_refused(weights: tuple[float, ...]) -> None:
+    with pytest.raises(BadLabels, match="one from 0 to 1 for each"):
+        replace(sums(1)[0], **WEIGHED | {"weights": weights})
+
+
 def test_certain_soft_labels_are_ratings_also_beside_solutions_that_have_only_ratings() -> None:
     model, _ = model_and_sequences(2)
     hard = sums(4)

@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from active_learning import registry, rounds
-from active_learning.models import ModelKind
+from active_learning.models import Labels, ModelKind
 from active_learning.selection import CONVINCING, MIXES, STRATEGIES
 from annotation import ingest
 from annotation.management.progress import drawn_progress
@@ -27,6 +27,13 @@ class Command(BaseCommand):
             help="tiny; quick: a smaller one, in seconds, to try the loop; LoRA adapters, or all weights of a pretrained base",
         )
         parser.add_argument("--base", metavar="BASE", help="tiny, a model folder or a hub id (default: the project's)")
+        parser.add_argument(
+            "--labels",
+            choices=Labels.values,
+            default=Labels.EACH,
+            help="what it learns where several people labeled a solution: each person's labels (default), their consensus, or soft: the "
+            "probabilities of the consensus",
+        )
         what = parser.add_mutually_exclusive_group()
         what.add_argument("--resume", action="store_true", help="continue the newest training that broke off, with its labels and config")
         what.add_argument("--dry-run", action="store_true", help="show what a model would be trained on, and change nothing")
@@ -49,6 +56,7 @@ class Command(BaseCommand):
         kind: str,
         preset: str | None,
         base: str | None,
+        labels: str,
         resume: bool,
         dry_run: bool,
         without_training: bool,
@@ -84,6 +92,7 @@ class Command(BaseCommand):
                 base=base,
                 seed=seed,
                 resume=resume,
+                labels=labels,
             )
             if dry_run:
                 for line in rounds.preview(labeled, plan):

@@ -5,6 +5,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from active_learning import rounds, schedules
+from active_learning.models import Labels
 from active_learning.selection import EXPLORE_MIX, MIXES, STRATEGIES
 from annotation import ingest
 
@@ -20,6 +21,13 @@ class Command(BaseCommand):
         parser.add_argument("--off", action="store_true", help="start no round")
         names = ", ".join([*STRATEGIES, *MIXES])
         parser.add_argument("--strategy", default=EXPLORE_MIX.name, help=f"one of {names}; or a mix such as convincing:0.7,uniform:0.3")
+        parser.add_argument(
+            "--labels",
+            choices=Labels.values,
+            default=Labels.EACH,
+            help="what models learn where several people labeled a solution: each person's labels (default), their consensus, or soft: the "
+            "probabilities of the consensus",
+        )
         parser.add_argument("--size", type=int, metavar="N", help="solutions of a batch (default: the project's)")
 
     def handle(
@@ -32,6 +40,7 @@ class Command(BaseCommand):
         off: bool,
         strategy: str,
         size: int | None,
+        labels: str,
         **options: Any,
     ) -> None:
         try:
@@ -46,6 +55,7 @@ class Command(BaseCommand):
                     daily_at=None if daily_at is None else schedules.read_time(daily_at),
                     recipe=recipe,
                     sample=schedules.find(labeled).sample,
+                    labels=labels,
                     actor=None,
                 )
             self.stdout.write(schedules.next_due(labeled))

@@ -196,9 +196,9 @@ class PercentField(forms.FloatField):
     def prepare_value(self, value: Any) -> Any:
         return f"{100 * value:.10g}" if isinstance(value, float) else value
 
-    def clean(self, value: Any) -> float:
-        percent: float = super().clean(value)
-        return percent / 100
+    def clean(self, value: Any) -> float | None:
+        percent: float | None = super().clean(value)
+        return None if percent is None else percent / 100
 
 
 class SettingsForm(ProjectForm):
@@ -291,6 +291,58 @@ class SettingsForm(ProjectForm):
             elif isinstance(value, str):
                 typed[column] = _plain(value)
         return typed
+
+
+class RedundancyForm(forms.Form):
+    """When one more person is asked for an opinion. An empty field switches its reason off."""
+
+    redundancy_limit = CountField(
+        "The most people for one solution",
+        lowest=2,
+        highest=99,
+        required=False,
+        label="Most people for one solution",
+        help_text="With 3, a third person is asked if two contradict each other. Empty: nobody is asked, and only the overlap counts.",
+    )
+    redundancy_model = PercentField(
+        "The certainty of the model",
+        required=False,
+        label="Ask a second person if the model contradicts and is at least so sure, in percent",
+        help_text="So sure is the model that serves that there is a mistake, or that there is none. Empty: the model asks for nobody.",
+    )
+    redundancy_gold = PercentField(
+        "The share of right answers on gold",
+        required=False,
+        label="Ask a second person if the labeler has fewer right answers on gold, in percent",
+        help_text="Labelers with fewer than 10 answers on gold are not judged by it. Empty: gold asks for nobody.",
+    )
+    redundancy_spread = forms.FloatField(
+        required=False,
+        min_value=0,
+        max_value=16,
+        label="Ask a second person if the first mistake stays less certain than so many bits of entropy",
+        help_text="0 bits: the consensus is certain after one label. 1 bit: as unsure as between two steps. Empty: it asks for nobody.",
+        widget=forms.TextInput({"inputmode": "decimal", "autocomplete": "off"}),
+        error_messages=dict.fromkeys(("invalid", "min_value", "max_value"), "The entropy must be a number of bits from 0 to 16."),
+    )
+
+    def __init__(self, data: Mapping[str, Any] | None = None, *, values: Mapping[str, Any]) -> None:
+        """Show the stored values, by column."""
+        super().__init__(data, auto_id="redundancy-%s", label_suffix="", initial={name: values[name] for name in self.base_fields})
+
+    def clean(self) -> dict[str, Any]:
+        """Return the columns. A share that differs from the stored one only by rounding is the stored one."""
+        typed = super().clean() or self.cleaned_data
+        for column, value in typed.items():
+            stored = self.initial.get(column)
+            if isinstance(value, float) and isinstance(stored, float) and abs(value - stored) < 1e-9:
+                typed[column] = stored
+        return typed
+
+    @property
+    def faults(self) -> list[str]:
+        """Every sentence about what is wrong, each once, for the head of the page."""
+        return list(dict.fromkeys(str(fault) for faults in self.errors.values() for fault in faults))
 
 
 class DeleteForm(forms.Form):

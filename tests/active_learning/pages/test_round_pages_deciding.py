@@ -77,6 +77,21 @@ def test_the_composer_starts_a_round_that_waits_to_be_looked_through(project: Pr
     }
 
 
+def test_what_the_model_learns_is_composed_too(project: Project, olga: Client) -> None:
+    learnable(project)
+    assert 'value="each" selected' in page(olga, "compose")
+    answer = olga.post(path("compose"), WEIGHTS | {"learns": "best"})
+    assert answer.status_code == 400 and "labels in the form “best”" in answer.content.decode() and not Round.objects.exists()
+    olga.post(path("compose"), WEIGHTS | {"learns": "soft"})
+    assert Round.objects.get().plan["labels"] == "soft"
+
+
+def test_what_scheduled_models_learn_is_kept(project: Project, olga: Client) -> None:
+    olga.post(path("schedule"), WEIGHTS | {"is_on": "on", "every_hours": "9", "learns": "consensus"})
+    assert Schedule.objects.get().labels == "consensus"
+    assert 'value="consensus" selected' in page(olga, "schedule")
+
+
 def test_a_round_for_which_there_are_no_labels_is_refused_where_it_is_composed(project: Project, olga: Client) -> None:
     assert "sums has no labels to learn from yet" in olga.post(path("compose"), WEIGHTS).content.decode()
     assert not Round.objects.exists()
