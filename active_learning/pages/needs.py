@@ -54,7 +54,7 @@ def to_do(project: Project, *, access: people.Access, shown: quality.Overview, p
     imports = list(_imports(project)) if access.manages else []
     found += [*imports, *_batches(project)]
     if access.manages:
-        found += [*_regrade(project), *_people(project)]
+        found += [*_regrade(project), *_people(project), *_flags(project)]
     if person.is_superuser:
         found += _backup()
     if not imports and (newest is None or newest.state not in UNFINISHED):
@@ -185,6 +185,12 @@ def _people(project: Project) -> Iterator[ToDo]:
         result = f"{one.result.within:,} of {counted(one.result.asked, 'answer')} right"
         sentence = f"{one.name} passed the screening ({result}) and labels now."
         yield ToDo(sentence, f"See the answers of {one.name}", f"{newcomers}?person={one.number}")
+
+
+def _flags(project: Project) -> Iterator[ToDo]:
+    if count := quality.n_undecided_flags(project):
+        waits = "waits" if count == 1 else "wait"
+        yield ToDo(f"{counted(count, 'flag')} of work that is not like honest work {waits}.", "Decide", _address(project, "flags"))
 
 
 def _name(member: Membership) -> str:

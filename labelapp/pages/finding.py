@@ -42,6 +42,7 @@ ACTS = (
     Act("Import a file", "data", people.MANAGERS, "upload load problems solutions new data", "upload-title"),
     Act("Download the labels", "data", people.RESEARCHERS, "export prm800k snapshot save dataset"),
     Act("Write a message", "messages", people.WRITERS, "send letter mail labeler"),
+    Act("Flags of bad work", "flags", people.MANAGERS, "spam spammer watch quarantine pause decide cheat suspicious"),
     Act("See all labels", "annotations", people.RESEARCHERS, "annotations ratings submissions"),
     Act("See who works now", "overview", people.RESEARCHERS, "labelers online live activity", "at-work"),
     Act("Schedule of the rounds", "schedule", people.RESEARCHERS, "automatic retrain daily time"),

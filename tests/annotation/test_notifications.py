@@ -17,7 +17,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from active_learning import rounds
+from active_learning import registry, rounds
 from active_learning.models import Round, RoundState
 from active_learning.rounds import states
 from annotation import imports, notifications, people, preferences, quality
@@ -303,3 +303,19 @@ def test_a_person_chooses_on_their_account_what_comes_by_e_mail(project: Project
     assert re.search(r'value="dry"[^>]*checked', html) and "This site sends no e-mail at the moment." in html
     assert ann.post(reverse("set-preferences"), form | {"mailed": "spam"}).status_code == 400
     assert Event.objects.count() == 0
+
+
+# --- models -------------------------------------------------------------------------------------------------------------------
+
+
+def test_the_managers_read_that_a_model_waits_for_a_decision_and_why(project: Project) -> None:
+    make.version(project, 1, champion=True)
+    second = make.version(project, 2)
+    judgement = registry.Judgement(champion=1, comparison={"worse": True})
+    assert not registry.decide(second, judgement, fence=lambda: None)
+    assert told() == [f"Model 2 of {project} does not serve, and waits for your decision. It is significantly worse than model 1."]
+
+
+def test_a_model_that_serves_at_once_is_no_news(project: Project) -> None:
+    assert registry.decide(make.version(project, 1), registry.Judgement(), fence=lambda: None)
+    assert told() == []

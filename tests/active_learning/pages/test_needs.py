@@ -15,7 +15,7 @@ from django.utils import timezone
 from active_learning import rounds
 from active_learning.models import Round, Schedule, Worker
 from annotation import audit, labels, quality, queue
-from annotation.models import Event, Import, Membership, Project, Regrade, Role
+from annotation.models import Event, Flag, Import, Membership, Project, Regrade, Role
 from annotation.quality import figures
 from tests import make
 from tests.clients import rated, signed_in
@@ -365,3 +365,9 @@ def test_the_overview_costs_as_many_queries_with_many_rows_as_with_few(project: 
     few = cost()
     add(5)
     assert cost() == few
+
+
+def test_flags_wait_for_those_who_decide_them(project: Project, olga: Client, rita: Client) -> None:
+    Flag.objects.create(project=project, person=make.ann(project), kind="pace")
+    assert only(olga) == ("1 flag of work that is not like honest work waits.", "/p/sums/quality/flags/")
+    assert lines(rita) == []
