@@ -7,6 +7,7 @@ from active_learning.views import experiments as experiment_views
 from active_learning.views import models as model_views
 from active_learning.views import opinions as opinion_views
 from active_learning.views import overviews as overview_views
+from active_learning.views import reviewing
 from active_learning.views import rounds as round_views
 from active_learning.views import solutions as solution_views
 
@@ -39,6 +40,13 @@ solutions = [
     path("<int:solution_id>/", solution_views.solution, name="project-solution"),
     path("<int:solution_id>/withdraw/", solution_views.withdraw_solution, name="withdraw-solution"),
     path("<int:solution_id>/prioritise/", solution_views.prioritise_solution, name="prioritise-solution"),
+]
+review = [
+    path("", reviewing.review, name="review"),
+    path("<int:solution_id>/", reviewing.review_solution, name="review-solution"),
+    path("<int:solution_id>/decide/", reviewing.decide, name="decide"),
+    path("<int:solution_id>/send-back/", reviewing.send_back, name="send-back"),
+    path("<int:solution_id>/gold/", reviewing.make_gold, name="make-gold"),
 ]
 project = [
     path("", overview_views.overview, name="overview"),

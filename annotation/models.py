@@ -81,6 +81,14 @@ class BatchKind(models.TextChoices):
     REVIEW = "review"  # adjudications of the solutions of one generation; a reviewer opens them, the queue never hands them out
 
 
+class AdjudicationExport(models.TextChoices):
+    """How the data sets of a project hold the decisions of reviewers."""
+
+    BESIDE = "beside", "beside the other labels"
+    INSTEAD = "instead", "instead of the other labels"
+    WITHOUT = "without", "not at all"
+
+
 class BatchState(models.TextChoices):
     DRAFT = "draft"
     OPEN = "open"
@@ -204,6 +212,9 @@ class Project(models.Model):
         help_text="10% is correct where the answer is 0.1. Otherwise it is unsure. After a change, run manage.py regrade.",
     )
     alternatives_after_error = models.BooleanField(default=False)
+    adjudications = models.CharField(
+        max_length=8, choices=AdjudicationExport, default=AdjudicationExport.BESIDE, db_default=AdjudicationExport.BESIDE
+    )
     step_source = models.CharField(max_length=16, choices=StepSource, default=StepSource.SOLUTION)
     text_kind = models.CharField(max_length=8, choices=TextKind, default=TextKind.UNDECIDED, blank=True)
     completions_per_step = models.PositiveSmallIntegerField(default=4)  # requested from the generator in an interactive project
@@ -232,6 +243,7 @@ class Project(models.Model):
             models.CheckConstraint(name="project_per_problem", condition=Q(per_problem__gte=1)),
             models.CheckConstraint(name="project_completions", condition=Q(completions_per_step__gte=1, completions_per_step__lte=16)),
             one_of("project_step_source", "step_source", StepSource),
+            one_of("project_adjudications", "adjudications", AdjudicationExport),
             one_of("project_text_kind", "text_kind", TextKind),
         ]
 
@@ -813,12 +825,14 @@ class Preferences(models.Model):
 
 
 class Message(models.Model):
-    """A text from a manager or reviewer to one labeler of a project."""
+    """A text from a manager or reviewer to one labeler of a project. With an annotation, it sends that work back to be looked at again."""
 
     project = models.ForeignKey(Project, on_delete=models.CASCADE)
     recipient = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="messages", db_index=False)
     sender = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+", db_index=False)
     text = models.TextField()
+    # The work that a reviewer sent back. It is answered once a newer revision supersedes it.
+    annotation = models.OneToOneField(Annotation, null=True, blank=True, on_delete=models.PROTECT, related_name="sent_back")
     created_at = models.DateTimeField(db_default=Now())
     read_at = models.DateTimeField(null=True, blank=True)
 

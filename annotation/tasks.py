@@ -44,6 +44,12 @@ def sweep_regrades() -> list[int]:
 
 
 @shared_task
+def renew_gold() -> dict[str, int]:
+    """Mix fresh gold into open batches. Return how many solutions, by project."""
+    return quality.renew_all_gold()
+
+
+@shared_task
 def count_figures(project_id: int) -> bool:
     """Count the figures of a large project again."""
     return quality.count_again(project_id)

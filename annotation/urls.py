@@ -75,6 +75,7 @@ urlpatterns = [
     path("annotations/<int:annotation_id>/revise/", labeling.revise, name="revise"),
     path("p/<slug:slug>/guidelines/", person.guidelines, name="guidelines"),
     path("p/<slug:slug>/guidelines/versions/", person.guidelines_versions, name="guidelines-versions"),
+    path("p/<slug:slug>/record/", person.record, name="record"),
     path("p/<slug:slug>/labels/", researching.annotations, name="annotations"),
     path("p/<slug:slug>/labels/<int:annotation_id>/", researching.annotation, name="annotation"),
     path("p/<slug:slug>/solutions/<int:solution_id>/gold/", gold.gold, name="gold"),

@@ -51,6 +51,7 @@ app.conf.update(
         "restart lost rounds": {"task": "active_learning.tasks.sweep", "schedule": 60, "options": {"expires": 50}},
         "settle new labels": {"task": "active_learning.tasks.settle_new", "schedule": 60, "options": {"expires": 50}},
         "ask for more opinions": {"task": "active_learning.tasks.ask_for_opinions", "schedule": 60, "options": {"expires": 50}},
+        "renew gold": {"task": "annotation.tasks.renew_gold", "schedule": 300, "options": {"expires": 290}},
         "start due rounds": {"task": "active_learning.tasks.start_due_rounds", "schedule": 60, "options": {"expires": 50}},
     },
 )

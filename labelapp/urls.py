@@ -18,6 +18,7 @@ urlpatterns = [
     path("p/<slug:slug>/rounds/", include("active_learning.urls")),
     path("p/<slug:slug>/models/", include(active_learning.urls.models)),
     path("p/<slug:slug>/solutions/", include(active_learning.urls.solutions)),
+    path("p/<slug:slug>/review/", include(active_learning.urls.review)),
     path("experiments/", include(active_learning.urls.experiments)),
     path("set-up/<str:set_up_token>/", setting_up.set_up, name="set-up"),
     path("sign-in/", signing_in.SignIn.as_view(), name="sign-in"),

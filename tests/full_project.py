@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from active_learning import experiment
 from active_learning.models import ModelVersion, RoundStage, Score, ScoreShard, Selection, StepScores, Worker
-from annotation import people
+from annotation import labels, people
 from annotation.models import (
     Annotation,
     Assignment,
@@ -37,6 +37,7 @@ from annotation.models import (
     Role,
     Snapshot,
     Solution,
+    SolutionConsensus,
     StepAlternative,
     StepLabel,
     Task,
@@ -122,6 +123,7 @@ class FullProject:
         self.annotation = self.label([self.ann])[0]
         self.calibration = make.batch(self.project, make.solutions(self.project, 1, source="file"), kind="calibration")
         self.discussed = Task.objects.get(batch=self.calibration)
+        self.disputes: list[Solution] = []
         self.grow(count)
 
     # --- rows -----------------------------------------------------------------------------------------------------------------
@@ -156,6 +158,7 @@ class FullProject:
         GoldAnswer.objects.bulk_create(GoldAnswer(solution=solution, acceptable_first_errors=[1], note=name) for solution in solutions)
         self.add_figures_of_models(solutions, count)
         self.add_history(persons, count)
+        self.add_disputes(persons, count)
 
     def add_people(self, count: int) -> list[User]:
         """Add labelers, and projects of ann and olga."""
@@ -204,7 +207,7 @@ class FullProject:
             lease_expires_at=later,
         )  # fmt: skip
 
-    def label(self, persons: list[User], tasks: list[Task] | None = None) -> list[Annotation]:
+    def label(self, persons: list[User], tasks: list[Task] | None = None, ratings: tuple[int, ...] = (1, -1)) -> list[Annotation]:
         """Store labels of each person for each task: of the first solution, or of others."""
         places = [(person, task) for person in persons for task in tasks or [self.task]]
         if tasks is None and self.ann in persons:  # ann holds a lease of the first solution: the label comes from it
@@ -224,9 +227,33 @@ class FullProject:
         StepLabel.objects.bulk_create(
             StepLabel(annotation=annotation, step_index=step, rating=rating, flagged=False, rated_ms=900, shown_at=0)
             for annotation in annotations
-            for step, rating in enumerate((1, -1))
+            for step, rating in enumerate(ratings)
         )
         return annotations
+
+    def add_disputes(self, persons: list[User], count: int) -> None:
+        """Add solutions that people read differently, readers of the first two, and a reading that was sent back. olga decides on one."""
+        old = {"kind": "selected", "generation": 9999, "defaults": {"state": "closed"}}
+        batch = Batch.objects.get_or_create(project=self.project, **old)[0]
+        is_first = not self.disputes
+        new = [make.solution(make.problem(self.project, statement=f"What is {self.name}?")) for _ in range(count + 2 * is_first)]
+        self.disputes += new
+        tasks = Task.objects.bulk_create(Task(batch=batch, solution=solution) for solution in new)
+        early = self.label(persons[:1], tasks, (-1,))
+        self.label(persons[1:2], tasks)
+        shown = Task.objects.filter(batch=batch, solution__in=self.disputes[:2])
+        self.label(persons[2:], list(shown))
+        SolutionConsensus.objects.bulk_create(
+            SolutionConsensus(
+                solution=solution, project=self.project, n_readings=2, first_mistake=1, p_none=0.1, entropy=1.0, settled_at=timezone.now()
+            )
+            for solution in new
+        )
+        Message.objects.create(project=self.project, sender=self.olga, recipient=persons[0], text=self.name, annotation=early[-1])
+        if is_first:
+            end = {"finish_reason": "found_error", "reason": self.name, "active_ms": 1, "total_ms": 1, "submission_id": uuid.uuid4()}
+            labels.adjudicate(self.project, new[1].pk, reviewer=self.olga, seen=0, ratings=[{"step": 0, "rating": -1}], **end)
+            GoldAnswer.objects.create(solution=new[1], acceptable_first_errors=[1], note=self.name)
 
     def add_figures_of_models(self, solutions: list[Solution], count: int) -> None:
         latest = ModelVersion.objects.latest("number").number
@@ -333,6 +360,9 @@ class FullProject:
                     yield Place(name, address_of(written, parameters, places | {"name": file}))
                 for query in QUERIES.get(name, ()):
                     yield Place(name, f"{address}?{query}")
+                if name == "review-solution":
+                    yield from (Place(name, address_of(written, parameters, places | {"solution_id": one.pk})) for one in self.disputes[:2])
+                    yield Place(name, address_of(written, parameters, places | {"solution_id": self.disputes[1].pk}) + "?again")
                 if "round_number" in parameters:
                     yield Place(name, address_of(written, parameters, places | {"round_number": self.published.number}))
 

@@ -123,7 +123,13 @@ TABLE = {
     "invitation": Row(ALL, 404, 404, is_public=True),
     "problem": Row(MANAGERS, 200, 200),
     "label": Row(LABELERS | RESEARCHERS, instead=NO_LABELING),
-    "calculate": Row(LABELERS, None, 200),
+    "calculate": Row(LABELERS | WRITERS, None, 200),
+    "record": Row(LABELERS),
+    "review": Row(WRITERS),
+    "review-solution": Row(WRITERS),
+    "decide": Row(WRITERS, None, 200, is_background=True),
+    "send-back": Row(WRITERS, None, 302),
+    "make-gold": Row(WRITERS, None, 302),
     "recent": Row(LABELERS | RESEARCHERS, instead=NO_LABELING),
     "reopen": Row(LABELERS | RESEARCHERS, 302, instead={"labeler": 200} | NO_LABELING),
     "revise": Row(frozenset({"labeler"}), None, 200, is_background=True),
@@ -362,7 +368,7 @@ class World:
         whole = {"submission_id": str(uuid.uuid4()), "ratings": rated(1, 1, 1), **end}
         self.json = {
             "draft": token | {"revision": 1, "ratings": rated(1)}, "submit": token | whole, "skip": token | {"reason": ""}, "ahead": {},
-            "release": token, "completions": token | {"path": []}, "extend": token, "revise": whole,
+            "release": token, "completions": token | {"path": []}, "extend": token, "revise": whole, "decide": whole,
             "calculate": {"sum": "3 + 4"}, "reading": {"text_size": "large", "line_width": "wide"},
         }  # fmt: skip
 

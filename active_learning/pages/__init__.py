@@ -12,6 +12,7 @@ from active_learning.pages.finding import FoundGroup, FoundThing, found_projects
 from active_learning.pages.models import all_versions, compared_versions, one_version
 from active_learning.pages.needs import ToDo, to_do
 from active_learning.pages.overviews import all_rounds, loop, times_chart
+from active_learning.pages.reviewing import ModelReading, model_reading
 from active_learning.pages.searching import SolutionFilter, filter_from, found_solutions, search_choices
 from active_learning.pages.single import cancelling, one_round, progress
 from active_learning.pages.solutions import scored_solution
@@ -20,6 +21,7 @@ __all__ = [
     "AgreementPage",
     "FoundGroup",
     "FoundThing",
+    "ModelReading",
     "NoSuchChart",
     "SolutionFilter",
     "ToDo",
@@ -35,6 +37,7 @@ __all__ = [
     "found_solutions",
     "found_things",
     "loop",
+    "model_reading",
     "one_round",
     "one_version",
     "preset_settings",

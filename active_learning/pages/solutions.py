@@ -15,7 +15,7 @@ from active_learning.models import ModelVersion, Score, Selection, StepScores
 from active_learning.pages.models import Verdict, verdicts
 from active_learning.pages.searching import SolutionFilter, differ, neighbours
 from annotation import quality, queue
-from annotation.models import Annotation, Event, Project, Solution, Task
+from annotation.models import Annotation, BatchKind, Event, Project, Solution, Task
 from trainer.evaluate import first_weak_step
 
 NEWEST = 100  # events, batches and labels of one solution that its history shows
@@ -63,11 +63,12 @@ def scored_solution(project: Project, number: int | None, solution_id: int, *, f
         "waits": queue.waits_in_queue(solution),
         "more_opinions": quality.why_more(solution),
         "wanted_in_vain": opinions.wanted_in_vain(project, solution),
-        **_judged(solution, version),
+        **judged_solution(solution, version),
     }
 
 
-def _judged(solution: Solution, version: ModelVersion | None) -> dict[str, Any]:
+def judged_solution(solution: Solution, version: ModelVersion | None) -> dict[str, Any]:
+    """Return the steps of a solution as a version and people judged them."""
     answers = verdicts([solution.pk]).get(solution.pk, [])
     probabilities = version and _step_probabilities(version, solution.pk)
     row = Score.objects.filter(model_version=version, solution=solution).values_list("score", "first_weak_step").first()
@@ -135,8 +136,11 @@ def _history(solution: Solution) -> list[Happening]:
         happened.append(Happening(task.batch.created_at, words, batch=task.batch_id))
     labeled = Annotation.objects.filter(solution=solution).select_related("labeler", "assignment__batch")
     for annotation in labeled.order_by("-pk")[:NEWEST]:
-        act = "Corrected the own label" if annotation.revision > 1 else "Labeled"
-        words = f"{act} in the {annotation.assignment.batch}: {ENDS[annotation.finish_reason]}"
+        if annotation.assignment.batch.kind == BatchKind.REVIEW:
+            words = f"Decided in review: {ENDS[annotation.finish_reason]}"
+        else:
+            act = "Corrected the own label" if annotation.revision > 1 else "Labeled"
+            words = f"{act} in the {annotation.assignment.batch}: {ENDS[annotation.finish_reason]}"
         happened.append(Happening(annotation.created_at, words, str(annotation.labeler), annotation.pk))
     own = Event.objects.filter(subject=f"solution {solution.pk}", project=solution.problem.project_id)
     for event in own.select_related("actor").order_by("-pk")[:NEWEST]:
@@ -152,6 +156,9 @@ ACTS = {
     "withdraw": "Withdrawn from labeling for good",
     "prioritise": "Put before the other solutions of the batch",
     "change gold": "Gold changed",
+    "make gold": "Made gold, from a decision",
+    "adjudicate": "A reviewer decided",
+    "send back": "Sent back to a labeler",
 }
 
 

@@ -16,7 +16,7 @@ from django.conf import settings
 from django.db import transaction
 from kombu.exceptions import OperationalError as BrokerUnreachable
 
-from active_learning.models import ModelState, ModelVersion
+from active_learning.models import ModelState, ModelVersion, StepScores
 from active_learning.registry.judging import Judgement, serving_version
 from active_learning.registry.training import Fence
 from annotation import notifications, people
@@ -60,6 +60,13 @@ def ask_for_steps(version: ModelVersion, solution_id: int) -> None:
         if is_disk_full(error):
             raise VersionRefused("The disk is full, so no worker can be asked. Free some space on the server and try again.") from error
         raise VersionRefused(f"No worker could be reached ({error}). Start the workers of the server and try again.") from error
+
+
+def ask_for_missing_steps(project: Project, solution_id: int) -> None:
+    """Ask a worker for the steps of a solution by the model that serves, if one does and has not scored them yet. Raises VersionRefused."""
+    version = serving_version(project)
+    if version and not StepScores.objects.filter(model_version=version, solution=solution_id).exists():
+        ask_for_steps(version, solution_id)
 
 
 # --- champion and challenger --------------------------------------------------------------------------------------------------

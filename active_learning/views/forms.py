@@ -1,7 +1,9 @@
-"""The forms of the pages of rounds. A form reads what was typed; the stage behind the view decides whether a round can follow it."""
+"""The forms of the pages of rounds and of reviews. A form reads what was typed; the stage behind the view decides whether it can be
+done.
+"""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import time
 from typing import Any
 
@@ -10,11 +12,60 @@ from django.utils.text import capfirst
 
 from active_learning import rounds, schedules
 from active_learning.selection import CONVINCING, STRATEGIES, UNIFORM, Parts
-from annotation import queue
+from annotation import quality, queue
 
 LARGEST = 2_147_483_647  # what the columns hold
 KEYS = range(1, 2**63)
 WEIGHT = "weight-"
+
+
+class SendBackForm(forms.Form):
+    """Which reading goes back to its labeler, and the message."""
+
+    reading = forms.TypedChoiceField(
+        coerce=int,
+        label="Reading",
+        widget=forms.RadioSelect,
+        error_messages={
+            "required": "Choose the reading that goes back.",
+            "invalid_choice": "This reading cannot be sent back: it was sent back before, or corrected. Look at the page again.",
+        },
+    )
+    text = forms.CharField(
+        label="Message to the labeler",
+        widget=forms.Textarea({"rows": 3, "maxlength": 2_000}),
+        error_messages={"required": "The message is empty. Write a few words."},
+    )
+
+    def __init__(self, data: Mapping[str, Any] | None = None, *, readers: Sequence[quality.SolutionReader]) -> None:
+        first = readers[0].annotation_id if readers else None
+        super().__init__(data, auto_id="send-back-%s", label_suffix="", initial={"reading": first})
+        reading = self.fields["reading"]
+        assert isinstance(reading, forms.ChoiceField)
+        reading.choices = [(reader.annotation_id, f"Reader {reader.letter}: {reader.verdict}") for reader in readers]
+
+
+class ReviewedGoldForm(forms.Form):
+    """Which steps gold accepts as the first mistake: among those that somebody named. And the note."""
+
+    note = forms.CharField(required=False, label="Note, which practice shows after the answer", widget=forms.Textarea({"rows": 2}))
+
+    def __init__(self, data: Mapping[str, Any] | None = None, *, review: quality.Review) -> None:
+        gold, own = review.gold, set() if review.first_mistake is None else {review.first_mistake}
+        known = set(gold.acceptable_first_errors) if gold else set()
+        named = {reader.first_mistake for reader in review.readers if reader.first_mistake is not None}
+        reasons = [reader.reason for reader in review.readers if reader.reason and reader.first_mistake == review.first_mistake]
+        note = gold.note if gold else next(iter(reasons), "")
+        super().__init__(data, auto_id="gold-%s", label_suffix="", initial={"steps": sorted(known | own) if own else [], "note": note})
+        self.fields["steps"] = forms.TypedMultipleChoiceField(
+            required=False,
+            coerce=int,
+            label="Steps that may be called the first mistake",
+            choices=[(step, f"Step {step + 1}") for step in sorted(known | own | named)],
+            widget=forms.CheckboxSelectMultiple,
+            error_messages={"invalid_choice": "Nobody named this step as the first mistake. Load the page again, and use its boxes."},
+        )
+        self.order_fields(["steps", "note"])
 
 
 def _text(**attributes: str) -> forms.TextInput:

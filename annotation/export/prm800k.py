@@ -12,6 +12,7 @@ import orjson
 from django.conf import settings
 from django.db import OperationalError, connection, transaction
 
+from annotation.eligibility import Adjudications
 from annotation.export.snapshots import HELD, PROBED, choose, record, streamed
 from annotation.ingest import BadFile, Progress
 from annotation.models import Annotation, BatchKind, Project, Snapshot, Split, TaskKind
@@ -72,7 +73,7 @@ def export_prm800k(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Snapshot:
-    """Take a snapshot and write it to a file; return the snapshot with the file's sha256.
+    """Take a snapshot and write it to a file; return the snapshot with the file's sha256. The project says what becomes of adjudications.
 
     The file is there whole or not at all; an existing one is replaced only with `overwrite`. Raises OutputRefused, and BadFile if the
     writing fails: then there is no snapshot either.
@@ -81,7 +82,7 @@ def export_prm800k(
     try:
         # The file gets its name before the rows are committed. A kill between the two leaves a whole file that no snapshot names.
         with transaction.atomic(), write_file(path, overwrite=overwrite) as out:
-            snapshot = choose(project, splits=splits)
+            snapshot = choose(project, splits=splits, adjudications=Adjudications(project.adjudications))
             write_prm800k(snapshot, out, progress)
             out.seek(0)
             sha256 = hashlib.file_digest(out, "sha256").hexdigest()
@@ -136,7 +137,8 @@ def _line(
         "labeler": labeler,
         "timestamp": at.replace(tzinfo=None).isoformat(timespec="microseconds"),
         "generation": generation,
-        "is_quality_control_question": batch == BatchKind.IMPORTED_GOLD or task == TaskKind.GOLD,
+        # A decision of a reviewer settles the truth, as quality-control labels do. The format has no other mark.
+        "is_quality_control_question": batch in (BatchKind.IMPORTED_GOLD, BatchKind.REVIEW) or task == TaskKind.GOLD,
         "is_initial_screening_question": generation == -1,
         "question": question,
         "label": {"steps": list(_steps(texts, orjson.loads(labels or "[]"))), "total_time": total_ms, "finish_reason": finish_reason},

@@ -5,7 +5,25 @@ the steps written by hand (StepAlternative) and the state of the assignment. A s
 """
 
 from annotation.completions import LONGEST_WRITTEN, BadSubmission
-from annotation.labels.reopening import REOPEN_LAST, REOPEN_MINUTES, assignment_of, drafts_of, reopen, reopenable
+from annotation.labels.adjudications import (
+    READ,
+    CannotAdjudicate,
+    DecidedMeanwhile,
+    adjudicate,
+    decision_on,
+    kept_ratings,
+    why_not,
+)
+from annotation.labels.reopening import (
+    REOPEN_LAST,
+    REOPEN_MINUTES,
+    assignment_of,
+    drafts_of,
+    ratings_of,
+    reopen,
+    reopenable,
+    sent_back_to,
+)
 from annotation.labels.rules import LONGEST_REASON, LONGEST_SKIP_REASON, Rating
 from annotation.labels.sittings import (
     NothingToRevise,
@@ -23,21 +41,30 @@ __all__ = [
     "LONGEST_REASON",
     "LONGEST_SKIP_REASON",
     "LONGEST_WRITTEN",
+    "READ",
     "REOPEN_LAST",
     "REOPEN_MINUTES",
     "BadSubmission",
+    "CannotAdjudicate",
+    "DecidedMeanwhile",
     "NothingToRevise",
     "Rating",
     "Subject",
     "SubmissionConflict",
+    "adjudicate",
     "assignment_of",
+    "decision_on",
     "drafts_of",
     "keep_late",
+    "kept_ratings",
+    "ratings_of",
     "reopen",
     "reopenable",
     "revise",
     "save_draft",
+    "sent_back_to",
     "skip",
     "subject_of",
     "submit",
+    "why_not",
 ]

@@ -12,6 +12,7 @@ from uuid import UUID
 import orjson
 from django.contrib.auth.models import User
 from django.db import IntegrityError, connection, transaction
+from django.db.models.functions import Now
 
 from annotation.completions import alternatives_at_mistake, free_position, hold_positions, tree_of
 from annotation.ingest import STEPS
@@ -38,7 +39,19 @@ from annotation.labels.statements import (
     SUBMIT,
     SUCCESSOR,
 )
-from annotation.models import Annotation, Assignment, AssignmentState, Draft, Event, Project, StepAlternative, StepSource, Task, broken_rule
+from annotation.models import (
+    Annotation,
+    Assignment,
+    AssignmentState,
+    Draft,
+    Event,
+    Message,
+    Project,
+    StepAlternative,
+    StepSource,
+    Task,
+    broken_rule,
+)
 from annotation.people import NotMember, project_of_assignment
 from annotation.queue import Claim, LeaseLost, fence, lease_reserved, lost, one_statement
 
@@ -94,7 +107,7 @@ def submit(
     if (subject := subject or _subject(SUBJECT_OF_ASSIGNMENT, assignment=assignment_id)) is None:
         raise LeaseLost
     sitting = _checked(subject, ratings, finish_reason=finish_reason, reason=reason, active_ms=active_ms, total_ms=total_ms)
-    body_hash = _hash(assignment_id, labeler, sitting)
+    body_hash = body_hash_of(assignment_id, labeler, sitting)
     reserved = {"ahead": ahead.assignment_id, "ahead_token": ahead.token} if ahead else {"ahead": None, "ahead_token": None}
     try:
         return _store(SUBMIT, subject, sitting, labeler=labeler, submission_id=submission_id, body_hash=body_hash, token=token, **reserved)
@@ -115,7 +128,7 @@ def submit(
             )
         if isinstance(error, IntegrityError) and rule not in ("assignment_labeler_once", SUBMISSION_ONCE):
             raise
-        if stored := _stored(submission_id, body_hash=body_hash):  # a retry, or a double click
+        if stored := stored_before(submission_id, body_hash=body_hash):  # a retry, or a double click
             return stored
         _, kept = _keep(assignment_id, labeler=labeler, token=token, revision=None, ratings=sitting.ratings)
         raise lost(assignment_id, labeler=labeler, token=token, kept=kept is not None) from error
@@ -179,14 +192,18 @@ def revise(
     if (subject := _subject(SUBJECT_OF_ANNOTATION, annotation=annotation_id, labeler=labeler.pk)) is None:
         raise NothingToRevise("You have no such annotation.")
     sitting = _checked(subject, ratings, finish_reason=finish_reason, reason=reason, active_ms=active_ms, total_ms=total_ms)
-    body_hash = _hash(subject.assignment_id, labeler, sitting)
+    body_hash = body_hash_of(subject.assignment_id, labeler, sitting)
     try:
-        return _store(REVISE, subject, sitting, labeler=labeler, submission_id=submission_id, body_hash=body_hash, supersedes=annotation_id)
+        stored = _store(
+            REVISE, subject, sitting, labeler=labeler, submission_id=submission_id, body_hash=body_hash, supersedes=annotation_id
+        )
+        Message.objects.filter(annotation=annotation_id, read_at=None).update(read_at=Now())  # a reviewer sent it back, and has the answer
+        return stored
     except IntegrityError as error:
         if broken_rule(error) not in (SUBMISSION_ONCE, SUPERSEDED_ONCE, "annotation_revision_once"):
             raise
-        if stored := _stored(submission_id, body_hash=body_hash):
-            return stored
+        if before := stored_before(submission_id, body_hash=body_hash):
+            return before
         raise SubmissionConflict("This annotation was corrected in another window. Open its newest revision.") from error
 
 
@@ -234,9 +251,10 @@ def _checked(subject: Subject, ratings: Sequence[Rating], **end: Any) -> Sitting
 # --- how it is stored ---------------------------------------------------------------------------------------------------
 
 
-def _hash(assignment_id: int, labeler: User, sitting: Sitting) -> bytes:
+def body_hash_of(place: int, labeler: User, sitting: Sitting) -> bytes:
+    """Return the hash of a sitting's content. The same submission sent again has the same one."""
     body = {"ratings": sitting.ratings, **asdict(sitting.ending)}
-    return hashlib.sha256(orjson.dumps([assignment_id, labeler.pk, body])).digest()
+    return hashlib.sha256(orjson.dumps([place, labeler.pk, body])).digest()
 
 
 def _close(assignment_id: int, *, labeler: User, token: int, state: str) -> None:
@@ -287,7 +305,8 @@ def _positions_of_written(solution_id: int, author: User, texts: dict[int, str])
     return {step: known[step, text] for step, text in texts.items()}
 
 
-def _stored(submission_id: UUID, *, body_hash: bytes) -> Annotation | None:
+def stored_before(submission_id: UUID, *, body_hash: bytes) -> Annotation | None:
+    """Return what a submission stored before. Raises SubmissionConflict: it stored other content."""
     stored = Annotation.objects.filter(submission_id=submission_id).first()
     if stored and bytes(stored.body_hash) != body_hash:
         raise SubmissionConflict(

@@ -14,6 +14,7 @@ from django.db import transaction
 
 from annotation import queue
 from annotation.models import (
+    AdjudicationExport,
     Annotation,
     Assignment,
     AssignmentState,
@@ -51,6 +52,7 @@ WORDS = {
     "gold_percent": "share of gold",
     "screening_size": "number of screening questions",
     "qualify_rate": "share of right screening answers",
+    "adjudications": "place of reviewers’ decisions in exports",
     "accept_unreduced": "rule for fractions that are not in lowest terms",
     "accept_percent": "rule for percentages",
     "base_model": "base model",
@@ -244,6 +246,8 @@ def _effect(column: str, new: Any, project: Project, work: _Work) -> str:
         case "qualify_rate":
             newcomers = counted(work.n_newcomers, "newcomer is", "newcomers are")
             return f"{newcomers} judged by it. Everybody who was admitted before stays admitted."
+        case "adjudications":
+            return "It holds for the exports that are written from now on. What models learn from stays the same."
         case "accept_unreduced" | "accept_percent":
             return "The outcomes of loaded solutions stay until you grade them again, with the button below on this page."
         case _:
@@ -301,6 +305,8 @@ def _shown(column: str, value: Any) -> str:
             return {"": "not decided", "plain": "plain text", "markdown": "Markdown"}.get(value, str(value))
         case "step_source":
             return {"solution": "whole solutions", "interactive": "step by step"}.get(value, str(value))
+        case "adjudications":
+            return str(AdjudicationExport(value).label)
         case "redundancy_limit" | "redundancy_model" | "redundancy_gold" | "redundancy_spread" if value is None:
             return "off"
         case "redundancy_spread":

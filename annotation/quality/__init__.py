@@ -1,10 +1,11 @@
 """Stage: quality. Who is admitted to a project, and what the labels show about the work and the labelers.
 
-Reads memberships, annotations, gold answers and the queue's counts. Writes Message, GoldAnswer, and Membership for what a manager does
-about a member (the queue reads it). It comes after `labels`: pages, rounds and exports may use it, and it may use every stage before it.
+Reads memberships, annotations, gold answers and the queue's counts. Writes Message, GoldAnswer, gold tasks, and Membership for what a
+manager does about a member (the queue reads it). It comes after `labels`: pages, rounds and exports may use it, and it may use every
+stage before it.
 """
 
-from annotation.quality.adjudicating import GoldChanged, GoldRefused, NoGold, change_gold, find_gold
+from annotation.quality.adjudicating import GoldChanged, GoldRefused, NoGold, change_gold, find_gold, make_gold, seen_of_gold
 from annotation.quality.admission import PASSED, Screening, lease_next, open_screening, screening_of
 from annotation.quality.agreeing import (
     AgreementFigures,
@@ -59,6 +60,7 @@ from annotation.quality.figures import count_again, figures_of
 from annotation.quality.flags import FlagsPage, NoSuchFlag, decide_flag, flags_page, lift_quarantine, n_undecided_flags
 from annotation.quality.foreseeing import PastMonth, Preview, count_month, month_of, preview, store_month
 from annotation.quality.gold import BadScreening, is_within_gold
+from annotation.quality.known_answers import MissedSolution
 from annotation.quality.members import MemberChanged, MemberRefused, change_role, pause, removal_of, remove, resume
 from annotation.quality.messages import BadMessage, mark_read, messages_of, messages_to, recipients, send_message
 from annotation.quality.newcomers import Newcomer, NewcomerState, admit, let_repeat, newcomers_page, refuse, told_about_newcomers
@@ -68,28 +70,33 @@ from annotation.quality.practice import Feedback, feedback_on, open_practice
 from annotation.quality.records import (
     GoldRecord,
     LabelerRecord,
+    MissedGold,
     ProjectOfPerson,
     Work,
     day_in,
     day_of,
     gold_records,
+    missed_gold,
     projects_of,
 )
+from annotation.quality.renewing import GoldSupply, gold_supply, renew_all_gold, renew_gold
+from annotation.quality.reviewing import Conflict, Review, ReviewQueue, SolutionReader, adjudications, review_of, review_queue, send_back
 from annotation.quality.settling import Estimates, Prior, Settled, Verdicts, estimates_of, settle, settle_new, settled_in_words, verdicts_on
 from annotation.quality.team import MemberPage, MemberState, NoSuchMember, Team, find_member, member_page, team_of, work_by_day
 from annotation.quality.watch import Marks, note_dry_spells, watch_new, watch_project
 
 __all__ = [
     "Adjudication",
-    "CALIBRATION_SIZE",
     "AgreementFigures",
     "AgreementRow",
     "BadCalibration",
     "BadMessage",
     "BadScreening",
     "BatchRow",
+    "CALIBRATION_SIZE",
     "CalibrationPage",
     "CalibrationRow",
+    "Conflict",
     "DailyPace",
     "DayTimes",
     "Estimates",
@@ -99,6 +106,7 @@ __all__ = [
     "GoldChanged",
     "GoldRecord",
     "GoldRefused",
+    "GoldSupply",
     "Judge",
     "LabelerRecord",
     "Marks",
@@ -106,6 +114,8 @@ __all__ = [
     "MemberPage",
     "MemberRefused",
     "MemberState",
+    "MissedGold",
+    "MissedSolution",
     "NamedPair",
     "Newcomer",
     "NewcomerState",
@@ -113,8 +123,8 @@ __all__ = [
     "NoSuchBatch",
     "NoSuchFlag",
     "NoSuchMember",
-    "Opinions",
     "NoSuchSet",
+    "Opinions",
     "Overview",
     "PASSED",
     "PastMonth",
@@ -123,15 +133,19 @@ __all__ = [
     "Preview",
     "Prior",
     "ProjectOfPerson",
+    "Review",
     "ReviewEffect",
+    "ReviewQueue",
     "Screening",
     "Settled",
+    "SolutionReader",
     "Team",
     "TrustedSolution",
     "Verdicts",
     "VersionEffect",
     "WhyMore",
     "Work",
+    "adjudications",
     "admit",
     "agreement_of",
     "ask_for_opinions",
@@ -161,20 +175,23 @@ __all__ = [
     "find_batch",
     "find_gold",
     "find_member",
-    "flags_page",
     "find_set",
+    "flags_page",
     "forecast",
     "gold_in_project",
     "gold_records",
+    "gold_supply",
     "is_comparable",
     "is_within_gold",
     "lease_next",
     "let_repeat",
     "lift_quarantine",
+    "make_gold",
     "mark_read",
     "member_page",
     "messages_of",
     "messages_to",
+    "missed_gold",
     "mix_gold",
     "month_of",
     "n_undecided_flags",
@@ -195,8 +212,14 @@ __all__ = [
     "refuse",
     "removal_of",
     "remove",
+    "renew_all_gold",
+    "renew_gold",
     "resume",
+    "review_of",
+    "review_queue",
     "screening_of",
+    "seen_of_gold",
+    "send_back",
     "send_message",
     "settle",
     "settle_new",

@@ -3,11 +3,11 @@
 from typing import TYPE_CHECKING
 
 from django.db import transaction
-from django.db.models import F, QuerySet
+from django.db.models import BooleanField, Exists, ExpressionWrapper, F, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 
 from annotation import ingest, notifications, people
-from annotation.models import Membership, Message, NotificationKind, Project
+from annotation.models import Annotation, Membership, Message, NotificationKind, Project
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -22,28 +22,35 @@ class BadMessage(ValueError):
 
 def send_message(project: Project, *, sender: "User", recipient: str, text: str) -> Message:
     """Send a message to a labeler of the project (`recipient`, a user name), who sees it on their home page. Raises BadMessage."""
+    text = checked_text(text)
+    if not (member := recipients(project).filter(user__username=recipient).first()):
+        raise BadMessage(f"{recipient or 'Nobody'} does not label in {project}. Choose a labeler of this project.")
+    with transaction.atomic():
+        return deliver(Message(project=project, sender=sender, recipient=member.user, text=text))
+
+
+def deliver(message: Message) -> Message:
+    """Store a message and notify its recipient, in the caller's transaction."""
+    message.save(force_insert=True)
+    kind, sentence = NotificationKind.MESSAGE, f"You have a new message in {message.project}."
+    if message.annotation_id:
+        kind, sentence = NotificationKind.SENT_BACK, f"A solution in {message.project} was sent back to you."
+    occasion = _occasion(message.pk)
+    notifications.notify([message.recipient], kind, sentence, occasion=occasion, project=message.project, page="home")
+    return message
+
+
+def checked_text(text: str) -> str:
+    """Return the text of a message as it is stored. Raises BadMessage."""
     text = text.replace("\r\n", "\n").strip()
     if not text:
         raise BadMessage("The message is empty. Write a few words.")
     if len(text) > LONGEST:
         raise BadMessage(f"The message has {len(text):,} characters. Send at most {LONGEST:,}.")
     try:
-        ingest.clean_text(text)
+        return ingest.clean_text(text)
     except ingest.BadText as bad:
         raise BadMessage(f"The message contains {bad}. Remove that character.") from None
-    if not (member := recipients(project).filter(user__username=recipient).first()):
-        raise BadMessage(f"{recipient or 'Nobody'} does not label in {project}. Choose a labeler of this project.")
-    with transaction.atomic():
-        message = Message.objects.create(project=project, sender=sender, recipient=member.user, text=text)
-        notifications.notify(
-            [member.user],
-            NotificationKind.MESSAGE,
-            f"You have a new message in {project}.",
-            occasion=_occasion(message.pk),
-            project=project,
-            page="home",
-        )
-    return message
 
 
 def recipients(project: Project) -> "QuerySet[Membership]":
@@ -53,14 +60,21 @@ def recipients(project: Project) -> "QuerySet[Membership]":
 
 
 def messages_to(person: "User") -> "QuerySet[Message]":
-    """Return the messages to a person: the unread ones first, then the read ones, each from the newest."""
-    received = Message.objects.filter(recipient=person).select_related("project", "sender")
+    """Return the messages to a person: the unread ones first, then the read ones, each from the newest.
+
+    `waits`: it sends work back that the person has not looked at again.
+    """
+    answered = Exists(Annotation.objects.filter(supersedes=OuterRef("annotation")))
+    waits = ExpressionWrapper(Q(annotation__isnull=False) & ~answered, output_field=BooleanField())
+    received = Message.objects.filter(recipient=person).annotate(waits=waits).select_related("project", "sender")
     return received.order_by(F("read_at").desc(nulls_first=True), "-created_at", "-pk")[:SHOWN]
 
 
 def messages_of(project: Project) -> "QuerySet[Message]":
     """Return the last messages sent in a project, from the newest."""
-    return Message.objects.filter(project=project).select_related("recipient", "sender").order_by("-created_at", "-pk")[:SHOWN]
+    return (
+        Message.objects.filter(project=project).select_related("recipient", "sender", "annotation").order_by("-created_at", "-pk")[:SHOWN]
+    )
 
 
 def mark_read(message_id: int, *, recipient: "User") -> bool:

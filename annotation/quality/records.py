@@ -24,7 +24,9 @@ from annotation.models import (
     TaskKind,
 )
 from annotation.quality.admission import standings_of
-from annotation.quality.gold import GOLD, is_within_gold, newest
+from annotation.quality.gold import GOLD, is_within_gold
+from annotation.quality.known_answers import MissedSolution, checked_answers, missed_answers
+from trainer.counting import Share
 
 if TYPE_CHECKING:
     from annotation.people import Person
@@ -88,6 +90,20 @@ class GoldRecord:
     def percent(self) -> int | None:
         """The share as a whole percentage."""
         return None if self.share is None else round(100 * self.share)
+
+    @property
+    def interval(self) -> str:
+        """The 95 % interval of the share (Wilson's), in percent."""
+        return Share(self.within, self.answers).interval
+
+
+@dataclass(frozen=True)
+class MissedGold:
+    """What a labeler sees of their own answers to gold that were not right, once there are enough for a record."""
+
+    record: GoldRecord
+    counts: dict[str, int]  # by what happened
+    solutions: list[MissedSolution]  # the newest
 
 
 @dataclass(frozen=True)
@@ -172,19 +188,23 @@ def projects_of(person: "Person") -> list[ProjectOfPerson]:
 def gold_records(labeler: "Person", projects: list[int]) -> dict[int, GoldRecord]:
     """Return a person's record on gold and screening questions by project, without the answers of today and yesterday (UTC).
 
-    So it changes once a day. A figure that changed with a submit would show which solution was gold.
+    So it changes once a day. A figure that changed with a submit would show which solution was gold. It is derived from the answers and
+    stored nowhere, so other gold makes another record.
     """
-    checked = Q(assignment__task__kind=TaskKind.GOLD) | Q(assignment__batch__kind=BatchKind.SCREENING)
-    old = newest(
-        labeler=labeler.pk,
-        created_at__lt=_midnight() - timedelta(days=1),
-        assignment__batch__project__in=projects,
-        solution__goldanswer__isnull=False,
-    )
     verdicts: dict[int, list[bool]] = {}
-    for project, *verdict in old.filter(checked).values_list("assignment__batch__project", "finish_reason", "first_mistake", GOLD):
+    answers = checked_answers(projects, labeler=labeler.pk, created_at__lt=_first_hidden())
+    for project, *verdict in answers.values_list("assignment__batch__project", "finish_reason", "first_mistake", GOLD):
         verdicts.setdefault(project, []).append(is_within_gold(*verdict))
     return {project: GoldRecord(len(within), sum(within)) for project, within in verdicts.items()}
+
+
+def missed_gold(labeler: "Person", *, project: Project) -> MissedGold:
+    """Return what a labeler missed on gold, by the same answers as the record: none of today and yesterday, and none before ten answers."""
+    record = gold_records(labeler, [project.pk]).get(project.pk, GoldRecord(0, 0))
+    if record.share is None:
+        return MissedGold(record, {}, [])
+    solutions, counts = missed_answers(project, labeler.pk, before=_first_hidden())
+    return MissedGold(record, counts, solutions)
 
 
 def _records(labeler: "Person", projects: list[int]) -> dict[int, LabelerRecord]:
@@ -255,6 +275,11 @@ def _before_work(person: "Person", memberships: list[Membership]) -> dict[tuple[
     counted = counts.annotate(count=Count("pk")).order_by()
     own = [(project, kind, count) for project, kind, generation, count in counted if generation >= 0 or generation == sets[project]]
     return {(project, kind): sum(n for *at, n in own if at == [project, kind]) for project, kind, _ in own}
+
+
+def _first_hidden() -> datetime:
+    """Return the moment from which answers to gold are not shown yet: the begin of yesterday (UTC)."""
+    return _midnight() - timedelta(days=1)
 
 
 def _midnight() -> datetime:

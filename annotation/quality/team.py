@@ -10,7 +10,7 @@ from datetime import date, datetime, timedelta
 from enum import StrEnum
 
 from django.contrib.auth.models import User
-from django.db.models import Count, Max, Q, QuerySet, Sum
+from django.db.models import Count, Max, QuerySet, Sum
 from django.db.models.functions import TruncDate
 from django.utils import timezone
 
@@ -27,10 +27,10 @@ from annotation.models import (
     Message,
     Project,
     Role,
-    TaskKind,
 )
 from annotation.quality.figures import figures_of
-from annotation.quality.gold import GOLD, is_within_gold, newest
+from annotation.quality.gold import GOLD, is_within_gold
+from annotation.quality.known_answers import checked_answers
 from trainer.counting import Share
 
 PAGE = 50  # members
@@ -274,8 +274,7 @@ def _work_of(project: Project) -> tuple[dict[int, LabeledWork], datetime]:
 
 def gold_of(project: Project, persons: Iterable[int]) -> dict[int, Share]:
     """Return how often each person's answers to gold and screening questions are within gold. Managers see the answers of today, too."""
-    checked = Q(assignment__task__kind=TaskKind.GOLD) | Q(assignment__batch__kind=BatchKind.SCREENING)
-    answers = newest(labeler__in=persons, assignment__batch__project=project, solution__goldanswer__isnull=False).filter(checked)
+    answers = checked_answers([project], labeler__in=persons)
     verdicts: dict[int, list[bool]] = {}
     for labeler, *verdict in answers.values_list("labeler", "finish_reason", "first_mistake", GOLD):
         verdicts.setdefault(labeler, []).append(is_within_gold(*verdict))

@@ -17,7 +17,7 @@ from django.db.models.functions import Coalesce, Now
 from psycopg.errors import DeadlockDetected, LockNotAvailable
 
 from annotation.models import Assignment, AssignmentState, Batch, BatchKind, BatchState, Event, Project, Solution, Task, TaskKind
-from annotation.queue.batches import BadBatch, Chosen, refuse_unfit
+from annotation.queue.batches import FOR_NEWCOMERS, BadBatch, Chosen, refuse_unfit
 from annotation.queue.leases import RETURN, let_go
 from annotation.queue.statements import COPY_PRIORITY, LOCK_SOLUTIONS, LOWER_OVERLAP, OVERLAP_EFFECT, PRIORITISE, RAISE_OVERLAP
 
@@ -283,7 +283,8 @@ def _close(assignments: QuerySet[Assignment]) -> int:
 
 def _change_overlap(batch: Batch, overlap: int, *, actor: User | None, tasks: Collection[int] | None) -> OverlapChange:
     if batch.kind != BatchKind.SELECTED:
-        raise BadBatch(f"The {batch} has no overlap: every newcomer labels all of it. Only batches of work have one.")
+        why = ": every newcomer labels all of it" if batch.kind in FOR_NEWCOMERS else ""
+        raise BadBatch(f"The {batch} has no overlap{why}. Only batches of work have one.")
     if batch.state not in UNFINISHED:
         raise BadBatch(f"The {batch} is closed. Its overlap cannot be changed.")
     normal = Task.objects.filter(batch=batch, kind=TaskKind.NORMAL)

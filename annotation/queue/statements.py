@@ -29,7 +29,7 @@ SELECT u.is_active, m.suspended_at IS NOT NULL, m.qualified_at IS NOT NULL,
               ORDER BY b.priority DESC, b.generation, b.id),
        CASE WHEN %(gold_percent)s > 0 THEN          -- turns taken; counted only if the project has gold turns
             (SELECT count(*) FROM annotation_assignment s JOIN annotation_batch b ON b.id = s.batch_id
-              WHERE s.labeler_id = u.id AND s.state IN ('done', 'skipped') AND b.project_id = m.project_id) END,
+              WHERE s.labeler_id = u.id AND s.state IN ('done', 'skipped') AND b.project_id = m.project_id AND b.kind <> 'review') END,
        m.screening_set, m.refused_at IS NOT NULL
   FROM annotation_membership m JOIN auth_user u ON u.id = m.user_id
   LEFT JOIN annotation_assignment leased ON leased.labeler_id = u.id AND leased.state = 'leased'
@@ -175,7 +175,10 @@ _COUNTS = "s.slot IS NOT NULL AND s.state IN ('open', 'reserved', 'leased', 'don
 # Which assignments of a task are surplus: the last in this order. Labels that are done come first, then what somebody holds.
 _PLACE = """row_number() OVER (PARTITION BY s.task_id ORDER BY
            CASE s.state WHEN 'done' THEN 0 WHEN 'leased' THEN 1 WHEN 'reserved' THEN 2 ELSE 3 END, s.lapsed_id IS NULL, s.slot)"""
-_IS_WANTED = "NOT EXISTS (SELECT 1 FROM annotation_solution n WHERE n.id = t.solution_id AND n.withdrawn_at IS NOT NULL OFFSET 0)"
+# Neither a withdrawn solution nor one on which a reviewer decided gets new places.
+_IS_WANTED = """NOT EXISTS (SELECT 1 FROM annotation_solution n WHERE n.id = t.solution_id AND n.withdrawn_at IS NOT NULL OFFSET 0)
+   AND NOT EXISTS (SELECT 1 FROM annotation_task r JOIN annotation_batch rb ON rb.id = r.batch_id
+                    WHERE r.solution_id = t.solution_id AND rb.kind = 'review' OFFSET 0)"""
 
 # Closes surplus assignments that nobody labels, and takes the slot of surplus leases: their holders can finish, and nobody else gets
 # them. Returns how many were surplus, and how many of them were closed and how many can be finished. The state is compared again after a

@@ -70,7 +70,8 @@ def label(request: SignedInRequest, project: "Project") -> HttpResponse:
 def recent(request: SignedInRequest, project: "Project") -> HttpResponse:
     """List the recent submissions that this person can reopen."""
     annotations = labels.reopenable(request.user, project=project)
-    part = {"project": project, "annotations": annotations, "minutes": labels.REOPEN_MINUTES}
+    waiting = labels.sent_back_to(request.user, project=project)
+    part = {"project": project, "annotations": annotations, "waiting": waiting, "minutes": labels.REOPEN_MINUTES}
     return render_fragment(request, "annotation/_recent.html", part, title="Your recent submissions")
 
 
@@ -92,6 +93,7 @@ def reopen(request: SignedInRequest, project: "Project", annotation_id: int) -> 
     work = {
         "project": project,
         "reopened": annotation,
+        "sent_back": getattr(annotation, "sent_back", None),
         "first_mistake": min((rating["step"] for rating in ratings if rating["rating"] == -1), default=None),
         "assignment": shown_number(annotation.assignment_id),
         "draft": orjson.dumps(ratings_so_far).decode(),
@@ -110,11 +112,11 @@ def background(view: View) -> View:
     @login_not_required  # it answers 401 itself: to a script, a redirect to the sign-in page looks like success
     @require_POST
     @wraps(view)
-    def answered(request: SignedInRequest, **place: int) -> HttpResponseBase:
+    def answered(request: SignedInRequest, **place: Any) -> HttpResponseBase:
         if not request.user.is_authenticated:
             return _refuse(401, "signed_out")
         try:
-            if any(key not in KEY for key in place.values()):
+            if any(isinstance(key, int) and key not in KEY for key in place.values()):
                 raise Http404
             if "assignment_id" in place:
                 place["assignment_id"] = real_number(place["assignment_id"])
@@ -242,7 +244,7 @@ def revise(request: SignedInRequest, annotation_id: int) -> HttpResponse:
 
 @require_POST
 @never_cache
-@for_roles(people.LABELERS)
+@for_roles(people.LABELERS | people.WRITERS)
 def calculate(request: SignedInRequest, project: "Project") -> HttpResponse:
     """Find the sums in the text of a step, and work out one: the one that is asked for, else the first of the text."""
     if not project.calculator:

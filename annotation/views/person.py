@@ -56,6 +56,14 @@ def guidelines(request: SignedInRequest, project: "Project") -> HttpResponse:
     return render_fragment(request, "annotation/_guidelines.html", part, title="Guidelines")
 
 
+@require_GET
+@never_cache
+@for_roles(people.LABELERS)
+def record(request: SignedInRequest, project: "Project") -> HttpResponse:
+    """Show a labeler their record on gold, and what they missed: their reading beside gold. Nothing of today and yesterday."""
+    return render(request, "annotation/record.html", {"project": project, "missed": quality.missed_gold(request.user, project=project)})
+
+
 @require_http_methods(["GET", "POST"])
 @never_cache
 @for_roles(people.LABELERS | people.RESEARCHERS)

@@ -20,7 +20,8 @@ class Section:
 
 SECTIONS = (
     Section("Overview", "overview", people.RESEARCHERS, ("",)),
-    Section("Label", "label", people.LABELERS, ("label", "recent", "reopen", "guidelines", "calibration")),
+    Section("Label", "label", people.LABELERS, ("label", "recent", "reopen", "guidelines", "calibration", "record")),
+    Section("Review", "review", people.WRITERS, ("review",)),
     Section("Solutions", "solutions", people.RESEARCHERS, ("solutions", "labels", "problems")),
     Section("Batches", "batches", people.RESEARCHERS, ("batches",)),
     Section("People", "people", people.MANAGERS, ("people", "messages")),

@@ -105,7 +105,7 @@ def test_home_asks_no_more_queries_for_ten_projects_than_for_one() -> None:
         with CaptureQueriesContext(connection) as queries:
             assert len(quality.projects_of(ann)) == number + 1
         asked.append(len(queries))
-    assert asked == [9] * 10
+    assert asked == [10] * 10
 
 
 def test_what_waits_is_what_this_person_could_still_have() -> None:

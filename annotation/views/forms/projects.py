@@ -230,6 +230,17 @@ class SettingsForm(ProjectForm):
         label="Right screening answers, in percent",
         help_text="Who has so many right answers is admitted at once. All others wait for a manager.",
     )
+    adjudications = forms.ChoiceField(
+        label="Decisions of reviewers in an export",
+        choices=[
+            ("beside", "Beside the other labels of their solutions"),
+            ("instead", "Instead of the other labels of their solutions"),
+            ("without", "Not at all"),
+        ],
+        widget=forms.RadioSelect,
+        help_text="Models always learn from the decision of a reviewer instead of the other labels.",
+        error_messages={"required": "Choose what an export has.", "invalid_choice": "Choose what an export has from the list."},
+    )
     accept_unreduced = forms.BooleanField(
         required=False,
         label="Accept fractions that are not in lowest terms",

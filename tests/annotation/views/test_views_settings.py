@@ -99,7 +99,8 @@ def test_every_setting_of_the_page_is_stored(project: Project, olga: Client) -> 
         "name": "Products", "guidelines": "Other.", "collects": "alternatives", "completions_per_step": "5", "text_kind": "markdown",
         "overlap": "3", "lease_minutes": "10", "show_reference_answer": None, "calculator": None, "gold_percent": "7",
         "screening_size": "12",
-        "qualify_rate": "66.5", "accept_unreduced": "on", "accept_percent": "on", "base_model": "quick", "batch_size": "99",
+        "qualify_rate": "66.5", "adjudications": "instead",
+        "accept_unreduced": "on", "accept_percent": "on", "base_model": "quick", "batch_size": "99",
         "per_problem": "4",
     }  # fmt: skip
     form = typed(page_of(olga))
@@ -111,7 +112,8 @@ def test_every_setting_of_the_page_is_stored(project: Project, olga: Client) -> 
         "name": "Products", "guidelines": "Other.", "step_source": "solution", "alternatives_after_error": True, "completions_per_step": 5,
         "text_kind": "markdown", "overlap": 3, "lease_minutes": 10, "show_reference_answer": False, "calculator": False, "gold_percent": 7,
         "screening_size": 12,
-        "qualify_rate": 0.665, "accept_unreduced": True, "accept_percent": True, "base_model": "quick", "batch_size": 99, "per_problem": 4,
+        "qualify_rate": 0.665, "adjudications": "instead",
+        "accept_unreduced": True, "accept_percent": True, "base_model": "quick", "batch_size": 99, "per_problem": 4,
     }  # fmt: skip
 
 
