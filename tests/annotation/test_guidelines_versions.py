@@ -90,6 +90,14 @@ def test_a_label_knows_the_version_that_held_at_its_submit(project: Project) -> 
     assert [stored[one.pk].guidelines_version for one in (first, second, corrected)] == [1, 2, 2]
 
 
+def test_the_page_of_a_label_names_its_version(project: Project) -> None:
+    make.batch(project, make.solutions(project, 1))
+    stored = submit(project, make.ann(project))
+    change(project, "Rate all lines.")
+    html = signed_in(make.rita(project)).get(reverse("annotation", args=["sums", stored.pk])).content.decode()
+    assert "?a=1&amp;b=2" in html and "version 1 of the guidelines" in html
+
+
 def test_a_submit_needs_no_further_statement_for_the_version(project: Project) -> None:
     make.batch(project, make.solutions(project, 1))
     ann = make.ann(project)
