@@ -198,6 +198,10 @@ GOLD = """
 INSERT INTO annotation_goldanswer (solution_id, acceptable_first_errors, note)
 SELECT solution_id, '{1}', 'Look at the second step.' FROM annotation_task WHERE id %% 500 = 1
 """
+OPINIONS = """
+INSERT INTO annotation_moreopinions (task_id, batch_id, place, why, value, threshold, details)
+SELECT id, batch_id, 2, 'model', 0.93, 0.8, '{"marks": [1], "judge": "PRM 1", "sees": null}' FROM annotation_task WHERE id %% 7 = 0
+"""
 VACUUM = (
     "annotation_task", "annotation_assignment", "annotation_annotation", "annotation_steplabel", "annotation_message", "annotation_event",
     "annotation_batch", "annotation_membership", "annotation_solution", "auth_user", "active_learning_selection", "active_learning_round",
@@ -209,8 +213,9 @@ def fill(home: Path, size: Size) -> tuple[Any, Any]:
     from django.contrib.auth.models import User
     from django.db import connection, transaction
 
+    from active_learning import opinions
     from annotation import projects, quality
-    from annotation.models import Annotation, Solution
+    from annotation.models import Annotation, Project, Solution
 
     owner = User.objects.create_superuser("owner")
     project = projects.create_project("large", name="Large", owners=["owner"])
@@ -226,7 +231,21 @@ def fill(home: Path, size: Size) -> tuple[Any, Any]:
     }
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SET LOCAL session_replication_role = replica")  # saves millions of look-ups of foreign keys that hold
-        for statement in (PEOPLE, BATCHES, TASKS, ASSIGNMENTS, ANNOTATIONS, LABELS, MESSAGES, EVENTS, SNAPSHOTS, RARE, WITHDRAWN, GOLD):
+        for statement in (
+            PEOPLE,
+            BATCHES,
+            TASKS,
+            ASSIGNMENTS,
+            ANNOTATIONS,
+            LABELS,
+            MESSAGES,
+            EVENTS,
+            SNAPSHOTS,
+            RARE,
+            WITHDRAWN,
+            GOLD,
+            OPINIONS,
+        ):
             cursor.execute(statement, values)
     with connection.cursor() as cursor:
         cursor.execute(selection.CHANCE)
@@ -238,6 +257,9 @@ def fill(home: Path, size: Size) -> tuple[Any, Any]:
         for statement in (SECOND, SET, SET_TASKS, SET_ASSIGNMENTS, MORE_ANNOTATIONS, MORE_LABELS, REMARKS, VERSIONS):
             cursor.execute(statement, values)
     projects.change_settings(project, {"guidelines": "Rate all lines."}, version=projects.version_of(project), actor=owner)
+    thresholds = {"redundancy_limit": 3, "redundancy_model": 0.8, "redundancy_gold": 0.75, "redundancy_spread": 1.0}
+    Project.objects.filter(pk=project.pk).update(**thresholds)
+    opinions.count_month(project.pk)
     with connection.cursor() as cursor:
         cursor.execute(f"VACUUM ANALYZE {', '.join(VACUUM)}")
     assert Solution.objects.count() == size.problems * size.each and Annotation.objects.count() > size.annotations

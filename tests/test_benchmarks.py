@@ -45,6 +45,15 @@ def test_the_watch_over_bad_work_flags_spammers_and_not_the_honest() -> None:
     assert found["honest"] == {"flagged": 0, "of": 40, "share": 0.0, "interval": [0.0, 0.0876]}
 
 
+def test_adaptive_redundancy_is_compared_with_fixed_redundancy_at_equal_labels() -> None:
+    found = figures("redundancy", "--smoke")
+    default = found["curve"]["default"]
+    assert found["margin"] == default["margin"] and found["margin_interval"] == default["margin_interval"]
+    assert found["margin"] == pytest.approx(default["adaptive"] - default["fixed"], abs=2e-4)
+    assert all(1 <= point["labels_per_solution"] <= 3 for point in found["curve"].values())
+    assert 0 < found["model_exact"] < 1 and found["worlds"] == 2
+
+
 def test_every_page_is_measured_against_a_trivial_one() -> None:
     found = figures("pages", "--smoke")
     assert found["ratio"] == found["slowest_ratio"] == found["pages"][found["slowest_page"]]["ratio"] > 0
