@@ -103,11 +103,11 @@ def ask_for_opinions(project: Project, judge: Judge | None, *, everything: bool 
     if not everything and basis == look.basis:
         new = Annotation.objects.filter(pk__gt=look.newest, assignment__batch__project=project)
         tasks = tasks.filter(pk__in=list(new.values_list("assignment__task", flat=True).distinct()))
-    asked, is_complete = 0, True
+    asked, is_complete, records = 0, True, dict[int, Share]()
     keys = list(tasks.order_by("batch", "pk").values_list("pk", flat=True))
     for begin in range(0, len(keys), AT_ONCE):
         some = list(queue.complete_tasks(project).filter(pk__in=keys[begin : begin + AT_ONCE]))
-        for batch, wanted in _wanted(project, some, thresholds, judge).items():
+        for batch, wanted in _wanted(project, some, thresholds, judge, records).items():
             try:
                 asked += len(queue.ask_more(Batch(pk=batch), wanted))
             except queue.BadBatch:
@@ -157,7 +157,7 @@ def wanted_in_vain(project: Project, solution: Solution, judge: Judge | None) ->
     task = queue.complete_tasks(project).filter(solution=solution).first()
     if task is None or queue.labelers_left(project, task):
         return ""
-    for [wanted] in _wanted(project, [task], thresholds, judge).values():
+    for [wanted] in _wanted(project, [task], thresholds, judge, {}).values():
         sentence = _sentence(wanted.why, wanted.value, wanted.threshold, wanted.details)
         return f"{sentence} Everybody who can label here had this solution already, so nobody is asked."
     return ""
@@ -166,10 +166,12 @@ def wanted_in_vain(project: Project, solution: Solution, judge: Judge | None) ->
 # --- what is known ------------------------------------------------------------------------------------------------------------
 
 
-def _wanted(project: Project, tasks: Sequence[Task], thresholds: Thresholds, judge: Judge | None) -> dict[int, list[queue.WantedOpinion]]:
+def _wanted(
+    project: Project, tasks: Sequence[Task], thresholds: Thresholds, judge: Judge | None, records: dict[int, Share]
+) -> dict[int, list[queue.WantedOpinion]]:
     """Return the opinions that the rule wants for tasks of which all places are done, by batch."""
     keys = [task.solution_id for task in tasks]
-    known = Known(project, keys, judge)
+    known = Known(project, keys, judge, records)
     n_done = _n_done(tasks)
     wanted: dict[int, list[queue.WantedOpinion]] = {}
     for task in tasks:
@@ -190,9 +192,12 @@ def _wanted(project: Project, tasks: Sequence[Task], thresholds: Thresholds, jud
 
 
 class Known:
-    """What is known of some solutions, by solution: marks in the order of the labels, the model's verdict, gold and entropy."""
+    """What is known of some solutions, by solution: marks in the order of the labels, the model's verdict, gold and entropy.
 
-    def __init__(self, project: Project, solutions: Collection[int], judge: Judge | None) -> None:
+    `records`: the answers on gold of people that were counted before. Those of more people are added.
+    """
+
+    def __init__(self, project: Project, solutions: Collection[int], judge: Judge | None, records: dict[int, Share]) -> None:
         said = opinions_in(project, solutions)
         self.judge, self.model = judge, dict(judge.verdicts(solutions)) if judge else {}
         self.marks: dict[int, list[int | None]] = {}
@@ -201,7 +206,8 @@ class Known:
             key, mark = int(said.solutions[said.solution[place]]), int(said.marked[place])
             self.marks.setdefault(key, []).append(mark - 1 if mark else None)
             self.first_by.setdefault(key, int(said.people[said.person[place]]))
-        self.records: Mapping[int, Share] = gold_of(project, set(self.first_by.values()))
+        self.records = records
+        records |= gold_of(project, set(self.first_by.values()) - records.keys())
         consensus = SolutionConsensus.objects.filter(solution__in=solutions).values_list(
             "solution", "entropy", "n_readings", "is_adjudicated"
         )

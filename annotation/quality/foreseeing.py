@@ -93,7 +93,7 @@ def count_month(project: Project, judge: Judge | None) -> PastMonth:
     tasks = {task: solution for task, solution, _ in rows}
     asked = Task.objects.filter(pk__in=list(tasks)).annotate(n_asked=Count("moreopinions"))
     by_hand = {task: max(1, overlap - n_asked) for task, overlap, n_asked in asked.values_list("pk", "overlap", "n_asked")}
-    known = Known(project, set(tasks.values()), judge)
+    known = Known(project, set(tasks.values()), judge, {})
     past = [
         PastLabel(
             by_hand[task],

@@ -43,7 +43,7 @@ def ask_more(batch: Batch, wanted: Collection[WantedOpinion]) -> list[int]:
         if held.kind != BatchKind.SELECTED or held.state != BatchState.OPEN:
             return []
         given: dict[str, Any] = {"batch": held.pk, "project": held.project_id, "tasks": [one.task for one in wanted]}
-        # Keeps skips and another overlap of these tasks waiting. Then a withdrawal ends before, or begins after.
+        # Tasks before solutions, as in every act on a batch. Held solutions: a withdrawal ends before, or begins after.
         list(Task.objects.filter(batch=held, pk__in=given["tasks"]).order_by("pk").select_for_update(no_key=True).values_list("pk"))
         with connection.cursor() as cursor:
             cursor.execute(LOCK_SOLUTIONS, given)
