@@ -122,15 +122,15 @@ def why_more(solution: Solution) -> list[WhyMore]:
     return _in_words(MoreOpinions.objects.filter(task__solution=solution).order_by("pk"))
 
 
-def asked_in_batch(batch: Batch) -> BatchOpinions:
+def asked_in_batch(project: Project, batch: Batch) -> BatchOpinions:
     """Return what was asked for in a batch beyond its overlap."""
     asked = queue.asked_in(batch)
     counts = dict(asked.order_by().values_list("why").annotate(count=Count("pk")))
-    is_asking = batch.kind == BatchKind.SELECTED and batch.state == BatchState.OPEN and thresholds_of(batch.project).is_on
+    is_asking = batch.kind == BatchKind.SELECTED and batch.state == BatchState.OPEN and thresholds_of(project).is_on
     return BatchOpinions(
         reasons=[(WORDS[why], counts[why]) for why in Why if why in counts],
-        newest=_in_words(asked[:LISTED]),
-        notice=nobody_left(batch.project) if is_asking else "",
+        newest=_in_words(asked[:LISTED]) if counts else [],
+        notice=nobody_left(project) if is_asking else "",
     )
 
 

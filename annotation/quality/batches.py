@@ -209,7 +209,7 @@ def batch_page(project: Project, batch: Batch) -> dict[str, Any]:
         "seen": events[0].pk if events else 0,
         "days": _done_by_day(batch),
         "gold": gold_in(batch),
-        "opinions": asked_in_batch(batch),
+        "opinions": asked_in_batch(project, batch),
     }
 
 

@@ -101,7 +101,7 @@ def test_the_page_says_why_with_the_figures_and_what_became_of_the_place(project
     assert quality.why_more(solution)[0].outcome == "Somebody has the solution now."
     label(make.ben(), project, 1)
     assert quality.why_more(solution)[0].outcome == "This opinion was given."
-    assert quality.asked_in_batch(batch).reasons == [("the model contradicts the first label", 1)]
+    assert quality.asked_in_batch(project, batch).reasons == [("the model contradicts the first label", 1)]
 
 
 def test_a_third_person_is_asked_if_two_contradict_each_other_and_a_fourth_is_above_the_limit(project: Project, batch: Batch) -> None:
@@ -203,7 +203,7 @@ def test_one_labeler_alone_gets_no_place_that_nobody_can_take_and_the_pages_say_
     assert quality.ask_for_opinions(project, model) == 0
     assert (places(project), MoreOpinions.objects.count()) == ({"done": 1}, 0)
     assert quality.nobody_left(project).startswith("A second opinion needs a second person, and only one person can label here now.")
-    assert quality.asked_in_batch(batch).notice == quality.nobody_left(project)
+    assert quality.asked_in_batch(project, batch).notice == quality.nobody_left(project)
     assert quality.wanted_in_vain(project, solution, model).endswith(
         "Everybody who can label here had this solution already, so nobody is asked."
     )

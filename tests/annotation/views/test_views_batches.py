@@ -74,7 +74,7 @@ def test_a_page_of_a_batch_costs_as_many_queries_for_many_people_as_for_one(
     queue.lease_next(make.ann(project), project=project)
     address = f"/p/sums/batches/{batch.pk}/"
     olga.get(address)
-    with django_assert_num_queries(10) as one:
+    with django_assert_num_queries(11) as one:
         olga.get(address)
     queue.change_overlap(batch, 9, actor=None)
     for number in range(20):
