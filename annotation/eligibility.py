@@ -6,9 +6,9 @@ One table (RULES) says it. `counting` gives it to the ORM, `sql` to raw statemen
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from django.db.models import Case, Exists, F, OuterRef, Q, QuerySet, Value, When
+from django.db.models import Case, CharField, Exists, F, OuterRef, Q, QuerySet, Value, When
 
-from annotation.models import Annotation, AnnotationQuerySet, Assignment, AssignmentState, BatchKind, FinishReason, Membership
+from annotation.models import Annotation, AnnotationQuerySet, Assignment, AssignmentState, BatchKind, FinishReason, Membership, Project
 
 
 class Use(StrEnum):
@@ -19,6 +19,27 @@ class Use(StrEnum):
     AGREEMENT = "agreement"  # how far people agree
     WORK = "work"  # what people did: counts, times, pace
     DATASET = "dataset"  # an export for researchers
+
+
+class Mark(StrEnum):
+    """Why an annotation does not count for every use."""
+
+    PRACTICE = "practice"
+    NEWCOMER = "not admitted"
+    QUARANTINE = "in quarantine"
+    CORRECTED = "corrected later"
+    ADJUDICATION = "adjudication"
+    ADJUDICATED = "adjudicated"
+
+
+EFFECTS = {
+    Mark.PRACTICE: "Practice counts nowhere.",
+    Mark.NEWCOMER: "A screening answer of a person who is not admitted counts in exports only.",
+    Mark.QUARANTINE: "Labels of a person in quarantine count as work only.",
+    Mark.CORRECTED: "A revision that was corrected later counts nowhere. The newer one does.",
+    Mark.ADJUDICATION: "An adjudication is what models learn. It is no opinion among others, and no work.",
+    Mark.ADJUDICATED: "Models learn the adjudication of this solution instead.",
+}
 
 
 class Adjudications(StrEnum):
@@ -85,12 +106,39 @@ def adjudications_that_count() -> AnnotationQuerySet:
     return reviewed.exclude(finish_reason=FinishReason.GIVE_UP).filter(~Exists(_members(quarantined_at__isnull=False)))
 
 
+def marked(annotations: AnnotationQuerySet) -> AnnotationQuerySet:
+    """Add to each annotation its `mark`, which says why it does not count for every use (EFFECTS). Empty: it counts."""
+    fixed = adjudications_that_count().filter(solution=OuterRef("solution"))
+    fixed_later = fixed.filter(pk__gt=OuterRef("pk"))
+    kind, review = "assignment__batch__kind", Q(assignment__batch__kind=BatchKind.REVIEW)
+    reasons = (
+        (Q(**{kind: BatchKind.PRACTICE}), Mark.PRACTICE),
+        (Q(Exists(Annotation.objects.filter(supersedes=OuterRef("pk")))), Mark.CORRECTED),
+        (Q(**{kind: BatchKind.SCREENING}) & ~Q(Exists(_members(qualified_at__isnull=False))), Mark.NEWCOMER),
+        (Q(Exists(_members(quarantined_at__isnull=False))), Mark.QUARANTINE),
+        (review & Q(Exists(fixed_later)), Mark.ADJUDICATED),
+        (review, Mark.ADJUDICATION),
+        (Q(Exists(fixed)), Mark.ADJUDICATED),
+    )
+    first = Case(*(When(condition, then=Value(mark)) for condition, mark in reasons), default=Value(""), output_field=CharField())
+    return annotations.annotate(mark=first)
+
+
 def assignments_without_work(labeler_id: int) -> QuerySet[Assignment]:
     """Return a person's assignments whose labels are no work. Who asks about one person leaves these out, and joins no others."""
     no_work = Q(batch__kind__in=[BatchKind.PRACTICE, BatchKind.REVIEW])
     admitted = Membership.objects.filter(project=OuterRef("batch__project"), user=labeler_id, qualified_at__isnull=False)
     no_work |= Q(batch__kind=BatchKind.SCREENING) & ~Exists(admitted)
     return Assignment.objects.filter(no_work, labeler=labeler_id)
+
+
+def people_left_out(project: Project) -> list[int]:
+    """Return the accounts whose labels do not count for training: people in quarantine, and those who answer a screening. In order."""
+    screened = Assignment.objects.filter(
+        labeler=OuterRef("user"), batch__project=OuterRef("project"), batch__kind=BatchKind.SCREENING, state=AssignmentState.DONE
+    )
+    is_left_out = Q(quarantined_at__isnull=False) | Q(qualified_at__isnull=True) & Exists(screened)
+    return list(Membership.objects.filter(is_left_out, project=project).order_by("user").values_list("user", flat=True))
 
 
 def _members(**where: object) -> QuerySet[Membership]:

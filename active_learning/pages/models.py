@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from django.db.models import Prefetch
+from django.db.models import Prefetch, QuerySet
 
 from active_learning import charts, registry
 from active_learning.charts import Chart, Point
 from active_learning.models import ModelKind, ModelState, ModelVersion, StepScores
 from annotation import eligibility
-from annotation.eligibility import Use
-from annotation.models import FinishReason, Project, Solution, StepLabel
+from annotation.eligibility import Mark, Use
+from annotation.models import Annotation, FinishReason, Project, Solution, StepLabel
 from trainer.evaluate import FEWEST, UNGROUPED, Judged, compare, first_weak_step, solution_score
 
 CURVES = ["PRM", "ORM", "majority", "PRM-weighted voting", "oracle", "mean"]  # in this order they get their colours
@@ -118,6 +118,12 @@ class Verdict:
     labeler: str
     ratings: tuple[int | None, ...]
     finish_reason: str
+    mark: str = ""  # why it does not count for every use (eligibility)
+
+    @property
+    def is_opinion(self) -> bool:
+        """Whether it is compared with what the model sees."""
+        return self.mark in ("", Mark.ADJUDICATED)
 
     @property
     def first_mistake(self) -> int | None:
@@ -392,11 +398,21 @@ def held_out(version: ModelVersion) -> list[HeldOutRow]:
 
 def verdicts(solution_ids: Iterable[int]) -> dict[int, list[Verdict]]:
     """Return what people answered on some solutions, by solution: what a model would learn from."""
+    return _by_solution(eligibility.counting(Use.TRAINING).filter(solution__in=list(solution_ids)))
+
+
+def marked_verdicts(solution_ids: Iterable[int]) -> dict[int, list[Verdict]]:
+    """Return all work and all adjudications of some solutions, by solution, marked where they do not count for every use."""
+    annotations = eligibility.marked(Annotation.objects.newest().filter(solution__in=list(solution_ids)))
+    return _by_solution(annotations.exclude(mark__in=[Mark.PRACTICE, Mark.NEWCOMER]))
+
+
+def _by_solution(annotations: QuerySet[Annotation]) -> dict[int, list[Verdict]]:
     own_steps = Prefetch("steplabel_set", StepLabel.objects.filter(position=0, rating__isnull=False), to_attr="own_steps")
-    counted = eligibility.counting(Use.TRAINING).filter(solution__in=list(solution_ids))
     by_solution: dict[int, list[Verdict]] = {}
-    for annotation in counted.select_related("labeler").prefetch_related(own_steps).order_by("pk"):
+    for annotation in annotations.select_related("labeler").prefetch_related(own_steps).order_by("pk"):
         ratings = {label.step_index: label.rating for label in annotation.own_steps}
         row = tuple(ratings.get(place) for place in range(max(ratings, default=-1) + 1))
-        by_solution.setdefault(annotation.solution_id, []).append(Verdict(str(annotation.labeler), row, annotation.finish_reason))
+        verdict = Verdict(str(annotation.labeler), row, annotation.finish_reason, getattr(annotation, "mark", ""))
+        by_solution.setdefault(annotation.solution_id, []).append(verdict)
     return by_solution

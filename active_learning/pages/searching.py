@@ -13,7 +13,7 @@ from django.db.models.functions import Coalesce
 
 from active_learning import registry
 from active_learning.models import ModelVersion, Score
-from active_learning.pages.models import Verdict, verdicts
+from active_learning.pages.models import Verdict, marked_verdicts
 from annotation import eligibility
 from annotation.eligibility import Use
 from annotation.models import Annotation, FinishReason, Membership, Problem, Project, Solution, StatementWords, StepLabel, beginnings
@@ -69,8 +69,13 @@ class FoundSolution:
 
 
 def differ(verdict: Verdict, weak: int | None) -> bool:
-    """Tell whether a person and a model name different first mistakes. Somebody who gave up, or found the problem bad, names none."""
-    return verdict.finish_reason in (FinishReason.SOLUTION, FinishReason.FOUND_ERROR) and verdict.first_mistake != weak
+    """Tell whether a person and a model name different first mistakes. Somebody who gave up, or found the problem bad, names none.
+
+    Adjudications and the labels of people in quarantine are no opinions.
+    """
+    return (
+        verdict.is_opinion and verdict.finish_reason in (FinishReason.SOLUTION, FinishReason.FOUND_ERROR) and verdict.first_mistake != weak
+    )
 
 
 def found_solutions(project: Project, filter: SolutionFilter, *, after: int | None = None) -> dict[str, Any]:
@@ -85,7 +90,7 @@ def found_solutions(project: Project, filter: SolutionFilter, *, after: int | No
     keys = [solution.pk for solution in shown]
     scored = Score.objects.filter(model_version=version, solution__in=keys).values_list("solution", "score", "first_weak_step")
     scores = {key: (score, weak) for key, score, weak in scored} if version else {}
-    answers = verdicts(keys)
+    answers = marked_verdicts(keys)
     rows = []
     for solution in shown:
         score, weak = scores.get(solution.pk, (None, None))
@@ -141,7 +146,8 @@ def _found(project: Project, filter: SolutionFilter, version: ModelVersion | Non
     if filter.by:
         labeled = labeled.filter(labeler__username=filter.by)
     if filter.differs:
-        labeled = _differing(labeled, version)
+        opinions = eligibility.counting(Use.CONSENSUS)
+        labeled = _differing(opinions.filter(labeler__username=filter.by) if filter.by else opinions, version)
     if filter.follows_labels:
         found = found.alias(label=F("annotation__pk"), labeled=F("annotation__solution")).filter(label__in=labeled.values("pk"))
     elif filter.labels == "yes" or filter.by or filter.differs:

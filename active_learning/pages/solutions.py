@@ -12,7 +12,7 @@ import numpy as np
 
 from active_learning import opinions, registry, rounds
 from active_learning.models import ModelVersion, Score, Selection, StepScores
-from active_learning.pages.models import Verdict, verdicts
+from active_learning.pages.models import Verdict, marked_verdicts
 from active_learning.pages.searching import SolutionFilter, differ, neighbours
 from annotation import quality, queue
 from annotation.models import Annotation, BatchKind, Event, Project, Solution, Task
@@ -69,7 +69,7 @@ def scored_solution(project: Project, number: int | None, solution_id: int, *, f
 
 def judged_solution(solution: Solution, version: ModelVersion | None) -> dict[str, Any]:
     """Return the steps of a solution as a version and people judged them."""
-    answers = verdicts([solution.pk]).get(solution.pk, [])
+    answers = marked_verdicts([solution.pk]).get(solution.pk, [])
     probabilities = version and _step_probabilities(version, solution.pk)
     row = Score.objects.filter(model_version=version, solution=solution).values_list("score", "first_weak_step").first()
     right = [1 - row[0] for row in probabilities] if probabilities else None

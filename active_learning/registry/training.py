@@ -155,6 +155,8 @@ def nothing_new(project: Project) -> str:
     later = eligibility.counting(Use.TRAINING).filter(pk__gt=last, solution__problem__project=project)
     if later.filter(solution__problem__split=Split.TRAIN, solution__withdrawn_at__isnull=True).exists():
         return ""
+    if newest.snapshot.spec.get("left_out", (left_out := eligibility.people_left_out(project))) != left_out:
+        return ""  # somebody was admitted, or put into quarantine or out of it
     return f"There is no new label since PRM {newest.number} was trained. A training now would learn from the same labels again."
 
 

@@ -17,15 +17,16 @@ KEPT_FILES, KEPT_BYTES = 20, 5_000_000_000  # of one project
 _MOMENT = r"\d{8}T\d{12}"
 
 
-def write_download(project: Project) -> tuple[Path, Snapshot]:
+def write_download(project: Project, *, newcomers: bool = True) -> tuple[Path, Snapshot]:
     """Take a snapshot and write it as PRM800K records; return the file and the snapshot. Then the oldest files above the limit are deleted.
 
-    Raises as `export_prm800k`, and OSError; then no snapshot was taken.
+    Without `newcomers` the screening answers of people who are not admitted are left out. Raises as `export_prm800k`, and OSError; then no
+    snapshot was taken.
     """
     folder = Path(settings.STEPMARK_HOME) / "exports"
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{project.slug}-{datetime.now(UTC):%Y%m%dT%H%M%S%f}.jsonl"
-    snapshot = export_prm800k(project, path)
+    snapshot = export_prm800k(project, path, newcomers=newcomers)
     _delete_oldest(project, folder, newest=path)
     return path, snapshot
 

@@ -70,19 +70,21 @@ def export_prm800k(
     out_path: Path | str,
     *,
     splits: tuple[str, ...] = (Split.TRAIN,),
+    newcomers: bool = True,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Snapshot:
     """Take a snapshot and write it to a file; return the snapshot with the file's sha256. The project says what becomes of adjudications.
 
-    The file is there whole or not at all; an existing one is replaced only with `overwrite`. Raises OutputRefused, and BadFile if the
-    writing fails: then there is no snapshot either.
+    Without `newcomers` the screening answers of people who are not admitted are left out. The file is there whole or not at all; an
+    existing one is replaced only with `overwrite`. Raises OutputRefused, and BadFile if the writing fails: then there is no snapshot
+    either.
     """
     path, home = Path(out_path).absolute(), Path(settings.STEPMARK_HOME).absolute()
     try:
         # The file gets its name before the rows are committed. A kill between the two leaves a whole file that no snapshot names.
         with transaction.atomic(), write_file(path, overwrite=overwrite) as out:
-            snapshot = choose(project, splits=splits, adjudications=Adjudications(project.adjudications))
+            snapshot = choose(project, splits=splits, newcomers=newcomers, adjudications=Adjudications(project.adjudications))
             write_prm800k(snapshot, out, progress)
             out.seek(0)
             sha256 = hashlib.file_digest(out, "sha256").hexdigest()

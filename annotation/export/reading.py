@@ -4,6 +4,7 @@ from typing import Any
 
 from django.db.models import Case, F, OuterRef, Subquery, When
 
+from annotation import eligibility
 from annotation.export.prm800k import prm800k_record
 from annotation.models import Annotation, FinishReason, Project, Snapshot, StepLabel, whole_solution
 
@@ -20,9 +21,9 @@ def annotations_of(
 ) -> tuple[list[Annotation], int | None]:
     """Return a page of annotations of a project, the newest first, and where the next page begins.
 
-    Each has the index of its `first_mistake` and the active `minutes`. `finish_reason` selects those that ended in this way, `by`
-    those of the person with that user name, `before` those older than that annotation. A superseded revision is not listed. The second
-    value is the next `before`, None at the end.
+    Each has the index of its `first_mistake`, the active `minutes`, and a `mark` if it does not count for every use (eligibility).
+    `finish_reason` selects those that ended in this way, `by` those of the person with that user name, `before` those older than that
+    annotation. A superseded revision is not listed. The second value is the next `before`, None at the end.
     """
     # A subquery runs only for the rows of the page. Grouping would read the labels of the whole project.
     mistakes = StepLabel.objects.filter(annotation=OuterRef("pk"), rating=-1, position=0).order_by("step_index")
@@ -36,14 +37,16 @@ def annotations_of(
         annotations = annotations.filter(labeler__username=by)
     if before is not None:
         annotations = annotations.filter(pk__lt=before)
-    rows = list(annotations.annotate(**figures).select_related("labeler", "solution__problem").order_by("-pk")[: PAGE + 1])
+    rows = list(
+        eligibility.marked(annotations).annotate(**figures).select_related("labeler", "solution__problem").order_by("-pk")[: PAGE + 1]
+    )
     return rows[:PAGE], rows[PAGE - 1].pk if len(rows) > PAGE else None
 
 
 def shown(project: Project, annotation_id: int) -> tuple[Annotation, dict[str, Any]]:
-    """Return an annotation and its PRM800K record, as an export would write it. Raises NoSuchAnnotation."""
+    """Return an annotation with its `mark`, and its PRM800K record as an export would write it. Raises NoSuchAnnotation."""
     annotations = Annotation.objects.filter(solution__problem__project=project, pk=annotation_id)
-    annotation = annotations.select_related("labeler", "superseded_by", "solution").first()
+    annotation = eligibility.marked(annotations).select_related("labeler", "superseded_by", "solution").first()
     if annotation is None:
         raise NoSuchAnnotation(f"{project} has no annotation {annotation_id}.")
     return annotation, prm800k_record(annotation)

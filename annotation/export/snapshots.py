@@ -128,6 +128,7 @@ def choose(
         statement = _CHOOSE.format(counting=eligibility.sql(use, newcomers=newcomers, adjudications=adjudications))
         cursor.execute(statement, {"snapshot": key, "project": project.pk, **spec})
         spec |= {"use": use, "newcomers": rule.newcomers, "adjudications": rule.adjudications}
+        spec["left_out"] = eligibility.people_left_out(project)  # whose labels are missing: once this changes, a training has other labels
         return Snapshot(pk=key, project=project, spec=spec, count=cursor.rowcount)
 
 

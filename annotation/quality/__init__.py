@@ -82,7 +82,17 @@ from annotation.quality.records import (
 from annotation.quality.renewing import GoldSupply, gold_supply, renew_all_gold, renew_gold
 from annotation.quality.reviewing import Conflict, Review, ReviewQueue, SolutionReader, adjudications, review_of, review_queue, send_back
 from annotation.quality.settling import Estimates, Prior, Settled, Verdicts, estimates_of, settle, settle_new, settled_in_words, verdicts_on
-from annotation.quality.team import MemberPage, MemberState, NoSuchMember, Team, find_member, member_page, team_of, work_by_day
+from annotation.quality.team import (
+    MemberPage,
+    MemberState,
+    NoSuchMember,
+    Team,
+    find_member,
+    has_screening,
+    member_page,
+    team_of,
+    work_by_day,
+)
 from annotation.quality.watch import Marks, note_dry_spells, watch_new, watch_project
 
 __all__ = [
@@ -181,6 +191,7 @@ __all__ = [
     "gold_in_project",
     "gold_records",
     "gold_supply",
+    "has_screening",
     "is_comparable",
     "is_within_gold",
     "lease_next",

@@ -5,6 +5,7 @@ looked at figures older than a minute. Without a worker a page counts by itself 
 """
 
 import logging
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, date, datetime, timedelta
@@ -19,7 +20,19 @@ from kombu.exceptions import OperationalError as BrokerUnreachable
 
 from annotation import eligibility, queue
 from annotation.eligibility import Use
-from annotation.models import Annotation, BatchKind, FinishReason, Outcome, Premise, Project, ProjectFigures, Solution
+from annotation.models import (
+    Annotation,
+    Batch,
+    BatchKind,
+    FinishReason,
+    Membership,
+    Outcome,
+    Premise,
+    Project,
+    ProjectFigures,
+    Solution,
+    Task,
+)
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +57,7 @@ class Figures:
     wrong_confirmed: int  # those of them where a mistake was found
     convincing_judged: int  # solutions that a round chose as convincing wrong answers, and that somebody judged completely
     convincing_confirmed: int  # those of them where at least half of these people found a mistake
+    left_out: dict[str, int]  # newest annotations that do not count for every use, by their mark (eligibility)
     by_person: dict[str, tuple[int, int, int, int, str]]  # by account: today, total, active ms, solutions with a time, the last one (ISO)
 
 
@@ -109,6 +123,7 @@ def count_figures(project: Project) -> tuple[Figures, datetime]:
         wrong_confirmed=wrong["confirmed"],
         convincing_judged=convincing["judged"],
         convincing_confirmed=convincing["confirmed"],
+        left_out=_left_out(project),
         by_person=_by_person(first, today=now.date()),
     )
     if sum(figures.outcomes.values()) + sum(figures.finished.values()) >= LARGE:
@@ -143,6 +158,19 @@ def _convincing(verdicts: QuerySet[Annotation]) -> dict[str, int]:
     judged = verdicts.filter(assignment__task__premise=Premise.WRONG, finish_reason__in=ends)
     each = judged.values("solution").annotate(found=Count("pk", filter=Q(finish_reason=FinishReason.FOUND_ERROR)), n=Count("pk")).order_by()
     return each.aggregate(judged=Count("solution"), confirmed=Count("solution", filter=Q(n__lte=2 * F("found"))))
+
+
+def _left_out(project: Project) -> dict[str, int]:
+    """Count what is marked, by its mark: in the batches of newcomers and reviews, of adjudicated solutions, and of people in quarantine."""
+    newest = Annotation.objects.newest().filter(assignment__batch__project=project)
+    small = newest.filter(assignment__batch__kind__in=[BatchKind.PRACTICE, BatchKind.SCREENING, BatchKind.REVIEW])
+    review = Batch.objects.filter(project=project, kind=BatchKind.REVIEW)
+    fixed = newest.filter(solution__in=Task.objects.filter(batch__in=review).values("solution"))
+    members = Membership.objects.filter(project=project, quarantined_at__isnull=False)
+    quarantined = newest.filter(labeler__in=members.values("user"))
+    marks = {key: mark for rows in (small, fixed, quarantined) for key, mark in eligibility.marked(rows).values_list("pk", "mark")}
+    counts = Counter(mark for mark in marks.values() if mark)
+    return {str(mark): counts[mark] for mark in eligibility.Mark if counts[mark]}
 
 
 def _by_person(annotations: QuerySet[Annotation], *, today: date) -> dict[str, tuple[int, int, int, int, str]]:

@@ -5,7 +5,8 @@ from datetime import date, datetime, timedelta
 
 from django.utils import timezone
 
-from annotation import people
+from annotation import eligibility, people
+from annotation.eligibility import Mark
 from annotation.models import Assignment, AssignmentState, Membership, Project
 from annotation.quality.batches import Forecast, queue_forecast
 from annotation.quality.figures import Figures, figures_of
@@ -38,6 +39,7 @@ class Overview:
     times: list[DayTimes]  # of the same days
     minutes: tuple[float, float, float] | None  # quartiles of a solution over these days
     finished: dict[str, int]  # annotations by finish reason
+    left_out: list[tuple[str, int, str]]  # annotations that do not count for every use: mark, how many, what that means
     outcomes: dict[str, int]  # solutions by outcome of grading
     wrong: Share  # of the labeled solutions with a wrong final answer, those where a mistake was found
     convincing: Share  # of the convincing wrong answers that people judged, those that they confirmed
@@ -98,6 +100,7 @@ def overview(project: Project) -> Overview:
         times=_times(figures),
         minutes=_quartiles(figures),
         finished=figures.finished,
+        left_out=[(mark, count, eligibility.EFFECTS[Mark(mark)]) for mark, count in figures.left_out.items()],
         outcomes=figures.outcomes,
         wrong=Share(figures.wrong_confirmed, figures.wrong_labeled),
         convincing=Share(figures.convincing_confirmed, figures.convincing_judged),

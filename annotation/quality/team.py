@@ -170,8 +170,8 @@ def team_of(project: Project, *, words: str = "", role: str = "", state: str = "
     `words` is looked for in names, `role` and `state` (a MemberState) select. The sums are over all members, whatever is looked for.
     """
     rows = list(Membership.objects.filter(project=project).select_related("user"))
-    (work, counted_at), has_screening = _work_of(project), _has_screening(project)
-    states = {row.pk: _state(row, has_screening=has_screening) for row in rows}
+    (work, counted_at), is_screened = _work_of(project), has_screening(project)
+    states = {row.pk: _state(row, has_screening=is_screened) for row in rows}
     sums: dict[str, StateSum] = {name: StateSum(name, 0, LabeledWork()) for name in MemberState}
     for row in rows:
         before = sums[states[row.pk]]
@@ -213,7 +213,7 @@ def member_page(project: Project, number: int) -> MemberPage:
     sessions = people.sessions_of(row.user, current=None)
     gold = gold_of(project, [row.user_id]).get(row.user_id, Share(0, 0))
     letters = Message.objects.filter(project=project, recipient=row.user).select_related("sender").order_by("-created_at", "-pk")
-    state = _state(row, has_screening=_has_screening(project))
+    state = _state(row, has_screening=has_screening(project))
     return MemberPage(
         member=_member(row, state, work, gold),
         person=row.user,
@@ -291,7 +291,8 @@ def _leases(project: Project, person: User) -> list[LeaseInHand]:
     ]
 
 
-def _has_screening(project: Project) -> bool:
+def has_screening(project: Project) -> bool:
+    """Tell whether a project screens its newcomers."""
     return Batch.objects.filter(project=project, kind=BatchKind.SCREENING).exclude(state=BatchState.DRAFT).exists()
 
 

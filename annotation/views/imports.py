@@ -11,7 +11,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 from django_htmx.http import HttpResponseClientRefresh
 
-from annotation import export, imports, people, projects
+from annotation import export, imports, people, projects, quality
 from annotation.views import SignedInRequest, View, for_roles, read_key
 from annotation.views.forms.imports import ReadingForm, UploadForm
 from trainer.files import is_disk_full
@@ -65,6 +65,7 @@ def _data(request: SignedInRequest, project: "Project", form: UploadForm) -> Htt
         "before": rows[-1].pk if len(rows) == imports.SHOWN else None,
         "snapshots": export.snapshots_of(project),
         "has_labels": projects.has_labels(project),
+        "has_screening": quality.has_screening(project),
         "kept_files": export.KEPT_FILES,
         "kept_gigabytes": export.KEPT_BYTES // 10**9,
     }

@@ -10,7 +10,7 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_POST
 
-from annotation import export, ingest, people
+from annotation import eligibility, export, ingest, people
 from annotation.views import SignedInRequest, for_roles, read_key
 from trainer.files import is_disk_full
 
@@ -32,6 +32,8 @@ def annotations(request: SignedInRequest, project: "Project") -> HttpResponse:
     by = request.GET.get("by", "").replace("\0", "")
     rows, older = export.annotations_of(project, finish_reason=finish_reason, by=by, before=read_key(before))
     page = {"project": project, "annotations": rows, "before": older, "ends": ENDS.items(), "finish_reason": finish_reason, "by": by}
+    marks = {row.mark for row in rows}
+    page["effects"] = [(mark, effect) for mark, effect in eligibility.EFFECTS.items() if mark in marks]
     return render(request, "annotation/annotations.html", page)
 
 
@@ -50,6 +52,7 @@ def annotation(request: SignedInRequest, project: "Project", annotation_id: int)
         "project": project,
         "annotation": shown,
         "record": record,
+        "effect": eligibility.EFFECTS.get(shown.mark, ""),
         "steps": [_step(place, step) for place, step in labeled.items()],
         "unlabeled": [{"number": place + 1, "text": text} for place, text in enumerate(texts) if place not in labeled],
         "line": orjson.dumps(record, option=orjson.OPT_INDENT_2).decode(),
@@ -75,7 +78,7 @@ def _step(place: int, step: dict[str, Any]) -> dict[str, Any]:
 def download_export(request: SignedInRequest, project: "Project") -> HttpResponseBase:
     """Take a snapshot, write it as PRM800K records and send the file. The newest files stay on disk, and the snapshot keeps its hash."""
     try:
-        path, snapshot = export.write_download(project)
+        path, snapshot = export.write_download(project, newcomers="without_newcomers" not in request.POST)
     except (export.OutputRefused, ingest.BadFile, OSError) as error:
         log.error("The export of %s failed: %s", project.slug, error)
         why = "The disk is full on the server." if is_disk_full(error) else "The log of the server says why."

@@ -8,7 +8,7 @@ import pytest
 from django.db import connection
 
 from annotation import eligibility
-from annotation.eligibility import Adjudications, Use
+from annotation.eligibility import Adjudications, Mark, Use
 from annotation.models import Annotation, Assignment, Batch, BatchKind, BatchState, Membership, Project, Role, Solution, Task
 from tests import make
 
@@ -223,6 +223,25 @@ def test_a_dataset_leaves_out_what_its_options_say(named: dict[str, Annotation],
     found = set(eligibility.counting(Use.DATASET, **options).values_list("pk", flat=True))
     assert {case for case, row in named.items() if row.pk in found} == whole - without
     assert found == by_statement(Use.DATASET, of_project(named), **options)
+
+
+MARKS = {
+    Mark.PRACTICE: {"practice", "practice of an admitted person"},
+    Mark.NEWCOMER: {*NEWCOMERS, "screening in quarantine"},
+    Mark.QUARANTINE: {"in quarantine", "screening of an admitted person in quarantine", "calibration in quarantine",
+                      "imported in quarantine", "adjudication in quarantine"},
+    Mark.CORRECTED: {"superseded", "adjudication that was corrected"},
+    Mark.ADJUDICATION: {"adjudication", "later adjudication of two", "correction of an adjudication", "adjudication without a verdict"},
+    Mark.ADJUDICATED: {"adjudicated", "adjudicated gold", "adjudicated as a bad problem", "earlier adjudication of two"},
+}  # fmt: skip
+
+
+def test_each_label_that_does_not_count_everywhere_is_marked_with_its_reason(named: dict[str, Annotation]) -> None:
+    marks = dict(eligibility.marked(Annotation.objects.all()).values_list("pk", "mark"))
+    expected = {case: mark for mark, cases in MARKS.items() for case in cases}
+    assert {case: marks[row.pk] for case, row in named.items()} == {case: expected.get(case, "") for case in named}
+    assert {case for case, uses in TABLE if uses != "TCAWD"} == expected.keys()
+    assert eligibility.EFFECTS.keys() == MARKS.keys()
 
 
 @pytest.mark.parametrize("use", [use for use in Use if use != Use.DATASET])

@@ -159,7 +159,8 @@ def test_an_export_is_a_file_with_its_hash_and_its_place(tmp_path: Path, setting
     stored = Snapshot.objects.get()
     assert stored.sha256 == snapshot.sha256 == hashlib.sha256(content).hexdigest()
     assert (stored.file, stored.count) == ("exports.jsonl", 1)
-    assert stored.spec == {"splits": ["train"], "without": [], "use": "dataset", "newcomers": True, "adjudications": "beside"}
+    options = {"splits": ["train"], "without": [], "use": "dataset", "newcomers": True, "adjudications": "beside"}
+    assert stored.spec == {**options, "left_out": []}
     assert export.export_prm800k(project, tmp_path / "exports.jsonl", overwrite=True).sha256 == stored.sha256
 
 

@@ -1,13 +1,17 @@
 """Newcomers: what managers see of a screening, what they decide, and what the newcomer is told."""
 
 from collections.abc import Callable
+from io import StringIO
+from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import User
+from django.core.management import call_command
 
 from annotation import eligibility, export, labels, quality, queue
 from annotation.eligibility import Use
 from annotation.models import Annotation, Assignment, Batch, BatchKind, Event, GoldAnswer, Membership, Project, Role, Task
+from annotation.quality import figures
 from annotation.quality.admission import standings_of
 from tests import make
 from tests.newcomers import SIZE, answer, failed, more_gold, screened_project
@@ -305,3 +309,34 @@ def test_a_researcher_without_admission_is_told_nothing_about_a_screening(projec
     rita = make.rita(project)
     assert [card.standing for card in quality.projects_of(rita)] == [""]
     assert standings_of(Membership.objects.filter(user__username="olga", role=Role.OWNER, suspended_at="2026-01-01T00:00Z")) == {}
+
+
+def test_an_export_leaves_newcomers_out_on_demand(project: Project, tmp_path: Path) -> None:
+    failed(project)
+    counts = []
+    for number, options in enumerate(([], ["--without-newcomers"])):
+        out = tmp_path / f"{number}.jsonl"
+        call_command("export", "--project", "sums", "--out", str(out), *options, stdout=StringIO())
+        counts.append(len(out.read_bytes().splitlines()))
+    assert counts == [14, 10]
+
+
+def test_the_figures_count_what_does_not_count_everywhere_by_its_reason(project: Project) -> None:
+    ann = failed(project)
+    assert figures.count_figures(project)[0].left_out == {"not admitted": 4}
+    assert sum(figures.count_figures(project)[0].finished.values()) == 10
+    decide(quality.admit, project, ann)
+    assert figures.count_figures(project)[0].left_out == {}
+    Membership.objects.filter(user__username="rolf").update(quarantined_at="2026-01-01T00:00Z")
+    counted = figures.count_figures(project)[0]
+    assert (counted.left_out, sum(counted.finished.values())) == ({"in quarantine": 10}, 14)
+    assert quality.overview(project).left_out == [("in quarantine", 10, "Labels of a person in quarantine count as work only.")]
+
+
+def test_nobody_in_quarantine_is_trusted_for_gold(project: Project) -> None:
+    Membership.objects.filter(user__username="rolf").update(quarantined_at="2026-01-01T00:00Z")
+    assert quality.trusted_people(project) == []
+    with pytest.raises(quality.BadScreening, match="has labeled 0 usable solutions"):
+        quality.open_practice(project, by="rolf", size=1)
+    Membership.objects.filter(user__username="rolf").update(quarantined_at=None)
+    assert [person.username for person in quality.trusted_people(project)] == ["rolf"]

@@ -25,9 +25,16 @@ class Command(BaseCommand):
             default="train",
             help="the split of the problems whose labels are exported (default: %(default)s)",
         )
+        parser.add_argument(
+            "--without-newcomers", action="store_true", help="leave out the screening answers of people who are not admitted"
+        )
 
-    def handle(self, *args: Any, project: str, out: str, split: str, overwrite: bool, **options: Any) -> None:
+    def handle(
+        self, *args: Any, project: str, out: str, split: str, overwrite: bool, without_newcomers: bool = False, **options: Any
+    ) -> None:
         with drawn_progress() as progress:
             exported = ingest.find_project(project)
-            snapshot = export.export_prm800k(exported, out, splits=SPLITS[split], overwrite=overwrite, progress=progress)
+            snapshot = export.export_prm800k(
+                exported, out, splits=SPLITS[split], newcomers=not without_newcomers, overwrite=overwrite, progress=progress
+            )
         self.stdout.write(f"Wrote {counted(snapshot.count, 'annotation')} to {out} (snapshot {snapshot.number}, sha256 {snapshot.sha256}).")

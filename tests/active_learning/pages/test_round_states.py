@@ -15,7 +15,7 @@ from active_learning.models import ModelVersion, Round, RoundStage, Selection
 from active_learning.pages.remaining import in_minutes
 from annotation import export
 from annotation.eligibility import Use
-from annotation.models import Project
+from annotation.models import Membership, Project
 from tests import make
 from tests.assignments import learnable
 from tests.proposals import page, path, proposed
@@ -188,3 +188,16 @@ def test_the_button_counts_what_is_left_out_after_the_next_page(project: Project
     assert re.search(r"Publish <span data-count>3</span> <span data-noun>solutions</span>", page(olga, "round", round_.number))
     turned = olga.post(path("round", round_.number), {"page": "1", "drop": [first]}).content.decode()
     assert "Publish <span data-count>2</span>" in turned
+
+
+def test_other_people_whose_labels_count_make_a_training_worth_it_without_a_new_label(project: Project) -> None:
+    learnable(project)
+    trained_on_all(project)
+    assert registry.nothing_new(project) != ""
+    member = Membership.objects.filter(project=project).first()
+    Membership.objects.filter(pk=member.pk).update(quarantined_at=Now())
+    assert registry.nothing_new(project) == ""
+    make.version(project, 2, snapshot=export.take_snapshot(project, use=Use.TRAINING))
+    assert registry.nothing_new(project) != ""
+    Membership.objects.filter(pk=member.pk).update(quarantined_at=None)
+    assert registry.nothing_new(project) == ""

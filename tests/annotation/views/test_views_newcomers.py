@@ -1,10 +1,13 @@
 """The page of the newcomers: its forms, and what it answers."""
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 from django.test import Client
 from django.urls import reverse
 
-from annotation.models import Membership, Project
+from annotation.models import Annotation, Membership, Project
 from tests import make
 from tests.clients import signed_in
 from tests.newcomers import failed, more_gold, screened_project
@@ -75,3 +78,47 @@ def test_the_person_page_leads_to_the_answers(project: Project, olga: Client) ->
     act(olga, "ann", "refuse")
     html = olga.get(reverse("member", args=["sums", number])).content.decode()
     assert f"{PLACE}?person={number}" in html and "does not label here" in html
+
+
+def test_the_list_of_labels_marks_what_does_not_count_and_says_why(project: Project, olga: Client) -> None:
+    failed(project)
+    html = olga.get("/p/sums/labels/").content.decode()
+    assert html.count('<span class="chip left-out">not admitted</span>') == 4 + 1  # and once beside what it means
+    assert "A screening answer of a person who is not admitted counts in exports only." in html
+    of_ann = olga.get("/p/sums/labels/?by=ann").context["annotations"]
+    assert {row.mark for row in of_ann} == {"not admitted"}
+    page = olga.get(f"/p/sums/labels/{of_ann[0].pk}/").content.decode()
+    assert "counts in exports only" in page
+
+
+def test_labels_that_count_have_no_mark(project: Project, olga: Client) -> None:
+    html = olga.get("/p/sums/labels/").content.decode()
+    assert "left-out" not in html
+
+
+def test_the_page_of_a_solution_marks_the_label_of_a_person_in_quarantine_and_compares_it_with_no_model(
+    project: Project, olga: Client
+) -> None:
+    solution = Annotation.objects.first().solution
+    Membership.objects.filter(user__username="rolf").update(quarantined_at="2026-01-01T00:00Z")
+    page = olga.get(f"/p/sums/solutions/{solution.pk}/")
+    assert [(verdict.labeler, verdict.mark, verdict.is_opinion) for verdict in page.context["verdicts"]] == [
+        ("rolf", "in quarantine", False)
+    ]
+    assert '<span class="chip left-out">in quarantine</span>' in page.content.decode()
+    assert '<span class="chip left-out">in quarantine</span>' in olga.get("/p/sums/solutions/?by=rolf").content.decode()
+
+
+def test_the_page_of_the_data_offers_to_leave_newcomers_out_only_where_there_are_some(project: Project, olga: Client) -> None:
+    assert "without_newcomers" in olga.get("/p/sums/data/").content.decode()
+    make.olga(make.project("other"))
+    assert "without_newcomers" not in olga.get("/p/other/data/").content.decode()
+
+
+def test_a_download_leaves_newcomers_out_on_demand(project: Project, olga: Client, settings: Any, tmp_path: Path) -> None:
+    settings.STEPMARK_HOME = tmp_path
+    failed(project)
+    sizes = []
+    for body in ({}, {"without_newcomers": "on"}):
+        sizes.append(b"".join(olga.post("/p/sums/export/", body).streaming_content).count(b"\n"))
+    assert sizes == [14, 10]
