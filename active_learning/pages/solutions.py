@@ -15,7 +15,7 @@ from active_learning.models import ModelVersion, Score, Selection, StepScores
 from active_learning.pages.models import Verdict, marked_verdicts
 from active_learning.pages.searching import SolutionFilter, differ, neighbours
 from annotation import quality, queue
-from annotation.models import Annotation, BatchKind, Event, Project, Solution, Task
+from annotation.models import Annotation, BatchKind, Event, FinishReason, Project, Solution, SolutionConsensus, StepSource, Task
 from trainer.evaluate import first_weak_step
 
 NEWEST = 100  # events, batches and labels of one solution that its history shows
@@ -31,6 +31,8 @@ class JudgedStep:
     is_weak: bool
     ratings: Sequence[tuple[str, int]]
     differs: bool  # a person or the model sees the first mistake here, and they do not agree
+    together: int | None  # the rating of all people together (StepConsensus.label)
+    first: str  # how likely it is the first mistake, by all people together; empty: not known, or less than 1 %
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +70,9 @@ def scored_solution(project: Project, number: int | None, solution_id: int, *, f
 
 
 def judged_solution(solution: Solution, version: ModelVersion | None) -> dict[str, Any]:
-    """Return the steps of a solution as a version and people judged them."""
+    """Return the steps of a solution as a version and people judged them, and people all together."""
     answers = marked_verdicts([solution.pk]).get(solution.pk, [])
+    settled, together = quality.consensus_on(solution)
     probabilities = version and _step_probabilities(version, solution.pk)
     row = Score.objects.filter(model_version=version, solution=solution).values_list("score", "first_weak_step").first()
     right = [1 - row[0] for row in probabilities] if probabilities else None
@@ -92,18 +95,52 @@ def judged_solution(solution: Solution, version: ModelVersion | None) -> dict[st
             is_weak=place == weak,
             ratings=[(answer.labeler, rating) for answer in answers if (rating := answer.rating_of(place)) is not None],
             differs=place in marked,
+            together=together[place].label if place in together else None,
+            first=_percent(together[place].p_first) if place in together else "",
         )
         for place, text in enumerate(solution.steps)
     ]
     return {
         "steps": steps,
         "verdicts": answers,
+        "consensus": _consensus(solution, settled, answers),
         "disagreements": [_disagreement(answer, weak) for answer in differing],
         "weak": weak,
         "threshold": threshold,
         "is_scored": right is not None,
         "score": score,
     }
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None or share < 0.01 else f"{share:.0%}"
+
+
+def _consensus(solution: Solution, settled: SolutionConsensus | None, answers: Sequence[Verdict]) -> list[str]:
+    """Say in sentences what all people together say of a solution, how sure that is, or why nothing can be said."""
+    if settled is None:
+        if not answers:
+            return []
+        if all(answer.finish_reason in (FinishReason.GIVE_UP, FinishReason.BAD_PROBLEM) for answer in answers):
+            return ["Everybody gave up on this solution or called its problem bad, so there is no consensus."]
+        if solution.problem.project.step_source == StepSource.INTERACTIVE:
+            return ["People take different paths in an interactive project, so their verdicts are not compared."]
+        return ["These verdicts are not settled yet, or none of them counts. A worker settles new ones each minute."]
+    mistake = settled.first_mistake
+    verdict = "there is no mistake" if mistake is None else f"the first mistake is in step {mistake + 1}"
+    if settled.is_adjudicated:
+        sentences = [f"A reviewer decided that {verdict}."]
+        gold = quality.gold_of(solution)
+        if gold is not None and (mistake not in gold if mistake is not None else gold):
+            sentences.append("The gold of this solution says something else. The decision of the reviewer counts.")
+        return sentences
+    if settled.entropy is None:
+        return [f"Only one person judged this solution, and says that {verdict}. Nothing tells how sure that is."]
+    people = "One person judged" if settled.n_readings == 1 else f"{settled.n_readings} people judged"
+    most = np.log2(len(solution.steps) + 1)
+    sure = "It is certain." if settled.entropy < 0.005 else f"How open that is: {settled.entropy:.1f} of {most:.1f} bits."
+    none = "" if mistake is None else f" That there is no mistake: {settled.p_none:.0%}."
+    return [f"{people} this solution. Most likely {verdict}.{none} {sure}"]
 
 
 def _disagreement(answer: Verdict, weak: int | None) -> str:

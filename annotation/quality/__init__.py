@@ -64,7 +64,7 @@ from annotation.quality.known_answers import MissedSolution
 from annotation.quality.members import MemberChanged, MemberRefused, change_role, pause, removal_of, remove, resume
 from annotation.quality.messages import BadMessage, mark_read, messages_of, messages_to, recipients, send_message
 from annotation.quality.newcomers import Newcomer, NewcomerState, admit, let_repeat, newcomers_page, refuse, told_about_newcomers
-from annotation.quality.opinions import Adjudication, Opinions, gold_in_project, possible_by
+from annotation.quality.opinions import Adjudication, Opinions, gold_in_project, gold_of, possible_by
 from annotation.quality.overviews import DayTimes, Overview, PeopleAtWork, PersonAtWork, at_work, overview
 from annotation.quality.practice import Feedback, feedback_on, open_practice
 from annotation.quality.records import (
@@ -81,7 +81,18 @@ from annotation.quality.records import (
 )
 from annotation.quality.renewing import GoldSupply, gold_supply, renew_all_gold, renew_gold
 from annotation.quality.reviewing import Conflict, Review, ReviewQueue, SolutionReader, adjudications, review_of, review_queue, send_back
-from annotation.quality.settling import Estimates, Prior, Settled, Verdicts, estimates_of, settle, settle_new, settled_in_words, verdicts_on
+from annotation.quality.settling import (
+    Estimates,
+    Prior,
+    Settled,
+    Verdicts,
+    consensus_on,
+    estimates_of,
+    settle,
+    settle_new,
+    settled_in_words,
+    verdicts_on,
+)
 from annotation.quality.team import (
     MemberPage,
     MemberState,
@@ -169,6 +180,7 @@ __all__ = [
     "can_begin",
     "change_gold",
     "change_role",
+    "consensus_on",
     "consequences",
     "count_again",
     "count_agreement",
@@ -189,6 +201,7 @@ __all__ = [
     "flags_page",
     "forecast",
     "gold_in_project",
+    "gold_of",
     "gold_records",
     "gold_supply",
     "has_screening",

@@ -14,7 +14,7 @@ from django.db import connection
 
 from annotation.consensus import NONE, Integers
 from annotation.eligibility import Use, adjudications_that_count, sql
-from annotation.models import FinishReason, GoldAnswer, Project, StepLabel, StepSource
+from annotation.models import FinishReason, GoldAnswer, Project, Solution, StepLabel, StepSource
 
 _MARK = "(SELECT min(step_index) FROM annotation_steplabel WHERE annotation_id = a.id AND position = 0 AND rating = -1)"
 _READINGS = f"""
@@ -110,6 +110,11 @@ def gold_in_project(project: Project) -> dict[int, list[int]]:
     """Return all gold of a project: by solution, the steps (from 0) that can be called the first mistake."""
     answers = GoldAnswer.objects.filter(solution__problem__project=project)
     return {key: sorted(steps) for key, steps in answers.values_list("solution", "acceptable_first_errors")}
+
+
+def gold_of(solution: Solution) -> list[int] | None:
+    """Return the steps (from 0) that can be called the first mistake of a solution. None: it is no gold."""
+    return GoldAnswer.objects.filter(pk=solution.pk).values_list("acceptable_first_errors", flat=True).first()
 
 
 def votes_on(opinions: Opinions) -> Integers:

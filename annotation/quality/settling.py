@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from annotation import consensus
 from annotation.consensus import MINIMUM_SHARED, NONE, Abilities, Ability, Floats, Integers
-from annotation.models import Assignment, AssignmentState, Project, ProjectConsensus, SolutionConsensus, StepConsensus, StepSource
+from annotation.models import Assignment, AssignmentState, Project, ProjectConsensus, Solution, SolutionConsensus, StepConsensus, StepSource
 from annotation.quality.opinions import Opinions, opinions_in, votes_on
 from trainer.counting import counted
 
@@ -161,6 +161,13 @@ def estimates_of(project: Project) -> Estimates | None:
     """Return what settling knows of the labelers of a project. None: it was never settled."""
     state = ProjectConsensus.objects.filter(project=project).first()
     return Estimates.from_dict(state.abilities) if state else None
+
+
+def consensus_on(solution: Solution) -> tuple[SolutionConsensus | None, dict[int, StepConsensus]]:
+    """Return what is settled of a solution: its row, and the rows of its steps by index. None: nothing is."""
+    settled = SolutionConsensus.objects.filter(pk=solution.pk).first()
+    steps = StepConsensus.objects.filter(solution=solution.pk) if settled else StepConsensus.objects.none()
+    return settled, {step.step_index: step for step in steps}
 
 
 def verdicts_on(opinions: Opinions, votes: Integers, estimates: Estimates) -> Verdicts:

@@ -1,6 +1,7 @@
 """The search for solutions and the page of one: what each filter finds, in which order, and what a manager does there."""
 
 import html
+import re
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -17,10 +18,22 @@ from active_learning import pages
 from active_learning.models import ModelVersion, Score, StepScores
 from active_learning.pages import searching
 from active_learning.pages.searching import SolutionFilter
-from annotation import labels, queue
-from annotation.models import Assignment, Event, Problem, Project, Solution, StatementWords, Task
+from annotation import labels, quality, queue
+from annotation.models import (
+    Assignment,
+    Event,
+    GoldAnswer,
+    Problem,
+    Project,
+    Solution,
+    SolutionConsensus,
+    StatementWords,
+    StepConsensus,
+    Task,
+)
 from tests import make
 from tests.clients import rated, signed_in
+from tests.verdicts import judged
 
 pytestmark = pytest.mark.django_db
 
@@ -424,3 +437,74 @@ def test_a_solution_of_another_project_is_missing_for_every_act(project: Project
         assert olga.post(path(name, foreign.pk)).status_code == 404
     assert Solution.objects.get(pk=foreign.pk).withdrawn_at is None
     assert Problem.objects.filter(project=project).count() == 0
+
+
+# --- the consensus beside each person's ratings ---------------------------------------------------------------------------------
+
+
+def text_of(client: Client, solution: Solution) -> str:
+    page = client.get(path("project-solution", solution.pk)).content.decode()
+    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", page)).split())
+
+
+def read_by(project: Project, marks: dict[str, list[int | None]]) -> list[Solution]:
+    solutions = make.solutions(project, len(next(iter(marks.values()))))
+    for name, mistakes in marks.items():
+        for solution, mistake in zip(solutions, mistakes, strict=True):
+            judged(solution, name, mistake)
+    return solutions
+
+
+def test_the_page_says_what_all_people_together_say_and_how_sure_that_is(project: Project, rita: Client) -> None:
+    solution, *_ = read_by(project, {"ann": [1] * 12, "ben": [1] * 11 + [None], "cy": [2] + [1] * 11})
+    quality.settle(project)
+    text, row = text_of(rita, solution), SolutionConsensus.objects.get(pk=solution.pk)
+    assert f"3 people judged this solution. Most likely the first mistake is in step 2. That there is no mistake: {row.p_none:.0%}." in text
+    assert f"How open that is: {row.entropy:.1f} of 2.0 bits." in text
+    second = StepConsensus.objects.get(solution=solution, step_index=1)
+    assert f"together: ✕ negative, first mistake {second.p_first:.0%}" in text
+    assert "together: ✓ positive" in text and "cy: ✓ positive" in text and "ann: ✕ negative" in text
+
+
+def test_the_page_shows_what_a_reviewer_decided_beside_what_people_said(project: Project, rita: Client) -> None:
+    [solution] = read_by(project, {"ann": [1], "ben": [None]})
+    judged(solution, make.rolf(project), 2, kind="review")
+    GoldAnswer.objects.create(solution=solution, acceptable_first_errors=[1])
+    quality.settle(project)
+    text = text_of(rita, solution)
+    assert "A reviewer decided that the first mistake is in step 3." in text
+    assert "The gold of this solution says something else. The decision of the reviewer counts." in text
+    assert "rolf: ✕ negative" in text and "ann: ✕ negative" in text and "ben: ✓ positive" in text
+
+
+def test_of_one_verdict_the_page_gives_no_number(project: Project, rita: Client) -> None:
+    [solution] = read_by(project, {"ann": [None]})
+    quality.settle(project)
+    text = text_of(rita, solution)
+    assert "Only one person judged this solution, and says that there is no mistake. Nothing tells how sure that is." in text
+    assert "first mistake" not in text and " bits" not in text
+
+
+def test_the_page_says_that_all_gave_up(project: Project, rita: Client) -> None:
+    solution = solved(project)
+    judged(solution, "ann", ratings=[1], finish_reason="give_up")
+    judged(solution, "ben", ratings=[], finish_reason="bad_problem")
+    quality.settle(project)
+    assert "Everybody gave up on this solution or called its problem bad, so there is no consensus." in text_of(rita, solution)
+
+
+def test_the_page_says_that_new_verdicts_wait_to_be_settled(project: Project, rita: Client) -> None:
+    [solution] = read_by(project, {"ann": [None]})
+    assert "These verdicts are not settled yet" in text_of(rita, solution)
+
+
+def test_without_a_verdict_the_page_says_nothing_of_a_consensus(project: Project, rita: Client) -> None:
+    assert "data-consensus" not in rita.get(path("project-solution", solved(project).pk)).content.decode()
+
+
+def test_paths_of_an_interactive_project_have_no_consensus_on_the_page(rita: Client, project: Project) -> None:
+    Project.objects.update(step_source="interactive")
+    project.refresh_from_db()
+    [solution] = read_by(project, {"ann": [None]})
+    quality.settle(project)
+    assert "People take different paths in an interactive project, so their verdicts are not compared." in text_of(rita, solution)
