@@ -21,7 +21,7 @@ class Use(StrEnum):
     DATASET = "dataset"  # an export for researchers
 
 
-class Mark(StrEnum):
+class LeftOut(StrEnum):
     """Why an annotation does not count for every use."""
 
     PRACTICE = "practice"
@@ -33,12 +33,12 @@ class Mark(StrEnum):
 
 
 EFFECTS = {
-    Mark.PRACTICE: "Practice counts nowhere.",
-    Mark.NEWCOMER: "A screening answer of a person who is not admitted counts in exports only.",
-    Mark.QUARANTINE: "Labels of a person in quarantine count as work only.",
-    Mark.CORRECTED: "A revision that was corrected later counts nowhere. The newer one does.",
-    Mark.ADJUDICATION: "An adjudication is what models learn. It is no opinion among others, and no work.",
-    Mark.ADJUDICATED: "Models learn the adjudication of this solution instead.",
+    LeftOut.PRACTICE: "Practice counts nowhere.",
+    LeftOut.NEWCOMER: "A screening answer of a person who is not admitted counts in exports only.",
+    LeftOut.QUARANTINE: "Labels of a person in quarantine count as work only.",
+    LeftOut.CORRECTED: "A revision that was corrected later counts nowhere. The newer one does.",
+    LeftOut.ADJUDICATION: "An adjudication is what models learn. It is no opinion among others, and no work.",
+    LeftOut.ADJUDICATED: "Models learn the adjudication of this solution instead.",
 }
 
 
@@ -112,13 +112,13 @@ def marked(annotations: AnnotationQuerySet) -> AnnotationQuerySet:
     fixed_later = fixed.filter(pk__gt=OuterRef("pk"))
     kind, review = "assignment__batch__kind", Q(assignment__batch__kind=BatchKind.REVIEW)
     reasons = (
-        (Q(**{kind: BatchKind.PRACTICE}), Mark.PRACTICE),
-        (Q(Exists(Annotation.objects.filter(supersedes=OuterRef("pk")))), Mark.CORRECTED),
-        (Q(**{kind: BatchKind.SCREENING}) & ~Q(Exists(_members(qualified_at__isnull=False))), Mark.NEWCOMER),
-        (Q(Exists(_members(quarantined_at__isnull=False))), Mark.QUARANTINE),
-        (review & Q(Exists(fixed_later)), Mark.ADJUDICATED),
-        (review, Mark.ADJUDICATION),
-        (Q(Exists(fixed)), Mark.ADJUDICATED),
+        (Q(**{kind: BatchKind.PRACTICE}), LeftOut.PRACTICE),
+        (Q(Exists(Annotation.objects.filter(supersedes=OuterRef("pk")))), LeftOut.CORRECTED),
+        (Q(**{kind: BatchKind.SCREENING}) & ~Q(Exists(_members(qualified_at__isnull=False))), LeftOut.NEWCOMER),
+        (Q(Exists(_members(quarantined_at__isnull=False))), LeftOut.QUARANTINE),
+        (review & Q(Exists(fixed_later)), LeftOut.ADJUDICATED),
+        (review, LeftOut.ADJUDICATION),
+        (Q(Exists(fixed)), LeftOut.ADJUDICATED),
     )
     first = Case(*(When(condition, then=Value(mark)) for condition, mark in reasons), default=Value(""), output_field=CharField())
     return annotations.annotate(mark=first)

@@ -16,7 +16,7 @@ from active_learning import charts, registry
 from active_learning.charts import Chart, Point
 from active_learning.models import ModelKind, ModelState, ModelVersion, StepScores
 from annotation import eligibility
-from annotation.eligibility import Mark, Use
+from annotation.eligibility import LeftOut, Use
 from annotation.models import Annotation, FinishReason, Project, Solution, StepLabel
 from trainer.evaluate import FEWEST, UNGROUPED, Judged, compare, first_weak_step, solution_score
 
@@ -123,7 +123,7 @@ class Verdict:
     @property
     def is_opinion(self) -> bool:
         """Whether it is compared with what the model sees."""
-        return self.mark in ("", Mark.ADJUDICATED)
+        return self.mark in ("", LeftOut.ADJUDICATED)
 
     @property
     def first_mistake(self) -> int | None:
@@ -404,7 +404,7 @@ def verdicts(solution_ids: Iterable[int]) -> dict[int, list[Verdict]]:
 def marked_verdicts(solution_ids: Iterable[int]) -> dict[int, list[Verdict]]:
     """Return all work and all adjudications of some solutions, by solution, marked where they do not count for every use."""
     annotations = eligibility.marked(Annotation.objects.newest().filter(solution__in=list(solution_ids)))
-    return _by_solution(annotations.exclude(mark__in=[Mark.PRACTICE, Mark.NEWCOMER]))
+    return _by_solution(annotations.exclude(mark__in=[LeftOut.PRACTICE, LeftOut.NEWCOMER]))
 
 
 def _by_solution(annotations: QuerySet[Annotation]) -> dict[int, list[Verdict]]:

@@ -170,7 +170,7 @@ def _left_out(project: Project) -> dict[str, int]:
     quarantined = newest.filter(labeler__in=members.values("user"))
     marks = {key: mark for rows in (small, fixed, quarantined) for key, mark in eligibility.marked(rows).values_list("pk", "mark")}
     counts = Counter(mark for mark in marks.values() if mark)
-    return {str(mark): counts[mark] for mark in eligibility.Mark if counts[mark]}
+    return {str(mark): counts[mark] for mark in eligibility.LeftOut if counts[mark]}
 
 
 def _by_person(annotations: QuerySet[Annotation], *, today: date) -> dict[str, tuple[int, int, int, int, str]]:

@@ -6,7 +6,7 @@ from datetime import date, datetime, timedelta
 from django.utils import timezone
 
 from annotation import eligibility, people
-from annotation.eligibility import Mark
+from annotation.eligibility import LeftOut
 from annotation.models import Assignment, AssignmentState, Membership, Project
 from annotation.quality.batches import Forecast, queue_forecast
 from annotation.quality.figures import Figures, figures_of
@@ -100,7 +100,7 @@ def overview(project: Project) -> Overview:
         times=_times(figures),
         minutes=_quartiles(figures),
         finished=figures.finished,
-        left_out=[(mark, count, eligibility.EFFECTS[Mark(mark)]) for mark, count in figures.left_out.items()],
+        left_out=[(mark, count, eligibility.EFFECTS[LeftOut(mark)]) for mark, count in figures.left_out.items()],
         outcomes=figures.outcomes,
         wrong=Share(figures.wrong_confirmed, figures.wrong_labeled),
         convincing=Share(figures.convincing_confirmed, figures.convincing_judged),

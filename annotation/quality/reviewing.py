@@ -259,9 +259,9 @@ def _named(solutions: list[int]) -> dict[int, dict[int, int | None]]:
 
 def _decided(solutions: list[int], reviewer: "User") -> set[int]:
     """Return on which of these a reviewer has decided, or on which this one gave up. Settling follows a little later."""
-    decisions = Annotation.objects.newest().filter(solution__in=solutions, assignment__batch__kind=BatchKind.REVIEW)
-    rows = decisions.values_list("solution", "finish_reason", "labeler")
-    return {key for key, reason, labeler in rows if reason != FinishReason.GIVE_UP or labeler == reviewer.pk}
+    decided = eligibility.adjudications_that_count().filter(solution__in=solutions).values_list("solution", flat=True)
+    own = Annotation.objects.newest().filter(solution__in=solutions, assignment__batch__kind=BatchKind.REVIEW, labeler=reviewer)
+    return {*decided, *own.values_list("solution", flat=True)}
 
 
 def _held(solutions: list[int], reviewer: "User") -> set[int]:

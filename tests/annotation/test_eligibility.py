@@ -8,7 +8,7 @@ import pytest
 from django.db import connection
 
 from annotation import eligibility
-from annotation.eligibility import Adjudications, Mark, Use
+from annotation.eligibility import Adjudications, LeftOut, Use
 from annotation.models import Annotation, Assignment, Batch, BatchKind, BatchState, Membership, Project, Role, Solution, Task
 from tests import make
 
@@ -226,13 +226,13 @@ def test_a_dataset_leaves_out_what_its_options_say(named: dict[str, Annotation],
 
 
 MARKS = {
-    Mark.PRACTICE: {"practice", "practice of an admitted person"},
-    Mark.NEWCOMER: {*NEWCOMERS, "screening in quarantine"},
-    Mark.QUARANTINE: {"in quarantine", "screening of an admitted person in quarantine", "calibration in quarantine",
+    LeftOut.PRACTICE: {"practice", "practice of an admitted person"},
+    LeftOut.NEWCOMER: {*NEWCOMERS, "screening in quarantine"},
+    LeftOut.QUARANTINE: {"in quarantine", "screening of an admitted person in quarantine", "calibration in quarantine",
                       "imported in quarantine", "adjudication in quarantine"},
-    Mark.CORRECTED: {"superseded", "adjudication that was corrected"},
-    Mark.ADJUDICATION: {"adjudication", "later adjudication of two", "correction of an adjudication", "adjudication without a verdict"},
-    Mark.ADJUDICATED: {"adjudicated", "adjudicated gold", "adjudicated as a bad problem", "earlier adjudication of two"},
+    LeftOut.CORRECTED: {"superseded", "adjudication that was corrected"},
+    LeftOut.ADJUDICATION: {"adjudication", "later adjudication of two", "correction of an adjudication", "adjudication without a verdict"},
+    LeftOut.ADJUDICATED: {"adjudicated", "adjudicated gold", "adjudicated as a bad problem", "earlier adjudication of two"},
 }  # fmt: skip
 
 

@@ -71,6 +71,16 @@ def test_a_decided_solution_leaves_the_queue_before_it_is_settled_again() -> Non
     assert SolutionConsensus.objects.get(solution=first).is_adjudicated
 
 
+def test_what_a_reviewer_in_quarantine_decided_is_decided_again_by_another() -> None:
+    project, [solution] = disputed((at(1), at(2)))
+    ruth = make.person("ruth", project, Role.REVIEWER)
+    decide(project, solution, ruth, at(1))
+    assert listed(project) == []
+    Membership.objects.filter(user=ruth).update(quarantined_at=Now())
+    quality.settle(project)
+    assert [row for row, _ in listed(project)] == [solution]
+
+
 def test_withdrawn_solutions_and_test_problems_are_not_reviewed() -> None:
     project, [first, second] = disputed((at(1), at(2)), (at(0), at(1)))
     queue.withdraw(Solution.objects.filter(pk=first.pk), actor=None)
