@@ -2,12 +2,14 @@
 
 The protocol. One batch holds solutions with gold among them; all have random texts of the same kind. Which of them are gold is drawn.
 A labeler does everything a labeler can do, by the pages and background requests: open the page, have the next solution prepared, save
-a draft, extend, submit, skip, look at their projects, list what can be reopened, reopen, correct. Other people take solutions and give
-them back in between. For each solution, an observer who knows the product's source notes what the labeler's browser sees:
+a draft, extend, submit, skip, look at their projects and at their record on gold, list what can be reopened, reopen, correct. Other
+people take solutions and give them back in between. For each solution, an observer who knows the product's source notes what the
+labeler's browser sees:
 
 - the skeleton of each answer: its status, headers, tags, attributes, classes and their order, keys and types of JSON;
 - the size of each answer in bytes, without the texts of the solution and the numbers of the claim;
 - how many solutions are said to wait, compared with the solution before;
+- whether the page of their record on gold changed with the submit;
 - how many statements the server sent to the database for it, in place of its time;
 - the number of the assignment and of the claim, and how they differ from those of the solution before (in a run of its own).
 
@@ -24,6 +26,7 @@ import random
 import re
 from collections import Counter
 from collections.abc import Callable
+from datetime import timedelta
 from html import escape
 from html.parser import HTMLParser
 from types import SimpleNamespace
@@ -34,12 +37,13 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import timezone
 
 from annotation import quality, queue
 from annotation.ingest import digest
 from annotation.labels import sittings
 from annotation.models import Annotation, Assignment, Batch, GoldAnswer, Problem, Project, Solution, Task, TaskKind
-from annotation.quality import records
+from annotation.quality import records, renewing
 from annotation.queue import leases
 from annotation.views import labeling
 from benchmarks.stopwatch import timed
@@ -141,6 +145,7 @@ class Walk:
         self.seen: dict[int, Seen] = {}
         self.texts: dict[int, list[str]] = {}
         self.waiting: int | None = None
+        self.record = ""
 
     def ask(self, name: str, of: int | None, send: Callable[[], Any]) -> str:
         """Send a request, note under `name` what is seen of its answer about the assignment `of`, and return the HTML in it."""
@@ -188,6 +193,13 @@ class Walk:
             note["home: fewer"] = self.waiting - now
         self.waiting = now
 
+    def look_at_record(self, of: int) -> None:
+        """Look at the page of the record on gold, and note whether it changed."""
+        html = self.ask("record", of, lambda: self.client.get(reverse("record", args=[self.project.slug])))
+        shown = html.partition("<main")[2].partition("</main>")[0]
+        self.seen[of]["record: changed"] = shown != self.record
+        self.record = shown
+
     def label(self, solutions: int, *, others: Callable[[], None], skips: int = 5, looks: int = 3) -> None:
         """Label so many solutions and go through all addresses of a labeler. Skip one of `skips`, look twice after one of `looks`."""
         slug = [self.project.slug]
@@ -211,6 +223,7 @@ class Walk:
                 name, body = "submit", submission(held["token"], rated(1, -1), **following)
             html = self.ask(name, None, self.post(name, held, body))
             held, ahead = ahead, claim(html)
+            self.look_at_record(here)
             new = self.seen[real_assignment(ahead)]
             self.seen[here][f"{name}, its own: statements"] = new[f"{name}: statements"]
             if name == "submit" and number % 5 == 2:
@@ -272,8 +285,11 @@ def is_hidden(figures: tuple[float, float, float]) -> bool:
     return low <= 0.5 <= high <= UPPER_BOUND
 
 
-def golden_project(count: int, *, seed: int, gold: int | None = None, overlap: int = 2) -> Project:
-    """Make a project with so many normal solutions in its batch, and as many gold ones, or `gold`. Their order is drawn."""
+def golden_project(count: int, *, seed: int, gold: int | None = None, overlap: int = 2, as_spare: bool = False) -> Project:
+    """Make a project with so many normal solutions in its batch, and as many gold ones, or `gold`. Their order is drawn.
+
+    as_spare: the gold is in no batch yet.
+    """
     draw, texts = random.Random(seed), []
     gold = count if gold is None else gold
     percent = round(100 * gold / (count + gold))
@@ -292,7 +308,18 @@ def golden_project(count: int, *, seed: int, gold: int | None = None, overlap: i
     draw.shuffle(kinds)
     golden = [solution for solution, kind in zip(chosen, kinds, strict=True) if kind == TaskKind.GOLD]
     GoldAnswer.objects.bulk_create(GoldAnswer(solution=solution, acceptable_first_errors=[1]) for solution in golden)
-    queue.open_batch(project, [queue.Chosen(solution.pk, kind=kind) for solution, kind in zip(chosen, kinds, strict=True)])
+    wanted = [(solution, kind) for solution, kind in zip(chosen, kinds, strict=True) if not as_spare or kind == TaskKind.NORMAL]
+    queue.open_batch(project, [queue.Chosen(solution.pk, kind=kind) for solution, kind in wanted])
+    make.statistics()
+    return project
+
+
+def renewed_project(count: int, *, seed: int, patch: pytest.MonkeyPatch) -> Project:
+    """Make a project as `golden_project` does, whose gold the site mixed in by itself."""
+    patch.setattr(renewing, "MOST", count)
+    patch.setattr(renewing, "Random", lambda: random.Random(seed))
+    project = golden_project(count, seed=seed, as_spare=True)
+    assert quality.renew_gold(project) == count
     make.statistics()
     return project
 
@@ -318,8 +345,8 @@ def person(name: str, project: Project) -> User:
     return make.person(name, project)
 
 
-def walked(solutions: int, *, seed: int, timed: bool = False, **often: int) -> Walk:
-    project = golden_project(solutions // 2 + 20, seed=seed)
+def walked(solutions: int, *, seed: int, timed: bool = False, project: Project | None = None, **often: int) -> Walk:
+    project = project or golden_project(solutions // 2 + 20, seed=seed)
     walk = Walk(project, person("ann", project), seed=seed, timed=timed)
     walk.label(solutions, others=give_back_some(project, seed=seed), **often)
     return walk
@@ -361,6 +388,12 @@ def same_numbers_in_each_run(settings: Any) -> None:
 
 def test_nothing_that_a_labeler_gets_tells_gold_from_other_work() -> None:
     figures = walked(220, seed=1).figures()
+    assert is_hidden(figures), figures
+
+
+def test_gold_that_the_site_mixed_in_by_itself_tells_nothing_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    project = renewed_project(130, seed=12, patch=monkeypatch)
+    figures = walked(220, seed=12, project=project).figures()
     assert is_hidden(figures), figures
 
 
@@ -432,6 +465,11 @@ def counts_no_gold(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(records, "TaskKind", SimpleNamespace(GOLD="none"))
 
 
+def tells_of_today(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(records, "LEAST_GOLD", 1)
+    patch.setattr(records, "_first_hidden", lambda: timezone.now() + timedelta(days=1))
+
+
 def opens_successors_in_two_statements(patch: pytest.MonkeyPatch) -> None:
     reserved = sittings.lease_reserved
 
@@ -449,6 +487,7 @@ PLANTS: dict[str, tuple[Plant, dict[str, int]]] = {
     "30 bytes more": (changes_html(lambda html: html + 30 * " "), {}),
     "a statement": (asks_once_more, {}),
     "a count that leaves gold out": (counts_no_gold, {"looks": 1}),
+    "a record that counts the answers of today": (tells_of_today, {"skips": 99}),
     "a skip that costs more": (opens_successors_in_two_statements, {"skips": 1}),
 }
 
