@@ -263,7 +263,8 @@ def fill(home: Path, size: Size) -> tuple[Any, Any]:
     with connection.cursor() as cursor:
         cursor.execute(f"VACUUM ANALYZE {', '.join(VACUUM)}")
     assert Solution.objects.count() == size.problems * size.each and Annotation.objects.count() > size.annotations
-    quality.count_agreement(project)  # a worker does it
+    quality.count_agreement(project)  # a worker does it, as the next one
+    quality.settle(project)
     return project, owner
 
 

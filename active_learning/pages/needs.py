@@ -18,6 +18,7 @@ from active_learning.models import UNFINISHED, ModelVersion, Round, RoundState, 
 from annotation import audit, people, quality, queue
 from annotation.models import (
     Batch,
+    BatchKind,
     BatchState,
     Event,
     Import,
@@ -54,7 +55,7 @@ def to_do(project: Project, *, access: people.Access, shown: quality.Overview, p
     imports = list(_imports(project)) if access.manages else []
     found += [*imports, *_batches(project)]
     if access.manages:
-        found += [*_regrade(project), *_people(project), *_flags(project)]
+        found += [*_regrade(project), *_people(project), *_flags(project), *_gold(project)]
     if person.is_superuser:
         found += _backup()
     if not imports and (newest is None or newest.state not in UNFINISHED):
@@ -191,6 +192,15 @@ def _flags(project: Project) -> Iterator[ToDo]:
     if count := quality.n_undecided_flags(project):
         waits = "waits" if count == 1 else "wait"
         yield ToDo(f"{counted(count, 'flag')} of work that is not like honest work {waits}.", "Decide", _address(project, "flags"))
+
+
+def _gold(project: Project) -> Iterator[ToDo]:
+    """Yield that gold runs out for somebody, where work is handed out with gold turns."""
+    open_work = Batch.objects.filter(project=project, kind=BatchKind.SELECTED, state=BatchState.OPEN)
+    if not project.gold_percent or not open_work.exists() or not (supply := quality.gold_supply(project)).is_low:
+        return
+    left = f"Somebody who labels has {counted(supply.fewest, 'gold solution')} left, and there is no spare gold."
+    yield ToDo(f"{left} Without gold, nobody sees how well people label.", "Make gold", _address(project, "compose-newcomers"))
 
 
 def _name(member: Membership) -> str:

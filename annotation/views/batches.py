@@ -88,7 +88,7 @@ def compose_newcomers(request: SignedInRequest, project: "Project") -> HttpRespo
             drawn = quality.drawn_for_newcomers(project, **choice, size=typed["size"], seed=typed["seed"] or 0)
         except quality.BadScreening as refused:
             form.add_error(None, str(refused))
-    page = {"project": project, "form": form, "drawn": drawn, "trusted": trusted}
+    page = {"project": project, "form": form, "drawn": drawn, "trusted": trusted, "supply": quality.gold_supply(project)}
     if drawn:
         page["next_seed"] = (form.cleaned_data["seed"] or 0) + 1
     return render(request, "annotation/batches/newcomers.html", page, status=400 if form.errors else 200)

@@ -42,6 +42,7 @@ ACTS = (
     Act("Import a file", "data", people.MANAGERS, "upload load problems solutions new data", "upload-title"),
     Act("Download the labels", "data", people.RESEARCHERS, "export prm800k snapshot save dataset"),
     Act("Write a message", "messages", people.WRITERS, "send letter mail labeler"),
+    Act("Settle disagreements", "review", people.WRITERS, "review adjudicate decide conflict consensus gold send back"),
     Act("Flags of bad work", "flags", people.MANAGERS, "spam spammer watch quarantine pause decide cheat suspicious"),
     Act("See all labels", "annotations", people.RESEARCHERS, "annotations ratings submissions"),
     Act("See who works now", "overview", people.RESEARCHERS, "labelers online live activity", "at-work"),
@@ -49,6 +50,7 @@ ACTS = (
     Act("Who did what", "audit", people.MANAGERS, "audit events history log"),
     Act("Grade the answers again", "regrade", people.MANAGERS, "regrade outcome reference"),
     Act("Guidelines", "guidelines", EVERYBODY, "how to rate instructions help rules"),
+    Act("Your answers on known solutions", "record", people.LABELERS, "gold record missed right wrong quality"),
     Act("Your recent submissions", "recent", people.LABELERS, "correct reopen last own labels history"),
 )
 

@@ -9,6 +9,7 @@ from annotation import quality, queue
 from annotation.models import Annotation, Event, GoldAnswer, Membership, Project, Solution, Task
 from annotation.quality import records
 from tests import make
+from tests.clients import signed_in
 from tests.reviews import NONE, at, decide, disputed, read_all
 
 pytestmark = pytest.mark.django_db
@@ -116,6 +117,18 @@ def test_a_decided_solution_becomes_gold_for_everybody_who_has_not_seen_it() -> 
     assert queue.lease_next(cleo, project=project).solution_id == solution.pk
     for person in (make.ann(), make.rolf()):  # ann labeled it, rolf decided on it
         assert queue.lease_next(person, project=project).solution_id != solution.pk
+
+
+def test_managers_read_on_the_overview_and_at_the_batches_that_gold_runs_out() -> None:
+    project = working()
+    known(project, 4)
+    client = signed_in(make.olga(project))
+    sentence = "Somebody who labels has 4 gold solutions left, and there is no spare gold."
+    assert sentence not in client.get("/p/sums/").content.decode()
+    quality.renew_gold(project)
+    assert sentence in client.get("/p/sums/").content.decode()
+    page = client.get("/p/sums/batches/compose/").content.decode()
+    assert "has 4 solutions left." in page and "Spare gold: 0." in page and "make gold under" in page
 
 
 # --- what a labeler missed ----------------------------------------------------------------------------------------------
