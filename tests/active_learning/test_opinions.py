@@ -96,6 +96,21 @@ def test_the_command_asks_and_says_how_many(project: Project) -> None:
     assert out.getvalue() == "1 more person was asked for an opinion.\n"
 
 
+def test_the_command_says_what_the_past_month_would_have_cost_and_asks_nobody(project: Project) -> None:
+    labeled(project)
+    out = io.StringIO()
+    call_command("ask_opinions", project="sums", past_month=True, stdout=out)
+    assert out.getvalue().splitlines() == [
+        "2 solutions of work labeled in the past 30 days. 1 more label would have been asked for.",
+        "  1: the model contradicts the first label",
+        "  0: the labeler was often wrong on gold",
+        "  0: the first mistake stays undecided",
+        "Second labels: 1. Third labels: unknown, because too few solutions were judged by two people.",
+        "Work: 0.0 hours, at 1.5 minutes for one solution.",
+    ]
+    assert not MoreOpinions.objects.exists()
+
+
 @pytest.mark.parametrize(("slug", "words"), [("sums", "Set a limit on the page Redundancy first."), ("products", "products")])
 def test_the_command_says_what_is_missing_with_exit_code_2(project: Project, slug: str, words: str) -> None:
     Project.objects.update(redundancy_limit=None)

@@ -517,6 +517,29 @@ def test_the_schedule_has_no_violation_in_any_state(visit: Visit, look: dict, no
     assert violations(page) == [], "of a researcher"
 
 
+def test_the_page_of_redundancy_has_no_violation_in_any_state(visit: Visit, look: dict, no_broker: None) -> None:
+    project = busy_project()
+    page = visit(make.olga(project), "/p/sums/quality/redundancy/", **look)
+    expect(page.locator("main")).to_contain_text("Nobody is asked: the limit is empty.")
+    assert violations(page) == [], "off"
+    page.get_by_label("Most people for one solution").fill("many")
+    page.get_by_role("button", name="Show what changes").click()
+    expect(page.get_by_role("alert")).to_contain_text("must be a whole number from 2 to 99")
+    assert violations(page) == [], "refused"
+    page.get_by_label("Most people for one solution").fill("3")
+    page.get_by_label("the model contradicts").fill("80")
+    page.get_by_role("button", name="Show what changes").click()
+    expect(page.get_by_role("heading", name="What this would have asked for in the past 30 days")).to_be_visible()
+    assert violations(page) == [], "asked"
+    assert page.evaluate("document.documentElement.scrollWidth") == look["viewport"]["width"]
+    page.keyboard.press("Enter")  # the button that saves has the focus
+    expect(page.locator(".messages")).to_contain_text("The thresholds are saved.")
+    assert violations(page) == [], "saved"
+    page = visit(make.rita(project), "/p/sums/quality/redundancy/", **look)
+    expect(page.get_by_label("Most people for one solution")).to_be_disabled()
+    assert violations(page) == [], "of a researcher"
+
+
 GROUP = {"n_problems": 12, "n_labeled_problems": 12, "n_solutions": 40, "step_auc": 0.8, "step_auc_low": 0.7, "step_auc_high": 0.9}
 BEST = {name: {"mean": 0.75, "low": 0.5, "high": 0.9} for name in ("PRM", "majority")}
 

@@ -14,17 +14,36 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--project", required=True, metavar="SLUG")
+        parser.add_argument(
+            "--past-month", action="store_true", help="ask nobody; say what the thresholds would have asked for in the past 30 days"
+        )
 
-    def handle(self, *args: Any, project: str, **options: Any) -> None:
+    def handle(self, *args: Any, project: str, past_month: bool, **options: Any) -> None:
         try:
             labeled = ingest.find_project(project)
         except ingest.BadProject as refused:
             raise CommandError(str(refused), returncode=2) from refused
-        if not quality.thresholds_of(labeled).is_on:
+        thresholds = quality.thresholds_of(labeled)
+        if not thresholds.is_on:
             raise CommandError(
                 f"{labeled.slug} asks for no more opinions than its overlap. Set a limit on the page Redundancy first.", returncode=2
             )
+        if past_month:
+            self._say_cost(quality.preview(quality.count_month(labeled, opinions.judge_of(labeled)), thresholds))
+            return
         asked = opinions.ask(labeled, everything=True)
         self.stdout.write(f"{counted(asked, 'more person was', 'more people were')} asked for an opinion.")
         if notice := quality.nobody_left(labeled):
             self.stdout.write(notice)
+
+    def _say_cost(self, preview: quality.Preview) -> None:
+        solutions = counted(preview.month.solutions, "solution")
+        self.stdout.write(
+            f"{solutions} of work labeled in the past 30 days. {counted(preview.more, 'more label')} would have been asked for."
+        )
+        for words, count in preview.reasons:
+            self.stdout.write(f"  {count:,}: {words}")
+        third = "unknown, because too few solutions were judged by two people" if preview.third is None else f"{preview.third:,}"
+        self.stdout.write(f"Second labels: {preview.second:,}. Third labels: {third}.")
+        if preview.hours is not None:
+            self.stdout.write(f"Work: {preview.hours:.1f} hours, at {preview.month.minutes:.1f} minutes for one solution.")
