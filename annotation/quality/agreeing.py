@@ -156,8 +156,11 @@ def named_pairs(project: Project, figures: AgreementFigures, *, by_name: bool) -
             "user", "user__username", "export_uuid"
         )
     }
-    pairs = [(*(names.get(int(key), "–") for key in row.key.split(",")), row.figures) for row in figures.pairs]
-    return [NamedPair(*sorted((first, second)), figures) for first, second, figures in pairs]
+    pairs = []
+    for row in figures.pairs:
+        first, second = sorted(names.get(int(key), "–") for key in row.key.split(","))
+        pairs.append(NamedPair(first, second, row.figures))
+    return pairs
 
 
 def batch_names(figures: AgreementFigures) -> dict[str, str]:
@@ -405,8 +408,8 @@ def _read(values: Mapping[str, Any]) -> AgreementFigures | None:
                 number=row["number"],
                 labels=row["labels"],
                 figures=_agreement(row["figures"]),
-                found=tuple(row["found"]),
-                within=tuple(row["within"]),
+                found=_two(row["found"]),
+                within=_two(row["within"]),
                 minutes=_figure(row["minutes"]),
             )
             for row in values["versions"]
@@ -421,7 +424,12 @@ def _read(values: Mapping[str, Any]) -> AgreementFigures | None:
 
 
 def _figure(stored: Mapping[str, Any]) -> Measured:
-    return Measured(stored["value"], tuple(stored["interval"]) if stored["interval"] else None, stored["n"])
+    return Measured(stored["value"], _two(stored["interval"]) if stored["interval"] else None, stored["n"])
+
+
+def _two(values: Sequence[Any]) -> tuple[Any, Any]:
+    first, second = values
+    return first, second
 
 
 def _agreement(stored: Mapping[str, Any]) -> Agreement:

@@ -7,18 +7,19 @@ what others found must not lead anybody. First submissions are shown, and a cali
 
 import random
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
-from django.db.models import Count, Exists, OuterRef, Q
+from django.db.models import Count, Exists, Min, OuterRef, Q
 
 from annotation import eligibility, ingest, queue
 from annotation.eligibility import Use
 from annotation.models import (
     Annotation,
+    AnnotationQuerySet,
     Assignment,
     AssignmentState,
     Batch,
@@ -200,7 +201,7 @@ def calibration_sets(project: Project, *, person: "User") -> list[CalibrationRow
     tasks = Task.objects.filter(batch__in=listed, solution__withdrawn_at=None)
     own = Assignment.objects.filter(task__solution=OuterRef("solution"), labeler=person)
     counts = tasks.annotate(is_answered=Exists(own.filter(state=AssignmentState.DONE)), is_ended=Exists(own.filter(state__in=ENDED)))
-    rows = counts.order_by().values_list("batch").annotate(
+    rows: Any = counts.order_by().values_list("batch").annotate(
         n=Count("pk"), answered=Count("pk", filter=Q(is_answered=True)), ended=Count("pk", filter=Q(is_ended=True))
     )  # fmt: skip
     by_batch = {batch: figures for batch, *figures in rows}
@@ -268,7 +269,7 @@ def write_remark(project: Project, number: int, *, task: int, text: str, author:
         )
 
 
-def _labels(batches: Sequence[Batch]) -> "eligibility.AnnotationQuerySet":
+def _labels(batches: Sequence[Batch]) -> AnnotationQuerySet:
     """Return the first submissions in calibration sets, by people whose labels count."""
     counting = eligibility.counting(Use.AGREEMENT).filter(assignment__batch__in=batches)
     return Annotation.objects.filter(revision=1, assignment__in=counting.values("assignment"))
@@ -281,7 +282,7 @@ class _Votes:
     ratings: list[Counter[int]] = field(default_factory=list)
     ends: Counter[tuple[int | None, str]] = field(default_factory=Counter)
     who: dict[tuple[int | None, str], list[int]] = field(default_factory=dict)
-    own_ratings: Mapping[int, int | None] = field(default_factory=dict)
+    own_ratings: dict[int, int] = field(default_factory=dict)
     own_end: tuple[int | None, str] | None = None
 
 
@@ -290,28 +291,29 @@ def _verdicts(
 ) -> list[SolutionVerdicts]:
     numbers = {task.pk: place for place, task in enumerate(tasks, start=1)}
     votes = {task.solution_id: _Votes([Counter() for _ in task.solution.steps]) for task in visible}
-    labels = list(_labels([batch]).filter(solution__in=votes).values_list("pk", "solution", "labeler", "finish_reason"))
-    ratings: dict[int, dict[int, int | None]] = {}
-    for annotation, step, rating in StepLabel.objects.filter(annotation__in=[label[0] for label in labels], position=0).values_list(
-        "annotation", "step_index", "rating"
-    ):
-        ratings.setdefault(annotation, {})[step] = rating
-    for annotation, solution, labeler, finish_reason in labels:
-        steps, vote = ratings.get(annotation, {}), votes[solution]
-        for step, rating in steps.items():
-            if rating is not None and step < len(vote.ratings):
-                vote.ratings[step][rating] += 1
-        mistake = min((step for step, rating in steps.items() if rating == -1), default=None)
-        end = (
-            (None, OTHER_ENDS[FinishReason(finish_reason)])
-            if finish_reason in OTHER_ENDS
-            else (None if mistake is None else mistake + 1, "")
-        )
+    labels = _labels([batch]).filter(solution__in=votes)
+    # Counted by the database: a set that 200 people answered has 10,000 ratings, and a page shows a hundred counts.
+    rated = StepLabel.objects.filter(annotation__in=labels.values("pk"), position=0, rating__isnull=False).order_by()
+    counts: Any = rated.values_list("annotation__solution", "step_index", "rating").annotate(n=Count("pk"))
+    for solution, step, rating, n in counts:
+        if step < len(votes[solution].ratings):
+            votes[solution].ratings[step][rating] = n
+    own: Any = rated.filter(annotation__labeler=person.pk).values_list("annotation__solution", "step_index", "rating")
+    for solution, step, rating in own:
+        votes[solution].own_ratings[step] = rating
+    mistake = Min("steplabel__step_index", filter=Q(steplabel__rating=-1, steplabel__position=0))
+    ends: Any = labels.annotate(mistake=mistake).order_by("pk").values_list("solution", "labeler", "finish_reason", "mistake")
+    people = set()
+    for solution, labeler, finish_reason, step in ends:
+        vote = votes[solution]
+        end = (None, OTHER_ENDS[FinishReason(finish_reason)]) if finish_reason in OTHER_ENDS else (None if step is None else step + 1, "")
         vote.ends[end] += 1
-        vote.who.setdefault(end, []).append(labeler)
+        people.add(labeler)
+        if sees_all:
+            vote.who.setdefault(end, []).append(labeler)
         if labeler == person.pk:
-            vote.own_ratings, vote.own_end = steps, end
-    names = _names(project, {labeler for _, _, labeler, _ in labels}, by_name=by_name) if sees_all else {}
+            vote.own_end = end
+    names = _names(project, people, by_name=by_name) if sees_all else {}
     remarks = _remarks(project, visible, person=person, by_name=by_name)
     return [
         SolutionVerdicts(
@@ -329,7 +331,7 @@ def _verdicts(
                     end[1] or f"first mistake at step {end[0]}",
                     count,
                     end == vote.own_end,
-                    sorted(names[labeler] for labeler in vote.who[end] if labeler in names),
+                    sorted(names[labeler] for labeler in vote.who.get(end, ()) if labeler in names),
                 )
                 for end, count in sorted(vote.ends.items(), key=lambda item: (-item[1], item[0][0] or 0, item[0][1]))
             ],

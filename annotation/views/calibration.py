@@ -1,6 +1,6 @@
 """The pages of calibration: the sets, one set with all verdicts and remarks, and composing one."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.contrib import messages
 from django.http import Http404, HttpResponse
@@ -45,7 +45,7 @@ def calibration_set(request: SignedInRequest, project: "Project", set_id: int) -
         shown = quality.calibration_page(project, number, person=request.user, sees_all=sees_all, by_name=request.access.manages)
     except quality.NoSuchSet as unknown:
         raise Http404(str(unknown)) from None
-    page = {"project": project, "shown": shown, "error": error}
+    page: dict[str, Any] = {"project": project, "shown": shown, "error": error}
     if error:
         page |= {"typed_task": read_key(request.POST.get("task", "")), "typed": request.POST.get("text", "")}
     return render(request, "annotation/calibration/set.html", page, status=400 if error else 200)
@@ -72,7 +72,7 @@ def compose_calibration(request: SignedInRequest, project: "Project") -> HttpRes
             drawn = quality.drawn_for_calibration(project, size=form.cleaned_data["size"], seed=form.cleaned_data["seed"] or 0)
         except quality.BadCalibration as refused:
             form.add_error(None, str(refused))
-    page = {"project": project, "form": form, "drawn": drawn}
+    page: dict[str, Any] = {"project": project, "form": form, "drawn": drawn}
     if drawn:
         page["next_seed"] = (form.cleaned_data["seed"] or 0) + 1
     return render(request, "annotation/calibration/compose.html", page, status=400 if form.errors else 200)

@@ -1,6 +1,6 @@
 """The pages of a person: home, messages, keys, and a project's guidelines."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
@@ -48,7 +48,7 @@ def mark_read(request: SignedInRequest, message_id: int) -> HttpResponse:
 @for_roles(people.LABELERS | people.RESEARCHERS)
 def guidelines(request: SignedInRequest, project: "Project") -> HttpResponse:
     """Show the guidelines, and note that somebody who labels has opened this version."""
-    part = {"project": project, "guidelines": render_guidelines(project.guidelines)}
+    part: dict[str, Any] = {"project": project, "guidelines": render_guidelines(project.guidelines)}
     part["version"] = projects.find_version(project, project.guidelines_version)
     if request.access.labels and request.access.guidelines_read < project.guidelines_version:
         part["missed_since"] = request.access.guidelines_read
