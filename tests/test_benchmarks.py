@@ -135,6 +135,27 @@ def test_data_efficiency_is_measured() -> None:
     assert found["form"] == "smallest" and found["strategy"] in found["strategies"]
 
 
+def test_the_consensus_of_simulated_labelers_is_compared_with_its_peers() -> None:
+    found = figures("consensus", "--smoke")
+    crowd_kit = {f"{model} of {form}" for model in ("dawid_skene", "mace") for form in ("marks", "steps")}
+    assert found["exact"].keys() == {"ours", "majority", "majority of steps"} | crowd_kit
+    assert found["best_peer"] in found["exact"].keys() - {"ours"} and found["worlds"] == 2
+    assert found["margin_interval"][0] <= found["margin"] <= found["margin_interval"][1]
+    assert found["labelers"].keys() == {"sees", "alarms"} and min(found["seconds"].values()) > 0
+
+
+def test_settling_is_timed_through_the_database() -> None:
+    found = figures("settling", "--smoke")
+    assert (found["n_annotations"], found["ratio"] > 0) == (360, True)
+    assert min(found[name] for name in ("again", "one_more_ms", "sweep_ms")) > 0 and found["n_rows"] > 100
+
+
+def test_a_model_that_learned_soft_labels_is_judged_beside_one_that_learned_hard_ones() -> None:
+    found = figures("soft_labels", "--smoke")
+    assert found["log_loss"].keys() == found["f1"].keys() == {"soft", "consensus", "each"}
+    assert 0.5 < found["exact"] <= 1 and found["seeds"] == 1 and found["n_solutions"] == 30
+
+
 def test_a_pool_is_loaded_chosen_from_and_handed_out() -> None:
     found = figures("selection", "--smoke")
     assert found["n_solutions"] == 1200 and found["reads"] > 0 <= found["blocked_reads"]

@@ -69,7 +69,7 @@ def labeled(version: ModelVersion, snapshot: Snapshot) -> Iterator["LabeledSolut
         if labels.is_whole:
             of_solution.setdefault(labels.solution_id, []).append(labels)
     if of_solution:
-        yield from _agreed(of_solution, version.consensus, is_soft=version.labels == Labels.SOFT)
+        yield from agreed(of_solution, version.consensus, is_soft=version.labels == Labels.SOFT)
 
 
 def _own(labels: export.LabeledSteps) -> "LabeledSolution":
@@ -79,12 +79,16 @@ def _own(labels: export.LabeledSteps) -> "LabeledSolution":
     return LabeledSolution(_text(labels), tuple(labels.ratings), alternatives)
 
 
-def _agreed(
+def agreed(
     of_solution: Mapping[int, Sequence[export.LabeledSteps]], noted: Mapping[str, Any], *, is_soft: bool
 ) -> Iterator["LabeledSolution"]:
+    """Yield a labeled solution for each solution: the most likely ratings, and with `is_soft` their probabilities too.
+
+    noted: as note_consensus gives it.
+    """
     from trainer.data import LabeledSolution, RatedAlternative
 
-    opinions, votes = _opinions(of_solution, noted)
+    opinions, votes = opinions_of(of_solution, gold={int(key): steps for key, steps in noted["gold"].items()})
     verdicts = quality.verdicts_on(opinions, votes, quality.Estimates.from_dict(noted["estimates"]))
     begins = np.concatenate([[0], np.cumsum(opinions.n_steps)])
     place_of = {int(key): place for place, key in enumerate(opinions.solutions)}
@@ -123,7 +127,9 @@ def _soft(
     return tuple(soft), tuple(weights.tolist())
 
 
-def _opinions(of_solution: Mapping[int, Sequence[export.LabeledSteps]], noted: Mapping[str, Any]) -> tuple[quality.Opinions, Any]:
+def opinions_of(
+    of_solution: Mapping[int, Sequence[export.LabeledSteps]], *, gold: Mapping[int, Sequence[int]]
+) -> tuple[quality.Opinions, Any]:
     """Turn the annotations of a snapshot into opinions and votes. Of several annotations of one person, the newest counts."""
     keys = sorted(of_solution)
     n_steps = np.array([len(of_solution[key][0].steps) for key in keys], dtype=np.int64)
@@ -143,7 +149,6 @@ def _opinions(of_solution: Mapping[int, Sequence[export.LabeledSteps]], noted: M
     readings = np.array(rows, dtype=np.int64).reshape(-1, 3)
     people, person = np.unique(readings[:, 1], return_inverse=True)
     rated = np.flatnonzero(counts[:, 2])
-    gold = {int(key): steps for key, steps in noted["gold"].items()}
     opinions = quality.Opinions(
         solutions=np.array(keys, dtype=np.int64),
         n_steps=n_steps,
