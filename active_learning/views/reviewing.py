@@ -43,12 +43,13 @@ def review_solution(request: SignedInRequest, project: "Project", solution_id: i
     """Show a solution with everybody's readings, to decide on it; after the decision, also what the model says. `again`: decide again."""
     shown = _review(request, project, solution_id)
     is_again = "again" in request.GET and not shown.why_not
-    if shown.decision and not is_again:
+    is_own = shown.decision is not None and shown.decision.labeler_id == request.user.pk
+    if shown.decision and not is_again and (shown.is_settled or is_own or shown.why_not):
         return _decided(request, project, shown)
     page: dict[str, Any] = {"project": project, "review": shown}
     if shown.why_not:
         return render(request, "active_learning/review/closed.html", page)
-    own = shown.kept or (labels.ratings_of(shown.decision) if shown.decision and shown.decision.labeler_id == request.user.pk else [])
+    own = shown.kept or (labels.ratings_of(shown.decision) if shown.decision and is_own else [])
     page |= {
         "draft": orjson.dumps({"revision": 0, "ratings": own, "reason": ""}).decode(),
         "keys": orjson.dumps(keys.key_map(request.user)).decode(),

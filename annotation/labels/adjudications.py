@@ -25,6 +25,7 @@ from annotation.models import (
     BatchState,
     Draft,
     Event,
+    FinishReason,
     Project,
     Solution,
     StepLabel,
@@ -159,7 +160,8 @@ def _decide(
         for label in sitting.labels
     )
     Draft.objects.filter(assignment__task=assignment.task_id, labeler=reviewer).delete()
-    details = {"closed": _close_places(solution), **({"instead_of": present.pk} if present else {})}
+    closed = 0 if annotation.finish_reason == FinishReason.GIVE_UP else _close_places(solution)
+    details = {"closed": closed, **({"instead_of": present.pk} if present else {})}
     Event.objects.create(actor=reviewer, project=project, verb=VERB, subject=f"solution {solution.pk}", details=details)
     return annotation
 

@@ -137,6 +137,7 @@ class Review:
     steps: Sequence[ReviewedStep]
     sentence: str  # how the readers stand to each other
     decision: Annotation | None  # the newest one, with its reviewer
+    is_settled: bool  # it is a verdict that counts: not given up, and not by somebody in quarantine
     decided: str  # what it says, in words
     first_mistake: int | None  # of the decision
     gold: GoldAnswer | None
@@ -151,7 +152,7 @@ class Review:
     @property
     def is_verdict(self) -> bool:
         """Whether the decision says where the first mistake is, or that there is none."""
-        return self.decision is not None and self.decision.finish_reason in VERDICTS
+        return self.decision is not None and self.is_settled and self.decision.finish_reason in VERDICTS
 
     @property
     def is_gold_contradicted(self) -> bool:
@@ -321,6 +322,7 @@ def review_of(project: Project, solution_id: int, *, reviewer: "User") -> Review
         steps=steps,
         sentence=_sentence(readers),
         decision=decision,
+        is_settled=decision is not None and eligibility.adjudications_that_count().filter(pk=decision.pk).exists(),
         decided=verdict_words(decision.finish_reason, first_mistake) if decision else "",
         first_mistake=first_mistake,
         gold=getattr(solution, "goldanswer", None),

@@ -10,7 +10,7 @@ from django.db.models import F
 
 from annotation import export, labels, quality, queue
 from annotation.eligibility import Use
-from annotation.models import Annotation, Assignment, Batch, Draft, Event, Project, Role, Solution, Task
+from annotation.models import Annotation, Assignment, Batch, Draft, Event, Membership, Project, Role, Solution, Task
 from annotation.queue.leases import _labeler_state
 from tests import make
 from tests.assignments import rated
@@ -145,6 +145,22 @@ def test_giving_up_is_no_verdict_and_another_reviewer_can_decide() -> None:
     assert [row.solution for row in quality.review_queue(project, reviewer=make.olga(project)).conflicts] == [solution]
     decide(project, solution, make.olga(project), at(1), seen=gave_up.pk)
     assert quality.adjudications(project) == {solution.pk: 1}
+
+
+def test_giving_up_closes_no_place_and_lets_more_people_label() -> None:
+    project, [solution] = disputed((at(1), at(2)))
+    decide(project, solution, make.rolf(project), (), finish_reason="give_up", reason="Too long.")
+    assert queue.overlap_effect(project, 3).opened == 1
+
+
+def test_the_decision_of_a_reviewer_in_quarantine_does_not_settle_a_solution() -> None:
+    project, [solution] = disputed((at(1), at(2)))
+    decide(project, solution, make.rolf(project), at(1))
+    Membership.objects.filter(user=make.rolf()).update(quarantined_at="2026-01-01T00:00Z")
+    assert quality.adjudications(project) == {}
+    assert [row.solution for row in quality.review_queue(project, reviewer=make.olga(project)).conflicts] == [solution]
+    review = quality.review_of(project, solution.pk, reviewer=make.olga())
+    assert review.decision is not None and not review.is_settled and not review.is_verdict
 
 
 # --- what counts tasks, batches and work --------------------------------------------------------------------------------
