@@ -76,7 +76,7 @@ class BatchOpinions:
 WORDS = {
     Why.MODEL: "the model contradicts the first label",
     Why.GOLD: "the labeler was often wrong on gold",
-    Why.SPREAD: "the first mistake stays undecided",
+    Why.SPREAD: "the first mistake stays uncertain",
     Why.CONFLICT: "people contradict each other",
 }
 
@@ -296,7 +296,7 @@ def _sentence(why: str, value: float, threshold: float, details: Mapping[str, ob
             )
         case Why.SPREAD:
             return (
-                f"After the first label it is undecided where the first mistake is: {value:.2f} bits. "
+                f"The first mistake is uncertain after the first label: {value:.2f} bits of entropy. "
                 f"A second person is asked above {threshold:.2f} bits."
             )
     named = ", ".join(_place(mark) for mark in marks)

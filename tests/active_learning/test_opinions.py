@@ -104,7 +104,7 @@ def test_the_command_says_what_the_past_month_would_have_cost_and_asks_nobody(pr
         "2 solutions of work labeled in the past 30 days. 1 more label would have been asked for.",
         "  1: the model contradicts the first label",
         "  0: the labeler was often wrong on gold",
-        "  0: the first mistake stays undecided",
+        "  0: the first mistake stays uncertain",
         "Second labels: 1. Third labels: unknown, because too few solutions were judged by two people.",
         "Work: 0.0 hours, at 1.5 minutes for one solution.",
     ]

@@ -172,7 +172,7 @@ def test_a_second_person_is_asked_where_one_label_leaves_the_first_mistake_undec
     settled(solution, project)
     assert quality.ask_for_opinions(project, None) == 1
     assert quality.why_more(solution)[0].sentence == (
-        "After the first label it is undecided where the first mistake is: 1.40 bits. A second person is asked above 1.00 bits."
+        "The first mistake is uncertain after the first label: 1.40 bits of entropy. A second person is asked above 1.00 bits."
     )
 
 

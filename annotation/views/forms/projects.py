@@ -318,21 +318,21 @@ class RedundancyForm(forms.Form):
     redundancy_model = PercentField(
         "The certainty of the model",
         required=False,
-        label="Ask a second person if the model contradicts and is at least so sure, in percent",
-        help_text="So sure is the model that serves that there is a mistake, or that there is none. Empty: the model asks for nobody.",
+        label="Ask a second person if the model contradicts the label and is at least this sure",
+        help_text="The model is sure that there is a mistake, or that there is none. Empty: the model asks for nobody.",
     )
     redundancy_gold = PercentField(
         "The share of right answers on gold",
         required=False,
-        label="Ask a second person if the labeler has fewer right answers on gold, in percent",
+        label="Ask a second person if less than this share of the labeler’s answers on gold was right",
         help_text="Labelers with fewer than 10 answers on gold are not judged by it. Empty: gold asks for nobody.",
     )
     redundancy_spread = forms.FloatField(
         required=False,
         min_value=0,
         max_value=16,
-        label="Ask a second person if the first mistake stays less certain than so many bits of entropy",
-        help_text="0 bits: the consensus is certain after one label. 1 bit: as unsure as between two steps. Empty: it asks for nobody.",
+        label="Ask a second person if the entropy of the first mistake is above this",
+        help_text="0 bits: the consensus is certain after one label. 1 bit: two steps are equally likely. Empty: it asks for nobody.",
         widget=forms.TextInput({"inputmode": "decimal", "autocomplete": "off"}),
         error_messages=dict.fromkeys(("invalid", "min_value", "max_value"), "The entropy must be a number of bits from 0 to 16."),
     )
