@@ -263,8 +263,8 @@ def _rows(labels: Any, about: Mapping[int, _Subject]) -> list[_Row]:
             ratings[annotation][step] = rating
     rows = []
     for pk, solution, labeler, batch, finish_reason, created_at, version in found:
-        steps = ratings[pk]
-        rated = tuple(steps.get(step) for step in range(max(steps, default=-1) + 1))
+        own = ratings[pk]
+        rated = tuple(own.get(step) for step in range(max(own, default=-1) + 1))
         reading = Reading(solution, labeler, rated, about[solution].n_steps, finish_reason in VERDICTS)
         rows.append(_Row(batch, created_at, version, reading))
     return rows
@@ -362,7 +362,8 @@ def _versions(project: Project, rows: Sequence[_Row], draws: Draws) -> list[Vers
     times: dict[int, list[int]] = defaultdict(list)
     timed = labels.filter(active_ms__isnull=False, supersedes=None).order_by("guidelines_version", "active_ms")
     for number, ms in timed.values_list("guidelines_version", "active_ms"):
-        times[number].append(ms)
+        if number is not None and ms is not None:
+            times[number].append(ms)
     return [
         VersionEffect(
             number=number,
@@ -394,30 +395,30 @@ def median_of(ordered: Sequence[float]) -> Measured:
 def _read(values: Mapping[str, Any]) -> AgreementFigures | None:
     """Return stored figures. None: an older version stored them in another form."""
     try:
-        rows = {
-            name: [AgreementRow(row["key"], _agreement(row["figures"])) for row in values[name]]
-            for name in ("batches", "pairs", "periods", "levels", "subjects", "scores")
-        }
-        review = values["review"] and ReviewEffect(
-            values["review"]["solutions"],
-            *(_agreement(values["review"][name]) for name in ("before", "after")),
-            *(_figure(values["review"][name]) for name in ("right_before", "right_after")),
-        )
-        versions = [
-            VersionEffect(
-                number=row["number"],
-                labels=row["labels"],
-                figures=_agreement(row["figures"]),
-                found=_two(row["found"]),
-                within=_two(row["within"]),
-                minutes=_figure(row["minutes"]),
-            )
-            for row in values["versions"]
-        ]
-        counts = {name: values[name] for name in ("shared", "sampled", "people")}
-        explained = [(words, share) for words, share in values["explained"]]
         return AgreementFigures(
-            **counts, total=_agreement(values["total"]), explained=explained, **rows, review=review or None, versions=versions
+            shared=values["shared"],
+            sampled=values["sampled"],
+            people=values["people"],
+            total=_agreement(values["total"]),
+            explained=[(words, share) for words, share in values["explained"]],
+            batches=_part(values["batches"]),
+            pairs=_part(values["pairs"]),
+            periods=_part(values["periods"]),
+            levels=_part(values["levels"]),
+            subjects=_part(values["subjects"]),
+            scores=_part(values["scores"]),
+            review=_effect_of_review(values["review"]) if values["review"] else None,
+            versions=[
+                VersionEffect(
+                    number=row["number"],
+                    labels=row["labels"],
+                    figures=_agreement(row["figures"]),
+                    found=_two(row["found"]),
+                    within=_two(row["within"]),
+                    minutes=_figure(row["minutes"]),
+                )
+                for row in values["versions"]
+            ],
         )
     except (KeyError, TypeError, ValueError):
         return None
@@ -432,5 +433,25 @@ def _two(values: Sequence[Any]) -> tuple[Any, Any]:
     return first, second
 
 
+def _part(rows: Sequence[Mapping[str, Any]]) -> list[AgreementRow]:
+    return [AgreementRow(row["key"], _agreement(row["figures"])) for row in rows]
+
+
+def _effect_of_review(stored: Mapping[str, Any]) -> ReviewEffect:
+    return ReviewEffect(
+        solutions=stored["solutions"],
+        before=_agreement(stored["before"]),
+        after=_agreement(stored["after"]),
+        right_before=_figure(stored["right_before"]),
+        right_after=_figure(stored["right_after"]),
+    )
+
+
 def _agreement(stored: Mapping[str, Any]) -> Agreement:
-    return Agreement(*(_figure(stored[name]) for name in ("alpha", "exact", "on_mistakes")), n=stored["n"], pairs=stored["pairs"])
+    return Agreement(
+        alpha=_figure(stored["alpha"]),
+        exact=_figure(stored["exact"]),
+        on_mistakes=_figure(stored["on_mistakes"]),
+        n=stored["n"],
+        pairs=stored["pairs"],
+    )
