@@ -40,8 +40,8 @@ def counted(count: int, noun: str, several: str | None = None) -> str:
 
 
 def short_time(minutes: float) -> str:
-    """Write a short time with its unit: 24 s, 1.4 min, 12 min."""
+    """Write a short time with its unit, on one line: 24 s, 1.4 min, 12 min."""
     seconds = round(60 * minutes)
     if seconds < 60:
-        return f"{seconds} s"
-    return f"{minutes:.1f} min" if minutes < 9.95 else f"{minutes:,.0f} min"
+        return f"{seconds}\u00a0s"
+    return f"{minutes:.1f}\u00a0min" if minutes < 9.95 else f"{minutes:,.0f}\u00a0min"
