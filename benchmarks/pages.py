@@ -156,6 +156,34 @@ INSERT INTO annotation_assignment (task_id, slot, batch_id, priority, state, lab
 SELECT t.id, NULL, b.id, 0, 'done', m.user_id, 1 FROM annotation_batch b JOIN annotation_task t ON t.batch_id = b.id
   JOIN annotation_membership m ON m.project_id = b.project_id AND m.role = 'labeler' WHERE b.kind = 'calibration'
 """
+# A screening, and 50 newcomers who have answered all of it.
+NEWCOMERS = """
+WITH people AS (
+    INSERT INTO auth_user (username, first_name, last_name, email, password, is_active, is_staff, is_superuser, date_joined)
+    SELECT 'newcomer' || n, '', '', '', '!', true, false, false, now() FROM generate_series(1, 50) n RETURNING id)
+INSERT INTO annotation_membership (project_id, user_id, role, export_uuid, reason)
+SELECT %(project)s, id, 'labeler', gen_random_uuid(), '' FROM people
+"""
+SCREENING = """
+INSERT INTO annotation_batch (project_id, generation, kind, state, created_at) VALUES (%(project)s, -1, 'screening', 'open', now())
+"""
+QUESTIONS = """
+INSERT INTO annotation_task (batch_id, solution_id, kind, priority, overlap, premise)
+SELECT b.id, n.id, 'normal', 0, 1, ''
+  FROM annotation_batch b, (SELECT id FROM annotation_solution WHERE withdrawn_at IS NULL ORDER BY id DESC LIMIT 20 OFFSET 10) n
+ WHERE b.kind = 'screening'
+"""
+ANSWERED = """
+INSERT INTO annotation_assignment (task_id, slot, batch_id, priority, state, labeler_id, token)
+SELECT t.id, NULL, b.id, 0, 'done', m.user_id, 1 FROM annotation_batch b JOIN annotation_task t ON t.batch_id = b.id
+  JOIN annotation_membership m ON m.project_id = b.project_id AND m.qualified_at IS NULL AND m.role = 'labeler' WHERE b.kind = 'screening'
+"""
+GOLD_OF_QUESTIONS = """
+INSERT INTO annotation_goldanswer (solution_id, acceptable_first_errors, note)
+SELECT t.solution_id, '{1}', 'Look at the second step.' FROM annotation_task t JOIN annotation_batch b ON b.id = t.batch_id
+ WHERE b.kind = 'screening' AND NOT EXISTS (SELECT 1 FROM annotation_goldanswer g WHERE g.solution_id = t.solution_id)
+"""
+SCREENED = (NEWCOMERS, SCREENING, QUESTIONS, ANSWERED, GOLD_OF_QUESTIONS)
 MORE_ANNOTATIONS = ANNOTATIONS.replace(
     "WHERE a.state = 'done'",
     """WHERE a.state = 'done'
@@ -254,7 +282,7 @@ def fill(home: Path, size: Size) -> tuple[Any, Any]:
     run_rounds(project, version, size)
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SET LOCAL session_replication_role = replica")
-        for statement in (SECOND, SET, SET_TASKS, SET_ASSIGNMENTS, MORE_ANNOTATIONS, MORE_LABELS, REMARKS, VERSIONS):
+        for statement in (SECOND, SET, SET_TASKS, SET_ASSIGNMENTS, *SCREENED, MORE_ANNOTATIONS, MORE_LABELS, REMARKS, VERSIONS):
             cursor.execute(statement, values)
     projects.change_settings(project, {"guidelines": "Rate all lines."}, version=projects.version_of(project), actor=owner)
     thresholds = {"redundancy_limit": 3, "redundancy_model": 0.8, "redundancy_gold": 0.75, "redundancy_spread": 1.0}
@@ -322,9 +350,10 @@ def addresses(project: Any) -> Iterator[str]:
         "round_number": round_.number,
         "batch_id": Batch.objects.filter(kind="selected").latest("pk").pk,
         "set_id": Batch.objects.filter(kind="calibration").latest("pk").pk,
-        "membership_id": Membership.objects.latest("pk").pk,
+        "membership_id": Membership.objects.filter(qualified_at__isnull=False).latest("pk").pk,
         "import_id": import_.pk,
         "invitation_id": 1,  # only its withdrawal has an address, which is for POST
+        "flag_id": 1,  # likewise: only decisions about it have one
         "solution_id": solution,
         "number": 1,
         "act": "cancel",
