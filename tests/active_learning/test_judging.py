@@ -256,7 +256,7 @@ def test_a_training_that_broke_off_is_resumed_from_its_checkpoint(world: Project
 
 
 def test_resuming_takes_no_other_config(world: Project) -> None:
-    with pytest.raises(rounds.RoundRefused, match="keeps its base, config and seed"):
+    with pytest.raises(rounds.RoundRefused, match="keeps its base, config, seed and labels"):
         rounds.start(world, make.plan(world, resume=True, seed=4), notify=False)
 
 

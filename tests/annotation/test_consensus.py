@@ -175,3 +175,60 @@ def test_labelers_who_came_later_begin_with_what_is_believed_of_all() -> None:
 def test_wrong_input_is_named(n_steps: list[int], rows: list[tuple[int, int, int]], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         from_lists(n_steps, rows)
+
+
+def test_a_solution_whose_first_mistake_can_be_nowhere_is_refused() -> None:
+    marks = from_lists([2, 3], [(0, 0, 1), (1, 0, 2)])
+    possible = np.array([True] * 3 + [False] * 4)
+    with pytest.raises(ValueError, match="Solution 1 has no possible first mistake"):
+        Readings(marks.n_steps, marks.solution, marks.labeler, marks.marked, possible)
+
+
+@pytest.mark.parametrize("name", ["possible", "prior"])
+def test_what_has_no_entry_for_each_cell_is_refused(name: str) -> None:
+    marks = from_lists([2], [(0, 0, 1)])
+    short = {"possible": np.ones(2, dtype=bool), "prior": np.full(2, 0.5)}[name]
+    with pytest.raises(ValueError, match=f"{name} must have one entry for each cell"):
+        Readings(marks.n_steps, marks.solution, marks.labeler, marks.marked, **{name: short})
+
+
+def test_a_solution_without_a_prior_is_settled_as_if_there_were_none() -> None:
+    marks = from_lists([2, 2], [(0, 0, 1), (1, 0, 1), (0, 1, NONE), (1, 1, NONE)])
+    prior = np.array([0.1, 0.8, 0.1, np.nan, np.nan, np.nan])
+    with_prior = settle_some(Readings(marks.n_steps, marks.solution, marks.labeler, marks.marked, None, prior), SURE)
+    without = settle_some(marks, SURE)
+    np.testing.assert_allclose(with_prior.of(1), without.of(1))
+    assert with_prior.of(0)[1] > without.of(0)[1]
+
+
+@pytest.mark.parametrize("name", ["sees", "alarms"])
+def test_intervals_are_those_of_the_likelihood_computed_one_by_one(name: str) -> None:
+    world = make_world(11, n_solutions=30, n_people=4, late=0.3)
+    settled = settle(from_lists(world.n_steps.tolist(), world.rows))
+    readings, known = settled.readings, settled.abilities
+    grid = (np.arange(201) + 0.5) / 201
+    believed, worth = (0.8, 4.0) if name == "sees" else (0.03, 20.0)
+    grid = grid**3 if name == "alarms" else grid
+
+    def chance(marked: int, mistake: int, n_steps: int, sees: float, alarms: float) -> float:
+        product = 1.0
+        for step in range(1, (marked or n_steps) + 1):
+            is_good = mistake == NONE or step < mistake
+            negative = alarms if is_good else sees if step == mistake else known.late
+            product *= negative if step == marked else 1 - negative
+        return product
+
+    log = worth * believed * np.log(grid) + worth * (1 - believed) * np.log(1 - grid)
+    for solution, labeler, marked in world.rows:
+        if labeler == 0:
+            n = int(readings.n_steps[solution])
+            cells = [*range(1, n + 1), NONE]
+            own = np.array([chance(marked, cell, n, known.sees[0], known.alarms[0]) for cell in cells])
+            others = settled.of(solution) / own
+            for place, value in enumerate(grid):
+                sees, alarms = (value, known.alarms[0]) if name == "sees" else (known.sees[0], value)
+                log[place] += np.log(sum(o * chance(marked, cell, n, sees, alarms) for o, cell in zip(others, cells, strict=True)))
+    density = np.exp(log - log.max()) * np.gradient(grid)
+    below = np.cumsum(density) / density.sum()
+    expected = np.interp([0.025, 0.975], below, grid)
+    np.testing.assert_allclose(getattr(describe(settled)[0], f"{name}_interval"), expected, atol=1e-9)
