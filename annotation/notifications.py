@@ -58,7 +58,7 @@ def notify(
     keys = {person if isinstance(person, int) else person.pk for person in persons}
     path = reverse(page, kwargs=at).removeprefix(get_script_prefix().rstrip("/")) if page else ""
     wanting = _wanting(keys, kind) if settings.EMAIL_HOST else set()
-    shared = {"kind": kind, "sentence": sentence, "project": project, "path": path, "occasion": occasion, "about": about}
+    shared: dict[str, Any] = {"kind": kind, "sentence": sentence, "project": project, "path": path, "occasion": occasion, "about": about}
     with transaction.atomic():
         known = set(Notification.objects.filter(person__in=keys, occasion=occasion).values_list("person", flat=True))
         active = set(User.objects.filter(pk__in=keys - known, is_active=True).values_list("pk", flat=True))

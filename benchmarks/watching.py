@@ -75,7 +75,7 @@ class World:
             characters = 200 + 120 * (marked or n)
             pace = 80 if form == "fast" else self.pace[reader] * float(np.exp(random.normal(0, 0.5)))
             at = solution + (0.5 if form == "copy" else 0.3 * random.random())
-            facts = {"known": known, "is_wrong": is_wrong} if self.knows else {}
+            facts: dict[str, Any] = {"known": known, "is_wrong": is_wrong} if self.knows else {}
             self.verdicts.append(WatchedVerdict(solution, reader, at, marked, n, characters / pace, characters, model=model, **facts))
 
     def _mark(self, person: int, n: int, mistake: int, model: int) -> int:

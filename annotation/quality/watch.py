@@ -207,7 +207,8 @@ def _note_gold(project: Project, members: Mapping[int, Membership]) -> None:
     watch, _ = Watch.objects.select_for_update().get_or_create(project=project)
     below = set(watch.below)
     for key, share in gold_of(project, members).items():
-        is_below = share.n >= LEAST_GOLD and bool(share.bounds) and share.bounds[1] < project.qualify_rate  # type: ignore[index]
+        bounds = share.bounds
+        is_below = share.n >= LEAST_GOLD and bounds is not None and bounds[1] < project.qualify_rate
         if is_below and key not in below:
             _tell_managers(
                 project,
