@@ -7,13 +7,13 @@ what others found must not lead anybody. First submissions are shown, and a cali
 
 import random
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
-from django.db.models import Count, Exists, Min, OuterRef, Q
+from django.db.models import Count, Exists, Max, Min, OuterRef, Q
 
 from annotation import eligibility, ingest, queue
 from annotation.eligibility import Use
@@ -150,12 +150,9 @@ def drawn_for_calibration(project: Project, *, size: int, seed: int = 0) -> list
     if not 0 < size <= MOST:
         raise BadCalibration(f"The size is {size:,}. Choose 1 to {MOST} solutions.")
     draw = random.Random(seed)
-    problems = list(Problem.objects.filter(project=project, split=Split.TRAIN).order_by("pk").values_list("pk", flat=True))
-    draw.shuffle(problems)
     queued = Exists(Task.objects.filter(solution=OuterRef("pk")))
     chosen: list[Solution] = []
-    for start in range(0, len(problems), LOOKED_AT):
-        near = problems[start : start + LOOKED_AT]
+    for near in _problems_by_chance(project, draw):
         free = Solution.objects.filter(~queued, problem__in=near, withdrawn_at=None).select_related("problem").order_by("pk")
         by_problem: dict[int, list[Solution]] = {}
         for solution in free:
@@ -171,6 +168,22 @@ def drawn_for_calibration(project: Project, *, size: int, seed: int = 0) -> list
         f"Only {counted(len(chosen), 'problem has a solution', 'problems have solutions')} that nobody was ever given. Choose a smaller "
         "size, or load more solutions."
     )
+
+
+def _problems_by_chance(project: Project, draw: random.Random) -> Iterator[list[int]]:
+    """Yield train problems by chance, some at a time: first those whose numbers are drawn, which needs no list of all; then the others."""
+    problems = Problem.objects.filter(project=project).order_by("pk")
+    ends = problems.aggregate(low=Min("pk"), high=Max("pk"))
+    if ends["low"] is None:
+        return
+    numbers = [draw.randint(ends["low"], ends["high"]) for _ in range(4 * LOOKED_AT)]
+    train = problems.filter(split=Split.TRAIN)
+    some = list(train.filter(pk__in=numbers).values_list("pk", flat=True))
+    draw.shuffle(some)
+    yield from (some[start : start + LOOKED_AT] for start in range(0, len(some), LOOKED_AT))
+    rest = sorted(set(train.values_list("pk", flat=True)) - set(some))
+    draw.shuffle(rest)
+    yield from (rest[start : start + LOOKED_AT] for start in range(0, len(rest), LOOKED_AT))
 
 
 def publish_calibration(project: Project, *, solutions: Collection[int], is_draft: bool, actor: "User") -> Batch:
