@@ -355,7 +355,6 @@ def addresses(project: Any) -> Iterator[str]:
         "invitation_id": 1,  # only its withdrawal has an address, which is for POST
         "flag_id": 1,  # likewise: only decisions about it have one
         "solution_id": solution,
-        "flag_id": 1,  # only its decision has an address, which is for POST
         "number": 1,
         "act": "cancel",
     }

@@ -46,7 +46,8 @@ if TYPE_CHECKING:
 
 CALIBRATION_SIZE = 10
 MOST = 50  # solutions of a set: all are on one page
-LOOKED_AT = 200  # problems in one query of a draw
+LOOKED_AT = 20  # problems in the first query of a draw; a problem can have a hundred solutions
+DRAWN = 400  # numbers of problems that are drawn before all problems are listed
 LONGEST_REMARK = 2_000
 LISTED = 50  # sets
 ENDED = (AssignmentState.DONE, AssignmentState.SKIPPED)
@@ -151,19 +152,20 @@ def drawn_for_calibration(project: Project, *, size: int, seed: int = 0) -> list
         raise BadCalibration(f"The size is {size:,}. Choose 1 to {MOST} solutions.")
     draw = random.Random(seed)
     queued = Exists(Task.objects.filter(solution=OuterRef("pk")))
-    chosen: list[Solution] = []
+    chosen: list[int] = []
     for near in _problems_by_chance(project, draw):
-        free = Solution.objects.filter(~queued, problem__in=near, withdrawn_at=None).select_related("problem").order_by("pk")
-        by_problem: dict[int, list[Solution]] = {}
-        for solution in free:
-            by_problem.setdefault(solution.problem_id, []).append(solution)
+        free = Solution.objects.filter(~queued, problem__in=near, withdrawn_at=None).order_by("pk")
+        by_problem: dict[int, list[tuple[int, str]]] = {}
+        for pk, problem, outcome in free.values_list("pk", "problem", "outcome"):
+            by_problem.setdefault(problem, []).append((pk, outcome))
         for problem in near:
             if (candidates := by_problem.get(problem)) and len(chosen) < size:
                 is_wrong_wanted = len(chosen) % 2 == 0
-                fitting = [solution for solution in candidates if (solution.outcome == Outcome.WRONG) == is_wrong_wanted]
-                chosen.append(draw.choice(fitting or candidates))
+                fitting = [candidate for candidate in candidates if (candidate[1] == Outcome.WRONG) == is_wrong_wanted]
+                chosen.append(draw.choice(fitting or candidates)[0])
         if len(chosen) == size:
-            return chosen
+            found = Solution.objects.select_related("problem").in_bulk(chosen)
+            return [found[pk] for pk in chosen]
     raise BadCalibration(
         f"Only {counted(len(chosen), 'problem has a solution', 'problems have solutions')} that nobody was ever given. Choose a smaller "
         "size, or load more solutions."
@@ -176,14 +178,22 @@ def _problems_by_chance(project: Project, draw: random.Random) -> Iterator[list[
     ends = problems.aggregate(low=Min("pk"), high=Max("pk"))
     if ends["low"] is None:
         return
-    numbers = [draw.randint(ends["low"], ends["high"]) for _ in range(4 * LOOKED_AT)]
+    numbers = [draw.randint(ends["low"], ends["high"]) for _ in range(DRAWN)]
     train = problems.filter(split=Split.TRAIN)
     some = list(train.filter(pk__in=numbers).values_list("pk", flat=True))
     draw.shuffle(some)
-    yield from (some[start : start + LOOKED_AT] for start in range(0, len(some), LOOKED_AT))
+    yield from _growing(some)
     rest = sorted(set(train.values_list("pk", flat=True)) - set(some))
     draw.shuffle(rest)
-    yield from (rest[start : start + LOOKED_AT] for start in range(0, len(rest), LOOKED_AT))
+    yield from _growing(rest)
+
+
+def _growing(rows: list[int]) -> Iterator[list[int]]:
+    """Yield rows in parts that double, so that few queries reach the end where little is free."""
+    start, length = 0, LOOKED_AT
+    while start < len(rows):
+        yield rows[start : start + length]
+        start, length = start + length, 2 * length
 
 
 def publish_calibration(project: Project, *, solutions: Collection[int], is_draft: bool, actor: "User") -> Batch:
