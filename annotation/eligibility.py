@@ -5,10 +5,14 @@ One table (RULES) says it. `counting` gives it to the ORM, `sql` to raw statemen
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import TYPE_CHECKING, TypedDict
 
 from django.db.models import Case, CharField, Exists, F, OuterRef, Q, QuerySet, Value, When
 
 from annotation.models import Annotation, AnnotationQuerySet, Assignment, AssignmentState, BatchKind, FinishReason, Membership, Project
+
+if TYPE_CHECKING:
+    from django_stubs_ext import WithAnnotations
 
 
 class Use(StrEnum):
@@ -32,7 +36,7 @@ class LeftOut(StrEnum):
     ADJUDICATED = "adjudicated"
 
 
-EFFECTS = {
+EFFECTS: dict[str, str] = {
     LeftOut.PRACTICE: "Practice counts nowhere.",
     LeftOut.NEWCOMER: "A screening answer of a person who is not admitted counts in exports only.",
     LeftOut.QUARANTINE: "Labels of a person in quarantine count as work only.",
@@ -40,6 +44,12 @@ EFFECTS = {
     LeftOut.ADJUDICATION: "An adjudication is what models learn. It is no opinion among others, and no work.",
     LeftOut.ADJUDICATED: "Models learn the adjudication of this solution instead.",
 }
+
+
+class WithMark(TypedDict):
+    """What `marked` adds to an annotation."""
+
+    mark: str
 
 
 class Adjudications(StrEnum):
@@ -72,11 +82,11 @@ RULES = {
 
 def rule_of(use: Use, *, newcomers: bool | None = None, adjudications: Adjudications | None = None) -> Rule:
     """Return the rule of a use. Only a dataset has options. Raises ValueError if another use is given one."""
-    options = {"newcomers": newcomers, "adjudications": adjudications}
-    chosen = {name: value for name, value in options.items() if value is not None}
-    if chosen and use != Use.DATASET:
+    rule = RULES[use]
+    if use != Use.DATASET and (newcomers, adjudications) != (None, None):
         raise ValueError(f"Whose labels count for {use} is fixed. Only a dataset has options.")
-    return replace(RULES[use], **chosen)
+    newcomers = rule.newcomers if newcomers is None else newcomers
+    return replace(rule, newcomers=newcomers, adjudications=adjudications or rule.adjudications)
 
 
 def counting(use: Use, *, newcomers: bool | None = None, adjudications: Adjudications | None = None) -> AnnotationQuerySet:
@@ -106,7 +116,7 @@ def adjudications_that_count() -> AnnotationQuerySet:
     return reviewed.exclude(finish_reason=FinishReason.GIVE_UP).filter(~Exists(_members(quarantined_at__isnull=False)))
 
 
-def marked(annotations: AnnotationQuerySet) -> AnnotationQuerySet:
+def marked(annotations: AnnotationQuerySet) -> "QuerySet[WithAnnotations[Annotation, WithMark]]":
     """Add to each annotation its `mark`, which says why it does not count for every use (EFFECTS). Empty: it counts."""
     fixed = adjudications_that_count().filter(solution=OuterRef("solution"))
     fixed_later = fixed.filter(pk__gt=OuterRef("pk"))
@@ -124,11 +134,10 @@ def marked(annotations: AnnotationQuerySet) -> AnnotationQuerySet:
     return annotations.annotate(mark=first)
 
 
-def assignments_without_work(labeler_id: int) -> QuerySet[Assignment]:
+def assignments_without_work(labeler_id: int | None) -> QuerySet[Assignment]:
     """Return a person's assignments whose labels are no work. Who asks about one person leaves these out, and joins no others."""
-    no_work = Q(batch__kind__in=[BatchKind.PRACTICE, BatchKind.REVIEW])
     admitted = Membership.objects.filter(project=OuterRef("batch__project"), user=labeler_id, qualified_at__isnull=False)
-    no_work |= Q(batch__kind=BatchKind.SCREENING) & ~Exists(admitted)
+    no_work = Q(batch__kind__in=[BatchKind.PRACTICE, BatchKind.REVIEW]) | Q(~Exists(admitted), batch__kind=BatchKind.SCREENING)
     return Assignment.objects.filter(no_work, labeler=labeler_id)
 
 

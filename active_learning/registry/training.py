@@ -149,7 +149,7 @@ def has_checkpoint(version: ModelVersion) -> bool:
 def nothing_new(project: Project) -> str:
     """Say so if a PRM that is trained now would learn from the same labels as the newest one; else return nothing."""
     newest = ModelVersion.objects.filter(project=project, kind=ModelKind.PRM, state=ModelState.READY).order_by("-number").first()
-    if newest is None or newest.snapshot_id is None:
+    if newest is None or newest.snapshot is None:
         return ""
     last = SnapshotItem.objects.filter(snapshot=newest.snapshot_id).aggregate(last=Max("annotation"))["last"] or 0
     later = eligibility.counting(Use.TRAINING).filter(pk__gt=last, solution__problem__project=project)

@@ -1,12 +1,17 @@
 """Stage: export, one annotation at a time: what a researcher looks at before an export, shown as the file would have it."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.db.models import Case, F, OuterRef, Subquery, When
 
 from annotation import eligibility
 from annotation.export.prm800k import prm800k_record
 from annotation.models import Annotation, FinishReason, Project, Snapshot, StepLabel, whole_solution
+
+if TYPE_CHECKING:
+    from django_stubs_ext import WithAnnotations
+
+    from annotation.eligibility import WithMark
 
 PAGE = 50  # annotations listed at a time
 SNAPSHOTS = 20  # listed
@@ -18,7 +23,7 @@ class NoSuchAnnotation(LookupError):
 
 def annotations_of(
     project: Project, *, finish_reason: str = "", by: str = "", before: int | None = None
-) -> tuple[list[Annotation], int | None]:
+) -> tuple[list["WithAnnotations[Annotation, WithMark]"], int | None]:
     """Return a page of annotations of a project, the newest first, and where the next page begins.
 
     Each has the index of its `first_mistake`, the active `minutes`, and a `mark` if it does not count for every use (eligibility).
@@ -43,7 +48,7 @@ def annotations_of(
     return rows[:PAGE], rows[PAGE - 1].pk if len(rows) > PAGE else None
 
 
-def shown(project: Project, annotation_id: int) -> tuple[Annotation, dict[str, Any]]:
+def shown(project: Project, annotation_id: int) -> tuple["WithAnnotations[Annotation, WithMark]", dict[str, Any]]:
     """Return an annotation with its `mark`, and its PRM800K record as an export would write it. Raises NoSuchAnnotation."""
     annotations = Annotation.objects.filter(solution__problem__project=project, pk=annotation_id)
     annotation = eligibility.marked(annotations).select_related("labeler", "superseded_by", "solution").first()

@@ -287,9 +287,9 @@ def let_repeat(project: Project, number: int, *, actor: "User", seen: str) -> in
             questions = _other_questions(row)
             Membership.objects.filter(pk=row.pk).update(refused_at=None, screening_set=-(questions.generation or 0))
             size = Task.objects.filter(batch=questions, solution__withdrawn_at=None).count()
-            change = {"old": {"standing": _standing(row), "set": row.screening_set}, "new": {"standing": NOT_ADMITTED}}
-            change["new"] |= {"set": -(questions.generation or 0)}
-            note(actor, REPEAT, row, {**change, **result.figures, "questions": size})
+            old = {"standing": _standing(row), "set": row.screening_set}
+            new = {"standing": NOT_ADMITTED, "set": -(questions.generation or 0)}
+            note(actor, REPEAT, row, {"old": old, "new": new, **result.figures, "questions": size})
     return size
 
 
