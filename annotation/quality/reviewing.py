@@ -10,7 +10,7 @@ from string import ascii_uppercase
 from typing import TYPE_CHECKING
 
 from django.db import IntegrityError, transaction
-from django.db.models import Count, Exists, OuterRef
+from django.db.models import Count, Exists, F, OuterRef
 from django.utils.crypto import salted_hmac
 
 from annotation import eligibility, labels, people
@@ -213,7 +213,7 @@ def review_queue(project: Project, *, reviewer: "User") -> ReviewQueue:
         project=project, is_adjudicated=False, n_readings__gte=2, entropy__gt=0, solution__withdrawn_at=None,
         solution__problem__split=Split.TRAIN,
     )  # fmt: skip
-    bits = dict(uncertain.order_by("-entropy", "solution").values_list("solution", "entropy")[:LOOKED_AT])
+    bits = dict(uncertain.order_by(F("entropy").desc(nulls_last=True), "solution").values_list("solution", "entropy")[:LOOKED_AT])
     keys = list(bits)
     named = _named(keys)
     decided = _decided(keys, reviewer)
@@ -226,9 +226,9 @@ def review_queue(project: Project, *, reviewer: "User") -> ReviewQueue:
     rows = [
         Conflict(
             solution=solutions[key],
-            named=sorted(set(named[key].values()), key=lambda step: (step is None, step)),
+            named=sorted(set(named[key].values()), key=lambda step: (step is None, step or 0)),
             readings=len(named[key]),
-            bits=bits[key],
+            bits=bits[key] or 0.0,
             ratings=ratings.get(key, 0),
             is_sent_back=key in asked,
         )
