@@ -1,11 +1,12 @@
 """Settling: the consensus on each solution, written to the same rows again and again, and only where something is new."""
 
+import threading
 import uuid
 from typing import Any
 
 import numpy as np
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from annotation import consensus, quality
@@ -24,6 +25,7 @@ from annotation.models import (
 )
 from tests import make
 from tests.verdicts import judged
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.django_db
 TEXTS = [f"Step {number}." for number in range(1, 6)]
@@ -395,3 +397,41 @@ def test_a_prior_moves_what_people_leave_open_and_its_model_is_noted() -> None:
     assert plain != 3 and consensus_on(solutions[0]).first_mistake == 3
     assert consensus_on(solutions[1]).p_none > 0  # the model has not scored it
     assert ProjectConsensus.objects.get(project=project).prior == 7
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_label_that_is_committed_after_a_later_one_is_settled_too() -> None:
+    project = make.project()
+    solutions = read_by_three(project, 6)
+    make.person("slow", project), make.person("quick", project)
+    quality.settle_new(no_prior)
+    stored, settled = threading.Event(), threading.Event()
+
+    def label_slowly() -> None:
+        with transaction.atomic():
+            judged(solutions[0], "slow", 2)
+            stored.set()
+            assert settled.wait(PATIENCE)
+
+    def settle_meanwhile() -> list[int]:
+        assert stored.wait(PATIENCE)
+        judged(solutions[1], "quick", 2)
+        quality.settle_new(no_prior)
+        readings = [consensus_on(solution).n_readings for solution in solutions[:2]]
+        settled.set()
+        return readings
+
+    _, meanwhile = make.at_once([label_slowly, settle_meanwhile])
+    quality.settle_new(no_prior)
+    assert meanwhile == [3, 4]
+    assert [consensus_on(solution).n_readings for solution in solutions[:2]] == [4, 4]
+    assert quality.settle_new(no_prior) == {}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_who_settle_at_once_write_each_row_once() -> None:
+    project = make.project()
+    read_by_three(project, 6)
+    outcomes = make.at_once([lambda: quality.settle(project).n_changed] * 3)
+    assert sorted(outcomes, key=str) == [0, 0, 6]
+    assert (SolutionConsensus.objects.count(), StepConsensus.objects.count()) == (6, 30)
