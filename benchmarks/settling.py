@@ -117,7 +117,8 @@ def measure(n_annotations: int) -> dict[str, Any]:
     n_people, solutions = User.objects.count(), list(Solution.objects.order_by("pk"))
     random = np.random.default_rng(7)
     had = {(solution, person) for solution, person, _ in world.rows}
-    more, swept = [], []
+    more: list[float] = []
+    swept: list[float] = []
     for place in range(min(MORE, len(solutions))):
         for times, settle in ((more, one_solution), (swept, sweep)):
             person = next(int(one) for one in random.permutation(n_people) if (place, int(one)) not in had)

@@ -47,7 +47,8 @@ def ways_to_learn(pairs: list[Pair], *, seed: int) -> tuple[dict[str, list[Label
     random = np.random.default_rng([2305, seed])
     sees, alarms = 1 - random.uniform(*MISSES, PEOPLE), random.uniform(*ALARMS, PEOPLE)
     read: dict[int, list[export.LabeledSteps]] = {}
-    each, true = [], []
+    each: list[LabeledSolution] = []
+    true: list[int | None] = []
     solutions = [(place, problem, solution) for place, (problem, several) in enumerate(pairs) for solution in several]
     for number, (place, problem, solution) in enumerate(solutions):
         true.append(solution.first_mistake)
@@ -88,7 +89,8 @@ def difference(soft: list[float], hard: list[float]) -> dict[str, Any]:
 
 
 def measure(*, n_seeds: int, n_problems: int, n_judged: int) -> dict[str, Any]:
-    runs, exact = [], []
+    runs: list[dict[str, dict[str, Any]]] = []
+    exact: list[float] = []
     for seed in range(n_seeds):
         world = make_world(100 + seed, n_problems=n_problems + n_judged, n_solutions=PER_PROBLEM)
         learned, share = ways_to_learn(list(islice(world, n_problems)), seed=seed)

@@ -134,7 +134,9 @@ def opinions_of(
     keys = sorted(of_solution)
     n_steps = np.array([len(of_solution[key][0].steps) for key in keys], dtype=np.int64)
     offsets = np.concatenate([[0], np.cumsum(n_steps + 1)])
-    rows, adjudications, counts = [], {}, np.zeros((int(offsets[-1]), 3), dtype=np.int64)
+    rows: list[tuple[int, int, int]] = []
+    adjudications: dict[int, quality.Adjudication] = {}
+    counts = np.zeros((int(offsets[-1]), 3), dtype=np.int64)
     for place, key in enumerate(keys):
         newest = {labels.labeler_id: labels for labels in of_solution[key]}
         for person, labels in sorted(newest.items()):

@@ -14,6 +14,7 @@ import numpy as np
 from django.db import connection, transaction
 from django.db.models import Exists, OuterRef
 from django.utils import timezone
+from numpy.typing import NDArray
 
 from annotation import consensus
 from annotation.consensus import MINIMUM_SHARED, NONE, Abilities, Ability, Floats, Integers
@@ -265,7 +266,8 @@ def settled_in_words(project: Project, settled: Settled) -> list[str]:
 
 def _readings(opinions: Opinions, prior: Prior | None) -> consensus.Readings:
     offsets = np.concatenate([[0], np.cumsum(opinions.n_steps + 1)])
-    possible, chances = None, None
+    possible: NDArray[np.bool_] | None = None
+    chances: Floats | None = None
     truths = {place: truth for place, key in enumerate(opinions.solutions) if (truth := opinions.truth(int(key))) is not None}
     if truths:
         possible = np.ones(offsets[-1], dtype=bool)
