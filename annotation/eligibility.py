@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, TypedDict
 
+from django.db import connection
 from django.db.models import Case, CharField, Exists, F, OuterRef, Q, QuerySet, Value, When
 
 from annotation.models import Annotation, AnnotationQuerySet, Assignment, AssignmentState, BatchKind, FinishReason, Membership, Project
@@ -143,11 +144,8 @@ def assignments_without_work(labeler_id: int | None) -> QuerySet[Assignment]:
 
 def people_left_out(project: Project) -> list[int]:
     """Return the accounts whose labels do not count for training: people in quarantine, and those who answer a screening. In order."""
-    screened = Assignment.objects.filter(
-        labeler=OuterRef("user"), batch__project=OuterRef("project"), batch__kind=BatchKind.SCREENING, state=AssignmentState.DONE
-    )
-    is_left_out = Q(quarantined_at__isnull=False) | Q(qualified_at__isnull=True) & Exists(screened)
-    return list(Membership.objects.filter(is_left_out, project=project).order_by("user").values_list("user", flat=True))
+    with connection.cursor() as cursor:
+        return [person for (person,) in cursor.execute(_PEOPLE_LEFT_OUT, {"project": project.pk}).fetchall()]
 
 
 def _members(**where: object) -> QuerySet[Membership]:
@@ -166,6 +164,17 @@ _ADJUDICATED = """EXISTS (
         CROSS JOIN LATERAL (SELECT * FROM annotation_annotation WHERE assignment_id = ra.id OFFSET 0) rv
         WHERE rv.finish_reason <> 'give_up' AND rv.labeler_id <> ALL {people}
           AND NOT EXISTS (SELECT FROM annotation_annotation later WHERE later.supersedes_id = rv.id OFFSET 0){later} OFFSET 0)"""
+
+_PEOPLE_LEFT_OUT = """
+SELECT user_id FROM annotation_membership WHERE project_id = %(project)s AND quarantined_at IS NOT NULL
+ UNION
+SELECT m.user_id
+  FROM (SELECT id FROM annotation_batch WHERE project_id = %(project)s AND kind = 'screening' OFFSET 0) b
+ CROSS JOIN LATERAL (SELECT id FROM annotation_task WHERE batch_id = b.id OFFSET 0) t
+ CROSS JOIN LATERAL (SELECT labeler_id FROM annotation_assignment WHERE task_id = t.id AND state = 'done' OFFSET 0) s
+  JOIN annotation_membership m ON m.project_id = %(project)s AND m.user_id = s.labeler_id AND m.qualified_at IS NULL
+ ORDER BY 1
+"""
 
 
 def sql(

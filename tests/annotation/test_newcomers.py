@@ -340,3 +340,11 @@ def test_nobody_in_quarantine_is_trusted_for_gold(project: Project) -> None:
         quality.open_practice(project, by="rolf", size=1)
     Membership.objects.filter(user__username="rolf").update(quarantined_at=None)
     assert [person.username for person in quality.trusted_people(project)] == ["rolf"]
+
+
+def test_a_snapshot_notes_whose_labels_it_lacks(project: Project) -> None:
+    ann, ben, cleo = failed(project), failed(project, "ben"), make.person("cleo", project)
+    decide(quality.admit, project, ben)
+    Membership.objects.filter(user=cleo).update(quarantined_at="2026-01-01T00:00Z")
+    make.person("dora", project)  # has answered nothing
+    assert export.take_snapshot(project, use=Use.TRAINING).spec["left_out"] == sorted([ann.pk, cleo.pk])
