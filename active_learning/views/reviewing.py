@@ -18,7 +18,7 @@ from django.views.decorators.http import require_GET, require_POST
 from django_htmx.http import HttpResponseClientRefresh
 
 from active_learning import pages, registry
-from active_learning.views.forms import ReviewedGoldForm, SendBackForm
+from active_learning.views.forms import ReviewedGoldForm, SendBackForm, faults_of
 from annotation import keys, labels, people, quality, queue
 from annotation.views import KEY, SignedInRequest, for_roles, read_body, read_key
 from annotation.views.labeling import background
@@ -93,7 +93,7 @@ def send_back(request: SignedInRequest, project: "Project", solution_id: int) ->
             messages.success(request, "Sent back. The labeler reads your message on the home page and can look at this solution again.")
             return redirect(_address(project, solution_id) if shown.decision else reverse("review", args=[project.slug]))
     else:
-        messages.error(request, " ".join(fault for faults in form.errors.values() for fault in faults))
+        messages.error(request, " ".join(faults_of(form)))
     return redirect(_address(project, solution_id))
 
 
@@ -115,7 +115,7 @@ def make_gold(request: SignedInRequest, project: "Project", solution_id: int) ->
                 request, "The solution is gold now." if is_new else "The gold is changed. Answers are judged by it from now on."
             )
     else:
-        messages.error(request, " ".join(fault for faults in form.errors.values() for fault in faults))
+        messages.error(request, " ".join(faults_of(form)))
     return redirect(_address(project, solution_id))
 
 

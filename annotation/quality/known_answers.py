@@ -3,7 +3,7 @@ missed. Reads only: a record on gold is derived from these answers and stored no
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from annotation import eligibility
-from annotation.models import Annotation, BatchKind, FinishReason, Message, Project, Solution, StepLabel, TaskKind
+from annotation.models import Annotation, BatchKind, FinishReason, Message, Project, Solution, TaskKind
 from annotation.quality.gold import FIRST_MISTAKE, GOLD, WithFirstMistake, is_within_gold
 from annotation.quality.practice import StepSeen, verdict_on
-from annotation.quality.reviewing import VERDICTS, accepts
+from annotation.quality.reviewing import VERDICTS, accepts, step_ratings
 
 if TYPE_CHECKING:
     from django_stubs_ext import WithAnnotations
@@ -61,14 +61,14 @@ def checked_answers(projects: Collection[Project | int], **where: object) -> "Qu
     return answers.exclude(solution__in=contradicted) if (contradicted := contradicted_gold(projects)) else answers
 
 
-def missed_answers(project: Project, labeler_id: int, *, before: datetime) -> tuple[list[MissedSolution], dict[str, int]]:
+def missed_answers(project: Project, labeler_id: int | None, *, before: datetime) -> tuple[list[MissedSolution], dict[str, int]]:
     """Return the newest answers of a labeler that were not within gold, given before a moment, and how many there are by what happened."""
     answers = checked_answers([project], labeler=labeler_id, created_at__lt=before)
     rows = answers.order_by("-pk").values_list("pk", "finish_reason", "first_mistake", GOLD)
     missed = [(key, _what(*verdict)) for key, *verdict in rows if not is_within_gold(*verdict)]
     what = dict(missed[:LISTED])
     shown = answers.filter(pk__in=what).select_related("solution__problem", "solution__goldanswer").order_by("-pk")
-    ratings = _ratings(what)
+    ratings = step_ratings(what)
     return [_missed(answer, ratings.get(answer.pk, {}), what[answer.pk]) for answer in shown], dict(Counter(words for _, words in missed))
 
 
@@ -83,14 +83,6 @@ def _what(finish_reason: str, first_mistake: int | None, acceptable: Sequence[in
     if not acceptable:
         return "marked a mistake where there is none"
     return "marked a step before the first mistake" if first_mistake < min(acceptable) else "marked a step after the first mistake"
-
-
-def _ratings(annotations: Iterable[int]) -> dict[int, dict[int, int]]:
-    ratings: dict[int, dict[int, int]] = {}
-    rows = StepLabel.objects.filter(annotation__in=list(annotations), position=0, rating__isnull=False)
-    for annotation, step, rating in rows.values_list("annotation", "step_index", "rating"):
-        ratings.setdefault(annotation, {})[step] = rating
-    return ratings
 
 
 def _missed(answer: Annotation, ratings: dict[int, int], what: str) -> MissedSolution:

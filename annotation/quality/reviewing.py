@@ -303,7 +303,7 @@ def review_of(project: Project, solution_id: int, *, reviewer: "User") -> Review
         raise NoSuchSolution(f"{project} has no solution {solution_id}.")
     readers = _readers(project, solution)
     decision = labels.decision_on(solution.pk)
-    decided = _step_ratings([decision.pk]).get(decision.pk, {}) if decision else {}
+    decided = step_ratings([decision.pk]).get(decision.pk, {}) if decision else {}
     first_mistake = next((step for step, rating in sorted(decided.items()) if rating == -1), None)
     named = {reader.first_mistake for reader in readers}
     steps = [
@@ -338,7 +338,7 @@ def _readers(project: Project, solution: Solution) -> list[SolutionReader]:
         counting.filter(solution=solution, assignment__batch__generation__isnull=False).select_related("sent_back", "supersedes__sent_back")
     )
     readings.sort(key=lambda reading: salted_hmac("annotation.quality.reviewing", f"{solution.pk}:{reading.labeler_id}").digest())
-    ratings = _step_ratings([reading.pk for reading in readings])
+    ratings = step_ratings([reading.pk for reading in readings])
     return [
         SolutionReader(
             letter=_letter(place),
@@ -359,10 +359,12 @@ def _letter(place: int) -> str:
     return ascii_uppercase[place] if place < len(ascii_uppercase) else f"Z{place - len(ascii_uppercase) + 1}"
 
 
-def _step_ratings(annotations: list[int]) -> dict[int, dict[int, int]]:
+def step_ratings(annotations: Iterable[int]) -> dict[int, dict[int, int]]:
+    """Return the ratings of steps by annotation and step."""
     ratings: dict[int, dict[int, int]] = {}
-    rows = StepLabel.objects.filter(annotation__in=annotations, position=0, rating__isnull=False)
+    rows = StepLabel.objects.filter(annotation__in=list(annotations), position=0, rating__isnull=False)
     for annotation, step, rating in rows.values_list("annotation", "step_index", "rating"):
+        assert rating is not None  # it was asked for
         ratings.setdefault(annotation, {})[step] = rating
     return ratings
 
