@@ -253,7 +253,8 @@ class _EventTable:
     def _weights(self, abilities: Abilities) -> tuple[Floats, Floats]:
         """How the prior weighs the steps: per cell, and their sum per solution."""
         weight = np.where(self.is_none, 0.0, abilities.places[self.bin])
-        return weight, np.bincount(self.solution_of_cell, weight, minlength=len(self.readings.n_steps))
+        total: Floats = np.bincount(self.solution_of_cell, weight, minlength=len(self.readings.n_steps)).astype(np.float64)
+        return weight, total
 
     def expect(self, abilities: Abilities) -> Floats:
         """The probability of each cell, given all readings."""
@@ -274,7 +275,8 @@ class _EventTable:
         n = self.readings.n_labelers
 
         def count(event: Floats) -> Floats:
-            return np.bincount(self.who, row * event, minlength=n)
+            total: Floats = np.bincount(self.who, row * event, minlength=n).astype(np.float64)
+            return total
 
         late, quiet_later = float((row * self.late).sum()), float((row * self.quiet_later).sum())
         steps = np.where(self.is_none, 0.0, posterior)

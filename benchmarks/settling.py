@@ -98,7 +98,7 @@ def read(project: "Project", rows: list[tuple[int, int, int]]) -> None:
     from annotation.models import Batch
 
     solutions, people, marked = (list(column) for column in zip(*rows, strict=True))
-    values = {"batch": Batch.objects.get(project=project).pk, "solutions": solutions, "people": people, "marked": marked}
+    values: dict[str, Any] = {"batch": Batch.objects.get(project=project).pk, "solutions": solutions, "people": people, "marked": marked}
     with connection.cursor() as cursor:
         cursor.execute(READINGS, values)
         cursor.execute(RATINGS, values | {"annotations": [row[0] for row in cursor.fetchall()]})

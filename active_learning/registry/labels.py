@@ -149,14 +149,14 @@ def opinions_of(
                 if rating is not None:
                     counts[offsets[place] + step] += (rating == 0, rating == 1, 1)
     readings = np.array(rows, dtype=np.int64).reshape(-1, 3)
-    people, person = np.unique(readings[:, 1], return_inverse=True)
+    people, reader = np.unique(readings[:, 1], return_inverse=True)
     rated = np.flatnonzero(counts[:, 2])
     opinions = quality.Opinions(
         solutions=np.array(keys, dtype=np.int64),
         n_steps=n_steps,
         people=people,
         solution=readings[:, 0],
-        person=person.astype(np.int64),
+        person=reader.astype(np.int64),
         marked=readings[:, 2],
         annotation=np.zeros(len(readings), dtype=np.int64),
         adjudications=adjudications,

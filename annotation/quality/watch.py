@@ -181,7 +181,7 @@ def _verdicts(project: Project, marks_of: Marks | None) -> list[watching.Watched
 def _decided(project: Project) -> dict[tuple[int, str], float]:
     """Return when each person's work was last judged, by test: only later work is tested again."""
     rows = Flag.objects.filter(project=project, decided_at__isnull=False).order_by("decided_at")
-    return {(person, kind): at.timestamp() for person, kind, at in rows.values_list("person", "kind", "decided_at")}
+    return {(person, kind): at.timestamp() for person, kind, at in rows.values_list("person", "kind", "decided_at") if at}
 
 
 def _raise(project: Project, finding: watching.Finding, person: User) -> Flag | None:

@@ -41,7 +41,7 @@ def test_home_shows_my_projects_and_my_day(project: Project, ann: Client) -> Non
     html = ann.get(reverse("home")).content.decode()
     assert "Not mine" not in html
     figures = dict(re.findall(r"<dt>([^<]*)</dt><dd>([^<]*)<", html))
-    assert figures["today"] == "1" and figures["pace today"] == "1.5"
+    assert figures["today"] == "1" and figures["pace today"] == "1.5\u00a0min"
     assert "1 solution waiting" in html  # one is done, the next is leased
     assert reverse("label", args=[project.slug]) in html and f'"{reverse("overview", args=[project.slug])}"' not in html
 
