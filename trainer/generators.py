@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 OPENAI = "https://api.openai.com/v1"
 KEY = "OPENAI_API_KEY"
-BROKEN = 8  # so many failed texts one after the other: the endpoint itself does not work
+BROKEN = 8  # failed texts one after the other that show that the endpoint itself does not work
 # The final answer: the text under the heading, up to the first blank line, the next heading or the end.
 ANSWER = re.compile(r"^[ \t]*# Answer\b:?[ \t]*(?:\n\s*)?(?P<answer>(?!#)\S.*?)\s*?(?:(?P<end>\n\s*\n|\n#)|\s*\Z)", re.M | re.S)
 

@@ -86,7 +86,7 @@ class ByteSource:
         return not self.peek()
 
     def show(self, progress: Progress | None, *, every: int = 500, count: int | None = None) -> None:
-        """Report how much of the file is read, once for so many lines."""
+        """Report how much of the file is read, once every `every` lines."""
         if progress and (self.line if count is None else count) % every == 0:
             progress("reading", min(self.raw.tell(), self.size), self.size)
 

@@ -116,7 +116,7 @@ class ProjectForm(forms.Form):
         lowest=1,
         highest=16,
         label="Next steps to choose from",
-        help_text="Step by step only: so many next steps are asked from the generator.",
+        help_text="Step by step only: the generator is asked for this many next steps.",
     )
     overlap = CountField(
         "The overlap",
@@ -216,19 +216,19 @@ class SettingsForm(ProjectForm):
         lowest=0,
         highest=100,
         label="Share of gold, in percent",
-        help_text="So many of a person’s solutions have a known answer and measure quality. They look like all others.",
+        help_text="For this share of a person’s solutions the first mistake is known. They measure quality and look like all others.",
     )
     screening_size = CountField(
         "The number of screening questions",
         lowest=0,
         highest=32_767,
         label="Screening questions",
-        help_text="Newcomers answer so many before real work, if the project has a screening.",
+        help_text="Newcomers answer this many before real work, if the project has a screening.",
     )
     qualify_rate = PercentField(
         "The share of right screening answers",
         label="Right screening answers, in percent",
-        help_text="Who has so many right answers is admitted at once. All others wait for a manager.",
+        help_text="A newcomer with this share of right answers is admitted at once. A manager decides about the others.",
     )
     adjudications = forms.ChoiceField(
         label="Decisions of reviewers in an export",
@@ -270,8 +270,8 @@ class SettingsForm(ProjectForm):
         "The limit per problem",
         lowest=1,
         highest=32_767,
-        label="At most so many of one problem",
-        help_text="A round takes at most so many solutions of the same problem.",
+        label="Most solutions of one problem",
+        help_text="A round takes at most this many solutions of the same problem.",
     )
 
     def __init__(self, data: Mapping[str, Any] | None = None, *, values: Mapping[str, Any], lock: str) -> None:
