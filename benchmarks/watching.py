@@ -159,7 +159,7 @@ def measure(n_worlds: int, n_majorities: int) -> dict[str, Any]:
 def _share(counts: list[int]) -> dict[str, Any]:
     k, n = counts
     low, high = Share(k, n).bounds or (0.0, 1.0)
-    return {"flagged": k, "of": n, "share": round(k / n, 4), "interval": [round(low, 4), round(high, 4)]}
+    return {"flagged": k, "of": n, "share": round(k / n, 4) if n else None, "interval": [round(low, 4), round(high, 4)]}
 
 
 def main(args: list[str] | None = None) -> None:

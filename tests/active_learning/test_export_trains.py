@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from django.core.management import call_command
 
+from active_learning.models import ModelVersion
 from active_learning.registry.training import labeled
 from annotation import export, ingest
 from annotation.models import Project
@@ -37,7 +38,7 @@ def test_the_trainer_reads_an_export_as_the_site_reads_its_labels(tmp_path: Path
     more.write_text("\n".join(json.dumps(record(step(shown, chosen=1), labeler=labeler)) for labeler in (None, LEE)))
     for path in (samples / "prm800k/records.jsonl", samples / "prm800k/labeled_paths.jsonl", more):
         ingest.load_solutions(path, project=project)
-    of_the_site = [texts(solution) for solution in labeled(export.take_snapshot(project))]
+    of_the_site = [texts(solution) for solution in labeled(ModelVersion(), export.take_snapshot(project))]
     of_the_file = [texts(solution) for solution in read_solutions(exported(project, tmp_path))]
     assert sorted(map(repr, of_the_file)) == sorted(map(repr, of_the_site)) and len(of_the_site) >= 10
 

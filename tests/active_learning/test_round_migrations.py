@@ -1,12 +1,13 @@
 """The migrations of active_learning on a database that holds rounds of every kind there has been: forward, and back."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.db import IntegrityError, connection, transaction
 from django.db.migrations.executor import MigrationExecutor
 
-from active_learning import pages, rounds
+from active_learning import migrations, pages, rounds
 from active_learning.models import Round
 from active_learning.rounds import Findings, RoundPlan
 from active_learning.selection import Recipe
@@ -15,7 +16,7 @@ from tests import make
 
 pytestmark = pytest.mark.django_db
 
-NEWEST = "0009_round_number"
+NEWEST = max(path.stem for path in Path(migrations.__path__[0]).glob("0*.py"))
 MIX = {"chosen": {"n_solutions": 4}, "uniform": {"n_solutions": 4}}
 RECIPE = {"parts": [["convincing", 0.8], ["uniform", 0.2]], "size": 40, "per_problem": None, "is_diverse": True, "is_stratified": False}
 SHORT = "Asked for 40, only 4 fit the recipe."

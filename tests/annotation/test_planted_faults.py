@@ -308,7 +308,7 @@ def a_counter(patch: pytest.MonkeyPatch) -> None:
 
 def no_idempotency(patch: pytest.MonkeyPatch) -> None:
     """A submit that is sent again is not recognized."""
-    patch.setattr(sittings, "_stored", lambda submission_id, **_: None)
+    patch.setattr(sittings, "stored_before", lambda submission_id, **_: None)
 
 
 def no_idempotency_and_no_fence(patch: pytest.MonkeyPatch) -> None:
@@ -319,7 +319,7 @@ def no_idempotency_and_no_fence(patch: pytest.MonkeyPatch) -> None:
 
 def no_hash(patch: pytest.MonkeyPatch) -> None:
     """A submit that is sent again is acknowledged without a look at its ratings."""
-    patch.setattr(sittings, "_stored", lambda submission_id, **_: Annotation.objects.filter(submission_id=submission_id).first())
+    patch.setattr(sittings, "stored_before", lambda submission_id, **_: Annotation.objects.filter(submission_id=submission_id).first())
 
 
 def the_last_one_wins(patch: pytest.MonkeyPatch) -> None:

@@ -117,6 +117,7 @@ def test_staff_add_a_member_by_typing_names(visit: Visit) -> None:
         chosen = page.locator(f".field-{field} .select2-selection")
         reach(page, chosen)
         page.keyboard.press("Enter")
+        expect(page.locator(".select2-search__field")).to_be_focused()
         page.keyboard.type(typed)
         expect(page.locator(".select2-results__option--highlighted")).to_have_text(shown)
         page.keyboard.press("Enter")

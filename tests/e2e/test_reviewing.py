@@ -36,6 +36,7 @@ class Hand:
         self.rated += len(keys)
         self.page.keyboard.press("Enter")
         expect(self.page.get_by_role("heading", level=1)).to_contain_text("decided")
+        self.page.wait_for_load_state()  # the script of the keys has run
 
     def go_on(self) -> None:
         expect(self.page.locator("a[autofocus]")).to_be_focused()
@@ -94,6 +95,7 @@ def test_the_second_of_two_reviewers_reads_what_happened_and_loses_nothing(visit
         page.keyboard.press(key)
     expect(page.locator(".messages")).to_contain_text("rolf decided on this solution after you opened it.")
     expect(page.locator(".notice", has_text="decided:")).to_contain_text("rolf decided: first mistake: step 2.")
+    page.wait_for_load_state()
     page.keyboard.press("d")
     expect(page.locator("[data-step='2']")).to_have_attribute("data-rated", "-1")
     expect(page.locator("[data-next]")).to_contain_text("First mistake: step 3. Ready to submit.")

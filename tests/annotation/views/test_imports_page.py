@@ -156,7 +156,7 @@ def test_the_list_costs_the_same_with_many_imports(
     counts = []
     for some in (rows[:1], rows[1:]):
         Import.objects.bulk_create(some)
-        with django_assert_num_queries(counts[0] if counts else 5) as asked:
+        with django_assert_num_queries(counts[0] if counts else 6) as asked:
             page = text(olga, address)
         counts.append(len(asked))
     assert page.count(".jsonl</a>") == imports.SHOWN and "Older" in page

@@ -112,7 +112,10 @@ def test_the_preview_is_what_labelers_see() -> None:
     part = client.post(reverse("preview-guidelines"), {"guidelines": "Rate *each* step. <b>No</b>"}, headers={"HX-Request": "true"})
     client.post(reverse("new-project"), FORM | {"guidelines": "Rate *each* step. <b>No</b>"})
     panel = client.get(reverse("guidelines", args=["gsm8k"]), headers={"HX-Request": "true"})
-    assert part.content == panel.content and b"<em>each</em>" in part.content and b"&lt;b&gt;" in part.content
+    shown, stored = (
+        answer.content.partition(b'<p class="search">')[2] for answer in (part, panel)
+    )  # a version stands before it once it is stored
+    assert shown == stored and b"<em>each</em>" in shown and b"&lt;b&gt;" in shown
 
 
 def test_archived_projects_are_folded_on_the_home_page() -> None:
