@@ -82,7 +82,7 @@ RULES = {
 
 
 def rule_of(use: Use, *, newcomers: bool | None = None, adjudications: Adjudications | None = None) -> Rule:
-    """Return the rule of a use. Only a dataset has options. Raises ValueError if another use is given one."""
+    """Return the rule of a use, with the options of a dataset. Raises ValueError for options of another use."""
     rule = RULES[use]
     if use != Use.DATASET and (newcomers, adjudications) != (None, None):
         raise ValueError(f"Whose labels count for {use} is fixed. Only a dataset has options.")

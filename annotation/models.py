@@ -184,7 +184,7 @@ class Project(models.Model):
     slug = models.SlugField(unique=True)
     name = models.CharField(max_length=200)
     guidelines = models.TextField(blank=True)  # Markdown
-    # The number of their newest version. A trigger counts it and keeps every text in GuidelinesVersion, whoever writes this row.
+    # The number of their newest version. Triggers count it and keep every text in GuidelinesVersion.
     guidelines_version = models.PositiveIntegerField(default=1, db_default=1, editable=False)
     overlap = models.PositiveSmallIntegerField(default=1)  # assignments per task
     # When one more person is asked than the overlap says (redundancy.py). Without a limit nobody is; the others can be null each.

@@ -10,7 +10,7 @@ sees 75 % of the mistakes and calls 4 % of the good steps one.
 Kinds of spammer, each at an honest pace but the fast one: never a mistake; always the first step, or always the last; any place, or a
 random key at each step; the model's verdicts; the verdicts of somebody who read the same solutions before, or verdicts as good as honest
 ones at 80 characters a second. Of two forms, even worlds have the first and odd worlds the second. The figures are looked at after 10, 20,
-30 and 40 solutions, and whoever is flagged at any look is counted.
+30 and 40 solutions. A person who is flagged at any look counts as flagged.
 
 `ratio`: share of spammers flagged over the goal of 95 %. Also: how often honest people are flagged (goal: at most 1 %), with Wilson's
 intervals over people; the same for honest people who all miss 40 % and alarm at 10 % ("weakest"); and worlds in which 15 of 20 people are

@@ -8,7 +8,7 @@ import django.db.models.functions.datetime
 from django.conf import settings
 from django.db import migrations, models
 
-# The number is counted and the text is kept whoever writes the project: the settings, the administration, a command, a test. A row that
+# Triggers count the number and keep the text, because settings, administration, commands and tests all write projects. A row that
 # was read before another person's change can be saved as a whole; the number does not go back.
 VERSIONS = """
 CREATE FUNCTION stepmark_count_guidelines() RETURNS trigger LANGUAGE plpgsql AS $$

@@ -79,7 +79,7 @@ def watch_new(marks_of: Marks | None = None, *, often: timedelta = OFTEN) -> dic
     raised = {}
     for key, labelers in persons.items():
         Watch.objects.get_or_create(project_id=key)
-        # One worker at a time looks at a project: whoever changed this row.
+        # One worker at a time looks at a project: the one that changes this row.
         due = Watch.objects.filter(Q(looked_at=None) | Q(looked_at__lte=Now() - often), project=key)
         if due.update(looked_at=Now()):
             raised[projects[key].slug] = len(watch_project(projects[key], labelers, marks_of))
