@@ -16,7 +16,7 @@ def assignment_of(lease: queue.Lease) -> Assignment:
 
 
 def expire(lease: queue.Lease) -> None:
-    Assignment.objects.filter(pk=lease.assignment_id).update(lease_expires_at=Now() - timedelta(seconds=1))
+    Assignment.objects.filter(pk=lease.assignment_id).update(lease_expires_at=Now() - timedelta(minutes=10))
 
 
 def finish(lease: queue.Lease) -> None:
@@ -83,7 +83,7 @@ def submit(lease: queue.Lease, labeler: User, ratings: list[labels.Rating] | Non
 
 
 def lapse(lease: queue.Lease) -> None:
-    Assignment.objects.filter(pk=lease.assignment_id).update(lease_expires_at=Now() - timedelta(seconds=1))
+    Assignment.objects.filter(pk=lease.assignment_id).update(lease_expires_at=Now() - timedelta(minutes=10))
     assert queue.release_expired() == 1
 
 

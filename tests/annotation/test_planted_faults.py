@@ -78,7 +78,7 @@ def noted() -> Iterator[None]:
 
 def run_out(assignment: int) -> None:
     """Let a lease run out, and offer the assignment to others."""
-    Assignment.objects.filter(pk=assignment).update(lease_expires_at=Now() - timedelta(seconds=1))
+    Assignment.objects.filter(pk=assignment).update(lease_expires_at=Now() - timedelta(minutes=10))
     assert queue.release_expired() == 1
 
 

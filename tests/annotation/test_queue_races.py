@@ -198,7 +198,7 @@ def test_a_late_submit_and_the_next_labeler_never_both_get_the_assignment() -> N
     def lapse(number: int) -> None:
         make.batch(project, [chosen[number]])
         leases.append(queue.lease_next(ann, project=project))
-        Assignment.objects.filter(state="leased").update(lease_expires_at=Now() - timedelta(seconds=1))
+        Assignment.objects.filter(state="leased").update(lease_expires_at=Now() - timedelta(minutes=10))
         assert queue.release_expired() == 1
 
     def one_wins(number: int, outcomes: list) -> None:
@@ -228,7 +228,7 @@ def test_the_sweeper_and_a_submit_at_the_same_moment_lose_nothing() -> None:
 
     def run_out(_: int) -> None:
         leases.append(queue.lease_next(ann, project=project))
-        Assignment.objects.filter(state="leased").update(lease_expires_at=Now() - timedelta(seconds=1))
+        Assignment.objects.filter(state="leased").update(lease_expires_at=Now() - timedelta(minutes=10))
 
     def stored(_: int, outcomes: list) -> None:
         assert isinstance(outcomes[0], Annotation)
