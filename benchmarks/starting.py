@@ -21,6 +21,7 @@ from pathlib import Path
 from benchmarks.temporary_site import ROOT, free_port
 
 LIMIT = 5
+STOP_SECONDS = 60
 
 
 def first_page(home: Path) -> float:
@@ -38,7 +39,11 @@ def first_page(home: Path) -> float:
         return time.monotonic() - began
     finally:
         server.send_signal(signal.SIGINT)
-        server.wait()
+        try:
+            server.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            sys.exit(f"The server still ran {STOP_SECONDS} s after Ctrl-C.")
 
 
 def answers(address: str) -> bool:

@@ -12,6 +12,7 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Callable
 
 from active_learning.site_state import GivenUp, HomeInUse, SupervisorFile
 from labelapp import embedded_postgres, environment, site_address
@@ -167,15 +168,17 @@ def announce(*, host: str, port: int, is_first_start: bool) -> None:
     connections.close_all()  # the supervisor asks nothing more
 
 
-def wait_for_page(site: ChildProcesses, *, host: str, port: int) -> None:
-    """Wait until the first page answers. Raises Refused after 60 s, or when a process ends."""
+def wait_for_page(site: ChildProcesses, *, host: str, port: int, is_stopping: Callable[[], bool] = lambda: False) -> None:
+    """Wait until the first page answers or the site is to stop. Raises Refused after 60 s, or when a process ends."""
     until, wrong = time.monotonic() + 60, ""
-    while time.monotonic() < until:
+    while time.monotonic() < until and not is_stopping():
         site.pump(0.05)
         if name := site.ended():
             raise Refused(f"{name} ended before the first page was ready. The lines above show why.")
         if not (wrong := site_address.what_is_wrong(host=host, port=port) or ""):
             return
+    if is_stopping():
+        return
     raise Refused(f"The first page was not ready after 60 s ({wrong}). The lines of web above show why.")
 
 
@@ -213,14 +216,13 @@ def run(listener: socket.socket, file: SupervisorFile, *, fresh: bool) -> None:
     """Run all processes until Ctrl-C. `fresh`: make the demonstration, too."""
     stopping = False
 
-    def interrupt(number: int, _: object) -> None:
+    def stop(number: int, _: object) -> None:
+        # Nothing is raised here. An exception that meets a destructor is printed and dropped, and the site would run on for ever.
         nonlocal stopping
-        if not stopping:  # a second Ctrl-C must not leave half of the processes behind, however soon it comes
-            stopping = True
-            raise KeyboardInterrupt
+        stopping = True
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, interrupt)
+        signal.signal(number, stop)
 
     def note(given_up: list[GivenUp], restarts: dict[str, int]) -> None:
         with contextlib.suppress(OSError):  # a full disk: the log has it
@@ -231,21 +233,19 @@ def run(listener: socket.socket, file: SupervisorFile, *, fresh: bool) -> None:
         host, port = listener.getsockname()[:2]
         every = commands(bind=f"fd://{listener.fileno()}")
         site.start("web", every.pop("web"), again_seconds=SLOW_SECONDS, sockets=[listener.fileno()])
-        wait_for_page(site, host=host, port=port)
-        announce(host=host, port=port, is_first_start=fresh)
-        for name, command in every.items():
-            site.start(name, command)
-        if fresh:
-            site.start("demo", [sys.executable, "manage.py", "make_demonstration"], passing=True)
+        wait_for_page(site, host=host, port=port, is_stopping=lambda: stopping)
+        if not stopping:
+            announce(host=host, port=port, is_first_start=fresh)
+            for name, command in every.items():
+                site.start(name, command)
+            if fresh:
+                site.start("demo", [sys.executable, "manage.py", "make_demonstration"], passing=True)
         database = DatabaseWatch(site)
-        while True:
+        while not stopping:
             site.pump(POLL_SECONDS)
             site.tend()
             database.look()
-    except KeyboardInterrupt:
-        pass
     finally:
-        stopping = True
         listener.close()  # who comes now is refused at once
         site.stop()
     print("Stopped.")

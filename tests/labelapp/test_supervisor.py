@@ -257,6 +257,31 @@ def test_a_message_that_is_none_ends_no_worker_and_is_shown_by_name(site: Server
     assert (site.home / "broker" / "aside" / poison.name).exists() and site.parts() == before
 
 
+@pytest.mark.parametrize("place", ["wait_for_page", "announce"])
+def test_a_stop_that_comes_in_a_destructor_is_not_lost(place: str, tmp_path: Path) -> None:
+    """Python prints an exception that is raised in a destructor, and drops it."""
+    program = f"""
+import os, signal, sys
+from labelapp import supervisor
+
+class Stops:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGINT)
+
+supervisor.commands = lambda bind: {{name: [sys.executable, "-c", "import signal; signal.pause()"] for name in ("web", "beat")}}
+supervisor.site_address.what_is_wrong = lambda **_: None
+supervisor.announce = lambda **_: None
+before = supervisor.{place}
+supervisor.{place} = lambda *given, **options: (Stops(), before(*given, **options))[1]
+os.environ["DATABASE_URL"] = "nobody asks this database"
+supervisor.run(supervisor.listen("127.0.0.1", 0), None, fresh=False)
+"""
+    command = [sys.executable, "-c", program, mark := f"marked by {tmp_path}"]
+    stopped = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert (stopped.returncode, stopped.stdout, stopped.stderr) == (0, "Stopped.\n", "")
+    assert not processes_with(mark)
+
+
 def test_kill_9_leaves_no_process_behind(site: Server) -> None:
     site.process.kill()
     site.wait_until_gone()
