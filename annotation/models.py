@@ -520,7 +520,7 @@ class MoreOpinions(models.Model):
     task = models.ForeignKey(Task, on_delete=models.CASCADE, db_index=False)
     batch = models.ForeignKey(Batch, on_delete=models.CASCADE, db_index=False)  # a copy of the task's, for the page of the batch
     place = models.PositiveSmallIntegerField()  # how many people the task has with this one
-    why = models.CharField(max_length=8)  # redundancy.Why
+    why = models.CharField(max_length=10)  # redundancy.Why
     value = models.FloatField()  # the figure that asked
     threshold = models.FloatField()  # what it was compared with
     details = models.JSONField(default=dict)  # what the words need: the marks of people, the model and what it sees
@@ -529,7 +529,7 @@ class MoreOpinions(models.Model):
     class Meta:
         constraints = [
             models.UniqueConstraint(name="more_opinions_once", fields=["task", "place"]),  # a place is asked for once, by whatever worker
-            models.CheckConstraint(name="more_opinions_why", condition=Q(why__in=["conflict", "model", "gold", "spread"])),
+            models.CheckConstraint(name="more_opinions_why", condition=Q(why__in=["quarantine", "conflict", "model", "gold", "spread"])),
         ]
         indexes = [models.Index(name="more_opinions_by_batch", fields=["batch", "-id"])]
 

@@ -2,8 +2,9 @@
 
 One person labels a solution. A second is asked if the reward model contradicts the first and is sure of itself, if the first was often
 wrong on gold, or if the possible first mistakes stay undecided after one reading. A third and later ones are asked only as long as people
-contradict each other. Nobody is asked above the limit. Source: "Let's Verify Step by Step" served each solution to one person; three
-experts agree on the first mistake of a wrong solution in 48 to 67 % of cases (ProcessBench), so some solutions need more than one.
+contradict each other. Where all labels are by people in quarantine, somebody is asked in their place. Nobody is asked above the limit.
+Source: "Let's Verify Step by Step" served each solution to one person; three experts agree on the first mistake of a wrong solution in 48
+to 67 % of cases (ProcessBench), so some solutions need more than one.
 """
 
 from collections import Counter
@@ -18,6 +19,7 @@ LEAST_PAIRS = 10  # solutions that two people judged, before it is said how ofte
 class Why(StrEnum):
     """Why one more person is asked. The first that holds is stored."""
 
+    QUARANTINE = "quarantine"
     CONFLICT = "conflict"
     MODEL = "model"
     GOLD = "gold"
@@ -76,6 +78,7 @@ class LabelsSoFar:
     gold: float | None = None
     entropy: float | None = None
     is_settled: bool = False  # its first mistake is known: an adjudication or gold says it
+    quarantined: int = 0  # people who judged it and are in quarantine: their labels do not count, so they are not in `marks`
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +92,20 @@ class Ask:
 
 def next_ask(labels: LabelsSoFar, thresholds: Thresholds) -> Ask | None:
     """Tell whether one more person is asked, and why. None: nobody is asked."""
-    if thresholds.limit is None or labels.people >= thresholds.limit or labels.is_settled or not labels.marks:
-        return None
-    if len(labels.marks) > 1:
-        return conflict_of(labels.marks)
-    asks = second_asks(thresholds, against=labels.against, gold=labels.gold, entropy=labels.entropy)
+    asks = asks_of(labels, thresholds)
     return asks[0] if asks else None
+
+
+def asks_of(labels: LabelsSoFar, thresholds: Thresholds) -> list[Ask]:
+    """Return each reason to ask one more person. Empty: nobody is asked."""
+    if thresholds.limit is None or labels.people >= thresholds.limit or labels.is_settled:
+        return []
+    if not labels.marks:
+        return [Ask(Why.QUARANTINE, 0.0, 1.0)] if labels.quarantined else []
+    if len(labels.marks) > 1:
+        conflict = conflict_of(labels.marks)
+        return [conflict] if conflict else []
+    return second_asks(thresholds, against=labels.against, gold=labels.gold, entropy=labels.entropy)
 
 
 def conflict_of(marks: Sequence[int | None]) -> Ask | None:
@@ -128,15 +139,12 @@ def gold_share(right: int, answers: int) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class PastLabel:
-    """A solution that was labeled in the past. `by_hand`: how many people its overlap asked for. The figures are those of LabelsSoFar.
+    """A solution that was labeled in the past: what was known once all places of its overlap were done, before anybody else was asked.
 
     `conflict`: whether the first two people named different first mistakes; None: fewer than two judged it.
     """
 
-    by_hand: int
-    against: float | None
-    gold: float | None
-    entropy: float | None
+    so_far: LabelsSoFar
     conflict: bool | None
 
 
@@ -146,6 +154,7 @@ class Foreseen:
 
     second: int
     reasons: dict[Why, int]
+    certain: int  # by conflict, of the people whom the overlap asked
     third: float | None  # by conflict; None: too few solutions were labeled by two people to say how often these contradict each other
     conflicts: int  # solutions with two labels that contradict each other
     pairs: int  # solutions with two labels
@@ -153,28 +162,31 @@ class Foreseen:
     @property
     def more(self) -> float:
         """All labels together, as far as they can be foreseen."""
-        return self.second + (self.third or 0.0)
+        return self.second + (self.certain if self.third is None else self.third)
 
 
 def foresee(labels: Sequence[PastLabel], thresholds: Thresholds) -> Foreseen:
     """Count the labels that thresholds would have asked for beyond the overlap.
 
-    Fourth and later labels are left out. How often a second label would have contradicted the first is taken from the solutions that two
-    people judged.
+    It asks by the same rule. How often a second label would have contradicted the first is taken from the solutions that two people judged.
+    What the label after a conflict would have led to is left out.
     """
-    reasons = dict.fromkeys((Why.MODEL, Why.GOLD, Why.SPREAD), 0)
-    limit = thresholds.limit or 0
-    second = 0
+    reasons = dict.fromkeys((Why.QUARANTINE, Why.MODEL, Why.GOLD, Why.SPREAD), 0)
+    second = certain = could_conflict = 0
     for label in labels:
-        if label.by_hand == 1 and limit > 1:
-            asks = second_asks(thresholds, against=label.against, gold=label.gold, entropy=label.entropy)
-            second += bool(asks)
-            for ask in asks:
-                reasons[ask.why] += 1
+        asks = asks_of(label.so_far, thresholds)
+        if not asks:
+            continue
+        if asks[0].why == Why.CONFLICT:
+            certain += 1
+            continue
+        second += 1
+        could_conflict += bool(label.so_far.marks) and label.so_far.people + 1 < (thresholds.limit or 0)
+        for ask in asks:
+            reasons[ask.why] += 1
     pairs = [label for label in labels if label.conflict is not None]
     conflicts = sum(bool(label.conflict) for label in pairs)
-    certain = sum(bool(label.conflict) for label in pairs if 1 < label.by_hand < limit)
     third: float | None = float(certain)
-    if limit > 2 and second:
-        third = certain + second * conflicts / len(pairs) if len(pairs) >= LEAST_PAIRS else None
-    return Foreseen(second, reasons, third, conflicts, len(pairs))
+    if could_conflict:
+        third = certain + could_conflict * conflicts / len(pairs) if len(pairs) >= LEAST_PAIRS else None
+    return Foreseen(second, reasons, certain, third, conflicts, len(pairs))

@@ -15,6 +15,7 @@ from django.db.models import Count
 from django.utils import timezone
 
 from annotation import queue, redundancy
+from annotation.eligibility import Use, counting
 from annotation.models import (
     Annotation,
     Assignment,
@@ -22,6 +23,7 @@ from annotation.models import (
     Batch,
     BatchKind,
     BatchState,
+    Membership,
     MoreOpinions,
     OpinionsLook,
     Project,
@@ -31,6 +33,7 @@ from annotation.models import (
     Task,
 )
 from annotation.quality.opinions import opinions_in
+from annotation.quality.reviewing import VERDICTS
 from annotation.quality.team import gold_of
 from annotation.redundancy import Ask, ModelVerdict, Thresholds, Why, next_ask
 from trainer.counting import Share, counted
@@ -74,6 +77,7 @@ class BatchOpinions:
 
 
 WORDS = {
+    Why.QUARANTINE: "all labels are by people in quarantine",
     Why.MODEL: "the model contradicts the first label",
     Why.GOLD: "the labeler was often wrong on gold",
     Why.SPREAD: "the first mistake stays uncertain",
@@ -98,7 +102,7 @@ def ask_for_opinions(project: Project, judge: Judge | None, *, everything: bool 
     now = timezone.now()
     # Read before the labels: what comes meanwhile is looked at in the next call.
     newest = Annotation.objects.filter(created_at__lt=now - STILL_WRITTEN).order_by("-pk").values_list("pk", flat=True).first() or 0
-    basis = _basis(thresholds, judge, day=now.date().isoformat(), n_labelers=queue.labelers_left(project))
+    basis = _basis(project, thresholds, judge, day=now.date().isoformat())
     tasks = queue.complete_tasks(project)
     if not everything and basis == look.basis:
         new = Annotation.objects.filter(pk__gt=look.newest, assignment__batch__project=project)
@@ -183,6 +187,7 @@ def _wanted(
             gold=known.gold(task.solution_id),
             entropy=known.entropies.get(task.solution_id),
             is_settled=task.solution_id in known.settled,
+            quarantined=known.quarantined.get(task.solution_id, 0),
         )
         if ask := next_ask(labels, thresholds):
             wanted.setdefault(task.batch_id, []).append(
@@ -192,7 +197,8 @@ def _wanted(
 
 
 class Known:
-    """What is known of some solutions, by solution: marks in the order of the labels, the model's verdict, gold and entropy.
+    """What is known of some solutions, by solution: marks in the order of the labels, the model's verdict, gold and entropy; and how many
+    people judged it who are in quarantine.
 
     `records`: the answers on gold of people that were counted before. Those of more people are added.
     """
@@ -214,6 +220,10 @@ class Known:
         rows = list(consensus)
         # Of several readings: how undecided one of them left it is no longer known.
         self.entropies = {key: entropy for key, entropy, n_readings, _ in rows if n_readings == 1 and entropy is not None}
+        out = Membership.objects.filter(project=project, quarantined_at__isnull=False).values("user")
+        unused = counting(Use.WORK).newest().filter(solution__in=solutions, finish_reason__in=VERDICTS, labeler__in=out)
+        by_solution = unused.order_by().values_list("solution").annotate(count=Count("labeler", distinct=True))
+        self.quarantined: dict[int, int] = dict(by_solution)
         self.settled = {key for key, *_, is_adjudicated in rows if is_adjudicated} | set(said.adjudications) | set(said.gold)
 
     def against(self, solution: int) -> float | None:
@@ -226,6 +236,8 @@ class Known:
 
     def details(self, solution: int, ask: Ask) -> dict[str, object]:
         """What the sentence about an ask needs, beside its figures."""
+        if ask.why == Why.QUARANTINE:
+            return {"quarantined": self.quarantined[solution]}
         marks = self.marks[solution]
         if ask.why == Why.MODEL and self.judge:
             return {"marks": marks, "judge": self.judge.name, "sees": self.model[solution].first_mistake}
@@ -239,8 +251,10 @@ def _n_done(tasks: Iterable[Task]) -> dict[int, int]:
     return {task.pk: task.n_done for task in tasks}  # type: ignore[attr-defined]  # queue.complete_tasks counts them
 
 
-def _basis(thresholds: Thresholds, judge: Judge | None, *, day: str, n_labelers: int) -> str:
-    values = [thresholds.limit, thresholds.model, thresholds.gold, thresholds.spread, judge.name if judge else "", day, n_labelers]
+def _basis(project: Project, thresholds: Thresholds, judge: Judge | None, *, day: str) -> str:
+    able = sorted(queue.able_members(project).values_list("user", flat=True))
+    out = sorted(Membership.objects.filter(project=project, quarantined_at__isnull=False).values_list("user", flat=True))
+    values = [thresholds.limit, thresholds.model, thresholds.gold, thresholds.spread, judge.name if judge else "", day, able, out]
     return hashlib.sha256(json.dumps(values).encode()).hexdigest()
 
 
@@ -282,6 +296,14 @@ def _sentence(why: str, value: float, threshold: float, details: Mapping[str, ob
     marks = details.get("marks") or []
     assert isinstance(marks, list)
     match why:
+        case Why.QUARANTINE:
+            count = int(str(details.get("quarantined") or 1))
+            labels = (
+                "The only label is by a person in quarantine, so it does not count."
+                if count == 1
+                else f"All {count} labels are by people in quarantine, so they do not count."
+            )
+            return f"{labels} One more person is asked for a label that counts."
         case Why.MODEL:
             sees = details.get("sees")
             sure = "that there is none" if sees is None else "that there is a mistake"

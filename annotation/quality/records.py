@@ -227,11 +227,11 @@ def _records(labeler: "Person", projects: list[int]) -> dict[int, LabelerRecord]
 
 
 def _waiting(person: "Person", projects: list[int]) -> dict[int, int]:
-    """Count by project the open solutions of selected batches at which this person never had an assignment.
+    """Count by project the open solutions of selected batches that this person never had.
 
     While there are some, gold that this person can still get counts too. Otherwise the count would stay the same when they get gold.
     """
-    had = Assignment.objects.filter(task=OuterRef("task"), labeler=person.pk)
+    had = Assignment.objects.filter(task__solution=OuterRef("task__solution"), labeler=person.pk)
     assignments = Assignment.objects.filter(
         ~Exists(had),
         state=AssignmentState.OPEN,

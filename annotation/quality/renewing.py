@@ -5,6 +5,7 @@ has met, as gold or otherwise, is no gold for this person any more.
 """
 
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
 from random import Random
@@ -12,14 +13,13 @@ from random import Random
 from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Now
 
-from annotation import people, queue
+from annotation import queue
 from annotation.models import (
     Assignment,
     Batch,
     BatchKind,
     BatchState,
     GoldAnswer,
-    Membership,
     Project,
     Split,
     StepSource,
@@ -51,10 +51,8 @@ class GoldSupply:
 
 def gold_supply(project: Project) -> GoldSupply:
     """Return how much gold there is for the people who label now."""
-    open_gold = _open_gold(project)
-    had = _had(project, [*open_gold])
-    fewest = min((len(open_gold) - had[person] for person in _active(project)), default=len(open_gold))
     contradicted = contradicted_gold([project])
+    fewest = _fewest_left(_open_gold(project) - contradicted, _active(project))
     return GoldSupply(fewest, len(_spare(project, None, contradicted)), len(contradicted))
 
 
@@ -70,10 +68,9 @@ def renew_gold(project: Project) -> int:
         batch = batch_for_gold(project)
     except BadScreening:
         return 0
-    open_gold, active = _open_gold(project), _active(project)
-    had = _had(project, [*open_gold])
-    fewest = min((len(open_gold) - had[person] for person in active), default=len(open_gold))
-    spare = _spare(project, batch, contradicted_gold([project]))
+    active, contradicted = _active(project), contradicted_gold([project])
+    fewest = _fewest_left(_open_gold(project) - contradicted, active)
+    spare = _spare(project, batch, contradicted)
     if fewest >= LEAST or not spare:
         return 0
     met = Counter(
@@ -110,18 +107,16 @@ def _open_gold(project: Project) -> set[int]:
 
 
 def _active(project: Project) -> list[int]:
-    """Return who labels here: people who can, and who took a solution in the last two weeks."""
-    members = Membership.objects.filter(
-        project=project, role__in=people.LABELERS, user__is_active=True, suspended_at=None, qualified_at__isnull=False
-    )
-    recent = Assignment.objects.filter(labeler=OuterRef("user"), leased_at__gt=Now() - timedelta(days=ACTIVE_DAYS))
-    return list(members.filter(Exists(recent)).values_list("user", flat=True))
+    """Return who labels here: people who can, and who took a solution of the project in the last two weeks."""
+    recent = Assignment.objects.filter(labeler=OuterRef("user"), batch__project=project, leased_at__gt=Now() - timedelta(days=ACTIVE_DAYS))
+    return list(queue.able_members(project).filter(Exists(recent)).values_list("user", flat=True))
 
 
-def _had(project: Project, solutions: list[int]) -> Counter[int]:
-    """Count by person which of these solutions they had, in any batch."""
-    had = Assignment.objects.filter(task__solution__in=solutions, labeler__isnull=False).values_list("labeler", "task__solution").distinct()
-    return Counter(person for person, _ in had)
+def _fewest_left(gold: Collection[int], active: Collection[int]) -> int:
+    """Return how many of these gold solutions that one of these people can still get who has the fewest left."""
+    had = Assignment.objects.filter(task__solution__in=gold, labeler__in=active).values_list("labeler", "task__solution").distinct()
+    met = Counter(person for person, _ in had)
+    return len(gold) - max((met[person] for person in active), default=0)
 
 
 def _spare(project: Project, batch: Batch | None, contradicted: set[int]) -> list[int]:

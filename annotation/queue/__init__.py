@@ -55,7 +55,7 @@ from annotation.queue.leases import (
     release_reserved,
     reserve_next,
 )
-from annotation.queue.opinions import WantedOpinion, ask_more, asked_in, complete_tasks, labelers_left
+from annotation.queue.opinions import WantedOpinion, able_members, ask_more, asked_in, complete_tasks, labelers_left
 from annotation.queue.single import (
     NoSuchSolution,
     WithdrawalEffect,
@@ -90,6 +90,7 @@ __all__ = [
     "WantedOpinion",
     "WithdrawalEffect",
     "Withdrawn",
+    "able_members",
     "add_gold",
     "ask_more",
     "asked_in",

@@ -34,7 +34,7 @@ def ask_more(batch: Batch, wanted: Collection[WantedOpinion]) -> list[int]:
 
     A task gets none if anything changed since it was judged: another label, a place that somebody can take, a withdrawal, or the batch is
     not open any more. Nor does it if this place was asked for before, or if nobody is left who can take it: no member who labels, is
-    admitted, not paused and not in quarantine, and never had it. So the call can be made again, and by several workers at once.
+    admitted, not paused and not in quarantine, and never had its solution. So the call can be made again, and by several workers at once.
     Raises BadBatch if others hold the locks for long; then nothing was changed.
     """
 
@@ -69,15 +69,22 @@ def complete_tasks(project: Project) -> "QuerySet[Task]":
 
 
 def labelers_left(project: Project, task: Task | None = None) -> int:
-    """Count the people who can label in a project now; with a task, those of them who never had it."""
+    """Count the people who can label in a project now; with a task, those of them who never had its solution."""
+    members = able_members(project)
+    if task is not None:
+        had = Assignment.objects.filter(task__in=Task.objects.filter(solution=task.solution_id), labeler__isnull=False)
+        members = members.exclude(user__in=had.values("labeler"))
+    return members.count()
+
+
+def able_members(project: Project) -> "QuerySet[Membership]":
+    """Return the members who can label real work now: admitted if the project has a screening, and neither paused nor in quarantine."""
     members = Membership.objects.filter(
         project=project, role__in=people.LABELERS, suspended_at=None, quarantined_at=None, user__is_active=True
     )
     if Batch.objects.filter(project=project, kind=BatchKind.SCREENING).exclude(state=BatchState.DRAFT).exists():
         members = members.exclude(qualified_at=None)
-    if task is not None:
-        members = members.exclude(user__in=Assignment.objects.filter(task=task, labeler__isnull=False).values("labeler"))
-    return members.count()
+    return members
 
 
 def asked_in(batch: Batch) -> "QuerySet[MoreOpinions]":

@@ -59,13 +59,19 @@ _IS_HELD = "(%(leased)s::bigint IS NULL OR EXISTS (SELECT 1 FROM held))"
 # Hands out one assignment. MATERIALIZED: the choice runs once and locks one row; `IN (SELECT .. LIMIT 1 .. SKIP LOCKED)` may run again
 # and claim several. SKIP LOCKED: labelers never wait for each other. OFFSET 0 keeps the NOT EXISTS one index probe per row: without it,
 # statistics older than the labeler's own work turn it into a sequential scan of all assignments, hundreds of times slower (a test
-# EXPLAINs this). An assignment without a slot was made for one person and never goes to another. If the last holder takes an assignment
+# EXPLAINs this). The second NOT EXISTS is for solutions of several tasks: gold, practice and screening questions can be in an unfinished
+# batch, too. It runs for a row that the first one let pass, and that is almost always the last row that is read.
+# An assignment without a slot was made for one person and never goes to another. If the last holder takes an assignment
 # again, the token stays: nobody else had it in between, and another tab of this labeler may still show it.
 _OPEN = f"""
   SELECT s.id FROM annotation_assignment s
    WHERE {_IS_HELD} AND s.batch_id = %(batch)s AND s.state = 'open' AND s.slot IS NOT NULL
      AND NOT EXISTS (SELECT 1 FROM annotation_assignment o
                       WHERE o.task_id = s.task_id AND o.labeler_id = %(labeler)s OFFSET 0)
+     AND NOT EXISTS (SELECT 1 FROM annotation_task p
+                      WHERE p.solution_id = (SELECT t.solution_id FROM annotation_task t WHERE t.id = s.task_id)
+                        AND EXISTS (SELECT 1 FROM annotation_assignment o
+                                     WHERE o.task_id = p.id AND o.labeler_id = %(labeler)s OFFSET 0) OFFSET 0)
    ORDER BY s.priority DESC, s.id LIMIT 1"""
 NEXT_ASSIGNMENT = f"""
 WITH {_HELD},
@@ -249,7 +255,8 @@ ready AS (
      AND NOT EXISTS (SELECT 1 FROM annotation_assignment s WHERE s.task_id = t.id
                         AND (s.state IN ('leased', 'reserved') OR s.state = 'open' AND s.slot IS NOT NULL))
      AND EXISTS (SELECT 1 FROM free WHERE NOT EXISTS (
-           SELECT 1 FROM annotation_assignment o WHERE o.task_id = t.id AND o.labeler_id = free.user_id)))
+           SELECT 1 FROM annotation_task p JOIN annotation_assignment o ON o.task_id = p.id
+            WHERE p.solution_id = t.solution_id AND o.labeler_id = free.user_id OFFSET 0)))
 INSERT INTO annotation_moreopinions (task_id, batch_id, place, why, value, threshold, details)
 SELECT task, %(batch)s, place, why, value, threshold, details FROM ready
     ON CONFLICT (task_id, place) DO NOTHING RETURNING task_id, place

@@ -105,7 +105,7 @@ def test_the_command_says_what_the_past_month_would_have_cost_and_asks_nobody(pr
         "  1: the model contradicts the first label",
         "  0: the labeler was often wrong on gold",
         "  0: the first mistake stays uncertain",
-        "Second labels: 1. Third labels: unknown, because too few solutions were judged by two people.",
+        "Second labels: 1. Labels after a conflict: unknown, because too few solutions were judged by two people.",
         "Work: 0.0 hours, at 1.5 minutes for one solution.",
     ]
     assert not MoreOpinions.objects.exists()

@@ -29,7 +29,7 @@ from annotation.models import (
 )
 from annotation.quality import foreseeing
 from annotation.quality.asking import WORDS
-from annotation.redundancy import ModelVerdict, PastLabel, Thresholds, Why
+from annotation.redundancy import LabelsSoFar, ModelVerdict, PastLabel, Thresholds, Why
 from tests import make
 
 pytestmark = pytest.mark.django_db
@@ -242,10 +242,29 @@ def test_only_people_who_can_take_the_place_count(project: Project, batch: Batch
     assert queue.labelers_left(project, Task.objects.filter(solution=solution).get()) == 0
 
 
-def test_labels_of_people_in_quarantine_are_no_opinions(project: Project, batch: Batch) -> None:
+def test_where_all_labels_are_by_people_in_quarantine_somebody_is_asked_in_their_place(project: Project, batch: Batch) -> None:
     solution = label(make.ann(), project, None)
+    assert quality.ask_for_opinions(project, None) == 0
+    OpinionsLook.objects.update(newest=10**9)  # nothing new is labeled
+    Membership.objects.filter(user=make.ann()).update(suspended_at=timezone.now())
+    quality.ask_for_opinions(project, None)
     Membership.objects.filter(user=make.ann()).update(quarantined_at=timezone.now())
-    assert quality.ask_for_opinions(project, judge({solution.pk: SURE})) == 0
+    month = quality.count_month(project, None)
+    assert quality.preview(month, Thresholds(3)).reasons[0] == ("all labels are by people in quarantine", 1)
+    assert quality.ask_for_opinions(project, judge({})) == 1
+    assert quality.why_more(solution)[0].sentence == (
+        "The only label is by a person in quarantine, so it does not count. One more person is asked for a label that counts."
+    )
+    label(make.ben(), project, None)
+    assert quality.ask_for_opinions(project, None, everything=True) == 0
+    Membership.objects.update(suspended_at=None, quarantined_at=None)
+    assert quality.ask_for_opinions(project, None, everything=True) == 0  # both labels count again, and they agree
+
+
+def test_what_a_person_in_quarantine_gave_up_on_asks_for_nobody(project: Project, batch: Batch) -> None:
+    label(make.ann(), project, None, reason="give_up")
+    Membership.objects.filter(user=make.ann()).update(quarantined_at=timezone.now())
+    assert quality.ask_for_opinions(project, None) == 0
 
 
 @pytest.mark.parametrize("state", ["paused", "closed"])
@@ -342,8 +361,65 @@ def test_what_was_asked_for_before_counts_as_one_label_by_hand_in_the_preview(pr
     quality.ask_for_opinions(project, model)
     label(make.ben(), project, 1)
     month = quality.count_month(project, model)
-    assert list(month.labels) == [PastLabel(1, pytest.approx(0.93), None, None, True)]
+    assert list(month.labels) == [PastLabel(LabelsSoFar([None], 1, against=pytest.approx(0.93)), True)]
     assert quality.preview(month, Thresholds(2, model=0.8)).second == 1
+
+
+def test_the_cost_that_is_shown_beforehand_is_what_is_asked_for_then(project: Project) -> None:
+    """Each row: how many people the overlap asks, what they mark (a text: they end with it), and whether somebody is asked then."""
+    cases: list[tuple[int, list[int | str | None], int]] = [
+        (1, [None], 1),  # the model contradicts
+        (1, [2], 0),  # the model agrees
+        (1, ["give_up"], 0),
+        (2, [None], 0),  # the second person is still to come
+        (2, [None, "give_up"], 1),  # one label, which the model contradicts
+        (2, [0, 1], 1),
+        (2, [1, 1], 0),
+        (3, [0, 1, 1], 0),  # the first two contradict each other, and more than half agree
+        (3, [0, 1, None], 1),
+    ]
+    crowd = [make.ann(), make.ben(), make.rolf(), make.person("cleo", project), make.person("dora", project)]
+    solutions = []
+    for overlap, marks, _ in cases:
+        make.batch(project, make.solutions(project, 1), overlap=overlap)
+        for person, mark in zip(crowd, marks, strict=False):
+            given = label(person, project, None, reason=mark) if isinstance(mark, str) else label(person, project, mark)
+        solutions.append(given)
+        Batch.objects.update(state="paused")
+    Batch.objects.update(state="open")
+    withdrawn, known = solutions[0], solutions[-1]
+    model = judge({solution.pk: SURE for solution in solutions})
+    thresholds = Thresholds(4, model=0.8)
+    assert quality.preview(quality.count_month(project, model), thresholds).more == sum(count for *_, count in cases) == 4
+    queue.withdraw(Solution.objects.filter(pk=withdrawn.pk), actor=None)
+    GoldAnswer.objects.create(solution=known, acceptable_first_errors=[1])
+    shown = quality.preview(quality.count_month(project, model), thresholds)
+    assert (shown.second, shown.certain, shown.more) == (1, 1, 2)
+    Project.objects.update(redundancy_limit=4, redundancy_gold=None, redundancy_spread=None)
+    project.refresh_from_db()
+    assert quality.ask_for_opinions(project, model) == 2
+    for solution in (solutions[4], solutions[5]):
+        assert quality.why_more(solution)[0].outcome == "The place is open."
+    assert quality.preview(quality.count_month(project, model), thresholds).more == 2  # places that wait change nothing
+
+
+def test_an_overlap_that_was_raised_by_hand_after_somebody_was_asked_is_no_place_that_was_asked_for(project: Project, batch: Batch) -> None:
+    solution = label(make.ann(), project, 0)
+    model = judge({solution.pk: SURE})
+    quality.ask_for_opinions(project, model)
+    queue.change_overlap(batch, 3, actor=None)
+    label(make.ben(), project, 1), label(make.rolf(), project, 1)
+    [past] = quality.count_month(project, model).labels
+    assert (past.so_far.marks, past.so_far.people) == ([0, 1, 1], 3)
+
+
+def test_the_preview_knows_how_undecided_the_first_label_left_what_two_people_labeled(project: Project, batch: Batch) -> None:
+    solution = label(make.ann(), project, 1)
+    settled(solution, project)
+    quality.ask_for_opinions(project, None)
+    label(make.ben(), project, 1)
+    settled(solution, project, n_readings=2, entropy=0.1)
+    assert quality.preview(quality.count_month(project, None), Thresholds(2, spread=1.0)).second == 1
 
 
 def test_labels_older_than_a_month_are_left_out(project: Project, batch: Batch, monkeypatch: pytest.MonkeyPatch) -> None:

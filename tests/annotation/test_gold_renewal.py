@@ -4,9 +4,10 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
+from django.utils import timezone
 
 from annotation import quality, queue
-from annotation.models import Annotation, Event, GoldAnswer, Membership, Project, Solution, Task
+from annotation.models import Annotation, Assignment, Event, GoldAnswer, Membership, Project, Solution, Task
 from annotation.quality import records
 from tests import make
 from tests.clients import signed_in
@@ -55,6 +56,49 @@ def test_gold_is_renewed_before_somebody_has_met_all_of_it() -> None:
     assert quality.renew_gold(project) == 11
     supply = quality.gold_supply(project)
     assert (supply.fewest, supply.n_spare, supply.is_low) == (20, 9, False)
+
+
+def test_people_of_a_project_without_a_screening_are_provided_for() -> None:
+    project = working()
+    known(project, 40)
+    make.ann(project)
+    quality.renew_gold(project)
+    Project.objects.update(gold_percent=100)
+    project.refresh_from_db()
+    read_all(project, make.ann(), *[at(1)] * 11)
+    assert quality.gold_supply(project).fewest == 9 and quality.renew_gold(project) == 11
+
+
+@pytest.mark.parametrize("field", ["suspended_at", "quarantined_at", "elsewhere"])
+def test_people_who_do_not_label_here_now_use_no_gold_up(field: str) -> None:
+    project = working()
+    known(project, 40)
+    quality.renew_gold(project)
+    Project.objects.update(gold_percent=100)
+    project.refresh_from_db()
+    read_all(project, make.ann(project), *[at(1)] * 11)
+    if field == "elsewhere":
+        Assignment.objects.update(leased_at=timezone.now() - timedelta(days=15))
+        other = make.project("other")
+        make.ann(other), make.batch(other, make.solutions(other, 1))
+        queue.lease_next(make.ann(), project=other)
+    else:
+        Membership.objects.update(**{field: timezone.now()})
+    assert quality.gold_supply(project).fewest == 20 and quality.renew_gold(project) == 0
+
+
+def test_gold_that_a_decision_contradicts_is_no_supply() -> None:
+    project, solutions = disputed(*[(at(1), at(2))] * 11, gold_percent=10)
+    batch = make.batch(project, make.solutions(project, 1))
+    GoldAnswer.objects.bulk_create(GoldAnswer(solution=one, acceptable_first_errors=[1]) for one in solutions)
+    queue.add_gold(batch, [one.pk for one in solutions], actor=None)
+    known(project, 30)
+    Membership.objects.update(suspended_at=timezone.now())  # ann and ben had them all
+    make.rolf(project)
+    assert quality.gold_supply(project).fewest == 11
+    for solution in solutions[:2]:
+        decide(project, solution, make.rolf(project), at(2))
+    assert quality.gold_supply(project).fewest == 9 and quality.renew_gold(project) == 11
 
 
 def test_what_a_person_labeled_is_no_gold_for_this_person_and_comes_last() -> None:

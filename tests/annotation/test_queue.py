@@ -8,7 +8,7 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models.functions import Now
 from django.test.utils import CaptureQueriesContext
 
-from annotation import queue
+from annotation import quality, queue
 from annotation.models import Assignment, Batch, BatchKind, Event, GoldAnswer, Membership, Project, Solution, TaskKind
 from annotation.queue import leases
 from annotation.queue.statements import LABELER_STATE, NEXT_ASSIGNMENT
@@ -257,6 +257,19 @@ def test_nobody_gets_as_gold_what_they_labeled_as_normal_work() -> None:
     with pytest.raises(queue.NothingToLabel):
         queue.lease_next(make.ann(project), project=project)
     assert queue.lease_next(make.ben(project), project=project).solution_id == one.pk
+
+
+def test_nobody_gets_as_normal_work_what_they_had_as_gold() -> None:
+    project = make.project(gold_percent=100, overlap=2)
+    [one] = published(project, 1)
+    finish(queue.lease_next(make.ann(project), project=project))
+    queue.open_batch(project, [queue.Chosen(one.pk, kind=TaskKind.GOLD)])
+    assert quality.projects_of(make.ben(project))[0].waiting == 2
+    finish(queue.lease_next(make.ben(), project=project))
+    assert quality.projects_of(make.ben())[0].waiting == 0  # the second place at this solution is for somebody else
+    with pytest.raises(queue.NothingToLabel):
+        queue.lease_next(make.ben(), project=project)
+    assert queue.lease_next(make.rolf(project), project=project).solution_id == one.pk
 
 
 def test_a_gold_assignment_given_back_goes_to_the_same_person_only() -> None:

@@ -16,7 +16,8 @@ from annotation.redundancy import (
 )
 
 ALL = Thresholds(limit=3, model=0.8, gold=0.75, spread=1.0)
-LABEL = PastLabel(by_hand=1, against=None, gold=None, entropy=None, conflict=None)
+LABEL = PastLabel(LabelsSoFar([1], 1), None)
+DOUBTED = PastLabel(LabelsSoFar([1], 1, against=0.9), None)
 
 
 def test_without_a_limit_nobody_is_asked() -> None:
@@ -76,6 +77,26 @@ def test_a_solution_whose_first_mistake_is_known_asks_for_nobody() -> None:
     assert next_ask(LabelsSoFar([1, 2], 2, is_settled=True), ALL) is None
 
 
+@pytest.mark.parametrize(
+    ("labels", "ask"),
+    [
+        (LabelsSoFar([], 1, quarantined=1), Ask(Why.QUARANTINE, 0.0, 1.0)),
+        (LabelsSoFar([], 2, quarantined=1), Ask(Why.QUARANTINE, 0.0, 1.0)),  # the other one gave up
+        (LabelsSoFar([], 3, quarantined=1), None),  # above the limit
+        (LabelsSoFar([], 1, quarantined=1, is_settled=True), None),
+        (LabelsSoFar([1], 2, quarantined=1), None),  # a label is left that counts
+    ],
+)
+def test_somebody_is_asked_in_the_place_of_people_in_quarantine(labels: LabelsSoFar, ask: Ask | None) -> None:
+    assert next_ask(labels, ALL) == ask
+
+
+def test_three_people_of_whom_two_agree_are_no_conflict_in_the_preview() -> None:
+    agreeing = PastLabel(LabelsSoFar([1, 2, 2], 3), True)  # the first two contradict each other
+    assert foresee([agreeing], Thresholds(4)).certain == 0
+    assert foresee([PastLabel(LabelsSoFar([1, 2, 3], 3), True)], Thresholds(4)).certain == 1
+
+
 def test_a_model_is_as_sure_as_it_is_of_a_mistake_or_of_none() -> None:
     sees_one, sees_none = ModelVerdict(2, 0.1), ModelVerdict(None, 0.95)
     assert (sees_one.against(2), sees_none.against(None)) == (None, None)
@@ -89,21 +110,22 @@ def test_a_labeler_with_fewer_than_ten_answers_on_gold_is_not_judged() -> None:
 
 
 def test_a_label_with_three_reasons_is_one_more_label_in_the_preview() -> None:
-    labels = [PastLabel(1, 0.9, 0.5, 2.0, None), PastLabel(1, None, 0.5, None, None), LABEL]
+    labels = [PastLabel(LabelsSoFar([1], 1, 0.9, 0.5, 2.0), None), PastLabel(LabelsSoFar([1], 1, gold=0.5), None), LABEL]
     foreseen = foresee(labels, Thresholds(2, 0.8, 0.75, 1.0))
     assert foreseen.second == foreseen.more == 2
-    assert foreseen.reasons == {Why.MODEL: 1, Why.GOLD: 2, Why.SPREAD: 1}
+    assert foreseen.reasons == {Why.QUARANTINE: 0, Why.MODEL: 1, Why.GOLD: 2, Why.SPREAD: 1}
 
 
 def test_a_third_label_is_foreseen_by_how_often_two_people_contradicted_each_other() -> None:
-    pairs = [PastLabel(2, None, None, None, number < 4) for number in range(10)]
-    asked = [PastLabel(1, 0.9, None, None, None)] * 20
+    pairs = [PastLabel(LabelsSoFar([1, 2 if number < 4 else 1], 2), number < 4) for number in range(10)]
+    asked = [DOUBTED] * 20
     assert foresee(pairs + asked, Thresholds(2, 0.8)).third == 0.0  # the limit is reached
     assert foresee(pairs, ALL).third == 4.0
     assert foresee(pairs + asked, ALL).third == 4.0 + 20 * 0.4
-    assert foresee(pairs[1:] + asked, ALL).third is None  # nine pairs are too few
+    few = foresee(pairs[1:] + asked, ALL)
+    assert (few.third, few.certain, few.more) == (None, 3, 23)  # nine pairs are too few to say more than what is sure
 
 
 def test_without_a_limit_nothing_is_foreseen() -> None:
-    foreseen = foresee([PastLabel(1, 0.9, 0.1, 3.0, None)], Thresholds(None, 0.8, 0.75, 1.0))
+    foreseen = foresee([PastLabel(LabelsSoFar([1], 1, 0.9, 0.1, 3.0), None)], Thresholds(None, 0.8, 0.75, 1.0))
     assert (foreseen.second, foreseen.third) == (0, 0.0)

@@ -43,7 +43,9 @@ class Command(BaseCommand):
         )
         for words, count in preview.reasons:
             self.stdout.write(f"  {count:,}: {words}")
-        third = "unknown, because too few solutions were judged by two people" if preview.third is None else f"{preview.third:,}"
-        self.stdout.write(f"Second labels: {preview.second:,}. Third labels: {third}.")
+        third = f"{preview.third:,}" if preview.third is not None else "unknown, because too few solutions were judged by two people"
+        if preview.third is None and preview.certain:
+            third = f"at least {preview.certain:,}. More is {third}"
+        self.stdout.write(f"Second labels: {preview.second:,}. Labels after a conflict: {third}.")
         if preview.hours is not None:
             self.stdout.write(f"Work: {preview.hours:.1f} hours, at {preview.month.minutes:.1f} minutes for one solution.")

@@ -1,0 +1,18 @@
+"""A reason to ask one more person: all labels of a solution are by people in quarantine. Samples in the old form are counted again."""
+
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+    dependencies = [("annotation", "0032_adjudications")]
+    operations = [
+        migrations.AlterField("moreopinions", "why", models.CharField(max_length=10)),
+        migrations.RemoveConstraint("moreopinions", "more_opinions_why"),
+        migrations.AddConstraint(
+            "moreopinions",
+            models.CheckConstraint(
+                name="more_opinions_why", condition=models.Q(why__in=["quarantine", "conflict", "model", "gold", "spread"])
+            ),
+        ),
+        migrations.RunSQL("UPDATE annotation_opinionslook SET sampled_at = NULL, sample = '{}'", migrations.RunSQL.noop),
+    ]
