@@ -1,0 +1,40 @@
+"""Labels as the files that others train on: eleven formats, as JSON lines or Parquet.
+
+Takes annotations as values (Labeled) and writes files. Knows no torch, no Django and no table. docs/datasets.md documents every format
+field by field. trainer.formats reads most of them again.
+"""
+
+from trainer.writers.files import COMPRESSIONS, CONTAINERS, WrittenFile, suffix_of, write
+from trainer.writers.labeled import BadContent, Labeled, LabeledAlternative, SolutionConsensus, content_schema, from_content, read_content
+from trainer.writers.losses import Losses
+from trainer.writers.shapes import BadOption, Field, Option, Writer
+from trainer.writers.solutions import SOLUTIONS
+from trainer.writers.stepwise import STEPWISE
+from trainer.writers.tables import TABLES
+from trainer.writers.verdicts import by_consensus
+
+_LISTED = ("prm800k", "trl", "openrlhf", "math_shepherd", "rlhflow", "processbench", "chat", "orm", "preferences", "labels", "consensus")
+_ALL = {writer.name: writer for writer in (*TABLES, *STEPWISE, *SOLUTIONS)}
+WRITERS: dict[str, Writer] = {name: _ALL[name] for name in _LISTED}
+
+__all__ = [
+    "COMPRESSIONS",
+    "CONTAINERS",
+    "WRITERS",
+    "BadContent",
+    "BadOption",
+    "Field",
+    "Labeled",
+    "LabeledAlternative",
+    "Losses",
+    "Option",
+    "SolutionConsensus",
+    "WrittenFile",
+    "Writer",
+    "by_consensus",
+    "content_schema",
+    "from_content",
+    "read_content",
+    "suffix_of",
+    "write",
+]

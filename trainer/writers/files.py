@@ -1,0 +1,308 @@
+"""Rows into files: JSON lines or Parquet, packed or not, one file or several. The same rows give the same bytes."""
+
+import gzip
+import hashlib
+import re
+import secrets
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, Protocol, Self, cast
+
+import orjson
+
+from trainer.files import OutputRefused, check_output_file, rename_file
+from trainer.formats import Progress
+from trainer.writers.shapes import OutRow
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+CONTAINERS = {"jsonl": ".jsonl", "parquet": ".parquet"}
+COMPRESSIONS = {"none": "", "gzip": ".gz", "zstd": ".zst"}
+GZIP_LEVEL, ZSTD_LEVEL = 6, 3  # of zstd in Parquet
+WRITTEN_BYTES = 256_000  # of JSON lines at once
+GROUP_ROWS, GROUP_BYTES = 2_000, 32_000_000  # of a row group of Parquet: the first that is reached. This is what stays in memory
+SHOWN_EVERY = 500  # rows
+
+
+class WrittenFile(NamedTuple):
+    """A file that was written."""
+
+    name: str
+    n_records: int
+    n_bytes: int
+    sha256: str
+
+
+def suffix_of(container: str, compression: str = "none") -> str:
+    """Return the end of a file's name: .jsonl, .jsonl.gz, .jsonl.zst or .parquet. Parquet is packed inside. Raises OutputRefused."""
+    for word, value, known in (("container", container, CONTAINERS), ("compression", compression, COMPRESSIONS)):
+        if value not in known:
+            raise OutputRefused(f"The {word} {value!r} is not known. Choose one of {', '.join(known)}.")
+    return CONTAINERS[container] + (COMPRESSIONS[compression] if container == "jsonl" else "")
+
+
+def write(
+    rows: Iterable[OutRow],
+    path: Path,
+    *,
+    schema: "pa.Schema | None" = None,
+    container: str = "jsonl",
+    compression: str = "none",
+    shard_bytes: int | None = None,
+    overwrite: bool = False,
+    description: str = "",
+    total: int | None = None,
+    progress: Progress | None = None,
+) -> list[WrittenFile]:
+    """Write rows to `path`, or, with `shard_bytes`, to several files beside it that are named NAME-00000-of-00002.jsonl.
+
+    The name must end as `suffix_of` says. Parquet needs a `schema`, and keeps the `description` in its metadata. A new file begins once the
+    current one holds `shard_bytes` of rows before packing. Memory does not grow with the rows. `progress("writing", rows, total)` is called
+    every 500 rows. The files get their names when all of them are whole: an error leaves nothing. With `overwrite` the files of an earlier
+    set of this name go. Raises OutputRefused, and OSError.
+    """
+    suffix = suffix_of(container, compression)
+    if not path.name.endswith(suffix) or path.name == suffix:
+        raise OutputRefused(f"{path} is not the name of such a file. Let it end in {suffix}.")
+    if container == "parquet" and schema is None:
+        raise ValueError("Parquet needs a schema")
+    if shard_bytes is not None and shard_bytes < 1:
+        raise OutputRefused(f"A file of {shard_bytes} bytes holds nothing. Choose at least 1 byte.")
+    check_output_file(path, overwrite=overwrite)
+    path = path.resolve()
+    _earlier(path, suffix, [path.name], overwrite=overwrite)
+    drafts: list[_Draft] = []
+    with ExitStack() as stack:
+
+        def begin() -> _Draft:
+            draft = stack.enter_context(_Draft(path, len(drafts), _opener(schema, container, compression, description)))
+            drafts.append(draft)
+            return draft
+
+        draft, n_rows = begin(), 0
+        for row in rows:
+            if shard_bytes is not None and draft.n_unpacked >= shard_bytes:
+                draft.end()
+                draft = begin()
+            draft.add(row)
+            n_rows += 1
+            if progress and n_rows % SHOWN_EVERY == 0:
+                progress("writing", n_rows, total)
+        draft.end()
+        names = [path.name] if shard_bytes is None else _numbered(path.name.removesuffix(suffix), suffix, len(drafts))
+        earlier = _earlier(path, suffix, names, overwrite=overwrite)
+        _place(drafts, [path.with_name(name) for name in names], overwrite=overwrite)
+        for other in earlier:
+            other.unlink(missing_ok=True)
+        if progress:
+            progress("writing", n_rows, total)
+    return [WrittenFile(name, draft.n_records, draft.n_bytes, draft.sha256) for name, draft in zip(names, drafts, strict=True)]
+
+
+def _numbered(stem: str, suffix: str, count: int) -> list[str]:
+    """Return the names of the files of a set, as `datasets` names those of a split."""
+    return [f"{stem}-{index:05}-of-{count:05}{suffix}" for index in range(count)]
+
+
+def _earlier(path: Path, suffix: str, names: list[str], *, overwrite: bool) -> list[Path]:
+    """Return the files that an earlier run wrote under this name, as one file or as a set, beside the `names` of now.
+
+    A load of the folder would read their rows too. Raises OutputRefused unless they can be overwritten.
+    """
+    stem = re.escape(path.name.removesuffix(suffix))
+    pattern = re.compile(rf"{stem}(-\d{{5,}}-of-\d{{5,}})?{re.escape(suffix)}")
+    earlier = [other for other in path.parent.iterdir() if other.name not in names and pattern.fullmatch(other.name)]
+    if earlier and not overwrite:
+        raise OutputRefused(f"{earlier[0]} is of an earlier set of files of this name. Name another file, or overwrite the set.")
+    return earlier
+
+
+def _place(drafts: "list[_Draft]", places: list[Path], *, overwrite: bool) -> None:
+    """Give the finished files their names. If one cannot have its name, those before it lose theirs again."""
+    for place in places:
+        check_output_file(place, overwrite=overwrite)
+    placed: list[Path] = []
+    try:
+        for draft, place in zip(drafts, places, strict=True):
+            is_new = not place.exists()
+            rename_file(draft.path, place)
+            placed += [place] if is_new else []
+    except BaseException:
+        for place in placed:
+            place.unlink(missing_ok=True)
+        raise
+
+
+# --- one file -------------------------------------------------------------------------------------------------------------------
+
+
+class _RowWriter(Protocol):
+    def add(self, row: OutRow) -> int: ...  # bytes before packing
+
+    def end(self) -> None: ...
+
+
+class _Hashed:
+    """The end of all writing: it hashes and counts what goes to the disk."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file, self.digest, self.n_bytes, self.closed = file, hashlib.sha256(), 0, False
+
+    def write(self, data: Any) -> int:
+        self.digest.update(data)
+        written = self.file.write(data)
+        self.n_bytes += written
+        return written
+
+    def tell(self) -> int:
+        return self.n_bytes
+
+    def flush(self) -> None:
+        self.file.flush()
+
+    def writable(self) -> bool:
+        return True
+
+    def readable(self) -> bool:
+        return False
+
+    def seekable(self) -> bool:
+        return False
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class _Draft:
+    """A file that has no name yet. It is deleted unless it gets one."""
+
+    def __init__(self, path: Path, index: int, open_rows: Callable[[Any], _RowWriter]) -> None:
+        self.path = path.with_name(f".{path.name[:40]}.{secrets.token_hex(8)}.{index}.part")
+        self.n_records = self.n_unpacked = 0
+        self._file = self.path.open("xb")
+        self._hashed = _Hashed(self._file)
+        try:
+            self._rows: _RowWriter | None = open_rows(self._hashed)
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+
+    def add(self, row: OutRow) -> None:
+        assert self._rows
+        self.n_unpacked += self._rows.add(row)
+        self.n_records += 1
+
+    def end(self) -> None:
+        assert self._rows
+        self._rows.end()
+        self._rows = None
+        self._file.close()
+
+    @property
+    def n_bytes(self) -> int:
+        return self._hashed.n_bytes
+
+    @property
+    def sha256(self) -> str:
+        return self._hashed.digest.hexdigest()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._file.close()
+        self.path.unlink(missing_ok=True)
+
+
+def _opener(schema: "pa.Schema | None", container: str, compression: str, description: str) -> Callable[[Any], _RowWriter]:
+    if container == "parquet":
+        assert schema is not None
+        return lambda out: _ParquetRows(out, schema, compression, description)
+    return lambda out: _JsonRows(out, compression)
+
+
+class _JsonRows:
+    def __init__(self, out: Any, compression: str) -> None:
+        self._waiting: list[bytes] = []
+        self._waiting_bytes = 0
+        self._packed: Any = None
+        if compression == "gzip":
+            self._packed = gzip.GzipFile("", "wb", GZIP_LEVEL, fileobj=out, mtime=0)  # without name and time: the same bytes each time
+        elif compression == "zstd":
+            import pyarrow as pa
+
+            self._packed = pa.CompressedOutputStream(pa.PythonFile(out, "w"), "zstd")
+        self._out = out if self._packed is None else self._packed
+
+    def add(self, row: OutRow) -> int:
+        line = row if isinstance(row, bytes) else orjson.dumps(row)
+        self._waiting.append(line)
+        self._waiting_bytes += len(line)
+        if self._waiting_bytes >= WRITTEN_BYTES:
+            self._flush()
+        return len(line)
+
+    def _flush(self) -> None:
+        self._out.write(b"".join(line + b"\n" for line in self._waiting))
+        self._waiting.clear()
+        self._waiting_bytes = 0
+
+    def end(self) -> None:
+        self._flush()
+        if self._packed is not None:
+            self._packed.close()
+
+
+class _ParquetRows:
+    def __init__(self, out: Any, schema: "pa.Schema", compression: str, description: str) -> None:
+        from pyarrow import parquet
+
+        self._schema = schema.with_metadata({"description": description}) if description else schema
+        self._waiting: list[OutRow] = []
+        self._waiting_bytes = 0
+        level = ZSTD_LEVEL if compression == "zstd" else None
+        self._table = parquet.ParquetWriter(out, self._schema, compression=compression, compression_level=level)
+
+    def add(self, row: OutRow) -> int:
+        n_bytes = len(row) if isinstance(row, bytes) else _size(row)
+        self._waiting.append(row)
+        self._waiting_bytes += n_bytes
+        if len(self._waiting) >= GROUP_ROWS or self._waiting_bytes >= GROUP_BYTES:
+            self._flush()
+        return n_bytes
+
+    def _flush(self) -> None:
+        self._table.write_table(_table(self._waiting, self._schema))
+        self._waiting.clear()
+        self._waiting_bytes = 0
+
+    def end(self) -> None:
+        if self._waiting:
+            self._flush()
+        self._table.close()
+
+
+def _table(rows: Sequence[OutRow], schema: "pa.Schema") -> "pa.Table":
+    import pyarrow as pa
+    from pyarrow import json
+
+    if isinstance(rows[0], bytes):  # pyarrow parses nested records three times as fast as it takes them from Python
+        lines = b"\n".join(cast(Sequence[bytes], rows))
+        parsing = json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="error")
+        return json.read_json(pa.BufferReader(lines), json.ReadOptions(use_threads=False, block_size=len(lines) + 1), parsing).cast(schema)
+    columns = [pa.array([cast(dict[str, Any], row)[field.name] for row in rows], field.type) for field in schema]
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def _size(value: Any) -> int:
+    """Return about how many bytes a value needs: its texts count, and 8 for anything else."""
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, dict):
+        return sum(map(_size, value.values()))
+    if isinstance(value, list):
+        return sum(map(_size, value))
+    return 8
