@@ -1,6 +1,6 @@
 """Measure how far several labelers of the same solutions agree. Pure numpy: no Django, no files.
 
-Three figures, each with a 95 % bootstrap interval over solutions (Poisson weights). *Alpha* is Krippendorff's, for ordered ratings
+Three figures, each with a 95 % bootstrap interval over problems (Poisson weights). *Alpha* is Krippendorff's, for ordered ratings
 (-1, 0, 1), on steps that at least two people rated. It is optimistic here: people stop at the first mistake that they find, so the hard
 steps after it have few ratings. *Exact agreement* is the share of pairs of readings that mark the same first mistake, or both none.
 *On mistakes* is the same share of those pairs in which somebody marked a mistake: easy solutions without one do not raise it. Each solution
@@ -20,17 +20,21 @@ from trainer.counting import Share
 Floats = NDArray[np.float64]
 RATINGS = (-1, 0, 1)
 DRAWS = 1000
-MINIMUM_SOLUTIONS = 10  # an interval over fewer says nothing
+MINIMUM_PROBLEMS = 10  # an interval over fewer says nothing
 LENGTH_BINS = 4  # chance compares readings of solutions of about the same length
 
 
 @dataclass(frozen=True)
 class Measured:
-    """A value with its 95 % interval, from `n` solutions. None: there is nothing to compute it from."""
+    """A value with its 95 % interval, from `n` solutions. None: there is nothing to compute it from.
+
+    `is_few`: it comes from so few problems that an interval would say nothing.
+    """
 
     value: float | None = None
     interval: tuple[float, float] | None = None
     n: int = 0
+    is_few: bool = False
 
     @property
     def as_share(self) -> str:
@@ -46,7 +50,7 @@ class Measured:
         if self.value is None:
             return "–"
         if self.interval is None:
-            return f"{write(self.value)} (few)" if self.n < MINIMUM_SOLUTIONS else write(self.value)
+            return f"{write(self.value)} (few)" if self.is_few else write(self.value)
         return f"{write(self.value)} ({write(self.interval[0])} to {write(self.interval[1])})"
 
 
@@ -82,21 +86,34 @@ class Reading:
 
 @dataclass
 class Draws:
-    """The bootstrap: how often each solution stands in each of the drawn samples. Figures of one project share them, so they are paired."""
+    """The bootstrap: how often each problem stands in each of the drawn samples. Figures of one project share them, so they are paired.
+
+    Solutions of one problem come and go together: people agree on all of them more easily, or on none. A solution without a problem in
+    `problem_of` stands alone.
+    """
 
     solutions: Iterable[int]
+    problem_of: Mapping[int, int] = field(default_factory=dict)
     seed: int = 0
     columns: dict[int, int] = field(init=False)
     weights: NDArray[np.float32] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.columns = {solution: place for place, solution in enumerate(sorted(set(self.solutions)))}
-        size = (DRAWS, len(self.columns))
-        self.weights = np.random.default_rng(self.seed).poisson(1.0, size).astype(np.float32)
+        places: dict[Hashable, int] = {}
+        problems = {solution: self.problem_of.get(solution, (solution,)) for solution in sorted(set(self.solutions))}
+        self.columns = {solution: places.setdefault(problem, len(places)) for solution, problem in problems.items()}
+        self.weights = np.random.default_rng(self.seed).poisson(1.0, (DRAWS, len(places))).astype(np.float32)
+
+    def count_problems(self, solutions: Iterable[int]) -> int:
+        """Return of how many problems these solutions are."""
+        return len({self.columns[solution] for solution in solutions})
 
     def sums(self, solutions: Sequence[int], values: Floats) -> Floats:
         """Add up the rows of values, (solutions, columns), in each draw: (DRAWS, columns)."""
-        return self.weights[:, [self.columns[solution] for solution in solutions]].astype(float) @ values
+        columns, places = np.unique([self.columns[solution] for solution in solutions], return_inverse=True)
+        totals = np.zeros((len(columns), values.shape[1]))
+        np.add.at(totals, places, values)
+        return self.weights[:, columns].astype(float) @ totals
 
 
 def shared_readings(readings: Iterable[Reading]) -> dict[int, list[Reading]]:
@@ -124,9 +141,7 @@ def agreement(readings: Iterable[Reading], *, draws: Draws | None = None) -> Agr
         chosen = [solution for solution, row in zip(solutions, rows, strict=True) if row]
         if not chosen:
             return Measured()
-        value = _known(statistic(values[rows].sum(axis=0)[None])[0])
-        drawn = statistic(draws.sums(chosen, values[rows])) if len(chosen) >= MINIMUM_SOLUTIONS else np.zeros(0)
-        return Measured(value, _interval(value, drawn, n=len(chosen), is_share=is_share), len(chosen))
+        return _measured(chosen, values[rows], statistic, draws=draws, is_share=is_share)
 
     return Agreement(
         alpha=figure(rated, tables, lambda sums: _alphas(sums.reshape(-1, 3, 3)), is_share=False),
@@ -192,9 +207,7 @@ def same_as(truth: Mapping[int, int | None], readings: Iterable[Reading], *, dra
     if not hits:
         return Measured()
     rows = np.array([[np.mean(each), 1.0] for each in hits.values()])
-    value = float(rows[:, 0].mean())
-    drawn = _ratios((draws or Draws(hits)).sums(list(hits), rows)) if len(hits) >= MINIMUM_SOLUTIONS else np.zeros(0)
-    return Measured(value, _interval(value, drawn, n=len(hits), is_share=True), len(hits))
+    return _measured(list(hits), rows, _ratios, draws=draws or Draws(hits), is_share=True)
 
 
 def _unit(values: Sequence[int]) -> Floats:
@@ -255,8 +268,16 @@ def _known(value: float) -> float | None:
     return None if np.isnan(value) else float(value)
 
 
+def _measured(solutions: Sequence[int], values: Floats, statistic: Callable[[Floats], Floats], *, draws: Draws, is_share: bool) -> Measured:
+    """Compute a figure from one row of values per solution, with its interval if they are of enough problems."""
+    value, n = _known(statistic(values.sum(axis=0)[None])[0]), draws.count_problems(solutions)
+    if n < MINIMUM_PROBLEMS:
+        return Measured(value, None, len(solutions), is_few=True)
+    return Measured(value, _interval(value, statistic(draws.sums(solutions, values)), n=n, is_share=is_share), len(solutions))
+
+
 def _interval(value: float | None, drawn: Floats, *, n: int, is_share: bool) -> tuple[float, float] | None:
-    """The middle 95 % of the draws. Where all solutions are alike the draws know no doubt: a share has Wilson's interval then."""
+    """The middle 95 % of the draws. Where all solutions are alike the draws know no doubt: a share has Wilson's interval of n problems."""
     drawn = drawn[~np.isnan(drawn)]
     if value is None or not len(drawn):
         return None

@@ -118,11 +118,14 @@ class NotificationKind(models.TextChoices):
     ROUND = "round", "a round is done or failed"
     IMPORT = "import", "a file is loaded, or its load failed"
     WAITING = "waiting", "a round or a model waits for a decision"
+    NEWCOMER = "newcomer", "a newcomer passed or failed the screening"
     GOLD = "gold", "somebody's answers to gold fell below the line"
     FLAG = "flag", "somebody's work was flagged"
     DRY = "dry", "a project has no more solutions to label"
     MESSAGE = "message", "somebody wrote to you"
     SENT_BACK = "sent_back", "a solution was sent back to you"
+    ADMISSION = "admission", "you can label in a project, or you cannot"
+    GUIDELINES = "guidelines", "the guidelines of a project changed"
 
 
 class FlagKind(models.TextChoices):
@@ -268,6 +271,8 @@ class Membership(models.Model):
     refused_at = models.DateTimeField(null=True, blank=True)
     # Which set of screening questions a newcomer answers: 1 is everybody's first one (generation -1), another attempt has another set.
     screening_set = models.PositiveSmallIntegerField(default=1, db_default=1)
+    # The newest set of questions of whose result a worker notified the managers; 0: none.
+    screening_notified = models.PositiveSmallIntegerField(default=0, db_default=0, editable=False)
     suspended_at = models.DateTimeField(null=True, blank=True)
     reason = models.TextField(blank=True)
     # Since when a person's labels count nowhere. They stay, and count again when this is empty (eligibility.py).
@@ -297,6 +302,7 @@ class GuidelinesVersion(models.Model):
     author = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+", db_index=False)
     note = models.CharField(max_length=500, blank=True, default="", db_default="")  # why it changed
     created_at = models.DateTimeField(db_default=Now())
+    notified_at = models.DateTimeField(null=True)  # when a worker notified those who label; null: not yet, or a newer text came before
 
     class Meta:
         constraints = [models.UniqueConstraint(name="guidelines_version_once", fields=["project", "number"])]

@@ -49,14 +49,17 @@ def notify(
     project: Project | None = None,
     page: str = "",
     at: dict[str, Any] | None = None,
+    query: str = "",
     about: User | None = None,
 ) -> int:
     """Notify persons (accounts or their keys) of an occasion, in the caller's transaction, and return how many are new.
 
-    `page` is the name of an address, `at` its arguments. `about` is the person whom the sentence names. Closed accounts get nothing.
+    `page` is the name of an address, `at` its arguments, `query` what follows the question mark. `about` is the person whom the sentence
+    names. Closed accounts get nothing.
     """
     keys = {person if isinstance(person, int) else person.pk for person in persons}
     path = reverse(page, kwargs=at).removeprefix(get_script_prefix().rstrip("/")) if page else ""
+    path += f"?{query}" if query else ""
     wanting = _wanting(keys, kind) if settings.EMAIL_HOST else set()
     shared: dict[str, Any] = {"kind": kind, "sentence": sentence, "project": project, "path": path, "occasion": occasion, "about": about}
     with transaction.atomic():
@@ -114,6 +117,12 @@ def read(person: User, number: int) -> str | None:
 def mark_all_read(person: User) -> int:
     """Mark all notifications of a person as read, and return how many were unread."""
     return Notification.objects.filter(person=person, read_at__isnull=True).update(read_at=Now())
+
+
+def mark_kind_read(kind: NotificationKind, *, project: Project, person: User | None = None) -> int:
+    """Mark as read what one person, or everybody, was notified of this kind in a project: it is old, or they saw it elsewhere."""
+    rows = Notification.objects.filter(project=project, kind=kind, read_at__isnull=True)
+    return (rows.filter(person=person) if person else rows).update(read_at=Now())
 
 
 def mark_occasion_read(person: User, occasion: str) -> int:

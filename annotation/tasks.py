@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from annotation import corrections, imports, notifications, quality, queue
+from annotation import corrections, imports, notifications, projects, quality, queue
 from annotation.stopping import end_process
 from trainer.progress import Stopped
 
@@ -59,6 +59,12 @@ def count_figures(project_id: int) -> bool:
 def count_agreement(project_id: int) -> bool:
     """Count how far the people of a project agree."""
     return quality.count_agreement_again(project_id)
+
+
+@shared_task
+def notify_people() -> tuple[int, int]:
+    """Notify people of results of screenings and of new guidelines, once of each. Return how many results, and how many readers."""
+    return quality.notify_of_screenings(), projects.notify_of_versions()
 
 
 @shared_task

@@ -46,6 +46,7 @@ app.conf.update(
         "release expired leases": {"task": "annotation.tasks.release_expired", "schedule": 60, "options": {"expires": 50}},
         "restart lost imports": {"task": "annotation.tasks.sweep_imports", "schedule": 60, "options": {"expires": 50}},
         "restart lost regrades": {"task": "annotation.tasks.sweep_regrades", "schedule": 60, "options": {"expires": 50}},
+        "notify people": {"task": "annotation.tasks.notify_people", "schedule": 60, "options": {"expires": 50}},
         "send notifications": {"task": "annotation.tasks.send_notifications", "schedule": 60, "options": {"expires": 50}},
         "watch over work": {"task": "active_learning.tasks.watch_work", "schedule": 60, "options": {"expires": 50}},
         "restart lost rounds": {"task": "active_learning.tasks.sweep", "schedule": 60, "options": {"expires": 50}},

@@ -1,6 +1,5 @@
 """The page of agreement: how far the people of a project agree, and its figures as comma-separated values."""
 
-import csv
 from typing import TYPE_CHECKING
 
 from django.http import Http404, HttpResponse
@@ -10,6 +9,7 @@ from django.views.decorators.http import require_GET
 from active_learning import pages
 from annotation import people
 from annotation.views import SignedInRequest, for_roles
+from annotation.views.csv_files import csv_answer
 
 if TYPE_CHECKING:
     from annotation.models import Project
@@ -31,7 +31,4 @@ def agreement_file(request: SignedInRequest, project: "Project", name: str) -> H
         lines = pages.agreement_file(project, name, by_name=request.access.manages)
     except pages.NoSuchChart as error:
         raise Http404(str(error)) from None
-    file = f"{project.slug}-agreement-{name}.csv"
-    answer = HttpResponse(content_type="text/csv; charset=utf-8", headers={"Content-Disposition": f'attachment; filename="{file}"'})
-    csv.writer(answer, lineterminator="\n").writerows(lines)
-    return answer
+    return csv_answer(lines, name=f"{project.slug}-agreement-{name}.csv")

@@ -1,6 +1,5 @@
 """The overview of a project: what needs a person now, then figures; and its charts as comma-separated values."""
 
-import csv
 from typing import TYPE_CHECKING
 
 from django.http import Http404, HttpResponse
@@ -11,6 +10,7 @@ from active_learning import pages
 from annotation import people, quality
 from annotation.views import SignedInRequest, for_roles
 from annotation.views.bars import bars_of
+from annotation.views.csv_files import csv_answer
 
 if TYPE_CHECKING:
     from annotation.models import Project
@@ -45,10 +45,7 @@ def figures_file(request: SignedInRequest, project: "Project", name: str) -> Htt
             rows = [[each.day.isoformat(), str(each.timed), *map(_written, (each.low, each.median, each.high))] for each in shown.times]
         case _:
             raise Http404("There is no such chart on the overview.")
-    file = f"{project.slug}-{name}.csv"
-    answer = HttpResponse(content_type="text/csv; charset=utf-8", headers={"Content-Disposition": f'attachment; filename="{file}"'})
-    csv.writer(answer, lineterminator="\n").writerows([header, *rows])
-    return answer
+    return csv_answer([header, *rows], name=f"{project.slug}-{name}.csv")
 
 
 def _written(minutes: float | None) -> str:

@@ -16,6 +16,7 @@ from annotation.projects.guidelines import (
     find_version,
     guidelines_versions,
     note_version,
+    notify_of_versions,
     read_guidelines,
     readers_of,
 )
@@ -60,6 +61,7 @@ __all__ = [
     "locked_kind",
     "look_at_change",
     "note_version",
+    "notify_of_versions",
     "open_project_again",
     "open_projects_again",
     "project_deleted",

@@ -6,17 +6,20 @@ A trigger keeps each text as a version when a project's row gets it (migration 0
 import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import Count
+from django.db.models import Count, F
+from django.db.models.functions import Now
 
+from annotation import notifications
 from annotation.ingest import BadText, clean_text
-from annotation.models import Event, GuidelinesReader, GuidelinesVersion, Membership, Project
-from annotation.people import LABELERS
+from annotation.models import Event, GuidelinesReader, GuidelinesVersion, Membership, NotificationKind, Project
+from annotation.people import FILE_PREFIX, LABELERS
 
 LISTED = 50  # versions on a page
+SETTLED = timedelta(minutes=5)  # how long a text must stay before people are notified of it: a second change often follows the first
 READERS = 500  # people on a page
 LONGEST_NOTE = 500
 SHOWN_LINES = 3_000  # lines of a comparison on a page
@@ -94,6 +97,35 @@ def read_guidelines(project: Project, *, reader: User) -> None:
     with transaction.atomic():
         GuidelinesReader.objects.bulk_create([GuidelinesReader(version=version, person=reader)], ignore_conflicts=True)
         Membership.objects.filter(project=project, user=reader, guidelines_read__lt=version.number).update(guidelines_read=version.number)
+        notifications.mark_kind_read(NotificationKind.GUIDELINES, project=project, person=reader)
+
+
+def notify_of_versions() -> int:
+    """Notify those who label of guidelines that changed and that they have not opened, and return how many people.
+
+    A worker does it once for each version that has stayed for SETTLED. So nobody who saves a text waits for it, a text that changes again
+    meanwhile is no news, and it does not matter who wrote the project's row. It takes the place of unread news about older versions.
+    """
+    newest = GuidelinesVersion.objects.filter(number__gt=1, number=F("project__guidelines_version"), project__archived_at=None)
+    count = 0
+    for version in newest.filter(notified_at=None, created_at__lte=Now() - SETTLED).select_related("project").order_by("pk"):
+        project = version.project
+        with transaction.atomic():
+            if not GuidelinesVersion.objects.filter(pk=version.pk, notified_at=None).update(notified_at=Now()):
+                continue  # another worker was faster
+            members = Membership.objects.filter(project=project, role__in=LABELERS, suspended_at=None, refused_at=None)
+            missing = members.filter(guidelines_read__lt=version.number).exclude(user__username__startswith=FILE_PREFIX)
+            notifications.mark_kind_read(NotificationKind.GUIDELINES, project=project)
+            count += notifications.notify(
+                missing.values_list("user", flat=True),
+                NotificationKind.GUIDELINES,
+                f"The guidelines of {project} changed. {version.note}".strip(),
+                occasion=f"guidelines {project.pk} {version.number}",
+                project=project,
+                page="guidelines",
+                at={"slug": project.slug},
+            )
+    return count
 
 
 def readers_of(project: Project) -> list[MemberReading]:

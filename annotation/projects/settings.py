@@ -216,7 +216,8 @@ def _effect(column: str, new: Any, project: Project, work: _Work) -> str:
         case "guidelines":
             return (
                 f"This makes version {project.guidelines_version + 1}. Labelers read on their home page and on the labeling page that the "
-                "guidelines changed. Labels know the version they were made under."
+                "guidelines changed. They get a notification once the text has stayed for five minutes. Labels know the version they were "
+                "made under."
             )
         case "step_source":
             return "Nothing is published now, so no work is lost."

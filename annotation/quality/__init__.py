@@ -63,7 +63,16 @@ from annotation.quality.gold import BadScreening, is_within_gold
 from annotation.quality.known_answers import MissedSolution
 from annotation.quality.members import MemberChanged, MemberRefused, change_role, pause, removal_of, remove, resume
 from annotation.quality.messages import BadMessage, mark_read, messages_of, messages_to, recipients, send_message
-from annotation.quality.newcomers import Newcomer, NewcomerState, admit, let_repeat, newcomers_page, refuse, told_about_newcomers
+from annotation.quality.newcomers import (
+    Newcomer,
+    NewcomerState,
+    admit,
+    let_repeat,
+    newcomers_page,
+    notify_of_screenings,
+    refuse,
+    told_about_newcomers,
+)
 from annotation.quality.opinions import Adjudication, Opinions, gold_in_project, gold_of, possible_by
 from annotation.quality.overviews import DayTimes, Overview, PeopleAtWork, PersonAtWork, at_work, overview
 from annotation.quality.practice import Feedback, feedback_on, open_practice
@@ -223,6 +232,7 @@ __all__ = [
     "newcomers_page",
     "nobody_left",
     "note_dry_spells",
+    "notify_of_screenings",
     "open_practice",
     "open_screening",
     "overview",

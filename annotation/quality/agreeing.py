@@ -186,6 +186,7 @@ class _Row:
 class _Subject:
     """What is known of a solution beside its labels."""
 
+    problem: int
     n_steps: int
     level: str
     subject: str
@@ -205,7 +206,7 @@ def _count(project: Project) -> AgreementFigures:
     about = _subjects(project, solutions)
     rows = _rows(labels.filter(solution__in=solutions), about)
     readings = [row.reading for row in rows]
-    draws = Draws(solutions)
+    draws = Draws(solutions, _problems(about))
     own = {solution: (subject.level, subject.subject) for solution, subject in about.items()}
     levels = {solution: level for solution, (level, _) in own.items() if level}
     subjects = {solution: subject for solution, (_, subject) in own.items() if subject}
@@ -244,8 +245,12 @@ def _subjects(project: Project, solutions: Sequence[int]) -> dict[int, _Subject]
         .values_list("solution")
         .annotate(score=Max("verifier_score"))
     )
-    rows = Solution.objects.filter(pk__in=solutions).values_list("pk", "steps", "problem__level", "problem__subject")
-    return {pk: _Subject(len(steps), level, subject, scores.get(pk)) for pk, steps, level, subject in rows}
+    rows = Solution.objects.filter(pk__in=solutions).values_list("pk", "problem", "steps", "problem__level", "problem__subject")
+    return {pk: _Subject(problem, len(steps), level, subject, scores.get(pk)) for pk, problem, steps, level, subject in rows}
+
+
+def _problems(about: Mapping[int, _Subject]) -> dict[int, int]:
+    return {solution: subject.problem for solution, subject in about.items()}
 
 
 def _rows(labels: Any, about: Mapping[int, _Subject]) -> list[_Row]:
@@ -333,7 +338,7 @@ def _review(project: Project, about: Mapping[int, _Subject]) -> ReviewEffect | N
     after = [row.reading for row in _rows(labels, known)]
     first = Annotation.objects.filter(revision=1, assignment__in=labels.values("assignment"))
     before = [row.reading for row in _rows(first, known)]
-    draws = Draws(truth)
+    draws = Draws(truth, _problems(known))
     return ReviewEffect(
         solutions=len(truth),
         before=agreement(before, draws=draws),
@@ -386,7 +391,7 @@ def median_of(ordered: Sequence[float]) -> Measured:
     value = (ordered[(n - 1) // 2] + ordered[n // 2]) / 2
     half = 0.98 * math.sqrt(n)
     low, high = math.floor((n - 1) / 2 - half), math.ceil((n - 1) / 2 + half)
-    return Measured(value, (ordered[low], ordered[high]) if n >= 10 else None, n)
+    return Measured(value, (ordered[low], ordered[high]) if n >= 10 else None, n, is_few=n < 10)
 
 
 # --- stored figures -----------------------------------------------------------------------------------------------------------
@@ -425,7 +430,7 @@ def _read(values: Mapping[str, Any]) -> AgreementFigures | None:
 
 
 def _figure(stored: Mapping[str, Any]) -> Measured:
-    return Measured(stored["value"], _two(stored["interval"]) if stored["interval"] else None, stored["n"])
+    return Measured(stored["value"], _two(stored["interval"]) if stored["interval"] else None, stored["n"], stored["is_few"])
 
 
 def _two(values: Sequence[Any]) -> tuple[Any, Any]:

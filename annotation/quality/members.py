@@ -159,6 +159,6 @@ def _keep_an_owner(row: Membership, change: str) -> None:
         raise MemberRefused(f"{row.user} is the last owner, and {change} would leave nobody. Give the project another owner first.")
 
 
-def note(actor: "User", verb: str, row: Membership, details: Mapping[str, object]) -> None:
+def note(actor: "User", verb: str, row: Membership, details: Mapping[str, object]) -> Event:
     """Store what a person did about a membership."""
-    Event.objects.create(actor=actor, project=row.project, verb=verb, subject=f"membership {row.pk}", details=dict(details))
+    return Event.objects.create(actor=actor, project=row.project, verb=verb, subject=f"membership {row.pk}", details=dict(details))

@@ -14,7 +14,7 @@ from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet, Subquery, 
 from django.db.models.functions import Coalesce, Now
 from django.utils import timezone
 
-from annotation import people, queue
+from annotation import notifications, people, queue
 from annotation.models import (
     Annotation,
     Assignment,
@@ -24,6 +24,7 @@ from annotation.models import (
     Event,
     GoldAnswer,
     Membership,
+    NotificationKind,
     Project,
     Solution,
     Split,
@@ -42,6 +43,7 @@ LISTED = 100  # newcomers, and as many people who were admitted lately
 LATELY = timedelta(days=7)
 TOLD = timedelta(days=3)  # how long the overview tells who passed
 LOOKED_AT = 30  # newcomers whose results the overview reads
+NOTIFIED = 500  # newcomers whose results one run of the worker reads
 REPEAT = "let repeat"  # the event
 
 
@@ -155,16 +157,8 @@ def newcomers_page(project: Project, number: int | None = None) -> NewcomersPage
 
 def told_about_newcomers(project: Project, *, most: int) -> tuple[list[Newcomer], list[Newcomer]]:
     """Return who waits for a manager's decision, and who passed lately, at most `most` of each, for the overview."""
-    on_set = Task.objects.filter(
-        batch__project=OuterRef("project"),
-        batch__kind=BatchKind.SCREENING,
-        batch__generation=Value(0) - OuterRef("screening_set"),
-        solution__withdrawn_at=None,
-    )
-    n_asked = on_set.order_by().values("batch").annotate(count=Count("pk")).values("count")
-    is_open = Exists(on_set.filter(batch__state=BatchState.OPEN))
-    n_ended = _answered().order_by().values("labeler").annotate(count=Count("task", distinct=True)).values("count")
-    waiting = newcomers(project).filter(refused_at=None).annotate(n_ended=Coalesce(Subquery(n_ended), 0), n_asked=Subquery(n_asked))
+    is_open = Exists(_questions().filter(batch__state=BatchState.OPEN))
+    waiting = newcomers(project).filter(refused_at=None).annotate(n_ended=_n_ended(), n_asked=_n_asked())
     rows = list(waiting.filter(~is_open | Q(n_ended__gte=1), n_asked__gte=1).order_by(F("n_asked") - F("n_ended"), "pk")[:LOOKED_AT])
     passed = Event.objects.filter(project=project, verb=PASSED, at__gte=timezone.now() - TOLD).order_by("-pk")[:most]
     numbers = [int(subject.rpartition(" ")[2]) for subject in passed.values_list("subject", flat=True)]
@@ -174,6 +168,25 @@ def told_about_newcomers(project: Project, *, most: int) -> tuple[list[Newcomer]
     results = results_of([*rows, *admitted])
     undecided = [_newcomer(row, results[row.pk]) for row in rows]
     return [one for one in undecided if one.can_be_refused][:most], [_newcomer(row, results[row.pk]) for row in admitted]
+
+
+def _questions() -> QuerySet[Task]:
+    """Return the questions of a membership's set."""
+    return Task.objects.filter(
+        batch__project=OuterRef("project"),
+        batch__kind=BatchKind.SCREENING,
+        batch__generation=Value(0) - OuterRef("screening_set"),
+        solution__withdrawn_at=None,
+    )
+
+
+def _n_asked() -> Subquery:
+    return Subquery(_questions().order_by().values("batch").annotate(count=Count("pk")).values("count"))
+
+
+def _n_ended() -> Coalesce:
+    ended = _answered().order_by().values("labeler").annotate(count=Count("task", distinct=True)).values("count")
+    return Coalesce(Subquery(ended), 0)
 
 
 def _answered() -> QuerySet[Assignment]:
@@ -256,7 +269,8 @@ def admit(project: Project, number: int, *, actor: "User", seen: str) -> Members
         if row.qualified_at:
             raise MemberRefused(f"{row.user} is admitted already.")
         Membership.objects.filter(pk=row.pk).update(qualified_at=Now(), refused_at=None)
-        note(actor, "admit member", row, {"old": _standing(row), "new": ADMITTED, **results_of([row])[row.pk].figures})
+        decision = note(actor, "admit member", row, {"old": _standing(row), "new": ADMITTED, **results_of([row])[row.pk].figures})
+        _notify_person(row, decision, f"You can label in {project} now. A manager admitted you.")
     return row
 
 
@@ -270,7 +284,8 @@ def refuse(project: Project, number: int, *, actor: "User", seen: str) -> Member
         if row.refused_at:
             raise MemberRefused(f"{row.user} is refused already.")
         Membership.objects.filter(pk=row.pk).update(refused_at=Now())
-        note(actor, "refuse member", row, {"old": _standing(row), "new": REFUSED, **result.figures})
+        decision = note(actor, "refuse member", row, {"old": _standing(row), "new": REFUSED, **result.figures})
+        _notify_person(row, decision, f"A manager decided that you do not label in {project}. Your work is kept.")
     return row
 
 
@@ -284,13 +299,71 @@ def let_repeat(project: Project, number: int, *, actor: "User", seen: str) -> in
         Project.objects.select_for_update(no_key=True).get(pk=project.pk)  # before memberships, as everybody who publishes
         with locked(project, number, actor=actor, seen=seen) as (row, _):
             result = _result_without_pass(row)
-            questions = _other_questions(row)
-            Membership.objects.filter(pk=row.pk).update(refused_at=None, screening_set=-(questions.generation or 0))
-            size = Task.objects.filter(batch=questions, solution__withdrawn_at=None).count()
+            batch = _other_questions(row)
+            Membership.objects.filter(pk=row.pk).update(refused_at=None, screening_set=-(batch.generation or 0))
+            size = Task.objects.filter(batch=batch, solution__withdrawn_at=None).count()
             old = {"standing": _standing(row), "set": row.screening_set}
-            new = {"standing": NOT_ADMITTED, "set": -(questions.generation or 0)}
-            note(actor, REPEAT, row, {"old": old, "new": new, **result.figures, "questions": size})
+            new = {"standing": NOT_ADMITTED, "set": -(batch.generation or 0)}
+            decision = note(actor, REPEAT, row, {"old": old, "new": new, **result.figures, "questions": size})
+            questions = counted(size, "other question")
+            _notify_person(row, decision, f"You can repeat the screening of {project}, with {questions}. A manager decided so.")
     return size
+
+
+def _notify_person(row: Membership, decision: Event, sentence: str) -> None:
+    """Notify a newcomer of a decision, in its transaction."""
+    kind, occasion = NotificationKind.ADMISSION, f"decision {decision.pk}"
+    notifications.notify([row.user], kind, sentence, occasion=occasion, project=row.project, page="home")
+
+
+def notify_of_screenings() -> int:
+    """Notify managers of newcomers whose screening is over, and those who passed. Return of how many people; each set counts once.
+
+    A worker does it, so that no submit waits for it or fails with it. Of what managers decide, people are notified where it is decided.
+    """
+    screening = Batch.objects.filter(project=OuterRef("project"), kind=BatchKind.SCREENING).exclude(state=BatchState.DRAFT)
+    rows = Membership.objects.filter(Exists(screening), Exists(_answered()), screening_notified__lt=F("screening_set"), suspended_at=None)
+    rows = rows.filter(role__in=people.LABELERS, user__is_active=True, project__archived_at=None).select_related("project", "user")
+    counted_rows = rows.annotate(n_ended=_n_ended(), n_asked=_n_asked())
+    undecided, is_complete = Q(qualified_at=None, refused_at=None), Q(n_ended__gte=F("n_asked"))
+    # Those whose questions are over come first, so that many who never finish keep nobody waiting.
+    over = list(counted_rows.filter(undecided | is_complete).order_by(F("n_asked") - F("n_ended"), "pk")[:NOTIFIED])
+    results = results_of(over)
+    return sum(_notify_of_result(row, results[row.pk]) for row in over if row.refused_at or results[row.pk].is_over)
+
+
+def _notify_of_result(row: Membership, result: Screening) -> bool:
+    """Notify of one result, unless another worker was faster or a manager has decided already."""
+    user, project = row.user, row.project
+    passed = Event.objects.filter(project=project, verb=PASSED, subject=f"membership {row.pk}")
+    is_decided = row.refused_at is not None or (row.qualified_at is not None and not (result.is_passed and passed.exists()))
+    figures = f"(right answers: {result.within:,} of {result.asked:,}; needed: {result.needed:,})"
+    if result.is_passed:
+        sentence = f"{user} passed the screening of {project} {figures}."
+    elif result.is_complete:
+        sentence = f"{user} did not pass the screening of {project} {figures}. Decide whether {user} can label."
+    else:
+        sentence = f"No screening question is left for {user} in {project}. Decide whether {user} can label."
+    with transaction.atomic():
+        waiting = Membership.objects.filter(pk=row.pk, screening_set=row.screening_set, screening_notified__lt=row.screening_set)
+        if not waiting.update(screening_notified=row.screening_set) or is_decided:
+            return False
+        occasion = f"screening {row.pk} {row.screening_set}"
+        notifications.notify(
+            notifications.members(project, people.MANAGERS),
+            NotificationKind.NEWCOMER,
+            sentence,
+            occasion=occasion,
+            project=project,
+            page="newcomers",
+            at={"slug": project.slug},
+            query=f"person={row.pk}",
+            about=user,
+        )
+        if result.is_passed:
+            news = f"You passed the screening of {project}. You can label there now."
+            notifications.notify([user], NotificationKind.ADMISSION, news, occasion=occasion, project=project, page="home")
+    return True
 
 
 def _standing(row: Membership) -> str:

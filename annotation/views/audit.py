@@ -14,13 +14,13 @@ from django.views.decorators.http import require_GET
 
 from annotation import audit, people
 from annotation.views import SignedInRequest, for_roles, read_key
+from annotation.views.csv_files import defused
 from annotation.views.forms.audit import AuditForm
 
 if TYPE_CHECKING:
     from annotation.models import Project
 
 COLUMNS = ("at", "who", "what", "object", "project", "details")
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")  # how a cell begins that a spreadsheet would run
 
 
 @require_GET
@@ -76,9 +76,4 @@ def _lines(rows: Iterator[audit.AuditRow]) -> Iterator[str]:
     yield writer.writerow(COLUMNS)
     for row in rows:
         at = row.at.isoformat(timespec="seconds")
-        yield writer.writerow([_defused(cell) for cell in (at, row.who, row.verb, row.thing, row.project, row.details)])
-
-
-def _defused(cell: str) -> str:
-    """Return a cell that a spreadsheet shows as it is, and never runs as a formula."""
-    return f"'{cell}" if cell.startswith(FORMULA) else cell
+        yield writer.writerow([defused(cell) for cell in (at, row.who, row.verb, row.thing, row.project, row.details)])

@@ -1,6 +1,5 @@
 """The pages of the people of a project, for its managers: all members, invitations, and one member."""
 
-import csv
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import messages
@@ -13,6 +12,7 @@ from annotation import people, quality
 from annotation.views import KEY, SignedInRequest, for_roles, read_key
 from annotation.views.app_pictures import picture_of
 from annotation.views.bars import bars_of
+from annotation.views.csv_files import csv_answer
 from annotation.views.forms.people import InviteForm, LetterForm, PauseForm, RoleForm
 from trainer.counting import counted
 
@@ -224,9 +224,6 @@ def member_work(request: SignedInRequest, project: "Project", membership_id: int
         row = quality.find_member(project, membership_id if membership_id in KEY else 0)
     except quality.NoSuchMember as unknown:
         raise Http404(str(unknown)) from None
-    name = f"{project.slug}-{row.pk}-work.csv"
-    answer = HttpResponse(content_type="text/csv; charset=utf-8", headers={"Content-Disposition": f'attachment; filename="{name}"'})
-    lines = csv.writer(answer, lineterminator="\n")
-    lines.writerow(["day", "solutions", "active_minutes"])
-    lines.writerows([one.day.isoformat(), one.count, f"{one.active_ms / 60_000:.1f}"] for one in quality.work_by_day(project, row.user))
-    return answer
+    days = quality.work_by_day(project, row.user)
+    lines = [[day.day.isoformat(), str(day.count), f"{day.active_ms / 60_000:.1f}"] for day in days]
+    return csv_answer([["day", "solutions", "active_minutes"], *lines], name=f"{project.slug}-{row.pk}-work.csv")

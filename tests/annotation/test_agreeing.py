@@ -182,7 +182,7 @@ def test_each_version_of_the_guidelines_has_its_labels(project: Project) -> None
         4,
         0.0,
         (0, 2),
-        Measured(1.0, None, 4),
+        Measured(1.0, None, 4, is_few=True),
     )
     assert (second.number, second.labels, second.figures.exact.value, second.within, second.found) == (2, 4, 1.0, (2, 2), (4, 4))
 
@@ -259,6 +259,25 @@ def test_each_table_is_a_file(project: Project) -> None:
     effect = client.get(reverse("agreement-file", args=["sums", "guidelines"])).content.decode().splitlines()
     assert effect[1].startswith("1,4,0.0000,,,,,,1.0000,0.5101,1.0000,1.0000")
     assert client.get(reverse("agreement-file", args=["sums", "nothing"])).status_code == 404
+
+
+def test_solutions_of_one_problem_have_no_interval(project: Project) -> None:
+    problem = make.problem(project)
+    solutions = [make.solution(problem) for _ in range(12)]
+    rows = list(make.batch(project, solutions).task_set.order_by("pk"))
+    label_all(rows, (make.ann(project), SECOND), (make.ben(project), SECOND))
+    assert count(project).total.exact.as_share == "100% (few)"
+
+
+def test_a_file_of_figures_holds_no_formula(project: Project) -> None:
+    people = [make.person(name, project) for name in ("@sum", "+cmd")]
+    label_all(tasks(project, 3, level="=1+1", subject="-2+3"), *zip(people, (SECOND, THIRD), strict=True))
+    label_all(tasks(project, 3, level="-4"), *zip(people, (SECOND, FIRST), strict=True))
+    client = signed_in(make.olga(project))
+    files = {name: client.get(reverse("agreement-file", args=["sums", name])).content.decode() for name in ("people", "level", "subject")}
+    rows = {name: [line.split(",")[0] for line in file.splitlines()[1:]] for name, file in files.items()}
+    assert rows == {"people": ["'+cmd and @sum"], "level": ["-4", "'=1+1"], "subject": ["'-2+3"]}
+    assert ",-0." in files["people"], "A negative alpha stays a number."
 
 
 def test_one_labeler_alone_is_told_that_nothing_can_be_compared(project: Project, capsys: pytest.CaptureFixture[str]) -> None:

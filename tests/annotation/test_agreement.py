@@ -5,6 +5,18 @@ import pytest
 
 from annotation.agreement import Draws, Measured, Reading, above_chance, agreement, alpha, chance, same_as
 
+# Ratings by unit, and what the package krippendorff 0.9.0 says of them as ordinal data.
+KRIPPENDORFF: list[tuple[list[list[int]], float | None]] = [
+    ([[], [0, 1], []], 0.0),
+    ([[1, 0, 0], [-1, -1, -1], [1, -1, 0], [1, 1, 1], [1, 1, 1], [1, 1, 1]], 0.6537037037),
+    ([[1, -1, 1], [1, -1, 1], [1, 1], [0, 0, 0], [1, 1, 0], [1, 1]], 0.0736607143),
+    ([[-1, -1, -1, -1, -1], [-1, 0, -1, 0, 0], [-1, 0, -1, 0], [1, 1, 1, 1, 1], [-1, -1, -1, -1, -1], [0, -1, 0, 0, 0]], 0.6827586207),
+    ([[-1, -1, -1], [-1], [1, 1]], 1.0),
+    ([[-1, -1, -1], [1, 1], [0, -1], [0, 0], [1]], 0.7925925926),
+    ([[1], [-1], [0]], None),
+    ([[1, 1], [1, 1]], None),
+]
+
 
 def reading(solution: int, person: int, *ratings: int | None, n_steps: int = 4, is_verdict: bool = True) -> Reading:
     return Reading(solution, person, ratings, n_steps, is_verdict)
@@ -23,6 +35,11 @@ def test_alpha_is_the_published_one_for_ordered_ratings() -> None:
     far = (sum(totals.values()) - (totals[-1] + totals[1]) / 2) ** 2
     expected = 2 * (3 * 3 * near + 2 * 3 * low + 2 * 3 * far) / 7
     assert alpha(units) == pytest.approx(1 - 2 * near / expected)
+
+
+def test_alpha_is_that_of_the_package_krippendorff() -> None:
+    for units, value in KRIPPENDORFF:
+        assert alpha(units) == (None if value is None else pytest.approx(value, abs=1e-9))
 
 
 def test_one_value_alone_gives_no_alpha() -> None:
@@ -53,7 +70,7 @@ def test_exact_agreement_counts_each_solution_once() -> None:
 
 def test_two_who_find_nothing_agree_but_not_on_mistakes() -> None:
     figures = agreement([*pairs(3, (1, 1, 1, 1), (1, 1, 1, 1)), *pairs(1, (1, -1), (1, 1, 1, 1), begin=3)])
-    assert (figures.exact.value, figures.on_mistakes) == (0.75, Measured(0.0, None, 1))
+    assert (figures.exact.value, figures.on_mistakes) == (0.75, Measured(0.0, None, 1, is_few=True))
 
 
 def test_giving_up_is_no_opinion_on_the_first_mistake() -> None:
@@ -88,6 +105,31 @@ def test_where_all_agree_the_share_has_an_interval_and_alpha_has_none() -> None:
 def test_fewer_than_ten_solutions_have_no_interval() -> None:
     few, enough = (agreement(pairs(count, (1, -1), (1, 1, -1)) + pairs(1, (1, 1), (1, 1), begin=50)) for count in (8, 9))
     assert few.exact.interval is None and enough.exact.interval is not None
+
+
+def test_ten_solutions_of_one_problem_are_one_problem_and_have_no_interval() -> None:
+    readings = [*pairs(6, (1, -1), (1, -1)), *pairs(6, (1, -1), (1, 1), begin=6)]
+    figures = agreement(readings, draws=Draws(range(12), problem_of=dict.fromkeys(range(12), 7)))
+    assert (figures.exact.value, figures.exact.n, figures.exact.interval, figures.exact.as_share) == (0.5, 12, None, "50% (few)")
+
+
+def test_where_all_agree_the_interval_counts_problems() -> None:
+    readings = pairs(40, (1, -1), (1, -1))
+    figures = agreement(readings, draws=Draws(range(40), problem_of={n: n // 2 for n in range(40)}))
+    assert figures.exact.interval == (pytest.approx(0.839, abs=0.001), 1)
+
+
+def test_the_interval_covers_the_truth_where_the_solutions_of_a_problem_are_alike() -> None:
+    random, hits = np.random.default_rng(3), 0
+    problem_of = {n: n // 4 for n in range(100)}
+    for _ in range(100):
+        same = random.random(100) < np.repeat(random.beta(1.2, 0.8, size=25), 4)
+        readings = [r for n, agrees in enumerate(same) for r in (reading(n, 1, 1, -1), reading(n, 2, 1, -1 if agrees else 1, 1))]
+        draws = Draws(range(100), problem_of, seed=int(random.integers(2**31)))
+        interval = agreement(readings, draws=draws).exact.interval
+        assert interval is not None
+        hits += interval[0] <= 0.6 <= interval[1]
+    assert hits / 100 >= 0.9, "Drawn by solution, 86 % of the intervals cover it."
 
 
 def test_a_labeler_who_never_finds_anything_agrees_where_there_is_nothing() -> None:

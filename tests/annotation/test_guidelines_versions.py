@@ -1,17 +1,22 @@
 """Versions of the guidelines: every changed text is kept, each label knows its version, and people are told of a new one."""
 
 import uuid
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.db import connection
+from django.db.models import F
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import timezone
 
 from annotation import labels, projects, queue
-from annotation.models import Annotation, Event, GuidelinesReader, GuidelinesVersion, Membership, Project
+from annotation.models import Annotation, Event, GuidelinesReader, GuidelinesVersion, Membership, Notification, Project, Role
 from annotation.projects import DiffLine, compare_texts
+from annotation.tasks import notify_people
 from tests import make
 from tests.clients import claim, page, post, rated, signed_in, submission
 
@@ -250,3 +255,77 @@ def test_very_different_long_texts_are_shown_as_removed_and_added() -> None:
     old, new = ("\n".join(f"{word} {n % 7}" for n in range(50_000)) for word in ("old", "new"))
     lines = compare_texts(old, new)
     assert lines[0] == DiffLine("removed", "old 0") and lines[-1].kind == "added" and len(lines) == 100_000
+
+
+# --- who is notified ------------------------------------------------------------------------------------------------------------
+
+
+def aged(project: Project, minutes: int = 6) -> None:
+    """Let the versions be some minutes older."""
+    GuidelinesVersion.objects.filter(project=project).update(created_at=F("created_at") - timedelta(minutes=minutes))
+
+
+def unread(person: User) -> list[str]:
+    return list(Notification.objects.filter(person=person, read_at=None).values_list("sentence", flat=True))
+
+
+def test_who_labels_is_notified_once_of_new_guidelines(project: Project) -> None:
+    ann, rolf = make.ann(project), make.rolf(project)
+    change(project, "Rate each line.")
+    assert projects.notify_of_versions() == 0, "The text can still change again."
+    aged(project)
+    assert (projects.notify_of_versions(), projects.notify_of_versions()) == (2, 0)
+    assert unread(ann) == unread(rolf) == ["The guidelines of Sums changed."] and unread(make.olga()) == []
+
+
+def test_a_text_that_changes_twice_in_a_minute_is_one_notification_with_the_note(project: Project) -> None:
+    ann = make.ann(project)
+    change(project, "Rate each line.")
+    change(project, "Rate all lines.")
+    projects.note_version(project, 3, "Lines, not steps.", actor=make.olga())
+    aged(project)
+    assert projects.notify_of_versions() == 1
+    assert unread(ann) == ["The guidelines of Sums changed. Lines, not steps."]
+
+
+def test_news_of_a_later_version_replaces_unread_news_of_an_older_one(project: Project) -> None:
+    ann = make.ann(project)
+    for text in ("Rate each line.", "Rate all lines."):
+        change(project, text)
+        aged(project)
+        projects.notify_of_versions()
+    assert len(unread(ann)) == 1 and Notification.objects.filter(person=ann).count() == 2
+
+
+def test_who_has_opened_the_new_guidelines_needs_no_news_of_them(project: Project) -> None:
+    ann, rolf = make.ann(project), make.rolf(project)
+    change(project, "Rate each line.")
+    signed_in(ann).get(reverse("guidelines", args=[project.slug]))
+    aged(project)
+    assert projects.notify_of_versions() == 1 and unread(ann) == []
+    signed_in(rolf).get(reverse("guidelines", args=[project.slug]))
+    assert unread(rolf) == [], "Opening the guidelines marks the notification as read."
+
+
+def test_who_is_paused_refused_or_a_former_member_gets_no_news_of_guidelines(project: Project) -> None:
+    now = timezone.now()
+    for name, state in {"ann": {"suspended_at": now}, "ben": {"refused_at": now}, "cleo": {"role": Role.FORMER}}.items():
+        Membership.objects.filter(user=make.person(name, project)).update(**state)
+    change(project, "Rate each line.")
+    aged(project)
+    assert projects.notify_of_versions() == 0
+
+
+def test_who_joins_after_the_news_gets_none(project: Project) -> None:
+    change(project, "Rate each line.")
+    aged(project)
+    projects.notify_of_versions()
+    ann = make.ann(project)
+    assert projects.notify_of_versions() == 0 and unread(ann) == []
+
+
+def test_the_worker_notifies_of_screenings_and_guidelines(project: Project) -> None:
+    make.ann(project)
+    change(project, "Rate each line.")
+    aged(project)
+    assert notify_people() == (0, 1)

@@ -7,10 +7,23 @@ from pathlib import Path
 import pytest
 from django.contrib.auth.models import User
 from django.core.management import call_command
+from django.utils import timezone
 
 from annotation import eligibility, export, labels, quality, queue
 from annotation.eligibility import Use
-from annotation.models import Annotation, Assignment, Batch, BatchKind, Event, GoldAnswer, Membership, Project, Role, Task
+from annotation.models import (
+    Annotation,
+    Assignment,
+    Batch,
+    BatchKind,
+    Event,
+    GoldAnswer,
+    Membership,
+    Notification,
+    Project,
+    Role,
+    Task,
+)
 from annotation.quality import figures
 from annotation.quality.admission import standings_of
 from tests import make
@@ -348,3 +361,95 @@ def test_a_snapshot_notes_whose_labels_it_lacks(project: Project) -> None:
     Membership.objects.filter(user=cleo).update(quarantined_at="2026-01-01T00:00Z")
     make.person("dora", project)  # has answered nothing
     assert export.take_snapshot(project, use=Use.TRAINING).spec["left_out"] == sorted([ann.pk, cleo.pk])
+
+
+# --- who is notified --------------------------------------------------------------------------------------------------------------
+
+
+def news(name: str) -> list[str]:
+    return list(Notification.objects.filter(person__username=name).order_by("pk").values_list("sentence", flat=True))
+
+
+def test_managers_are_notified_once_of_who_did_not_pass_and_the_notification_leads_to_the_answers(project: Project) -> None:
+    ann = failed(project)
+    assert news("olga") == []
+    assert (quality.notify_of_screenings(), quality.notify_of_screenings()) == (1, 0)
+    assert news("olga") == ["ann did not pass the screening of Sums (right answers: 0 of 4; needed: 3). Decide whether ann can label."]
+    assert Notification.objects.get().path == f"/p/{project.slug}/people/newcomers/?person={number_of(ann)}"
+    assert news("ann") == [], "The page where ann works says that a manager decides now."
+
+
+@pytest.mark.parametrize("is_admitted", [False, True])
+def test_managers_and_the_newcomer_are_notified_of_who_passed(project: Project, is_admitted: bool) -> None:
+    ann = make.ann(project)
+    answer(project, ann, right=3)
+    if is_admitted:
+        quality.lease_next(ann, project=project)
+    assert (quality.notify_of_screenings(), quality.notify_of_screenings()) == (1, 0)
+    assert news("olga") == ["ann passed the screening of Sums (right answers: 3 of 4; needed: 3)."]
+    assert news("ann") == ["You passed the screening of Sums. You can label there now."]
+
+
+def test_nobody_is_notified_of_a_screening_that_is_not_over(project: Project) -> None:
+    answer(project, make.ann(project), right=0, of=SIZE - 1)
+    assert quality.notify_of_screenings() == 0 and news("olga") == []
+
+
+@pytest.mark.parametrize("act", [quality.admit, quality.refuse])
+def test_managers_are_not_asked_to_decide_what_is_decided(project: Project, act: Callable[..., object]) -> None:
+    decide(act, project, failed(project))
+    assert quality.notify_of_screenings() == 0 and news("olga") == []
+
+
+def test_the_answers_of_somebody_who_was_paused_are_notified_after_the_pause(project: Project) -> None:
+    ann = failed(project)
+    Membership.objects.filter(user=ann).update(suspended_at=timezone.now())
+    assert quality.notify_of_screenings() == 0
+    Membership.objects.filter(user=ann).update(suspended_at=None)
+    assert quality.notify_of_screenings() == 1
+
+
+def test_managers_are_notified_of_a_newcomer_who_has_had_the_other_questions_as_work(project: Project) -> None:
+    answer(project, make.ann(project), right=0, of=SIZE - 1)
+    left = Task.objects.filter(batch__kind="screening").exclude(assignment__labeler__username="ann").get()
+    elsewhere = Task.objects.create(batch=Batch.objects.filter(kind="selected").latest("pk"), solution=left.solution)
+    Assignment.objects.create(task=elsewhere, batch=elsewhere.batch, labeler=make.ann(), state="done")
+    assert quality.notify_of_screenings() == 1
+    assert news("olga") == ["No screening question is left for ann in Sums. Decide whether ann can label."]
+
+
+@pytest.mark.parametrize(
+    ("act", "sentence"),
+    [
+        (quality.admit, "You can label in Sums now. A manager admitted you."),
+        (quality.refuse, "A manager decided that you do not label in Sums. Your work is kept."),
+        (quality.let_repeat, "You can repeat the screening of Sums, with 4 other questions. A manager decided so."),
+    ],
+)
+def test_a_newcomer_is_notified_of_each_decision(project: Project, act: Callable[..., object], sentence: str) -> None:
+    more_gold(project, 5)
+    decide(act, project, failed(project))
+    assert news("ann") == [sentence]
+
+
+def test_a_second_attempt_is_another_result(project: Project) -> None:
+    more_gold(project, 5)
+    ann = failed(project)
+    quality.notify_of_screenings()
+    decide(quality.let_repeat, project, ann)
+    assert quality.notify_of_screenings() == 0, "No question of the second attempt is answered."
+    answer(project, ann, right=4)
+    quality.notify_of_screenings()
+    assert news("olga")[1:] == ["ann passed the screening of Sums (right answers: 4 of 4; needed: 3)."]
+    assert news("ann")[1:] == ["You passed the screening of Sums. You can label there now."]
+
+
+def test_a_submit_of_the_last_question_stores_no_notification(project: Project) -> None:
+    failed(project)
+    assert not Notification.objects.exists()
+
+
+def test_a_project_that_is_archived_notifies_nobody_of_its_screening(project: Project) -> None:
+    failed(project)
+    Project.objects.update(archived_at=timezone.now())
+    assert quality.notify_of_screenings() == 0

@@ -22,6 +22,11 @@ def shown(*figures: Measured) -> list[str]:
     return [f"{figure.value:.2f}" for figure in figures if figure.value is not None]
 
 
+def row(alpha: str, *shares: str) -> str:
+    """As the document writes it: 96 % (90 to 100)."""
+    return " | ".join([alpha, *(share.replace("%", " %", 1).replace("% to", " to").replace("%)", ")") for share in shares)])
+
+
 def count(project: Project) -> quality.AgreementFigures:
     return quality.count_agreement(project)[0]
 
@@ -36,6 +41,7 @@ def test_copies_of_labels_look_like_agreement_and_without_them_little_is_left(da
     for project, figures in ((whole, ["0.94", "0.96", "0.95"]), (distinct, ["0.37", "0.79", "0.74"])):
         total = count(project).total
         assert shown(total.alpha, total.exact, total.on_mistakes) == figures
+        assert f"| {row(total.alpha.as_number, total.exact.as_share, total.on_mistakes.as_share)} |" in DOCUMENT
     assert [count(project).shared for project in (whole, distinct)] == [53, 12]
     printed = io.StringIO()
     with redirect_stdout(printed):
