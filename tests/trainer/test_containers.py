@@ -117,6 +117,13 @@ def zipped(name: str) -> bytes:
     return buffer.getvalue()
 
 
+def zstd(data: bytes) -> bytes:
+    buffer = pa.BufferOutputStream()
+    with pa.CompressedOutputStream(buffer, "zstd") as packed:
+        packed.write(data)
+    return buffer.getvalue().to_pybytes()
+
+
 UNREADABLE: dict[str, tuple[bytes, str]] = {
     "data.zip": (zipped("data.json"), "is a zip archive. Unpack it and name a file in it"),
     "zip.json.gz": (gzip.compress(zipped("data.json")), "is a zip archive"),
@@ -134,7 +141,11 @@ UNREADABLE: dict[str, tuple[bytes, str]] = {
     ),
     "data.bz2": (b"BZh91AY&SY", "is compressed with bzip2"),
     "data.xz": (b"\xfd7zXZ\x00\x00", "is compressed with xz"),
-    "data.zst": (b"\x28\xb5\x2f\xfd\x00", "is compressed with zstd"),
+    "data.zst": (b"\x28\xb5\x2f\xfd\x00", "line 1: is compressed with zstd and cannot be unpacked"),
+    "cut.jsonl.zst": (zstd(b'{"problem": "p"}\n' * 1_000)[:-6], "is compressed with zstd and cannot be unpacked (Truncated"),
+    "twice.zst.zst": (zstd(zstd(b"{}")), "is compressed twice. Unpack it once"),
+    "gzip.zst": (zstd(gzip.compress(b"{}")), "is gzipped twice"),
+    "bomb.jsonl.zst": (zstd(b'{"problem": "p"}\n' * 600_000), "unpacks to more than 200 times its size"),
     "data.tar": (b"a" * 257 + b"ustar\x00", "is a tar archive"),
     "data.arrow": (b"ARROW1\x00\x00", "is an Arrow file. Save it as Parquet or as JSON lines"),
     "data.pkl": (b"\x80\x04\x95\x00", "is a Python pickle, which is never opened"),

@@ -26,6 +26,15 @@ RLHFLOW = {
         {"role": "assistant", "content": "-"},
     ]
 }
+OPENRLHF = {"input": SHEPHERD["input"], "value": ["+", "-", "-"]}
+CHAT = {
+    "messages": [
+        {"role": "system", "content": "Judge."},
+        {"role": "user", "content": "What is 2 + 3?"},
+        {"role": "assistant", "content": "Add.<extra_0>So 6.<extra_0>"},
+    ],
+    "labels": [1, 0],
+}
 PRMBENCH = {
     "idx": "redundency_prm_test_p1_1", "original_question": "What is 2 + 3?", "modified_question": "What is 2 + 3?",
     "original_process": ["Add.", "So 5."], "modified_process": ["Add.", "So 6.", "So 7."], "modified_steps": [2, 3],
@@ -67,6 +76,8 @@ def ratings(solution: NewSolution) -> list[int | None]:
         (PROCESSBENCH | {"label": -1}, "processbench", ("Add.", "So 6.", "Done."), [1, 1, 1]),
         (PROCESSBENCH | {"label": 1.0}, "processbench", ("Add.", "So 6.", "Done."), [1, -1]),
         (SHEPHERD, "math_shepherd", ("Step 1: Add 2 and 3.", "Step 2: 2 + 3 = 6.", "Step 3: The answer is: 6"), [1, -1]),
+        (OPENRLHF, "openrlhf", ("Step 1: Add 2 and 3.", "Step 2: 2 + 3 = 6.", "Step 3: The answer is: 6"), [1, -1]),
+        (CHAT, "chat", ("Add.", "So 6."), [1, -1]),
         (TRL, "trl", ("Add.", "So 6."), [1, -1]),
         (TRL | {"labels": [1, 1]}, "trl", ("Add.", "So 6."), [1, 1]),
         (RLHFLOW, "rlhflow", ("Step 1: Add 2 and 3.", "Step 2: 2 + 3 = 6."), [1, -1]),
@@ -81,6 +92,8 @@ def ratings(solution: NewSolution) -> list[int | None]:
         "no mistake",
         "a float",
         "math_shepherd",
+        "openrlhf",
+        "chat",
         "trl",
         "trl as numbers",
         "rlhflow",
@@ -145,6 +158,19 @@ def test_a_last_step_without_a_mark_has_no_rating(tmp_path: Path) -> None:
         ("math_shepherd", SHEPHERD | {"label": "What is 2 + 3? Step 1: Add. +"}, "does not repeat step 1"),
         ("math_shepherd", SHEPHERD | {"label": SHEPHERD["input"]}, "with + or - after it"),
         ("math_shepherd", {"input": "Add. ки", "label": "Add. +"}, "Begin the first step with 'Step 1:'"),
+        ("openrlhf", OPENRLHF | {"value": ["+"]}, "'input' has 3 marks 'ки', but 'value' has 1 sign. Give each mark one + or -"),
+        ("openrlhf", OPENRLHF | {"value": ["+", 0.5, "-"]}, "the sign of step 2 is 0.5. A sign must be + or -"),
+        ("openrlhf", OPENRLHF | {"value": ["+", None, "-"]}, "the sign of step 2 is null"),
+        ("openrlhf", {"input": "Add. ки", "value": ["+"]}, "Begin the first step with 'Step 1:'"),
+        ("chat", CHAT | {"labels": [1]}, "the solution has 2 steps that end with <extra_0>, but 1 label"),
+        ("chat", CHAT | {"labels": [1, 2]}, "label 2 is 2"),
+        ("chat", CHAT | {"messages": CHAT["messages"][:2]}, "are not one of the user and one of the assistant"),
+        (
+            "chat",
+            CHAT | {"messages": [*CHAT["messages"][:2], {"role": "assistant", "content": "Add."}]},
+            "Write <extra_0> after every step",
+        ),
+        ("chat", CHAT | {"messages": [{"role": ["user"]}, {"role": "assistant"}]}, "are not one of the user"),
         ("trl", TRL | {"labels": [True]}, "2 completions, but 1 label."),
         ("trl", TRL | {"labels": [True, 0.5]}, "label 2 is 0.5"),
         ("trl", TRL | {"labels": [True, None]}, "label 2 is null"),

@@ -310,7 +310,7 @@ def test_an_unknown_option_or_value_is_refused_with_what_is_allowed(name: str) -
             WRITERS[name].choose({option.name: "maybe"})
 
 
-@pytest.mark.parametrize("name", ["trl", "openrlhf", "math_shepherd", "rlhflow", "processbench", "chat"])
+@pytest.mark.parametrize("name", BINARY)
 def test_a_format_with_two_values_cannot_keep_neutral_apart(name: str) -> None:
     with pytest.raises(BadOption, match="Choose one of good, bad"):
         WRITERS[name].choose({"neutral": "apart"})
@@ -422,7 +422,7 @@ def compare(name: str, one: Labeled, solution: NewSolution, ratings: list[int | 
     lowest = 1 if options.get("neutral") == "bad" else 0
     mistake = next((index for index, rating in enumerate(one.ratings) if rating is not None and rating < lowest), None)
     steps = one.steps if mistake is None or name == "processbench" else one.steps[: mistake + 1]
-    if name in ("math_shepherd", "rlhflow"):
+    if name in ("math_shepherd", "openrlhf", "rlhflow"):
         assert solution.problem.statement == one.problem.strip()
         has_numbers = one.steps[0].strip().startswith("Step 1:")
         steps = tuple(text.strip() if has_numbers else f"Step {number}: {text.strip()}".strip() for number, text in enumerate(steps, 1))
@@ -434,31 +434,39 @@ def compare(name: str, one: Labeled, solution: NewSolution, ratings: list[int | 
         assert (solution.right, solution.source) == (one.outcome == "correct", one.source)
 
 
-CONTAINED = [("jsonl", "none"), ("jsonl", "gzip"), ("parquet", "zstd")]
+CONTAINED = [("jsonl", "none"), ("jsonl", "gzip"), ("jsonl", "zstd"), ("parquet", "zstd")]
 
 
 @pytest.mark.parametrize(("container", "compression"), CONTAINED)
 @pytest.mark.parametrize("neutral", ["good", "bad"])
-@pytest.mark.parametrize("name", ["trl", "math_shepherd", "rlhflow", "processbench"])
+@pytest.mark.parametrize("name", BINARY)
 def test_odd_texts_load_again(tmp_path: Path, name: str, neutral: str, container: str, compression: str) -> None:
     n_written = loads_again(tmp_path, name, ODD, {"neutral": neutral}, container=container, compression=compression)
     assert n_written >= len(ODD) - 3
 
 
+@pytest.fixture(scope="module")
+def paths(data: Path) -> list[Labeled]:
+    return of_paths(data / "prm800k" / "phase2_labeled_paths_1818.jsonl")
+
+
+@pytest.fixture(scope="module")
+def phase_1(data: Path) -> list[Labeled]:
+    return of_records(data / "prm800k" / "phase1_train_reconstructed.jsonl")
+
+
 @pytest.mark.parametrize("neutral", ["good", "bad"])
-@pytest.mark.parametrize("name", ["trl", "math_shepherd", "rlhflow", "processbench"])
-def test_every_published_labeled_path_loads_again(data: Path, tmp_path: Path, name: str, neutral: str) -> None:
-    labeled = of_paths(data / "prm800k" / "phase2_labeled_paths_1818.jsonl")
-    assert len(labeled) == 1_818
-    assert loads_again(tmp_path, name, labeled, {"neutral": neutral}, container="parquet", compression="zstd") > 1_700
+@pytest.mark.parametrize("name", BINARY)
+def test_every_published_labeled_path_loads_again(paths: list[Labeled], tmp_path: Path, name: str, neutral: str) -> None:
+    assert len(paths) == 1_818
+    assert loads_again(tmp_path, name, paths, {"neutral": neutral}, container="parquet", compression="zstd") > 1_700
 
 
 @pytest.mark.parametrize("written", ["leave_out", "good"])
-@pytest.mark.parametrize("name", ["trl", "math_shepherd", "rlhflow"])
-def test_every_published_record_of_phase_1_loads_again(data: Path, tmp_path: Path, name: str, written: str) -> None:
-    labeled = of_records(data / "prm800k" / "phase1_train_reconstructed.jsonl")
-    assert len(labeled) == 942
-    n_written = loads_again(tmp_path, name, labeled, {"written": written}, container="jsonl", compression="gzip")
+@pytest.mark.parametrize("name", [name for name in BINARY if name != "processbench"])
+def test_every_published_record_of_phase_1_loads_again(phase_1: list[Labeled], tmp_path: Path, name: str, written: str) -> None:
+    assert len(phase_1) == 942
+    n_written = loads_again(tmp_path, name, phase_1, {"written": written}, container="jsonl", compression="gzip")
     assert n_written >= (800 if written == "good" else 250)
 
 

@@ -10,7 +10,7 @@ from trainer.formats.detection import FORMATS, Detected, Format, detect_format, 
 from trainer.formats.fields import as_number, as_rating, as_whole, read_list
 from trainer.formats.markup import looks_like_markdown
 from trainer.formats.objects import Cell, Fields, Numeral, left_out_in_words, unused_in_words, unused_keys
-from trainer.formats.published import MARK, is_parted
+from trainer.formats.published import MARK, STEP_END, is_parted
 from trainer.formats.values import (
     FILE_MEGABYTES,
     FINISHES,
@@ -39,6 +39,7 @@ __all__ = [
     "MARK",
     "FORMATS",
     "STEPS",
+    "STEP_END",
     "STEP_CHARACTERS",
     "BadFile",
     "BadLine",

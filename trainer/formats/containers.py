@@ -1,4 +1,4 @@
-"""A file as objects: JSON lines, a JSON array or object, CSV or Parquet, each plain or gzipped. Knows no format."""
+"""A file as objects: JSON lines, a JSON array or object, CSV or Parquet, each plain or compressed with gzip or zstd. Knows no format."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,7 +25,7 @@ def read_lines(path: Path, *, megabytes: int = FILE_MEGABYTES, progress: Progres
             yield from read_parquet(source, progress)
         elif head.startswith((b"{", b"[")) or not head:
             yield from read_json(source, progress)
-        elif path.name.lower().removesuffix(".gz").endswith(_TABLES):
+        elif path.name.lower().removesuffix(".gz").removesuffix(".zst").endswith(_TABLES):
             yield from read_csv(source, progress)
         else:
             raise _neither(path, head)

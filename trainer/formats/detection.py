@@ -16,7 +16,9 @@ from trainer.formats.objects import Cell, Fields
 from trainer.formats.prm800k import prm800k_problem, prm800k_solutions
 from trainer.formats.published import (
     MARK,
+    chat_solutions,
     math_shepherd_solutions,
+    openrlhf_solutions,
     prmbench_solutions,
     processbench_solutions,
     rlhflow_solutions,
@@ -122,8 +124,16 @@ FORMATS: dict[str, Format] = {
         processbench_solutions,
     ),
     "math_shepherd": Format({"input": MARKED, "label": TEXT}, _first_problem(math_shepherd_solutions), math_shepherd_solutions),
+    "openrlhf": Format({"input": MARKED, "value": LIST}, _first_problem(openrlhf_solutions), openrlhf_solutions),
     "trl": Format({"prompt": TEXT, "completions": LIST, "labels": LIST}, _first_problem(trl_solutions), trl_solutions),
-    "rlhflow": Format({}, _first_problem(rlhflow_solutions), rlhflow_solutions, either=(("conversations", "messages"),)),
+    "rlhflow": Format(
+        {},
+        _first_problem(rlhflow_solutions),
+        rlhflow_solutions,
+        either=(("conversations", "messages"),),
+        without=frozenset({"labels"}),
+    ),
+    "chat": Format({"messages": LIST, "labels": LIST}, _first_problem(chat_solutions), chat_solutions),
     "prmbench": Format({"modified_question": TEXT, "modified_process": LIST}, _first_problem(prmbench_solutions), prmbench_solutions),
     "math": Format(
         {"problem": TEXT},

@@ -1,15 +1,17 @@
-"""A file as bytes: opened, unpacked if it is gzipped, within limits. What can never be read gets the sentence that fits it."""
+"""A file as bytes: opened, unpacked if it is compressed with gzip or zstd, within limits. What can never be read gets its own sentence."""
 
 import gzip
 import re
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO, cast
 
 from trainer.formats.values import FILE_MEGABYTES, GZIP_RATIO, LINE_BYTES, BadFile, Progress
 
+_ZSTD = b"\x28\xb5\x2f\xfd"
 HEAD = 1024  # bytes at the beginning that show what a file is
 # The first bytes of what people name .json by mistake, why it cannot be read, and what to do.
 _UNREADABLE: tuple[tuple[bytes, str, str], ...] = (
@@ -17,9 +19,9 @@ _UNREADABLE: tuple[tuple[bytes, str, str], ...] = (
     (rb"\xd0\xcf\x11\xe0", "is an Excel file", "Save its sheet as CSV in UTF-8"),
     (rb"PK(\x03\x04|\x05\x06)", "is a zip archive", "Unpack it and name a file in it"),
     (rb"\x1f\x8b", "is gzipped twice", "Unpack it once, for example with gunzip"),
+    (rb"\x28\xb5\x2f\xfd", "is compressed twice", "Unpack it once, for example with unzstd"),
     (rb"BZh[1-9]", "is compressed with bzip2", "Unpack it with bunzip2"),
     (rb"\xfd7zXZ\x00", "is compressed with xz", "Unpack it with unxz"),
-    (rb"\x28\xb5\x2f\xfd", "is compressed with zstd", "Unpack it with unzstd"),
     (rb"7z\xbc\xaf\x27\x1c", "is a 7z archive", "Unpack it and name a file in it"),
     (rb"Rar!", "is a rar archive", "Unpack it and name a file in it"),
     (rb"(?s:.){257}ustar", "is a tar archive", "Unpack it and name a file in it"),
@@ -95,12 +97,13 @@ class ByteSource:
         try:
             yield
         except (OSError, EOFError, ValueError, zlib.error) as error:
-            raise BadFile(self.path, self.line + 1, f"cannot be unpacked ({error})", "Download or compress the file again") from None
+            form = "is compressed with zstd and " if isinstance(self.stream, BufferedReader) and self.stream is not self.raw else ""
+            raise BadFile(self.path, self.line + 1, f"{form}cannot be unpacked ({error})", "Download or compress the file again") from None
 
 
 @contextmanager
 def opened(path: Path, *, megabytes: int = FILE_MEGABYTES) -> Iterator[ByteSource]:
-    """Open a plain or gzipped file. Raises BadFile if it cannot be opened, is too large, or is of a kind that is never read."""
+    """Open a plain or compressed file. Raises BadFile if it cannot be opened, is too large, or is of a kind that is never read."""
     try:
         size = path.stat().st_size
         if path.is_dir():
@@ -115,15 +118,18 @@ def opened(path: Path, *, megabytes: int = FILE_MEGABYTES) -> Iterator[ByteSourc
             raise BadFile(
                 path, None, f"has {size:,} bytes, the limit is {megabytes:,} MB", "Split the file, or raise the limit with --megabytes"
             )
-        if raw.peek(2)[:2] != b"\x1f\x8b":
-            source = ByteSource(path, raw, raw, size=size, megabytes=megabytes)
+        head = raw.peek(4)[:4]
+        with gzip.open(raw) if head.startswith(b"\x1f\x8b") else _unpacked(raw) if head == _ZSTD else nullcontext(raw) as stream:
+            source = ByteSource(path, cast(BinaryIO, stream), raw, size=size, megabytes=megabytes)
             _refuse_unreadable(source)
             yield source
-            return
-        with gzip.open(raw) as unpacked:
-            source = ByteSource(path, cast(BinaryIO, unpacked), raw, size=size, megabytes=megabytes)
-            _refuse_unreadable(source)
-            yield source
+
+
+def _unpacked(raw: BinaryIO) -> BufferedReader:
+    """Return the bytes of a file that is compressed with zstd."""
+    import pyarrow as pa
+
+    return BufferedReader(pa.CompressedInputStream(pa.PythonFile(raw, "r"), "zstd"), LINE_BYTES // 50)
 
 
 def _refuse_unreadable(source: ByteSource) -> None:

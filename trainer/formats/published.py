@@ -1,4 +1,5 @@
-"""Published sets of labeled solutions: ProcessBench, Math-Shepherd, the stepwise format of TRL, the conversations of RLHFlow, PRMBench.
+"""Published sets of labeled solutions: ProcessBench, Math-Shepherd, OpenRLHF, the stepwise format of TRL, the conversations of RLHFlow, the
+chats of Qwen's reward models, PRMBench.
 
 Each labels a solution step by step, by people or by a machine. The ratings up to the first mistake become an annotation. Where a set also
 rates later steps, `left_out` of the solution says that they are not used.
@@ -15,6 +16,7 @@ from trainer.formats.ratings import canonical_bytes, rate_path
 from trainer.formats.values import BadLine, NewAnnotation, NewProblem, NewSolution, in_words
 
 MARK = "ки"  # Math-Shepherd writes it after every step
+STEP_END = "<extra_0>"  # Qwen2.5-Math-PRM reads its verdict at this token, which stands after every step
 AFTER = "ratings after the first mistake"
 _FIRST_STEP = re.compile(r"\s*(?=\bStep 1\s*:)")
 _VERDICTS = {"+": 1, "-": -1}
@@ -59,6 +61,43 @@ def math_shepherd_solutions(fields: Fields) -> list[NewSolution]:
     return [_rated(fields, NewProblem(statement), [part.strip() for part in (first, *parts[1:])], ratings)]
 
 
+def openrlhf_solutions(fields: Fields) -> list[NewSolution]:
+    """Return the solution of a line: `input` has a mark after every step, `value` a + or - for each mark (OpenRLHF 0.9.5)."""
+    *parts, rest = read_text(fields, "input").split(MARK)
+    signs = read_list(fields, "value")
+    if len(signs) != len(parts):
+        raise BadLine(
+            f"'input' has {counted(len(parts), 'mark')} {MARK!r}, but 'value' has {counted(len(signs), 'sign')}",
+            "Give each mark one + or -",
+        )
+    for number, sign in enumerate(signs, 1):
+        if not isinstance(sign, str) or sign not in _VERDICTS:
+            raise BadLine(f"the sign of step {number} is {in_words(sign)}", "A sign must be + or -")
+    ratings: list[int | None] = [_VERDICTS[sign] for sign in signs]
+    if rest.strip():
+        parts, ratings = [*parts, rest], [*ratings, None]
+    statement, first = _statement_and_step(parts[0], "'input'")
+    return [_rated(fields, NewProblem(statement), [part.strip() for part in (first, *parts[1:])], ratings)]
+
+
+def chat_solutions(fields: Fields) -> list[NewSolution]:
+    """Return the solution of a chat: the user gives the problem, the answer has a token after every step, `labels` a 1 or 0 for each."""
+    messages = [as_object(message, f"message {number}") for number, message in enumerate(read_list(fields, "messages"), 1)]
+    roles = [message.get("role") for message in messages]
+    if roles[-2:] != ["user", "assistant"] or roles[:-2] not in ([], ["system"]):
+        raise BadLine("'messages' are not one of the user and one of the assistant", "Give the problem, then the whole solution")
+    for message in messages[:-2]:
+        message.used |= {"content"}  # an instruction, the same for all solutions
+    *steps, rest = read_text(messages[-1], "content").split(STEP_END)
+    labels = read_list(fields, "labels")
+    if rest.strip() or len(steps) != len(labels):
+        raise BadLine(
+            f"the solution has {counted(len(steps), 'step')} that end with {STEP_END}, but {counted(len(labels), 'label')}",
+            f"Write {STEP_END} after every step, and give each step one label",
+        )
+    return [_rated(fields, NewProblem(read_text(messages[-2], "content")), steps, _as_ratings(labels))]
+
+
 def trl_solutions(fields: Fields) -> list[NewSolution]:
     """Return the solution of a line of TRL's stepwise supervision: a prompt, completions (the steps), and labels, true or false."""
     steps, labels = read_texts(fields, "completions"), read_list(fields, "labels")
@@ -66,13 +105,17 @@ def trl_solutions(fields: Fields) -> list[NewSolution]:
         raise BadLine(
             f"the line has {counted(len(steps), 'completion')}, but {counted(len(labels), 'label')}", "Give each completion one label"
         )
+    return [_rated(fields, NewProblem(read_text(fields, "prompt")), steps, _as_ratings(labels))]
+
+
+def _as_ratings(labels: Sequence[object]) -> list[int | None]:
     ratings: list[int | None] = []
     for number, label in enumerate(labels, 1):
         right = label if isinstance(label, bool) else as_whole(label)
         if right not in (0, 1):
             raise BadLine(f"label {number} is {in_words(label)}", "A label must be true (the step is right) or false")
         ratings.append(1 if right else -1)
-    return [_rated(fields, NewProblem(read_text(fields, "prompt")), steps, ratings)]
+    return ratings
 
 
 def rlhflow_solutions(fields: Fields) -> list[NewSolution]:

@@ -70,7 +70,7 @@ def read_parquet(source: ByteSource, progress: Progress | None) -> Iterator[tupl
     import pyarrow as pa
     from pyarrow import parquet
 
-    if source.stream is not source.raw:  # gzipped
+    if source.stream is not source.raw:  # compressed
         file = BytesIO(source.read_rest())
         source.size, source.unpacked = file.getbuffer().nbytes, 0
     else:

@@ -5,7 +5,7 @@ import hashlib
 import re
 import secrets
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, Protocol, Self, cast
@@ -144,6 +144,8 @@ class _RowWriter(Protocol):
 
     def end(self) -> None: ...
 
+    def close(self) -> None: ...  # without what still waits to be written: the file is deleted
+
 
 class _Hashed:
     """The end of all writing: it hashes and counts what goes to the disk."""
@@ -184,8 +186,9 @@ class _Draft:
         self.n_records = self.n_unpacked = 0
         self._file = self.path.open("xb")
         self._hashed = _Hashed(self._file)
+        self._rows: _RowWriter | None = None
         try:
-            self._rows: _RowWriter | None = open_rows(self._hashed)
+            self._rows = open_rows(self._hashed)
         except BaseException:
             self.__exit__(None, None, None)
             raise
@@ -213,7 +216,11 @@ class _Draft:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._file.close()
+        with suppress(OSError, ValueError):  # it is deleted: a full disk does not matter any more
+            if self._rows:
+                self._rows.close()
+        with suppress(OSError):
+            self._file.close()
         self.path.unlink(missing_ok=True)
 
 
@@ -252,6 +259,9 @@ class _JsonRows:
 
     def end(self) -> None:
         self._flush()
+        self.close()
+
+    def close(self) -> None:
         if self._packed is not None:
             self._packed.close()
 
@@ -282,6 +292,9 @@ class _ParquetRows:
     def end(self) -> None:
         if self._waiting:
             self._flush()
+        self.close()
+
+    def close(self) -> None:
         self._table.close()
 
 

@@ -6,7 +6,7 @@ They end at the first mistake, which is their last step. Nothing after it was ra
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from trainer.formats import MARK, is_parted
+from trainer.formats import MARK, STEP_END, is_parted
 from trainer.writers.labeled import Labeled
 from trainer.writers.losses import Losses
 from trainer.writers.shapes import NEUTRAL, WRITTEN, Field, Options, Writer
@@ -15,8 +15,7 @@ from trainer.writers.verdicts import count_changes, judge
 if TYPE_CHECKING:
     import pyarrow as pa
 
-STEP_END = "<extra_0>"  # Qwen2.5-Math-PRM reads the verdict on a step at this token
-SYSTEM = "Please reason step by step, and put your final answer within \\boxed{}."  # of the same model card
+SYSTEM = "Please reason step by step, and put your final answer within \\boxed{}."  # of the model card of Qwen2.5-Math-PRM
 TOKENS = (STEP_END, "<|im_start|>", "<|im_end|>", "<|endoftext|>")  # a text that spells one would be read as that token
 TRIMMED = "the white space around its texts is not in the file"
 NUMBERED = "its steps got numbers (`Step 1:`)"

@@ -14,7 +14,7 @@ class Command(BaseCommand):
     help = "Load problems from a file: all of them or none. Loading a file again changes nothing. Formats: docs/formats.md."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("file", help="JSON lines, a JSON array, CSV or Parquet, also gzipped")
+        parser.add_argument("file", help="JSON lines, a JSON array, CSV or Parquet, also compressed with gzip or zstd")
         parser.add_argument("--project", required=True, metavar="SLUG")
         parser.add_argument("--format", choices=list(ingest.FORMATS), help="the format, if the first objects do not show it")
         parser.add_argument(
