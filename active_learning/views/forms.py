@@ -23,7 +23,6 @@ class SendBackForm(forms.Form):
     """Which reading goes back to its labeler, and the message."""
 
     reading = forms.TypedChoiceField(
-        coerce=int,
         label="Reading",
         widget=forms.RadioSelect,
         error_messages={
@@ -38,11 +37,12 @@ class SendBackForm(forms.Form):
     )
 
     def __init__(self, data: Mapping[str, Any] | None = None, *, readers: Sequence[quality.SolutionReader]) -> None:
-        first = readers[0].annotation_id if readers else None
+        first, annotation_of = readers[0].key if readers else None, {reader.key: reader.annotation_id for reader in readers}
         super().__init__(data, auto_id="send-back-%s", label_suffix="", initial={"reading": first})
         reading = self.fields["reading"]
-        assert isinstance(reading, forms.ChoiceField)
-        reading.choices = [(reader.annotation_id, f"Reader {reader.letter}: {reader.verdict}") for reader in readers]
+        assert isinstance(reading, forms.TypedChoiceField)
+        reading.coerce = annotation_of.__getitem__
+        reading.choices = [(reader.key, f"Reader {reader.letter}: {reader.verdict}") for reader in readers]
 
 
 class ReviewedGoldForm(forms.Form):

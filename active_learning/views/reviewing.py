@@ -40,7 +40,7 @@ def review(request: SignedInRequest, project: "Project") -> HttpResponse:
 @never_cache
 @for_roles(people.WRITERS)
 def review_solution(request: SignedInRequest, project: "Project", solution_id: int) -> HttpResponse:
-    """Show a solution with everybody's readings, to decide on it; after the decision, also what the model says. `again`: decide again."""
+    """Show a solution with everybody's readings, to decide on it; after an own verdict, also what the model says. `again`: decide again."""
     shown = _review(request, project, solution_id)
     is_again = "again" in request.GET and not shown.why_not
     is_own = shown.decision is not None and shown.decision.labeler_id == request.user.pk
@@ -120,15 +120,15 @@ def make_gold(request: SignedInRequest, project: "Project", solution_id: int) ->
 
 
 def _decided(request: SignedInRequest, project: "Project", shown: quality.Review) -> HttpResponse:
-    model = pages.model_reading(project, shown.solution)
-    if request.htmx:  # from the page that waits for a worker
+    model = pages.model_reading(project, shown.solution) if shown.has_own_verdict else None
+    if request.htmx and model:  # from the page that waits for a worker
         return HttpResponseClientRefresh() if model.is_scored else HttpResponse(status=204)
     following = quality.review_queue(project, reviewer=request.user).conflicts
     page = {
         "project": project,
         "review": shown,
         "model": model,
-        "rows": list(zip(shown.steps, model.right, strict=True)),
+        "rows": list(zip(shown.steps, model.right if model else [None] * len(shown.steps), strict=True)),
         "following": next((row.solution.pk for row in following if row.solution.pk != shown.solution.pk), None),
         "n_left": len(following),
         "send_back": SendBackForm(readers=shown.to_send_back),

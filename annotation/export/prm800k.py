@@ -15,7 +15,7 @@ from django.db import OperationalError, connection, transaction
 from annotation.eligibility import Adjudications
 from annotation.export.snapshots import HELD, PROBED, choose, record, streamed
 from annotation.ingest import BadFile, Progress
-from annotation.models import Annotation, BatchKind, Project, Snapshot, Split, TaskKind
+from annotation.models import Annotation, BatchKind, FinishReason, Project, Snapshot, Split, TaskKind
 from trainer.files import is_disk_full, write_file
 
 _RECORD = f"""
@@ -139,8 +139,10 @@ def _line(
         "labeler": labeler,
         "timestamp": at.replace(tzinfo=None).isoformat(timespec="microseconds"),
         "generation": generation,
-        # A decision of a reviewer settles the truth, as quality-control labels do. The format has no other mark.
-        "is_quality_control_question": batch in (BatchKind.IMPORTED_GOLD, BatchKind.REVIEW) or task == TaskKind.GOLD,
+        # A decision of a reviewer settles the truth, as quality-control labels do. The format has no other mark. Giving up settles nothing.
+        "is_quality_control_question": batch == BatchKind.IMPORTED_GOLD
+        or task == TaskKind.GOLD
+        or (batch == BatchKind.REVIEW and finish_reason != FinishReason.GIVE_UP),
         "is_initial_screening_question": generation == -1,
         "question": question,
         "label": {"steps": list(_steps(texts, orjson.loads(labels or "[]"))), "total_time": total_ms, "finish_reason": finish_reason},

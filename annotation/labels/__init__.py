@@ -11,7 +11,10 @@ from annotation.labels.adjudications import (
     DecidedMeanwhile,
     adjudicate,
     decision_on,
+    has_verdict_of,
     kept_ratings,
+    labeled_by,
+    why_no_reviewer,
     why_not,
 )
 from annotation.labels.reopening import (
@@ -55,8 +58,10 @@ __all__ = [
     "assignment_of",
     "decision_on",
     "drafts_of",
+    "has_verdict_of",
     "keep_late",
     "kept_ratings",
+    "labeled_by",
     "ratings_of",
     "reopen",
     "reopenable",
@@ -66,5 +71,6 @@ __all__ = [
     "skip",
     "subject_of",
     "submit",
+    "why_no_reviewer",
     "why_not",
 ]

@@ -4,7 +4,7 @@ Reads the labels of the solution. Writes the batch, the task and the assignment 
 that came too late a Draft. A decision never changes: another one supersedes it, by the same reviewer or by another.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from typing import Any
 from uuid import UUID
@@ -12,7 +12,7 @@ from uuid import UUID
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 from django.db.models import Max, Q
-from django.db.models.functions import Now
+from django.db.models.functions import Coalesce, Now
 
 from annotation.labels.rules import Rating, Sitting, ending, rated_to_first_mistake, well_formed
 from annotation.labels.sittings import SUBMISSION_ONCE, body_hash_of, stored_before
@@ -26,6 +26,7 @@ from annotation.models import (
     Draft,
     Event,
     FinishReason,
+    Membership,
     Project,
     Solution,
     StepLabel,
@@ -38,6 +39,7 @@ from annotation.queue import FOR_NEWCOMERS
 
 VERB = "adjudicate"
 READ = (AssignmentState.LEASED, AssignmentState.RESERVED, AssignmentState.DONE)  # the person saw the solution to label it
+OWN = "You labeled this solution, or you hold it now. Another reviewer decides on it: nobody reviews their own work."
 TOKEN = 1  # of the assignment of a decision: nobody claims it again
 
 
@@ -55,6 +57,31 @@ def decision_on(solution_id: int) -> Annotation | None:
     return decisions.select_related("labeler", "assignment").order_by("-pk").first()
 
 
+def why_no_reviewer(project: Project, person: User) -> str:
+    """Return why a person decides on nothing in a project now, in a sentence; empty if they can."""
+    row = Membership.objects.filter(project=project, user=person).values_list("quarantined_at", "suspended_at").first()
+    if row and row[0]:
+        return "Your labels are in quarantine here, so a decision of yours would not count. Ask a manager of the project."
+    if row and row[1]:
+        return "You are paused in this project, so you decide nothing here until a manager ends the pause. Your home page shows the reason."
+    return ""
+
+
+def labeled_by(person: User, solutions: Collection[int]) -> set[int]:
+    """Return which of these solutions a person labeled or holds, also where the label does not count. A lease that ran out counts too:
+    until somebody else takes the place, that person can still submit it.
+    """
+    own = Q(labeler=person, state__in=READ) | Q(lapsed=person, state=AssignmentState.OPEN)
+    places = Assignment.objects.filter(own, task__in=Task.objects.filter(solution__in=solutions)).exclude(batch__kind=BatchKind.REVIEW)
+    return set(places.values_list("task__solution", flat=True))
+
+
+def has_verdict_of(person: User, solution_id: int) -> bool:
+    """Return whether a person has ever given a verdict on a solution as a reviewer. Giving up is none."""
+    own = Annotation.objects.filter(solution=solution_id, labeler=person, assignment__batch__kind=BatchKind.REVIEW)
+    return own.exclude(finish_reason=FinishReason.GIVE_UP).exists()
+
+
 def why_not(project: Project, solution: Solution, *, reviewer: User) -> str:
     """Return why a reviewer cannot decide on a solution, in a sentence; empty if they can."""
     if project.step_source == StepSource.INTERACTIVE:
@@ -62,9 +89,11 @@ def why_not(project: Project, solution: Solution, *, reviewer: User) -> str:
             f"{project} is an interactive project. Labelers take different paths there, so their verdicts cannot be compared, and there is "
             "nothing to review."
         )
+    if why := why_no_reviewer(project, reviewer):
+        return why
+    if labeled_by(reviewer, [solution.pk]):
+        return OWN
     places = Assignment.objects.filter(task__in=Task.objects.filter(solution=solution)).exclude(batch__kind=BatchKind.REVIEW)
-    if places.filter(labeler=reviewer, state__in=READ).exists():
-        return "You labeled this solution, or you hold it now. Another reviewer decides on it: nobody reviews their own work."
     if solution.withdrawn_at:
         return "This solution was withdrawn from labeling. Its labels stay as they are, and nobody has to decide on it."
     waiting = Q(state=AssignmentState.OPEN, slot__isnull=False) | Q(state__in=[AssignmentState.LEASED, AssignmentState.RESERVED])
@@ -93,9 +122,9 @@ def adjudicate(
 ) -> Annotation:
     """Store the decision of a reviewer on a solution. The same submission again returns what it stored.
 
-    seen: the number of the decision that the page showed; 0: none. Open places of the solution close, since it needs no more labels. What
-    people hold can be finished. Raises Solution.DoesNotExist, BadSubmission, SubmissionConflict, CannotAdjudicate, and DecidedMeanwhile:
-    then the ratings are kept.
+    seen: the number of the decision that the page showed; 0: none. Giving up takes the reviewer's own decision back, and no other one.
+    Open places of the solution close, since it needs no more labels. What people hold can be finished. Raises Solution.DoesNotExist,
+    BadSubmission, SubmissionConflict, CannotAdjudicate, and DecidedMeanwhile: then the ratings are kept.
     """
     late: DecidedMeanwhile | None = None
     try:
@@ -113,6 +142,11 @@ def adjudicate(
             present = decision_on(solution_id)
             if present is not None and present.pk != seen:
                 late = _keep(present, sitting, reviewer=reviewer)
+            elif present is not None and present.labeler_id != reviewer.pk and _drops(present, sitting):
+                raise CannotAdjudicate(
+                    f"Giving up is no verdict, so it does not replace the decision of {present.labeler}. That decision stands. Nothing "
+                    "was stored."
+                )
             else:
                 return _decide(project, solution, sitting, reviewer, present, submission_id=submission_id, body_hash=body_hash)
     except IntegrityError as error:
@@ -121,6 +155,11 @@ def adjudicate(
         return stored
     assert late is not None
     raise late
+
+
+def _drops(present: Annotation, sitting: Sitting) -> bool:
+    """Return whether a sitting would take a verdict away and put none in its place."""
+    return sitting.ending.finish_reason == FinishReason.GIVE_UP and present.finish_reason != FinishReason.GIVE_UP
 
 
 def _decide(
@@ -191,11 +230,17 @@ def _place(project: Project, solution: Solution, reviewer: User) -> Assignment:
 
 
 def _close_places(solution: Solution) -> int:
-    """Close the open places of a solution. Return how many. Without a join, for the reason that `queue.withdraw` names."""
+    """Close the places of a solution that nobody labels now. Return how many. Without a join, for the reason that `queue.withdraw` names.
+
+    A lease loses its slot: its holder can finish, and nobody else gets the place, the reviewer least of all.
+    """
     tasks = Task.objects.filter(solution=solution, batch__kind=BatchKind.SELECTED, kind=TaskKind.NORMAL)
-    return Assignment.objects.filter(task__in=list(tasks), state=AssignmentState.OPEN, slot__isnull=False).update(
-        state=AssignmentState.CLOSED
+    places = Assignment.objects.filter(task__in=list(tasks), slot__isnull=False)
+    closed = places.filter(state__in=[AssignmentState.OPEN, AssignmentState.RESERVED]).update(
+        state=AssignmentState.CLOSED, lapsed=Coalesce("labeler", "lapsed"), labeler=None, lease_expires_at=None
     )
+    places.filter(state=AssignmentState.LEASED).update(slot=None)
+    return closed
 
 
 def _keep(present: Annotation, sitting: Sitting, *, reviewer: User) -> DecidedMeanwhile:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import orjson
 from django.db import transaction
 
-from annotation import ingest
+from annotation import ingest, labels
 from annotation.models import Batch, Event, GoldAnswer, Project
 from annotation.quality.reviewing import accepts, adjudications
 
@@ -82,6 +82,10 @@ def make_gold(project: Project, solution_id: int, *, steps: Collection[int], not
     steps (from 0; none: no mistake) may be called the first mistake, and the decided one must be among them. seen: what the page showed of
     the gold; empty: there was none. Raises GoldRefused, GoldChanged.
     """
+    if why := labels.why_no_reviewer(project, actor):
+        raise GoldRefused(why)
+    if labels.labeled_by(actor, [solution_id]):
+        raise GoldRefused("You labeled this solution, so another reviewer makes it gold: nobody says which of their own answers are right.")
     decided = adjudications(project, [solution_id])
     if solution_id not in decided:
         raise GoldRefused("No reviewer has decided where the first mistake of this solution is. Decide first.")

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 from django.db import connection
 from django.db.models.functions import Now
 
-from annotation import people
+from annotation import people, queue
 from annotation.eligibility import Use, sql
-from annotation.models import Event, Flag, FlagDecision, Membership, Project, Watch
+from annotation.models import AssignmentState, Event, Flag, FlagDecision, Membership, Project, Watch
 from annotation.quality.gold import newest
 from annotation.quality.members import MemberChanged, MemberRefused, clean_reason, locked, pause_locked
 from annotation.quality.members import note as note_membership
@@ -127,6 +127,7 @@ def decide_flag(project: Project, number: int, *, actor: "User", decision: str, 
     if flag is None or member is None:
         raise NoSuchFlag(f"{project} has no flag {number}.")
     _refuse_decided(flag)
+    _refuse_own(member, actor)
     about_note = {"what": "note", "readers": "other managers read it"} if is_dismissal else {}
     note = clean_reason(note, **about_note)
     with locked(project, member.pk, actor=actor, seen=seen) as (row, _):
@@ -151,6 +152,7 @@ def decide_flag(project: Project, number: int, *, actor: "User", decision: str, 
 def lift_quarantine(project: Project, number: int, *, actor: "User", seen: str) -> str:
     """Let the labels of a member count again, all of them. A pause stays. Raises MemberRefused, MemberChanged, NoSuchMember."""
     with locked(project, number, actor=actor, seen=seen) as (row, _):
+        _refuse_own(row, actor)
         if not row.quarantined_at:
             raise MemberRefused(f"{row.user} is not in quarantine.")
         Membership.objects.filter(pk=row.pk).update(quarantined_at=None)
@@ -171,7 +173,14 @@ def _stop(row: Membership, *, actor: "User", reason: str, is_quarantine: bool) -
         if row.quarantined_at:
             raise MemberRefused(f"The labels of {row.user} are in quarantine already. Dismiss the flag.")
         Membership.objects.filter(pk=row.pk).update(quarantined_at=Now())
+        # What the person holds would end with a label that counts nowhere. Their drafts stay.
+        queue.give_back(row.user, project=row.project, states=[AssignmentState.LEASED, AssignmentState.RESERVED])
         note_membership(actor, "quarantine labels", row, {"reason": reason})
+
+
+def _refuse_own(row: Membership, actor: "User") -> None:
+    if row.user_id == actor.pk:
+        raise MemberRefused("This is about your own work, so another manager or an owner decides it. Nothing was stored.")
 
 
 def _refuse_decided(flag: Flag) -> None:

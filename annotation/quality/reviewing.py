@@ -41,6 +41,7 @@ from trainer.counting import counted
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
+    from django.db.models import QuerySet
     from django_stubs_ext import WithAnnotations
 
 LOOKED_AT = 500  # of the least certain solutions, before they are sorted by what settling them is worth
@@ -82,6 +83,7 @@ class ReviewQueue:
     n_waiting: int  # left out: more people are still to label them
     sent_back: Sequence[Conflict]  # they wait for the answers of labelers
     is_interactive: bool
+    why_not: str = ""  # why this person decides on nothing here now
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,7 @@ class SolutionReader:
     """One person's reading of a solution, under a letter that stands for the person on this solution only."""
 
     letter: str
+    key: str  # what a form sends back: it tells nothing, where a number would tell who labeled first
     annotation_id: int
     finish_reason: str
     first_mistake: int | None
@@ -142,6 +145,7 @@ class Review:
     first_mistake: int | None  # of the decision
     gold: GoldAnswer | None
     why_not: str  # why this reviewer cannot decide on it; empty if they can
+    has_own_verdict: bool  # this reviewer has decided on it before, so the model cannot lead them any more
     kept: Sequence[labels.Rating]  # ratings of this reviewer that came too late
 
     @property
@@ -161,7 +165,9 @@ class Review:
 
     @property
     def to_send_back(self) -> Sequence[SolutionReader]:
-        """The readings that can be sent back, those that differ from the decision first."""
+        """The readings that this reviewer can send back, those that differ from the decision first."""
+        if self.why_not:
+            return []
         open_ = [reader for reader in self.readers if not reader.is_sent_back]
         return sorted(open_, key=lambda reader: reader.first_mistake == self.first_mistake and reader.finish_reason in VERDICTS)
 
@@ -209,6 +215,8 @@ def review_queue(project: Project, *, reviewer: "User") -> ReviewQueue:
     """
     if project.step_source == StepSource.INTERACTIVE:
         return ReviewQueue((), 0, 0, 0, (), is_interactive=True)
+    if why_not := labels.why_no_reviewer(project, reviewer):
+        return ReviewQueue((), 0, 0, 0, (), is_interactive=False, why_not=why_not)
     uncertain = SolutionConsensus.objects.filter(
         project=project, is_adjudicated=False, n_readings__gte=2, entropy__gt=0, solution__withdrawn_at=None,
         solution__problem__split=Split.TRAIN,
@@ -218,7 +226,7 @@ def review_queue(project: Project, *, reviewer: "User") -> ReviewQueue:
     named = _named(keys)
     decided = _decided(keys, reviewer)
     disputed = [key for key in keys if len(named.get(key, {}).values()) > 1 and len(set(named[key].values())) > 1 and key not in decided]
-    own = {key for key in disputed if reviewer.pk in named[key]} | _held(disputed, reviewer)
+    own = labels.labeled_by(reviewer, disputed)
     waiting = _still_labeled(disputed) - own
     asked = _unanswered(disputed)
     ratings = _ratings(disputed)
@@ -265,12 +273,6 @@ def _decided(solutions: list[int], reviewer: "User") -> set[int]:
     return {*decided, *own.values_list("solution", flat=True)}
 
 
-def _held(solutions: list[int], reviewer: "User") -> set[int]:
-    """Return which of these the reviewer labeled or holds, also where the label does not count."""
-    places = Assignment.objects.filter(labeler=reviewer, task__solution__in=solutions, state__in=labels.READ)
-    return set(places.exclude(batch__kind=BatchKind.REVIEW).values_list("task__solution", flat=True))
-
-
 def _still_labeled(solutions: list[int]) -> set[int]:
     """Return which of these somebody holds, or will get: a decision comes after the last label."""
     places = Assignment.objects.filter(
@@ -280,10 +282,16 @@ def _still_labeled(solutions: list[int]) -> set[int]:
 
 
 def _unanswered(solutions: list[int]) -> set[int]:
-    """Return of which of these a reading was sent back that nobody has looked at again."""
+    """Return of which of these a reading was sent back that waits for its answer. Who does not label here now answers nothing."""
     newer = Annotation.objects.filter(supersedes=OuterRef("annotation"))
-    rows = Message.objects.filter(~Exists(newer), annotation__solution__in=solutions)
+    answering = _answering().filter(project=OuterRef("project"), user=OuterRef("recipient"))
+    rows = Message.objects.filter(~Exists(newer), Exists(answering), annotation__solution__in=solutions)
     return set(rows.values_list("annotation__solution", flat=True))
+
+
+def _answering() -> "QuerySet[Membership]":
+    """Return the people who answer what is sent back to them: they label now."""
+    return Membership.objects.filter(role__in=people.LABELERS, suspended_at=None, quarantined_at=None, user__is_active=True)
 
 
 def _ratings(solutions: list[int]) -> dict[int, int]:
@@ -327,12 +335,13 @@ def review_of(project: Project, solution_id: int, *, reviewer: "User") -> Review
         first_mistake=first_mistake,
         gold=getattr(solution, "goldanswer", None),
         why_not=labels.why_not(project, solution, reviewer=reviewer),
+        has_own_verdict=labels.has_verdict_of(reviewer, solution.pk),
         kept=labels.kept_ratings(solution.pk, reviewer=reviewer),
     )
 
 
 def _readers(project: Project, solution: Solution) -> list[SolutionReader]:
-    """Return the readings of a solution that count. The order and the letters say nothing of the people, and stay for one solution."""
+    """Return the readings of a solution that count. The order and the letters say nothing of the people. Each solution has others."""
     counting = eligibility.counting(Use.CONSENSUS).annotate(first_mistake=FIRST_MISTAKE)
     readings: list[WithAnnotations[Annotation, WithFirstMistake]] = list(
         counting.filter(solution=solution, assignment__batch__generation__isnull=False).select_related("sent_back", "supersedes__sent_back")
@@ -342,6 +351,7 @@ def _readers(project: Project, solution: Solution) -> list[SolutionReader]:
     return [
         SolutionReader(
             letter=_letter(place),
+            key=salted_hmac("annotation.quality.reviewing.key", str(reading.pk)).hexdigest()[:16],
             annotation_id=reading.pk,
             finish_reason=reading.finish_reason,
             first_mistake=reading.first_mistake,
@@ -394,15 +404,16 @@ def send_back(project: Project, annotation_id: int, *, sender: "User", text: str
     """
     text = checked_text(text)
     rows = eligibility.counting(Use.CONSENSUS).filter(solution__problem__project=project, pk=annotation_id)
-    annotation = rows.select_related("labeler", "assignment__batch").first()
+    annotation = rows.select_related("labeler", "solution", "assignment__batch").first()
     if annotation is None:
         raise BadMessage("This reading is not there any more. The labeler has corrected it, or it does not count. Load the page again.")
     if annotation.labeler_id == sender.pk:
         raise BadMessage("This is your own reading. Another reviewer can send it back.")
+    if why_not := labels.why_not(project, annotation.solution, reviewer=sender):
+        raise BadMessage(why_not)
     if annotation.assignment.batch.kind in ON_DEMAND:
         raise BadMessage("This is an answer of a screening or of a calibration set, and these are not corrected. Decide on it yourself.")
-    member = Membership.objects.filter(project=project, user=annotation.labeler_id, role__in=people.LABELERS, suspended_at=None)
-    if not member.filter(user__is_active=True).exists():
+    if not _answering().filter(project=project, user=annotation.labeler_id).exists():
         raise BadMessage("This person does not label here now, so nobody would answer. Decide on the solution yourself.")
     try:
         with transaction.atomic():

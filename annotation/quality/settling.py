@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from annotation import consensus
 from annotation.consensus import MINIMUM_SHARED, NONE, Abilities, Ability, Floats, Integers
 from annotation.models import Assignment, AssignmentState, Project, ProjectConsensus, Solution, SolutionConsensus, StepConsensus, StepSource
+from annotation.quality.committed import committed_until
 from annotation.quality.opinions import Opinions, opinions_in, votes_on
 from trainer.counting import counted
 
@@ -137,7 +138,7 @@ def settle_new(prior_of: Callable[[Project, int], Prior | None]) -> dict[str, Se
 
     `prior_of` gives the prior of a project that is settled with one, by the number of the model version.
     """
-    until = _safe_end()
+    until = committed_until()
     labeled = Exists(Assignment.objects.filter(batch__project=OuterRef("pk"), state=AssignmentState.DONE))
     known = Exists(ProjectConsensus.objects.filter(project=OuterRef("pk")))
     done = {project.slug: settle(project) for project in Project.objects.filter(labeled).exclude(known)}
@@ -188,7 +189,7 @@ def _locked(project: Project) -> ProjectConsensus | None:
 
 
 def _settle_all(project: Project, prior: Prior | None) -> Settled:
-    until, fingerprint, now = _safe_end(), _fingerprints().get(project.pk, ""), timezone.now()
+    until, fingerprint, now = committed_until(), _fingerprints().get(project.pk, ""), timezone.now()
     opinions = opinions_in(project)
     settled = consensus.settle(_readings(opinions, prior))
     estimates = Estimates.of(opinions, settled)
@@ -421,11 +422,6 @@ gold AS (
    GROUP BY p.project_id)
 SELECT project_id, md5(concat_ws('|', people.list, gold.list)) FROM people FULL JOIN gold USING (project_id)
 """
-# Numbers are given before a commit, so a lower one can appear later. Who stores labels holds this lock from before the number is given.
-_IN_FLIGHT = """
-SELECT EXISTS (SELECT FROM pg_locks WHERE relation = 'annotation_annotation'::regclass AND mode = 'RowExclusiveLock' AND granted
-                  AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND pid <> pg_backend_pid())
-"""
 
 
 def _new_readings(after: int) -> dict[int, list[tuple[int, int]]]:
@@ -442,13 +438,3 @@ def _fingerprints() -> dict[int, str]:
     with connection.cursor() as cursor:
         cursor.execute(_FINGERPRINTS)
         return dict(cursor.fetchall())
-
-
-def _safe_end() -> int | None:
-    """Return a number up to which all labels are committed. None while somebody is storing some: what is settled now is settled again."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT last_value FROM annotation_annotation_id_seq")
-        (last,) = cursor.fetchone()
-        cursor.execute(_IN_FLIGHT)
-        (is_in_flight,) = cursor.fetchone()
-    return None if is_in_flight else last

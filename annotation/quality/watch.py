@@ -4,7 +4,6 @@ Reads verdicts, times and what is known of solutions; writes Flag, Watch and Not
 labels, at most once in five minutes, and only at the people who gave them. What a flag means is computed in annotation/watching.py.
 """
 
-import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import timedelta
 
@@ -30,11 +29,10 @@ from annotation.models import (
     StepSource,
     Watch,
 )
+from annotation.quality.committed import committed_until
 from annotation.quality.opinions import opinions_in
 from annotation.quality.records import LEAST_GOLD
 from annotation.quality.team import gold_of
-
-log = logging.getLogger(__name__)
 
 WINDOW = 10_000  # the newest labels of a project that are looked at: a few seconds
 SITE_WINDOW = 200_000  # labels of the whole site among which they are looked for
@@ -46,7 +44,7 @@ _WHO = """
 SELECT b.project_id, array_agg(DISTINCT a.labeler_id) FROM annotation_annotation a
   JOIN annotation_assignment s ON s.id = a.assignment_id JOIN annotation_batch b ON b.id = s.batch_id
   LEFT JOIN annotation_watch w ON w.project_id = b.project_id
- WHERE a.id > %(after)s AND a.id <= %(top)s AND a.id > COALESCE(w.newest, 0) AND b.project_id = ANY (%(projects)s)
+ WHERE a.id > %(after)s AND a.id > COALESCE(w.newest, 0) AND b.project_id = ANY (%(projects)s)
  GROUP BY b.project_id
 """
 _RECENT = f"""
@@ -69,34 +67,42 @@ SELECT r.id, extract(epoch FROM f.created_at)::float8, f.active_ms, s.outcome, l
 def watch_new(marks_of: Marks | None = None, *, often: timedelta = OFTEN) -> dict[str, int]:
     """Look at the new labels of all projects, and at their queues. Return how many flags each project got that was looked at."""
     note_dry_spells()
+    until = committed_until()
     projects = {row.pk: row for row in Project.objects.filter(archived_at=None).exclude(step_source=StepSource.INTERACTIVE)}
     newest = dict(Watch.objects.filter(project__in=projects).values_list("project", "newest"))
     with connection.cursor() as cursor:
         (top,) = cursor.execute(_TOP).fetchone()
         after = max(top - SITE_WINDOW, min((newest.get(key, 0) for key in projects), default=0))
-        cursor.execute(_WHO, {"after": after, "top": top, "projects": list(projects)})
+        cursor.execute(_WHO, {"after": after, "projects": list(projects)})
         persons: dict[int, list[int]] = dict(cursor.fetchall())
-    raised = {}
+    raised, waiting = {}, set(persons)
     for key, labelers in persons.items():
         Watch.objects.get_or_create(project_id=key)
         # One worker at a time looks at a project: the one that changes this row.
         due = Watch.objects.filter(Q(looked_at=None) | Q(looked_at__lte=Now() - often), project=key)
         if due.update(looked_at=Now()):
             raised[projects[key].slug] = len(watch_project(projects[key], labelers, marks_of))
-            Watch.objects.filter(project=key).update(newest=top)
-    Watch.objects.filter(project__in=projects.keys() - persons.keys()).update(newest=top)
+            waiting.discard(key)
+    if until is not None:
+        Watch.objects.filter(project__in=projects.keys() - waiting, newest__lt=until).update(newest=until)
     return raised
 
 
 def watch_project(project: Project, labelers: Collection[int] | None = None, marks_of: Marks | None = None) -> list[Flag]:
     """Test the work of some labelers of a project, or of all, and raise flags. Their managers are notified. Return the new flags."""
     members = _members(project, labelers)
+    since = _decided(project)
     verdicts = _verdicts(project, marks_of)
-    watched = watching.watch(verdicts, only=members, since=_decided(project))
+    watched = watching.watch(verdicts, only=members, since=since)
+    Watch.objects.get_or_create(project=project)
     with transaction.atomic():
-        raised = [flag for finding in watched.flags if (flag := _raise(project, finding, members[finding.person].user))]
-        _note_gold(project, members)
-        Watch.objects.update_or_create(project=project, defaults={"remarks": watched.remarks})
+        watch = Watch.objects.select_for_update().get(project=project)  # of two who look at once, one raises the flag
+        decided = _decided(project)
+        # A manager can have decided meanwhile: that decision was about the same labels.
+        new = [found for found in watched.flags if decided.get((found.person, found.kind)) == since.get((found.person, found.kind))]
+        raised = [flag for found in new if (flag := _raise(project, found, members[found.person].user))]
+        watch.below, watch.remarks = _note_gold(project, members, watch.below), watched.remarks
+        watch.save(update_fields=["below", "remarks"])
     return raised
 
 
@@ -202,10 +208,12 @@ def _raise(project: Project, finding: watching.Finding, person: User) -> Flag | 
     return flag
 
 
-def _note_gold(project: Project, members: Mapping[int, Membership]) -> None:
-    """Notify the managers of each person whose answers to gold fell below the line: the whole 95 % interval lies below it."""
-    watch, _ = Watch.objects.select_for_update().get_or_create(project=project)
-    below = set(watch.below)
+def _note_gold(project: Project, members: Mapping[int, Membership], known: Collection[int]) -> list[int]:
+    """Notify the managers of each person whose answers to gold fell below the line: the whole 95 % interval lies below it.
+
+    `known` were below it before. Return who is below it now.
+    """
+    below = set(known)
     for key, share in gold_of(project, members).items():
         bounds = share.bounds
         is_below = share.n >= LEAST_GOLD and bounds is not None and bounds[1] < project.qualify_rate
@@ -221,7 +229,7 @@ def _note_gold(project: Project, members: Mapping[int, Membership]) -> None:
                 about=members[key].user,
             )
         below = below | {key} if is_below else below - {key}
-    Watch.objects.filter(project=project).update(below=sorted(below))
+    return sorted(below)
 
 
 def _tell_managers(

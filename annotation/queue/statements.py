@@ -185,7 +185,8 @@ _PLACE = """row_number() OVER (PARTITION BY s.task_id ORDER BY
 _IS_WANTED = """NOT EXISTS (SELECT 1 FROM annotation_solution n WHERE n.id = t.solution_id AND n.withdrawn_at IS NOT NULL OFFSET 0)
    AND NOT EXISTS (SELECT 1 FROM annotation_annotation r JOIN annotation_assignment ra ON ra.id = r.assignment_id
                      JOIN annotation_batch rb ON rb.id = ra.batch_id
-                    WHERE r.solution_id = t.solution_id AND rb.kind = 'review' AND r.finish_reason <> 'give_up' OFFSET 0)"""
+                    WHERE r.solution_id = t.solution_id AND rb.kind = 'review' AND r.finish_reason <> 'give_up'
+                      AND NOT EXISTS (SELECT 1 FROM annotation_annotation later WHERE later.supersedes_id = r.id OFFSET 0) OFFSET 0)"""
 
 # Closes surplus assignments that nobody labels, and takes the slot of surplus leases: their holders can finish, and nobody else gets
 # them. Returns how many were surplus, and how many of them were closed and how many can be finished. The state is compared again after a

@@ -147,6 +147,50 @@ def test_giving_up_is_no_verdict_and_another_reviewer_can_decide() -> None:
     assert quality.adjudications(project) == {solution.pk: 1}
 
 
+def test_giving_up_takes_back_the_own_decision_and_never_that_of_somebody_else() -> None:
+    project, [solution] = disputed((at(1), at(2)))
+    rolf, olga = make.rolf(project), make.olga(project)
+    first = decide(project, solution, rolf, at(1))
+    with pytest.raises(labels.CannotAdjudicate, match="does not replace the decision of rolf"):
+        decide(project, solution, olga, (), seen=first.pk, finish_reason="give_up", reason="Too long.")
+    assert quality.adjudications(project) == {solution.pk: 1}
+    decide(project, solution, rolf, (), seen=first.pk, finish_reason="give_up", reason="I was wrong.")
+    assert quality.adjudications(project) == {}
+    assert [row.solution for row in quality.review_queue(project, reviewer=olga).conflicts] == [solution]
+    assert queue.overlap_effect(project, 3).opened == 1, "More people can label it again."
+
+
+def test_nobody_decides_on_a_solution_that_they_can_still_submit() -> None:
+    project = make.project(overlap=2)
+    batch = make.batch(project, [solution := make.solutions(project, 1)[0]])
+    read_all(project, make.ann(project), at(1))
+    rolf = make.rolf(project)
+    lease = queue.lease_next(rolf, project=project)
+    Assignment.objects.filter(pk=lease.assignment_id).update(state="open", labeler=None, lapsed=rolf, lease_expires_at=None)
+    Batch.objects.filter(pk=batch.pk).update(state="paused")
+    with pytest.raises(labels.CannotAdjudicate, match="nobody reviews their own work"):
+        decide(project, solution, rolf, at(1))
+
+
+@pytest.mark.parametrize("end", ["skipped", "given back"])
+def test_a_place_that_was_held_at_the_decision_goes_to_nobody_else(end: str) -> None:
+    project = make.project(overlap=2)
+    batch = make.batch(project, [solution := make.solutions(project, 1)[0]])
+    read_all(project, make.ann(project), at(1))
+    ben, rolf = make.ben(project), make.rolf(project)
+    lease = queue.lease_next(ben, project=project)
+    Batch.objects.filter(pk=batch.pk).update(state="paused")
+    decide(project, solution, rolf, at(1))
+    Batch.objects.filter(pk=batch.pk).update(state="open")
+    if end == "skipped":
+        labels.skip(lease.assignment_id, labeler=ben, token=lease.token, reason="")
+    else:
+        queue.give_back(ben, project=project, states=["leased"])
+        assert labels.submit(lease.assignment_id, labeler=ben, token=lease.token, **sent(at(2))), "Its holder can finish."
+    with pytest.raises(queue.NothingToLabel):
+        queue.lease_next(rolf, project=project)
+
+
 def test_giving_up_closes_no_place_and_lets_more_people_label() -> None:
     project, [solution] = disputed((at(1), at(2)))
     decide(project, solution, make.rolf(project), (), finish_reason="give_up", reason="Too long.")
@@ -235,6 +279,27 @@ def exported(project: Project, folder: Path) -> list[dict[str, object]]:
     export.export_prm800k(project, folder / "labels.jsonl", overwrite=True)
     assert export.check_prm800k(folder / "labels.jsonl").violations == []
     return [orjson.loads(line) for line in (folder / "labels.jsonl").read_bytes().splitlines()]
+
+
+@pytest.mark.parametrize("choice", ["beside", "instead", "without"])
+def test_an_export_with_decisions_is_loaded_and_exported_as_the_same_records(choice: str, tmp_path: Path) -> None:
+    from django.core.management import call_command
+
+    project, solutions = disputed(*[(at(1), at(2))] * 5, adjudications=choice)
+    rolf = make.rolf(project)
+    first = decide(project, solutions[0], rolf, at(1))
+    decide(project, solutions[0], make.olga(project), at(2), seen=first.pk)
+    decide(project, solutions[1], rolf, NONE)
+    decide(project, solutions[2], rolf, (1,), finish_reason="give_up", reason="Too long.")
+    decide(project, solutions[3], rolf, (), finish_reason="bad_problem", reason="Bad.")
+    records = exported(project, tmp_path)
+    other = make.project("other", adjudications=choice)
+    call_command("load_solutions", str(tmp_path / "labels.jsonl"), project="other", stdout=io.StringIO())
+    (tmp_path / "again").mkdir()
+    assert sorted(map(orjson.dumps, exported(other, tmp_path / "again"))) == sorted(map(orjson.dumps, records))
+    marked = [record["label"]["finish_reason"] for record in records if record["is_quality_control_question"]]  # type: ignore[index]
+    expected = [] if choice == "without" else ["bad_problem", "found_error", "solution"]
+    assert sorted(marked) == expected, "Giving up settles nothing, so it has no mark."
 
 
 @pytest.mark.parametrize(("choice", "count", "decisions"), [("beside", 3, 1), ("instead", 1, 1), ("without", 2, 0)])

@@ -1,26 +1,44 @@
 """The watch over a project: what a worker flags, what managers decide, and what a quarantine does; the empty queue and the line of gold."""
 
+import threading
 import uuid
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import connection
+from django.db import connection, transaction
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
 from active_learning import scoring
 from active_learning.models import Score
-from annotation import notifications, people, quality, queue
+from annotation import labels, notifications, people, quality, queue, watching
 from annotation.eligibility import Use, counting
-from annotation.models import Batch, Event, Flag, GoldAnswer, Membership, Notification, NotificationKind, Project, Role, Solution, Watch
+from annotation.models import (
+    Assignment,
+    Batch,
+    Draft,
+    Event,
+    Flag,
+    GoldAnswer,
+    Membership,
+    Notification,
+    NotificationKind,
+    Project,
+    Role,
+    Solution,
+    Watch,
+)
 from annotation.quality.flags import FlagDecided
 from annotation.quality.team import seen_of
 from tests import make
+from tests.assignments import rated
 from tests.clients import signed_in
 from tests.verdicts import judged
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.django_db
 AT_ONCE = timedelta(0)
@@ -86,6 +104,54 @@ def test_a_worker_looks_only_where_there_are_new_labels(project: Project) -> Non
     assert quality.watch_new() == {}, "It was looked at within the last five minutes."
     Watch.objects.update(looked_at=timezone.now() - timedelta(minutes=6))
     assert quality.watch_new() == {project.slug: 0}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_label_that_is_committed_after_a_later_one_is_looked_at_too(project: Project) -> None:
+    early, [other] = make.solutions(project, 15, outcome="wrong"), make.solutions(project, 1, outcome="wrong")
+    make.ben(project)
+    judged(other, "ann", None, active_ms=60_000)  # the batch is there
+    stored, looked = threading.Event(), threading.Event()
+
+    def label_slowly() -> None:
+        with transaction.atomic():
+            spam(project, solutions=early)
+            stored.set()
+            assert looked.wait(PATIENCE)
+
+    def look_meanwhile() -> dict[str, int]:
+        assert stored.wait(PATIENCE)
+        judged(other, "ben", 1, active_ms=60_000)
+        raised = quality.watch_new(often=AT_ONCE)
+        looked.set()
+        return raised
+
+    _, meanwhile = make.at_once([label_slowly, look_meanwhile])
+    assert meanwhile == {project.slug: 0}
+    assert quality.watch_new(often=AT_ONCE) == {project.slug: 1}
+    assert Flag.objects.get().person.username == "ann"
+    assert quality.watch_new(often=AT_ONCE) == {}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_workers_at_once_raise_a_flag_once(project: Project) -> None:
+    spam(project)
+    outcomes = make.at_once([lambda: len(quality.watch_project(project)) for _ in range(3)])
+    assert sorted(outcomes, key=str) == [0, 0, 1]
+    assert Flag.objects.count() == 1 and len(told("flag")) == 1
+
+
+def test_a_flag_that_is_dismissed_while_a_worker_looks_is_not_raised_again(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    flag, test = flag_of(project), watching.watch
+
+    def test_and_dismiss(*verdicts: Any, **options: Any) -> watching.WatchResult:
+        watched = test(*verdicts, **options)
+        decide(flag, "dismissed")
+        return watched
+
+    monkeypatch.setattr(watching, "watch", test_and_dismiss)
+    assert quality.watch_project(project) == []
+    assert Flag.objects.count() == 1
 
 
 def test_other_projects_are_not_looked_at_with_it(project: Project) -> None:
@@ -183,6 +249,32 @@ def test_labels_in_quarantine_count_nowhere_and_come_back_whole(project: Project
     sentence = quality.lift_quarantine(project, member.pk, actor=make.olga(), seen=seen_of(member))
     assert sentence.startswith("All labels of ann count again. ann is still paused")
     assert {use: set(counting(use).values_list("pk", flat=True)) for use in uses} == before
+
+
+def test_what_a_person_in_quarantine_holds_goes_back_and_their_drafts_stay(project: Project) -> None:
+    flag = flag_of(project)
+    make.batch(project, make.solutions(project, 2))
+    ann = make.ann()
+    lease = queue.lease_next(ann, project=project)
+    queue.reserve_next(ann, project=project)
+    labels.save_draft(lease.assignment_id, labeler=ann, token=lease.token, revision=1, ratings=rated(1))
+    decide(flag, "quarantined")
+    assert not Assignment.objects.filter(labeler=ann, state__in=["leased", "reserved"]).exists()
+    assert queue.lease_next(make.ben(project), project=project).assignment_id == lease.assignment_id
+    assert Draft.objects.filter(labeler=ann).count() == 1
+
+
+def test_nobody_decides_about_their_own_work(project: Project) -> None:
+    flag = flag_of(project)
+    Membership.objects.filter(user=make.ann()).update(role=Role.MANAGER)
+    with pytest.raises(quality.MemberRefused, match="about your own work"):
+        decide(flag, "dismissed", actor=make.ann())
+    page = signed_in(make.ann()).get(reverse("flags", args=[project.slug])).content.decode()
+    assert "another manager or an owner decides it" in page and 'name="decision"' not in page
+    decide(flag, "quarantined")
+    with pytest.raises(quality.MemberRefused, match="about your own work"):
+        quality.lift_quarantine(project, member_of(project).pk, actor=make.ann(), seen=seen_of(member_of(project)))
+    assert member_of(project).quarantined_at
 
 
 def test_each_decision_is_an_event(project: Project) -> None:

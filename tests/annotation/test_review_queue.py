@@ -195,6 +195,25 @@ def test_a_solution_waits_for_the_answer_and_comes_back_if_people_still_disagree
     assert listed(project) == [(solution, "step 2, step 3")]
 
 
+def test_a_solution_does_not_wait_for_an_answer_that_nobody_will_give() -> None:
+    project, [solution] = disputed((at(1), at(2)))
+    quality.send_back(project, reading_of(solution, "ann").pk, sender=make.rolf(project), text="Look again.")
+    Membership.objects.filter(user=make.ann()).update(suspended_at="2026-01-01T00:00Z")
+    shown = quality.review_queue(project, reviewer=make.rolf())
+    assert ([row.solution for row in shown.conflicts], shown.sent_back) == ([solution], [])
+
+
+def test_a_reading_is_sent_back_again_after_its_answer() -> None:
+    project, [solution] = disputed((at(1), at(2)))
+    rolf = make.rolf(project)
+    for step in (1, 2):
+        reading = reading_of(solution, "ann")
+        quality.send_back(project, reading.pk, sender=rolf, text="Look again.")
+        labels.revise(reading.pk, labeler=make.ann(), **sent(at(step)))
+    assert Message.objects.exclude(read_at=None).count() == 2
+    assert listed(project) == [], "They agree now."
+
+
 def test_work_that_cannot_be_answered_is_not_sent_back() -> None:
     project, [solution] = disputed((at(1), at(2)))
     rolf, reading = make.rolf(project), reading_of(solution, "ann")

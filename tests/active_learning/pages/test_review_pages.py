@@ -2,6 +2,7 @@
 
 import re
 import uuid
+from datetime import datetime
 from typing import Any
 
 import celery
@@ -10,7 +11,8 @@ from django.test import Client
 from django.urls import reverse
 
 from active_learning.models import StepScores
-from annotation.models import Annotation, GoldAnswer, Message, Project, Role, Solution
+from annotation import quality
+from annotation.models import Annotation, GoldAnswer, Membership, Message, Project, Role, Solution
 from tests import make
 from tests.clients import signed_in
 from tests.reviews import at, decide, disputed, sent
@@ -57,6 +59,12 @@ def post_decision(client: Client, solution: Solution, ratings: tuple[int, ...], 
     return client.post(f"{address(solution, 'decide')}?seen={seen}", body, content_type="application/json")
 
 
+def key_of(reading: Annotation) -> str:
+    """Return what the form of a reviewer names a reading by."""
+    readers = quality.review_of(reading.solution.problem.project, reading.solution_id, reviewer=make.rolf()).readers
+    return next(reader.key for reader in readers if reader.annotation_id == reading.pk)
+
+
 def test_the_model_is_shown_only_after_the_own_verdict(project: Project, solution: Solution, rolf: Client) -> None:
     version = make.version(project, 1, champion=True)
     StepScores.objects.create(model_version=version, solution=solution, probabilities=[[0.1, 0.1, 0.8], [0.73, 0.1, 0.17], [0.3, 0.3, 0.4]])
@@ -65,6 +73,54 @@ def test_the_model_is_shown_only_after_the_own_verdict(project: Project, solutio
     assert post_decision(rolf, solution, at(2)).json() == {"next": address(solution)}
     after = shown(rolf, solution)
     assert "PRM 1 sees the first mistake in step 2." in after and "<b>0.27</b> p(correct)" in after and 'class="chart"' in after
+
+
+def test_the_model_is_not_shown_for_the_verdict_of_somebody_else_and_not_for_giving_up(
+    project: Project, solution: Solution, rolf: Client
+) -> None:
+    version = make.version(project, 1, champion=True)
+    StepScores.objects.create(model_version=version, solution=solution, probabilities=[[0.1, 0.1, 0.8], [0.73, 0.1, 0.17], [0.3, 0.3, 0.4]])
+    gave_up = decide(project, solution, make.rolf(), (), finish_reason="give_up", reason="Too long.")
+    pages = [shown(rolf, solution)]
+    decide(project, solution, make.olga(project), at(1), seen=gave_up.pk)
+    pages += [shown(rolf, solution), shown(rolf, solution, "?again")]
+    assert [re.findall(r"<b>0\.\d\d</b>|PRM 1|chart", page) for page in pages] == [[], [], []]
+    assert "after a verdict of your own" in pages[1]
+    assert "<b>0.27</b> p(correct)" in shown(signed_in(make.olga()), solution)
+
+
+def test_the_page_carries_no_number_that_tells_who_labeled_first(solution: Solution, rolf: Client) -> None:
+    numbers = [str(key) for key in Annotation.objects.values_list("pk", flat=True)]
+    page = re.sub(r'name="csrf[^>]*>|data-keys="[^"]*"', "", shown(rolf, solution))
+    values = re.findall(r'name="reading" value="([^"]*)"', page)
+    assert len(values) == 2 and not {*values} & {*numbers} and f"{datetime.now():%Y}" not in page
+    assert all(re.fullmatch("[0-9a-f]{16}", value) for value in values)
+
+
+def test_a_reviewer_who_labeled_a_solution_neither_sends_back_nor_makes_gold_of_it(project: Project, solution: Solution) -> None:
+    decide(project, solution, make.rolf(project), at(2))
+    make.ann().membership_set.update(role=Role.REVIEWER)
+    ann, ben = signed_in(make.ann()), Annotation.objects.get(solution=solution, labeler__username="ben")
+    page = shown(ann, solution)
+    assert "Make it gold" not in page and "Send back" not in page and "Decide again" not in page
+    ann.post(address(solution, "send-back"), {"reading": key_of(ben), "text": "Look again."})
+    refused = ann.post(address(solution, "make-gold"), {"steps": ["1", "2"], "note": "", "seen": ""}, follow=True).content.decode()
+    assert "You labeled this solution, so another reviewer makes it gold" in refused
+    assert not Message.objects.exists() and not GoldAnswer.objects.exists()
+    with pytest.raises(quality.BadMessage, match="nobody reviews their own work"):
+        quality.send_back(project, ben.pk, sender=make.ann(), text="Look again.")
+
+
+@pytest.mark.parametrize(("field", "words"), [("quarantined_at", "Your labels are in quarantine"), ("suspended_at", "You are paused")])
+def test_a_reviewer_who_is_paused_or_in_quarantine_decides_nothing(
+    project: Project, solution: Solution, rolf: Client, field: str, words: str
+) -> None:
+    decision = decide(project, solution, make.olga(project), at(1))
+    Membership.objects.filter(user=make.rolf()).update(**{field: "2026-01-01T00:00Z"})
+    assert words in rolf.get(reverse("review", args=["sums"])).content.decode()
+    post_decision(rolf, solution, at(2), seen=decision.pk)
+    rolf.post(address(solution, "make-gold"), {"steps": ["1"], "note": "", "seen": ""})
+    assert quality.adjudications(project) == {solution.pk: 1} and not GoldAnswer.objects.exists()
 
 
 def test_a_worker_is_asked_for_the_steps_when_a_decision_is_stored(
@@ -99,7 +155,7 @@ def test_who_cannot_decide_reads_why(project: Project, solution: Solution) -> No
 
 def test_a_reading_is_sent_back_before_a_decision(solution: Solution, rolf: Client) -> None:
     reading = Annotation.objects.get(solution=solution, labeler__username="ann")
-    answer = rolf.post(address(solution, "send-back"), {"reading": reading.pk, "text": "Look again."})
+    answer = rolf.post(address(solution, "send-back"), {"reading": key_of(reading), "text": "Look again."})
     assert (answer.status_code, answer["Location"]) == (302, reverse("review", args=["sums"]))
     assert Message.objects.get().annotation == reading
     page = rolf.get(reverse("review", args=["sums"])).content.decode()
