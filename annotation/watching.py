@@ -159,8 +159,11 @@ def describe(finding: Finding) -> list[str]:
                 f"{share('peers')}."
             ]
     if "entropy" in figures:
-        peers = f" The peers' differ by {figures['peers_entropy']:.1f} bits." if figures.get("peers_entropy") is not None else ""
-        lines.append(f"The verdicts differ by {figures['entropy']:.1f} bits; the longest run of the same kind is {figures['run']}.{peers}")
+        peers = f" Among the peers it is {figures['peers_entropy']:.1f} bits." if figures.get("peers_entropy") is not None else ""
+        lines.append(
+            f"The variety of the verdicts is {figures['entropy']:.1f} bits (0: always the same kind; {np.log2(6):.1f} at most).{peers} The "
+            f"longest run of the same kind is {figures['run']}."
+        )
     return lines
 
 
@@ -284,8 +287,9 @@ class _Verdicts:
         lines = []
         if len(self.peers) < PEERS:
             lines.append(
-                f"People are not compared with each other: only {len(self.peers)} of {judged} are backed by what is known, and {PEERS} are "
-                "needed. Gold, adjudications and reference answers say whose verdicts can be the measure."
+                f"People are not compared with each other: the verdicts of {len(self.peers)} of {counted(judged, 'person', 'people')} fit "
+                f"what is known, and at least {PEERS} people are needed. Gold, adjudications and reference answers say whose verdicts can "
+                "be the measure."
             )
         elif 2 * len(self.peers) < judged:
             lines.append(
@@ -548,4 +552,4 @@ def _pace(verdicts: Sequence[WatchedVerdict]) -> float | None:
 
 def _entropy(places: Sequence[int]) -> float:
     shares = np.bincount(places, minlength=6) / max(len(places), 1)
-    return float(max(-(shares[shares > 0] * np.log2(shares[shares > 0])).sum(), 0.0))
+    return abs(float((shares[shares > 0] * np.log2(shares[shares > 0])).sum()))  # never -0.0

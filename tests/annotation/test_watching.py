@@ -128,7 +128,7 @@ def test_where_nothing_is_known_a_majority_decides_nothing() -> None:
     watched = watching.watch(World(4, ["honest"] * 5 + ["nothing"] * 15, knows=False).verdicts)
     assert watched.flags == []
     assert watched.remarks[0].startswith(
-        "People are not compared with each other: only 0 of 20 are backed by what is known, and 3 are needed."
+        "People are not compared with each other: the verdicts of 0 of 20 people fit what is known, and at least 3 people are needed."
     )
 
 
@@ -203,4 +203,13 @@ def test_the_bound_of_a_flag_names_the_chance_for_one_person_and_for_the_project
     assert watching.bound(finding) == (
         "Honest work shows evidence as strong as this in at most 1 of 2,100 cases, however often it is looked at. "
         "With 21 people and 6 tests, the chance that anybody in a project of honest people is ever flagged is at most 10%."
+    )
+
+
+def test_verdicts_of_one_kind_have_no_variety_and_the_sentence_shows_no_minus() -> None:
+    finding = watching.Finding(
+        1, "truth", 9.0, 5.0, 3, 15, {"right": 0, "habit": watching.HABITS[0], "entropy": watching._entropy([0] * 15), "run": 15}
+    )
+    assert watching.describe(finding)[-1] == (
+        "The variety of the verdicts is 0.0 bits (0: always the same kind; 2.6 at most). The longest run of the same kind is 15."
     )
