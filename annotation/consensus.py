@@ -136,13 +136,18 @@ def soft_labels(probabilities: Floats) -> tuple[Floats, Floats]:
     return np.where(reached > 1e-12, np.clip(steps / np.maximum(reached, 1e-12), 0.0, 1.0), 0.0), np.clip(reached, 0.0, 1.0)
 
 
-def neutral_shares(neutral: Integers, positive: Integers, *, worth: float = 1.0) -> Floats:
+def neutral_share(neutral: Integers, positive: Integers) -> float:
+    """Return the share of neutral among the ratings of all steps that are not negative; 0 if there is none."""
+    total = int(neutral.sum() + positive.sum())
+    return float(neutral.sum() / total) if total else 0.0
+
+
+def neutral_shares(neutral: Integers, positive: Integers, *, share: float, worth: float = 1.0) -> Floats:
     """Estimate how likely people who find no mistake in a step rate it neutral instead of positive: counts per step in, shares out.
 
-    This is a separate question from mistakes. Steps with few ratings are drawn to the share of all steps, as if `worth` ratings had it.
+    This is a separate question from mistakes. Steps with few ratings are drawn to `share`, that of all steps of the project, as if `worth`
+    ratings had it.
     """
-    total = int(neutral.sum() + positive.sum())
-    share = (neutral.sum() / total) if total else 0.0
     return (neutral + worth * share) / np.maximum(neutral + positive + worth, 1e-12)
 
 
@@ -224,8 +229,7 @@ class _EventTable:
         tells = np.bincount(readings.solution, minlength=len(readings.n_steps)) > 1
         if readings.possible is not None and self.n_cells:
             tells |= ~np.logical_and.reduceat(readings.possible, offsets[:-1])
-        self.tells = tells[readings.solution]  # per reading: whether it says something about its labeler
-        self.tells_row = self.tells[self.reading]
+        self.tells = tells[readings.solution]  # per reading: whether it can be compared with something
 
     def likelihoods(self, abilities: Abilities) -> Floats:
         """The log probability of each row's reading, if its cell were the first mistake."""
@@ -268,10 +272,10 @@ class _EventTable:
     def maximise(self, posterior: Floats, before: Abilities) -> Abilities:
         """Estimate labelers and mistakes from the probabilities of cells.
 
-        Of labelers only readings count of solutions that somebody else read too, or whose first mistake is known: of what nobody else saw,
-        each would be found to be right.
+        All readings count, also of what nobody else read. Second opinions are asked where the first one is doubtful: of these solutions
+        alone, each labeler would be found worse than they are, and every "no mistake" would be overruled.
         """
-        row = posterior[self.cell] * self.tells_row
+        row = posterior[self.cell]
         n = self.readings.n_labelers
 
         def count(event: Floats) -> Floats:

@@ -11,7 +11,8 @@ earliest of equal ones), the majority over each step that at least one person re
 told of first mistakes and of single steps.
 
 Also: how far `sees` and `alarms` of labelers are from the truth and how often their 95 % intervals hold it, in worlds where 30 people share
-the solutions (3 read each, so 200 each); the same worlds for people with three other probabilities after a missed mistake; and the seconds
+the solutions (3 read each, so 200 each); the same worlds for people with three other probabilities after a missed mistake; the same figures
+where a tenth of the solutions has a second reader and the others one, at random or where the first reader saw no mistake; and the seconds
 for 100,000 annotations and for one more.
 """
 
@@ -24,7 +25,7 @@ import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -136,12 +137,11 @@ def exact(worlds: list[World]) -> dict[str, list[float]]:
     return shares
 
 
-def abilities(n_worlds: int, *, n_solutions: int, late: float) -> dict[str, Any]:
-    """Errors of `sees` and `alarms` and how often their intervals hold the truth, where 30 people share the work."""
+def abilities(worlds: list[World]) -> dict[str, Any]:
+    """Errors of `sees` and `alarms`, and how often their intervals hold the truth."""
     errors: dict[str, list[float]] = {"sees": [], "alarms": []}
     held: dict[str, list[bool]] = {"sees": [], "alarms": []}
-    for seed in range(100, 100 + n_worlds):
-        world = make_world(seed, n_solutions=n_solutions, n_people=30, late=late)
+    for world in worlds:
         settled = consensus.settle(consensus.from_lists(world.n_steps.tolist(), world.rows))
         for person, found in enumerate(consensus.describe(settled)):
             for name, value, interval, true in (
@@ -159,6 +159,39 @@ def abilities(n_worlds: int, *, n_solutions: int, late: float) -> dict[str, Any]
             "n": len(errors[name]),
         }
         for name in errors
+    }
+
+
+def shared_worlds(n_worlds: int, *, n_solutions: int, late: float) -> list[World]:
+    """Worlds in which 30 people share the work."""
+    return [make_world(seed, n_solutions=n_solutions, n_people=30, late=late) for seed in range(100, 100 + n_worlds)]
+
+
+def asked_again(seed: int, *, n_solutions: int, only_doubtful: bool) -> tuple[World, Integers]:
+    """A world of 8 people in which a tenth of the solutions has a second reader, and the others one.
+
+    only_doubtful: nearly all of that tenth are solutions in which the first reader saw no mistake. Returns the first verdicts too.
+    """
+    world, random = make_world(seed, n_solutions=n_solutions, n_people=8, late=LATE), np.random.default_rng(seed)
+    rows, n_second = [], 0
+    for place in range(0, len(world.rows), READERS):
+        first, second = world.rows[place : place + 2]
+        rows.append(first)
+        is_doubtful = first[2] == NONE if only_doubtful else random.random() < 0.4
+        if n_second < n_solutions // 10 and (is_doubtful or random.random() < 0.1):
+            rows.append(second)
+            n_second += 1
+    return replace(world, rows=rows), np.array([row[2] for row in world.rows[::READERS]])
+
+
+def few_second_readers(n_worlds: int, *, n_solutions: int, only_doubtful: bool) -> dict[str, Any]:
+    """The share of true first mistakes where few solutions have a second reader, beside that of the first verdicts."""
+    worlds = [asked_again(seed, n_solutions=n_solutions, only_doubtful=only_doubtful) for seed in range(200, 200 + n_worlds)]
+    named = [consensus.settle(consensus.from_lists(world.n_steps.tolist(), world.rows)).first_mistakes for world, _ in worlds]
+    return {
+        "exact": round(statistics.fmean(float((marks == world.truth).mean()) for marks, (world, _) in zip(named, worlds, strict=True)), 4),
+        "first_verdicts": round(statistics.fmean(float((verdicts == world.truth).mean()) for world, verdicts in worlds), 4),
+        "labelers": abilities([world for world, _ in worlds]),
     }
 
 
@@ -204,9 +237,14 @@ def main() -> None:
                 "ratio": round(statistics.fmean(shares["ours"]) / statistics.fmean(shares[best]), 4),
                 "best_peer": best,
                 "exact": {name: round(statistics.fmean(values), 4) for name, values in sorted(shares.items())},
-                "labelers": abilities(max(1, n_worlds // 4), n_solutions=n_solutions, late=LATE),
+                "labelers": abilities(shared_worlds(max(1, n_worlds // 4), n_solutions=n_solutions, late=LATE)),
                 "labelers_other_lates": {
-                    str(late): abilities(max(1, n_worlds // 10), n_solutions=n_solutions, late=late) for late in (0.02, 0.1, 0.6)
+                    str(late): abilities(shared_worlds(max(1, n_worlds // 10), n_solutions=n_solutions, late=late))
+                    for late in (0.02, 0.1, 0.6)
+                },
+                "few_second_readers": {
+                    name: few_second_readers(n_worlds, n_solutions=n_solutions, only_doubtful=only_doubtful)
+                    for name, only_doubtful in (("at random", False), ("where the first saw no mistake", True))
                 },
                 "seconds": seconds(3_000 if options.smoke else 100_000),
                 "worlds": n_worlds,

@@ -60,9 +60,9 @@ def ways_to_learn(pairs: list[Pair], *, seed: int) -> tuple[dict[str, list[Label
                 labeler_id=int(person), is_whole=True, is_adjudication=False,
             )  # fmt: skip
             read.setdefault(number, []).append(steps)
-    opinions, _ = opinions_of(read, gold={})
+    opinions, votes = opinions_of(read, gold={})
     settled = consensus.settle(consensus.Readings(opinions.n_steps, opinions.solution, opinions.person, opinions.marked))
-    noted = {"estimates": quality.Estimates.of(opinions, settled).as_dict(), "gold": {}}
+    noted = {"estimates": quality.Estimates.of(opinions, settled, votes).as_dict(), "gold": {}}
     learned = {"soft": list(agreed(read, noted, is_soft=True)), "consensus": list(agreed(read, noted, is_soft=False)), "each": each}
     for label in learned["consensus"]:
         each += [LabeledSolution(label.solution, steps.ratings) for steps in read[int(label.solution.key)]]

@@ -142,6 +142,8 @@ def test_the_consensus_of_simulated_labelers_is_compared_with_its_peers() -> Non
     assert found["best_peer"] in found["exact"].keys() - {"ours"} and found["worlds"] == 2
     assert found["margin_interval"][0] <= found["margin"] <= found["margin_interval"][1]
     assert found["labelers"].keys() == {"sees", "alarms"} and min(found["seconds"].values()) > 0
+    few = found["few_second_readers"]
+    assert few.keys() == {"at random", "where the first saw no mistake"} and all(0 < row["first_verdicts"] < 1 for row in few.values())
 
 
 def test_settling_is_timed_through_the_database() -> None:

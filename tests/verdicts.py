@@ -41,3 +41,19 @@ def judged(
         StepLabel(annotation=annotation, step_index=step, rating=rating) for step, rating in enumerate(ratings) if rating is not None
     )
     return annotation
+
+
+def corrected(label: Annotation, ratings: Sequence[int], *, finish_reason: str = "") -> Annotation:
+    """Store that the author of a label has corrected it, or that a reviewer has decided again."""
+    again = Annotation.objects.create(
+        assignment=label.assignment,
+        labeler=label.labeler,
+        solution=label.solution,
+        revision=label.revision + 1,
+        supersedes=label,
+        finish_reason=finish_reason or ("found_error" if -1 in ratings else "solution"),
+        submission_id=uuid.uuid4(),
+        body_hash=b"\0" * 32,
+    )
+    StepLabel.objects.bulk_create(StepLabel(annotation=again, step_index=step, rating=rating) for step, rating in enumerate(ratings))
+    return again

@@ -140,7 +140,10 @@ def _consensus(solution: Solution, settled: SolutionConsensus | None, answers: S
     most = np.log2(len(solution.steps) + 1)
     sure = "It is certain." if settled.entropy < 0.005 else f"How open that is: {settled.entropy:.1f} of {most:.1f} bits."
     none = "" if mistake is None else f" That there is no mistake: {settled.p_none:.0%}."
-    return [f"{people} this solution. Most likely {verdict}.{none} {sure}"]
+    sentences = [f"{people} this solution. Most likely {verdict}.{none} {sure}"]
+    if (prior := quality.prior_of(solution.problem.project)) is not None:
+        sentences.append(f"The scores of model {prior} were the prior. So this does not show how good model {prior} is.")
+    return sentences
 
 
 def _disagreement(answer: Verdict, weak: int | None) -> str:

@@ -46,7 +46,12 @@ def note_consensus(project: Project) -> dict[str, Any]:
     quality.settle(project)
     estimates = quality.estimates_of(project)
     assert estimates is not None  # settling has just stored them
-    return {"estimates": estimates.as_dict(), "gold": {str(key): steps for key, steps in quality.gold_in_project(project).items()}}
+    return {"estimates": estimates.as_dict(), "gold": gold_noted(project)}
+
+
+def gold_noted(project: Project) -> dict[str, list[int]]:
+    """Return the gold of a project as a version notes it."""
+    return {str(key): steps for key, steps in quality.gold_in_project(project).items()}
 
 
 def describe_labels(version: ModelVersion) -> str:

@@ -24,7 +24,7 @@ from django.db.models import Exists, F, Max, OuterRef, QuerySet
 from django.db.models.functions import Now
 
 from active_learning.models import UNFINISHED, Labels, ModelKind, ModelState, ModelVersion
-from active_learning.registry.labels import NoConsensus, describe_labels, labeled, note_consensus
+from active_learning.registry.labels import NoConsensus, describe_labels, gold_noted, labeled, note_consensus
 from annotation import eligibility, export
 from annotation.eligibility import Use
 from annotation.models import Annotation, Outcome, Project, SnapshotItem, Solution, Split
@@ -146,11 +146,16 @@ def has_checkpoint(version: ModelVersion) -> bool:
     return _checkpoint(version).is_dir()
 
 
-def nothing_new(project: Project) -> str:
-    """Say so if a PRM that is trained now would learn from the same labels as the newest one; else return nothing."""
+def nothing_new(project: Project, *, labels: str | None = None) -> str:
+    """Say so if a PRM that is trained now would learn from the same labels as the newest one; else return nothing.
+
+    labels: what it would learn of them; by default what the newest one learned.
+    """
     newest = ModelVersion.objects.filter(project=project, kind=ModelKind.PRM, state=ModelState.READY).order_by("-number").first()
-    if newest is None or newest.snapshot is None:
+    if newest is None or newest.snapshot is None or labels not in (None, newest.labels):
         return ""
+    if newest.labels != Labels.EACH and newest.consensus["gold"] != gold_noted(project):
+        return ""  # the consensus is another one where gold is
     last = SnapshotItem.objects.filter(snapshot=newest.snapshot_id).aggregate(last=Max("annotation"))["last"] or 0
     later = eligibility.counting(Use.TRAINING).filter(pk__gt=last, solution__problem__project=project)
     if later.filter(solution__problem__split=Split.TRAIN, solution__withdrawn_at__isnull=True).exists():

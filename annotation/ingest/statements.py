@@ -275,7 +275,9 @@ UPDATE annotation_task t SET overlap = assignments.count
 """
 
 # A second sitting of a person on a task is a revision. The sitting before it is in the same load or in the table.
+# The lock comes before the numbers, as in every INSERT. By it quality/settling.py sees that some labels are not committed.
 INSERT_ANNOTATIONS = """
+LOCK TABLE annotation_annotation IN ROW EXCLUSIVE MODE;
 UPDATE new_annotation n SET id = numbered.id
   FROM (SELECT seq, nextval('annotation_annotation_id_seq') AS id FROM (SELECT seq FROM new_annotation ORDER BY seq) ordered) numbered
  WHERE numbered.seq = n.seq;

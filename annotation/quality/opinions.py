@@ -90,8 +90,11 @@ def opinions_in(project: Project, solutions: Collection[int] | None = None) -> O
     rows = np.array(others, dtype=np.int64).reshape(-1, 4)
     keys = np.union1d(rows[:, 0], np.array(sorted(adjudications), dtype=np.int64)).astype(np.int64)
     n_steps = _n_steps(keys)
-    if len(rows):  # a label from a file can name a step that the solution does not have
-        rows = rows[rows[:, 3] <= n_steps[np.searchsorted(keys, rows[:, 0])]]
+    beyond = rows[:, 3] > n_steps[np.searchsorted(keys, rows[:, 0])]
+    if beyond.any():  # a label from a file can name a step that the solution does not have
+        rows = rows[~beyond]
+        is_read = np.isin(keys, [*rows[:, 0].tolist(), *adjudications])
+        keys, n_steps = keys[is_read], n_steps[is_read]
     people, person = np.unique(rows[:, 1], return_inverse=True)
     return Opinions(
         solutions=keys,

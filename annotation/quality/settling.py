@@ -47,6 +47,7 @@ class Estimates:
     late: float
     none: float
     places: tuple[float, ...]
+    neutral: float  # share of neutral among the ratings that are not negative
 
     def abilities(self, people: Integers) -> Abilities:
         """Return what the model believes of these people, in this order. Of people who came later it believes what it does of anybody."""
@@ -63,7 +64,7 @@ class Estimates:
         people = {str(key): asdict(ability) for key, ability in self.people.items()}
         for key, row in people.items():
             row |= {"believed": [self.sees[int(key)], self.alarms[int(key)]]}
-        return {"people": people, "late": self.late, "none": self.none, "places": list(self.places)}
+        return {"people": people, "late": self.late, "none": self.none, "places": list(self.places), "neutral": self.neutral}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Estimates":
@@ -71,11 +72,11 @@ class Estimates:
         believed = {int(key): row["believed"] for key, row in values["people"].items()}
         people = {int(key): Ability(**{name: row[name] for name in Ability.__dataclass_fields__}) for key, row in values["people"].items()}
         sees, alarms = {key: row[0] for key, row in believed.items()}, {key: row[1] for key, row in believed.items()}
-        return cls(people, sees, alarms, values["late"], values["none"], tuple(values["places"]))
+        return cls(people, sees, alarms, values["late"], values["none"], tuple(values["places"]), values.get("neutral", 0.0))
 
     @classmethod
-    def of(cls, opinions: Opinions, settled: consensus.Consensus) -> "Estimates":
-        """Take the estimates from a consensus on all readings, with intervals."""
+    def of(cls, opinions: Opinions, settled: consensus.Consensus, votes: Integers) -> "Estimates":
+        """Take the estimates from a consensus on all readings, with intervals. votes: as opinions.votes_on gives them."""
         found, described = settled.abilities, consensus.describe(settled)
         people = [int(person) for person in opinions.people]
         return cls(
@@ -85,6 +86,7 @@ class Estimates:
             found.late,
             found.none,
             tuple(found.places.tolist()),
+            consensus.neutral_share(votes[:, 1], votes[:, 2]),
         )
 
 
@@ -165,6 +167,11 @@ def estimates_of(project: Project) -> Estimates | None:
     return Estimates.from_dict(state.abilities) if state else None
 
 
+def prior_of(project: Project) -> int | None:
+    """Return the number of the model version whose scores were the prior when a project was settled last. None: people alone decided."""
+    return ProjectConsensus.objects.filter(project=project).values_list("prior", flat=True).first()
+
+
 def consensus_on(solution: Solution) -> tuple[SolutionConsensus | None, dict[int, StepConsensus]]:
     """Return what is settled of a solution: its row, and the rows of its steps by index. None: nothing is."""
     settled = SolutionConsensus.objects.filter(pk=solution.pk).first()
@@ -192,8 +199,9 @@ def _settle_all(project: Project, prior: Prior | None) -> Settled:
     until, fingerprint, now = committed_until(), _fingerprints().get(project.pk, ""), timezone.now()
     opinions = opinions_in(project)
     settled = consensus.settle(_readings(opinions, prior))
-    estimates = Estimates.of(opinions, settled)
-    verdicts = _verdicts(opinions, settled, estimates, votes_on(opinions))
+    votes = votes_on(opinions)
+    estimates = Estimates.of(opinions, settled, votes)
+    verdicts = _verdicts(opinions, settled, estimates, votes)
     n_changed = _write(project, verdicts, now=now)
     before = SolutionConsensus.objects.filter(project=project).values_list("pk", flat=True)
     n_changed += _forget(set(before) - set(opinions.solutions.tolist()))
@@ -306,7 +314,7 @@ def _verdicts(opinions: Opinions, settled: consensus.Consensus, estimates: Estim
     p_negative = np.where(reached > 1e-9, np.clip(p_first / np.maximum(reached, 1e-9), 0.0, 1.0), p_first * 0.0)
     counts = np.zeros((int(offsets[-1]), 3), dtype=np.int64)
     counts[votes[:, 0]] = votes[:, 1:]
-    p_neutral = consensus.neutral_shares(counts[is_step, 0], counts[is_step, 1])
+    p_neutral = consensus.neutral_shares(counts[is_step, 0], counts[is_step, 1], share=estimates.neutral)
     at = np.where(first == NONE, np.iinfo(np.int64).max, first - 1)[owner]
     label = np.full(len(place), 9)
     label[is_step] = np.where(p_neutral > 0.5, 0, 1)

@@ -91,6 +91,30 @@ def test_a_training_that_began_keeps_its_labels_whatever_is_settled_later() -> N
     assert learned(begun(project, "soft")) != before
 
 
+def test_the_share_of_neutral_is_that_of_all_labels_also_of_problems_that_no_model_learns_from() -> None:
+    project, solutions = read_by_three()
+    contested = make.solution(make.problem(project))
+    judged(contested, "ann", ratings=[0, 1, -1])
+    judged(contested, "ben", ratings=[1, 1, -1])
+    for solution in make.solutions(project, 60):
+        judged(solution, "ann", ratings=[0, 0, 0])
+        type(solution.problem).objects.filter(pk=solution.problem_id).update(split="test")
+    label = learned(begun(project, "soft"))[contested.pk]
+    steps = steps_of(contested)
+    assert steps[0].p_neutral > 0.5 and label.ratings == tuple(step.label for step in steps) == (0, 1, -1)
+    assert label.soft[0][1] == pytest.approx((1 - steps[0].p_negative) * steps[0].p_neutral, abs=1e-6)
+
+
+def test_another_way_to_learn_or_other_gold_makes_a_training_worth_it_without_a_new_label() -> None:
+    project, solutions = read_by_three()
+    version = begun(project, "soft")
+    ModelVersion.objects.filter(pk=version.pk).update(state="ready", sha256="0" * 64)
+    said = [registry.nothing_new(project, labels=labels) for labels in (None, "soft", "consensus", "each")]
+    assert [words.startswith("There is no new label since PRM 1") for words in said] == [True, True, False, False]
+    GoldAnswer.objects.create(solution=solutions[0], acceptable_first_errors=[2])
+    assert registry.nothing_new(project) == ""
+
+
 def test_an_adjudication_is_what_is_learned_of_its_solution() -> None:
     project, solutions = read_by_three()
     judged(solutions[0], make.rolf(project), ratings=[0, 1, -1], kind=BatchKind.REVIEW)

@@ -11,12 +11,13 @@ from annotation.consensus import (
     Readings,
     describe,
     from_lists,
+    neutral_share,
     neutral_shares,
     settle,
     settle_some,
     soft_labels,
 )
-from benchmarks.consensus import majority, make_world
+from benchmarks.consensus import asked_again, majority, make_world
 
 ROWS = [(solution, person, 2) for solution in range(20) for person in range(3)]
 SURE = Abilities(np.array([0.9, 0.9, 0.3]), np.array([0.01, 0.01, 0.2]), 0.3, 0.5, np.full(5, 0.2))
@@ -77,6 +78,26 @@ def test_labelers_are_estimated() -> None:
         assert ability.sees_interval[0] < ability.sees < ability.sees_interval[1]
         assert ability.alarms_interval[0] < ability.alarms < ability.alarms_interval[1]
         assert ability.shared == 3000
+
+
+@pytest.mark.parametrize("only_doubtful", [False, True])
+def test_labelers_and_mistakes_are_estimated_though_few_solutions_have_a_second_reader(only_doubtful: bool) -> None:
+    """By the doubtful solutions alone, labelers would seem to miss three of four mistakes, and every "no mistake" would be overruled."""
+    world, verdicts = asked_again(11, n_solutions=1500, only_doubtful=only_doubtful)
+    settled = settle(from_lists(world.n_steps.tolist(), world.rows))
+    assert abs(settled.abilities.sees.mean() - world.sees.mean()) < 0.05
+    assert abs(settled.abilities.none - (world.truth == NONE).mean()) < 0.05
+    assert (settled.first_mistakes == world.truth).mean() >= (verdicts == world.truth).mean()
+    assert (settled.first_mistakes[verdicts == NONE] == NONE).mean() > 0.9
+    intervals = [ability.sees_interval for ability in describe(settled)]
+    assert sum(low <= sees <= high for (low, high), sees in zip(intervals, world.sees, strict=True)) >= 7
+
+
+def test_intervals_hold_the_estimates_of_people_who_read_most_solutions_alone() -> None:
+    rows = [(place, 0, 1 + place % 5) for place in range(300)] + [(place, 1, 1 + place % 5 if place % 4 else NONE) for place in range(20)]
+    for ability in describe(settle(from_lists([5] * 300, rows))):
+        assert ability.sees_interval[0] <= ability.sees <= ability.sees_interval[1]
+        assert ability.alarms_interval[0] <= ability.alarms <= ability.alarms_interval[1]
 
 
 def test_the_last_estimates_make_the_next_run_shorter() -> None:
@@ -150,8 +171,10 @@ def test_soft_labels_end_after_a_sure_mistake() -> None:
 
 
 def test_neutral_against_positive_is_counted_apart() -> None:
-    shares = neutral_shares(np.array([0, 3, 0]), np.array([3, 0, 0]))
+    neutral, positive = np.array([0, 3, 0]), np.array([3, 0, 0])
+    shares = neutral_shares(neutral, positive, share=neutral_share(neutral, positive))
     assert shares[0] < 0.2 and shares[1] > 0.8 and shares[2] == pytest.approx(0.5)
+    assert neutral_share(neutral[:0], positive[:0]) == 0
 
 
 def test_nothing_read_is_nothing_found() -> None:

@@ -10,11 +10,13 @@ from django.core.management import call_command
 
 from annotation import ingest, quality
 from annotation.agreement import Measured
-from annotation.models import Project
+from annotation.models import Project, SolutionConsensus
+from annotation.quality.opinions import opinions_in
 from tests import make
 
 ROOT = Path(__file__).parent.parent.parent
 FILE = "prm800k/phase2_labeled_paths_1818.jsonl"
+CONSENSUS = (ROOT / "docs" / "consensus.md").read_text(encoding="utf-8")
 DOCUMENT = (ROOT / "docs" / "quality.md").read_text(encoding="utf-8")
 
 
@@ -47,6 +49,30 @@ def test_copies_of_labels_look_like_agreement_and_without_them_little_is_left(da
     with redirect_stdout(printed):
         call_command("agreement", project="distinct", stdout=printed)
     assert printed.getvalue().startswith("12 solutions with labels of at least two people\n")
+
+
+@pytest.mark.django_db
+def test_the_consensus_keeps_the_verdicts_of_real_labels_on_which_all_agree(data: Path, tmp_path: Path) -> None:
+    lines = dict.fromkeys(re.sub(r', "_row": \d+', "", line) for line in (data / FILE).read_text(encoding="utf-8").splitlines())
+    (tmp_path / "lines.jsonl").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    found = []
+    for slug, file in (("whole", data / FILE), ("distinct", tmp_path / "lines.jsonl")):
+        project = make.project(slug)
+        ingest.load_solutions(file, project=project)
+        settled = quality.settle(project)
+        n_without = settled.n_solutions - settled.n_mistaken
+        found.append((settled.n_solutions, settled.n_readings, settled.n_mistaken, n_without, settled.n_shared))
+        assert "| " + " | ".join(f"{figure:,}" for figure in found[-1]) + " |" in CONSENSUS
+    assert found == [(1333, 1812, 1111, 222, 53), (1333, 1351, 1112, 221, 12)]
+    opinions = opinions_in(project)
+    marks: dict[int, set[int]] = {}
+    for place, mark in zip(opinions.solution.tolist(), opinions.marked.tolist(), strict=True):
+        marks.setdefault(int(opinions.solutions[place]), set()).add(mark - 1)
+    named = {row.pk: -1 if row.first_mistake is None else row.first_mistake for row in SolutionConsensus.objects.filter(project=project)}
+    assert {named[key] in said for key, said in marks.items()} == {True}
+    overruled = [key for key, said in marks.items() if len(said) == 1 and {named[key]} != said]
+    contested = SolutionConsensus.objects.filter(pk__in=[key for key, said in marks.items() if len(said) > 1])
+    assert not overruled and sorted(round(row.entropy or 0, 1) for row in contested) == [0, 0.4, 0.4]
 
 
 def test_the_document_counts_the_step_prefixes_with_conflicting_ratings(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,15 +1,19 @@
 """Settling: the consensus on each solution, written to the same rows again and again, and only where something is new."""
 
+import json
+import random
 import threading
-import uuid
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
-from annotation import consensus, quality
+from annotation import consensus, ingest, quality
 from annotation.models import (
     Annotation,
     BatchKind,
@@ -20,12 +24,12 @@ from annotation.models import (
     Solution,
     SolutionConsensus,
     StepConsensus,
-    StepLabel,
     StepSource,
 )
 from tests import make
-from tests.verdicts import judged
-from tests.waiting import PATIENCE
+from tests.trainer.test_published_formats import PROCESSBENCH
+from tests.verdicts import corrected, judged
+from tests.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.django_db
 TEXTS = [f"Step {number}." for number in range(1, 6)]
@@ -118,6 +122,81 @@ def test_a_new_verdict_settles_its_solution_alone() -> None:
     assert quality.settle_new(no_prior) == {}
 
 
+class Changes:
+    """What can happen to a project between two sweeps, each at random."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = random.Random(seed)
+        self.project = make.project(f"world{seed}")
+        self.people = [make.person(f"person{number}", self.project) for number in range(self.random.choice([1, 3]))]
+        self.reviewer = make.rolf(self.project)
+        sizes = [self.random.randint(1, 5) for _ in range(self.random.choice([4, 15]))]
+        self.solutions = [make.solution(make.problem(self.project), steps=TEXTS[:size]) for size in sizes]
+
+    def ratings(self, solution: Solution) -> list[int]:
+        mistake = self.random.choice([None, *range(len(solution.steps))])
+        good = [self.random.choice([1, 1, 0]) for _ in range(len(solution.steps) if mistake is None else mistake)]
+        return good if mistake is None else [*good, -1]
+
+    def label(self, kind: str = BatchKind.SELECTED, **options: Any) -> None:
+        solution, person = self.random.choice(self.solutions), self.random.choice(self.people)
+        if not Annotation.objects.filter(solution=solution, labeler=person, assignment__batch__kind=kind).exists():
+            judged(solution, person, ratings=self.ratings(solution), kind=kind, **options)
+
+    def correct(self) -> None:
+        if labels := list(Annotation.objects.newest().exclude(assignment__batch__kind=BatchKind.REVIEW).order_by("pk")):
+            label = self.random.choice(labels)
+            corrected(label, self.ratings(label.solution))
+
+    def adjudicate(self) -> None:
+        solution = self.random.choice(self.solutions)
+        before = Annotation.objects.newest().filter(solution=solution, assignment__batch__kind=BatchKind.REVIEW).first()
+        if before:
+            corrected(before, self.ratings(solution), finish_reason=self.random.choice(["", "give_up", "bad_problem"]))
+        else:
+            judged(solution, self.reviewer, ratings=self.ratings(solution), kind=BatchKind.REVIEW)
+
+    def member(self) -> None:
+        column = self.random.choice(["quarantined_at", "qualified_at"])
+        members = Membership.objects.filter(project=self.project, user=self.random.choice([*self.people, self.reviewer]))
+        members.update(**{column: self.random.choice([None, timezone.now()])})
+
+    def gold(self) -> None:
+        solution = self.random.choice(self.solutions)
+        if not GoldAnswer.objects.filter(solution=solution).delete()[0]:
+            GoldAnswer.objects.create(solution=solution, acceptable_first_errors=self.random.sample(range(7), self.random.randint(0, 3)))
+
+    def once(self) -> None:
+        ways: list[Callable[[], None]] = [self.label] * 5 + [self.correct, self.adjudicate, self.member, self.gold]
+        kind = self.random.choice([BatchKind.SCREENING, BatchKind.CALIBRATION, BatchKind.PRACTICE])
+        self.random.choice([*ways, lambda: self.label(kind), lambda: self.label(finish_reason="give_up")])()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_sweep_leaves_the_rows_that_settling_everything_would_leave(seed: int) -> None:
+    changes = Changes(seed)
+    keys = [solution.pk for solution in changes.solutions]
+    for _ in range(20):
+        changes.once()
+        quality.settle_new(no_prior)
+        if ProjectConsensus.objects.exists():
+            before = rows()
+            assert quality.settle(changes.project, solutions=keys).n_changed == 0 and rows() == before
+    quality.settle(changes.project)
+    columns = ("pk", "n_readings", "first_mistake", "p_none", "entropy", "is_adjudicated")
+    last = [*SolutionConsensus.objects.order_by("pk").values_list(*columns), *StepConsensus.objects.order_by("pk").values_list()]
+    for table in (SolutionConsensus, StepConsensus, ProjectConsensus):
+        table.objects.all().delete()
+    quality.settle(changes.project)
+    assert [*SolutionConsensus.objects.order_by("pk").values_list(*columns), *StepConsensus.objects.order_by("pk").values_list()] == last
+
+
+def test_of_a_label_at_a_step_that_does_not_exist_nothing_is_written() -> None:
+    project = make.project()
+    judged(solution_of(project), "ann", ratings=[1] * 7 + [-1])
+    assert quality.settle(project).n_solutions == 0 and not SolutionConsensus.objects.exists()
+
+
 def test_a_new_verdict_costs_the_same_number_of_statements_in_a_larger_project() -> None:
     counts = []
     for slug, count in (("small", 6), ("large", 30)):
@@ -148,18 +227,7 @@ def test_labelers_are_estimated_again_after_many_new_verdicts() -> None:
 def test_a_correction_replaces_the_first_verdict_of_the_person() -> None:
     project = make.project()
     (solution,) = read_by_three(project, 1)
-    first = Annotation.objects.get(labeler__username="cy")
-    again = Annotation.objects.create(
-        assignment=first.assignment,
-        labeler=first.labeler,
-        solution=solution,
-        revision=2,
-        supersedes=first,
-        finish_reason="solution",
-        submission_id=uuid.uuid4(),
-        body_hash=b"\0" * 32,
-    )
-    StepLabel.objects.bulk_create(StepLabel(annotation=again, step_index=step, rating=1) for step in range(5))
+    corrected(Annotation.objects.get(labeler__username="cy"), [1] * 5)
     quality.settle(project)
     assert consensus_on(solution).n_readings == 3
     assert list(StepConsensus.objects.order_by("step_index").values_list("n_votes", flat=True)) == [3, 3, 1, 1, 1]
@@ -426,6 +494,33 @@ def test_a_label_that_is_committed_after_a_later_one_is_settled_too() -> None:
     assert meanwhile == [3, 4]
     assert [consensus_on(solution).n_readings for solution in solutions[:2]] == [4, 4]
     assert quality.settle_new(no_prior) == {}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_load_takes_the_lock_by_which_settling_sees_it_before_its_labels_have_numbers(tmp_path: Path) -> None:
+    project, file, is_locked = make.project(), tmp_path / "labels.jsonl", threading.Event()
+    file.write_text(json.dumps(PROCESSBENCH) + "\n", encoding="utf-8")
+
+    def last_number() -> tuple[int, bool]:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT last_value, is_called FROM annotation_annotation_id_seq")
+            return cursor.fetchone()
+
+    def load() -> int:
+        assert is_locked.wait(PATIENCE)
+        return ingest.load_solutions(file, project=project).new_annotations
+
+    def look() -> list[tuple[int, bool]]:
+        with transaction.atomic():
+            with connection.cursor() as cursor:
+                cursor.execute("LOCK TABLE annotation_annotation IN SHARE MODE")
+            before = last_number()
+            is_locked.set()
+            until(lambda: make.n_waiting() == 1, what="the load waits for the lock")
+            return [before, last_number()]
+
+    new, numbers = make.at_once([load, look])
+    assert new == 1 and numbers[0] == numbers[1]
 
 
 @pytest.mark.django_db(transaction=True)

@@ -98,7 +98,7 @@ class Command(BaseCommand):
                 for line in rounds.preview(labeled, plan):
                     self.stdout.write(line)
                 return
-            if plan.train and not resume and kind == ModelKind.PRM and (warning := registry.nothing_new(labeled)):
+            if plan.train and not resume and kind == ModelKind.PRM and (warning := registry.nothing_new(labeled, labels=labels)):
                 self.stderr.write(warning)
             started = rounds.start(labeled, plan, notify=False)
         except (rounds.RoundRefused, ingest.BadProject) as refused:

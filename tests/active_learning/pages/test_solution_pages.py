@@ -466,6 +466,14 @@ def test_the_page_says_what_all_people_together_say_and_how_sure_that_is(project
     assert "together: ✓ positive" in text and "cy: ✓ positive" in text and "ann: ✕ negative" in text
 
 
+def test_the_page_says_that_the_scores_of_a_model_had_a_part_in_the_consensus(project: Project, rita: Client) -> None:
+    solution, *_ = read_by(project, {"ann": [1] * 12, "ben": [1] * 12})
+    quality.settle(project)
+    assert "the prior" not in text_of(rita, solution)
+    quality.settle(project, prior=quality.Prior(4, {}))
+    assert "The scores of model 4 were the prior. So this does not show how good model 4 is." in text_of(rita, solution)
+
+
 def test_the_page_shows_what_a_reviewer_decided_beside_what_people_said(project: Project, rita: Client) -> None:
     [solution] = read_by(project, {"ann": [1], "ben": [None]})
     judged(solution, make.rolf(project), 2, kind="review")
