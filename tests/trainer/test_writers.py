@@ -1,12 +1,15 @@
 """Labels as files of other formats: what each row holds, what is left out and counted, and that what is written loads again."""
 
 import json
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pyarrow import parquet
 
 from tests.trainer.contents import (
@@ -22,7 +25,7 @@ from tests.trainer.contents import (
     step,
     walked,
 )
-from trainer.formats import MARK, NewSolution, detect_format
+from trainer.formats import FORMATS, MARK, NewSolution, detect_format, fitting_formats, read_lines
 from trainer.writers import (
     WRITERS,
     BadContent,
@@ -66,6 +69,12 @@ def test_a_row_of_a_content_file_becomes_an_annotation() -> None:
 
 def test_a_time_that_is_not_known_is_the_one_of_the_record() -> None:
     assert rated(ADD, [1, 1], active_ms=None).seconds == 164.458
+
+
+def test_a_probability_that_nobody_knows_is_none() -> None:
+    unknown = {"p_first": [float("nan"), None], "p_none": float("nan"), "entropy": None}
+    consensus = rated(ADD, [1, 1], **(CONSENSUS | unknown)).consensus
+    assert consensus and (consensus.p_first, consensus.p_none, consensus.entropy) == ((None, None), None, None)
 
 
 def test_a_solution_without_readings_has_no_consensus() -> None:
@@ -443,6 +452,34 @@ CONTAINED = [("jsonl", "none"), ("jsonl", "gzip"), ("jsonl", "zstd"), ("parquet"
 def test_odd_texts_load_again(tmp_path: Path, name: str, neutral: str, container: str, compression: str) -> None:
     n_written = loads_again(tmp_path, name, ODD, {"neutral": neutral}, container=container, compression=compression)
     assert n_written >= len(ODD) - 3
+
+
+# Pieces that a format could take for its own signs, and white space of every kind.
+PIECES = st.sampled_from(
+    ["Step 1:", "Step 2:", "Step 1 :", "ки", "<extra_0>", "<|im_end|>", "+", "-", "\n", "\r\n", "\u2028", "\x0b", "\x1c", "\x85", "\xa0",
+     " ", "\t", "", '"', "\\", "{", "[", "# Answer", "é", "𝛼", "\u200b", "\ufeff"]
+)  # fmt: skip
+TEXTS = st.lists(PIECES | st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=6), max_size=5).map("".join)
+RATED = st.lists(st.tuples(TEXTS, st.sampled_from([1, 1, 1, 0, -1])), min_size=1, max_size=4)
+
+
+@pytest.mark.parametrize("name", BINARY)
+@given(problem=TEXTS, steps=RATED, neutral=st.sampled_from(["good", "bad"]))
+def test_any_text_that_is_written_loads_again(name: str, problem: str, steps: list[tuple[str, int]], neutral: str) -> None:
+    ratings = [rating for _, rating in steps]
+    cut = ratings[: ratings.index(-1) + 1] if -1 in ratings else ratings
+    one = rated([text for text, _ in steps], cut, problem=problem)
+    read = FORMATS[name].solutions
+    assert read
+    for written in WRITERS[name].rows([one], {"neutral": neutral}):
+        line = json.dumps(written).encode() + b"\n"
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "one.jsonl"
+            path.write_bytes(line)
+            ((_, fields),) = read_lines(path)
+        assert fitting_formats(fields) == [name]
+        (solution,) = read(fields)
+        compare(name, one, solution, ratings_of([solution])[0], {"neutral": neutral})
 
 
 @pytest.fixture(scope="module")

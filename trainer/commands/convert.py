@@ -4,7 +4,6 @@ import argparse
 import csv
 import gzip
 import json
-import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,9 +15,10 @@ from typing import Any, BinaryIO, NamedTuple, cast
 from trainer.answers import Grader
 from trainer.counting import counted
 from trainer.files import check_output_file, write_file
-from trainer.formats import MARK, is_parted
+from trainer.formats import MARK
 from trainer.lines import BadInput, SolutionLine, add_format_option, progress_bar, read_solution_lines, say_on_stderr
 from trainer.progress import ProgressUpdate
+from trainer.writers import marked_text, numbered_steps, turns
 
 Row = dict[str, Any]
 Loss = tuple[str, str]  # what a format cannot hold: said of one solution, and of several
@@ -162,9 +162,8 @@ def _math_shepherd_row(line: SolutionLine, lost: Counter[Loss]) -> Row | None:
     if any(MARK in text for text in (line.labeled.solution.problem, *steps)):
         lost[_solutions(f"is|are left out: the text holds the mark {MARK}")] += 1
         return None
-    text = f"{line.labeled.solution.problem} " + "\n".join(f"{step} {MARK}" for step in steps)
-    signs = iter("-" if rating == -1 else "+" for rating in ratings)
-    return {"input": text, "label": re.sub(MARK, lambda _: next(signs), text)}
+    problem, signs = line.labeled.solution.problem, ["-" if rating == -1 else "+" for rating in ratings]
+    return {"input": marked_text(problem, steps, [MARK] * len(steps)), "label": marked_text(problem, steps, signs)}
 
 
 def _rlhflow_row(line: SolutionLine, lost: Counter[Loss]) -> Row | None:
@@ -173,11 +172,7 @@ def _rlhflow_row(line: SolutionLine, lost: Counter[Loss]) -> Row | None:
         return None
     if (steps := _numbered(line, len(ratings), lost)) is None:
         return None
-    first, *later = steps
-    turns = []
-    for text, rating in zip([f"{line.labeled.solution.problem} {first}", *later], ratings, strict=True):
-        turns += [{"role": "user", "content": text}, {"role": "assistant", "content": "-" if rating == -1 else "+"}]
-    return {"conversations": turns}
+    return {"conversations": turns(line.labeled.solution.problem, steps, [rating != -1 for rating in ratings])}
 
 
 def _whole_ratings(line: SolutionLine, lost: Counter[Loss]) -> Sequence[int] | None:
@@ -197,20 +192,15 @@ def _whole_ratings(line: SolutionLine, lost: Counter[Loss]) -> Sequence[int] | N
 
 
 def _numbered(line: SolutionLine, count: int, lost: Counter[Loss]) -> list[str] | None:
-    """Return the rated steps, the first of which begins with `Step 1:`: these formats part it from the problem by that.
-
-    Return None if the first step has these words once more: it would lose its beginning to the problem.
-    """
-    statement, steps = line.labeled.solution.problem, line.labeled.solution.steps
-    if not is_parted(statement, steps[0] if steps[0].startswith("Step 1:") else f"Step 1: {steps[0]}"):
+    """Return the rated steps with their numbers, or None if nobody could part the problem from the first one."""
+    statement, own = line.labeled.solution.problem, line.labeled.solution.steps[:count]
+    if (steps := numbered_steps(statement, own)) is None:
         lost[_solutions("is|are left out: `Step 1:` occurs inside of the first step")] += 1
         return None
-    lost[_solutions("loses|lose the white space around the texts")] += any(text != text.strip() for text in (statement, *steps[:count]))
-    lost[_solutions("loses|lose the steps after the last rating")] += count < len(steps)
-    if steps[0].startswith("Step 1:"):
-        return list(steps[:count])
-    lost[_solutions("gets|get a number before each step (`Step 1:`), which this format needs")] += 1
-    return [f"Step {number}: {step}" for number, step in enumerate(steps[:count], 1)]
+    lost[_solutions("loses|lose the white space around the texts")] += any(text != text.strip() for text in (statement, *own))
+    lost[_solutions("loses|lose the steps after the last rating")] += count < len(line.labeled.solution.steps)
+    lost[_solutions("gets|get a number before each step (`Step 1:`), which this format needs")] += steps[0] != own[0].strip()
+    return steps
 
 
 def _n_rated(line: SolutionLine) -> int:

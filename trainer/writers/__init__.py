@@ -9,7 +9,7 @@ from trainer.writers.labeled import BadContent, Labeled, LabeledAlternative, Sol
 from trainer.writers.losses import Losses
 from trainer.writers.shapes import BadOption, Field, Option, Writer
 from trainer.writers.solutions import SOLUTIONS
-from trainer.writers.stepwise import STEPWISE
+from trainer.writers.stepwise import STEPWISE, marked_text, numbered_steps, turns
 from trainer.writers.tables import TABLES
 from trainer.writers.verdicts import by_consensus
 
@@ -34,7 +34,10 @@ __all__ = [
     "by_consensus",
     "content_schema",
     "from_content",
+    "marked_text",
+    "numbered_steps",
     "read_content",
     "suffix_of",
+    "turns",
     "write",
 ]

@@ -4,6 +4,7 @@ The content file is Parquet, one row for each annotation. Its column `record` ho
 what such a line lacks. Every format is written from these values alone, so the same content gives the same files.
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -212,10 +213,14 @@ def _consensus(row: Row) -> SolutionConsensus | None:
         return None
     return SolutionConsensus(
         first_mistake=row["first_mistake"],
-        p_none=row["p_none"],
-        p_first=tuple(row["p_first"] or ()),
-        p_neutral=tuple(row["p_neutral"] or ()),
+        p_none=_known(row["p_none"]),
+        p_first=tuple(map(_known, row["p_first"] or ())),
+        p_neutral=tuple(map(_known, row["p_neutral"] or ())),
         n_readings=row["n_readings"],
-        entropy=row["entropy"],
+        entropy=_known(row["entropy"]),
         is_adjudicated=row["is_adjudicated"],
     )
+
+
+def _known(value: float | None) -> float | None:
+    return None if value is None or math.isnan(value) else value  # JSON has no NaN
