@@ -45,7 +45,7 @@ def contradicted_gold(projects: Collection[Project | int]) -> set[int]:
 def checked_answers(projects: Collection[Project | int], **where: object) -> "QuerySet[WithAnnotations[Annotation, WithFirstMistake]]":
     """Return the answers that are compared with gold: the newest revisions, and those that were sent back instead of what came after them.
 
-    Left out: gold that the decision of a reviewer contradicts.
+    Left out: gold that the decision of a reviewer contradicts, and solutions that were withdrawn, as in a screening.
     """
     checked = Q(assignment__task__kind=TaskKind.GOLD) | Q(assignment__batch__kind=BatchKind.SCREENING)
     newer = Annotation.objects.filter(supersedes=OuterRef("pk"))
@@ -56,6 +56,7 @@ def checked_answers(projects: Collection[Project | int], **where: object) -> "Qu
         ~Exists(sent_back_before),
         assignment__batch__project__in=projects,
         solution__goldanswer__isnull=False,
+        solution__withdrawn_at=None,
         **where,
     ).annotate(first_mistake=FIRST_MISTAKE)
     return answers.exclude(solution__in=contradicted) if (contradicted := contradicted_gold(projects)) else answers
@@ -69,7 +70,9 @@ def missed_answers(project: Project, labeler_id: int | None, *, before: datetime
     what = dict(missed[:LISTED])
     shown = answers.filter(pk__in=what).select_related("solution__problem", "solution__goldanswer").order_by("-pk")
     ratings = step_ratings(what)
-    return [_missed(answer, ratings.get(answer.pk, {}), what[answer.pk]) for answer in shown], dict(Counter(words for _, words in missed))
+    return [_missed(answer, ratings.get(answer.pk, {}), what[answer.pk]) for answer in shown], dict(
+        Counter(words for _, words in missed).most_common()
+    )
 
 
 def _what(finish_reason: str, first_mistake: int | None, acceptable: Sequence[int]) -> str:

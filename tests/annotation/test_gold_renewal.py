@@ -224,6 +224,15 @@ def answered_few() -> Project:
     return project
 
 
+def test_a_withdrawn_solution_counts_in_no_record(later: Callable[[], None]) -> None:
+    project = answered(*[at(1)] * 10, at(0))
+    later()
+    [missed] = quality.missed_gold(make.ann(), project=project).solutions
+    queue.withdraw(Solution.objects.filter(pk=missed.solution.pk), actor=None)
+    shown = quality.missed_gold(make.ann(), project=project)
+    assert (shown.record.answers, shown.record.within, shown.counts, shown.solutions) == (10, 10, {}, [])
+
+
 def test_other_gold_makes_another_record_because_none_is_stored(later: Callable[[], None]) -> None:
     project = answered(*[at(2)] * 10)
     later()

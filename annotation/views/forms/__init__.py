@@ -54,7 +54,7 @@ class GoldForm(forms.Form):
     error = ""
     note = forms.CharField(
         required=False,
-        label="Note, which practice shows after the answer",
+        label="Note, which practice and the record of a labeler show after the answer",
         widget=forms.Textarea({"rows": 3, "spellcheck": "true"}),
     )
 
