@@ -1,6 +1,7 @@
 """Stage: eligibility. Whose labels count, for each use of labels. Every module that uses labels asks here, and writes no such condition.
 
-One table (RULES) says it. `counting` gives it to the ORM, `sql` to raw statements, and `docs/quality.md` shows it to people.
+One table (RULES) says it. `counting` gives it to the ORM, `does_count` to the ORM for a few annotations, `sql` to raw statements, and
+`docs/quality.md` shows it to people.
 """
 
 from dataclasses import dataclass, replace
@@ -8,11 +9,13 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, TypedDict
 
 from django.db import connection
-from django.db.models import Case, CharField, Exists, F, OuterRef, Q, QuerySet, Value, When
+from django.db.models import BooleanField, Case, CharField, Exists, F, Func, OuterRef, Q, QuerySet, Value, When
 
 from annotation.models import Annotation, AnnotationQuerySet, Assignment, AssignmentState, BatchKind, FinishReason, Membership, Project
 
 if TYPE_CHECKING:
+    from django.db.backends.base.base import BaseDatabaseWrapper
+    from django.db.models.sql.compiler import SQLCompiler
     from django_stubs_ext import WithAnnotations
 
 
@@ -24,6 +27,9 @@ class Use(StrEnum):
     AGREEMENT = "agreement"  # how far people agree
     WORK = "work"  # what people did: counts, times, pace
     DATASET = "dataset"  # an export for researchers
+
+
+ROW = "{row}"  # in a condition of OfAnnotation, stands for the annotation
 
 
 class LeftOut(StrEnum):
@@ -59,6 +65,42 @@ class Adjudications(StrEnum):
     WITHOUT = "without"  # it is no opinion among others
     BESIDE = "beside"  # one label among all
     INSTEAD = "instead"  # the newest adjudication of a solution, and no other label of that solution
+
+
+class Probe(Exists):
+    """An EXISTS that is answered for each row by itself, by the indexes of its conditions.
+
+    The planner makes a join of any other one, or a list of a whole table: right for a whole project, wrong for the few rows of a page.
+    OFFSET 0 changes no answer, and the planner keeps away from it.
+    """
+
+    template = "EXISTS(%(subquery)s OFFSET 0)"
+
+
+class OfAnnotation(Func):
+    """A condition of a raw statement on an annotation of the query (`{row}`) and the kind of its batch (`b.kind`), found for each row.
+
+    Most batches are work. The others are one short list, so the row of a batch is read for these alone.
+    """
+
+    arity = 1
+    output_field = BooleanField()
+    template = """EXISTS (
+       SELECT FROM (SELECT COALESCE((SELECT kind FROM annotation_batch WHERE id = s.batch_id AND s.batch_id = ANY (
+                           ARRAY(SELECT id FROM annotation_batch WHERE project_id = {project} AND kind IN ({kinds})))), '') AS kind
+                      FROM annotation_assignment s WHERE s.id = {row}.assignment_id OFFSET 0) b
+        WHERE {condition} OFFSET 0)"""
+
+    def __init__(self, annotation: str, *, project: int, condition: str) -> None:
+        super().__init__(F(annotation), project=int(project), condition=condition)
+
+    def as_sql(self, compiler: "SQLCompiler", connection: "BaseDatabaseWrapper", **context: object) -> tuple[str, list[object]]:  # type: ignore[override]
+        """Write the condition with the name that the table of annotations has in this query."""
+        (column,) = self.get_source_expressions()
+        row = compiler.quote_name_unless_alias(column.alias)
+        kinds = ", ".join(f"'{kind}'" for kind in (BatchKind.PRACTICE, BatchKind.SCREENING, BatchKind.REVIEW))
+        condition = self.extra["condition"].replace(ROW, row)
+        return self.template.format(row=row, project=self.extra["project"], kinds=kinds, condition=condition), []
 
 
 @dataclass(frozen=True)
@@ -111,28 +153,54 @@ def counting(use: Use, *, newcomers: bool | None = None, adjudications: Adjudica
     return annotations
 
 
+def does_count(use: Use, *, project: int, annotation: str = "pk", newest: bool | None = None) -> OfAnnotation:
+    """Return the condition that an annotation of this project counts for a use. It is right for few rows, and `counting` for many.
+
+    Each row is a look-up by itself, whatever the statistics say. `annotation` is the name of its key in the query. `newest` says
+    whether of several revisions the newest alone counts; None: as the rule of the use says.
+    """
+    return OfAnnotation(annotation, project=project, condition=sql(use, annotation=ROW, project=str(int(project)), newest=newest))
+
+
 def adjudications_that_count() -> AnnotationQuerySet:
     """Return the adjudications that fix the truth: the newest revisions, by people who are not in quarantine, with a verdict."""
     reviewed = Annotation.objects.newest().filter(assignment__batch__kind=BatchKind.REVIEW, assignment__state=AssignmentState.DONE)
     return reviewed.exclude(finish_reason=FinishReason.GIVE_UP).filter(~Exists(_members(quarantined_at__isnull=False)))
 
 
-def marked(annotations: AnnotationQuerySet) -> "QuerySet[WithAnnotations[Annotation, WithMark]]":
-    """Add to each annotation its `mark`, which says why it does not count for every use (EFFECTS). Empty: it counts."""
-    fixed = adjudications_that_count().filter(solution=OuterRef("solution"))
-    fixed_later = fixed.filter(pk__gt=OuterRef("pk"))
+def listed(project: int) -> AnnotationQuerySet:
+    """Return the annotations that pages list with their mark (`marked`): newest revisions, without practice and newcomers' answers."""
+    kind, admitted = "assignment__batch__kind", _people(project, qualified_at__isnull=False)
+    newest = Annotation.objects.filter(~Q(Probe(Annotation.objects.filter(supersedes=OuterRef("pk")))))
+    return newest.exclude(**{kind: BatchKind.PRACTICE}).filter(~Q(**{kind: BatchKind.SCREENING}) | Q(labeler__in=admitted))
+
+
+def marked(annotations: AnnotationQuerySet, *, project: int) -> "QuerySet[WithAnnotations[Annotation, WithMark]]":
+    """Add to each annotation of a project its `mark`, which says why it does not count for every use (EFFECTS). Empty: it counts."""
     kind, review = "assignment__batch__kind", Q(assignment__batch__kind=BatchKind.REVIEW)
     reasons = (
         (Q(**{kind: BatchKind.PRACTICE}), LeftOut.PRACTICE),
-        (Q(Exists(Annotation.objects.filter(supersedes=OuterRef("pk")))), LeftOut.CORRECTED),
-        (Q(**{kind: BatchKind.SCREENING}) & ~Q(Exists(_members(qualified_at__isnull=False))), LeftOut.NEWCOMER),
-        (Q(Exists(_members(quarantined_at__isnull=False))), LeftOut.QUARANTINE),
-        (review & Q(Exists(fixed_later)), LeftOut.ADJUDICATED),
+        (Q(Probe(Annotation.objects.filter(supersedes=OuterRef("pk")))), LeftOut.CORRECTED),
+        (Q(**{kind: BatchKind.SCREENING}) & ~Q(labeler__in=_people(project, qualified_at__isnull=False)), LeftOut.NEWCOMER),
+        (Q(labeler__in=_people(project, quarantined_at__isnull=False)), LeftOut.QUARANTINE),
+        (review & Q(_is_adjudicated(project, later=f" AND rv.id > {ROW}.id")), LeftOut.ADJUDICATED),
         (review, LeftOut.ADJUDICATION),
-        (Q(Exists(fixed)), LeftOut.ADJUDICATED),
+        (Q(_is_adjudicated(project)), LeftOut.ADJUDICATED),
     )
     first = Case(*(When(condition, then=Value(mark)) for condition, mark in reasons), default=Value(""), output_field=CharField())
     return annotations.annotate(mark=first)
+
+
+def _is_adjudicated(project: int, *, later: str = "") -> OfAnnotation:
+    key = str(int(project))
+    people = _PEOPLE.format(project=key, column="quarantined_at")
+    condition = _ADJUDICATED.format(annotation=ROW, project=key, people=people, later=later)
+    return OfAnnotation("pk", project=project, condition=condition)
+
+
+def _people(project: int, **where: object) -> "QuerySet[Membership, int]":
+    """Return accounts of a project. No column of the outer statement is in it, so the database reads them once."""
+    return Membership.objects.filter(project=project, **where).values_list("user", flat=True)
 
 
 def assignments_without_work(labeler_id: int | None) -> QuerySet[Assignment]:
@@ -185,16 +253,17 @@ def sql(
     project: str = "%(project)s",
     newcomers: bool | None = None,
     adjudications: Adjudications | None = None,
+    newest: bool | None = None,
 ) -> str:
     """Return `counting` as a condition for a raw statement about one project.
 
     `annotation` is the alias of the annotation's row, `kind` the column with its batch's kind, `project` the project's key or its
-    placeholder.
+    placeholder. `newest` says whether of several revisions the newest alone counts; None: as the rule of the use says.
     """
     rule = rule_of(use, newcomers=newcomers, adjudications=adjudications)
     quarantined = _PEOPLE.format(project=project, column="quarantined_at")
     parts = [f"{kind} <> 'practice'"]
-    if rule.newest:
+    if rule.newest if newest is None else newest:
         parts.append(_NEWEST.format(annotation=annotation))
     if not rule.newcomers:
         admitted = _PEOPLE.format(project=project, column="qualified_at")

@@ -515,6 +515,8 @@ class Assignment(models.Model):
             models.Index(name="assignment_expiry", fields=["lease_expires_at"], condition=Q(state__in=["leased", "reserved"])),
             # Serves whatever asks for the assignments of one labeler.
             models.Index(name="assignment_by_labeler", fields=["labeler", "state"]),
+            # Serves who labels now: the newest lease of each person.
+            models.Index(name="lease_by_labeler", fields=["labeler", "-leased_at"], condition=Q(leased_at__isnull=False)),
             # Serves the progress of batches, without reading the rows.
             models.Index(name="assignment_done", fields=["batch"], condition=Q(state="done")),
         ]
@@ -657,8 +659,16 @@ class SolutionConsensus(models.Model):
     settled_at = models.DateTimeField()  # when the row last changed
 
     class Meta:
-        # Serves the queue of reviews: the least certain solutions of a project first.
-        indexes = [models.Index(F("project"), F("entropy").desc(nulls_last=True), name="consensus_by_entropy")]
+        # Serves the queue of reviews: of the solutions that people can disagree on, the least certain ones of a project first.
+        indexes = [
+            models.Index(
+                F("project"),
+                F("entropy").desc(),
+                F("solution"),
+                name="consensus_to_review",
+                condition=Q(n_readings__gte=2, entropy__gt=0, is_adjudicated=False),
+            )
+        ]
 
     def __str__(self) -> str:
         return f"consensus on solution {self.solution_id}"

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from django.db.models import Prefetch, QuerySet
+from django.contrib.postgres.expressions import ArraySubquery
+from django.db.models import Case, OuterRef, QuerySet, Value, When
 
 from active_learning import charts, registry
 from active_learning.charts import Chart, Point
@@ -360,7 +361,7 @@ def _compared_on_kept_scores(first: ModelVersion, second: ModelVersion) -> dict[
     both = sorted(stored[0].keys() & stored[1].keys())
     rows = Solution.objects.filter(pk__in=both).values_list("pk", "problem_id", "steps")
     facts = {key: (problem, len(steps)) for key, problem, steps in rows}
-    answers = verdicts(both)
+    answers = verdicts(first.project_id, both)
     judged = [
         [
             Judged(str(facts[key][0]), np.array(scores[key], np.float32).reshape(-1, 3), answer.ratings, facts[key][1])
@@ -385,7 +386,7 @@ def _differing_settings(first: ModelVersion, second: ModelVersion) -> list[tuple
 def held_out(version: ModelVersion) -> list[HeldOutRow]:
     """Return some held-out solutions, those on which the model and people differ first."""
     stored = StepScores.objects.filter(model_version=version, held_out=True).select_related("solution__problem").order_by("pk")[:200]
-    answers = verdicts([scores.solution_id for scores in stored])
+    answers = verdicts(version.project_id, [scores.solution_id for scores in stored])
     threshold = version.metrics.get("threshold", 0.5)
     rows = []
     for scores in stored:
@@ -396,23 +397,43 @@ def held_out(version: ModelVersion) -> list[HeldOutRow]:
     return sorted(rows, key=lambda row: row.agrees)[:HELD_OUT_LISTED]
 
 
-def verdicts(solution_ids: Iterable[int]) -> dict[int, list[Verdict]]:
-    """Return what people answered on some solutions, by solution: what a model would learn from."""
-    return _by_solution(eligibility.counting(Use.TRAINING).filter(solution__in=list(solution_ids)))
+def verdicts(project_id: int, solution_ids: Iterable[int]) -> dict[int, list[Verdict]]:
+    """Return what people answered on some solutions of a project, by solution: what a model would learn from."""
+    counts = eligibility.does_count(Use.TRAINING, project=project_id)
+    return _by_solution(Annotation.objects.filter(counts, solution__in=list(solution_ids)))
 
 
-def marked_verdicts(solution_ids: Iterable[int]) -> dict[int, list[Verdict]]:
+def marked_verdicts(project_id: int, solution_ids: Iterable[int]) -> dict[int, list[Verdict]]:
     """Return all work and all adjudications of some solutions, by solution, marked where they do not count for every use."""
-    annotations = eligibility.marked(Annotation.objects.newest().filter(solution__in=list(solution_ids)))
-    return _by_solution(annotations.exclude(mark__in=[LeftOut.PRACTICE, LeftOut.NEWCOMER]))
+    listed = eligibility.listed(project_id).filter(solution__in=list(solution_ids))
+    return _by_solution(eligibility.marked(listed, project=project_id))
+
+
+def first_verdicts(project_id: int, solution_ids: Iterable[int], *, each: int, by: str) -> tuple[dict[int, list[Verdict]], set[int]]:
+    """Return as `marked_verdicts`, but some of each solution: those of one person (`by`, a user name; empty: nobody), then the oldest.
+
+    The second value names the solutions that have more.
+    """
+    order = (Case(When(labeler__username=by, then=0), default=1), "pk") if by else ("pk",)
+    oldest = eligibility.listed(project_id).filter(solution=OuterRef("pk")).order_by(*order).values("pk")[: each + 1]
+    found = dict(Solution.objects.filter(pk__in=list(solution_ids)).values_list("pk", ArraySubquery(oldest)))
+    annotations = Annotation.objects.filter(pk__in=[key for keys in found.values() for key in keys[:each]])
+    marked = eligibility.marked(annotations, project=project_id)
+    return _by_solution(marked), {solution for solution, keys in found.items() if len(keys) > each}
 
 
 def _by_solution(annotations: QuerySet[Annotation]) -> dict[int, list[Verdict]]:
-    own_steps = Prefetch("steplabel_set", StepLabel.objects.filter(position=0, rating__isnull=False), to_attr="own_steps")
+    """Return annotations by solution, the oldest first. As rows of plain values: hundreds of people can have answered one solution."""
+    mark = "mark" if "mark" in annotations.query.annotations else Value("")
+    rows = list(annotations.order_by("pk").values_list("pk", "solution", "labeler__username", "finish_reason", mark))
+    rated = StepLabel.objects.filter(annotation__in=[row[0] for row in rows], position=0, rating__isnull=False).order_by()
+    labels: Any = rated.values_list("annotation", "step_index", "rating")
+    ratings: dict[int, dict[int, int]] = {}
+    for annotation, step, rating in labels:
+        ratings.setdefault(annotation, {})[step] = rating
     by_solution: dict[int, list[Verdict]] = {}
-    for annotation in annotations.select_related("labeler").prefetch_related(own_steps).order_by("pk"):
-        ratings = {label.step_index: label.rating for label in annotation.own_steps}
-        row = tuple(ratings.get(place) for place in range(max(ratings, default=-1) + 1))
-        verdict = Verdict(str(annotation.labeler), row, annotation.finish_reason, getattr(annotation, "mark", ""))
-        by_solution.setdefault(annotation.solution_id, []).append(verdict)
+    for key, solution, labeler, finish_reason, mark in rows:
+        own = ratings.get(key, {})
+        row = tuple(own.get(place) for place in range(max(own, default=-1) + 1))
+        by_solution.setdefault(solution, []).append(Verdict(labeler, row, finish_reason, mark))
     return by_solution

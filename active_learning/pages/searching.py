@@ -6,19 +6,23 @@ solutions as at a hundred.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, TypeVar
 
-from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery, Value
+from django.contrib.auth import get_user_model
+from django.db.models import Exists, F, Model, OuterRef, Q, QuerySet, Subquery, Value
 from django.db.models.functions import Coalesce
 
 from active_learning import registry
 from active_learning.models import ModelVersion, Score
-from active_learning.pages.models import Verdict, marked_verdicts
+from active_learning.pages.models import Verdict, first_verdicts
 from annotation import eligibility
-from annotation.eligibility import Use
+from annotation.eligibility import Probe, Use
 from annotation.models import Annotation, FinishReason, Membership, Problem, Project, Solution, StatementWords, StepLabel, beginnings
 
+Row = TypeVar("Row", bound=Model)
+
 PAGE = 50  # solutions listed at a time
+VERDICTS = 10  # listed of each; a calibration set has one of each person
 SAMPLED = 10  # newest and oldest problems whose generators are suggested
 HIGH, LOW = "high", "low"
 
@@ -65,6 +69,7 @@ class FoundSolution:
     solution: Solution
     score: float | None
     verdicts: list[Verdict]
+    has_more: bool  # people who are not listed
     differs: bool
 
 
@@ -88,14 +93,10 @@ def found_solutions(project: Project, filter: SolutionFilter, *, after: int | No
     solutions = list(ordered.select_related("problem").only(*columns)[: PAGE + 1])
     shown = solutions[:PAGE]
     keys = [solution.pk for solution in shown]
-    scored = Score.objects.filter(model_version=version, solution__in=keys).values_list("solution", "score", "first_weak_step")
-    scores = {key: (score, weak) for key, score, weak in scored} if version else {}
-    answers = marked_verdicts(keys)
-    rows = []
-    for solution in shown:
-        score, weak = scores.get(solution.pk, (None, None))
-        given = answers.get(solution.pk, [])
-        rows.append(FoundSolution(solution, score, given, score is not None and any(differ(answer, weak) for answer in given)))
+    scores = dict(Score.objects.filter(model_version=version, solution__in=keys).values_list("solution", "score")) if version else {}
+    differing = set(keys) if filter.differs else _differing_among(project, keys, version)
+    answers, more = first_verdicts(project.pk, keys, each=VERDICTS, by=filter.by)
+    rows = [FoundSolution(row, scores.get(row.pk), answers.get(row.pk, []), row.pk in more, row.pk in differing) for row in shown]
     return {"version": version, "rows": rows, "after": shown[-1].pk if len(solutions) > PAGE else None, "page_size": PAGE}
 
 
@@ -140,29 +141,48 @@ def _found(project: Project, filter: SolutionFilter, version: ModelVersion | Non
         limited = {name: value for name, value in limits.items() if value is not None}
         if limited or filter.order:  # a disagreement looks its score up by itself: with this join, all scores could be read for it
             found = found.filter(score__model_version=version, **limited)
-    labeled: QuerySet[Annotation] = eligibility.counting(Use.WORK).newest()
     if filter.labels == "no":
-        found = found.filter(~Exists(labeled.filter(solution=OuterRef("pk"))))
-    if filter.by:
-        labeled = labeled.filter(labeler__username=filter.by)
-    if filter.differs:
-        opinions = eligibility.counting(Use.CONSENSUS)
-        labeled = _differing(opinions.filter(labeler__username=filter.by) if filter.by else opinions, version)
-    if filter.follows_labels:
-        found = found.alias(label=F("annotation__pk"), labeled=F("annotation__solution")).filter(label__in=labeled.values("pk"))
+        found = found.filter(~Exists(_asked(project, SolutionFilter(), version).filter(solution=OuterRef("pk"))))
+    if filter.follows_labels:  # each annotation is looked at by itself, in the order of the solutions, until there are enough
+        found = _only_asked(_named(found, "annotation__"), project, filter, version)
     elif filter.labels == "yes" or filter.by or filter.differs:
-        found = found.filter(Exists(labeled.filter(solution=OuterRef("pk"))))
+        found = found.filter(Exists(_asked(project, filter, version).filter(solution=OuterRef("pk"))))
     return found
 
 
-def _differing(labeled: QuerySet[Annotation], version: ModelVersion | None) -> QuerySet[Annotation]:
-    """Keep the annotations whose first mistake is not the one that a model sees. -1 stands for none."""
-    mistakes = StepLabel.objects.filter(annotation=OuterRef("pk"), rating=-1, position=0).order_by("step_index").values("step_index")[:1]
-    scores = Score.objects.filter(model_version=version, solution=OuterRef("solution"))
-    weak = scores.annotate(step=Coalesce("first_weak_step", Value(-1))).values("step")[:1]  # null without a score
+def _asked(project: Project, filter: SolutionFilter, version: ModelVersion | None) -> QuerySet[Annotation]:
+    """Return the annotations of which a filter asks for one."""
+    return _only_asked(_named(Annotation.objects.all(), ""), project, filter, version)
+
+
+def _named(rows: QuerySet[Row], path: str) -> QuerySet[Row]:
+    """Give names to the columns of annotations, which `path` leads to, so that `_only_asked` can use them in both orders."""
+    columns = {"label": "pk", "labeled": "solution", "person": "labeler", "end": "finish_reason"}
+    return rows.alias(**{name: F(path + column) for name, column in columns.items()})
+
+
+def _only_asked(rows: QuerySet[Row], project: Project, filter: SolutionFilter, version: ModelVersion | None) -> QuerySet[Row]:
+    """Keep what a filter asks for: annotations of one person, or those that differ from what a model sees, or all work."""
+    rows = rows.filter(labeled__isnull=False)  # else the join would keep each solution without a label
+    if filter.by:
+        rows = rows.filter(person=Subquery(get_user_model().objects.filter(username=filter.by).values("pk")))
+    if not filter.differs:
+        return rows.filter(eligibility.does_count(Use.WORK, project=project.pk, annotation="label", newest=True))
+    opinions = rows.filter(eligibility.does_count(Use.CONSENSUS, project=project.pk, annotation="label"))
+    mistakes = StepLabel.objects.filter(annotation=OuterRef("label"), rating=-1, position=0).order_by("step_index").values("step_index")[:1]
+    scores = Score.objects.filter(model_version=version, solution=OuterRef("labeled"))
+    weak = scores.annotate(step=Coalesce("first_weak_step", Value(-1))).values("step")[:1]  # null without a score; -1 stands for none
     ends = [FinishReason.SOLUTION, FinishReason.FOUND_ERROR]
-    both = labeled.filter(finish_reason__in=ends).alias(mistake=Coalesce(Subquery(mistakes), Value(-1)), weak=Subquery(weak))
-    return both.filter(Q(weak__lt=F("mistake")) | Q(weak__gt=F("mistake")))
+    both = opinions.filter(end__in=ends).alias(**{"mistake": Coalesce(Subquery(mistakes), Value(-1)), "weak": Subquery(weak)})
+    return both.filter(~Q(weak=F("mistake")))
+
+
+def _differing_among(project: Project, solutions: list[int], version: ModelVersion | None) -> set[int]:
+    """Return on which of these somebody and a model name different first mistakes."""
+    if version is None:
+        return set()
+    differing = _asked(project, SolutionFilter(differs=True), version).filter(solution=OuterRef("pk"))
+    return set(Solution.objects.filter(Probe(differing), pk__in=solutions).values_list("pk", flat=True))
 
 
 def _ordered(found: QuerySet[Solution], filter: SolutionFilter, *, is_reversed: bool = False) -> QuerySet[Solution]:

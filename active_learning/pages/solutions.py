@@ -71,7 +71,7 @@ def scored_solution(project: Project, number: int | None, solution_id: int, *, f
 
 def judged_solution(solution: Solution, version: ModelVersion | None) -> dict[str, Any]:
     """Return the steps of a solution as a version and people judged them, and people all together."""
-    answers = marked_verdicts([solution.pk]).get(solution.pk, [])
+    answers = marked_verdicts(solution.problem.project_id, [solution.pk]).get(solution.pk, [])
     settled, together = quality.consensus_on(solution)
     probabilities = version and _step_probabilities(version, solution.pk)
     row = Score.objects.filter(model_version=version, solution=solution).values_list("score", "first_weak_step").first()

@@ -43,7 +43,10 @@ def annotations_of(
     if before is not None:
         annotations = annotations.filter(pk__lt=before)
     rows = list(
-        eligibility.marked(annotations).annotate(**figures).select_related("labeler", "solution__problem").order_by("-pk")[: PAGE + 1]
+        eligibility.marked(annotations, project=project.pk)
+        .annotate(**figures)
+        .select_related("labeler", "solution__problem")
+        .order_by("-pk")[: PAGE + 1]
     )
     return rows[:PAGE], rows[PAGE - 1].pk if len(rows) > PAGE else None
 
@@ -51,7 +54,7 @@ def annotations_of(
 def shown(project: Project, annotation_id: int) -> tuple["WithAnnotations[Annotation, WithMark]", dict[str, Any]]:
     """Return an annotation with its `mark`, and its PRM800K record as an export would write it. Raises NoSuchAnnotation."""
     annotations = Annotation.objects.filter(solution__problem__project=project, pk=annotation_id)
-    annotation = eligibility.marked(annotations).select_related("labeler", "superseded_by", "solution").first()
+    annotation = eligibility.marked(annotations, project=project.pk).select_related("labeler", "superseded_by", "solution").first()
     if annotation is None:
         raise NoSuchAnnotation(f"{project} has no annotation {annotation_id}.")
     return annotation, prm800k_record(annotation)

@@ -13,10 +13,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
-from django.db.models import Count, Exists, Max, Min, OuterRef, Q
+from django.db.models import Count, Exists, Max, Min, OuterRef, Q, Subquery
 
 from annotation import eligibility, ingest, queue
-from annotation.eligibility import Use
+from annotation.eligibility import Probe, Use
 from annotation.models import (
     Annotation,
     AnnotationQuerySet,
@@ -219,7 +219,13 @@ def calibration_sets(project: Project, *, person: "User") -> list[CalibrationRow
     """Return the calibration sets of a project, the newest first, with how far a person is in each."""
     batches = Batch.objects.filter(project=project, kind=BatchKind.CALIBRATION).exclude(state=BatchState.DRAFT)
     listed = list(batches.order_by("-pk")[:LISTED])
-    answered_by_all = _labels(listed).order_by().values_list("assignment__batch").annotate(n=Count("labeler", distinct=True))
+    answered_by_all = (
+        _labels(project)
+        .filter(assignment__batch__in=listed)
+        .order_by()
+        .values_list("assignment__batch")
+        .annotate(n=Count("labeler", distinct=True))
+    )
     people = dict(answered_by_all)
     tasks = Task.objects.filter(batch__in=listed, solution__withdrawn_at=None)
     own = Assignment.objects.filter(task__solution=OuterRef("solution"), labeler=person)
@@ -292,10 +298,10 @@ def write_remark(project: Project, number: int, *, task: int, text: str, author:
         )
 
 
-def _labels(batches: Sequence[Batch]) -> AnnotationQuerySet:
-    """Return the first submissions in calibration sets, by people whose labels count."""
-    counting = eligibility.counting(Use.AGREEMENT).filter(assignment__batch__in=batches)
-    return Annotation.objects.filter(revision=1, assignment__in=counting.values("assignment"))
+def _labels(project: Project) -> AnnotationQuerySet:
+    """Return the first submissions of people whose labels count. The user keeps those of sets, or of solutions."""
+    counts = eligibility.does_count(Use.AGREEMENT, project=project.pk, newest=False)
+    return Annotation.objects.filter(counts, revision=1)
 
 
 @dataclass
@@ -314,20 +320,24 @@ def _verdicts(
 ) -> list[SolutionVerdicts]:
     numbers = {task.pk: place for place, task in enumerate(tasks, start=1)}
     votes = {task.solution_id: _Votes([Counter() for _ in task.solution.steps]) for task in visible}
-    labels = _labels([batch]).filter(solution__in=votes)
-    # Counted by the database: a set that 200 people answered has 10,000 ratings, and a page shows a hundred counts.
-    rated = StepLabel.objects.filter(annotation__in=labels.values("pk"), position=0, rating__isnull=False).order_by()
-    counts: Any = rated.values_list("annotation__solution", "step_index", "rating").annotate(n=Count("pk"))
+    of_set = Assignment.objects.filter(pk=OuterRef("assignment"), batch=batch)
+    mistakes = StepLabel.objects.filter(annotation=OuterRef("pk"), rating=-1, position=0).order_by("step_index").values("step_index")[:1]
+    first = _labels(project).filter(Probe(of_set), solution__in=votes).order_by("pk")
+    ends = list(first.values_list("pk", "solution", "labeler", "finish_reason", Subquery(mistakes)))
+    # Counted by the database: a set that 200 people answered has 10,000 ratings, and a page shows a hundred counts. The solution is looked
+    # up for each rating: for so many, a join would read all annotations.
+    rated = StepLabel.objects.filter(annotation__in=[end[0] for end in ends], position=0, rating__isnull=False).order_by()
+    rated = rated.annotate(rated_solution=Subquery(Annotation.objects.filter(pk=OuterRef("annotation")).values("solution")))
+    counts: Any = rated.values_list("rated_solution", "step_index", "rating").annotate(n=Count("pk"))
     for solution, step, rating, n in counts:
         if step < len(votes[solution].ratings):
             votes[solution].ratings[step][rating] = n
-    own: Any = rated.filter(annotation__labeler=person.pk).values_list("annotation__solution", "step_index", "rating")
-    for solution, step, rating in own:
+    own = [key for key, _, labeler, _, _ in ends if labeler == person.pk]
+    own_ratings: Any = rated.filter(annotation__in=own).values_list("rated_solution", "step_index", "rating")
+    for solution, step, rating in own_ratings:
         votes[solution].own_ratings[step] = rating
-    mistake = Min("steplabel__step_index", filter=Q(steplabel__rating=-1, steplabel__position=0))
-    ends: Any = labels.annotate(mistake=mistake).order_by("pk").values_list("solution", "labeler", "finish_reason", "mistake")
     people = set()
-    for solution, labeler, finish_reason, step in ends:
+    for _, solution, labeler, finish_reason, step in ends:
         vote = votes[solution]
         end = (None, OTHER_ENDS[FinishReason(finish_reason)]) if finish_reason in OTHER_ENDS else (None if step is None else step + 1, "")
         vote.ends[end] += 1

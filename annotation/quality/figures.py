@@ -168,7 +168,11 @@ def _left_out(project: Project) -> dict[str, int]:
     fixed = newest.filter(solution__in=Task.objects.filter(batch__in=review).values("solution"))
     members = Membership.objects.filter(project=project, quarantined_at__isnull=False)
     quarantined = newest.filter(labeler__in=members.values("user"))
-    marks = {key: mark for rows in (small, fixed, quarantined) for key, mark in eligibility.marked(rows).values_list("pk", "mark")}
+    marks = {
+        key: mark
+        for rows in (small, fixed, quarantined)
+        for key, mark in eligibility.marked(rows, project=project.pk).values_list("pk", "mark")
+    }
     counts = Counter(mark for mark in marks.values() if mark)
     return {str(mark): counts[mark] for mark in eligibility.LeftOut if counts[mark]}
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypedDict
 
 from django.db import transaction
-from django.db.models import Count, Min, Q, QuerySet
+from django.db.models import Count, Min, OuterRef, Q, QuerySet, Subquery
 
 from annotation import eligibility, queue
 from annotation.eligibility import Use
@@ -23,6 +23,7 @@ from annotation.models import (
     GoldAnswer,
     Project,
     Split,
+    StepLabel,
     StepSource,
     Task,
 )
@@ -123,8 +124,9 @@ def trusted_verdicts(
         )
     # Practice shows the gold of a solution, and nobody gets a solution twice. So no solution is in both, or in two practices.
     elsewhere = [BatchKind.PRACTICE] if kind == BatchKind.SCREENING else [BatchKind.PRACTICE, BatchKind.SCREENING]
-    counting = eligibility.counting(Use.TRAINING).annotate(first_mistake=FIRST_MISTAKE)
-    trusted = counting.filter(
+    mistakes = StepLabel.objects.filter(annotation=OuterRef("pk"), rating=-1, position=0).order_by("step_index").values("step_index")[:1]
+    trusted = Annotation.objects.filter(
+        eligibility.does_count(Use.TRAINING, project=project.pk),
         labeler__username=by,
         finish_reason__in=[FinishReason.SOLUTION, FinishReason.FOUND_ERROR],
         solution__problem__project=project,
@@ -137,7 +139,7 @@ def trusted_verdicts(
         trusted = trusted.filter(solution__in=solutions)
     return {
         solution: (mistake, reason)
-        for solution, mistake, reason in trusted.order_by("pk").values_list("solution", "first_mistake", "reason")
+        for solution, mistake, reason in trusted.order_by("pk").values_list("solution", Subquery(mistakes), "reason")
     }
 
 

@@ -14,6 +14,7 @@ from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Now
 
 from annotation import queue
+from annotation.eligibility import Probe
 from annotation.models import (
     Assignment,
     Batch,
@@ -109,7 +110,7 @@ def _open_gold(project: Project) -> set[int]:
 def _active(project: Project) -> list[int]:
     """Return who labels here: people who can, and who took a solution of the project in the last two weeks."""
     recent = Assignment.objects.filter(labeler=OuterRef("user"), batch__project=project, leased_at__gt=Now() - timedelta(days=ACTIVE_DAYS))
-    return list(queue.able_members(project).filter(Exists(recent)).values_list("user", flat=True))
+    return list(queue.able_members(project).filter(Probe(recent)).values_list("user", flat=True))
 
 
 def _fewest_left(gold: Collection[int], active: Collection[int]) -> int:

@@ -4,17 +4,18 @@ Reads SolutionConsensus and labels. Writes Message, for work that is sent back. 
 (labels/adjudications.py).
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from string import ascii_uppercase
 from typing import TYPE_CHECKING
 
 from django.db import IntegrityError, transaction
-from django.db.models import Count, Exists, F, OuterRef
+from django.db.models import Count, Exists, OuterRef, Subquery
 from django.utils.crypto import salted_hmac
 
 from annotation import eligibility, labels, people
-from annotation.eligibility import Use
+from annotation.eligibility import Probe, Use
 from annotation.models import (
     Annotation,
     Assignment,
@@ -217,22 +218,24 @@ def review_queue(project: Project, *, reviewer: "User") -> ReviewQueue:
         return ReviewQueue((), 0, 0, 0, (), is_interactive=True)
     if why_not := labels.why_no_reviewer(project, reviewer):
         return ReviewQueue((), 0, 0, 0, (), is_interactive=False, why_not=why_not)
-    uncertain = SolutionConsensus.objects.filter(
-        project=project, is_adjudicated=False, n_readings__gte=2, entropy__gt=0, solution__withdrawn_at=None,
-        solution__problem__split=Split.TRAIN,
-    )  # fmt: skip
-    bits = dict(uncertain.order_by(F("entropy").desc(nulls_last=True), "solution").values_list("solution", "entropy")[:LOOKED_AT])
+    usable = Solution.objects.filter(pk=OuterRef("solution"), withdrawn_at=None, problem__split=Split.TRAIN)
+    uncertain = SolutionConsensus.objects.filter(Probe(usable), project=project, is_adjudicated=False, n_readings__gte=2, entropy__gt=0)
+    bits = dict(uncertain.order_by("-entropy", "solution").values_list("solution", "entropy")[:LOOKED_AT])
     keys = list(bits)
-    named = _named(keys)
+    named = _named(project, keys)
     decided = _decided(keys, reviewer)
     disputed = [key for key in keys if len(named.get(key, {}).values()) > 1 and len(set(named[key].values())) > 1 and key not in decided]
     own = labels.labeled_by(reviewer, disputed)
     waiting = _still_labeled(disputed) - own
     asked = _unanswered(disputed)
-    ratings = _ratings(disputed)
-    solutions = {row.pk: row for row in Solution.objects.filter(pk__in=disputed).select_related("problem").defer("steps")}
-    rows = [
-        Conflict(
+    ratings = _ratings(project, disputed)
+    open_ = [key for key in disputed if key not in own and key not in waiting]
+    open_.sort(key=lambda key: (-(bits[key] or 0.0) * ratings.get(key, 0), key))
+    ready, sent_back = [key for key in open_ if key not in asked], [key for key in open_ if key in asked]
+    listed = [*ready[:LISTED], *sent_back[:LISTED]]
+    solutions = {row.pk: row for row in Solution.objects.filter(pk__in=listed).select_related("problem").defer("steps")}
+    conflicts = {
+        key: Conflict(
             solution=solutions[key],
             named=sorted(set(named[key].values()), key=lambda step: (step is None, step or 0)),
             readings=len(named[key]),
@@ -240,28 +243,25 @@ def review_queue(project: Project, *, reviewer: "User") -> ReviewQueue:
             ratings=ratings.get(key, 0),
             is_sent_back=key in asked,
         )
-        for key in disputed
-        if key not in own and key not in waiting
-    ]
-    rows.sort(key=lambda row: (-row.worth, row.solution.pk))
-    ready = [row for row in rows if not row.is_sent_back]
+        for key in listed
+    }
     return ReviewQueue(
-        conflicts=ready[:LISTED],
+        conflicts=[conflicts[key] for key in ready[:LISTED]],
         n_more=max(0, len(ready) - LISTED),
         n_own=len(own),
         n_waiting=len(waiting),
-        sent_back=[row for row in rows if row.is_sent_back][:LISTED],
+        sent_back=[conflicts[key] for key in sent_back[:LISTED]],
         is_interactive=False,
     )
 
 
-def _named(solutions: list[int]) -> dict[int, dict[int, int | None]]:
+def _named(project: Project, solutions: list[int]) -> dict[int, dict[int, int | None]]:
     """Return the first mistakes that people named, by solution and person."""
-    readings = (
-        eligibility.counting(Use.CONSENSUS).annotate(first_mistake=FIRST_MISTAKE).filter(solution__in=solutions, finish_reason__in=VERDICTS)
-    )
+    counts = eligibility.does_count(Use.CONSENSUS, project=project.pk)
+    readings = Annotation.objects.filter(counts, solution__in=solutions, finish_reason__in=VERDICTS)
+    mistakes = StepLabel.objects.filter(annotation=OuterRef("pk"), rating=-1, position=0).order_by("step_index").values("step_index")[:1]
     named: dict[int, dict[int, int | None]] = {}
-    for solution, labeler, mistake in readings.order_by("pk").values_list("solution", "labeler", "first_mistake"):
+    for solution, labeler, mistake in readings.order_by("pk").values_list("solution", "labeler", Subquery(mistakes)):
         named.setdefault(solution, {})[labeler] = mistake
     return named
 
@@ -294,11 +294,15 @@ def _answering() -> "QuerySet[Membership]":
     return Membership.objects.filter(role__in=people.LABELERS, suspended_at=None, quarantined_at=None, user__is_active=True)
 
 
-def _ratings(solutions: list[int]) -> dict[int, int]:
+def _ratings(project: Project, solutions: list[int]) -> dict[int, int]:
     """Count the ratings of steps from which models learn, by solution."""
-    taught = eligibility.counting(Use.TRAINING).filter(solution__in=solutions).exclude(finish_reason=FinishReason.BAD_PROBLEM)
-    rated = StepLabel.objects.filter(annotation__in=taught, rating__isnull=False)
-    return dict(rated.values_list("annotation__solution").annotate(count=Count("pk")).order_by())
+    counts = eligibility.does_count(Use.TRAINING, project=project.pk)
+    taught = Annotation.objects.filter(counts, solution__in=solutions).exclude(finish_reason=FinishReason.BAD_PROBLEM).order_by()
+    rated = StepLabel.objects.filter(annotation=OuterRef("pk"), rating__isnull=False).order_by().values("annotation")
+    found: Counter[int] = Counter()
+    for solution, n in taught.values_list("solution", Subquery(rated.annotate(count=Count("pk")).values("count"))):
+        found[solution] += n or 0
+    return found
 
 
 # --- one solution -------------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from django.db import connection
+from django.db.models import F
 
 from annotation import eligibility
 from annotation.eligibility import Adjudications, LeftOut, Use
@@ -194,9 +195,29 @@ def test_each_use_takes_the_labels_that_the_table_says_in_queries_and_in_raw_sta
     assert named.keys() == {case for case, _ in TABLE}
     for letter, use in USES.items():
         expected = {case for case, uses in TABLE if letter in uses}
-        asked = set(eligibility.counting(use).values_list("pk", flat=True)), by_statement(use, of_project(named))
-        assert [{case for case, row in named.items() if row.pk in found} for found in asked] == [expected, expected], use
-        assert asked[0] == asked[1]  # also of the labels that have no name
+        project = of_project(named)
+        each = Annotation.objects.filter(eligibility.does_count(use, project=project.pk))
+        asked = [set(rows.values_list("pk", flat=True)) for rows in (eligibility.counting(use), each)] + [by_statement(use, project)]
+        assert [{case for case, row in named.items() if row.pk in found} for found in asked] == [expected] * 3, use
+        assert asked[0] == asked[1] == asked[2]  # also of the labels that have no name
+
+
+def test_a_corrected_revision_counts_only_where_it_is_asked_for(named: dict[str, Annotation]) -> None:
+    project, both = of_project(named).pk, {"superseded", "revision"}
+    asked = {
+        (use, newest): set(
+            Annotation.objects.filter(eligibility.does_count(use, project=project, newest=newest)).values_list("pk", flat=True)
+        )
+        for use, newest in ((Use.AGREEMENT, False), (Use.WORK, True))
+    }
+    assert {case for case in both if named[case].pk in asked[Use.AGREEMENT, False]} == both
+    assert {case for case in both if named[case].pk in asked[Use.WORK, True]} == {"revision"}
+
+
+def test_a_condition_on_an_annotation_finds_it_under_whatever_name_the_query_has_for_it(named: dict[str, Annotation]) -> None:
+    counts = eligibility.does_count(Use.CONSENSUS, project=of_project(named).pk, annotation="label")
+    joined = Solution.objects.alias(label=F("annotation__pk")).filter(counts).values_list("annotation__pk", flat=True)
+    assert set(joined) == set(eligibility.counting(Use.CONSENSUS).values_list("pk", flat=True))
 
 
 def test_a_label_counts_again_when_its_author_leaves_the_quarantine(named: dict[str, Annotation]) -> None:
@@ -237,7 +258,7 @@ MARKS = {
 
 
 def test_each_label_that_does_not_count_everywhere_is_marked_with_its_reason(named: dict[str, Annotation]) -> None:
-    marks = dict(eligibility.marked(Annotation.objects.all()).values_list("pk", "mark"))
+    marks = dict(eligibility.marked(Annotation.objects.all(), project=of_project(named).pk).values_list("pk", "mark"))
     expected = {case: mark for mark, cases in MARKS.items() for case in cases}
     assert {case: marks[row.pk] for case, row in named.items()} == {case: expected.get(case, "") for case in named}
     assert {case for case, uses in TABLE if uses != "TCAWD"} == expected.keys()

@@ -516,3 +516,23 @@ def test_paths_of_an_interactive_project_have_no_consensus_on_the_page(rita: Cli
     [solution] = read_by(project, {"ann": [None]})
     quality.settle(project)
     assert "People take different paths in an interactive project, so their verdicts are not compared." in text_of(rita, solution)
+
+
+def test_a_solution_that_many_people_labeled_is_listed_with_some_of_them(
+    project: Project, rita: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(searching, "VERDICTS", 2)
+    many, few = make.solutions(project, 2)
+    for number, name in enumerate(("p1", "p2", "p3")):
+        person = make.person(name, project)
+        judged(many, person, None)
+        if number < 2:
+            judged(few, person, None)
+    rows = {row.solution: row for row in pages.found_solutions(project, SolutionFilter())["rows"]}
+    assert [([verdict.labeler for verdict in rows[one].verdicts], rows[one].has_more) for one in (many, few)] == [
+        (["p1", "p2"], True),
+        (["p1", "p2"], False),
+    ]
+    assert rita.get(reverse("solutions", args=[project.slug])).content.decode().count(", and more people") == 1
+    [row] = pages.found_solutions(project, SolutionFilter(by="p3"))["rows"]
+    assert "p3" in [verdict.labeler for verdict in row.verdicts]  # the person who is looked for is always listed
