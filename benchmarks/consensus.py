@@ -153,9 +153,9 @@ def abilities(worlds: list[World]) -> dict[str, Any]:
                     held[name].append(bool(interval[0] <= true <= interval[1]))
     return {
         name: {
-            "mean_error": round(statistics.fmean(errors[name]), 4),
-            "error_95": round(float(np.quantile(errors[name], 0.95)), 4),
-            "coverage": round(statistics.fmean(held[name]), 3),
+            "mean_error": round(statistics.fmean(errors[name]), 4) if errors[name] else None,  # nobody shared enough solutions
+            "error_95": round(float(np.quantile(errors[name], 0.95)), 4) if errors[name] else None,
+            "coverage": round(statistics.fmean(held[name]), 3) if held[name] else None,
             "n": len(errors[name]),
         }
         for name in errors
