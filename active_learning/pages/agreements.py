@@ -16,6 +16,9 @@ from trainer.counting import Share
 FILES = ("over-time", "batches", "people", "level", "subject", "score", "review", "guidelines")
 
 
+SHOWN = 10  # lines of a table that are not folded
+
+
 class NoSuchChart(LookupError):
     """The page of agreement has no chart or table of this name."""
 
@@ -37,6 +40,16 @@ class AgreementTable:
     name: str
     part: str  # what its lines are, as the head of their column
     lines: list[AgreementLine]
+
+    @property
+    def first(self) -> list[AgreementLine]:
+        """The lines that the page shows at once: a hundred pairs of people would hide what comes after them."""
+        return self.lines[:SHOWN] if len(self.lines) > SHOWN + 2 else self.lines
+
+    @property
+    def rest(self) -> list[AgreementLine]:
+        """The lines that the page folds."""
+        return self.lines[len(self.first) :]
 
 
 @dataclass(frozen=True)
@@ -166,6 +179,10 @@ def _review(shown: quality.AgreementFigures) -> list[AgreementLine]:
 
 
 def _over_time(shown: quality.AgreementFigures) -> Chart | None:
+    """Draw agreement by week or month. None with fewer than two of them: one point is no course."""
+    if len(shown.periods) < 2:
+        return None
+
     def line(figure_of: str) -> list[Point]:
         return [_point(date.fromisoformat(row.key).toordinal(), getattr(row.figures, figure_of)) for row in shown.periods]
 

@@ -7,7 +7,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_GET
 
 from active_learning import pages
-from annotation import people
+from annotation import people, quality
 from annotation.views import SignedInRequest, for_roles
 from annotation.views.csv_files import csv_answer
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @for_roles(people.RESEARCHERS)
 def agreement(request: SignedInRequest, project: "Project") -> HttpResponse:
     """Show agreement by batch, people, time, difficulty, review and version of the guidelines. Managers see names, others pseudonyms."""
-    page = {"project": project, "shown": pages.agreement_page(project, by_name=request.access.manages)}
+    page = {"project": project, "shown": pages.agreement_page(project, by_name=request.access.manages), "most_pairs": quality.MOST_PAIRS}
     return render(request, "active_learning/agreement.html", page)
 
 

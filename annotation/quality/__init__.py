@@ -8,6 +8,7 @@ stage before it.
 from annotation.quality.adjudicating import GoldChanged, GoldRefused, NoGold, change_gold, find_gold, make_gold, seen_of_gold
 from annotation.quality.admission import PASSED, Screening, lease_next, open_screening, screening_of
 from annotation.quality.agreeing import (
+    MOST_PAIRS,
     AgreementFigures,
     AgreementRow,
     NamedPair,
@@ -117,6 +118,7 @@ from annotation.quality.team import (
 from annotation.quality.watch import Marks, note_dry_spells, watch_new, watch_project
 
 __all__ = [
+    "MOST_PAIRS",
     "Adjudication",
     "AgreementFigures",
     "AgreementRow",

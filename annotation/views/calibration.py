@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from django.contrib import messages
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods
 
@@ -41,7 +42,8 @@ def calibration_set(request: SignedInRequest, project: "Project", set_id: int) -
                 error = str(refused)
             else:
                 messages.success(request, "Your remark is stored. Everybody who has answered this solution can read it.")
-                return redirect("calibration-set", slug=project.slug, set_id=number)
+                place = reverse("calibration-set", kwargs={"slug": project.slug, "set_id": number})
+                return redirect(f"{place}#task-{task}")  # not to the top: ten solutions are a long page
         shown = quality.calibration_page(project, number, person=request.user, sees_all=sees_all, by_name=request.access.manages)
     except quality.NoSuchSet as unknown:
         raise Http404(str(unknown)) from None

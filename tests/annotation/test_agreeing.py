@@ -280,6 +280,27 @@ def test_a_file_of_figures_holds_no_formula(project: Project) -> None:
     assert ",-0." in files["people"], "A negative alpha stays a number."
 
 
+def test_many_pairs_of_people_are_folded_after_ten_and_the_file_has_all(project: Project) -> None:
+    people = [make.person(f"p{number}", project) for number in range(6)]
+    label_all(tasks(project, 1), *((person, SECOND) for person in people))
+    client = signed_in(make.olga(project))
+    page = client.get(reverse("agreement", args=["sums"])).content.decode()
+    shown, folded = page.split("<summary>5 more</summary>")
+    assert (shown.count('<th scope="row">p'), folded.count('<th scope="row">p')) == (10, 5)
+    assert len(client.get(reverse("agreement-file", args=["sums", "people"])).content.decode().splitlines()) == 16
+
+
+def test_one_week_alone_makes_no_chart_over_time(project: Project) -> None:
+    both = (make.ann(project), SECOND), (make.ben(project), THIRD)
+    label_all(tasks(project, 2), *both)
+    client = signed_in(make.olga(project))
+    words, address = "A chart over time needs labels", reverse("agreement", args=["sums"])
+    assert words in client.get(address).content.decode()
+    label_all(tasks(project, 1), *both, created_at=timezone.now() - timedelta(weeks=3))
+    ProjectAgreement.objects.all().delete()
+    assert words not in client.get(address).content.decode()
+
+
 def test_one_labeler_alone_is_told_that_nothing_can_be_compared(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
     label_all(tasks(project, 3), (make.ann(project), SECOND))
     assert "No solution has labels of two people yet" in signed_in(make.olga(project)).get("/p/sums/quality/").content.decode()

@@ -142,10 +142,10 @@ def test_a_labeler_sees_the_verdicts_only_after_the_own_answers(project: Project
     for _ in range(2):
         answer(project, ben, THIRD)
     client = signed_in(ann)
-    assert "2 of 2 solutions of this set are left for you" in page(client, batch)
+    assert "2 solutions of this set are left for you" in page(client, batch)
     answer(project, ann, SECOND)
     half = page(client, batch)
-    assert "1 of 2 solutions of this set is left for you" in half and "step 3" not in half
+    assert "1 solution of this set is left for you" in half and "step 3" not in half
     answer(project, ann, SECOND)
     whole = page(client, batch)
     assert "First mistake at step 3" in whole and "1 of 2" in whole and 'First mistake at step 2 <span class="chip">yours</span>' in whole
@@ -218,7 +218,8 @@ def test_a_manager_writes_a_remark_that_all_who_finished_can_read(project: Proje
     for _ in range(2):
         answer(project, ann)
     assert write(make.olga(), batch, task, "The sign changes in step 2.").status_code == 302
-    assert write(ann, batch, task, "I see.").status_code == 302
+    stored = write(ann, batch, task, "I see.")
+    assert stored.status_code == 302 and stored["Location"].endswith(f"/calibration/{batch.pk}/#task-{task.pk}")
     html = page(signed_in(ann), batch)
     assert "<b>olga</b>" in html and "The sign changes in step 2." in html and "<b>You</b>" in html
     assert "<b>ann</b>" in page(signed_in(make.olga()), batch)
