@@ -16,7 +16,7 @@ from django.db import transaction
 from annotation.models import Annotation, Event, GoldAnswer, Problem, Project, Solution
 from benchmarks import hostile
 from tests import make
-from tests.trainer.test_published_formats import CHAT, MR_GSM8K, OPENRLHF, PRMBENCH, PROCESSBENCH, RLHFLOW, SHEPHERD, TRL
+from tests.trainer.test_published_formats import CHAT, MR_GSM8K, OPENRLHF, ORM, PRMBENCH, PROCESSBENCH, RLHFLOW, SHEPHERD, TRL
 from trainer.__main__ import main
 
 SAMPLES = Path(__file__).parent / "data"
@@ -34,7 +34,7 @@ LINES = {
         "problem": "What is 2 + 3?", "solution": "Add.\nSo 5.", "answer": "5", "id": "a", "subject": "b", "level": "c", "split": "train",
     },
     "processbench": PROCESSBENCH, "math_shepherd": SHEPHERD, "trl": TRL, "rlhflow": RLHFLOW, "prmbench": PRMBENCH, "mr_gsm8k": MR_GSM8K,
-    "openrlhf": OPENRLHF, "chat": CHAT,
+    "openrlhf": OPENRLHF, "chat": CHAT, "orm": ORM,
     **{f"{folder} {name}": json.loads((SAMPLES / folder / f"{name}.jsonl").read_text().splitlines()[0]) for folder, name in (
         ("prm800k", "records"), ("prm800k", "labeled_paths"), ("gsm8k", "test"), ("gsm8k", "example_model_solutions"), ("math", "math500"),
     )},

@@ -35,6 +35,7 @@ CHAT = {
     ],
     "labels": [1, 0],
 }
+ORM = {"prompt": "What is 2 + 3?\n", "completion": "Add.\nSo 5.", "label": True}
 PRMBENCH = {
     "idx": "redundency_prm_test_p1_1", "original_question": "What is 2 + 3?", "modified_question": "What is 2 + 3?",
     "original_process": ["Add.", "So 5."], "modified_process": ["Add.", "So 6.", "So 7."], "modified_steps": [2, 3],
@@ -171,6 +172,8 @@ def test_a_last_step_without_a_mark_has_no_rating(tmp_path: Path) -> None:
             "Write <extra_0> after every step",
         ),
         ("chat", CHAT | {"messages": [{"role": ["user"]}, {"role": "assistant"}]}, "are not one of the user"),
+        ("orm", ORM | {"label": None}, "'label' is missing. Give true if the final answer is right, or false"),
+        ("orm", ORM | {"label": "+"}, "'label' must be true, false or null"),
         ("trl", TRL | {"labels": [True]}, "2 completions, but 1 label."),
         ("trl", TRL | {"labels": [True, 0.5]}, "label 2 is 0.5"),
         ("trl", TRL | {"labels": [True, None]}, "label 2 is null"),

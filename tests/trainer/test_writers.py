@@ -36,6 +36,7 @@ from trainer.writers import (
     content_schema,
     from_content,
     read_content,
+    read_records,
     suffix_of,
     write,
 )
@@ -109,6 +110,7 @@ def test_a_content_file_is_read_in_its_order(tmp_path: Path) -> None:
     ]
     parquet.write_table(pa.Table.from_pylist(contents, content_schema()), tmp_path / "1.parquet", compression="zstd")
     assert list(read_content(tmp_path / "1.parquet")) == [from_content(content) for content in contents]
+    assert list(read_records(tmp_path / "1.parquet")) == [content["record"] for content in contents]
 
 
 # --- rows of each format --------------------------------------------------------------------------------------------------------
@@ -452,6 +454,16 @@ CONTAINED = [("jsonl", "none"), ("jsonl", "gzip"), ("jsonl", "zstd"), ("parquet"
 def test_odd_texts_load_again(tmp_path: Path, name: str, neutral: str, container: str, compression: str) -> None:
     n_written = loads_again(tmp_path, name, ODD, {"neutral": neutral}, container=container, compression=compression)
     assert n_written >= len(ODD) - 3
+
+
+def test_outcomes_load_again_with_their_texts(tmp_path: Path) -> None:
+    labeled = [rated(one.steps, one.ratings[:1], problem=one.problem, solution=number, outcome=("correct", "wrong")[number % 2])
+               for number, one in enumerate(ODD)]  # fmt: skip
+    write(WRITERS["orm"].rows(labeled), tmp_path / "out.jsonl")
+    assert detect_format(tmp_path / "out.jsonl").name == "orm"
+    assert [(solution.problem.statement, solution.text, solution.right) for solution in read_again(tmp_path / "out.jsonl", "orm")] == [
+        (one.problem, "\n".join(one.steps), one.outcome == "correct") for one in labeled
+    ]
 
 
 # Pieces that a format could take for its own signs, and white space of every kind.

@@ -85,6 +85,14 @@ def test_our_trainer_learns_from_a_written_file(
     assert f"The format is {name}" in printed.err
 
 
+def test_our_trainer_learns_outcomes_from_a_written_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, config = tmp_path / "train.jsonl", tmp_path / "config.json"
+    (written,) = write(WRITERS["orm"].rows(labeled(20)), path)
+    config.write_text(TrainConfig.for_base(shape=SHAPE, token_budget=1024, epochs=1, kind="orm").to_json())
+    assert main(["train", "--kind", "orm", "--labeled", str(path), "--out", str(tmp_path / "model"), "--config", str(config)]) == 0
+    assert json.loads(capsys.readouterr().out)["metrics"]["training"]["n_solutions"] > written.n_records / 2
+
+
 @pytest.mark.long  # installs datasets and TRL once, in a folder of their own
 def test_datasets_loads_every_format_and_trl_trains(tmp_path: Path, tokenizer: Any) -> None:
     """The folder has every format in each container; the process with the other packages says how many rows it loaded of each."""

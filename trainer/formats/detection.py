@@ -19,6 +19,7 @@ from trainer.formats.published import (
     chat_solutions,
     math_shepherd_solutions,
     openrlhf_solutions,
+    orm_solutions,
     prmbench_solutions,
     processbench_solutions,
     rlhflow_solutions,
@@ -126,6 +127,7 @@ FORMATS: dict[str, Format] = {
     "math_shepherd": Format({"input": MARKED, "label": TEXT}, _first_problem(math_shepherd_solutions), math_shepherd_solutions),
     "openrlhf": Format({"input": MARKED, "value": LIST}, _first_problem(openrlhf_solutions), openrlhf_solutions),
     "trl": Format({"prompt": TEXT, "completions": LIST, "labels": LIST}, _first_problem(trl_solutions), trl_solutions),
+    "orm": Format({"prompt": TEXT, "completion": TEXT, "label": ANY}, _first_problem(orm_solutions), orm_solutions),
     "rlhflow": Format(
         {},
         _first_problem(rlhflow_solutions),

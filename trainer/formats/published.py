@@ -98,6 +98,14 @@ def chat_solutions(fields: Fields) -> list[NewSolution]:
     return [_rated(fields, NewProblem(read_text(messages[-2], "content")), steps, _as_ratings(labels))]
 
 
+def orm_solutions(fields: Fields) -> list[NewSolution]:
+    """Return the solution of a line of TRL's unpaired preference, as one text: a prompt, a completion, and whether its answer is right."""
+    right = read_flag(fields, "label")
+    if right is None:
+        raise BadLine("'label' is missing", "Give true if the final answer is right, or false")
+    return [NewSolution(NewProblem(read_text(fields, "prompt").removesuffix("\n")), (), text=read_text(fields, "completion"), right=right)]
+
+
 def trl_solutions(fields: Fields) -> list[NewSolution]:
     """Return the solution of a line of TRL's stepwise supervision: a prompt, completions (the steps), and labels, true or false."""
     steps, labels = read_texts(fields, "completions"), read_list(fields, "labels")

@@ -5,7 +5,16 @@ field by field. trainer.formats reads most of them again.
 """
 
 from trainer.writers.files import COMPRESSIONS, CONTAINERS, WrittenFile, suffix_of, write
-from trainer.writers.labeled import BadContent, Labeled, LabeledAlternative, SolutionConsensus, content_schema, from_content, read_content
+from trainer.writers.labeled import (
+    BadContent,
+    Labeled,
+    LabeledAlternative,
+    SolutionConsensus,
+    content_schema,
+    from_content,
+    read_content,
+    read_records,
+)
 from trainer.writers.losses import Losses
 from trainer.writers.shapes import BadOption, Field, Option, Writer
 from trainer.writers.solutions import SOLUTIONS
@@ -37,6 +46,7 @@ __all__ = [
     "marked_text",
     "numbered_steps",
     "read_content",
+    "read_records",
     "suffix_of",
     "turns",
     "write",

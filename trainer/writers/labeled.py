@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Row = Mapping[str, Any]
-ROWS_AT_ONCE = 1_000  # of a content file: its rows are read in such parts, so memory does not grow with the file
+ROWS_AT_ONCE = 500  # of a content file: its rows are read in such parts, so memory does not grow with the file
 
 
 class BadContent(ValueError):
@@ -108,14 +108,24 @@ def content_schema() -> "pa.Schema":
 
 def read_content(path: Path) -> Iterator[Labeled]:
     """Yield the annotations of a content file in the order of its rows, whatever its size in constant memory."""
+    for columns in _parts(path):
+        for values in zip(*columns.values(), strict=True):
+            yield from_content(dict(zip(columns, values, strict=True)))
+
+
+def read_records(path: Path) -> Iterator[bytes]:
+    """Yield the PRM800K lines of a content file alone, without the ends of the lines. Nothing is parsed: this is several times as fast."""
+    for columns in _parts(path, ["record"]):
+        yield from columns["record"]
+
+
+def _parts(path: Path, columns: list[str] | None = None) -> Iterator[dict[str, list[Any]]]:
     from pyarrow import parquet
 
-    with parquet.ParquetFile(path) as file:
-        for batch in file.iter_batches(batch_size=ROWS_AT_ONCE, use_threads=False):
-            columns = batch.to_pydict()
-            names = list(columns)
-            for values in zip(*columns.values(), strict=True):
-                yield from_content(dict(zip(names, values, strict=True)))
+    # Without pre_buffer: it keeps whole row groups in memory.
+    with parquet.ParquetFile(path, pre_buffer=False) as file:
+        for batch in file.iter_batches(batch_size=ROWS_AT_ONCE, columns=columns, use_threads=False):
+            yield batch.to_pydict()
 
 
 def from_content(row: Row) -> Labeled:
