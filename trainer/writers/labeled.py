@@ -32,7 +32,7 @@ class LabeledAlternative(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class SolutionConsensus:
+class LabeledConsensus:
     """What all people who read a solution say together, at the moment of the snapshot.
 
     `p_first` has for each step the probability that it is the first mistake, `p_none` is the probability that no step is one.
@@ -82,7 +82,7 @@ class Labeled:
     is_interactive: bool
     guidelines_version: int | None
     seconds: float | None
-    consensus: SolutionConsensus | None
+    consensus: LabeledConsensus | None
     line: bytes
 
     @property
@@ -218,10 +218,10 @@ def _place(shown: Sequence[Mapping[str, Any]], text: str) -> int | None:
     return next((place for place, completion in enumerate(shown) if completion["text"] == text), None)
 
 
-def _consensus(row: Row) -> SolutionConsensus | None:
+def _consensus(row: Row) -> LabeledConsensus | None:
     if row["n_readings"] is None:
         return None
-    return SolutionConsensus(
+    return LabeledConsensus(
         first_mistake=row["first_mistake"],
         p_none=_known(row["p_none"]),
         p_first=tuple(map(_known, row["p_first"] or ())),

@@ -22,7 +22,7 @@ NEUTRAL_GOOD = "neutral steps count as good"
 NEUTRAL_BAD = "the first neutral step counts as the first mistake"
 
 
-class Verdict(NamedTuple):
+class StepVerdict(NamedTuple):
     """The steps up to the first mistake, or all; and whether the last of them is that mistake. All others are good."""
 
     n_steps: int
@@ -34,7 +34,7 @@ class Verdict(NamedTuple):
         return [True] * (self.n_steps - 1) + [not self.is_wrong]
 
 
-def judge(labeled: Labeled, options: Mapping[str, str], losses: Losses) -> Verdict | None:
+def judge(labeled: Labeled, options: Mapping[str, str], losses: Losses) -> StepVerdict | None:
     """Return the verdict of an annotation. Without one, count the reason and return None.
 
     With `neutral` = bad the first neutral step is the first mistake, so the steps end there. A step that the labeler wrote has no rating:
@@ -50,9 +50,9 @@ def judge(labeled: Labeled, options: Mapping[str, str], losses: Losses) -> Verdi
                     losses.left_out[WRITTEN if labeled.is_path else UNRATED] += 1
                     return None
             elif rating < lowest:
-                return Verdict(index + 1, True)
+                return StepVerdict(index + 1, True)
         if finish == "solution" and ratings:
-            return Verdict(len(ratings), False)
+            return StepVerdict(len(ratings), False)
         losses.left_out[NO_MISTAKE if ratings else NO_STEPS] += 1
         return None
     reasons = {"give_up": GAVE_UP, "bad_problem": BAD_PROBLEM}
