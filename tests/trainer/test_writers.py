@@ -359,6 +359,14 @@ def test_the_consensus_replaces_the_ratings_of_people() -> None:
     assert losses.left_out.total() == 3
 
 
+@pytest.mark.parametrize("name", ["prm800k", "labels"])
+def test_a_consensus_is_not_written_as_the_record_of_a_person(name: str) -> None:
+    (consensus,) = by_consensus([rated(ADD, [1, -1], **(CONSENSUS | {"first_mistake": -1}))])
+    assert (consensus.labeler, consensus.line) == ("", b"")
+    assert left_out(name, consensus) == {"a consensus is not the record of one person": 1}
+    assert rows("trl", consensus)[0]["labels"] == [True, True]
+
+
 # --- texts that a format could misread --------------------------------------------------------------------------------------------
 
 

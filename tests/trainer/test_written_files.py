@@ -11,7 +11,7 @@ import pytest
 from pyarrow import parquet
 
 from tests.trainer.contents import rated
-from trainer.files import OutputRefused
+from trainer.files import OutputRefused, rename_file
 from trainer.formats import read_lines
 from trainer.writers import COMPRESSIONS, CONTAINERS, WRITERS, Losses, suffix_of, write
 
@@ -87,6 +87,21 @@ def test_a_row_that_does_not_fit_its_columns_leaves_nothing(tmp_path: Path, row:
     with pytest.raises((TypeError, ValueError)):
         put(tmp_path / "out.parquet", [*ROWS, row], container="parquet")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_set_that_cannot_be_named_whole_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    renamed: list[Path] = []
+
+    def rename(draft: Path, path: Path) -> None:
+        if renamed:
+            raise OSError("the disk went away")
+        renamed.append(path)
+        rename_file(draft, path)
+
+    monkeypatch.setattr("trainer.writers.files.rename_file", rename)
+    with pytest.raises(OSError, match="went away"):
+        put(tmp_path / "train.jsonl", shard_bytes=100)
+    assert renamed and not list(tmp_path.iterdir())
 
 
 def test_an_existing_file_stays_unless_it_can_be_replaced(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from trainer.writers.labeled import Labeled, SeenKeys
 from trainer.writers.losses import Losses
 from trainer.writers.shapes import APART, Field, Options, Writer
-from trainer.writers.verdicts import NO_CONSENSUS, NO_STEPS, OWN_PATH, REPEATED
+from trainer.writers.verdicts import NO_CONSENSUS, NO_STEPS, NOBODY, OWN_PATH, REPEATED
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -19,7 +19,10 @@ Row = dict[str, Any]
 
 def _prm800k_rows(labeled: Iterable[Labeled], options: Options, losses: Losses) -> Iterator[bytes]:
     for one in labeled:
-        yield one.line
+        if one.line:
+            yield one.line
+        else:
+            losses.left_out[NOBODY] += 1
 
 
 def _prm800k_schema() -> "pa.Schema":
@@ -56,8 +59,8 @@ def _prm800k_schema() -> "pa.Schema":
 
 def _label_rows(labeled: Iterable[Labeled], options: Options, losses: Losses) -> Iterator[Row]:
     for one in labeled:
-        if not one.steps:
-            losses.left_out[NO_STEPS] += 1
+        if not one.steps or not one.line:
+            losses.left_out[NOBODY if one.steps else NO_STEPS] += 1
             continue
         about = {
             "annotation": one.annotation, "solution": one.solution, "problem_id": one.problem_id, "problem": one.problem,

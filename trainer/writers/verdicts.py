@@ -16,6 +16,7 @@ WRITTEN_GOOD = "a step that the labeler wrote counts as good"
 NO_MISTAKE = "the labels end at a mistake, but no step is rated as one"
 NO_CONSENSUS = "there is no consensus"
 OWN_PATH = "the labeler chose the steps, so nobody else read this solution"
+NOBODY = "a consensus is not the record of one person"
 REPEATED = "the file has this solution already"
 ALTERNATIVES = "other texts for a step are not in the file"
 NEUTRAL_GOOD = "neutral steps count as good"
@@ -74,7 +75,7 @@ def by_consensus(labeled: Iterable[Labeled], losses: Losses | None = None) -> It
     """Yield each solution once, with the ratings that its consensus gives instead of those of one person.
 
     The steps before the most likely first mistake are good, or neutral where this is more likely than not. A solution without a consensus
-    is left out, and so is a path that a labeler chose: it has one reader.
+    is left out, and so is a path that a labeler chose: it has one reader. What comes out is nobody's record: `line` is empty.
     """
     losses, seen = losses or Losses(), SeenKeys()
     for one in labeled:
@@ -88,4 +89,6 @@ def by_consensus(labeled: Iterable[Labeled], losses: Losses | None = None) -> It
         good = range(len(one.steps) if mistake < 0 else mistake)
         ratings: list[int | None] = [0 if (one.consensus.p_neutral[index] or 0) > 0.5 else 1 for index in good]
         ratings += [-1, *[None] * (len(one.steps) - mistake - 1)] if mistake >= 0 else []
-        yield replace(one, ratings=tuple(ratings), alternatives=(), finish_reason="solution" if mistake < 0 else "found_error", labeler="")
+        finish = "solution" if mistake < 0 else "found_error"
+        nobody = {"labeler": "", "at": "", "seconds": None, "line": b""}
+        yield replace(one, ratings=tuple(ratings), alternatives=(), finish_reason=finish, **nobody)
