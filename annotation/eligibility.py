@@ -123,13 +123,16 @@ RULES = {
 }
 
 
-def rule_of(use: Use, *, newcomers: bool | None = None, adjudications: Adjudications | None = None) -> Rule:
+def rule_of(
+    use: Use, *, newcomers: bool | None = None, quarantined: bool | None = None, adjudications: Adjudications | None = None
+) -> Rule:
     """Return the rule of a use, with the options of a dataset. Raises ValueError for options of another use."""
     rule = RULES[use]
-    if use != Use.DATASET and (newcomers, adjudications) != (None, None):
+    if use != Use.DATASET and (newcomers, quarantined, adjudications) != (None, None, None):
         raise ValueError(f"Whose labels count for {use} is fixed. Only a dataset has options.")
     newcomers = rule.newcomers if newcomers is None else newcomers
-    return replace(rule, newcomers=newcomers, adjudications=adjudications or rule.adjudications)
+    quarantined = rule.quarantined if quarantined is None else quarantined
+    return replace(rule, newcomers=newcomers, quarantined=quarantined, adjudications=adjudications or rule.adjudications)
 
 
 def counting(use: Use, *, newcomers: bool | None = None, adjudications: Adjudications | None = None) -> AnnotationQuerySet:
@@ -252,6 +255,7 @@ def sql(
     kind: str = "b.kind",
     project: str = "%(project)s",
     newcomers: bool | None = None,
+    quarantined: bool | None = None,
     adjudications: Adjudications | None = None,
     newest: bool | None = None,
 ) -> str:
@@ -260,8 +264,8 @@ def sql(
     `annotation` is the alias of the annotation's row, `kind` the column with its batch's kind, `project` the project's key or its
     placeholder. `newest` says whether of several revisions the newest alone counts; None: as the rule of the use says.
     """
-    rule = rule_of(use, newcomers=newcomers, adjudications=adjudications)
-    quarantined = _PEOPLE.format(project=project, column="quarantined_at")
+    rule = rule_of(use, newcomers=newcomers, quarantined=quarantined, adjudications=adjudications)
+    in_quarantine = _PEOPLE.format(project=project, column="quarantined_at")
     parts = [f"{kind} <> 'practice'"]
     if rule.newest if newest is None else newest:
         parts.append(_NEWEST.format(annotation=annotation))
@@ -269,12 +273,28 @@ def sql(
         admitted = _PEOPLE.format(project=project, column="qualified_at")
         parts.append(f"({kind} <> 'screening' OR {annotation}.labeler_id = ANY {admitted})")
     if not rule.quarantined:
-        parts.append(f"{annotation}.labeler_id <> ALL {quarantined}")
+        parts.append(f"{annotation}.labeler_id <> ALL {in_quarantine}")
     if rule.adjudications == Adjudications.WITHOUT:
         parts.append(f"{kind} <> 'review'")
     if rule.adjudications == Adjudications.INSTEAD:
         later = f" AND ({kind} <> 'review' OR rv.id > {annotation}.id)"
-        adjudicated = _ADJUDICATED.format(annotation=annotation, project=project, people=quarantined, later=later)
+        adjudicated = _ADJUDICATED.format(annotation=annotation, project=project, people=in_quarantine, later=later)
         parts.append(f"({kind} <> 'review' OR {annotation}.finish_reason <> 'give_up')")
         parts.append(f"NOT {adjudicated}")
     return "\n   AND ".join(parts)
+
+
+def screening_sql(*, kind: str = "b.kind") -> str:
+    """Return a condition for a raw statement: the batch is a screening. Records hide its ground truth and call its generation -1."""
+    return f"{kind} = 'screening'"
+
+
+def settling_sql(*, annotation: str = "a", kind: str = "b.kind") -> str:
+    """Return a condition for a raw statement: the annotation is an adjudication with a verdict. Giving up settles nothing."""
+    return f"({kind} = 'review' AND {annotation}.finish_reason <> 'give_up')"
+
+
+def adjudicated_sql(*, annotation: str = "a", project: str = "%(project)s") -> str:
+    """Return a condition for a raw statement: an adjudication that counts settles the solution of this annotation."""
+    people = _PEOPLE.format(project=project, column="quarantined_at")
+    return _ADJUDICATED.format(annotation=annotation, project=project, people=people, later="")

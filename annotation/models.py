@@ -702,14 +702,23 @@ class ProjectConsensus(models.Model):
 
 
 class Snapshot(models.Model):
-    """A dataset as it was taken: the list of its annotations (SnapshotItem) and the hash of its file."""
+    """A dataset as it was taken: the list of its annotations (SnapshotItem), and their content in a file of its own (export/content.py).
+
+    A trigger refuses every change but that of `file`, and every deletion. A snapshot for a training has no content, and neither has one
+    that an older version took.
+    """
 
     project = models.ForeignKey(Project, on_delete=models.PROTECT)
     number = models.PositiveIntegerField()
-    spec = models.JSONField(default=dict)
-    file = models.CharField(max_length=500, blank=True)  # relative to STEPMARK_HOME
-    sha256 = models.CharField(max_length=64, blank=True)
+    spec = models.JSONField(default=dict)  # the filter (export.SnapshotFilter), and whose labels were left out
+    file = models.CharField(max_length=500, blank=True)  # the first exported file, relative to STEPMARK_HOME
+    sha256 = models.CharField(max_length=64, blank=True)  # of the records as PRM800K lines
     count = models.PositiveIntegerField()
+    counts = models.JSONField(default=dict, db_default={})  # content.Counts: annotations, solutions, problems, people, ratings ..
+    provenance = models.JSONField(default=dict, db_default={})  # versions of Stepmark, grader and guidelines; what selected each batch
+    content = models.CharField(max_length=500, blank=True, default="", db_default="")  # the content file, relative to STEPMARK_HOME
+    content_bytes = models.BigIntegerField(null=True, blank=True)
+    content_sha256 = models.CharField(max_length=64, blank=True, default="", db_default="")
     created_at = models.DateTimeField(db_default=Now())
 
     class Meta:
@@ -722,6 +731,20 @@ class SnapshotItem(models.Model):
     pk = models.CompositePrimaryKey("snapshot", "annotation")
     snapshot = models.ForeignKey(Snapshot, on_delete=models.CASCADE, db_index=False)
     annotation = models.ForeignKey(Annotation, on_delete=models.PROTECT)
+
+
+class SnapshotFile(models.Model):
+    """One file that was exported from a snapshot. The row stays as it is (trigger), whatever becomes of the file."""
+
+    snapshot = models.ForeignKey(Snapshot, on_delete=models.PROTECT, related_name="files")
+    format = models.CharField(max_length=40)
+    options = models.JSONField(default=dict)  # of the format
+    split = models.CharField(max_length=8, blank=True, default="")  # train, valid or test, if the file holds one part of the problems
+    name = models.CharField(max_length=500)  # relative to STEPMARK_HOME; the name alone, if it was written elsewhere
+    n_records = models.PositiveBigIntegerField()
+    n_bytes = models.PositiveBigIntegerField()
+    sha256 = models.CharField(max_length=64)
+    created_at = models.DateTimeField(db_default=Now())
 
 
 class ProjectFigures(models.Model):

@@ -7,6 +7,7 @@ from typing import Any
 
 import hypothesis
 import pytest
+from django.conf import settings
 from django.db import connection, transaction
 from django.test import TransactionTestCase
 
@@ -108,6 +109,12 @@ def delete_rows(test_case: TransactionTestCase) -> None:
                 cursor.execute(f"DELETE FROM {table}")
     if not is_quick:
         FLUSH(test_case)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def own_home(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Give this process a home for files: each has its own database, and the files of two databases have the same names."""
+    settings.STEPMARK_HOME = tmp_path_factory.mktemp("home")
 
 
 @pytest.fixture(scope="session")

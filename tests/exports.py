@@ -4,7 +4,7 @@ import io
 from uuid import uuid4
 
 from annotation import export, labels, queue
-from annotation.export.prm800k import write_prm800k
+from annotation.export import write_prm800k
 from annotation.models import Annotation, Project, StepAlternative
 from tests import make
 from tests.annotation.test_formats import completion, step

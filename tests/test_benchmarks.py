@@ -261,3 +261,9 @@ def test_a_peer_pins_nothing_that_stepmark_pins_differently() -> None:
     pinned = dict(line.split("==") for line in (ROOT / "requirements.txt").read_text().split())
     pins = dict(line.split("==") for line in (BENCHMARKS / "peers" / "trl.txt").read_text().split())
     assert pins and not pins.keys() & pinned.keys()
+
+
+def test_exports_are_measured_against_dumping_the_same_records() -> None:
+    found = figures("export", "--smoke")
+    assert min(found["ratio"], found["ratio_again"], found["fresh"]["records_per_s"]) > 0 and found["records"] == 201
+    assert set(found["beside"]) == {"before_analyze", "after_analyze"} and {"parquet", "trl"} < set(found)

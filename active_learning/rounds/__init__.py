@@ -9,6 +9,7 @@ waits; `sweep` sends it again.
 
 from active_learning.models import Labels
 from active_learning.rounds.deleting import delete_rounds
+from active_learning.rounds.describing import describe_batches
 from active_learning.rounds.forecasting import Forecasts, forecast_again, forecasts_of, preset_recipe
 from active_learning.rounds.plan import (
     Findings,
@@ -42,6 +43,7 @@ __all__ = [
     "checked_recipe",
     "checked_sampling",
     "delete_rounds",
+    "describe_batches",
     "describe",
     "find",
     "how_ended",

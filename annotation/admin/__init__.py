@@ -286,7 +286,7 @@ class GoldAnswerAdmin(LargeTable):
 
 @admin.register(models.Snapshot)
 class SnapshotAdmin(ReadOnly, LargeTable):
-    list_display = ["project", "number", "count", "sha256", "file", "created_at"]
+    list_display = ["project", "number", "count", "sha256", "file", "content", "created_at"]
     list_select_related = ["project"]
     search_fields = ["project", "sha256"]
     search_help_text = "A part of a project's name, or of a SHA-256"

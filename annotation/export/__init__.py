@@ -1,27 +1,56 @@
 """Stage: export. Reads Annotation and StepLabel. Writes Snapshot, its list of annotations, and the exported files."""
 
 from annotation.export.checker import Report, check_prm800k, read_prm800k
+from annotation.export.datasets import (
+    EmptySnapshot,
+    NoSuchSnapshot,
+    batches_described,
+    export_prm800k,
+    export_snapshot,
+    find_snapshot,
+    take_dataset,
+    take_snapshot,
+    write_prm800k,
+)
+from annotation.export.differences import NotComparable, SnapshotDifference, changed_since, compare_snapshots
 from annotation.export.downloads import KEPT_BYTES, KEPT_FILES, write_download
-from annotation.export.prm800k import export_prm800k, write_prm800k
+from annotation.export.filters import BadFilter, SnapshotFilter
 from annotation.export.reading import NoSuchAnnotation, annotations_of, shown, snapshots_of
-from annotation.export.snapshots import Alternative, LabeledSteps, labeled_solutions, take_snapshot
+from annotation.export.snapshots import Alternative, ContentDamaged, ContentMissing, LabeledSteps, labeled_solutions
+from annotation.export.splits import BadSplitRule, SplitRule
 from trainer.files import OutputRefused
 
 __all__ = [
     "KEPT_BYTES",
     "KEPT_FILES",
     "Alternative",
+    "BadFilter",
+    "BadSplitRule",
+    "ContentDamaged",
+    "ContentMissing",
+    "SnapshotDifference",
+    "EmptySnapshot",
     "LabeledSteps",
     "NoSuchAnnotation",
+    "NoSuchSnapshot",
+    "NotComparable",
     "OutputRefused",
     "Report",
+    "SnapshotFilter",
+    "SplitRule",
     "annotations_of",
+    "changed_since",
     "check_prm800k",
+    "compare_snapshots",
+    "batches_described",
     "export_prm800k",
+    "export_snapshot",
+    "find_snapshot",
     "labeled_solutions",
     "read_prm800k",
     "shown",
     "snapshots_of",
+    "take_dataset",
     "take_snapshot",
     "write_download",
     "write_prm800k",

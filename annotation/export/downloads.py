@@ -10,7 +10,7 @@ from pathlib import Path
 
 from django.conf import settings
 
-from annotation.export.prm800k import export_prm800k
+from annotation.export.datasets import export_prm800k
 from annotation.models import Project, Snapshot
 
 KEPT_FILES, KEPT_BYTES = 20, 5_000_000_000  # of one project

@@ -1,5 +1,5 @@
-"""Stage: export, snapshots. Reads annotations and writes Snapshot and SnapshotItem, the list of the annotations in a dataset, which
-never changes. Also gives the plain values of a snapshot that a model is trained on.
+"""Stage: export, snapshots. Writes Snapshot and SnapshotItem, the list of the annotations in a dataset, which never changes. Also gives
+the plain values of a snapshot that a model is trained on. A snapshot for a data set has a content file too (datasets.py).
 """
 
 from collections.abc import Iterator
@@ -12,8 +12,16 @@ from django.db import connection, transaction
 from django.db.models import Max
 
 from annotation import eligibility
-from annotation.eligibility import Adjudications, Use
+from annotation.eligibility import Use
 from annotation.models import BatchKind, FinishReason, Project, Snapshot, Split
+
+
+class ContentMissing(LookupError):
+    """A snapshot without a content that can be read. The message says why, and what to do."""
+
+
+class ContentDamaged(ValueError):
+    """A content file that is not the one that was written. The message says what to do."""
 
 
 class Alternative(NamedTuple):
@@ -46,20 +54,20 @@ class LabeledSteps(NamedTuple):
 # one row and meets 40,000 reads all annotations of all projects again for each of them. So each table is reached from the one before
 # it by one index probe a row: LATERAL with OFFSET 0 leaves the planner no other plan.
 
-# The annotations of a project that count. Its tasks come first, by one read at most. One statement sees one state of the database, however
-# many people label meanwhile. `id <= N` or `created_at <= T` would drift, since transactions commit out of order.
-_CHOOSE = """
-INSERT INTO annotation_snapshotitem (snapshot_id, annotation_id)
-SELECT %(snapshot)s, a.id
+# The annotations of a project that fulfil a condition. Its tasks come first, by one read at most. One statement sees one state of the
+# database, however many people label meanwhile. `id <= N` or `created_at <= T` would drift, since transactions commit out of order.
+CHOOSE = """
+SELECT a.id
   FROM (SELECT id, batch_id FROM annotation_task
          WHERE batch_id = ANY (ARRAY(SELECT id FROM annotation_batch WHERE project_id = %(project)s)) OFFSET 0) t
- CROSS JOIN LATERAL (SELECT kind FROM annotation_batch WHERE id = t.batch_id OFFSET 0) b
+ CROSS JOIN LATERAL (SELECT kind, generation FROM annotation_batch WHERE id = t.batch_id OFFSET 0) b
  CROSS JOIN LATERAL (SELECT id FROM annotation_assignment WHERE task_id = t.id OFFSET 0) assignment
  CROSS JOIN LATERAL (SELECT * FROM annotation_annotation WHERE assignment_id = assignment.id OFFSET 0) a
- CROSS JOIN LATERAL (SELECT problem_id FROM annotation_solution WHERE id = a.solution_id OFFSET 0) s
+ CROSS JOIN LATERAL (SELECT problem_id, source FROM annotation_solution WHERE id = a.solution_id OFFSET 0) s
  CROSS JOIN LATERAL (SELECT split FROM annotation_problem WHERE id = s.problem_id OFFSET 0) p
- WHERE p.split = ANY(%(splits)s) AND a.finish_reason <> ALL(%(without)s) AND {counting}
+ WHERE {condition}
 """
+_LIST = "INSERT INTO annotation_snapshotitem (snapshot_id, annotation_id) SELECT %(snapshot)s, id FROM ({chosen}) chosen"
 
 # The annotations of a list (`held`), oldest first, each with the rows that it belongs to.
 PROBED = """
@@ -89,56 +97,46 @@ SELECT s.id, p.id, p.statement, s.steps::text,
 """
 
 
-def take_snapshot(
-    project: Project,
-    *,
-    splits: tuple[str, ...] = (Split.TRAIN,),
-    without: tuple[str, ...] = (),
-    use: Use = Use.DATASET,
-    newcomers: bool | None = None,
-    adjudications: Adjudications | None = None,
-) -> Snapshot:
-    """Store which annotations a dataset has: those on problems of these splits that count for `use` (eligibility.py).
-
-    `without` leaves out annotations with these finish reasons. `newcomers` and `adjudications` are the options of a dataset. An empty
-    project gives an empty snapshot.
-    """
+def list_for_training(project: Project) -> Snapshot:
+    """Take a snapshot of what a model learns from: a list of annotations without a content file."""
     with transaction.atomic():
-        return record(choose(project, splits=splits, without=without, use=use, newcomers=newcomers, adjudications=adjudications))
+        snapshot = new_snapshot(project)
+        condition = f"p.split = ANY(%(splits)s) AND {eligibility.sql(Use.TRAINING)}"
+        statement = _LIST.format(chosen=CHOOSE.format(condition=condition))
+        with connection.cursor() as cursor:
+            cursor.execute(statement, {"snapshot": snapshot.pk, "project": project.pk, "splits": [Split.TRAIN]})
+            snapshot.count = cursor.rowcount
+        rule = eligibility.rule_of(Use.TRAINING)
+        snapshot.spec = {"splits": [Split.TRAIN], "without": [], "use": Use.TRAINING}
+        snapshot.spec |= {"newcomers": rule.newcomers, "adjudications": rule.adjudications}
+        # Whose labels are missing: once this changes, a training has other labels.
+        snapshot.spec["left_out"] = eligibility.people_left_out(project)
+        return record(snapshot)
 
 
-def choose(
-    project: Project,
-    *,
-    splits: tuple[str, ...] = (Split.TRAIN,),
-    without: tuple[str, ...] = (),
-    use: Use = Use.DATASET,
-    newcomers: bool | None = None,
-    adjudications: Adjudications | None = None,
-) -> Snapshot:
-    """Store the list of annotations, and return the snapshot without storing it: call `record` in the same transaction.
+def new_snapshot(project: Project) -> Snapshot:
+    """Return a snapshot that is not stored: call `record` in the same transaction.
 
-    Until then no number is taken and no lock is held, and a kill leaves nothing of the snapshot. The list can be stored before the
-    snapshot, because their foreign key is checked at commit.
+    Until then no number is taken and no lock is held, and a kill leaves nothing of the snapshot. Its list can be stored before it, because
+    their foreign key is checked at commit.
     """
     with connection.cursor() as cursor:
         (key,) = cursor.execute("SELECT nextval(pg_get_serial_sequence('annotation_snapshot', 'id'))").fetchone()
-        rule = eligibility.rule_of(use, newcomers=newcomers, adjudications=adjudications)
-        spec: dict[str, Any] = {"splits": list(splits), "without": list(without)}
-        statement = _CHOOSE.format(counting=eligibility.sql(use, newcomers=newcomers, adjudications=adjudications))
-        cursor.execute(statement, {"snapshot": key, "project": project.pk, **spec})
-        spec |= {"use": use, "newcomers": rule.newcomers, "adjudications": rule.adjudications}
-        spec["left_out"] = eligibility.people_left_out(project)  # whose labels are missing: once this changes, a training has other labels
-        return Snapshot(pk=key, project=project, spec=spec, count=cursor.rowcount)
+    return Snapshot(pk=key, project=project)
 
 
-def record(snapshot: Snapshot, *, file: str = "", sha256: str = "") -> Snapshot:
-    """Store a chosen snapshot under the next number of its project, with its file if it has one."""
-    Project.objects.select_for_update(no_key=True).get(pk=snapshot.project_id)  # numbers go up by one; labeling is not blocked
-    newest = Snapshot.objects.filter(project=snapshot.project_id).aggregate(newest=Max("number"))["newest"] or 0
-    snapshot.number, snapshot.file, snapshot.sha256 = newest + 1, file, sha256
+def record(snapshot: Snapshot) -> Snapshot:
+    """Store a snapshot under the next number of its project."""
+    take_number(snapshot)
     snapshot.save(force_insert=True)
     return snapshot
+
+
+def take_number(snapshot: Snapshot) -> None:
+    """Give a snapshot the next number of its project. No other snapshot of this project gets one before the transaction ends."""
+    Project.objects.select_for_update(no_key=True).get(pk=snapshot.project_id)  # numbers go up by one; labeling is not blocked
+    newest = Snapshot.objects.filter(project=snapshot.project_id).aggregate(newest=Max("number"))["newest"] or 0
+    snapshot.number = newest + 1
 
 
 def labeled_solutions(snapshot: Snapshot) -> Iterator[LabeledSteps]:

@@ -6,11 +6,27 @@ from contextlib import contextmanager
 from django.core.management.base import CommandError
 
 from annotation.corrections import CorrectionRefused
-from annotation.export import OutputRefused
+from annotation.export import (
+    BadFilter,
+    BadSplitRule,
+    ContentDamaged,
+    ContentMissing,
+    EmptySnapshot,
+    NoSuchSnapshot,
+    NotComparable,
+    OutputRefused,
+)
 from annotation.ingest import BadFile, BadProject
 from annotation.people import NoSuchAccount
 from trainer.answers import GraderUnavailable
 from trainer.display import shown_progress
+from trainer.writers import BadContent, BadOption
+
+_REFUSALS = (
+    BadContent, BadFile, BadFilter, BadOption, BadProject, BadSplitRule,
+    ContentDamaged, ContentMissing, CorrectionRefused, EmptySnapshot, GraderUnavailable,
+    NoSuchAccount, NoSuchSnapshot, NotComparable, OutputRefused,
+)  # fmt: skip
 
 
 @contextmanager
@@ -22,7 +38,7 @@ def drawn_progress(*, when_stopped: str = "Nothing was changed.") -> Iterator[Ca
     try:
         with shown_progress() as display:
             yield display.show
-    except (BadFile, BadProject, CorrectionRefused, GraderUnavailable, NoSuchAccount, OutputRefused) as bad:
+    except _REFUSALS as bad:
         raise CommandError(str(bad), returncode=2) from None
     except KeyboardInterrupt:
         raise CommandError(f"Stopped. {when_stopped}", returncode=130) from None

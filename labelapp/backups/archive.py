@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 
 FORMAT, FORMAT_VERSION = "stepmark-backup", 1
 MANIFEST, DUMP = "manifest.json", "database.dump"
-FOLDERS = ("models", "rounds", "scores", "samples", "experiments", "exports")  # of the home
+FOLDERS = ("models", "rounds", "scores", "samples", "experiments", "exports", "snapshots")  # of the home
 PIECE = 1 << 20
 
 

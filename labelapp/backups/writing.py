@@ -24,12 +24,14 @@ from trainer.files import is_disk_full, write_file
 
 log = logging.getLogger(__name__)
 
-# What the rows name: folders of models, files of scores, of candidates, of exports.
+# What the rows name: folders of models, files of scores, of candidates, of exports, contents of snapshots. The hash where a row has it.
 _NAMED = """
-SELECT artifact, 'model' FROM active_learning_modelversion WHERE artifact <> ''
-UNION SELECT scores_file, 'scores' FROM active_learning_modelversion WHERE scores_file <> ''
-UNION SELECT candidates_file, 'candidates' FROM active_learning_round WHERE candidates_file <> ''
-UNION SELECT file, 'export' FROM annotation_snapshot WHERE file LIKE 'exports/%'
+SELECT artifact, 'model', '' FROM active_learning_modelversion WHERE artifact <> ''
+UNION SELECT scores_file, 'scores', '' FROM active_learning_modelversion WHERE scores_file <> ''
+UNION SELECT candidates_file, 'candidates', '' FROM active_learning_round WHERE candidates_file <> ''
+UNION SELECT file, 'export', '' FROM annotation_snapshot WHERE file LIKE 'exports/%'
+UNION SELECT name, 'export', '' FROM annotation_snapshotfile WHERE name LIKE 'exports/%'
+UNION SELECT content, 'content', content_sha256 FROM annotation_snapshot WHERE content <> ''
 ORDER BY 1
 """
 _WHOLE = ("samples", "experiments")  # no row names their files
@@ -38,7 +40,7 @@ _SESSIONS = "annotation_browsersession"
 
 @dataclass(frozen=True)
 class BackedUp:
-    """What a backup holds. `missing` files were named by rows and not there; files of exports do not count, since old ones are deleted."""
+    """What a backup holds. `missing`: files that rows name and that are not there, or damaged; not exports, of which old ones go."""
 
     size: int
     n_files: int
@@ -119,9 +121,10 @@ def _dump(archive: Archive, snapshot: str, progress: Progress) -> None:
             raise BackupRefused(f"pg_dump failed: {errors.read().decode(errors='replace').strip()[-1000:]}\nNo backup was written.")
 
 
-def _copy(archive: Archive, home: Path, named: list[tuple[str, str]], missing: list[str], progress: Progress) -> None:
+def _copy(archive: Archive, home: Path, named: list[tuple[str, str, str]], missing: list[str], progress: Progress) -> None:
     paths: dict[str, bool] = {}  # whether it is missed when it is not there
-    for name, kind in named:
+    hashes = {name: sha256 for name, _, sha256 in named if sha256}
+    for name, kind, _ in named:
         inside = _files(home, home / name) if kind == "model" else [name]
         if kind == "model" and not inside:
             missing.append(name)
@@ -134,6 +137,9 @@ def _copy(archive: Archive, home: Path, named: list[tuple[str, str]], missing: l
         except FileNotFoundError:
             if is_missed:
                 missing.append(name)
+        else:
+            if archive.files[name]["sha256"] != hashes.get(name, archive.files[name]["sha256"]):
+                missing.append(f"{name} (there, but damaged: its sha256 is not that of its snapshot)")
         progress("files", n_done, len(paths))
 
 

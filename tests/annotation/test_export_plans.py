@@ -1,5 +1,6 @@
 """Exports in a large database: every plan stays an index probe a row, whatever the statistics know, and a kill leaves nothing behind."""
 
+import hashlib
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -10,6 +11,7 @@ import pytest
 from django.db import connection, transaction
 
 from annotation import export
+from annotation.export import content
 from annotation.models import Annotation, Project, Snapshot, SnapshotItem
 from tests import make
 from tests.children import ended, fork
@@ -73,7 +75,13 @@ def plans(act: Callable[[], object]) -> list[dict[str, Any]]:
                 explained.append(rows[0]["Plan"])
         return execute(sql, params, many, context)
 
-    with connection.execute_wrapper(explain):
+    def hear(reader: Any, statement: str) -> Iterator[bytes]:
+        explain(lambda *_: None, statement, None, False, {})
+        return copied(reader, statement)
+
+    copied = content.copied
+    with connection.execute_wrapper(explain), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(content, "copied", hear)
         act()
     return explained
 
@@ -129,6 +137,10 @@ def test_what_was_corrected_is_left_out_by_a_condition_that_is_estimated_well() 
     assert plans(lambda: list(Annotation.objects.filter(superseded_by__isnull=True)))[0]["Plan Rows"] == 1  # what it is there against
 
 
+def sha256_of(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 def kill() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
@@ -141,22 +153,32 @@ def export_and_die(project: Project, path: Path, moment: str) -> None:
             kill()
 
     def name(draft: Path, target: Path) -> None:
-        if moment == "before the rows are committed":
-            rename(draft, target)
-        kill()
+        if target != path and moment == "before its content has its name":
+            kill()
+        if target == path and moment == "before it has its name":
+            kill()
+        rename(draft, target)
+        if target == path:
+            kill()
 
     Path.replace = name  # type: ignore[assignment, method-assign]
     export.export_prm800k(project, path, progress=progress)
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("moment", ["while it is written", "before it has its name", "before the rows are committed"])
-def test_a_killed_export_leaves_no_snapshot_and_the_next_one_is_the_first(tmp_path: Path, moment: str) -> None:
+@pytest.mark.parametrize(
+    "moment", ["while it is written", "before its content has its name", "before it has its name", "before the rows are committed"]
+)
+def test_a_killed_export_leaves_no_snapshot_and_the_next_one_is_the_first(tmp_path: Path, settings: Any, moment: str) -> None:
+    settings.STEPMARK_HOME = tmp_path / "home"
     with transaction.atomic():
         project = labeled_project("sums", 600)
     path = tmp_path / "out.jsonl"
     assert ended(fork(lambda: export_and_die(project, path, moment))) == -signal.SIGKILL
     assert not Snapshot.objects.exists() and not SnapshotItem.objects.exists()
     assert path.exists() == (moment == "before the rows are committed")
+    kept = Path(settings.STEPMARK_HOME) / "snapshots/sums"
+    assert (kept / "1.parquet").exists() == (moment in ("before it has its name", "before the rows are committed"))
     snapshot = export.export_prm800k(project, path, overwrite=True)
+    assert sha256_of(kept / "1.parquet") == snapshot.content_sha256  # it replaced one that belongs to no snapshot
     assert (snapshot.number, snapshot.count, len(path.read_bytes().splitlines()), len(snapshot.sha256)) == (1, 600, 600, 64)

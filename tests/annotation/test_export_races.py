@@ -7,6 +7,7 @@ import random
 import signal
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -15,7 +16,7 @@ import pytest
 from django.db import connection
 
 from annotation import export, ingest, queue
-from annotation.export import prm800k
+from annotation.export import datasets
 from annotation.models import Annotation, Project, Snapshot, SnapshotItem, Solution
 from tests import make
 from tests.children import ended, fork, labeling
@@ -89,8 +90,8 @@ def test_thirty_exports_of_one_snapshot_are_the_same_bytes_while_24_people_label
 def test_an_export_that_reads_what_there_is_now_instead_of_its_snapshot_is_caught(
     tmp_path: Path, rng: random.Random, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    newest = "(SELECT id AS annotation_id FROM annotation_annotation WHERE %s IS NOT NULL ORDER BY id OFFSET 0) held"
-    monkeypatch.setattr(prm800k, "_OF_SNAPSHOT", prm800k._RECORD.format(held=newest))
+    write = export.write_prm800k
+    monkeypatch.setattr(export, "write_prm800k", lambda snapshot, out: write(export.take_snapshot(snapshot.project), out))
     with pytest.raises(AssertionError):
         assert len(set(export_while_people_label(tmp_path, rng=rng, size=50, count=5))) == 1
 
@@ -189,21 +190,17 @@ def test_ten_killed_exports_leave_no_half_file_and_no_snapshot_without_a_hash(tm
 @pytest.mark.parametrize("fault", ["the file is written in place", "the snapshot is committed before its file"])
 def test_an_export_that_leaves_halves_is_caught(tmp_path: Path, rng: random.Random, monkeypatch: pytest.MonkeyPatch, fault: str) -> None:
     if fault == "the file is written in place":
-        monkeypatch.setattr(prm800k, "write_file", lambda path, *, overwrite: path.open("w+b"))
+        monkeypatch.setattr(datasets, "write_file", lambda path, *, overwrite: path.open("w+b"))
     else:
-        choose = prm800k.choose
+        drafted = datasets._drafted
 
-        def commit_first(project: Project, **options: Any) -> Snapshot:
-            prm800k.record(snapshot := choose(project, **options))
+        @contextmanager
+        def commit_first(project: Project, *options: Any, **more: Any) -> Iterator[Any]:
+            Snapshot.objects.create(project=project, number=10**6 + random.randrange(10**6), count=0)
             connection.connection.commit()  # beside Django, which is in its transaction
-            return snapshot
+            with drafted(project, *options, **more) as draft:
+                yield draft
 
-        def complete(snapshot: Snapshot, *, file: str, sha256: str) -> Snapshot:
-            Snapshot.objects.filter(pk=snapshot.pk).update(file=file, sha256=sha256)
-            return snapshot
-
-        record = prm800k.record
-        monkeypatch.setattr(prm800k, "choose", commit_first)
-        monkeypatch.setattr(prm800k, "record", lambda snapshot, **options: complete(snapshot, **options) if options else record(snapshot))
+        monkeypatch.setattr(datasets, "_drafted", commit_first)
     with pytest.raises(AssertionError, match="half a file|without a hash"):
         kill_exports_while_people_label(tmp_path, rng=rng, size=100)

@@ -9,7 +9,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 
 from annotation import export, ingest
-from annotation.export.prm800k import write_prm800k
+from annotation.export import write_prm800k
 from annotation.models import Annotation, Batch, Project, Snapshot, SnapshotItem, Solution
 from tests import make
 from tests.annotation.test_formats import completion, step, write

@@ -440,3 +440,28 @@ def test_a_backup_is_an_event_that_says_how_much_it_holds(home: Path, tmp_path: 
 def test_a_backup_into_a_folder_that_is_not_there_is_refused(home: Path, tmp_path: Path) -> None:
     with pytest.raises(OutputRefused, match="is not a folder that you can write to"):
         backups.back_up(tmp_path / "nowhere" / "site.tar", progress=quietly)
+
+
+def test_the_content_of_a_snapshot_comes_back_and_is_exported_with_the_same_bytes(
+    home: Path, elsewhere: Callable[[], Path], tmp_path: Path
+) -> None:
+    project = labeled_project()
+    export.export_prm800k(project, tmp_path / "first.jsonl")
+    backups.back_up(tmp_path / "site.tar", progress=quietly)
+    elsewhere()
+    assert backups.restore(tmp_path / "site.tar", progress=quietly).missing == []
+    export.export_snapshot(Snapshot.objects.get(), tmp_path / "second.jsonl")
+    assert (tmp_path / "second.jsonl").read_bytes() == (tmp_path / "first.jsonl").read_bytes() != b""
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"), [("gone", "snapshots/sums/1.parquet"), ("changed", "snapshots/sums/1.parquet (there, but damaged")]
+)
+def test_a_backup_names_the_content_of_a_snapshot_that_is_gone_or_damaged(home: Path, tmp_path: Path, damage: str, told: str) -> None:
+    path = home / export.take_snapshot(labeled_project()).content
+    if damage == "gone":
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes() + b"x")
+    [missing] = backups.back_up(tmp_path / "site.tar", progress=quietly).missing
+    assert missing.startswith(told)

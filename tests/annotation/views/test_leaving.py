@@ -16,7 +16,7 @@ from django.urls import reverse
 from active_learning import rounds
 from active_learning.models import ModelVersion, RoundStage
 from annotation import export, people, quality, queue
-from annotation.export.prm800k import write_prm800k
+from annotation.export import write_prm800k
 from annotation.models import Annotation, BrowserSession, Event, Keys, Membership, Message, Project, Role, Snapshot
 from annotation.projects import archive_projects
 from tests import make

@@ -14,7 +14,7 @@ from django.test import Client
 from django.urls import reverse
 
 from annotation import export
-from annotation.export import prm800k
+from annotation.export import datasets
 from annotation.models import Annotation, Project, Snapshot
 from tests import make
 from tests.clients import claim, page, post, rated, signed_in, submission
@@ -120,17 +120,17 @@ def test_an_export_that_cannot_be_written_is_said(project: Project, settings: An
     assert str(tmp_path) not in answer.content.decode()
 
 
-@pytest.mark.parametrize("place", ["choose", "write_prm800k"], ids=["of the database", "of the file"])
+@pytest.mark.parametrize("place", ["_chosen_keys", "_store"], ids=["of the database", "of the file"])
 def test_an_export_on_a_full_disk_says_so(
     project: Project, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
     def full(*_: object, **__: object) -> None:
-        if place == "choose":
+        if place == "_chosen_keys":
             raise OperationalError("could not extend file") from psycopg.errors.DiskFull("could not extend file")
         raise OSError(errno.ENOSPC, "No space left on device")
 
     settings.STEPMARK_HOME = tmp_path
-    monkeypatch.setattr(prm800k, place, full)
+    monkeypatch.setattr(datasets, place, full)
     answer = signed_in(make.rita(project)).post(reverse("export", args=[project.slug]), follow=True)
     assert "The disk is full on the server." in answer.content.decode() and not Snapshot.objects.exists()
     assert not [path for path in (tmp_path / "exports").iterdir() if path.is_file()]

@@ -1,0 +1,293 @@
+"""Stage: export, the content file of a snapshot: everything that an export writes, as it was when the snapshot was taken. Every export of
+the snapshot is made from this file alone, so that nothing that happens later changes a byte of it.
+
+It is a Parquet file of SCHEMA under STEPMARK_HOME/snapshots, one row an annotation, oldest first.
+"""
+
+import hashlib
+from array import array
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import orjson
+import psycopg
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+from django.conf import settings
+
+from annotation.export.prm800k import FRAGMENTS, JOINED, prm800k_line, ratings_of
+from annotation.export.snapshots import PROBED, ContentDamaged, ContentMissing
+from annotation.ingest import Progress
+from annotation.models import Snapshot
+
+FOLDER = "snapshots"  # of the home
+_TEXT, _KEY, _NUMBER, _REAL, _BOOL = pa.string(), pa.int64(), pa.int32(), pa.float64(), pa.bool_()
+
+# The columns beside the record. What a record has, a reader takes from it.
+_COLUMNS: dict[str, tuple[pa.DataType, str]] = {
+    "annotation": (_KEY, "a.id"),
+    "solution": (_KEY, "s.id"),
+    "problem": (_KEY, "p.id"),
+    "problem_id": (_TEXT, "p.external_id"),
+    "subject": (_TEXT, "p.subject"),
+    "level": (_TEXT, "p.level"),
+    "split": (_TEXT, "p.split"),
+    "source": (_TEXT, "s.source"),
+    "outcome": (_TEXT, "s.outcome"),
+    "grader": (_TEXT, "s.grader"),
+    "final_answer": (_TEXT, "s.final_answer"),
+    "reference_answer": (_TEXT, "p.answer"),
+    "batch": (_KEY, "b.id"),
+    "batch_kind": (_TEXT, "b.kind"),
+    "task_kind": (_TEXT, "t.kind"),
+    "guidelines_version": (_NUMBER, "a.guidelines_version"),
+    "active_ms": (_NUMBER, "a.active_ms"),
+    "is_interactive": (_BOOL, "project.step_source = 'interactive' AND b.kind NOT IN ('imported', 'imported_gold')"),
+    "labeler": (_TEXT, "m.export_uuid"),
+    # What the readers of the solution said together at this moment; null: nothing.
+    "first_mistake": (_NUMBER, "CASE WHEN c.solution_id IS NOT NULL THEN coalesce(c.first_mistake, -1) END"),
+    "p_none": (_REAL, "c.p_none"),
+    "n_readings": (_NUMBER, "c.n_readings"),
+    "entropy": (_REAL, "c.entropy"),
+    "is_adjudicated": (_BOOL, "c.is_adjudicated"),
+}
+# Arrays of a number for each step. The second column of a step is null where the consensus has no probabilities.
+_LISTS = {name: f"CASE WHEN c.solution_id IS NOT NULL THEN (SELECT json_agg({name} ORDER BY step_index) FROM annotation_stepconsensus"
+          " WHERE solution_id = s.id) END" for name in ("p_first", "p_neutral")}  # fmt: skip
+SCHEMA = pa.schema(
+    [
+        *((name, type_) for name, (type_, _) in _COLUMNS.items()),
+        *((name, pa.list_(_REAL)) for name in _LISTS),
+        ("record", pa.binary()),
+    ]
+)
+_FRAGMENT_TYPES = {name: pa.binary() for name in FRAGMENTS} | {"generation": _NUMBER, "verifier_score": _REAL}
+_READ = (
+    {name: type_ for name, (type_, _) in _COLUMNS.items()} | dict.fromkeys(_LISTS, pa.binary()) | {"finish_reason": _TEXT} | _FRAGMENT_TYPES
+)
+
+
+# The statistics do not know the rows that this statement reads, so each table is reached by one probe of an index a row (snapshots.py).
+_SELECT = f"""
+SELECT {", ".join(sql for _, sql in _COLUMNS.values())}, {", ".join(_LISTS.values())}, a.finish_reason, {", ".join(FRAGMENTS.values())}
+  FROM (SELECT unnest(:keys) AS annotation_id OFFSET 0) held {PROBED} {JOINED}
+  LEFT JOIN LATERAL (SELECT * FROM annotation_solutionconsensus WHERE solution_id = s.id OFFSET 0) c ON true
+"""
+# COPY gives a row as one message and costs a third of a cursor. As text it doubles the backslashes of LaTeX; as CSV with these two
+# characters it changes nothing but texts that hold one of them.
+_COPY = "COPY ({}) TO STDOUT (FORMAT csv, DELIMITER E'\\x02', QUOTE E'\\x01')"
+_READ_OPTIONS = pyarrow.csv.ReadOptions(column_names=list(_READ), use_threads=False, block_size=1 << 30)
+_PARSE_OPTIONS = pyarrow.csv.ParseOptions(delimiter="\x02", quote_char="\x01", newlines_in_values=True)
+_CONVERT_OPTIONS = pyarrow.csv.ConvertOptions(
+    column_types=_READ,
+    null_values=[""],
+    true_values=["t"],
+    false_values=["f"],
+    strings_can_be_null=True,
+    quoted_strings_can_be_null=False,
+    check_utf8=False,  # the database did
+)
+_AT_ONCE = 4_000  # annotations of one statement: to plan it takes as long as to read 500 of them
+_PIECE = 700_000  # bytes in memory at once, several times over; a row group of the file
+
+
+class _Keys:
+    """How many different keys there were. A bit for each key, so that a million of them need little memory."""
+
+    def __init__(self) -> None:
+        self.pages: dict[int, np.ndarray[Any, np.dtype[np.bool_]]] = {}
+
+    def add(self, keys: "np.ndarray[Any, np.dtype[np.int64]]") -> None:
+        for page in np.unique(keys >> 13).tolist():
+            bits = self.pages.setdefault(page, np.zeros(1 << 13, dtype=np.bool_))
+            bits[keys[keys >> 13 == page] & 0x1FFF] = True
+
+    def __len__(self) -> int:
+        return sum(int(bits.sum()) for bits in self.pages.values())
+
+
+@dataclass
+class Counts:
+    """What is in a content file, counted as it is written."""
+
+    annotations: int = 0
+    solutions: _Keys = field(default_factory=_Keys)
+    problems: _Keys = field(default_factory=_Keys)
+    people: set[str] = field(default_factory=set)
+    ratings: "Counter[bytes | None]" = field(default_factory=Counter)  # by the packed labels of an annotation
+    values: dict[str, "Counter[Any]"] = field(
+        default_factory=lambda: {name: Counter() for name in ("generation", "finish_reason", "batch", "grader", "guidelines_version")}
+    )
+
+    def add(self, table: pa.Table) -> None:
+        self.annotations += table.num_rows
+        self.solutions.add(table["solution"].to_numpy())
+        self.problems.add(table["problem"].to_numpy())
+        self.people.update(table["labeler"].to_pylist())
+        for name, counter in self.values.items():
+            counter.update(table[name].to_pylist())
+
+    def summary(self) -> dict[str, Any]:
+        """Return the counts as JSON values."""
+        totals = [0, 0, 0, 0]
+        for packed, count in self.ratings.items():
+            for place, n_labels in enumerate(ratings_of(packed)):
+                totals[place] += count * n_labels
+        return {
+            "annotations": self.annotations,
+            "solutions": len(self.solutions),
+            "problems": len(self.problems),
+            "people": len(self.people),
+            "ratings": dict(zip(("-1", "0", "1", "null"), totals, strict=True)),
+            "finish_reasons": _named(self.values["finish_reason"]),
+            "generations": _named(self.values["generation"]),
+        }
+
+
+def _named(counter: "Counter[Any]") -> dict[str, int]:
+    """Return counts in the order of their values. A value that is missing is called null."""
+    in_order = sorted(counter, key=lambda value: (value is None, value if value is not None else 0))
+    return {"null" if value is None else str(value): counter[value] for value in in_order}
+
+
+def write_content(
+    keys: "array[int]", file: BinaryIO, reader: "psycopg.Connection[Any]", *, lines: BinaryIO | None, progress: Progress | None
+) -> tuple[Counts, str]:
+    """Write the content file of these annotations, in this order; return the counts and the sha256 of the records as lines.
+
+    `lines` gets the records too, as PRM800K writes them. Memory does not grow with the number of annotations.
+    """
+    counts, digest = Counts(), hashlib.sha256()
+    plain = [name for name in SCHEMA.names if name not in ("annotation", "solution", "problem", "record")]
+    with (
+        pq.ParquetWriter(file, SCHEMA, compression="zstd", use_dictionary=plain, write_statistics=False) as writer,
+        ThreadPoolExecutor(1) as background,
+    ):
+
+        def store(table: pa.Table, records: list[bytes]) -> None:
+            joined = b"\n".join(records) + b"\n"
+            digest.update(joined)
+            if lines is not None:
+                lines.write(joined)
+            writer.write_table(table)
+
+        stored: Future[None] | None = None
+        for piece in _pieces(keys, reader):
+            table, records = _parsed(piece, counts)
+            if stored is not None:
+                stored.result()  # no more than two pieces are in memory
+            if progress:
+                progress("exporting", counts.annotations, len(keys))
+            stored = background.submit(store, table, records)
+        if stored is not None:
+            stored.result()
+    if progress:
+        progress("exporting", counts.annotations, len(keys))
+    return counts, digest.hexdigest()
+
+
+def _pieces(keys: "array[int]", reader: "psycopg.Connection[Any]") -> Iterator[bytes]:
+    """Yield the rows of these annotations as CSV, in pieces that end with a row."""
+    for start in range(0, len(keys), _AT_ONCE):
+        named = ",".join(map(str, keys[start : start + _AT_ONCE]))
+        yield from copied(reader, _SELECT.replace(":keys", f"'{{{named}}}'::bigint[]"))
+
+
+def copied(reader: "psycopg.Connection[Any]", statement: str) -> Iterator[bytes]:
+    """Yield the rows of a statement as CSV, in pieces that end with a row."""
+    rows: list[bytes] = []
+    size = 0
+    with reader.cursor() as cursor, cursor.copy(_COPY.format(statement)) as copy:
+        for row in copy:
+            rows.append(bytes(row))
+            size += len(row)
+            if size >= _PIECE:
+                yield b"".join(rows)
+                rows, size = [], 0
+    if rows:
+        yield b"".join(rows)
+
+
+def _parsed(piece: bytes, counts: Counts) -> tuple[pa.Table, list[bytes]]:
+    """Return the rows of a piece in SCHEMA, and their records."""
+    table = pyarrow.csv.read_csv(pa.BufferReader(piece), _READ_OPTIONS, _PARSE_OPTIONS, _CONVERT_OPTIONS)
+    columns = [table[name].to_pylist() for name in FRAGMENTS]
+    records = list(map(prm800k_line, *columns))
+    counts.add(table)
+    counts.ratings.update(columns[list(FRAGMENTS).index("labels")])
+    arrays = [table[name] for name in _COLUMNS]
+    for name in _LISTS:
+        values = table[name]
+        lists = [orjson.loads(text) if text else None for text in values.to_pylist()] if values.null_count < len(values) else None
+        # The probabilities of a solution are all there or all missing.
+        lists = [None if numbers is None or None in numbers else numbers for numbers in lists] if lists else [None] * len(values)
+        arrays.append(pa.array(lists, pa.list_(_REAL)))
+    return pa.table([*arrays, pa.array(records, pa.binary())], schema=SCHEMA), records
+
+
+# --- reading ---------------------------------------------------------------------------------------------------------------
+
+
+def content_path(snapshot: Snapshot) -> Path:
+    """Return the content file of a snapshot. Raises ContentMissing: it has none, or the file is not there."""
+    place = f"Snapshot {snapshot.number} of {snapshot.project.slug}"
+    if not snapshot.content:
+        if snapshot.spec.get("use", "dataset") != "dataset":
+            raise ContentMissing(f"{place} belongs to a training: it lists annotations and has no content. Take a snapshot for a data set.")
+        raise ContentMissing(
+            f"{place} was taken by an older version of Stepmark, which did not keep its content. "
+            f"Its first file was {snapshot.file or 'written elsewhere'}. To write the labels as they are now, take a new snapshot."
+        )
+    path = Path(settings.STEPMARK_HOME) / snapshot.content
+    if not path.is_file():
+        raise ContentMissing(
+            f"The content of {place[0].lower()}{place[1:]} is not there: {path} is missing. Restore this file from a backup."
+        )
+    return path
+
+
+@contextmanager
+def opened(snapshot: Snapshot) -> Iterator[pq.ParquetFile]:
+    """Give the content file of a snapshot. Raises ContentMissing and ContentDamaged."""
+    path = content_path(snapshot)
+    try:
+        if path.stat().st_size != snapshot.content_bytes:
+            raise pa.ArrowInvalid(f"it has {path.stat().st_size:,} bytes instead of {snapshot.content_bytes:,}")
+        with pq.ParquetFile(path) as file:
+            yield file
+    except (pa.ArrowInvalid, OSError) as error:
+        raise ContentDamaged(f"{path} cannot be read ({error}). Restore this file from a backup.") from error
+
+
+def content_records(snapshot: Snapshot) -> Iterator[list[bytes]]:
+    """Yield the records of a snapshot as PRM800K lines without line ends, oldest first, some at a time."""
+    with opened(snapshot) as file:
+        for group in _groups(file, ["record"]):
+            yield group["record"].to_pylist()
+
+
+def content_batches(snapshot: Snapshot, columns: Iterable[str]) -> Iterator[dict[str, list[Any]]]:
+    """Yield these columns of a snapshot, oldest first, some rows at a time."""
+    with opened(snapshot) as file:
+        for group in _groups(file, columns):
+            yield group.to_pydict()
+
+
+def content_rows(snapshot: Snapshot, columns: Iterable[str] = ()) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a snapshot, oldest first: all columns of SCHEMA, or those named."""
+    with opened(snapshot) as file:
+        for group in _groups(file, columns):
+            yield from group.to_pylist()
+
+
+def _groups(file: pq.ParquetFile, columns: Iterable[str]) -> Iterator[pa.Table]:
+    """Yield a file group by group. `iter_batches` keeps what it has read until the end of the file."""
+    for number in range(file.num_row_groups):
+        yield file.read_row_group(number, columns=list(columns) or None, use_threads=False)

@@ -1,0 +1,437 @@
+"""Stage: export, data sets. Takes a snapshot with its content file, and writes files from the content of a snapshot. Reads what a data set
+holds (content.py). Writes Snapshot, SnapshotItem, SnapshotFile and the files.
+
+A kill at any moment leaves no half: files get their names when they are complete, and the rows are committed last. A content file without
+a row is one that the next snapshot replaces.
+"""
+
+import hashlib
+import secrets
+from array import array
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+
+import psycopg
+from django.conf import settings
+from django.db import OperationalError, connection, transaction
+from django.dispatch import Signal
+
+from annotation import eligibility
+from annotation.eligibility import Adjudications, Use
+from annotation.export.filters import SnapshotFilter
+from annotation.export.snapshots import CHOOSE, ContentDamaged, list_for_training, new_snapshot, take_number
+from annotation.export.splits import PARTS, SplitRule
+from annotation.ingest import BadFile, Progress
+from annotation.models import Batch, Project, Snapshot, SnapshotFile, Split
+from trainer import __version__
+from trainer.files import check_output_file, is_disk_full, rename_file, write_file
+from trainer.writers import WRITERS, BadOption, Losses, from_content, write
+
+if TYPE_CHECKING:
+    from annotation.export.content import Counts
+
+# project, batches: a set of keys. Receivers return {key: {model, strategy, seed ..}} of what selected a batch. Later stages know it.
+batches_described = Signal()
+
+
+class EmptySnapshot(ValueError):
+    """No label fulfils the filter. The message says what was asked for. No snapshot was taken."""
+
+
+class NoSuchSnapshot(LookupError):
+    """This project has no such snapshot."""
+
+
+def find_snapshot(project: Project, number: int) -> Snapshot:
+    """Return a snapshot by its number. Raises NoSuchSnapshot."""
+    snapshot = Snapshot.objects.select_related("project").filter(project=project, number=number).first()
+    if snapshot is None:
+        newest = Snapshot.objects.filter(project=project).order_by("-number").values_list("number", flat=True).first()
+        there = f"Its newest snapshot is {newest}." if newest else "It has no snapshot yet: manage.py snapshot takes one."
+        raise NoSuchSnapshot(f"{project.slug} has no snapshot {number}. {there}")
+    return snapshot
+
+
+def take_snapshot(
+    project: Project,
+    *,
+    splits: tuple[str, ...] = (Split.TRAIN,),
+    without: tuple[str, ...] = (),
+    use: Use = Use.DATASET,
+    newcomers: bool = True,
+) -> Snapshot:
+    """Take a snapshot: for a training a list alone, for a data set the content too. An empty project gives an empty snapshot."""
+    if use == Use.TRAINING:
+        return list_for_training(project)
+    return take_dataset(project, SnapshotFilter(splits=splits, without=without, newcomers=newcomers))
+
+
+def take_dataset(project: Project, chosen: SnapshotFilter | None = None, *, progress: Progress | None = None) -> Snapshot:
+    """Take a snapshot with its content. Raises BadFilter, EmptySnapshot if a filter leaves nothing, and BadFile if the disk is full."""
+    chosen = chosen or SnapshotFilter()
+    chosen.check_in(project)
+    folder = _folder(project)
+    with (
+        _errors_named(folder),
+        _reading() as reader,
+        transaction.atomic(),
+        _drafted(project, chosen, reader, lines=None, progress=progress) as draft,
+    ):
+        return _store(draft)
+
+
+def export_prm800k(
+    project: Project,
+    out_path: Path | str,
+    *,
+    splits: tuple[str, ...] = (Split.TRAIN,),
+    newcomers: bool = True,
+    chosen: SnapshotFilter | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Snapshot:
+    """Take a snapshot and write it to a file; return the snapshot with the file's sha256. The project says what becomes of adjudications.
+
+    Without `newcomers` the screening answers of people who are not admitted are left out; `chosen` goes before both options. The file is
+    there whole or not at all; an existing one is replaced only with `overwrite`. Raises OutputRefused, BadFilter, EmptySnapshot, and
+    BadFile if the writing fails: then there is no snapshot either.
+    """
+    path = Path(out_path).absolute()
+    chosen = chosen or SnapshotFilter(splits=splits, newcomers=newcomers)
+    chosen.check_in(project)
+    with _errors_named(path), _reading() as reader, transaction.atomic(), write_file(path, overwrite=overwrite) as out:
+        # The file gets its name before the rows are committed. A kill between the two leaves a whole file that no snapshot names.
+        with _drafted(project, chosen, reader, lines=out, progress=progress) as draft:
+            draft.snapshot.file = _inside_home(path)
+            snapshot = _store(draft)
+        _note_file(snapshot, path, n_records=snapshot.count, n_bytes=out.tell(), sha256=snapshot.sha256)
+    return snapshot
+
+
+def write_prm800k(snapshot: Snapshot, out: BinaryIO, progress: Progress | None = None) -> int:
+    """Write the content of a snapshot as PRM800K records, oldest first; return how many. `progress(stage, done, total)` is called at times.
+
+    Raises ContentMissing, and ContentDamaged if these are not the records that were taken.
+    """
+    from annotation.export.content import content_records
+
+    count, digest = 0, hashlib.sha256()
+    for records in content_records(snapshot):
+        lines = b"".join(record + b"\n" for record in records)
+        digest.update(lines)
+        out.write(lines)
+        count += len(records)
+        if progress:
+            progress("exporting", count, snapshot.count)
+    if digest.hexdigest() != snapshot.sha256:
+        raise ContentDamaged(
+            f"The content of snapshot {snapshot.number} is not what was taken: the sha256 differs. "
+            f"Restore {snapshot.content} from a backup."
+        )
+    return count
+
+
+def export_snapshot(
+    snapshot: Snapshot,
+    out_path: Path | str,
+    *,
+    format: str = "prm800k",
+    options: Mapping[str, str] | None = None,
+    container: str = "jsonl",
+    compression: str = "none",
+    rule: SplitRule | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+    losses: Losses | None = None,
+) -> list[SnapshotFile]:
+    """Write the content of a snapshot to a file, or with `rule` to a file for each part of its problems: NAME-train ..
+
+
+    `format` and `options` are those of trainer.writers, and `losses` counts what the format cannot hold. The same snapshot and options give
+    the same bytes at any time. Raises OutputRefused, BadOption, ContentMissing, ContentDamaged, and BadFile if the writing fails.
+    """
+    path = Path(out_path).absolute()
+    if format not in WRITERS:
+        raise BadOption(f"There is no format {format!r}. Choose one of {', '.join(WRITERS)}.")
+    described = {"options": WRITERS[format].choose(options), "container": container, "compression": compression}
+    if (format, container, compression) != ("prm800k", "jsonl", "none"):
+        return _write_rows(snapshot, path, format, described, rule, overwrite=overwrite, progress=progress, losses=losses or Losses())
+    if rule is None:
+        with _errors_named(path), transaction.atomic(), write_file(path, overwrite=overwrite) as out:
+            n_records = write_prm800k(snapshot, out, progress)
+            return [_note_file(snapshot, path, n_records=n_records, n_bytes=out.tell(), sha256=snapshot.sha256)]
+    paths = {part: _path_of(path, part) for part in PARTS}
+    for part_path in paths.values():
+        check_output_file(part_path, overwrite=overwrite)
+    with _errors_named(path), transaction.atomic(), ExitStack() as stack:
+        files = {part: stack.enter_context(write_file(part_path, overwrite=overwrite)) for part, part_path in paths.items()}
+        counts = _write_parts(snapshot, rule, files, progress)
+        return [
+            _note_file(
+                snapshot,
+                paths[part],
+                n_records=n_records,
+                n_bytes=files[part].tell(),
+                sha256=sha256,
+                split=part,
+                options={"rule": rule.spec},
+            )
+            for part, (n_records, sha256) in counts.items()
+        ]
+
+
+def _write_rows(
+    snapshot: Snapshot,
+    path: Path,
+    format: str,
+    described: dict[str, Any],
+    rule: SplitRule | None,
+    *,
+    overwrite: bool,
+    progress: Progress | None,
+    losses: Losses,
+) -> list[SnapshotFile]:
+    """Write the rows of a format to a file for each part. The names come one after the other; the rows are committed together."""
+    from annotation.export.content import content_rows
+
+    paths = {part: _path_of(path, part) for part in PARTS} if rule else {"": path}
+    for part_path in paths.values():
+        check_output_file(part_path, overwrite=overwrite)
+    writer, noted = WRITERS[format], []
+    with _errors_named(path), transaction.atomic():
+        for part, part_path in paths.items():
+            labeled = (
+                from_content(row)
+                for row in content_rows(snapshot)
+                if rule is None or rule.part_of(row["problem_id"], split=row["split"]) == part
+            )
+            [file] = write(
+                writer.rows(labeled, described["options"], losses),
+                part_path,
+                schema=writer.schema if described["container"] == "parquet" else None,
+                container=described["container"],
+                compression=described["compression"],
+                overwrite=overwrite,
+                description=writer.describe(described["options"]),
+                total=None if rule else snapshot.count,
+                progress=progress,
+            )
+            options = {**described, "rule": rule.spec} if rule else described
+            noted.append(
+                _note_file(
+                    snapshot,
+                    part_path,
+                    format=format,
+                    n_records=file.n_records,
+                    n_bytes=file.n_bytes,
+                    sha256=file.sha256,
+                    split=part,
+                    options=options,
+                )
+            )
+    return noted
+
+
+def _path_of(path: Path, part: str) -> Path:
+    """Return the name of one part's file: labels.jsonl.gz becomes labels-train.jsonl.gz."""
+    stem, dot, suffixes = path.name.partition(".")
+    return path.with_name(f"{stem}-{part}{dot}{suffixes}")
+
+
+def _write_parts(snapshot: Snapshot, rule: SplitRule, files: "dict[str, Any]", progress: Progress | None) -> dict[str, tuple[int, str]]:
+    """Write each record into the file of its problem's part; return records and sha256 of each."""
+    from annotation.export.content import content_batches
+
+    counts, digests = dict.fromkeys(PARTS, 0), {part: hashlib.sha256() for part in PARTS}
+    done = 0
+    for batch in content_batches(snapshot, ("problem_id", "split", "record")):
+        parts = [rule.part_of(problem, split=split) for problem, split in zip(batch["problem_id"], batch["split"], strict=True)]
+        for part in PARTS:
+            lines = [record for record, own in zip(batch["record"], parts, strict=True) if own == part]
+            joined = b"".join(line + b"\n" for line in lines)
+            counts[part] += len(lines)
+            digests[part].update(joined)
+            files[part].write(joined)
+        done += len(parts)
+        if progress:
+            progress("exporting", done, snapshot.count)
+    return {part: (counts[part], digests[part].hexdigest()) for part in PARTS}
+
+
+# --- taking a snapshot -------------------------------------------------------------------------------------------------------
+
+
+class _SnapshotDraft(NamedTuple):
+    """A snapshot that is not stored, and its content under a name that nobody looks for."""
+
+    snapshot: Snapshot
+    path: Path
+
+
+@contextmanager
+def _reading() -> Iterator["psycopg.Connection[Any]"]:
+    """Give a connection that sees one moment of the database: labels, problems, settings and consensus fit each other.
+
+    Within a transaction of the caller it is the caller's: another one would not see what the caller wrote.
+    """
+    connection.ensure_connection()
+    if connection.in_atomic_block:
+        yield connection.connection
+        return
+    parameters = {**connection.get_connection_params(), "autocommit": True}
+    parameters.pop("cursor_factory", None)
+    with psycopg.connect(**parameters) as reader:
+        reader.execute("SET idle_in_transaction_session_timeout = 0")  # it waits while the file is written
+        reader.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        yield reader
+        reader.execute("COMMIT")
+
+
+@contextmanager
+def _drafted(
+    project: Project, chosen: SnapshotFilter, reader: "psycopg.Connection[Any]", *, lines: BinaryIO | None, progress: Progress | None
+) -> Iterator[_SnapshotDraft]:
+    """Choose annotations, store their list, and write their content to a temporary file."""
+    from annotation.export.content import write_content
+
+    chosen = replace(chosen, adjudications=Adjudications(chosen.adjudications or project.adjudications))
+    keys = _chosen_keys(project, chosen, reader)
+    if not keys and chosen.narrows:
+        asked = ", ".join(
+            f"{name} {value}" for name, value in chosen.spec.items() if name not in ("newcomers", "without") or value not in ([], True)
+        )
+        raise EmptySnapshot(
+            f"No label of {project.slug} fulfils the filter ({asked}). Change or leave out a part of it. No snapshot was taken."
+        )
+    snapshot = new_snapshot(project)
+    with connection.cursor() as cursor:
+        statement = "INSERT INTO annotation_snapshotitem (snapshot_id, annotation_id) SELECT %s, unnest(%s::bigint[])"
+        for start in range(0, len(keys), 10_000):
+            cursor.execute(statement, [snapshot.pk, keys[start : start + 10_000].tolist()])
+    folder = _folder(project)
+    folder.mkdir(parents=True, exist_ok=True)
+    draft = folder / f".{secrets.token_hex(8)}.parquet.part"
+    try:
+        with draft.open("x+b") as file:
+            counts, snapshot.sha256 = write_content(keys, file, reader, lines=lines, progress=progress)
+            snapshot.content_bytes = file.seek(0, 2)
+            file.seek(0)
+            snapshot.content_sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        snapshot.count, snapshot.counts = len(keys), counts.summary()
+        snapshot.spec = {**chosen.spec, "use": Use.DATASET, "left_out": eligibility.people_left_out(project)}
+        snapshot.provenance = _provenance(project, counts)
+        yield _SnapshotDraft(snapshot, draft)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def chosen_now(project: Project, chosen: SnapshotFilter) -> "array[int]":
+    """Return the keys of the annotations that a snapshot with this filter would list now. Nothing is stored. Raises BadFilter."""
+    chosen.check_in(project)
+    with _reading() as reader:
+        return _chosen_keys(project, chosen, reader)
+
+
+def _chosen_keys(project: Project, chosen: SnapshotFilter, reader: "psycopg.Connection[Any]") -> "array[int]":
+    """Return the keys of the annotations that a filter leaves, in order."""
+    from annotation.export.content import copied
+
+    parameters: dict[str, Any] = {"project": project.pk}
+    statement = CHOOSE.format(condition=chosen.sql(project, parameters))
+    if chosen.labels == "consensus":
+        statement = statement.replace("SELECT a.id", "SELECT max(a.id)", 1) + " GROUP BY a.solution_id"
+    keys = array("q")
+    for piece in copied(reader, psycopg.ClientCursor(reader).mogrify(statement, parameters)):
+        keys.extend(map(int, piece.split()))
+    return array("q", sorted(keys))
+
+
+def _store(draft: _SnapshotDraft) -> Snapshot:
+    """Give the snapshot its number, the content file its name, and store the row. From here on other snapshots of the project wait."""
+    snapshot = draft.snapshot
+    take_number(snapshot)
+    path = _folder(snapshot.project) / f"{snapshot.number}.parquet"
+    # Another project has had this slug. Its files stay.
+    while Snapshot.objects.filter(content=_inside_home(path)).exists():
+        path = path.with_name(f"{path.stem}-{secrets.token_hex(2)}.parquet")
+    snapshot.content = _inside_home(path)
+    snapshot.save(force_insert=True)
+    rename_file(draft.path, path)
+    return snapshot
+
+
+def _provenance(project: Project, counts: "Counts") -> dict[str, Any]:
+    """Return where the labels come from: versions, and what selected each batch."""
+    keys = set(counts.values["batch"])
+    selected: dict[int, dict[str, Any]] = {}
+    for _, described in batches_described.send(Project, project=project, batches=keys):
+        assert isinstance(described, dict)
+        selected.update(described)
+    batches = [
+        {"batch": batch.pk, "kind": batch.kind, "generation": batch.generation, "annotations": counts.values["batch"][batch.pk]}
+        | selected.get(batch.pk, {})
+        for batch in Batch.objects.filter(pk__in=keys).order_by("pk")
+    ]
+    return {
+        "stepmark": __version__,
+        "graders": sorted(grader for grader in counts.values["grader"] if grader),
+        "guidelines_versions": sorted(number for number in counts.values["guidelines_version"] if number is not None),
+        "batches": batches,
+    }
+
+
+# --- files -------------------------------------------------------------------------------------------------------------------
+
+
+def _note_file(
+    snapshot: Snapshot,
+    path: Path,
+    *,
+    format: str = "prm800k",
+    n_records: int,
+    n_bytes: int,
+    sha256: str,
+    split: str = "",
+    options: dict[str, Any] | None = None,
+) -> SnapshotFile:
+    return SnapshotFile.objects.create(
+        snapshot=snapshot,
+        format=format,
+        options=options or {},
+        split=split,
+        name=_inside_home(path) or path.name,
+        n_records=n_records,
+        n_bytes=n_bytes,
+        sha256=sha256,
+    )
+
+
+def _folder(project: Project) -> Path:
+    return Path(settings.STEPMARK_HOME).absolute() / "snapshots" / project.slug
+
+
+def _inside_home(path: Path) -> str:
+    """Return a path relative to the home; nothing for a file elsewhere."""
+    home = Path(settings.STEPMARK_HOME).absolute()
+    return str(path.relative_to(home)) if path.is_relative_to(home) else ""
+
+
+@contextmanager
+def _errors_named(path: Path) -> Iterator[None]:
+    """Turn errors of disks into BadFile. `path`: what was to be written."""
+    try:
+        yield
+    except OSError as error:
+        place = Path(error.filename) if error.filename else path
+        raise BadFile(
+            place, None, f"cannot be written ({error.strerror or error})", "Name a file in a folder that exists, is yours and has room"
+        ) from error
+    except (OperationalError, psycopg.OperationalError) as error:
+        if not is_disk_full(error):
+            raise
+        raise BadFile(
+            path, None, "cannot be written (the disk of the database is full)", "Free some space there and export again"
+        ) from error
