@@ -35,6 +35,12 @@ def test_the_same_rows_give_the_same_bytes_and_their_hash(tmp_path: Path, contai
     assert contents[0] == contents[1]
 
 
+def test_gzip_keeps_neither_the_time_nor_the_name(tmp_path: Path) -> None:
+    put(tmp_path / "out.jsonl.gz", compression="gzip")
+    head = (tmp_path / "out.jsonl.gz").read_bytes()[:10]
+    assert (head[3], head[4:8]) == (0, bytes(4))
+
+
 @pytest.mark.parametrize(("container", "compression"), ALL)
 def test_every_container_is_read_again(tmp_path: Path, container: str, compression: str) -> None:
     path = tmp_path / f"out{suffix_of(container, compression)}"

@@ -90,5 +90,4 @@ def by_consensus(labeled: Iterable[Labeled], losses: Losses | None = None) -> It
         ratings: list[int | None] = [0 if (one.consensus.p_neutral[index] or 0) > 0.5 else 1 for index in good]
         ratings += [-1, *[None] * (len(one.steps) - mistake - 1)] if mistake >= 0 else []
         finish = "solution" if mistake < 0 else "found_error"
-        nobody = {"labeler": "", "at": "", "seconds": None, "line": b""}
-        yield replace(one, ratings=tuple(ratings), alternatives=(), finish_reason=finish, **nobody)
+        yield replace(one, ratings=tuple(ratings), alternatives=(), finish_reason=finish, labeler="", at="", seconds=None, line=b"")
