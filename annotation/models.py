@@ -17,6 +17,7 @@ from django.db import IntegrityError, models, transaction
 from django.db.models import Exists, F, Func, OuterRef, Q
 from django.db.models.functions import Now
 from django.db.models.lookups import GreaterThanOrEqual
+from knox.models import AbstractAuthToken, AuthTokenManager
 
 
 class Outcome(models.TextChoices):
@@ -659,15 +660,16 @@ class SolutionConsensus(models.Model):
     settled_at = models.DateTimeField()  # when the row last changed
 
     class Meta:
-        # Serves the queue of reviews: of the solutions that people can disagree on, the least certain ones of a project first.
         indexes = [
+            # Serves the queue of reviews: of the solutions that people can disagree on, the least certain ones of a project first.
             models.Index(
                 F("project"),
                 F("entropy").desc(),
                 F("solution"),
                 name="consensus_to_review",
                 condition=Q(n_readings__gte=2, entropy__gt=0, is_adjudicated=False),
-            )
+            ),
+            models.Index(name="consensus_in_order", fields=["project", "solution"]),  # serves the API: all of a project, page by page
         ]
 
     def __str__(self) -> str:
@@ -979,6 +981,66 @@ class Invitation(models.Model):
                 | Q(used_at__isnull=False, used_by__isnull=False, withdrawn_at__isnull=True),
             ),
         ]
+
+
+class TokenScope(models.TextChoices):
+    """What a token of the API allows, at most. Its person's role decides first."""
+
+    READ = "read", "Read"
+    WRITE = "write", "Read and write"
+
+
+class ApiToken(AbstractAuthToken):
+    """A token with which a program of one person uses the API. The row holds only the hash of the token, and its first characters."""
+
+    id = models.BigAutoField(primary_key=True)
+    digest = models.CharField(max_length=128, unique=True)  # sha512 of the token
+    token_key = models.CharField(max_length=25)  # its first characters, by which people know it again
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    name = models.CharField(max_length=60)
+    scope = models.CharField(max_length=5, choices=TokenScope)
+    # Null: all projects of the person.
+    project = models.ForeignKey(Project, null=True, on_delete=models.CASCADE, related_name="+", db_index=False)
+    created = models.DateTimeField(db_default=Now())
+    expiry = models.DateTimeField()
+    last_used_at = models.DateTimeField(null=True)  # written at most once in five minutes
+    revoked_at = models.DateTimeField(null=True)
+
+    objects = AuthTokenManager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(name="token_name_once", fields=["user", "name"], condition=Q(revoked_at__isnull=True)),
+            one_of("token_scope", "scope", TokenScope),
+        ]
+
+    def __str__(self) -> str:
+        return f"token {self.pk}"
+
+
+class ApiCount(models.Model):
+    """How many requests one person sent to the API in a minute: those that read, and those that change something."""
+
+    pk = models.CompositePrimaryKey("person", "is_write")
+    person = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+", db_index=False)
+    is_write = models.BooleanField()
+    began_at = models.DateTimeField(db_default=Now())
+    count = models.PositiveIntegerField()
+
+
+class StoredAnswer(models.Model):
+    """The answer to a request with an Idempotency-Key: the same request again gets it, and does nothing. Deleted after a day."""
+
+    person = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+", db_index=False)
+    key = models.CharField(max_length=200)
+    fingerprint = models.BinaryField(max_length=32)  # sha256 of the request
+    status = models.PositiveSmallIntegerField()
+    body = models.JSONField()
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        constraints = [models.UniqueConstraint(name="stored_answer_once", fields=["person", "key"])]
+        indexes = [models.Index(name="stored_answer_by_time", fields=["created_at"])]
 
 
 class SiteCountManager(models.Manager["SiteCount"]):

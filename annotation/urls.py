@@ -18,6 +18,7 @@ from annotation.views import (
     person,
     projects,
     researching,
+    tokens,
 )
 
 urlpatterns = [
@@ -37,6 +38,8 @@ urlpatterns = [
     path("account/second-factor/", account.set_up_second_factor, name="set-up-second-factor"),
     path("account/second-factor/change/", account.change_second_factor, name="change-second-factor"),
     path("account/sessions/end/", account.end_session, name="end-session"),
+    path("account/tokens/", tokens.tokens, name="tokens"),
+    path("account/tokens/<int:token_number>/revoke/", tokens.revoke, name="revoke-token"),
     path("invitations/<str:token>/", invited.AcceptInvitation.as_view(), name="invitation"),
     path("keys/", person.choose_keys, name="keys"),
     path("messages/<int:message_id>/read/", person.mark_read, name="mark-read"),

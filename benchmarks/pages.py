@@ -47,6 +47,13 @@ QUERIES = {
         "differs=on&by=member7", "order=high&labels=yes", "words=is+1777&order=high", "source=rare&order=high",
         "outcome=correct&labels=yes&by=member7", "withdrawn=yes&labels=yes", "by=member7&order=high", "source=model+2&withdrawn=yes",
     ],
+    # The API: filters, and pages far on in a list (the cursors stand for problem 29000, solution 900000 and annotation 60000).
+    "api/v1/projects/large/solutions": [
+        "limit=200", "cursor=MjkwMDAtMA", "source=rare", "source=nobody", "outcome=unsure", "withdrawn=yes", "split=test", "problem=29000",
+    ],
+    "api/v1/projects/large/problems": ["limit=200", "external_id=p1777", "split=test", "subject=nothing"],
+    "api/v1/projects/large/annotations": ["limit=200", "cursor=NjAwMDA", "batch=7", "solution=29801"],
+    "api/v1/projects/large/models/1/scores": ["limit=200", "cursor=OTAwMDAw", "solution=29801"],
 }  # fmt: skip
 FIGURES = {  # files that have names
     "/figures/": ("labels-a-day", "time-per-solution"),

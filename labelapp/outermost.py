@@ -14,12 +14,14 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.template.loader import render_to_string
 
+from annotation.api import problems
 from labelapp.http import outages
 from labelapp.monitoring import health, logs, metrics
 
 WELL_FORMED = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{7,63}").fullmatch  # no line breaks and no JSON: ids go into the log
 
 
+TELL = "Tell the people who run this site its X-Request-ID, and try again later."
 # Answered before all other middleware: they need no session, and no host name or https that a load balancer would have to imitate.
 OPERATIONS = {"/health/live": health.live, "/health/ready": health.ready, "/metrics": metrics.metrics}
 
@@ -57,4 +59,6 @@ def server_error(request: HttpRequest) -> HttpResponse:
     error = sys.exception()
     if error is not None and (response := outages.answer(request, error)) is not None:
         return response
+    if problems.is_api(request):
+        return problems.answer(problems.ApiRefused("server_error", f"This is a fault of the site, not of the request. {TELL}"))
     return HttpResponse(render_to_string("500.html"), status=500)

@@ -4,6 +4,7 @@ STEPMARK_HOME     folder of all state: database, models, exports, broker, logs (
 DATABASE_URL      your own PostgreSQL; unset: a private one under STEPMARK_HOME
 CELERY_BROKER_URL redis://...; unset: files under STEPMARK_HOME
 STEPMARK_GENERATOR package.module.function that proposes next steps in interactive projects; unset: only loaded completions
+API_READS_A_MINUTE, API_WRITES_A_MINUTE  requests of one person to the API (default: 600 and 60)
 METRICS_TOKEN     what Prometheus sends to read /metrics; unset: only this machine reads it, and in production nobody
 SENTRY_DSN        errors are sent there; needs sentry-sdk
 LOG_FORMAT        json: each line of the log is a JSON object; default: text
@@ -76,6 +77,8 @@ INSTALLED_APPS = [
     "django_otp.plugins.otp_static",
     "django_otp.plugins.otp_totp",
     "rest_framework",
+    "knox",
+    "drf_spectacular",
     "annotation",  # after the libraries whose administration it replaces
     "active_learning",
     "labelapp",  # for its commands
@@ -222,11 +225,31 @@ USE_TZ = True
 FILE_UPLOAD_HANDLERS = ["labelapp.http.uploads.LimitedUploadHandler"]
 DATA_UPLOAD_MAX_MEMORY_SIZE = 5_000_000
 
+# The table of the tokens is our own (annotation/models.py). Knox would make its own one beside it.
+KNOX_TOKEN_MODEL = "annotation.ApiToken"
+MIGRATION_MODULES = {"knox": None}
+REST_KNOX = {"AUTH_HEADER_PREFIX": "Bearer", "TOKEN_PREFIX": "stepmark_"}
 REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework.authentication.SessionAuthentication"],
-    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_METADATA_CLASS": None,
+    "UNAUTHENTICATED_USER": None,
+    "URL_FORMAT_OVERRIDE": None,
+    "COERCE_DECIMAL_TO_STRING": False,
 }
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Stepmark",
+    "DESCRIPTION": "Problems, solutions, labels, rounds, models and scores of a site. docs/api.md explains tokens, lists and errors.",
+    "VERSION": "1",
+    "OAS_VERSION": "3.1.0",
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "AUTHENTICATION_WHITELIST": ["annotation.api.base.TokenAuthentication"],
+    "POSTPROCESSING_HOOKS": [],  # it would give each list of choices a name, some of them by a hash
+    "ENABLE_DJANGO_DEPLOY_CHECK": False,
+}
+# Requests of one person to the API in a minute, all tokens together.
+API_READS_A_MINUTE = environment.number("API_READS_A_MINUTE", 600, lowest=1, highest=1_000_000)
+API_WRITES_A_MINUTE = environment.number("API_WRITES_A_MINUTE", 60, lowest=1, highest=1_000_000)
 
 if (LOG_FORMAT := os.environ.get("LOG_FORMAT", "text")) not in ("text", "json"):
     raise environment.BadEnvironment(f"LOG_FORMAT is {LOG_FORMAT!r}. Set it to text or json.")

@@ -2,11 +2,14 @@
 
 from django.contrib import admin
 from django.contrib.auth.views import LogoutView
-from django.urls import include, path
+from django.urls import include, path, re_path
 from django.views.generic import RedirectView
 
+import active_learning.api.urls
 import active_learning.urls
+import annotation.api.urls
 from active_learning.views import setting_up
+from annotation.api import base
 from annotation.views import signing_in
 from labelapp.pages import finding
 
@@ -27,6 +30,9 @@ urlpatterns = [
     path("sign-in/second-factor/", signing_in.set_up_first, name="sign-in-set-up"),
     path("sign-in/who/", signing_in.who, name="who"),
     path("sign-out/", LogoutView.as_view(), name="sign-out"),
+    path("api/v1/", include(annotation.api.urls)),
+    path("api/v1/", include(active_learning.api.urls)),
+    re_path("^api/(?P<rest>.*)$", base.NowhereView.as_view(), name="api-nowhere"),
     path("admin/login/", signing_in.sign_in_to_administration),
     path("admin/password_change/", RedirectView.as_view(pattern_name="account")),  # there wrong passwords are counted
     path("admin/", admin.site.urls),

@@ -346,7 +346,7 @@ class FullProject:
             "name": "smallest", "file": "strategies.csv",
             "object_id": self.project.pk, "id": self.ann.pk, "content_type_id": 1, "app_label": "annotation", "url": "x",
             "set_up_token": people.link_to_set_up().split("/")[-2], "token": self.invitation.path.split("/")[-2],
-            "invitation_id": self.invited.pk, "membership_id": self.member.pk,
+            "invitation_id": self.invited.pk, "membership_id": self.member.pk, "token_number": 1, "rest": "nowhere",
         }  # fmt: skip
 
     def pages(self) -> Iterator[Place]:

@@ -27,7 +27,19 @@ from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from active_learning import experiment
 from annotation import labels, people, queue
-from annotation.models import Event, Flag, GoldAnswer, Import, Invitation, Membership, Message, Notification, Role
+from annotation.models import (
+    Event,
+    Flag,
+    GoldAnswer,
+    Import,
+    Invitation,
+    Membership,
+    Message,
+    Notification,
+    Role,
+    Snapshot,
+    SolutionConsensus,
+)
 from annotation.queue import leases
 from labelapp import outermost
 from tests import make
@@ -70,10 +82,16 @@ class Row(NamedTuple):
     others: int = 404
     is_background: bool = False  # 401 instead of the sign-in page
     is_public: bool = False  # no sign-in is needed
+    is_api: bool = False  # 401 instead of the sign-in page; who is refused learns that before what the address knows
 
 
 def background(*, instead: dict[str, int] = LOST) -> Row:
     return Row(LABELERS | RESEARCHERS, None, 200, instead=instead | SEES_LABELS, is_background=True)
+
+
+def api(who: frozenset[str], post: int | None = None, *, decide: frozenset[str] | None = None, get: int | None = 200) -> Row:
+    """Return the row of an address of the API. A member whose role is too low for a POST gets 403."""
+    return Row(who, get, post, decide=decide, is_api=True)
 
 
 TABLE = {
@@ -86,6 +104,32 @@ TABLE = {
     "change-second-factor": Row(SIGNED_IN, None, 302, instead={"labeler": 400}),
     "end-session": Row(SIGNED_IN, None, 302),
     "keys": Row(SIGNED_IN, 200, 302),
+    "tokens": Row(SIGNED_IN, 200, 400),
+    "revoke-token": Row(SIGNED_IN, None, 302),
+    "api-me": api(SIGNED_IN),
+    "api-projects": api(SIGNED_IN),
+    "api-project": api(LABELERS | RESEARCHERS),
+    "api-problems": api(RESEARCHERS, 415, decide=MANAGERS),
+    "api-problem": api(RESEARCHERS),
+    "api-solutions": api(RESEARCHERS, 415, decide=MANAGERS),
+    "api-solution": api(RESEARCHERS),
+    "api-solution-consensus": api(RESEARCHERS),
+    "api-batches": api(RESEARCHERS),
+    "api-batch": api(RESEARCHERS),
+    "api-annotations": api(RESEARCHERS),
+    "api-annotation": api(RESEARCHERS),
+    "api-consensus": api(RESEARCHERS),
+    "api-snapshots": api(RESEARCHERS),
+    "api-snapshot": api(RESEARCHERS),
+    "api-people": api(MANAGERS),
+    "api-rounds": api(RESEARCHERS, 415, decide=MANAGERS),
+    "api-round": api(RESEARCHERS),
+    "api-cancel-round": api(RESEARCHERS, 200, decide=MANAGERS, get=None),
+    "api-models": api(RESEARCHERS),
+    "api-model": api(RESEARCHERS),
+    "api-scores": api(RESEARCHERS),
+    "api-openapi": Row(ALL, 200, 405, is_public=True),
+    "api-nowhere": Row(ALL, 404, 404, is_public=True),
     "mark-read": Row(SIGNED_IN, None, 302),
     "notifications": Row(SIGNED_IN),
     "read-notifications": Row(SIGNED_IN, None, 302),
@@ -244,6 +288,12 @@ def without_a_row(patterns: Sequence[URLPattern | URLResolver]) -> list[str]:
 def expected(cell: Cell) -> int:
     row = TABLE[cell.name]
     status = row.get if cell.method == "get" else row.post
+    if row.is_api and cell.person in OUT:
+        return 401
+    if row.is_api and cell.person not in row.who:
+        return 404
+    if row.is_api and status is not None and cell.method == "post" and row.decide is not None and cell.person not in row.decide:
+        return 403
     if cell.person in OUT and not row.is_public:
         return (405 if status is None else 401) if row.is_background else 302
     if status is None:
@@ -291,6 +341,8 @@ class World:
         lease = queue.lease_next(labeler, project=self.project)
         round_ = make.round_of(self.project, {"convincing": solutions[3:]}, generation=1, state="proposed")
         make.version(self.project, 1)
+        Snapshot.objects.create(project=self.project, number=1, count=0)
+        SolutionConsensus.objects.create(solution=solutions[0], project=self.project, n_readings=1, settled_at=timezone.now())
 
         owner, texts = self.people["owner"], {"text": "canary-message-to-labeler", "project": self.project}
         message = Message.objects.create(sender=owner, recipient=labeler, **texts)
@@ -351,7 +403,7 @@ class World:
             "flag_id": flag.pk, "name": "smallest",
             "file": "strategies.csv", "object_id": self.project.pk, "id": labeler.pk, "content_type_id": 1, "app_label": "annotation",
             "url": "x", "set_up_token": people.link_to_set_up().split("/")[-2],
-            "token": "x" * 43, "invitation_id": invited.pk,
+            "token": "x" * 43, "invitation_id": invited.pk, "token_number": 1, "rest": "nowhere",
             "membership_id": Membership.objects.get(user=self.people["labeler"], project=self.project).pk,
         }  # fmt: skip
         self.elsewhere = self.places | {

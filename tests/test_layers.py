@@ -13,9 +13,10 @@ EDGES = sorted(
     path
     for pattern in (
         "annotation/views/**/*.py",
-        "annotation/api.py",
+        "annotation/api/**/*.py",
         "annotation/tasks.py",
         "active_learning/views/**/*.py",
+        "active_learning/api/**/*.py",
         "active_learning/tasks.py",
         "*/management/commands/*.py",
     )

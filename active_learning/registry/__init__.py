@@ -5,6 +5,7 @@ Reads snapshots and solutions; writes ModelVersion, StepScores, Events and the f
 
 from active_learning.registry.judging import Judgement, judge, score_steps, serving_version
 from active_learning.registry.labels import NoConsensus, check_consensus
+from active_learning.registry.reading import ModelRow, model_row, models_of
 from active_learning.registry.serving import (
     NoSuchVersion,
     VersionRefused,
@@ -49,6 +50,9 @@ __all__ = [
     "PRESETS",
     "Fence",
     "Judgement",
+    "ModelRow",
+    "model_row",
+    "models_of",
     "ModelUnusable",
     "NoConsensus",
     "NoPrior",

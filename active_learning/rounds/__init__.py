@@ -21,6 +21,7 @@ from active_learning.rounds.plan import (
     recipe_for,
 )
 from active_learning.rounds.publishing import forget_name, publish, replay
+from active_learning.rounds.reading import RoundValues, StageRow, round_row, rounds_of
 from active_learning.rounds.running import run
 from active_learning.rounds.starting import cancel, notify_worker, offer_abandoned, preview, start, sweep
 from active_learning.rounds.states import NoSuchRound, RoundRefused, find, how_ended, number_of
@@ -37,6 +38,10 @@ __all__ = [
     "NoSuchRound",
     "RoundPlan",
     "RoundRefused",
+    "RoundValues",
+    "StageRow",
+    "round_row",
+    "rounds_of",
     "Stopped",
     "any_published",
     "cancel",

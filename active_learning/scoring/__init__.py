@@ -8,11 +8,15 @@ Imports the trainer inside functions. All it knows of rounds is whether one wait
 from active_learning.scoring.figures import first_mistake_entropy, marks_of_champion, prefix_hash, step_scores
 from active_learning.scoring.files import ScoreFileDamaged, ScoresRefused, StoredScores, drop_old, drop_to_file, restore, stored
 from active_learning.scoring.partitions import ScoringFailed, partition
+from active_learning.scoring.reading import ScoreRow, ScoresStoredAway, scores_of
 from active_learning.scoring.shards import ShardLost, claim, help_score, release_abandoned, run_shard, score
 
 __all__ = [
     "ScoreFileDamaged",
+    "ScoreRow",
     "ScoresRefused",
+    "ScoresStoredAway",
+    "scores_of",
     "ScoringFailed",
     "ShardLost",
     "StoredScores",

@@ -15,12 +15,29 @@ from annotation.export.datasets import (
 from annotation.export.differences import NotComparable, SnapshotDifference, changed_since, compare_snapshots
 from annotation.export.downloads import KEPT_BYTES, KEPT_FILES, write_download
 from annotation.export.filters import BadFilter, SnapshotFilter
-from annotation.export.reading import NoSuchAnnotation, annotations_of, shown, snapshots_of
+from annotation.export.reading import (
+    AnnotationRow,
+    LabelRow,
+    NoSuchAnnotation,
+    annotation_rows,
+    annotations_of,
+    find_annotation_row,
+    shown,
+    snapshot_row,
+    snapshot_rows,
+    snapshots_of,
+)
 from annotation.export.snapshots import Alternative, ContentDamaged, ContentMissing, LabeledSteps, labeled_solutions
 from annotation.export.splits import BadSplitRule, SplitRule
 from trainer.files import OutputRefused
 
 __all__ = [
+    "AnnotationRow",
+    "LabelRow",
+    "annotation_rows",
+    "find_annotation_row",
+    "snapshot_row",
+    "snapshot_rows",
     "KEPT_BYTES",
     "KEPT_FILES",
     "Alternative",

@@ -4,7 +4,26 @@ and gold."""
 from annotation.ingest.checking import FileCheck, check_file
 from annotation.ingest.loading import LABELS, add_solutions, load_problems, load_solutions
 from annotation.ingest.projects import BadProject, find_project, rules_of
+from annotation.ingest.reading import (
+    ProblemMissing,
+    ProblemRow,
+    SolutionMissing,
+    SolutionRow,
+    find_problem,
+    find_solution_row,
+    problems_of,
+    solutions_of,
+)
 from annotation.ingest.updating import read_changes
+from annotation.ingest.upserting import (
+    BY_LINE,
+    CUTTING_RULES,
+    BadLines,
+    LineFault,
+    TooManyLines,
+    Upserted,
+    upsert,
+)
 from annotation.ingest.values import LoadReport, ProblemChange, digest
 from trainer.formats import (
     FILE_MEGABYTES,
@@ -28,6 +47,13 @@ from trainer.steps import AUTO, RULES
 STEP_RULES = (*RULES, AUTO)  # how a solution that is one text can be cut into steps
 
 __all__ = [
+    "BY_LINE",
+    "CUTTING_RULES",
+    "BadLines",
+    "LineFault",
+    "TooManyLines",
+    "Upserted",
+    "upsert",
     "AUTO",
     "STEP_RULES",
     "FILE_MEGABYTES",
@@ -46,16 +72,24 @@ __all__ = [
     "NewLabel",
     "NewProblem",
     "NewSolution",
+    "ProblemMissing",
     "ProblemChange",
+    "ProblemRow",
     "Progress",
+    "SolutionMissing",
+    "SolutionRow",
     "add_solutions",
     "check_file",
     "clean_text",
     "detect_format",
     "digest",
+    "find_problem",
     "find_project",
+    "find_solution_row",
     "load_problems",
     "load_solutions",
+    "problems_of",
     "read_changes",
     "rules_of",
+    "solutions_of",
 ]

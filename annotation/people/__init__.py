@@ -1,7 +1,7 @@
 """Stage: people. Who can sign in, how, and who can do what in a project.
 
-Reads and writes accounts, Membership, Invitation and BrowserSession, and the second factors of django-otp. Every page and every later
-stage asks here.
+Reads and writes accounts, Membership, Invitation, BrowserSession and ApiToken, and the second factors of django-otp. Every page, the API
+and every later stage ask here.
 """
 
 from typing import TYPE_CHECKING
@@ -75,12 +75,30 @@ from annotation.people.sessions import (
     watch_promotions,
 )
 from annotation.people.set_up import AlreadySetUp, NameTaken, is_set_up, is_set_up_token, link_to_set_up, set_up
+from annotation.people.tokens import (
+    DAYS,
+    SCOPES,
+    BadToken,
+    CannotMakeToken,
+    RequestCount,
+    TokenGrant,
+    TokenRow,
+    count_request,
+    count_tokens,
+    make_token,
+    redeem_token,
+    revoke_token,
+    revoke_tokens,
+    token_projects,
+    tokens_of,
+)
 
 if TYPE_CHECKING:
     from annotation.people.memberships import Person
 
 __all__ = [
     "CODES",
+    "DAYS",
     "FILE_PREFIX",
     "HOURS",
     "LABELERS",
@@ -90,6 +108,8 @@ __all__ = [
     "OWNERS",
     "RANKS",
     "RESEARCHERS",
+    "RequestCount",
+    "SCOPES",
     "WRITERS",
     "Access",
     "AlreadyMember",
@@ -97,8 +117,10 @@ __all__ = [
     "NameTaken",
     "BadCode",
     "BadInvitations",
+    "BadToken",
     "CannotClose",
     "CannotErase",
+    "CannotMakeToken",
     "InvitationRow",
     "Invited",
     "NewInvitation",
@@ -109,6 +131,8 @@ __all__ = [
     "OpenSession",
     "Person",
     "SeesLabels",
+    "TokenGrant",
+    "TokenRow",
     "UnknownInvitation",
     "accept",
     "accept_as_new_person",
@@ -116,6 +140,8 @@ __all__ = [
     "check_code",
     "close_account",
     "confirm_app",
+    "count_request",
+    "count_tokens",
     "end_all_sessions_without_proof",
     "end_others",
     "end_session",
@@ -136,6 +162,7 @@ __all__ = [
     "link_to_sign_in",
     "look",
     "make_recovery_codes",
+    "make_token",
     "may_administrate",
     "member_to_invite",
     "new_app",
@@ -147,8 +174,11 @@ __all__ = [
     "person_of_link",
     "project_of_assignment",
     "redeem_link",
+    "redeem_token",
     "remove_second_factor",
     "reset_second_factor",
+    "revoke_token",
+    "revoke_tokens",
     "roles_up_to",
     "seconds_to_wait",
     "secret_of",
@@ -156,6 +186,8 @@ __all__ = [
     "sessions_of",
     "set_password",
     "set_up",
+    "token_projects",
+    "tokens_of",
     "unlock",
     "watch_promotions",
     "why_no_labeling",

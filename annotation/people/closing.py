@@ -6,6 +6,7 @@ from django.db import transaction
 from annotation.models import Event
 from annotation.people.erasing import ERASED_PREFIX, owned_alone
 from annotation.people.sessions import end_all
+from annotation.people.tokens import revoke_tokens
 
 
 class CannotClose(ValueError):
@@ -13,7 +14,7 @@ class CannotClose(ValueError):
 
 
 def close_account(person: User, *, actor: User | None) -> None:
-    """Close an account and end its sessions. Raises CannotClose: closed before, or the only owner of a project."""
+    """Close an account, end its sessions and revoke its tokens. Raises CannotClose: closed before, or the only owner of a project."""
     with transaction.atomic():
         person = User.objects.select_for_update().get(pk=person.pk)
         if not person.is_active:
@@ -22,11 +23,15 @@ def close_account(person: User, *, actor: User | None) -> None:
             raise CannotClose(f"{person.username} is the only owner of {', '.join(slugs)}. Give each project another owner first.")
         User.objects.filter(pk=person.pk).update(is_active=False)
         end_all(person)
+        revoke_tokens(person, actor=actor)
         Event.objects.create(actor=actor, verb="close account", subject=f"person {person.pk}")
 
 
 def open_account(person: User, *, actor: User | None) -> None:
-    """Open a closed account again, with its password and memberships. Raises CannotClose: it is open, or the person was erased."""
+    """Open a closed account again, with its password and memberships. Its tokens stay revoked.
+
+    Raises CannotClose: it is open, or the person was erased.
+    """
     with transaction.atomic():
         person = User.objects.select_for_update().get(pk=person.pk)
         if person.username.startswith(ERASED_PREFIX):

@@ -12,7 +12,7 @@ from django.db.models import Q, Value
 from django.db.models.functions import Replace
 from django.dispatch import Signal
 
-from annotation.models import Event, Flag, Invitation, Keys, Membership, Notification, Preferences, Role
+from annotation.models import ApiToken, Event, Flag, Invitation, Keys, Membership, Notification, Preferences, Role
 from annotation.people.passwords import has_password
 from annotation.people.second_factor import remove_second_factor
 from annotation.people.sessions import end_all
@@ -40,7 +40,7 @@ def is_reserved(name: str) -> bool:
 
 
 def erase(person: User, *, actor: User | None) -> None:
-    """Erase a person: name, e-mail, password, second factor, sessions and keys. The account is closed, and all memberships end.
+    """Erase a person: name, e-mail, password, second factor, sessions, tokens and keys. The account is closed, and all memberships end.
 
     Labels, messages and the pseudonym stay; messages show "erased-N" as the author. The event that is stored holds no name. Raises
     CannotErase: the last owner of a project, or an account that a load made.
@@ -63,6 +63,7 @@ def erase(person: User, *, actor: User | None) -> None:
         Membership.objects.filter(user=person).update(role=Role.FORMER, reason="")
         Keys.objects.filter(person=person.pk).delete()
         Preferences.objects.filter(person=person.pk).delete()
+        ApiToken.objects.filter(user=person).delete()
         Notification.objects.filter(Q(person=person) | Q(about=person)).delete()
         Flag.objects.filter(person=person).update(note="")
         about = Q(used_by=person) | (Q(note__icontains=email) if email else Q())

@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from annotation.models import Event
 from annotation.people.sessions import end_all
+from annotation.people.tokens import revoke_tokens
 
 
 def seconds_to_wait(name: str, *, address: str | None) -> int:
@@ -43,8 +44,12 @@ def set_password(person: User, password: str) -> None:
 
 
 def forget_password(person: User, *, actor: User | None) -> None:
-    """Remove a password that its owner has forgotten, and end all sessions. The person signs in by a link and can then set a new one."""
+    """Remove a password that its owner has forgotten, end all sessions and revoke all tokens.
+
+    The person signs in by a link and can then set a new one.
+    """
     person.set_unusable_password()
     person.save(update_fields=["password"])
     end_all(person)
+    revoke_tokens(person, actor=actor)
     Event.objects.create(actor=actor, verb="remove password", subject=f"person {person.pk}")

@@ -16,6 +16,7 @@ from django_otp.plugins.otp_totp.models import TOTPDevice
 from annotation.models import BrowserSession, Membership
 from annotation.people.memberships import MANAGERS, may_administrate
 from annotation.people.second_factor import has_second_factor, remove_second_factor
+from annotation.people.tokens import revoke_tokens
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -64,10 +65,11 @@ def end_all(person: "User") -> None:
 
 
 def reset_second_factor(person: "User", *, actor: "User | None") -> bool:
-    """Remove the second factor of a person who has lost it, and end all sessions. False: there was none, and nothing is changed."""
+    """Remove the second factor of a person who has lost it, end all sessions and revoke all tokens. False: there was none."""
     was_set = remove_second_factor(person, actor=actor)
     if was_set:
         end_all(person)
+        revoke_tokens(person, actor=actor)
     return was_set
 
 

@@ -20,6 +20,7 @@ from annotation.projects.guidelines import (
     read_guidelines,
     readers_of,
 )
+from annotation.projects.reading import MemberProject, member_project, member_projects
 from annotation.projects.settings import (
     SettingChange,
     SettingsChangedMeanwhile,
@@ -39,6 +40,7 @@ __all__ = [
     "CannotDelete",
     "Contents",
     "DiffLine",
+    "MemberProject",
     "MemberReading",
     "NoSuchGuidelines",
     "SettingChange",
@@ -60,6 +62,8 @@ __all__ = [
     "is_taken",
     "locked_kind",
     "look_at_change",
+    "member_project",
+    "member_projects",
     "note_version",
     "notify_of_versions",
     "open_project_again",

@@ -77,6 +77,17 @@ from annotation.quality.newcomers import (
 from annotation.quality.opinions import Adjudication, Opinions, gold_in_project, gold_of, possible_by
 from annotation.quality.overviews import DayTimes, Overview, PeopleAtWork, PersonAtWork, at_work, overview
 from annotation.quality.practice import Feedback, feedback_on, open_practice
+from annotation.quality.reading import (
+    BatchFigures,
+    NoConsensusYet,
+    SettledSolution,
+    SettledStep,
+    batch_figures,
+    consensus_of,
+    find_batch_figures,
+    find_consensus,
+    members_of,
+)
 from annotation.quality.records import (
     GoldRecord,
     LabelerRecord,
@@ -118,6 +129,15 @@ from annotation.quality.team import (
 from annotation.quality.watch import Marks, note_dry_spells, watch_new, watch_project
 
 __all__ = [
+    "BatchFigures",
+    "NoConsensusYet",
+    "SettledSolution",
+    "SettledStep",
+    "batch_figures",
+    "consensus_of",
+    "find_batch_figures",
+    "find_consensus",
+    "members_of",
     "MOST_PAIRS",
     "Adjudication",
     "AgreementFigures",

@@ -4,7 +4,7 @@ Sums are over everybody, so they agree with the overview: also over members who 
 work is counted as on the overview: first revisions of what counts as work (eligibility.py).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
@@ -193,6 +193,16 @@ def team_of(project: Project, *, words: str = "", role: str = "", state: str = "
     total = StateSum("all", len(rows), sum((one.work for one in sums.values()), LabeledWork()))
     members = [_member(row, states[row.pk], work.get(row.user_id, none), gold.get(row.user_id, Share(0, 0))) for row in shown]
     return Team(members, len(found), page, pages, [one for one in sums.values() if one.count], total, counted_at)
+
+
+def members_in_order(project: Project, rows: Sequence[Membership]) -> list[Member]:
+    """Return some members of a project with their figures, in the order of the rows."""
+    (work, _), is_screened, gold = _work_of(project), has_screening(project), gold_of(project, [row.user_id for row in rows])
+    states = [_state(row, has_screening=is_screened) for row in rows]
+    return [
+        _member(row, state, work.get(row.user_id, LabeledWork()), gold.get(row.user_id, Share(0, 0)))
+        for row, state in zip(rows, states, strict=True)
+    ]
 
 
 def member_page(project: Project, number: int) -> MemberPage:

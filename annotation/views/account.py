@@ -29,6 +29,9 @@ class PasswordForm(SetPasswordForm):
             widget = forms.PasswordInput({"autocomplete": "current-password"})
             self.fields["present"] = forms.CharField(label="Your present password", strip=False, widget=widget)
             self.order_fields(["present"])
+        if count := people.count_tokens(user):
+            theirs = f"your {count} API tokens" if count > 1 else "your API token"
+            self.fields["revoke"] = forms.BooleanField(required=False, initial=True, label=f"Also revoke {theirs}")
         self.fields["new_password1"].label, self.fields["new_password2"].label = "New password", "New password, again"
 
 
@@ -62,6 +65,8 @@ def set_password(request: SignedInRequest) -> HttpResponse:
     form = PasswordForm(request.user, request.POST)
     if form.is_valid() and _knows_password(request, form):
         people.set_password(request.user, form.cleaned_data["new_password1"])
+        if form.cleaned_data.get("revoke"):
+            people.revoke_tokens(request.user, actor=request.user)
         auth.update_session_auth_hash(request, request.user)
         people.end_others(request.user, current=request.session.session_key)
         messages.success(request, "Your password is saved. You are signed out everywhere else.")
@@ -139,5 +144,6 @@ def _page(request: SignedInRequest, form: PasswordForm, *, wanted: PreferencesFo
         "has_second_factor": people.has_second_factor(request.user),
         "is_required": people.is_required(request.user),
         "code_error": code_error,
+        "token_count": people.count_tokens(request.user),
     }
     return render(request, "account/account.html", page, status=400 if form.errors or wanted.errors or code_error else 200)

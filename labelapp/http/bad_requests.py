@@ -8,6 +8,8 @@ from django.http import HttpRequest, HttpResponse
 from django.http.multipartparser import MultiPartParserError
 from django.shortcuts import render
 
+from annotation.api import problems
+
 FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 
 
@@ -48,4 +50,10 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
         reason = "The form arrived incomplete. Go back and send it again."
     else:
         reason = str(exception) if isinstance(exception, BadRequest) else ""
+    if problems.is_api(request) and isinstance(exception, RequestDataTooBig):
+        return problems.answer(problems.ApiRefused("body_too_large", "The body of the request is too large."))
+    if problems.is_api(request):
+        return problems.answer(
+            problems.ApiRefused("bad_request", reason or "The request cannot be read. Look at its headers and its address.")
+        )
     return render(request, "400.html", {"reason": reason}, status=400)

@@ -16,6 +16,7 @@ from django.http.response import HttpResponseBase
 from django.template.loader import render_to_string
 from django.utils.cache import add_never_cache_headers
 
+from annotation.api import problems
 from labelapp import embedded_postgres
 from trainer.files import is_disk_full
 
@@ -120,6 +121,8 @@ def answer(request: HttpRequest, error: BaseException) -> HttpResponse | None:
 
 
 def _told(request: HttpRequest, outage: Outage) -> HttpResponse:
+    if problems.is_api(request):
+        return problems.document(outage.code, f"{outage.what} Send the request again.", status=503, title=outage.title)
     if _wants_json(request):
         return JsonResponse({"code": outage.code, "message": outage.message, "what": outage.what}, status=503)
     page = {"outage": outage, "is_form": request.method not in ("GET", "HEAD")}

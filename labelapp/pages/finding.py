@@ -108,6 +108,7 @@ def _site_pages(request: SignedInRequest, text: str) -> list[FoundThing]:
     listed = [
         ("Your projects", "home", "start messages", True),
         ("Your account", "account", "password second factor sessions sign out devices", True),
+        ("Your API tokens", "tokens", "program script bearer rest", True),
         ("Your keys", "keys", "keyboard shortcuts", True),
         ("New project", "new-project", "create add", projects.can_create(person)),
         ("Who did what on this site", "site-audit", "audit events log", person.is_superuser),

@@ -38,6 +38,15 @@ def read_json(source: ByteSource, progress: Progress | None) -> Iterator[tuple[i
         return
 
 
+def read_object(line: bytes) -> Fields:
+    """Return the object of one line. Raises BadLine."""
+    try:
+        with placed(Path("line"), 1):
+            return _checked(_DECODER.decode(line.decode()), line)
+    except BadFile as bad:
+        raise BadLine(bad.reason, bad.remedy) from None
+
+
 def _read_by_line(source: ByteSource, line: bytes, progress: Progress | None) -> Iterator[tuple[int, Fields]]:
     while line:
         if line.strip():

@@ -1,0 +1,26 @@
+"""The addresses of the API in the labeling flow. None has a slash at the end."""
+
+from django.urls import path
+
+from annotation.api import base, data, loading, people
+
+PROJECT = "projects/<slug:slug>"
+urlpatterns = [
+    path("openapi.json", base.OpenApiView.as_view(), name="api-openapi"),
+    path("me", people.MeView.as_view(), name="api-me"),
+    path("projects", people.ProjectsView.as_view(), name="api-projects"),
+    path(PROJECT, people.ProjectView.as_view(), name="api-project"),
+    path(f"{PROJECT}/problems", loading.ProblemsView.as_view(), name="api-problems"),
+    path(f"{PROJECT}/problems/<int:problem_id>", data.ProblemView.as_view(), name="api-problem"),
+    path(f"{PROJECT}/solutions", loading.SolutionsView.as_view(), name="api-solutions"),
+    path(f"{PROJECT}/solutions/<int:solution_id>", data.SolutionView.as_view(), name="api-solution"),
+    path(f"{PROJECT}/solutions/<int:solution_id>/consensus", data.ConsensusView.as_view(), name="api-solution-consensus"),
+    path(f"{PROJECT}/batches", data.BatchesView.as_view(), name="api-batches"),
+    path(f"{PROJECT}/batches/<int:batch_id>", data.BatchView.as_view(), name="api-batch"),
+    path(f"{PROJECT}/annotations", data.AnnotationsView.as_view(), name="api-annotations"),
+    path(f"{PROJECT}/annotations/<int:annotation_id>", data.AnnotationView.as_view(), name="api-annotation"),
+    path(f"{PROJECT}/consensus", data.ConsensusListView.as_view(), name="api-consensus"),
+    path(f"{PROJECT}/snapshots", data.SnapshotsView.as_view(), name="api-snapshots"),
+    path(f"{PROJECT}/snapshots/<int:number>", data.SnapshotView.as_view(), name="api-snapshot"),
+    path(f"{PROJECT}/people", data.PeopleView.as_view(), name="api-people"),
+]

@@ -1,0 +1,149 @@
+"""Stage: ingest, lines that a program sends: problems or solutions in the format `generic`, one JSON object a line.
+
+They go through the same temporary tables as a file, in one transaction. What is known stays, so the same lines again change nothing. Every
+wrong line is found at once, and either nothing is stored or all the others are.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from annotation.ingest.loading import staged
+from annotation.ingest.values import LoadReport
+from annotation.models import Event, Problem, Project
+from trainer.formats import (
+    FORMATS,
+    BadFile,
+    BadLine,
+    Detected,
+    NewProblem,
+    NewSolution,
+    check_problem,
+    check_solution,
+    cut_solution,
+    read_object,
+    unused_keys,
+)
+from trainer.statements import without_blanks
+from trainer.steps import LINES, RULES, RuleChoice
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+
+MOST_LINES = 10_000
+SHOWN_FAULTS = 100  # lines named; the others are counted
+CUTTING_RULES = tuple(RULES)  # how a solution that is one text can be cut into steps
+BY_LINE = LINES
+
+
+@dataclass(frozen=True, slots=True)
+class LineFault:
+    """What is wrong with one line, and what to do."""
+
+    line: int
+    detail: str
+
+
+class BadLines(ValueError):
+    """Lines that cannot be stored. Nothing was stored. `faults` has the first ones, `count` is how many there are."""
+
+    def __init__(self, faults: list[LineFault]) -> None:
+        first = faults[0]
+        super().__init__(f"{len(faults):,} of the lines cannot be stored, so none was. Line {first.line}: {first.detail}")
+        self.faults, self.count = faults[:SHOWN_FAULTS], len(faults)
+
+
+class TooManyLines(ValueError):
+    """More lines than one request can have."""
+
+
+@dataclass(slots=True)
+class Upserted:
+    """What lines held and what was new, and the lines that were left out."""
+
+    report: LoadReport
+    faults: list[LineFault] = field(default_factory=list)
+    n_faults: int = 0
+
+
+def upsert(
+    project: Project, content: bytes, *, actor: "User", are_solutions: bool, skips: bool, steps_by: str = BY_LINE, source: str = ""
+) -> Upserted:
+    """Store the problems, or the solutions with their problems, of some lines. `source` names the generator where a line does not.
+
+    With `skips`, wrong lines are left out; otherwise one wrong line refuses all. Raises BadLines and TooManyLines.
+    """
+    faults: list[LineFault] = []
+    values = list(_values(content, are_solutions=are_solutions, steps_by=steps_by, faults=faults))
+    with staged(project, Detected("generic", ""), path="body", source=source) as staging:
+        values = list(_without_clashes(project, values, faults))
+        faults.sort(key=lambda fault: fault.line)
+        if faults and not skips:
+            raise BadLines(faults)
+        try:
+            for line, fields, problem, solution, choice in values:
+                with staging.at(line):
+                    if solution is None:
+                        staging.add_problem(problem)
+                    else:
+                        staging.add_solution(solution, choice=choice)
+                    staging.report.unused.update(unused_keys(fields))
+            staging.store()
+        except BadFile as bad:
+            raise BadLines([LineFault(bad.line or 1, _sentence(bad.reason, bad.remedy))]) from None
+        report = staging.report
+        counts = {"problems": report.new_problems, "solutions": report.new_solutions, "left_out": len(faults)}
+        Event.objects.create(actor=actor, project=project, verb="load lines", subject=f"project {project.slug}", details=counts)
+    return Upserted(report, faults[:SHOWN_FAULTS], len(faults))
+
+
+Line = tuple[int, Any, NewProblem, NewSolution | None, RuleChoice]
+
+
+def _values(content: bytes, *, are_solutions: bool, steps_by: str, faults: list[LineFault]) -> Iterator[Line]:
+    """Read the lines, and note the wrong ones."""
+    format_, choice = FORMATS["generic"], RuleChoice(steps_by, "")
+    lines = content.removeprefix(b"\xef\xbb\xbf").split(b"\n")
+    if sum(bool(line.strip()) for line in lines) > MOST_LINES:
+        raise TooManyLines(f"The body has more than {MOST_LINES:,} lines. Send it in several requests.")
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            fields = read_object(line)
+            if not are_solutions:
+                problem = format_.problem(fields)
+                check_problem(problem)
+                yield number, fields, problem, None, choice
+                continue
+            assert format_.solutions is not None
+            for solution in format_.solutions(fields):
+                if solution.annotation is not None:
+                    raise BadLine("the line has ratings", "Leave them out here. Load labels as a file, on the page Data")
+                check_problem(solution.problem)
+                check_solution(cut_solution(solution, by=choice.rule))
+                yield number, fields, solution.problem, solution, choice
+        except BadLine as bad:
+            faults.append(LineFault(number, _sentence(bad.reason, bad.remedy)))
+
+
+def _without_clashes(project: Project, values: Iterable[Line], faults: list[LineFault]) -> Iterator[Line]:
+    """Leave out lines that give an external id another statement than the project, or an earlier line, and note them."""
+    values = list(values)
+    named = {problem.external_id for _, _, problem, _, _ in values if problem.external_id is not None}
+    known = Problem.objects.filter(project=project, external_id__in=named).values_list("external_id", "statement")
+    statements = {external_id: (without_blanks(statement), "the project") for external_id, statement in known}
+    for line in values:
+        number, _, problem, _, _ = line
+        if problem.external_id is not None:
+            own = without_blanks(problem.statement)
+            statement, place = statements.setdefault(problem.external_id, (own, f"line {number}"))
+            if statement != own:
+                reason = f"the problem id {problem.external_id!r} belongs to another statement in {place}"
+                faults.append(LineFault(number, _sentence(reason, "Give the problem an id of its own")))
+                continue
+        yield line
+
+
+def _sentence(reason: str, remedy: str) -> str:
+    return f"{reason[:1].upper()}{reason[1:]}. {remedy}."

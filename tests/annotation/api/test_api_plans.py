@@ -1,0 +1,88 @@
+"""Lists of the API in a large database: a page reads few rows, at the begin and at the end of a list, whatever the statistics know."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from annotation import export, ingest
+from annotation.models import Annotation, Batch, Problem, Project, Solution
+from tests import make
+from tests.annotation.test_export_plans import LARGE, labeled_project, nodes
+
+pytestmark = pytest.mark.django_db
+LIMIT = 5
+MOST_READ = 300  # rows of large tables for a page; there are 25,000 solutions
+
+
+def rows_read(act: Callable[[], object]) -> int:
+    """Return how many rows of large tables the statements of an act read."""
+    counts: list[int] = []
+
+    def explain(execute: Callable[..., Any], sql: str, params: Any, many: bool, context: dict[str, Any]) -> Any:
+        if sql.lstrip().startswith("SELECT"):
+            with connection.connection.cursor() as cursor:  # of psycopg, which this wrapper does not hear
+                [(rows,)] = cursor.execute(f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) {sql}", params).fetchall()
+            # What a plan hashes is a table that is small here. A plan for a large one probes an index instead.
+            hashed = {
+                id(inner) for node in nodes(rows[0]["Plan"]) if f"hashed {node.get('Subplan Name')}" in str(rows) for inner in nodes(node)
+            }
+            for node in nodes(rows[0]["Plan"]):
+                if node.get("Relation Name") in LARGE and id(node) not in hashed:
+                    removed = sum(value for name, value in node.items() if name.startswith("Rows Removed"))
+                    counts.append(int((node["Actual Rows"] + removed) * node["Actual Loops"]))
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(explain):
+        act()
+    return sum(counts)
+
+
+def lists(project: Project) -> dict[str, Callable[[], object]]:
+    """Return the pages that are asked for: of each list at its begin and at its end, and with each filter that has an index."""
+    problem, solution = Problem.objects.filter(project=project).latest("pk"), Solution.objects.filter(problem__project=project).latest("pk")
+    annotation = Annotation.objects.filter(solution__problem__project=project).latest("pk")
+    batch = Batch.objects.get(project=project)
+    page = {"limit": LIMIT}
+    return {
+        "problems": lambda: ingest.problems_of(project, after=0, **page),
+        "last problems": lambda: ingest.problems_of(project, after=problem.pk - 3, **page),
+        "solutions": lambda: ingest.solutions_of(project, after=(0, 0), **page),
+        "last solutions": lambda: ingest.solutions_of(project, after=(problem.pk, solution.pk - 3), **page),
+        "solutions of a problem": lambda: ingest.solutions_of(project, after=(0, 0), problem=problem.pk, **page),
+        "one problem": lambda: ingest.find_problem(project, problem.pk),
+        "one solution": lambda: ingest.find_solution_row(project, solution.pk),
+        "last annotations": lambda: export.annotation_rows(project, after=annotation.pk - 3, **page),
+        "annotations of a solution": lambda: export.annotation_rows(project, after=0, solution=annotation.solution_id, **page),
+        "one annotation": lambda: export.find_annotation_row(project, annotation.pk),
+        "one annotation of another project": lambda: export.annotation_rows(project, after=0, batch=batch.pk + 10**6, **page),
+    }
+
+
+@pytest.mark.parametrize("known", ["others", "all"])
+def test_a_page_reads_few_rows_whatever_the_statistics_know(known: str) -> None:
+    labeled_project("others", 2_000)
+    make.statistics()
+    project = labeled_project("sums", 500)
+    if known == "all":
+        make.statistics()
+    read = {name: rows_read(act) for name, act in lists(project).items()}
+    assert {name: count for name, count in read.items() if count > MOST_READ} == {}
+    assert all(count for name, count in read.items() if "another project" not in name)
+
+
+def test_the_begin_of_a_list_of_annotations_passes_over_those_of_others_a_bounded_number_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    from annotation.export import reading
+
+    labeled_project("others", 1_000)
+    project = labeled_project("sums", 20)
+    monkeypatch.setattr(reading, "SCANNED", 100)
+    items, following = export.annotation_rows(project, after=0, limit=LIMIT)
+    assert items == [] and following is not None
+    assert rows_read(lambda: export.annotation_rows(project, after=0, limit=LIMIT)) < 600
+
+
+def test_a_statement_that_reads_a_whole_table_is_seen() -> None:
+    labeled_project("sums", 200)
+    assert rows_read(lambda: list(Solution.objects.filter(final_answer="7"))) >= 2_000
