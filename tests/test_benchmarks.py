@@ -265,5 +265,9 @@ def test_a_peer_pins_nothing_that_stepmark_pins_differently() -> None:
 
 def test_exports_are_measured_against_dumping_the_same_records() -> None:
     found = figures("export", "--smoke")
-    assert min(found["ratio"], found["ratio_again"], found["fresh"]["records_per_s"]) > 0 and found["records"] == 201
+    assert (
+        found["ratio"] == pytest.approx(found["fresh"]["records_per_s"] / found["orjson_records_per_s"], rel=0.1, abs=1e-5)
+        and found["ratio"] > 0
+    )
+    assert (found["records"], found["solutions_beside"]) == (201, 100) and min(found["ratio_again"], found["memory_mb"]) > 0
     assert set(found["beside"]) == {"before_analyze", "after_analyze"} and {"parquet", "trl"} < set(found)
