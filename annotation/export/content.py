@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 from django.conf import settings
+from django.db import connection
 
 from annotation.export.prm800k import FRAGMENTS, JOINED, prm800k_line, ratings_of
 from annotation.export.snapshots import PROBED, ContentDamaged, ContentMissing
@@ -210,7 +211,7 @@ def copied(reader: "psycopg.Connection[Any]", statement: str) -> Iterator[bytes]
     """Yield the rows of a statement as CSV, in pieces that end with a row."""
     rows: list[bytes] = []
     size = 0
-    with reader.cursor() as cursor, cursor.copy(_COPY.format(statement)) as copy:
+    with connection.wrap_database_errors, reader.cursor() as cursor, cursor.copy(_COPY.format(statement)) as copy:
         for row in copy:
             rows.append(bytes(row))
             size += len(row)

@@ -283,7 +283,9 @@ def _reading() -> Iterator["psycopg.Connection[Any]"]:
         return
     parameters = {**connection.get_connection_params(), "autocommit": True}
     parameters.pop("cursor_factory", None)
-    with psycopg.connect(**parameters) as reader:
+    with connection.wrap_database_errors:
+        opened = psycopg.connect(**parameters)
+    with opened as reader:
         reader.execute("SET idle_in_transaction_session_timeout = 0")  # it waits while the file is written
         reader.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         yield reader

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import psycopg
 import pyarrow.parquet as pq
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import DatabaseError, connection, transaction
+from django.db import DatabaseError, OperationalError, connection, transaction
 
 from active_learning.models import Round
 from annotation import export, ingest, people, quality
@@ -386,3 +387,17 @@ def test_a_loaded_project_is_exported_twice_with_the_same_bytes(samples: Path, t
     assert list(first.files.order_by("pk").values_list("name", "n_records", "format")) == [
         (f"{name}.jsonl", 6, "prm800k") for name in ("first", "second", "third")
     ]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_server_without_a_free_connection_is_an_error_of_the_database_and_leaves_nothing(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(**_: Any) -> None:
+        raise psycopg.OperationalError("FATAL: too many clients already")
+
+    project = labeled()
+    monkeypatch.setattr(datasets.psycopg, "connect", refuse)
+    with pytest.raises(OperationalError, match="too many clients"):
+        export.take_snapshot(project)
+    assert not Snapshot.objects.exists() and not (home / "snapshots").exists()
