@@ -20,7 +20,7 @@ from active_learning.models import ModelVersion, Round, Selection, StepScores
 from active_learning.pages import models
 from active_learning.registry import serving
 from annotation import labels, queue
-from annotation.models import Event, Project, Role, Solution
+from annotation.models import Batch, Event, Project, Role, Solution
 from tests import make
 
 pytestmark = pytest.mark.django_db
@@ -77,7 +77,7 @@ def path(name: str, *more: int) -> str:
 def labeled(project: Project, *ratings: int, by: User | None = None) -> Solution:
     """Have a solution of three steps labeled."""
     made = make.solution(make.problem(project))
-    make.batch(project, [made], generation=made.pk)
+    make.batch(project, [made], generation=Batch.objects.filter(project=project).count() + 1)
     lease = queue.lease_next(by or make.ann(project), project=project)
     labels.submit(
         lease.assignment_id,

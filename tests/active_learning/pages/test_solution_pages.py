@@ -21,6 +21,7 @@ from active_learning.pages.searching import SolutionFilter
 from annotation import labels, quality, queue
 from annotation.models import (
     Assignment,
+    Batch,
     Event,
     GoldAnswer,
     Problem,
@@ -73,7 +74,7 @@ def solved(project: Project, **fields: Any) -> Solution:
 
 def labeled(project: Project, *ratings: int, by: User | None = None, solution: Solution | None = None) -> Solution:
     made = solution or solved(project)
-    make.batch(project, [made], generation=made.pk)
+    make.batch(project, [made], generation=Batch.objects.filter(project=project).count() + 1)
     person = by or make.ann(project)
     lease = queue.lease_next(person, project=project)
     end = {"finish_reason": "found_error" if ratings[-1] == -1 else "solution", "reason": "", "active_ms": 9, "total_ms": 9}
@@ -339,8 +340,8 @@ def test_the_history_names_what_happened_and_by_whom(project: Project, olga: Cli
     seen = pages.scored_solution(project, None, made.pk)
     assert [(entry.words, entry.person) for entry in seen["history"]] == [
         ("Loaded, written by gpt", ""),
-        (f"Queued in the selected batch {made.pk}, which is open now", ""),
-        (f"Labeled in the selected batch {made.pk}: mistake found", "ann"),
+        ("Queued in the selected batch 1, which is open now", ""),
+        ("Labeled in the selected batch 1: mistake found", "ann"),
         ("Withdrawn from labeling for good", "olga"),
     ]
     page = text(olga, path("project-solution", made.pk))
