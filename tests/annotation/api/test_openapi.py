@@ -34,7 +34,7 @@ def operations() -> list[tuple[str, str, dict[str, Any]]]:
 
 def test_the_committed_description_is_that_of_the_code() -> None:
     assert yaml.safe_load(FILE.read_text()) == plain(openapi_document()), (
-        "Write it again: python manage.py spectacular --validate --fail-on-warn --file docs/api.yaml"
+        "Write it again: .venv/bin/python manage.py spectacular --validate --fail-on-warn --file docs/api.yaml"
     )
 
 
