@@ -97,6 +97,8 @@ class FullProject:
         self.solution = make.solution(problem, source="file", steps=[f"{name} {WIDE}", "y" * 300, f"So.\n\n# Answer\n\n{name}"])
         StepAlternative.objects.create(solution=self.solution, step_index=1, position=1, text=name)
         GoldAnswer.objects.create(solution=self.solution, acceptable_first_errors=[1], note=name)
+        settled = {"project": self.project, "first_mistake": 1, "n_readings": 1, "settled_at": timezone.now()}
+        SolutionConsensus.objects.get_or_create(solution=self.solution, defaults=settled)
         self.batch = make.batch(self.project, [self.solution], overlap=99)
         self.task = Task.objects.get(solution=self.solution)
         self.version = make.version(self.project, 1, champion=True)

@@ -15,7 +15,7 @@ from annotation.models import Problem, Project, Solution
 
 SCANNED = 2_000  # problems that a page looks at, at most
 LAST = 2**63 - 1  # no key comes after it
-FIRST_SCANNED = 16  # at first; then twice as many each time, until the page is full
+FIRST_SCANNED = 64  # at first; then twice as many each time, until the page is full
 # The first statement reads an index of two columns from a place onwards: in this form no other index can serve it. The second one takes
 # each problem's solutions by one probe of an index: OFFSET 0 keeps the planner from other ways when its statistics are old.
 _PROBLEMS = """

@@ -13,7 +13,7 @@ from tests.annotation.test_export_plans import LARGE, labeled_project, nodes
 
 pytestmark = pytest.mark.django_db
 LIMIT = 5
-MOST_READ = 300  # rows of large tables for a page; there are 25,000 solutions
+MOST_READ = 1_000  # rows of large tables for a page; there are 25,000 solutions
 
 
 def rows_read(act: Callable[[], object]) -> int:

@@ -40,8 +40,8 @@ class Asked:
         scores = (Score(model_version=self.full.version, solution_id=key, problem_id=1, score=0.5, outcome="wrong") for key in solutions)
         Score.objects.bulk_create(scores, ignore_conflicts=True)
         for key in solutions[:3]:
-            row = {"solution_id": key, "n_readings": 2, "settled_at": timezone.now(), "p_none": 0.25, "entropy": 0.5}
-            SolutionConsensus.objects.create(project=self.project, first_mistake=1, **row)
+            row = {"first_mistake": 1, "n_readings": 2, "settled_at": timezone.now(), "p_none": 0.25, "entropy": 0.5}
+            SolutionConsensus.objects.update_or_create(solution_id=key, defaults={"project": self.project, **row})
             StepConsensus.objects.create(solution_id=key, step_index=1, p_first=0.75, p_neutral=0.1, label=-1, n_votes=2)
         foreign = make.project("foreign")
         self.foreign = make.solution(make.problem(foreign))
