@@ -27,6 +27,7 @@ from annotation.models import (
     Assignment,
     AssignmentState,
     Batch,
+    BatchKind,
     FinishReason,
     Membership,
     Project,
@@ -328,9 +329,11 @@ def _periods(rows: Sequence[_Row], draws: Draws) -> list[AgreementRow]:
 
 def _review(project: Project, about: Mapping[int, _Subject]) -> ReviewEffect | None:
     """Compare labelers with the adjudications of their solutions, before and after their own corrections."""
-    fixed = eligibility.adjudications_that_count().filter(assignment__batch__project=project, finish_reason__in=VERDICTS)
-    first_mistakes = newest(pk__in=fixed.order_by("-pk").values("pk")[:SAMPLE])
-    truth = dict(first_mistakes.order_by("pk").values_list("solution", "first_mistake"))
+    # In steps: as one statement the planner can read all annotations again for each adjudication, where its statistics are old.
+    batches = list(Batch.objects.filter(project=project, kind=BatchKind.REVIEW).values_list("pk", flat=True))
+    fixed = eligibility.adjudications_that_count().filter(assignment__batch__in=batches, finish_reason__in=VERDICTS)
+    decided = list(fixed.order_by("-pk").values_list("pk", flat=True)[:SAMPLE])
+    truth = dict(newest(pk__in=decided).order_by("pk").values_list("solution", "first_mistake"))
     if not truth:
         return None
     known = dict(about) | _subjects(project, [solution for solution in truth if solution not in about])
