@@ -1,4 +1,4 @@
-"""Describing: what selected the batches of a data set. A snapshot stores it, so that whoever reads the data knows where it comes from."""
+"""Describing: what selected the batches of a data set. A snapshot stores it. It tells readers of the data where the data comes from."""
 
 from typing import Any
 

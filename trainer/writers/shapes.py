@@ -81,7 +81,7 @@ class Writer:
         return self.make_schema()
 
     def choose(self, options: Options | None = None) -> dict[str, str]:
-        """Return a value for each option: the given one, or else the default. Raises BadOption for an unknown option or value."""
+        """Return the value of each option. An option that is not given has its default. Raises BadOption for an unknown option or value."""
         given, known = dict(options or {}), {option.name: option for option in self.options}
         for name, value in given.items():
             if name not in known:

@@ -45,10 +45,10 @@ def _trl_schema() -> "pa.Schema":
 
 
 def numbered_steps(problem: str, steps: Sequence[str]) -> list[str] | None:
-    """Return steps without white space around them, each with its number before it unless the first one has its own (`Step 1:`).
+    """Return the steps with their numbers before them (`Step 1:`), and without white space around them.
 
-    A reader parts the problem from the first step by these words. Return None if they occur in the first step once more: it would lose its
-    beginning to the problem.
+    If the first step has its number already, no step gets one. A reader parts the problem from the first step by these words. So the result
+    is None if they occur in the first step once more: the reader would take the beginning of that step for the problem.
     """
     texts = [step.strip() for step in steps]
     if not texts[0].startswith("Step 1:"):

@@ -14,7 +14,7 @@ class Command(BaseCommand):
     requires_system_checks = ()  # they load all pages: 20 MB, and as long as an export of 10,000 labels
     help = (
         "Take a snapshot of the labels of a project: a numbered data set that never changes. manage.py export writes it to a file. "
-        "With --since-number, say what changed since an older snapshot, and take none."
+        "With --list, --diff or --changed-since, it takes none."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
