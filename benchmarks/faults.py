@@ -16,9 +16,7 @@ that needs no database. The exit code is 1 if anything was found, or if the plan
 import argparse
 import json
 import logging
-import os
 import random
-import signal
 import sys
 import threading
 import time
@@ -32,7 +30,7 @@ import httpx
 
 from benchmarks import temporary_site
 from benchmarks.labeling import Failed
-from benchmarks.temporary_site.parts import BACK_SECONDS, load_average, supervised, wait_for
+from benchmarks.temporary_site.parts import BACK_SECONDS, kill, load_average, supervised, wait_for
 
 BACK_GOAL, CLAIM_GOAL, SUBMIT_GOAL = 10, 100, 150  # seconds, milliseconds, milliseconds
 CLAIMS = ("page", "next")
@@ -240,10 +238,9 @@ def lose_labels(site: Any, crowd: Crowd, office: Any) -> int:
     enough = crowd.journal.acknowledged() + 10
     with crowd.at_work(office):
         wait_for(lambda: crowd.journal.acknowledged() >= enough, seconds=BACK_SECONDS)
-        postmaster = site.part("postmaster")
-        victims = [postmaster, *postmaster.children()]
-        for victim in victims:
-            os.kill(victim.pid, signal.SIGKILL)
+        postmaster = wait_for(lambda: site.part("postmaster"), seconds=BACK_SECONDS)
+        for victim in [postmaster, *postmaster.children()]:
+            kill(victim.pid)  # the children end with the postmaster, so some are gone before their turn
         wait_for(lambda: site.is_back("postmaster", before=postmaster.pid), seconds=BACK_SECONDS)
     return len(faults.insist(lambda: checking.check(crowd.journal))["lost"])
 

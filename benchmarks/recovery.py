@@ -13,7 +13,6 @@ import argparse
 import json
 import logging
 import random
-import signal
 import sys
 import threading
 import time
@@ -25,11 +24,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import psutil
 
 from benchmarks import temporary_site
 from benchmarks.labeling import Failed, Labeler, Tally
-from benchmarks.temporary_site.parts import BACK_SECONDS, PARTS, SupervisedSite, load_average, longest_gap, supervised, wait_for
+from benchmarks.temporary_site.parts import BACK_SECONDS, PARTS, SupervisedSite, kill, load_average, longest_gap, supervised, wait_for
 
 WEB_LIMIT, DATABASE_LIMIT, ROUND_LIMIT = 5, 10, 360
 SMALLEST = ("web", "postmaster")  # the parts whose gaps have a limit
@@ -156,12 +154,12 @@ def strike_with_round(site: SupervisedSite, watch: Watch, name: str, round_id: i
 
 def strike(site: SupervisedSite, watch: Watch, name: str) -> dict[str, Any]:
     """Kill a part, wait until it is back and a page answers, and return how long that took."""
-    victim = wait_for(partial(site.part, name), seconds=BACK_SECONDS)
+    refused = sum(watch.refusals.values())
+    victim = wait_for(partial(site.kill, name), seconds=BACK_SECONDS)
     if victim is None:
         raise Failed(f"{name} is not there.")
-    refused, killed_at = sum(watch.refusals.values()), time.monotonic()
-    victim.send_signal(signal.SIGKILL)
-    back = wait_for(partial(site.is_back, name, before=victim.pid), seconds=BACK_SECONDS)
+    killed_at = time.monotonic()
+    back = wait_for(partial(site.is_back, name, before=victim), seconds=BACK_SECONDS)
     back_at = time.monotonic()
     wait_for(lambda: any(moment > back_at for moment in watch.answers[-20:]), seconds=BACK_SECONDS)
     return {
@@ -178,10 +176,8 @@ def strike_training(site: SupervisedSite, process: str, *, seed: int, after: flo
     round_id = begin_round(trains=True, seed=seed)
     held = wait_for(partial(hold_of, round_id), seconds=BACK_SECONDS)
     time.sleep(after)
-    victim = site.part("trainer") if process == "trainer" else held and psutil.Process(held[1])
-    if not held or not victim:
+    if not held or not (site.kill("trainer") if process == "trainer" else kill(held[1])):
         raise Failed(f"{process} is not there.")
-    victim.send_signal(signal.SIGKILL)
     killed_at = time.monotonic()
     is_taken = partial(was_taken, round_id, after=held[0])
     wait_for(lambda: is_taken() or has_published(round_id), seconds=ROUND_LIMIT)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from benchmarks import labeling, peers
+from benchmarks.temporary_site import parts
 
 ROOT = Path(__file__).resolve().parent.parent
 BENCHMARKS = ROOT / "benchmarks"
@@ -271,3 +272,10 @@ def test_exports_are_measured_against_dumping_the_same_records() -> None:
     )
     assert (found["records"], found["solutions_beside"]) == (201, 100) and min(found["ratio_again"], found["memory_mb"]) > 0
     assert set(found["beside"]) == {"before_analyze", "after_analyze"} and {"parquet", "trl"} < set(found)
+
+
+def test_the_harness_tells_a_process_that_ended_before_it_was_killed() -> None:
+    running = subprocess.Popen(["tail", "-f", "/dev/null"])
+    assert parts.kill(running.pid)
+    running.wait()
+    assert not parts.kill(running.pid)

@@ -7,7 +7,6 @@ import contextlib
 import os
 import random
 import shutil
-import signal
 import subprocess
 import threading
 import time
@@ -21,7 +20,7 @@ import psutil
 from django.db import DatabaseError, connection
 
 from benchmarks.load.journal import Journal
-from benchmarks.temporary_site.parts import BACK_SECONDS, PARTS, SupervisedSite, longest_gap, wait_for
+from benchmarks.temporary_site.parts import BACK_SECONDS, PARTS, SupervisedSite, kill, longest_gap, wait_for
 
 Value = TypeVar("Value")
 SIGNS = {"worker": "default", "trainer": "gpu", "beat": "beat"}  # what each reports as its queues
@@ -185,22 +184,20 @@ class Conductor:
                 rows(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {SESSIONS} ORDER BY random() LIMIT 3")
                 return lambda: True
             case "session killed":
-                [[victim]] = rows(f"SELECT pid FROM pg_stat_activity WHERE {SESSIONS} ORDER BY random() LIMIT 1")
-                os.kill(victim, signal.SIGKILL)
+                found = f"SELECT pid FROM pg_stat_activity WHERE {SESSIONS} ORDER BY random() LIMIT 1"
+                wait_for(lambda: any(kill(pid) for (pid,) in rows(found)), seconds=BACK_SECONDS)
                 return has_recovered
             case "web worker":
-                before = {child.pid for child in self._web_workers()}
-                os.kill(self.rng.choice(sorted(before)), signal.SIGKILL)
+                before = wait_for(self._before_a_web_worker_was_killed, seconds=BACK_SECONDS)
                 return lambda: len(self._web_workers()) == len(before) and {child.pid for child in self._web_workers()} != before
             case "full disk":
                 is_full = threading.Event()
                 threading.Thread(target=self._fill, args=(is_full,), daemon=True).start()
                 return is_full.is_set
-        victim = wait_for(lambda: self.site.part(kind), seconds=BACK_SECONDS)
+        victim = wait_for(lambda: self.site.kill(kind), seconds=BACK_SECONDS)
         assert victim is not None, f"{kind} is not there"
-        victim.send_signal(signal.SIGKILL)
         struck_at = time.monotonic()
-        return lambda: self.site.is_back(kind, before=victim.pid) and self._has_reported(kind, since=struck_at)
+        return lambda: self.site.is_back(kind, before=victim) and self._has_reported(kind, since=struck_at)
 
     def _has_reported(self, kind: str, *, since: float) -> bool:
         """Tell whether a worker or beat reported since a moment. The other parts do not report."""
@@ -208,6 +205,11 @@ class Conductor:
             return True
         query = "SELECT extract(epoch FROM now() - heartbeat_at)::float FROM active_learning_worker WHERE queues = %s"
         return any(seconds < time.monotonic() - since for (seconds,) in rows(query, SIGNS[kind]))
+
+    def _before_a_web_worker_was_killed(self) -> set[int]:
+        """Kill one of the web workers, and return the numbers of all there were. Empty: there was none to kill."""
+        before = {child.pid for child in self._web_workers()}
+        return before if before and kill(self.rng.choice(sorted(before))) else set()
 
     def _web_workers(self) -> list[psutil.Process]:
         master = self.site.part("web")

@@ -47,6 +47,11 @@ class SupervisedSite:
         found = self.part(name)
         return found is not None and found.pid != before and found.is_running()
 
+    def kill(self, name: str) -> int | None:
+        """Kill a part and return its number, or None if it was not there. The number says with is_back when another one runs."""
+        found = self.part(name)
+        return found.pid if found and kill(found.pid) else None
+
     def check(self) -> None:
         """Raise RuntimeError if the supervisor has ended."""
         if self.server.poll() is not None:
@@ -85,6 +90,15 @@ def supervised(home: Path) -> Iterator[SupervisedSite]:
         finally:
             server.send_signal(signal.SIGINT)
             server.wait()
+
+
+def kill(pid: int) -> bool:
+    """Kill a process, and tell whether it was there: it can end between the moment it was found and this one."""
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def wait_for(condition: Callable[[], Value], *, seconds: float) -> Value:
