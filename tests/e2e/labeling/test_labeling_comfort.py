@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Response, Route, expect
 
 from annotation import preferences
 from annotation.models import Annotation, Preferences, Project
@@ -78,6 +78,21 @@ def test_size_and_width_are_chosen_in_the_dialog_of_keys_and_remembered_for_ever
     assert float(other.evaluate(size).removesuffix("px")) > 1.3 * before
     press(ann, "Escape 3")
     expect(ann.locator("[data-step='0']")).to_have_attribute("data-rated", "1")
+
+
+def test_of_two_quick_choices_the_newer_one_stays_however_late_the_first_arrives(ann: Page) -> None:
+    held: list[Route] = []
+    answered: list[Response] = []
+    ann.on("response", lambda response: answered.append(response) if response.url.endswith("/reading/") else None)
+    intercept(ann, "**/reading/", lambda route: held.append(route) if not held else route.continue_())
+    press(ann, "?")
+    ann.get_by_label("Text", exact=True).select_option("huge")
+    until(lambda: held, what="the first choice is on its way", page=ann)
+    ann.get_by_label("Lines", exact=True).select_option("narrow")
+    held[0].continue_()
+    until(lambda: len(answered) == 2, what="both choices are answered", page=ann)
+    expect(ann.locator("[data-reading-word]")).to_have_text("Saved for all your browsers.")
+    assert Preferences.objects.filter(text_size="huge", line_width="narrow").exists()
 
 
 # --- the day ------------------------------------------------------------------------------------------------------------
