@@ -1,18 +1,24 @@
-"""The migrations of active_learning on a database that holds rounds of every kind there has been: forward, and back."""
+"""The migrations of active_learning on a database that holds rounds of every kind there has been: forward, and back.
 
+One walk, and each test looks at what it is about.
+"""
+
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from django.db import IntegrityError, connection, transaction
 from django.db.migrations.executor import MigrationExecutor
+from django.test import TransactionTestCase
 
 from active_learning import migrations, pages, rounds
-from active_learning.models import Round
+from active_learning.models import Round, Schedule
 from active_learning.rounds import Findings, RoundPlan
 from active_learning.selection import Recipe
 from annotation.models import Project, broken_rule
 from tests import make
+from tests.conftest import delete_rows
 
 pytestmark = pytest.mark.django_db
 
@@ -66,72 +72,89 @@ KINDS: list[tuple[str, dict[str, Any], RoundPlan, Findings]] = [
 ]
 
 
+class Walked(NamedTuple):
+    """What was seen on the way: at the newest migration, at the one that renames a stage, and at the oldest."""
+
+    drawn: Project  # of a round that draws solutions
+    plans: list[tuple[RoundPlan, Findings, int]]  # of each kind of round: its plan, its findings, the size that its page shows
+    sampled: dict[str, Any]  # the settings of a schedule
+    stages: tuple[list[Any], list[Any]]  # state and stage of the round that draws: at the newest, and back
+    rows: list[tuple[Any, Any]]  # of each kind of round: params and seed, back at the oldest
+
+
 def migrate(name: str) -> Any:
     """Migrate to the migration of this name, and return the models as they are there."""
+    return MigrationExecutor(connection).migrate([("active_learning", name)]).apps
+
+
+def walk() -> Walked:
+    project, drawn = make.project(), make.project("drawn")
     with connection.cursor() as cursor:
-        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")  # the rows of a test are not committed when its tables change
-    executor = MigrationExecutor(connection)
-    return executor.migrate([("active_learning", name)]).apps
-
-
-def test_what_a_round_was_asked_to_do_and_what_it_found_out_are_parted_and_joined_again() -> None:
-    project = make.project()
+        cursor.execute("CREATE TABLE active_learning_score_999999 PARTITION OF active_learning_score FOR VALUES IN (999999)")
     then = migrate("0003_rounds_shards_schedules")
-    old = then.get_model("active_learning", "Round")
-    of = then.get_model("annotation", "Project").objects.get(pk=project.pk)
+    old, of = then.get_model("active_learning", "Round"), then.get_model("annotation", "Project").objects.get(pk=project.pk)
     for generation, (strategy, params, _, _) in enumerate(KINDS):
         row = {"strategy": strategy, "params": params, "seed": generation, "state": "published"}
         old.objects.create(project=of, generation=generation, **row)
-    migrate(NEWEST)
-    for generation, (_, params, plan, findings) in enumerate(KINDS):
-        round_ = Round.objects.get(generation=generation)
-        assert rounds.plan_of(round_) == RoundPlan.from_settings(plan.as_dict() | {"seed": generation}), params
-        assert rounds.findings_of(round_) == findings, params
-        assert pages.one_round(project, round_.number)["row"].plan.size == (params.get("size") or 0)
-    migrate("0003_rounds_shards_schedules")
-    for generation, (_, params, plan, _) in enumerate(KINDS):
-        row = old.objects.get(generation=generation)
-        known = {name: value for name, value in params.items() if name not in ("per_problem", "preset", "base")}
-        assert known.items() <= ({"short": "", "mix": {}} | row.params).items() and row.seed == generation
-        assert row.params["recipe"] == (plan.recipe and plan.recipe.as_dict())
-    migrate(NEWEST)
-
-
-def test_a_schedule_keeps_its_settings_of_sampling() -> None:
-    project: Project = make.project()
-    then = migrate("0003_rounds_shards_schedules")
-    of = then.get_model("annotation", "Project").objects.get(pk=project.pk)
     then.get_model("active_learning", "Schedule").objects.create(project=of, generate=SAMPLE)
-    now = migrate(NEWEST)
-    assert now.get_model("active_learning", "Schedule").objects.get().sample == SAMPLE
-
-
-def test_a_round_that_draws_solutions_is_renamed_with_its_stage_and_back() -> None:
-    project = make.project()
     then = migrate("0004_round_plan")
-    of = then.get_model("annotation", "Project").objects.get(pk=project.pk)
-    round_ = then.get_model("active_learning", "Round").objects.create(project=of, generation=0, state="generating")
-    then.get_model("active_learning", "RoundStage").objects.create(round=round_, name="generate", attempt=1)
+    later, of = then.get_model("active_learning", "Round"), then.get_model("annotation", "Project").objects.get(pk=drawn.pk)
+    drawing = later.objects.create(project=of, generation=0, state="generating")
+    then.get_model("active_learning", "RoundStage").objects.create(round_id=drawing.pk, name="generate", attempt=1)
     migrate(NEWEST)
-    assert Round.objects.get().state == "sampling" and Round.objects.get().stages.get().name == "sample"
+    found = [Round.objects.get(project=project, generation=generation) for generation in range(len(KINDS))]
+    sizes = [pages.one_round(project, one.number)["row"].plan.size for one in found]
+    plans = [(rounds.plan_of(one), rounds.findings_of(one), size) for one, size in zip(found, sizes, strict=True)]
+    sampled = Schedule.objects.get().sample
+    newest = list(Round.objects.filter(project=drawn).values_list("state", "stages__name"))
+    migrate("0004_round_plan")
+    stages = newest, list(later.objects.filter(project=drawn.pk).values_list("state", "stages__name"))
+    migrate("0003_rounds_shards_schedules")
+    rows = list(old.objects.filter(project=project.pk).order_by("generation").values_list("params", "seed"))
+    migrate(NEWEST)
+    return Walked(drawn, plans, sampled, stages, rows)
+
+
+@pytest.fixture(scope="module")
+def walked(django_db_setup: None, django_db_blocker: Any) -> Iterator[Walked]:
+    """Walk twice back and forth for all tests: that takes seconds."""
+    with django_db_blocker.unblock():
+        seen = walk()
+    yield seen
+    with django_db_blocker.unblock():
+        delete_rows(TransactionTestCase())
+        with connection.cursor() as cursor:
+            cursor.execute("DROP TABLE active_learning_score_999999")
+
+
+def test_what_a_round_was_asked_to_do_and_what_it_found_out_are_parted_and_joined_again(walked: Walked) -> None:
+    for generation, (_, params, plan, findings) in enumerate(KINDS):
+        asked = RoundPlan.from_settings(plan.as_dict() | {"seed": generation})
+        assert walked.plans[generation] == (asked, findings, params.get("size") or 0), params
+    for generation, (_, params, plan, _) in enumerate(KINDS):
+        joined, seed = walked.rows[generation]
+        known = {name: value for name, value in params.items() if name not in ("per_problem", "preset", "base")}
+        assert known.items() <= ({"short": "", "mix": {}} | joined).items() and seed == generation
+        assert joined["recipe"] == (plan.recipe and plan.recipe.as_dict())
+
+
+def test_a_schedule_keeps_its_settings_of_sampling(walked: Walked) -> None:
+    assert walked.sampled == SAMPLE
+
+
+def test_a_round_that_draws_solutions_is_renamed_with_its_stage_and_back(walked: Walked) -> None:
+    assert walked.stages == ([("sampling", "sample")], [("generating", "generate")])
+    drawn = Round.objects.filter(project=walked.drawn)
     with pytest.raises(IntegrityError) as caught, transaction.atomic():
-        Round.objects.update(state="generating")
+        drawn.update(state="generating")
     assert broken_rule(caught.value) == "round_state"
     with pytest.raises(IntegrityError) as caught, transaction.atomic():
-        Round.objects.create(project=project, generation=1, state="queued")
+        Round.objects.create(project=walked.drawn, generation=1, state="queued")
     assert broken_rule(caught.value) == "round_one_unfinished"
-    migrate("0004_round_plan")
-    assert list(then.get_model("active_learning", "Round").objects.values_list("state", "stages__name")) == [("generating", "generate")]
-    migrate(NEWEST)
 
 
+@pytest.mark.usefixtures("walked")
 def test_scores_that_were_there_before_get_their_place_in_the_order_of_scores() -> None:
-    before, last = [("active_learning", "0007_which_process_holds_it")], MigrationExecutor(connection).loader.graph.leaf_nodes()
-    with connection.cursor() as cursor:
-        cursor.execute("CREATE TABLE active_learning_score_999999 PARTITION OF active_learning_score FOR VALUES IN (999999)")
-    connection.check_constraints()
-    for goal in (before, last, before, last):
-        MigrationExecutor(connection).migrate(goal)
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT count(*) FROM pg_inherits i JOIN pg_index x ON x.indexrelid = i.inhrelid"
