@@ -1,6 +1,7 @@
 """What every test stands on: a real PostgreSQL of its own, the public data where it lies, the long form by a flag."""
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,9 @@ os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"  # Playwright's event loop runs
 # Before torch is loaded, and for the commands that tests start: several processes share the cores, and torch's threads spin while they wait
 # for one that has none. A forward pass that takes a second alone then takes ten.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Where this is set, every command that a test starts compiles all of our modules anew: a quarter of its start.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 from labelapp import embedded_postgres  # noqa: E402
 
