@@ -9,6 +9,7 @@ from typing import Any
 import hypothesis
 import pytest
 from django.conf import settings
+from django.contrib.auth.hashers import PBKDF2PasswordHasher
 from django.db import connection, transaction
 from django.test import TransactionTestCase
 
@@ -119,6 +120,12 @@ def delete_rows(test_case: TransactionTestCase) -> None:
 def own_home(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Give this process a home for files: each has its own database, and the files of two databases have the same names."""
     settings.STEPMARK_HOME = tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def quick_passwords() -> None:
+    """Hash a password once, not a million times. That a password costs half a second is Django's promise, and no test is about it."""
+    PBKDF2PasswordHasher.iterations = 1
 
 
 @pytest.fixture(scope="session")
