@@ -1,5 +1,6 @@
 """Stage: export. Reads Annotation and StepLabel. Writes Snapshot, its list of annotations, and the exported files."""
 
+from annotation.export.cards import CardFacts
 from annotation.export.checker import Report, check_prm800k, read_prm800k
 from annotation.export.datasets import (
     EmptySnapshot,
@@ -15,6 +16,9 @@ from annotation.export.datasets import (
 from annotation.export.differences import NotComparable, SnapshotDifference, changed_since, compare_snapshots
 from annotation.export.downloads import KEPT_BYTES, KEPT_FILES, write_download
 from annotation.export.filters import BadFilter, SnapshotFilter
+from annotation.export.folders import FORMATS as FOLDER_FORMATS
+from annotation.export.folders import BadFolder, DatasetFolder, check_dataset_folder, write_dataset_folder
+from annotation.export.pushing import PushFailed, push_dataset_folder
 from annotation.export.reading import (
     AnnotationRow,
     LabelRow,
@@ -32,6 +36,14 @@ from annotation.export.splits import BadSplitRule, SplitRule
 from trainer.files import OutputRefused
 
 __all__ = [
+    "FOLDER_FORMATS",
+    "BadFolder",
+    "CardFacts",
+    "DatasetFolder",
+    "PushFailed",
+    "check_dataset_folder",
+    "push_dataset_folder",
+    "write_dataset_folder",
     "AnnotationRow",
     "LabelRow",
     "annotation_rows",

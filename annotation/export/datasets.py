@@ -28,7 +28,7 @@ from annotation.ingest import BadFile, Progress
 from annotation.models import Batch, Project, Snapshot, SnapshotFile, Split
 from trainer import __version__
 from trainer.files import check_output_file, is_disk_full, rename_file, write_file
-from trainer.writers import WRITERS, BadOption, Losses, from_content, write
+from trainer.writers import WRITERS, BadOption, Labeled, Losses, from_content, write
 
 if TYPE_CHECKING:
     from annotation.export.content import Counts
@@ -75,7 +75,7 @@ def take_dataset(project: Project, chosen: SnapshotFilter | None = None, *, prog
     chosen.check_in(project)
     folder = _folder(project)
     with (
-        _errors_named(folder),
+        errors_named(folder),
         _reading() as reader,
         transaction.atomic(),
         _drafted(project, chosen, reader, lines=None, progress=progress) as draft,
@@ -102,12 +102,12 @@ def export_prm800k(
     path = Path(out_path).absolute()
     chosen = chosen or SnapshotFilter(splits=splits, newcomers=newcomers)
     chosen.check_in(project)
-    with _errors_named(path), _reading() as reader, transaction.atomic(), write_file(path, overwrite=overwrite) as out:
+    with errors_named(path), _reading() as reader, transaction.atomic(), write_file(path, overwrite=overwrite) as out:
         # The file gets its name before the rows are committed. A kill between the two leaves a whole file that no snapshot names.
         with _drafted(project, chosen, reader, lines=out, progress=progress) as draft:
             draft.snapshot.file = _inside_home(path)
             snapshot = _store(draft)
-        _note_file(snapshot, path, n_records=snapshot.count, n_bytes=out.tell(), sha256=snapshot.sha256)
+        note_file(snapshot, path, n_records=snapshot.count, n_bytes=out.tell(), sha256=snapshot.sha256)
     return snapshot
 
 
@@ -160,17 +160,17 @@ def export_snapshot(
     if (format, container, compression) != ("prm800k", "jsonl", "none"):
         return _write_rows(snapshot, path, format, described, rule, overwrite=overwrite, progress=progress, losses=losses or Losses())
     if rule is None:
-        with _errors_named(path), transaction.atomic(), write_file(path, overwrite=overwrite) as out:
+        with errors_named(path), transaction.atomic(), write_file(path, overwrite=overwrite) as out:
             n_records = write_prm800k(snapshot, out, progress)
-            return [_note_file(snapshot, path, n_records=n_records, n_bytes=out.tell(), sha256=snapshot.sha256)]
+            return [note_file(snapshot, path, n_records=n_records, n_bytes=out.tell(), sha256=snapshot.sha256)]
     paths = {part: _path_of(path, part) for part in PARTS}
     for part_path in paths.values():
         check_output_file(part_path, overwrite=overwrite)
-    with _errors_named(path), transaction.atomic(), ExitStack() as stack:
+    with errors_named(path), transaction.atomic(), ExitStack() as stack:
         files = {part: stack.enter_context(write_file(part_path, overwrite=overwrite)) for part, part_path in paths.items()}
         counts = _write_parts(snapshot, rule, files, progress)
         return [
-            _note_file(
+            note_file(
                 snapshot,
                 paths[part],
                 n_records=n_records,
@@ -195,21 +195,14 @@ def _write_rows(
     losses: Losses,
 ) -> list[SnapshotFile]:
     """Write the rows of a format to a file for each part. The names come one after the other; the rows are committed together."""
-    from annotation.export.content import content_rows
-
     paths = {part: _path_of(path, part) for part in PARTS} if rule else {"": path}
     for part_path in paths.values():
         check_output_file(part_path, overwrite=overwrite)
     writer, noted = WRITERS[format], []
-    with _errors_named(path), transaction.atomic():
+    with errors_named(path), transaction.atomic():
         for part, part_path in paths.items():
-            labeled = (
-                from_content(row)
-                for row in content_rows(snapshot)
-                if rule is None or rule.part_of(row["problem_id"], split=row["split"]) == part
-            )
             [file] = write(
-                writer.rows(labeled, described["options"], losses),
+                writer.rows(labeled_rows(snapshot, rule, part), described["options"], losses),
                 part_path,
                 schema=writer.schema if described["container"] == "parquet" else None,
                 container=described["container"],
@@ -221,7 +214,7 @@ def _write_rows(
             )
             options = {**described, "rule": rule.spec} if rule else described
             noted.append(
-                _note_file(
+                note_file(
                     snapshot,
                     part_path,
                     format=format,
@@ -233,6 +226,15 @@ def _write_rows(
                 )
             )
     return noted
+
+
+def labeled_rows(snapshot: Snapshot, rule: SplitRule | None = None, part: str = "") -> Iterator[Labeled]:
+    """Yield the annotations of a snapshot, oldest first; with a rule those of one part of its problems."""
+    from annotation.export.content import content_rows
+
+    for row in content_rows(snapshot):
+        if rule is None or rule.part_of(row["problem_id"], split=row["split"]) == part:
+            yield from_content(row)
 
 
 def _path_of(path: Path, part: str) -> Path:
@@ -388,7 +390,7 @@ def _provenance(project: Project, counts: "Counts") -> dict[str, Any]:
 # --- files -------------------------------------------------------------------------------------------------------------------
 
 
-def _note_file(
+def note_file(
     snapshot: Snapshot,
     path: Path,
     *,
@@ -399,6 +401,7 @@ def _note_file(
     split: str = "",
     options: dict[str, Any] | None = None,
 ) -> SnapshotFile:
+    """Store that a file was written from a snapshot. The row stays, whatever becomes of the file."""
     return SnapshotFile.objects.create(
         snapshot=snapshot,
         format=format,
@@ -422,7 +425,7 @@ def _inside_home(path: Path) -> str:
 
 
 @contextmanager
-def _errors_named(path: Path) -> Iterator[None]:
+def errors_named(path: Path) -> Iterator[None]:
     """Turn errors of disks into BadFile. `path`: what was to be written."""
     try:
         yield

@@ -2,7 +2,7 @@
 and gold."""
 
 from annotation.ingest.checking import FileCheck, check_file
-from annotation.ingest.loading import LABELS, add_solutions, load_problems, load_solutions
+from annotation.ingest.loading import LABELS, add_solutions, load_problems, load_solutions, read_problems
 from annotation.ingest.projects import BadProject, find_project, rules_of
 from annotation.ingest.reading import (
     ProblemMissing,
@@ -87,6 +87,7 @@ __all__ = [
     "find_project",
     "find_solution_row",
     "load_problems",
+    "read_problems",
     "load_solutions",
     "problems_of",
     "read_changes",

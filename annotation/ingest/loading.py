@@ -78,6 +78,21 @@ def load_problems(
     return staging.report
 
 
+def read_problems(path: Path | str, *, megabytes: int = FILE_MEGABYTES) -> Iterator[tuple[str, str]]:
+    """Yield id and text of each problem of a file that `load_problems` or `load_solutions` reads, and store nothing. Raises BadFile.
+
+    A problem without an id has the number of its line.
+    """
+    path = Path(path)
+    _, format_ = choose_format(path, None, megabytes)
+    for line, fields in read_lines(path, megabytes=megabytes):
+        try:
+            problem = format_.problem(fields)
+        except BadLine as bad:
+            raise BadFile(path, line, bad.reason, bad.remedy) from None
+        yield problem.external_id or f"line {line}", problem.statement
+
+
 def load_solutions(
     path: Path | str,
     *,

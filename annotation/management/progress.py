@@ -8,6 +8,7 @@ from django.core.management.base import CommandError
 from annotation.corrections import CorrectionRefused
 from annotation.export import (
     BadFilter,
+    BadFolder,
     BadSplitRule,
     ContentDamaged,
     ContentMissing,
@@ -15,6 +16,7 @@ from annotation.export import (
     NoSuchSnapshot,
     NotComparable,
     OutputRefused,
+    PushFailed,
 )
 from annotation.ingest import BadFile, BadProject
 from annotation.people import NoSuchAccount
@@ -23,9 +25,9 @@ from trainer.display import shown_progress
 from trainer.writers import BadContent, BadOption
 
 _REFUSALS = (
-    BadContent, BadFile, BadFilter, BadOption, BadProject, BadSplitRule,
+    BadContent, BadFile, BadFilter, BadFolder, BadOption, BadProject, BadSplitRule,
     ContentDamaged, ContentMissing, CorrectionRefused, EmptySnapshot, GraderUnavailable,
-    NoSuchAccount, NoSuchSnapshot, NotComparable, OutputRefused,
+    NoSuchAccount, NoSuchSnapshot, NotComparable, OutputRefused, PushFailed,
 )  # fmt: skip
 
 

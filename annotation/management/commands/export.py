@@ -7,6 +7,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from annotation import export, ingest
 from annotation.management.filters import add_filters, chosen_filter
 from annotation.management.progress import drawn_progress
+from annotation.management.shares import add_shares, chosen_rule
 from trainer.counting import counted
 from trainer.writers import COMPRESSIONS, CONTAINERS, WRITERS, Losses
 
@@ -29,18 +30,13 @@ class Command(BaseCommand):
         parser.add_argument("--compress", choices=list(COMPRESSIONS), help="default: as the name of FILE ends; of Parquet zstd")
         parser.add_argument("--out", required=True, metavar="FILE", help="the file to write; it appears when it is complete")
         parser.add_argument("--overwrite", action="store_true", help="replace FILE if it exists")
-        parser.add_argument(
-            "--shares",
-            metavar="TRAIN,VALID,TEST",
-            help="write three files, divided by problems, such as 0.9,0.05,0.05: FILE-train, FILE-valid and FILE-test",
-        )
-        parser.add_argument("--seed", type=int, default=0, help="of --shares: the same seed puts a problem into the same part (default: 0)")
+        add_shares(parser)
         add_filters(parser)
 
     def handle(self, *args: Any, project: str, out: str, overwrite: bool, snapshot: int | None = None, **options: Any) -> None:
         with drawn_progress() as progress:
             exported = ingest.find_project(project)
-            rule = _rule(options.get("shares"), options.get("seed") or 0)
+            rule = chosen_rule(options)
             chosen = chosen_filter(options)
             if snapshot is not None and chosen != export.SnapshotFilter():
                 raise CommandError(
@@ -88,13 +84,3 @@ def _options(words: list[str], format: str) -> dict[str, str]:
         if "=" not in word:
             raise CommandError(f"--option {word}: write NAME=VALUE, such as neutral=bad.", returncode=2)
     return WRITERS[format].choose(dict(word.split("=", 1) for word in words))
-
-
-def _rule(shares: str | None, seed: int) -> export.SplitRule | None:
-    if shares is None:
-        return None
-    try:
-        train, valid, test = (float(share) for share in shares.split(","))
-    except ValueError:
-        raise CommandError(f"--shares {shares}: write three numbers with commas, such as 0.9,0.05,0.05.", returncode=2) from None
-    return export.SplitRule(train=train, valid=valid, test=test, seed=seed)
