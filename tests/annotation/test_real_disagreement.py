@@ -2,11 +2,14 @@
 
 import io
 import re
+from collections.abc import Iterator
 from contextlib import redirect_stdout
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.core.management import call_command
+from django.db import transaction
 
 from annotation import ingest, quality
 from annotation.agreement import Measured
@@ -33,13 +36,23 @@ def count(project: Project) -> quality.AgreementFigures:
     return quality.count_agreement(project)[0]
 
 
-@pytest.mark.django_db
-def test_copies_of_labels_look_like_agreement_and_without_them_little_is_left(data: Path, tmp_path: Path) -> None:
-    whole, distinct = make.project("whole"), make.project("distinct")
-    ingest.load_solutions(data / FILE, project=whole)
+@pytest.fixture(scope="module")
+def loaded(data: Path, tmp_path_factory: pytest.TempPathFactory, django_db_setup: None, django_db_blocker: Any) -> Iterator[list[Project]]:
+    """Load the file as it is, and without copies of labels. That takes seconds. Each test goes back to this, and nothing is committed."""
     lines = dict.fromkeys(re.sub(r', "_row": \d+', "", line) for line in (data / FILE).read_text(encoding="utf-8").splitlines())
-    (tmp_path / "lines.jsonl").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    ingest.load_solutions(tmp_path / "lines.jsonl", project=distinct)
+    once = tmp_path_factory.mktemp("distinct") / "lines.jsonl"
+    once.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    with django_db_blocker.unblock(), transaction.atomic():
+        projects = [make.project("whole"), make.project("distinct")]
+        for project, file in zip(projects, (data / FILE, once), strict=True):
+            ingest.load_solutions(file, project=project)
+        yield projects
+        transaction.set_rollback(True)
+
+
+@pytest.mark.django_db
+def test_copies_of_labels_look_like_agreement_and_without_them_little_is_left(loaded: list[Project]) -> None:
+    whole, distinct = loaded
     for project, figures in ((whole, ["0.94", "0.96", "0.95"]), (distinct, ["0.37", "0.79", "0.74"])):
         total = count(project).total
         assert shown(total.alpha, total.exact, total.on_mistakes) == figures
@@ -52,13 +65,9 @@ def test_copies_of_labels_look_like_agreement_and_without_them_little_is_left(da
 
 
 @pytest.mark.django_db
-def test_the_consensus_keeps_the_verdicts_of_real_labels_on_which_all_agree(data: Path, tmp_path: Path) -> None:
-    lines = dict.fromkeys(re.sub(r', "_row": \d+', "", line) for line in (data / FILE).read_text(encoding="utf-8").splitlines())
-    (tmp_path / "lines.jsonl").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+def test_the_consensus_keeps_the_verdicts_of_real_labels_on_which_all_agree(loaded: list[Project]) -> None:
     found = []
-    for slug, file in (("whole", data / FILE), ("distinct", tmp_path / "lines.jsonl")):
-        project = make.project(slug)
-        ingest.load_solutions(file, project=project)
+    for project in loaded:
         settled = quality.settle(project)
         n_without = settled.n_solutions - settled.n_mistaken
         found.append((settled.n_solutions, settled.n_readings, settled.n_mistaken, n_without, settled.n_shared))
