@@ -40,7 +40,7 @@ ERRORS = {
     queue.Withdrawn: WITHDRAWN, queue.LeaseLost: LOST, labels.SubmissionConflict: CONFLICT, queue.NothingToLabel: NOTHING,
     queue.NotQualified: REFUSED, queue.BadBatch: BAD,
 }  # fmt: skip
-STEPS = {"short": (24, 50), "search": (400, 50), "long": (220, 60)}  # examples, steps of each
+STEPS = {"short": (10, 80), "search": (400, 80), "long": (220, 60)}  # examples, steps of each
 ACTS = {
     "pause": queue.pause_batch, "resume": queue.resume_batch, "close": queue.close_batch,
     **{place: lambda batch, actor, place=place: queue.move_batch(batch, place, actor=actor) for place in ("first", "last", "in order")},
