@@ -1,5 +1,6 @@
 """What every test stands on: a real PostgreSQL of its own, the public data where it lies, the long form by a flag."""
 
+import gc
 import os
 import sys
 from collections.abc import Iterator
@@ -21,6 +22,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Where this is set, every command that a test starts compiles all of our modules anew: a quarter of its start.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+# A collection looks at all modules, and while they are loaded it finds nothing: a quarter of the time until the first test.
+gc.disable()
 
 from labelapp import embedded_postgres  # noqa: E402
 
@@ -59,6 +62,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         long = [test for test in items if test.get_closest_marker("long")]
         config.hook.pytest_deselected(items=long)
         items[:] = [test for test in items if test not in long]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop() -> None:
+    gc.collect()
+    gc.freeze()  # what is loaded by now stays until the end, so no later collection looks at it
+    gc.enable()
 
 
 @pytest.fixture(scope="session")
