@@ -506,7 +506,7 @@ def test_a_number_that_is_shown_as_it_is_is_seen(name: str, monkeypatch: pytest.
     hide = labeling.shown_number
     as_it_is = {"assignment": lambda place: not place, "token": bool}[name]
     monkeypatch.setattr(labeling, "shown_number", lambda number, place=0: number if as_it_is(place) else hide(number, place=place))
-    _, low, _ = told(f"the {name} as it is", *numbers_seen(200, seed=5, share=1))
+    _, low, _ = told(f"the {name} as it is", *numbers_seen(100, seed=5, share=1))
     assert low > 0.5
 
 
