@@ -100,15 +100,15 @@ def majority_of_steps(world: World) -> Integers:
     return from_steps(world, {task: int(2 * sum(labels) > len(labels)) for task, labels in votes.items()})
 
 
-def crowd_kit(worlds: list[World]) -> list[dict[str, Integers]]:
-    """What crowd-kit's models say of all worlds, in a process with its own packages."""
+def crowd_kit(worlds: list[World], *, is_smallest: bool) -> list[dict[str, Integers]]:
+    """What crowd-kit's models say of all worlds, in a process with its own packages. `is_smallest`: they stop early."""
     with tempfile.NamedTemporaryFile("w", suffix=".jsonl", encoding="utf-8") as file:
         for world in worlds:
             file.write(json.dumps({"marks": world.rows, "steps": steps_of(world)}) + "\n")
         file.flush()
         environment = os.environ | {"PYTHONPATH": str(peers.install("crowdkit"))}
         done = subprocess.run(
-            [sys.executable, "-m", "benchmarks.peers.crowdkit_classes", "--data", file.name],
+            [sys.executable, "-m", "benchmarks.peers.crowdkit_classes", "--data", file.name, *(["--few"] if is_smallest else [])],
             cwd=ROOT, capture_output=True, text=True, check=False, env=environment,
         )  # fmt: skip
     if done.returncode:
@@ -126,10 +126,10 @@ def crowd_kit(worlds: list[World]) -> list[dict[str, Integers]]:
     return found
 
 
-def exact(worlds: list[World]) -> dict[str, list[float]]:
+def exact(worlds: list[World], *, is_smallest: bool) -> dict[str, list[float]]:
     """The share of true first mistakes by method, one value per world."""
     shares: dict[str, list[float]] = defaultdict(list)
-    for world, named in zip(worlds, crowd_kit(worlds), strict=True):
+    for world, named in zip(worlds, crowd_kit(worlds, is_smallest=is_smallest), strict=True):
         settled = consensus.settle(consensus.from_lists(world.n_steps.tolist(), world.rows))
         named |= {"ours": settled.first_mistakes, "majority": majority(world), "majority of steps": majority_of_steps(world)}
         for name, marks in named.items():
@@ -224,7 +224,9 @@ def main() -> None:
     parser.add_argument("--smoke", action="store_true", help="the smallest form: shows that the benchmark runs")
     options = parser.parse_args()
     n_worlds, n_solutions = (2, 100) if options.smoke else (WORLDS, SOLUTIONS)
-    shares = exact([make_world(seed, n_solutions=n_solutions, n_people=READERS, late=LATE) for seed in range(n_worlds)])
+    n_compared = 30 if options.smoke else SOLUTIONS
+    worlds = [make_world(seed, n_solutions=n_compared, n_people=READERS, late=LATE) for seed in range(n_worlds)]
+    shares = exact(worlds, is_smallest=options.smoke)
     best = max((name for name in shares if name != "ours"), key=lambda name: statistics.fmean(shares[name]))
     margins = [ours - peer for ours, peer in zip(shares["ours"], shares[best], strict=True)]
     half = T_975.get(n_worlds - 1, 12.706) * statistics.stdev(margins) / len(margins) ** 0.5

@@ -57,9 +57,11 @@ def timed(*words: str) -> dict[str, float]:
 
 def measure(home: Path, *, count: int | None) -> dict[str, Any]:
     """Run all commands with `count` solutions of each kind; None: the full form."""
+    from annotation import projects
+
     n_loaded, n_labeled = count or 100_000, count or 30_000
     for name in ("gsm8k", "many", "labeled"):
-        timed("create_project", name, "--name", name)
+        projects.create_project(name, name=name)
     source = DATA / "gsm8k" / "example_model_solutions.jsonl"
     with source.open(encoding="utf-8") as lines:
         gsm8k = write(home / "gsm8k.jsonl", (json.loads(line) for line in islice(lines, count)))

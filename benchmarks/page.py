@@ -172,7 +172,7 @@ def longest_tasks(visitor: Visitor, slugs: Sequence[str], repeat: int) -> dict[s
     return longest
 
 
-def publish_all(lines: int, formulas: int) -> list[Any]:
+def publish_all(lines: int, formulas: int, n_long_steps: int) -> list[Any]:
     """Publish real solutions without formulas, some with formulas, each in its own project, and a very long one."""
     from annotation.ingest import NewProblem, NewSolution
     from trainer.steps import PARAGRAPHS, cut
@@ -185,9 +185,9 @@ def publish_all(lines: int, formulas: int) -> list[Any]:
         )
         for one in problems[:: len(problems) // formulas][:formulas]
     ]
-    steps = tuple(f"Step {number}: we add {number} and get {number * (number + 1) // 2}." for number in range(1, LONG_STEPS + 1))
+    steps = tuple(f"Step {number}: we add {number} and get {number * (number + 1) // 2}." for number in range(1, n_long_steps + 1))
     sets = NewProblem(statement=r"How many $f : \mathbb{Z} \to \mathbb{N}$ have $\sum_{n \in \mathbb{Z}} f(n) = 1$?", answer="0")
-    long = NewSolution(problem=NewProblem(statement=f"Add the numbers from 1 to {LONG_STEPS}.", answer="0"), steps=steps)
+    long = NewSolution(problem=NewProblem(statement=f"Add the numbers from 1 to {n_long_steps}.", answer="0"), steps=steps)
     return [
         temporary_site.publish("gsm8k", path=temporary_site.DATA / "gsm8k" / "example_model_solutions.jsonl", lines=lines, overlap=9),
         *(temporary_site.publish(f"math{number}", rows=[one], overlap=9) for number, one in enumerate(math)),
@@ -245,9 +245,13 @@ def main() -> None:
     executable = os.environ.get("STEPMARK_CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
     sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []  # Chromium refuses to run as root otherwise
     with temporary_site.running_home() as home:
-        count = 1 if options.smoke else len(hostile.STORED)
+        count, n_long_steps = (1, 50) if options.smoke else (len(hostile.STORED), LONG_STEPS)
         hostile_projects, longest = (publish_hostile(count, is_longest=is_longest) for is_longest in (False, True))
-        projects = [*publish_all(50 if options.smoke else 300, options.formulas), *hostile_projects.values(), *longest.values()]
+        projects = [
+            *publish_all(10 if options.smoke else 300, options.formulas, n_long_steps),
+            *hostile_projects.values(),
+            *longest.values(),
+        ]
         (link,) = temporary_site.invite(projects, 1)
         with temporary_site.serving(home) as ours, sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=executable, args=ARGUMENTS + sandbox)
@@ -258,7 +262,7 @@ def main() -> None:
             figures["hostile_ratio"] = round(TASK_LIMIT / max(figures["hostile_task_ms"], 1), 2)
             browser.close()
     ratio = round(KEYSTROKE_LIMIT / figures["keystroke_p95_ms"], 2)
-    print(json.dumps({**figures, "long_steps": LONG_STEPS, "ratio": ratio, "load": round(os.getloadavg()[0], 1)}))
+    print(json.dumps({**figures, "long_steps": n_long_steps, "ratio": ratio, "load": round(os.getloadavg()[0], 1)}))
 
 
 if __name__ == "__main__":

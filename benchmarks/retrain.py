@@ -90,10 +90,12 @@ def main() -> None:
 
 def measure(form: str, home: Path, *, n_lines: int | None, n_labels: int) -> dict[str, Any]:
     """Load the data of a form, time the round, and return its figures."""
+    from annotation import projects
+
     if form == "demonstration":
         manage("make_demonstration")
     else:
-        manage("create_project", form, "--name", form)
+        projects.create_project(form, name=form)
     if form == "prm800k":
         paths = head(DATA / "prm800k" / "phase2_labeled_paths_1818.jsonl", home, n_lines=n_lines)
         manage("load_solutions", str(paths), "--project", form)

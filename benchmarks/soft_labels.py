@@ -10,7 +10,7 @@ threshold of the first mistake comes from the model's own held-out problems.
 `log_loss` (three classes, nats) and `f1` (first-mistake F1, in percent) are means over the seeds. `soft_minus_hard` gives the mean
 difference of soft and consensus over the seeds with its 95 % interval (t, 4 degrees of freedom). `ratio` is the log-loss of the consensus
 over that of soft. `exact` is the share of true first mistakes in the consensus. There is no goal: whatever comes out is the figure.
-`--smoke`: one seed, 15 problems to learn from and 6 to judge on.
+`--smoke`: one seed, 15 problems to learn from, one pass over them, and 6 to judge on.
 """
 
 import argparse
@@ -27,8 +27,7 @@ from active_learning.world import SimulatedProblem, SimulatedSolution, make_worl
 from annotation import consensus
 from benchmarks import temporary_site
 from benchmarks.consensus import ALARMS, MISSES, READERS, T_975
-from benchmarks.tiny import figures, labeled
-from trainer.config import TrainConfig
+from benchmarks.tiny import figures, labeled, preset
 from trainer.data import LabeledSolution
 from trainer.score import load_prm
 from trainer.train import judge, train
@@ -70,9 +69,11 @@ def ways_to_learn(pairs: list[Pair], *, seed: int) -> tuple[dict[str, list[Label
     return learned, float(exact)
 
 
-def trained_and_judged(training: list[LabeledSolution], judged_on: list[LabeledSolution], *, seed: int) -> dict[str, Any]:
+def trained_and_judged(
+    training: list[LabeledSolution], judged_on: list[LabeledSolution], *, seed: int, is_smallest: bool
+) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="stepmark-bench-") as home:
-        folder = train(training, config=TrainConfig.for_base(seed=seed), folder=Path(home) / "model").folder
+        folder = train(training, config=preset(seed=seed, is_smallest=is_smallest), folder=Path(home) / "model").folder
         model = load_prm(folder)
         report = judge(
             model, judged_on, rates=model.base_rates, threshold=model.threshold, threshold_split="the run's own held-out problems"
@@ -88,7 +89,7 @@ def difference(soft: list[float], hard: list[float]) -> dict[str, Any]:
     return {"mean": round(mean, 4), "interval": half and [round(mean - half, 4), round(mean + half, 4)]}
 
 
-def measure(*, n_seeds: int, n_problems: int, n_judged: int) -> dict[str, Any]:
+def measure(*, n_seeds: int, n_problems: int, n_judged: int, is_smallest: bool) -> dict[str, Any]:
     runs: list[dict[str, dict[str, Any]]] = []
     exact: list[float] = []
     for seed in range(n_seeds):
@@ -96,7 +97,7 @@ def measure(*, n_seeds: int, n_problems: int, n_judged: int) -> dict[str, Any]:
         learned, share = ways_to_learn(list(islice(world, n_problems)), seed=seed)
         judged_on = [solution for pair in world for solution in labeled(*pair)]
         exact.append(share)
-        runs.append({way: trained_and_judged(learned[way], judged_on, seed=seed) for way in WAYS})
+        runs.append({way: trained_and_judged(learned[way], judged_on, seed=seed, is_smallest=is_smallest) for way in WAYS})
     columns = {name: {way: [run[way][name] for run in runs] for way in WAYS} for name in ("log_loss", "f1", "auc")}
     means = {name: {way: round(statistics.fmean(values), 4) for way, values in column.items()} for name, column in columns.items()}
     return {
@@ -116,7 +117,7 @@ def main() -> None:
     smallest = parser.parse_args().smoke
     form = {"n_seeds": 1, "n_problems": 15, "n_judged": 6} if smallest else {"n_seeds": SEEDS, "n_problems": PROBLEMS, "n_judged": JUDGED}
     with temporary_site.running_home():
-        print(json.dumps(measure(**form)))
+        print(json.dumps(measure(**form, is_smallest=smallest)))
 
 
 if __name__ == "__main__":

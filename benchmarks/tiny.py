@@ -32,11 +32,16 @@ def labeled(problem: SimulatedProblem, solutions: list[SimulatedSolution]) -> li
     ]
 
 
-def run(training: list[LabeledSolution], judged_on: list[LabeledSolution], *, seed: int) -> dict[str, Any]:
+def preset(*, seed: int, is_smallest: bool) -> TrainConfig:
+    """Return the settings of `tiny`; for the smallest form with as few optimizer steps as the data allow."""
+    return TrainConfig.for_base(seed=seed, epochs=1, minimum_updates=1) if is_smallest else TrainConfig.for_base(seed=seed)
+
+
+def run(training: list[LabeledSolution], judged_on: list[LabeledSolution], *, seed: int, is_smallest: bool) -> dict[str, Any]:
     """Train once and return the raw figures."""
     with tempfile.TemporaryDirectory(prefix="stepmark-bench-") as home:
         started = time.monotonic()
-        trained = train(training, config=TrainConfig.for_base(seed=seed), folder=Path(home) / "model")
+        trained = train(training, config=preset(seed=seed, is_smallest=is_smallest), folder=Path(home) / "model")
         seconds = time.monotonic() - started
         model = load_prm(trained.folder)
         report = judge(
@@ -85,7 +90,11 @@ def main() -> None:
     judged_on = [solution for pair in world for solution in labeled(*pair)]
     for n_labeled in numbers:
         training = pool[:n_labeled]
-        runs = [run(training, judged_on, seed=seed) for seed in seeds] if n_labeled else [judge_base(pool, judged_on)]
+        runs = (
+            [run(training, judged_on, seed=seed, is_smallest=options.smoke) for seed in seeds]
+            if n_labeled
+            else [judge_base(pool, judged_on)]
+        )
         seconds = max(figure["seconds"] for figure in runs)
         print(
             json.dumps(

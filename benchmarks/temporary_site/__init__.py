@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
+from benchmarks.temporary_site import template
 from labelapp import embedded_postgres, supervisor
 from labelapp.processes import ChildProcesses
 
@@ -55,7 +56,7 @@ def _cpu_seconds(master: psutil.Process) -> float:
 
 @contextlib.contextmanager
 def running_home() -> Iterator[Path]:
-    """Make a home, migrate its database and set Django up in this process; at the end stop the database and remove everything."""
+    """Make a home with a migrated database and set Django up in this process; at the end stop the database and remove everything."""
     home = Path(tempfile.mkdtemp(prefix="stepmark-bench-"))
     home.chmod(0o755)  # PostgreSQL runs as another account when we are root
     for name in ("DATABASE_URL", "PRODUCTION", "DEBUG"):
@@ -63,6 +64,7 @@ def running_home() -> Iterator[Path]:
     os.environ.update(STEPMARK_HOME=str(home), DJANGO_ALLOW_ASYNC_UNSAFE="true")  # Playwright's event loop runs in this thread
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
+        template.fill(home)
         supervisor.prepare(demonstration=False)
         yield home
     finally:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.temporary_site import free_port
+from benchmarks.temporary_site import free_port, template
 from labelapp import site_address
 from tests.labelapp.test_supervisor import Server
 
@@ -31,6 +31,7 @@ def test_production_starts_and_serves_its_pages_styles_and_scripts(tmp_path: Pat
     for name, value in PRODUCTION.items():
         monkeypatch.setenv(name, value)
     tmp_path.chmod(0o755)
+    template.fill(tmp_path / "home")
     server = Server(tmp_path / "home", free_port())
     try:
         server.wait_for(r"Stepmark \S+ is at https://label\.example\.org/stepmark/\n")

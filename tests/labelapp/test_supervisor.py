@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.temporary_site import free_port
+from benchmarks.temporary_site import free_port, template
 from labelapp.environment import site_mark
 from tests.labelapp.test_embedded_postgres import ROOT, environment
 from tests.waiting import PATIENCE, until
@@ -102,7 +102,9 @@ class Server:
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
     os.chmod(tmp_path, 0o755)
-    running = Server(tmp_path / "a home", free_port(), "--demonstration")
+    home = tmp_path / "a home"
+    template.fill(home)  # test_an_empty_home_prints_one_set_up_link_and_it_opens begins with nothing
+    running = Server(home, free_port(), "--demonstration")
     yield running
     with contextlib.suppress(ProcessLookupError):
         running.process.kill()
