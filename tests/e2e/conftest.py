@@ -1,24 +1,29 @@
 """A real Chromium before the real pages. No page may break the content security policy or throw: checked after every test."""
 
+import functools
+import mimetypes
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.contrib.auth.models import User
+from django.contrib.staticfiles import finders
 from django.test import Client
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from tests.e2e import chromium
 from tests.waiting import PATIENCE
 
-# Windows and colours a page is looked at in: each width and each scheme once in the short form, both with both in the long one.
+# The window and the colours a test acts in. `violations` looks at each state also in the other window with the other colours: each width
+# and each scheme once in the short form, both with both in the long one. A phone is where a control is out of reach first.
 LOOKS = [
-    pytest.param((1400, "light"), id="1400-light"),
     pytest.param((375, "dark"), id="375-dark"),
     pytest.param((1400, "dark"), id="1400-dark", marks=pytest.mark.long),
-    pytest.param((375, "light"), id="375-light", marks=pytest.mark.long),
 ]
+AXE = Path(__file__).parent / "vendor" / "axe" / "axe.min.js"
 expect.set_options(timeout=PATIENCE * 1000)
 
 
@@ -36,8 +41,18 @@ def look(request: pytest.FixtureRequest) -> dict:
     return {"viewport": {"width": width, "height": 800}, "color_scheme": scheme}
 
 
+@functools.cache
+def static_file(path: str) -> tuple[str, bytes] | None:
+    """Return the type and the content of a static file, read once: each browser context asks for all of them anew."""
+    found = AXE if path == AXE.name else finders.find(path)
+    return (mimetypes.guess_type(path)[0] or "application/octet-stream", Path(found).read_bytes()) if found else None
+
+
 class Door:
-    """Stands before the live server: lets requests in, and once shut turns them away and knows when the last one has left."""
+    """Stands before the live server: lets requests in, and once shut turns them away and knows when the last one has left.
+
+    It hands out the static files itself.
+    """
 
     def __init__(self, app: Callable[..., Any]) -> None:
         self.app, self.inside, self.is_open, self.left = app, 0, True, threading.Condition()
@@ -50,6 +65,12 @@ class Door:
             start_response("503 Service Unavailable", [("Content-Length", "0")])
             return
         try:
+            before, _, path = environ["PATH_INFO"].partition(settings.STATIC_URL)
+            if not before and (file := static_file(path)):
+                kind, content = file
+                start_response("200 OK", [("Content-Type", kind), ("Content-Length", str(len(content))), ("Cache-Control", "max-age=3600")])
+                yield content
+                return
             response = self.app(environ, start_response)
             try:
                 yield from response
