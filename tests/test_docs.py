@@ -1,15 +1,19 @@
 """Every command in README, CONTRIBUTING and docs is run: the quickstart's by its own test, the rest in a copy of a checkout."""
 
+import contextlib
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
-from itertools import pairwise
+from itertools import groupby, pairwise
 from pathlib import Path
 
 import pytest
+import torch
 
+import trainer.__main__
 from tests.labelapp.test_embedded_postgres import servers
 from tests.trainer.sums import sums
 from tests.trainer.test_command_line import line
@@ -77,6 +81,30 @@ def copy(checkout: Path, to: Path) -> None:
 
 
 def run(commands: tuple[str, ...], checkout: Path) -> None:
+    for is_here, some in groupby(commands, key=needs_torch):
+        if is_here:
+            run_here(tuple(some), checkout)
+        else:
+            run_in_shell(tuple(some), checkout)
+
+
+def needs_torch(command: str) -> bool:
+    """Say whether torch and transformers are loaded for a command. That takes four seconds of a processor, and the rest of it one."""
+    return command.startswith("python -m trainer") and not {"train", "score", "evaluate"}.isdisjoint(command.split())
+
+
+def run_here(commands: tuple[str, ...], checkout: Path) -> None:
+    """Run commands of the trainer in this process, so that torch is loaded once. `convert` is run as the document says it."""
+    threads = torch.get_num_threads()
+    try:
+        with contextlib.chdir(checkout):
+            for command in commands:
+                assert trainer.__main__.main(shlex.split(command.removeprefix("python -m trainer"))) == 0, command
+    finally:
+        torch.set_num_threads(threads)
+
+
+def run_in_shell(commands: tuple[str, ...], checkout: Path) -> None:
     home = checkout / "home"
     script = "set -e\n" + "\n".join(commands).replace("python -m", f'"{sys.executable}" -m')
     env = {**os.environ, "PYTHONPATH": str(ROOT), "STEPMARK_HOME": str(home)}
@@ -108,6 +136,12 @@ def test_every_script_and_link_of_the_document_exists(document: Path) -> None:
 def test_every_test_that_the_document_names_exists(document: Path) -> None:
     named = set(re.findall(r"`(test_[a-z0-9_]+)`", document.read_text()))
     assert named <= TESTS, sorted(named - TESTS)
+
+
+def test_a_command_that_fails_is_seen(checkouts: Checkouts) -> None:
+    for command in ("python -m trainer train --labeled missing.jsonl --out model", "python -m trainer convert missing.jsonl other.csv"):
+        with pytest.raises(AssertionError):
+            run((command,), checkouts.after[()])
 
 
 def test_the_check_sees_a_command() -> None:

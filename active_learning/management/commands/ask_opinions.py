@@ -10,6 +10,7 @@ from trainer.counting import counted
 
 
 class Command(BaseCommand):
+    requires_system_checks = ()  # they load all pages, and take longer than the start of the command
     help = "Ask one more person for each solution of the open batches whose labels are doubtful, by the thresholds of the project."
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -9,6 +9,7 @@ from annotation.management.progress import drawn_progress
 
 
 class Command(BaseCommand):
+    requires_system_checks = ()  # they load all pages, and take longer than the start of the command
     help = "Make the demonstration project of simulated word problems, its people and its first batch. A second call changes nothing."
 
     def handle(self, *args: Any, **options: Any) -> None:

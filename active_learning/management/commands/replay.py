@@ -9,6 +9,7 @@ from annotation import ingest
 
 
 class Command(BaseCommand):
+    requires_system_checks = ()  # they load all pages, and take longer than the start of the command
     help = (
         "Choose again from the candidates, recipe and seed that a round kept. Exit code 1 if the selection is not the same, byte for byte."
     )

@@ -12,6 +12,7 @@ from annotation.management.progress import drawn_progress
 
 
 class Command(BaseCommand):
+    requires_system_checks = ()  # they load all pages, and take longer than the start of the command
     help = (
         "Run one round: train a reward model on all labels, let it serve unless it is worse than the serving one, score all solutions with "
         "the serving model, and publish the most convincing wrong answers. With --strategy uniform: publish a batch drawn "

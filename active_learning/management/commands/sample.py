@@ -32,6 +32,7 @@ SETTINGS = (
 
 
 class Command(BaseCommand):
+    requires_system_checks = ()  # they load all pages, and take longer than the start of the command
     help = (
         "Draw N new solutions for each training problem, from a model that runs here (--model) or behind an endpoint (--url and --model), "
         "grade and load them. The same command continues where it stopped, drawing nothing twice. Another --seed or --name: a new run."

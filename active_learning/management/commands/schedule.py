@@ -11,6 +11,7 @@ from annotation import ingest
 
 
 class Command(BaseCommand):
+    requires_system_checks = ()  # they load all pages, and take longer than the start of the command
     help = "Show when the next round of a project starts by itself. Options change that; conditions that are not given are switched off."
 
     def add_arguments(self, parser: CommandParser) -> None:

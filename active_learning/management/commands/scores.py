@@ -11,6 +11,7 @@ from trainer.counting import counted
 
 
 class Command(BaseCommand):
+    requires_system_checks = ()  # they load all pages, and take longer than the start of the command
     help = (
         "List the models of a project that have scores, with place and size of the scores. With --drop: move the scores of an old model "
         "from the database to a file. With --restore: load them again."

@@ -9,6 +9,7 @@ from annotation import ingest, quality
 
 
 class Command(BaseCommand):
+    requires_system_checks = ()  # they load all pages, and take longer than the start of the command
     help = (
         "Find the most likely first mistake of each solution from all verdicts on it, and estimate how well each labeler sees mistakes. "
         "A worker does the same each minute for what is new. With --prior: take what a PRM says as the prior. Then no model can be trained "

@@ -13,6 +13,7 @@ from annotation.management.progress import drawn_progress
 
 
 class Command(BaseCommand):
+    requires_system_checks = ()  # they load all pages, and take longer than the start of the command
     help = (
         "Run the experiment of the paper's section 4 in the simulated world, with the oracle as the labeler. It compares process labels "
         "with outcome labels, each strategy with uniform labels, and a PRM with an ORM and majority voting. Figures, a table and the "

@@ -11,6 +11,7 @@ from trainer.counting import Share, counted
 
 
 class Command(BaseCommand):
+    requires_system_checks = ()  # they load all pages, and take longer than the start of the command
     help = (
         "Count how far the labelers of a project agree, and print the figures of the page Quality: Krippendorff's alpha for ordered "
         "ratings, which is optimistic, and exact agreement on the first mistake, each with its 95 % interval. The page shows these figures "

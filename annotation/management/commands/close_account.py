@@ -8,6 +8,7 @@ from annotation import people
 
 
 class Command(BaseCommand):
+    requires_system_checks = ()  # they load all pages, and take longer than the start of the command
     help = "Close an account: nobody can sign in with it, and its sessions end. Everything else stays. With --open: open it again."
 
     def add_arguments(self, parser: CommandParser) -> None:

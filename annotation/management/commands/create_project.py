@@ -9,6 +9,7 @@ from annotation.management.progress import drawn_progress
 
 
 class Command(BaseCommand):
+    requires_system_checks = ()  # they load all pages, and take longer than the start of the command
     help = "Create a project to load problems and solutions into."
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -8,6 +8,7 @@ from annotation import people
 
 
 class Command(BaseCommand):
+    requires_system_checks = ()  # they load all pages, and take longer than the start of the command
     help = (
         "Erase a person: name, e-mail, password, second factor and sessions. The account is closed for good, and every membership ends. "
         "Labels, messages and the pseudonym stay, so every export stays as it is. This cannot be undone."

@@ -10,6 +10,7 @@ from annotation.management.progress import drawn_progress
 
 
 class Command(BaseCommand):
+    requires_system_checks = ()  # they load all pages, and take longer than the start of the command
     help = (
         "Print a link that lets somebody in. With NAME: into a project, once, within 72 hours. With --owner: the set-up link of a site "
         "that nobody runs yet, as script/server prints it."

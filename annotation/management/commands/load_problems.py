@@ -11,6 +11,7 @@ from annotation.management.progress import drawn_progress
 
 
 class Command(BaseCommand):
+    requires_system_checks = ()  # they load all pages, and take longer than the start of the command
     help = "Load problems from a file: all of them or none. Loading a file again changes nothing. Formats: docs/formats.md."
 
     def add_arguments(self, parser: CommandParser) -> None:

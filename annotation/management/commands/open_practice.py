@@ -9,6 +9,7 @@ from annotation.management.progress import drawn_progress
 
 
 class Command(BaseCommand):
+    requires_system_checks = ()  # they load all pages, and take longer than the start of the command
     help = (
         "Let newcomers practice on solutions that a trusted person labeled, before the screening and before real work. After each solution "
         "they see where the first mistake is. Practice is not counted. A second call adds solutions."

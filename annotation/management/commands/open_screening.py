@@ -9,6 +9,7 @@ from annotation.management.progress import drawn_progress
 
 
 class Command(BaseCommand):
+    requires_system_checks = ()  # they load all pages, and take longer than the start of the command
     help = (
         "Let newcomers answer screening questions before real work. The questions are solutions that a trusted person labeled. Newcomers "
         "who find the same first mistake often enough (the project's qualify rate) are admitted."

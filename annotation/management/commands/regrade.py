@@ -11,6 +11,7 @@ from trainer.counting import counted
 
 
 class Command(BaseCommand):
+    requires_system_checks = ()  # they load all pages, and take longer than the start of the command
     help = (
         "Grade solutions again: those that an older version of the grader graded, and those that have got a reference answer since. "
         "Without --apply it shows what would change, and changes nothing. See docs/corrections.md."

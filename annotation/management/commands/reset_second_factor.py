@@ -8,6 +8,7 @@ from annotation import people
 
 
 class Command(BaseCommand):
+    requires_system_checks = ()  # they load all pages, and take longer than the start of the command
     help = (
         "Remove the second factor and the recovery codes of a person who has lost both, and end all sessions of the person. In production "
         "owners, managers and staff set it up again at their next sign-in."

@@ -9,6 +9,7 @@ from annotation import people
 
 
 class Command(BaseCommand):
+    requires_system_checks = ()  # they load all pages, and take longer than the start of the command
     help = "Print a link that signs a person in once, within a day. A second factor is still asked for."
 
     def add_arguments(self, parser: CommandParser) -> None:

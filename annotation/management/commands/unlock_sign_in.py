@@ -8,6 +8,7 @@ from annotation import people
 
 
 class Command(BaseCommand):
+    requires_system_checks = ()  # they load all pages, and take longer than the start of the command
     help = "Forget the wrong passwords that were given for a name, so that the person can try again at once."
 
     def add_arguments(self, parser: CommandParser) -> None:
