@@ -54,10 +54,21 @@ def _start(where: str, name: str, calls: int, base: Path, folder: Path) -> None:
     train_until({"phases": phases, "folders": folders}[where], name, calls, base, folder)
 
 
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_base(tmp_path_factory.mktemp("base") / "base")
+
+
+@pytest.fixture(scope="module")
+def whole(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The model of a run that nobody killed."""
+    folder = tmp_path_factory.mktemp("whole")
+    assert spawn("phases", "take_step", 0, base, folder) == 0
+    return folder / "model"
+
+
 @pytest.mark.parametrize("n_kills", [5, pytest.param(20, marks=pytest.mark.long)])
-def test_a_run_killed_at_random_points_ends_with_the_same_bytes(n_kills: int, tmp_path: Path) -> None:
-    base = make_base(tmp_path / "base")
-    assert spawn("phases", "take_step", 0, base, tmp_path / "whole") == 0
+def test_a_run_killed_at_random_points_ends_with_the_same_bytes(n_kills: int, base: Path, whole: Path, tmp_path: Path) -> None:
     rng = np.random.default_rng(n_kills)
     for number in range(n_kills):
         # At the beginning of an optimizer step, or within the writing of a checkpoint: it syncs five files and folders.
@@ -66,7 +77,7 @@ def test_a_run_killed_at_random_points_ends_with_the_same_bytes(n_kills: int, tm
         assert not (tmp_path / "killed" / "model").exists()
     assert spawn("phases", "take_step", 0, base, tmp_path / "killed") == 0
     for file in ("model.safetensors", "heads.safetensors"):
-        assert (tmp_path / "killed" / "model" / file).read_bytes() == (tmp_path / "whole" / "model" / file).read_bytes()
+        assert (tmp_path / "killed" / "model" / file).read_bytes() == (whole / file).read_bytes()
     assert not (tmp_path / "killed" / "checkpoint").exists()
 
 
@@ -122,12 +133,10 @@ def test_drafts_of_killed_processes_go_when_they_are_old(tmp_path: Path) -> None
     assert sorted(path.name for path in tmp_path.iterdir()) == [young, theirs, "01-000000001"]
 
 
-def test_a_run_goes_on_from_the_older_checkpoint_to_the_same_bytes(tmp_path: Path) -> None:
-    base = make_base(tmp_path / "base")
-    assert spawn("phases", "take_step", 0, base, tmp_path / "whole") == 0
+def test_a_run_goes_on_from_the_older_checkpoint_to_the_same_bytes(base: Path, whole: Path, tmp_path: Path) -> None:
     assert spawn("phases", "take_step", 6, base, tmp_path / "killed") == -signal.SIGKILL
     newest = max((tmp_path / "killed" / "checkpoint").glob("[0-9]*"))
     (newest / "stepmark.json").write_text("torn")
     assert spawn("phases", "take_step", 0, base, tmp_path / "killed") == 0
-    whole, killed = ((tmp_path / name / "model" / "model.safetensors").read_bytes() for name in ("whole", "killed"))
-    assert whole == killed
+    file = "model.safetensors"
+    assert (tmp_path / "killed" / "model" / file).read_bytes() == (whole / file).read_bytes()
