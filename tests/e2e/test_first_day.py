@@ -14,15 +14,14 @@ from tests.e2e.first_day import SAMPLE, FirstDay, empty_site
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for what is left in /proc")
 DOCUMENT = ROOT / "docs" / "first-day.md"
 MOST_BYTES = 1_000_000  # of all pictures of the documents
+PUBLIC = "best-of-n/math_cot_100.jsonl"  # the same format, 250 times as large
 
 
-def file_to_import() -> Path:
-    """The public file if it is there, else our own in the same format."""
-    public = Path(os.environ.get("STEPMARK_DATA") or ROOT.parent / "shared" / "data") / "best-of-n" / "math_cot_100.jsonl"
-    return public if public.is_file() else SAMPLE
-
-
-def test_a_manager_goes_from_an_empty_home_to_a_running_project_in_the_browser(browser: Browser, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["sample", pytest.param(PUBLIC, marks=pytest.mark.long)])
+def test_a_manager_goes_from_an_empty_home_to_a_running_project_in_the_browser(
+    name: str, browser: Browser, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    file = request.getfixturevalue("data") / PUBLIC if name == PUBLIC else SAMPLE
     os.chmod(tmp_path, 0o755)
     wide: list[str] = []
 
@@ -32,7 +31,7 @@ def test_a_manager_goes_from_an_empty_home_to_a_running_project_in_the_browser(b
             wide.append(name)
 
     with empty_site(tmp_path / "home") as link:
-        day = FirstDay(browser, link=link, file=file_to_import(), shoot=look)
+        day = FirstDay(browser, link=link, file=file, shoot=look)
         day.live()
     assert (day.faults, wide) == ([], [])
 

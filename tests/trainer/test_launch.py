@@ -24,7 +24,7 @@ from trainer.train import train
 ROOT = Path(__file__).resolve().parents[2]
 # Five batches for two processes: one of them has nothing of its own in the last round.
 WORKER = """
-import os, sys, torch
+import copy, os, sys, torch
 from dataclasses import replace
 from safetensors.torch import save_file
 from tests.trainer.sums import SHAPE, small
@@ -35,21 +35,27 @@ from trainer.processes import Processes
 from trainer.phases import Phase, take_step
 
 model, sequences = model_and_sequences()
-trained = Trained(replace(model, heads=new_heads(4, width=SHAPE.width, seed=0)))
-processes = Processes()
-wrapped = processes.wrap(trained)
-optimizer = torch.optim.SGD(trained.parameters(), lr=1.0)
+start = Trained(replace(model, heads=new_heads(4, width=SHAPE.width, seed=0)))
 bounds = [0, 5, 6, 11, 14, 16]
 batches = [sequences[a:b] for a, b in zip(bounds, bounds[1:])]
 phase = Phase("reward model", [], 1, 1e-3, 0.7, 1.0)
-sums = take_step(
-    trained.model, batches, phase=phase, optimizer=optimizer, config=small(clip_norm=0.5), trained=wrapped, processes=processes
-)
-whole = processes.whole(trained)
-if processes.is_first:
-    tensors = {name: p.detach().clone() for name, p in whole.named_parameters()}
-    save_file({**tensors, "sums": torch.from_numpy(sums)}, sys.argv[1])
-processes.leave()
+runs, kept = [], []
+for name, shards in (("copies", "false"), ("shards", "true")):
+    os.environ["ACCELERATE_USE_FSDP"] = shards
+    trained = copy.deepcopy(start)
+    runs.append(processes := Processes())
+    wrapped = processes.wrap(trained)
+    optimizer = torch.optim.SGD(trained.parameters(), lr=1.0)
+    sums = take_step(
+        trained.model, batches, phase=phase, optimizer=optimizer, config=small(clip_norm=0.5), trained=wrapped, processes=processes
+    )
+    whole = processes.whole(trained)
+    if processes.is_first:
+        tensors = {name: p.detach().clone() for name, p in whole.named_parameters()}
+        save_file({**tensors, "sums": torch.from_numpy(sums)}, f"{sys.argv[1]}/{name}.safetensors")
+    kept.append((trained, wrapped, whole, optimizer))  # a training has them when it leaves
+for processes in runs:
+    processes.leave()
 print(*[open(f"/proc/self/task/{thread}/comm").read().strip() for thread in os.listdir("/proc/self/task")], sep="\\n")
 """
 
@@ -63,21 +69,31 @@ def launch(*command: str, shards: bool, dies: bool = False) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("shards", [False, True], ids=["copies", "shards"])
-def test_two_processes_take_the_step_of_one_big_batch(shards: bool, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def launched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+    """One step by two processes, with whole copies and then with shards: their models, and the threads that were left at the end."""
+    folder = tmp_path_factory.mktemp("launched")
+    (folder / "worker.py").write_text(WORKER)
+    return folder, launch(str(folder / "worker.py"), str(folder), shards=False).splitlines()
+
+
+@pytest.mark.parametrize("kind", ["copies", "shards"])
+def test_two_processes_take_the_step_of_one_big_batch(kind: str, launched: tuple[Path, list[str]]) -> None:
     model, sequences = model_and_sequences()
     trained = Trained(replace(model, heads=new_heads(4, width=SHAPE.width, seed=0)))
     optimizer = torch.optim.SGD(trained.parameters(), lr=1.0)
     phase = Phase("reward model", [], 1, 1e-3, 0.7, 1.0)
     sums_of_one = take_step(trained.model, [sequences], phase=phase, optimizer=optimizer, config=small(clip_norm=0.5), trained=trained)
 
-    (tmp_path / "worker.py").write_text(WORKER)
-    threads = launch(str(tmp_path / "worker.py"), str(tmp_path / "two.safetensors"), shards=shards).splitlines()
-    assert threads.count("python") >= 2 and not [name for name in threads if "gloo" in name]  # one that runs on can abort Python's end
-    two = load_file(tmp_path / "two.safetensors")
+    two = load_file(launched[0] / f"{kind}.safetensors")
     assert np.allclose(two.pop("sums").numpy(), sums_of_one, rtol=1e-6)
     for name, p in trained.named_parameters():
         assert torch.allclose(two[name], p.detach(), rtol=0, atol=1e-6), name
+
+
+def test_no_thread_of_the_exchange_outlives_the_training(launched: tuple[Path, list[str]]) -> None:
+    threads = launched[1]
+    assert threads.count("python") >= 2 and not [name for name in threads if "gloo" in name]  # one that runs on can abort Python's end
 
 
 # Saves after every optimizer step, and dies after the third of the reward model's phase.
