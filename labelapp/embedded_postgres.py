@@ -102,7 +102,7 @@ def join(of_home: Path) -> None:
     until = time.monotonic() + START_SECONDS
     runner: Runner | None = None
     while not _ready(of_home):
-        if not _is_locked(folder / RUNNER_LOCK):
+        if not is_locked(folder / RUNNER_LOCK):
             if runner and runner.poll() not in (None, 0):
                 raise DatabaseUnavailable(_explain(folder))
             if not runner or runner.poll() is not None:
@@ -115,7 +115,7 @@ def join(of_home: Path) -> None:
 
 def is_running() -> bool:
     """Tell whether a runner holds the private server, without asking the server itself."""
-    return _is_locked(home() / "postgres" / RUNNER_LOCK)
+    return is_locked(home() / "postgres" / RUNNER_LOCK)
 
 
 def revive() -> None:
@@ -163,7 +163,8 @@ def _spawn_runner(of_home: Path) -> Runner:
         )
 
 
-def _is_locked(path: Path) -> bool:
+def is_locked(path: Path) -> bool:
+    """Tell whether a process holds the lock of this file, such as RUNNER_LOCK. It is free as soon as that process has ended."""
     try:
         descriptor = os.open(path, os.O_RDWR)
     except FileNotFoundError:
@@ -180,7 +181,7 @@ def _is_locked(path: Path) -> bool:
 def _ready(of_home: Path) -> bool:
     folder, sockets = of_home / "postgres", _socket_folder(of_home)
     # `made` is written when role and database exist.
-    return (folder / "made").exists() and _is_locked(folder / RUNNER_LOCK) and _accepts_connections(folder / "data", sockets)
+    return (folder / "made").exists() and is_locked(folder / RUNNER_LOCK) and _accepts_connections(folder / "data", sockets)
 
 
 def _accepts_connections(data: Path, sockets: Path) -> bool:

@@ -40,7 +40,10 @@ REASONS = {
 
 @dataclass(frozen=True)
 class DatasetFile:
-    """A file of a folder. `path` is relative to it, `config` names the format, and `part` is train, valid or test."""
+    """A file of a folder. `path` is relative to it, `config` names the format, and `part` is train, valid or test.
+
+    `losses` say in sentences what of the part the format cannot hold. A file without rows is not written, and its losses are still said.
+    """
 
     path: str
     config: str
@@ -59,12 +62,12 @@ class CardFacts:
     language: str = "en"
 
 
-def front_matter(snapshot: Snapshot, facts: CardFacts, files: Sequence[DatasetFile]) -> str:
+def front_matter(snapshot: Snapshot, facts: CardFacts, planned: Sequence[DatasetFile]) -> str:
     """Return the YAML at the top of the card: licence, size, and which file is which split of which configuration."""
     from huggingface_hub import DatasetCardData  # it takes a second to load, and few commands need it
 
     size = next((name for limit, name in SIZES if snapshot.count < limit), "n>10M")
-    configs: list[dict[str, Any]] = []
+    files, configs = written(planned), list[dict[str, Any]]()
     for name in dict.fromkeys(file.config for file in files):
         own = [{"split": SPLIT_NAMES[file.part], "path": file.path} for file in files if file.config == name]
         configs.append({"config_name": name, "data_files": own} | ({} if configs else {"default": True}))
@@ -118,7 +121,8 @@ def _summary(snapshot: Snapshot, found: Description) -> str:
     )
 
 
-def _use(files: Sequence[DatasetFile]) -> Iterable[str]:
+def _use(planned: Sequence[DatasetFile]) -> Iterable[str]:
+    files = written(planned)
     yield "## How to use it"
     first = files[0]
     example = f'load_dataset("FOLDER OR REPOSITORY", "{first.config}", split="{SPLIT_NAMES[first.part]}")'
@@ -136,11 +140,16 @@ def _use(files: Sequence[DatasetFile]) -> Iterable[str]:
             ("field", "kind", "meaning"),
             [(f"`{each.name}`", each.kind, each.meaning.replace(" (formats.md)", "")) for each in writer.fields],
         )
-        losses = dict.fromkeys(sentence for file in files if file.config == name for sentence in file.losses)
+        losses = dict.fromkeys(sentence for file in planned if file.config == name for sentence in file.losses)
         if losses:
-            yield f"What `{name}` does not hold:\n\n" + "\n".join(f"- {_named_part(files, name, sentence)}" for sentence in losses)
+            yield f"What `{name}` does not hold:\n\n" + "\n".join(f"- {_named_part(planned, name, sentence)}" for sentence in losses)
     if len({file.part for file in files}) > 1:
         yield "The parts are divided by problems: no problem is in two parts."
+
+
+def written(files: Iterable[DatasetFile]) -> list[DatasetFile]:
+    """Return the files that have rows: the others are not there."""
+    return [file for file in files if file.written.n_records]
 
 
 def _named_part(files: Sequence[DatasetFile], name: str, sentence: str) -> str:
@@ -212,7 +221,7 @@ def _agreement(found: Description) -> Iterable[str]:
     yield _table(("figure", "value", "solutions"), [(name, value, f"{n:,}") for name, value, n in rows])
     yield "Alpha is optimistic. People stop at the first mistake that they find, so the hard steps after it have few ratings."
     if found.settled:
-        yield (f"{counted(found.settled, 'solution')} of the data set have a consensus. A reviewer decided {found.adjudicated:,} of them.")
+        yield f"{counted(found.settled, 'solution has', 'solutions have')} a consensus. A reviewer decided {found.adjudicated:,} of them."
 
 
 def _distributions(found: Description) -> Iterable[str]:
@@ -263,9 +272,9 @@ def _contamination(found: Description) -> Iterable[str]:
         ordered = sorted(found.matches, key=lambda match: (-match.share, match.benchmark, match.problem_id))
         listed = [
             (
-                f"`{_cell(match.problem_id)}`",
+                _code(match.problem_id),
                 match.benchmark,
-                f"`{_cell(match.benchmark_id)}`",
+                _code(match.benchmark_id),
                 "the same" if match.is_exact else f"{match.share:.0%}",
             )
             for match in ordered[:SHOWN_MATCHES]
@@ -292,9 +301,8 @@ def _limits(snapshot: Snapshot, found: Description) -> Iterable[str]:
         "A label is an opinion. People differ about neutral and positive more than about mistakes.",
         "The outcome of a solution compares final answers by rules. It says nothing about the steps, and the rules can be wrong.",
     ]
-    if found.shared < snapshot.counts["solutions"]:
-        alone = snapshot.counts["solutions"] - found.shared
-        limits.append(f"{counted(alone, 'solution has', 'solutions have')} the label of one person only.")
+    if found.alone:
+        limits.append(f"{counted(found.alone, 'solution has', 'solutions have')} labels of one person only.")
     if any(batch.get("model") for batch in snapshot.provenance.get("batches", ())):
         limits.append("A reward model chose solutions. Shares and averages are those of what it chose, not of what models write.")
     if snapshot.spec.get("quarantined"):
@@ -321,7 +329,10 @@ def _origin(snapshot: Snapshot, files: Sequence[DatasetFile]) -> Iterable[str]:
     )
     yield _table(
         ("file", "rows", "bytes", "SHA-256"),
-        [(f"`{file.path}`", f"{file.written.n_records:,}", f"{file.written.n_bytes:,}", f"`{file.written.sha256}`") for file in files],
+        [
+            (f"`{file.path}`", f"{file.written.n_records:,}", f"{file.written.n_bytes:,}", f"`{file.written.sha256}`")
+            for file in written(files)
+        ],
     )
 
 
@@ -359,7 +370,7 @@ def _cell(value: Any) -> str:
 
 
 def _code(value: Any) -> str:
-    return f"`{_cell(value)}`"
+    return f"`{_plain(str(value))}`"
 
 
 def _plain(text: str) -> str:

@@ -42,6 +42,7 @@ class Description:
     alternatives: int = 0
     settled: int = 0
     adjudicated: int = 0
+    alone: int = 0  # solutions with labels of one person
     shared: int = 0
     agreement: Agreement | None = None
     chance: float | None = None
@@ -59,7 +60,7 @@ def describe(
     """
     looked_for = {**contamination.shipped(), **(benchmarks or {})}
     found = Description(benchmarks={name: len(fingerprint) for name, fingerprint in looked_for.items()})
-    shared = _shared_solutions(snapshot)
+    found.alone, shared = _people_per_solution(snapshot)
     found.shared, compared = len(shared), _sample(shared)
     readings: list[Reading] = []
     people: dict[str, int] = {}
@@ -123,28 +124,32 @@ def _reading(labeled: Labeled, people: dict[str, int]) -> Reading:
     )
 
 
-def _shared_solutions(snapshot: Snapshot) -> set[int]:
-    """Return the solutions that at least two people read."""
+def _people_per_solution(snapshot: Snapshot) -> tuple[int, set[int]]:
+    """Return how many solutions have labels of one person, and the solutions whose same text at least two people read (_is_compared)."""
     from annotation.export.content import content_batches
 
-    solutions: list[np.ndarray[Any, np.dtype[np.int64]]] = []
-    people: list[np.ndarray[Any, np.dtype[np.int64]]] = []
+    parts: list[np.ndarray[Any, np.dtype[np.int64]]] = [np.empty((0, 3), np.int64)]
     numbers: dict[str, int] = {}
     for batch in content_batches(snapshot, ("solution", "labeler", "batch_kind", "is_interactive")):
         rows = zip(batch["solution"], batch["labeler"], batch["batch_kind"], batch["is_interactive"], strict=True)
-        kept = [
-            (solution, numbers.setdefault(labeler, len(numbers)))
-            for solution, labeler, kind, is_interactive in rows
-            if kind != BatchKind.REVIEW and not is_interactive
-        ]
-        pairs = np.array(kept, np.int64).reshape(-1, 2)
-        solutions.append(pairs[:, 0])
-        people.append(pairs[:, 1])
-    if not solutions:
-        return set()
-    pairs = np.unique(np.stack([np.concatenate(solutions), np.concatenate(people)], axis=1), axis=0)
-    read, times = np.unique(pairs[:, 0], return_counts=True)
-    return set(read[times > 1].tolist())
+        parts.append(
+            np.array(
+                [
+                    (solution, numbers.setdefault(labeler, len(numbers)), kind != BatchKind.REVIEW and not is_interactive)
+                    for solution, labeler, kind, is_interactive in rows
+                ],
+                np.int64,
+            ).reshape(-1, 3)
+        )
+    table = np.concatenate(parts)
+    _, people = _count_people(table)
+    read, readers = _count_people(table[table[:, 2] == 1])
+    return int((people == 1).sum()), set(read[readers > 1].tolist())
+
+
+def _count_people(table: "np.ndarray[Any, np.dtype[np.int64]]") -> tuple[Any, Any]:
+    """Return the solutions of a table of solution and person, and how many people each of them has."""
+    return np.unique(np.unique(table[:, :2], axis=0)[:, 0], return_counts=True)
 
 
 def _sample(solutions: set[int]) -> set[int]:

@@ -17,7 +17,7 @@ from pathlib import Path
 import orjson
 from django.db import transaction
 
-from annotation.export.cards import CardFacts, DatasetFile, write_card
+from annotation.export.cards import CardFacts, DatasetFile, write_card, written
 from annotation.export.croissant import write_croissant
 from annotation.export.datasets import errors_named, labeled_rows, note_file
 from annotation.export.describing import Description, describe
@@ -26,7 +26,7 @@ from annotation.ingest import Progress
 from annotation.models import GuidelinesVersion, Snapshot
 from trainer.contamination import Fingerprint
 from trainer.files import OutputRefused
-from trainer.writers import WRITERS, Losses, write
+from trainer.writers import WRITERS, BadOption, Losses, write
 
 CARD, CROISSANT, MATCHES = "README.md", "croissant.json", "contamination.csv"
 FORMATS = ("trl", "prm800k")  # without a choice
@@ -38,7 +38,7 @@ class BadFolder(ValueError):
 
 @dataclass(frozen=True)
 class DatasetFolder:
-    """A folder that was written: its data files, what they hold, and what was found in them."""
+    """A folder that was written: its data files, and what they hold. A file of `files` without rows is not there."""
 
     path: Path
     files: list[DatasetFile]
@@ -64,13 +64,20 @@ def write_dataset_folder(
     writing fails.
     """
     place = Path(folder).absolute()
+    if unused := sorted(set(options or {}) - set(formats)):
+        raise BadOption(f"The folder has no {unused[0]}, and there is an option for it. Add this format, or leave out the option.")
     chosen = {name: WRITERS[name].choose((options or {}).get(name)) for name in dict.fromkeys(formats)}
     rule = rule or SplitRule(train=1, valid=0, test=0)
     _check_place(place, overwrite=overwrite)
     with errors_named(place), _draft_of(place) as draft:
         found = describe(snapshot, rule=rule, benchmarks=benchmarks, progress=progress)
-        files = list(_write_files(snapshot, draft, chosen, rule, found.parts, progress))
-        (draft / CARD).write_text(write_card(snapshot, found, facts, files, guidelines=_guidelines(snapshot)), encoding="utf-8")
+        planned = list(_write_files(snapshot, draft, chosen, rule, found.parts, progress))
+        files = written(planned)
+        if empty := [name for name in chosen if not any(file.config == name for file in files)]:
+            losses = [sentence for file in planned if file.config == empty[0] for sentence in file.losses]
+            reasons = " ".join(losses) or "The snapshot is empty."
+            raise OutputRefused(f"No row of {empty[0]} can be written. {reasons} Choose other formats, or another snapshot.")
+        (draft / CARD).write_text(write_card(snapshot, found, facts, planned, guidelines=_guidelines(snapshot)), encoding="utf-8")
         (draft / CROISSANT).write_bytes(write_croissant(snapshot, facts, files))
         if found.matches:
             (draft / MATCHES).write_text(_matches(found), encoding="utf-8")
@@ -91,7 +98,7 @@ def write_dataset_folder(
             elif place.exists():
                 place.rmdir()  # it is empty
             draft.rename(place)  # before the rows are committed: a kill between the two leaves a whole folder
-    return DatasetFolder(place, files, found)
+    return DatasetFolder(place, planned, found)
 
 
 def check_dataset_folder(folder: Path | str) -> list[str]:
@@ -128,7 +135,7 @@ def _write_files(
     parts: "Counter[str]",
     progress: Progress | None,
 ) -> Iterator[DatasetFile]:
-    """Write the file of each format and part; a format that has no row of a part has no file of it.
+    """Write the file of each format and part; one without rows is deleted again.
 
     All are Parquet: `datasets` reads every file of a repository by the format of most of them.
     """
@@ -139,7 +146,7 @@ def _write_files(
             if not parts[part]:
                 continue
             losses, path = Losses(), f"data/{name}-{part}.parquet"
-            [written] = write(
+            [file] = write(
                 writer.rows(labeled_rows(snapshot, rule, part), options, losses),
                 draft / path,
                 schema=writer.schema,
@@ -149,10 +156,9 @@ def _write_files(
                 total=parts[part],
                 progress=progress,
             )
-            if written.n_records:
-                yield DatasetFile(path, name, part, options, written, tuple(losses.sentences()))
-            else:
+            if not file.n_records:
                 (draft / path).unlink()
+            yield DatasetFile(path, name, part, options, file, tuple(losses.sentences()))
 
 
 def _guidelines(snapshot: Snapshot) -> dict[int, str]:

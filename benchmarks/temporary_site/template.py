@@ -70,7 +70,7 @@ def _make(source: Path) -> None:
         made = subprocess.run(command, cwd=ROOT, env=environment | {"STEPMARK_HOME": str(home)}, check=False)
         if made.returncode:
             sys.exit(made.returncode)
-        while embedded_postgres._is_locked(home / "postgres" / embedded_postgres.RUNNER_LOCK):  # until the server has stopped
+        while embedded_postgres.is_locked(home / "postgres" / embedded_postgres.RUNNER_LOCK):  # until the server has stopped
             time.sleep(0.02)
         unfinished = source.with_suffix(".unfinished")
         shutil.rmtree(unfinished, ignore_errors=True)

@@ -19,13 +19,14 @@ from django.core.management import CommandError, call_command
 
 from annotation import export, ingest
 from annotation.export.folders import BadFolder
-from annotation.models import Project, Snapshot, SnapshotFile, Solution
+from annotation.models import Problem, Project, Snapshot, SnapshotFile, Solution
 from benchmarks import peers
 from tests import make
 from tests.annotation.test_formats import completion, step, write
 from tests.annotation.test_ingest import KIM, LEE, record
 from tests.exports import label
 from tests.hub import TOKEN, Hub, hub
+from trainer.contamination import Fingerprint
 from trainer.files import OutputRefused
 from trainer.writers import WRITERS
 
@@ -136,7 +137,7 @@ def test_the_card_says_how_many_labeled_what_and_how_far_they_agree(snapshot: Sn
     assert "| same first mistake, or both none | 0% (0% to " in card
     assert "| positive (1) | 48 |" in card and "| negative (-1) | 12 |" in card
     assert "`cc-by-4.0`" in card and "## Limits" in card
-    assert "solutions have the label of one person only" not in card
+    assert "labels of one person only" not in card
 
 
 def test_an_agreement_of_nobody_is_not_claimed(tmp_path: Path) -> None:
@@ -145,7 +146,7 @@ def test_an_agreement_of_nobody_is_not_claimed(tmp_path: Path) -> None:
     label(project, 1, -1, finish_reason="found_error")
     made = folder_of(export.take_dataset(project), tmp_path / "f")
     card = (made.path / "README.md").read_text()
-    assert "No solution was read by two people." in card and "1 solution has the label of one person only." in card
+    assert "No solution was read by two people." in card and "1 solution has labels of one person only." in card
     assert "1 annotation was made in Stepmark" in card
 
 
@@ -176,6 +177,32 @@ def test_a_text_with_bars_and_line_ends_breaks_no_table(project: Project, tmp_pa
     Solution.objects.update(source="model | with\nbars")
     card = (folder_of(export.take_dataset(project), tmp_path / "f").path / "README.md").read_text()
     assert "| model \\| with bars | 24 | 100.0% |" in card
+
+
+def test_a_path_that_two_people_walked_is_not_called_the_work_of_one(tmp_path: Path) -> None:
+    project, walked = make.project(), step([completion("wrong", -1), completion("right")], chosen=1)
+    ingest.load_solutions(write(tmp_path / "f.jsonl", record(walked, labeler=KIM), record(walked, labeler=LEE)), project=project)
+    snapshot = export.take_dataset(project)
+    made = folder_of(snapshot, tmp_path / "f", formats=("labels",))
+    assert (snapshot.counts["solutions"], made.description.alone, made.description.shared) == (1, 0, 1)
+
+
+def test_a_format_without_rows_is_refused_with_the_reasons(snapshot: Snapshot, tmp_path: Path) -> None:
+    with pytest.raises(OutputRefused, match="No row of preferences can be written. 24 annotations are left out: no step has two texts"):
+        folder_of(snapshot, tmp_path / "g", formats=("trl", "preferences"))
+    assert not (tmp_path / "g").exists()
+
+
+def test_an_empty_snapshot_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(OutputRefused, match="The snapshot is empty"):
+        folder_of(export.take_dataset(make.project()), tmp_path / "f")
+
+
+def test_an_id_with_a_bar_breaks_no_table(project: Project, tmp_path: Path) -> None:
+    Problem.objects.filter(statement=PROBLEMS[0]).update(external_id="a|b")
+    own = {"Own": Fingerprint.of([("c|d", PROBLEMS[0])])}
+    card = (folder_of(export.take_dataset(project), tmp_path / "f", benchmarks=own).path / "README.md").read_text()
+    assert "| `a\\|b` | Own | `c\\|d` | the same |" in card
 
 
 def test_problems_of_benchmarks_are_counted_and_listed(snapshot: Snapshot, tmp_path: Path) -> None:
@@ -252,6 +279,7 @@ def test_a_writing_that_fails_leaves_nothing(snapshot: Snapshot, tmp_path: Path,
         ({"licence": "CC BY 4.0"}, "--licence CC BY 4.0"),
         ({"option": ["neutral=bad"]}, "FORMAT.NAME=VALUE"),
         ({"option": ["trl.neutral=ugly"]}, "cannot be 'ugly'"),
+        ({"option": ["chat.neutral=bad"]}, "has no chat, and there is an option for it"),
         ({"benchmark": ["own.jsonl"]}, "NAME=FILE"),
         ({"snapshot": 9}, "no snapshot 9"),
         ({"shares": "1"}, "three numbers"),

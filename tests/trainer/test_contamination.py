@@ -1,6 +1,7 @@
 """Problems of benchmarks are found among others: the same words, or most of the same sequences of words."""
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -84,12 +85,17 @@ def test_the_shipped_fingerprints_are_those_of_the_published_files(data: Path) -
             assert np.array_equal(getattr(made, part), getattr(shipped, part))
 
 
-def test_every_published_problem_is_found_and_the_training_problems_of_gsm8k_are_not_there(data: Path) -> None:
+def test_every_published_problem_is_found(data: Path) -> None:
     found = Finder(contamination.shipped())
     for line in (data / "math" / "math500.jsonl").read_text().splitlines()[:50]:
         row = json.loads(line)
-        assert ("MATH-500", row["unique_id"], True) in [
-            (match.benchmark, match.benchmark_id, match.is_exact) for match in found.matches("mine", row["problem"])
-        ]
-    rows = json.loads((data / "math" / "train7474_answers.json").read_text())[:500]
-    assert not any(match.benchmark == "GSM8K test" for row in rows for match in found.matches("mine", row["problem"]))
+        matches = found.matches("mine", row["problem"])
+        assert ("MATH-500", row["unique_id"], True) in [(match.benchmark, match.benchmark_id, match.is_exact) for match in matches]
+
+
+def test_the_training_problems_of_math_hold_as_many_as_the_document_says(data: Path) -> None:
+    found, rows = Finder(contamination.shipped()), json.loads((data / "math" / "train7474_answers.json").read_text())
+    matches = [match for row in rows for match in found.matches("mine", row["problem"])]
+    assert Counter((match.benchmark, match.is_exact) for match in matches) == {
+        ("ProcessBench", True): 1, ("ProcessBench", False): 87, ("MATH-500", False): 48,
+    }  # fmt: skip

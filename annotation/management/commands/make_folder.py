@@ -69,7 +69,8 @@ class Command(BaseCommand):
                 progress=progress,
             )
         for file in folder.files:
-            self.stdout.write(f"Wrote {counted(file.written.n_records, 'row')} to {out}/{file.path} (sha256 {file.written.sha256}).")
+            wrote = f"Wrote {counted(file.written.n_records, 'row')} to {out}/{file.path} (sha256 {file.written.sha256})."
+            self.stdout.write(wrote if file.written.n_records else f"No file {file.path}: it would have no row.")
             for sentence in file.losses:
                 self.stdout.write(f"  {sentence}")
         matches = folder.description.matches
