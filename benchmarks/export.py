@@ -18,7 +18,7 @@ from typing import Any
 
 import orjson
 
-from benchmarks.loading import timed
+from benchmarks.load import timed
 from benchmarks.temporary_site import running_home
 
 STEPS = 10

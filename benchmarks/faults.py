@@ -5,7 +5,7 @@ the connection before the answer, lets the lease run out, skips, gives back, cor
 meanwhile, and clocks of browsers are wrong. First nothing else happens: that gives the times of claims and submits (`calm`). Then, for
 `--seconds`, one part after the other is struck: sessions of the database are ended and killed, gunicorn's workers and master, worker,
 trainer, beat, the PostgreSQL server and its runner are killed (SIGKILL), a disk is filled. Everything comes back without help. Afterwards
-the database is compared with what people were told (benchmarks/load/checking.py), and every finding is counted; 0 is the goal.
+the database is compared with what people were told (benchmarks/traffic/checking.py), and every finding is counted; 0 is the goal.
 
 Last, a fault is planted that loses labels: PostgreSQL with `synchronous_commit` off is killed. The check must see it (`planted_lost`).
 
@@ -64,8 +64,8 @@ def main() -> None:
 
 def measure(home: Path, options: argparse.Namespace) -> tuple[dict[str, Any], bool]:
     """Run all parts, and return the figures and whether they are as they must be."""
-    from benchmarks.load import checking, faults, history
-    from benchmarks.load.journal import Journal
+    from benchmarks.traffic import checking, faults, history
+    from benchmarks.traffic.journal import Journal
 
     rng = random.Random(options.seed)
     project, sign_in = publish(options.people, many=not options.smoke)
@@ -143,8 +143,8 @@ class Crowd:
     """The people of a run. They keep their browsers from one part to the next."""
 
     def __init__(self, address: str, sign_in: list[str], journal: Any, *, seed: int, think: float) -> None:
-        from benchmarks.load.over_http import HttpConnection
-        from benchmarks.load.people import Person
+        from benchmarks.traffic.over_http import HttpConnection
+        from benchmarks.traffic.people import Person
 
         self.journal, self.think = journal, think
         self.people = [
@@ -175,7 +175,7 @@ class Crowd:
             office.thread.join()
 
     def _day(self, person: Any, office: Any, over: threading.Event) -> None:
-        from benchmarks.load import people
+        from benchmarks.traffic import people
 
         over.wait(self.think * person.rng.random())  # people do not begin at the same moment
         try:
@@ -210,7 +210,7 @@ def bare(address: str) -> Iterator[list[float]]:
 
 def calm_figures(journal: Any, bare_seconds: list[float], *, seconds: float) -> dict[str, Any]:
     """Return the times of claims and submits without faults."""
-    from benchmarks.load.journal import percentile_ms
+    from benchmarks.traffic.journal import percentile_ms
 
     claim, submit, health = journal.p95_ms(*CLAIMS), journal.p95_ms("submit"), percentile_ms(bare_seconds, percent=95)
     return {
@@ -229,7 +229,7 @@ def calm_figures(journal: Any, bare_seconds: list[float], *, seconds: float) -> 
 
 def lose_labels(site: Any, crowd: Crowd, office: Any) -> int:
     """Plant a fault: PostgreSQL answers before it has written, and is killed. Return how many acknowledged labels the check misses."""
-    from benchmarks.load import checking, faults
+    from benchmarks.traffic import checking, faults
 
     for setting, value in (("synchronous_commit", "off"), ("wal_writer_delay", "10s"), ("wal_writer_flush_after", "1GB")):
         faults.rows(f"ALTER SYSTEM SET {setting} = '{value}'")

@@ -122,7 +122,7 @@ def test_labels_survive_every_kind_of_fault_and_a_fault_that_loses_them_is_seen(
 
 
 def test_loading_and_exporting_are_timed(data: Path) -> None:
-    found = figures("loading", "--smoke")
+    found = figures("load", "--smoke")
     assert found["n_loaded"] == found["n_exported"] == 100
     assert all(
         min(found[part][name] for name in ("seconds", "cpu_seconds", "memory_mb")) > 0

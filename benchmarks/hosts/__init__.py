@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 
 from benchmarks.labeling import Failed, Labeler, Tally
-from benchmarks.load.journal import Journal, Submission
+from benchmarks.traffic.journal import Journal, Submission
 
 AGAIN_SECONDS = 0.25
 PASSING = {502, 503, 504}  # an outage, or a proxy that reaches no host
@@ -83,7 +83,7 @@ class InsistentLabeler(Labeler):
 def check(data: dict[str, Any], *, project: str) -> dict[str, list[str]]:
     """Compare the database with the data of a journal, in a process that has the site's settings. Return the findings by name."""
     from annotation.views.shown_numbers import real_number
-    from benchmarks.load import checking
+    from benchmarks.traffic import checking
 
     return checking.check(Journal.of_shown_numbers(data, real_number=real_number), project=project)
 

@@ -1,6 +1,6 @@
 """The check of `script/bench faults` sees planted faults (harness A2 of docs/reliability.md).
 
-Each test runs a scenario with the people, the journal and the check of benchmarks/load, twice: as the code is, and with a fault planted
+Each test runs a scenario with the people, the journal and the check of benchmarks/traffic, twice: as the code is, and with a fault planted
 in a statement, a function or the schema. The first run must find nothing, and the second one the finding that belongs to the fault.
 synchronous_commit off needs a server that is killed: benchmarks/faults.py plants it in each run.
 """
@@ -21,9 +21,9 @@ from annotation import labels, queue
 from annotation.labels import sittings
 from annotation.models import Annotation, Assignment, Project, Task
 from annotation.queue import batches, leases
-from benchmarks.load import checking, history
-from benchmarks.load.journal import Journal
-from benchmarks.load.people import Person, Reply
+from benchmarks.traffic import checking, history
+from benchmarks.traffic.journal import Journal
+from benchmarks.traffic.people import Person, Reply
 from tests import make
 from tests.clients import signed_in
 from tests.waiting import PATIENCE, until

@@ -25,8 +25,8 @@ from django_otp.oath import totp
 from annotation.models import Annotation
 from benchmarks.hosts import InsistentLabeler, check, wait_for, within
 from benchmarks.labeling import Tally
-from benchmarks.load import history
-from benchmarks.load.journal import Journal
+from benchmarks.traffic import history
+from benchmarks.traffic.journal import Journal
 from tests import make
 from tests.annotation.test_planted_faults import Plant, an_answer_before_the_commit, half_the_labels
 from tests.clients import signed_in
@@ -46,7 +46,7 @@ from django.contrib.auth.models import User
 from annotation.ingest import NewProblem, NewSolution
 from annotation.models import Membership
 from benchmarks import temporary_site
-from benchmarks.load import history
+from benchmarks.traffic import history
 rows = [NewSolution(problem=NewProblem(statement=f"What is {n} + 1?", answer=str(n + 1)), steps=(f"It is {n}.", f"No, {n + 1}."))
         for n in range(int(os.environ["SOLUTIONS"]))]
 project = temporary_site.publish("people", rows=rows, overlap=2)

@@ -19,8 +19,8 @@ from typing import Any, TypeVar
 import psutil
 from django.db import DatabaseError, connection
 
-from benchmarks.load.journal import Journal
 from benchmarks.temporary_site.parts import BACK_SECONDS, PARTS, SupervisedSite, kill, longest_gap, wait_for
+from benchmarks.traffic.journal import Journal
 
 Value = TypeVar("Value")
 SIGNS = {"worker": "default", "trainer": "gpu", "beat": "beat"}  # what each reports as its queues

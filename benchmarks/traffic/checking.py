@@ -7,8 +7,8 @@ from django.contrib.auth.models import User
 from django.db import connection
 
 from annotation.models import Annotation, Assignment, Draft, StepLabel
-from benchmarks.load import history
-from benchmarks.load.journal import Journal, Submission
+from benchmarks.traffic import history
+from benchmarks.traffic.journal import Journal, Submission
 
 LARGEST = 2**31 - 1  # a larger time is stored as this one: a wrong clock of a browser refuses no work
 FINDINGS = {

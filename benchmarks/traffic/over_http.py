@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from benchmarks.labeling import Labeler
-from benchmarks.load.people import Reply
+from benchmarks.traffic.people import Reply
 
 
 class HttpConnection:

@@ -84,7 +84,7 @@ def measure(home: Path, *, count: int | None) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="script/bench loading", description="Measure loading and exporting.")
+    parser = argparse.ArgumentParser(prog="script/bench load", description="Measure loading and exporting.")
     parser.add_argument("--smoke", action="store_true", help="the smallest form: shows that the benchmark runs, says nothing about speed")
     options = parser.parse_args()
     with running_home() as home:

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 from annotation.views.shown_numbers import real_number
 from benchmarks.labeling import CSRF, FIELD, WORK
-from benchmarks.load.journal import Journal, Submission
+from benchmarks.traffic.journal import Journal, Submission
 
 REOPENABLE = re.compile(r'href="([^"]*/reopen/\d+/)"')
 LOST = {(409, "lease_lost"), (409, "withdrawn")}
