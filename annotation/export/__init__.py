@@ -31,12 +31,15 @@ from annotation.export.reading import (
     snapshot_rows,
     snapshots_of,
 )
+from annotation.export.sending import DownloadGone, send_file
 from annotation.export.snapshots import Alternative, ContentDamaged, ContentMissing, LabeledSteps, labeled_solutions
 from annotation.export.splits import BadSplitRule, SplitRule
 from trainer.files import OutputRefused
 
 __all__ = [
     "FOLDER_FORMATS",
+    "DownloadGone",
+    "send_file",
     "BadFolder",
     "CardFacts",
     "DatasetFolder",

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 from django.contrib import messages
-from django.http import FileResponse, Http404, HttpResponse
+from django.http import Http404, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_POST
@@ -85,4 +85,4 @@ def download_export(request: SignedInRequest, project: "Project") -> HttpRespons
         messages.error(request, f"The server could not write the file. {why} Repair that and try again. No snapshot was taken.")
         return redirect("data", slug=project.slug)
     name = f"{project.slug}-snapshot-{snapshot.number}.jsonl"
-    return FileResponse(path.open("rb"), as_attachment=True, filename=name, content_type="application/x-ndjson")
+    return export.send_file(request, path, name=name, sha256=snapshot.sha256)
