@@ -6,6 +6,7 @@ is work.
 
 from datetime import timedelta
 
+from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import F, Q
@@ -56,6 +57,14 @@ class ShardState(models.TextChoices):
     OPEN = "open"
     RUNNING = "running"
     DONE = "done"
+
+
+class JobState(models.TextChoices):
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
 
 
 class Labels(models.TextChoices):
@@ -182,6 +191,54 @@ class StepScores(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(name="step_scores_once", fields=["model_version", "solution"])]
+
+
+class ScoreJob(models.Model):
+    """Solutions that a person, mostly by a program, asks the serving model to score: all of them or none."""
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, db_index=False)
+    model_version = models.ForeignKey(ModelVersion, on_delete=models.CASCADE)  # that which served when the job was made
+    n_solutions = models.PositiveIntegerField()
+    n_done = models.PositiveIntegerField(default=0)
+    state = models.CharField(max_length=9, choices=JobState, default=JobState.QUEUED)
+    failure = models.TextField(blank=True)
+    progress = models.JSONField(default=dict)  # stage, done, total: of the solutions that are read at the moment
+    heartbeat_at = models.DateTimeField(null=True)
+    holder = models.CharField(max_length=100, blank=True)  # the process that has it: holders.own_name
+    attempt = models.PositiveSmallIntegerField(default=0)
+    token = models.PositiveIntegerField(default=0)
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+", db_index=False)
+    created_at = models.DateTimeField(db_default=Now())
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [one_of("score_job_state", "state", JobState)]
+        indexes = [
+            models.Index(name="score_job_by_project", fields=["project", "id"]),
+            # Serves the sweep: which jobs wait for a worker?
+            models.Index(name="score_job_waiting", fields=["id"], condition=Q(state__in=["queued", "running"])),
+            models.Index(name="score_job_ended", fields=["finished_at"]),
+        ]
+
+    def __str__(self) -> str:
+        return f"score job {self.pk} of {self.project.slug}"
+
+
+class ScoreJobItem(models.Model):
+    """One solution of a score job: a stored one, or texts. What the model says of it is written with those beside it."""
+
+    job = models.ForeignKey(ScoreJob, on_delete=models.CASCADE, db_index=False)
+    position = models.PositiveIntegerField()  # from 0, as they were sent
+    solution = models.ForeignKey(Solution, null=True, on_delete=models.CASCADE)
+    statement = models.TextField(blank=True)  # of texts; a stored solution has its own
+    steps = ArrayField(models.TextField(), default=list)
+    score = models.FloatField(null=True)  # null: not scored yet
+    probabilities = models.JSONField(default=list)  # [[negative, neutral, positive]] of each step read
+    first_weak_step = models.PositiveIntegerField(null=True)
+    n_unread = models.PositiveIntegerField(default=0)  # steps beyond the model's context
+
+    class Meta:
+        constraints = [models.UniqueConstraint(name="score_job_item_position", fields=["job", "position"])]
 
 
 class Round(models.Model):

@@ -74,6 +74,21 @@ def score_steps(version_id: int, solution_id: int) -> None:
 
 
 @shared_task
+def run_score_job(job_id: int) -> None:
+    """Score the solutions that a program asked for."""
+    try:
+        scoring.run_job(job_id)
+    except rounds.Stopped as stopped:
+        end_process(stopped)
+
+
+@shared_task
+def sweep_score_jobs() -> list[int]:
+    """Offer score jobs that no worker has again, and delete old ones."""
+    return scoring.sweep_jobs()
+
+
+@shared_task
 def settle_new() -> list[str]:
     """Settle what several people say of solutions, where something is new. Return the projects."""
     return list(registry.settle_new())
@@ -85,7 +100,9 @@ def watch_work() -> dict[str, int]:
     return quality.watch_new(scoring.marks_of_champion)
 
 
-LONG = (run_round.name, score_shards.name, run_import.name, run_regrade.name)  # they give their work back, and go on later
+LONG = tuple(
+    task.name for task in (run_round, score_shards, run_score_job, run_import, run_regrade)
+)  # they give their work back, and go on later
 
 
 @worker_shutting_down.connect
@@ -156,8 +173,10 @@ def look_after_rounds(name: str, *, queues: str, is_ready: bool) -> bool:
                 corrections.sweep_regrades()
         if "gpu" in queues:
             rounds.offer_abandoned()
+            scoring.offer_abandoned_jobs()
             if not is_ready:
                 rounds.sweep()
+                scoring.sweep_jobs()
         is_ready = True
     except (OperationalError, InterfaceError) as error:
         log.warning("The database does not answer, so this worker cannot report: %s", error)

@@ -15,7 +15,7 @@ from django.urls import get_resolver
 from django.utils import timezone
 
 from active_learning import experiment
-from active_learning.models import ModelVersion, RoundStage, Score, ScoreShard, Selection, StepScores, Worker
+from active_learning.models import ModelVersion, RoundStage, Score, ScoreJob, ScoreJobItem, ScoreShard, Selection, StepScores, Worker
 from annotation import labels, people
 from annotation.models import (
     Annotation,
@@ -277,6 +277,14 @@ class FullProject:
             ScoreShard(model_version=self.version, number=n_shards + n, first_solution=1, last_solution=2, n_solutions=1, state="done")
             for n in range(count)
         )
+        ended = {"n_solutions": count, "state": "done", "failure": self.name, "created_by": self.olga}
+        jobs = ScoreJob.objects.bulk_create(ScoreJob(project=self.project, model_version=self.version, **ended) for _ in range(count))
+        n_items = ScoreJobItem.objects.filter(job=self.job).count() if hasattr(self, "job") else 0
+        self.job = self.job if n_items else jobs[0]
+        said = {"score": 0.5, "probabilities": [[0.1, 0.1, 0.8]] * 3, "first_weak_step": 2}
+        ScoreJobItem.objects.bulk_create(
+            ScoreJobItem(job=self.job, position=n, solution=one, **said) for n, one in enumerate(solutions, n_items)
+        )
         for round_ in (self.proposed, self.published):
             rank = Selection.objects.filter(round=round_).count()
             Selection.objects.bulk_create(
@@ -343,7 +351,7 @@ class FullProject:
             "round_id": self.proposed.pk, "round_number": self.proposed.number,
             "act": "cancel", "import_id": self.import_.pk, "number": 1, "solution_id": self.solution.pk,
             "message_id": Message.objects.filter(recipient=self.olga).first().pk,
-            "flag_id": Flag.objects.filter(person=self.ann).first().pk,
+            "flag_id": Flag.objects.filter(person=self.ann).first().pk, "job_id": self.job.pk,
             "notification_id": Notification.objects.filter(person=self.olga).first().pk,
             "name": "smallest", "file": "strategies.csv",
             "object_id": self.project.pk, "id": self.ann.pk, "content_type_id": 1, "app_label": "annotation", "url": "x",

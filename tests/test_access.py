@@ -26,6 +26,7 @@ from django_otp.plugins.otp_static.models import StaticDevice, StaticToken
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from active_learning import experiment
+from active_learning.models import ScoreJob
 from annotation import labels, people, queue
 from annotation.models import (
     Event,
@@ -128,6 +129,10 @@ TABLE = {
     "api-models": api(RESEARCHERS),
     "api-model": api(RESEARCHERS),
     "api-scores": api(RESEARCHERS),
+    "api-score-jobs": api(RESEARCHERS, 415),
+    "api-score-job": api(RESEARCHERS),
+    "api-score-job-scores": api(RESEARCHERS, get=409),  # the job waits for a worker
+    "api-cancel-score-job": api(RESEARCHERS, 200, get=None),
     "api-openapi": Row(ALL, 200, 405, is_public=True),
     "api-nowhere": Row(ALL, 404, 404, is_public=True),
     "mark-read": Row(SIGNED_IN, None, 302),
@@ -340,7 +345,8 @@ class World:
         done = labels.submit(first.assignment_id, labeler=labeler, token=first.token, submission_id=uuid.uuid4(), **sitting)
         lease = queue.lease_next(labeler, project=self.project)
         round_ = make.round_of(self.project, {"convincing": solutions[3:]}, generation=1, state="proposed")
-        make.version(self.project, 1)
+        version = make.version(self.project, 1)
+        job = ScoreJob.objects.create(project=self.project, model_version=version, n_solutions=1)
         Snapshot.objects.create(project=self.project, number=1, count=0)
         SolutionConsensus.objects.create(solution=solutions[0], project=self.project, n_readings=1, settled_at=timezone.now())
 
@@ -367,7 +373,7 @@ class World:
         their_labeler = make.person("canary-foreign-labeler", foreign)
         theirs = queue.lease_next(their_labeler, project=foreign)
         their_round = make.round_of(foreign, {"uniform": [make.solution(make.problem(foreign))]}, generation=1, state="proposed")
-        make.version(foreign, 2)
+        their_job = ScoreJob.objects.create(project=foreign, model_version=make.version(foreign, 2), n_solutions=1)
         their_message = Message.objects.create(sender=stranger, recipient=stranger, project=foreign, text="canary-foreign-message")
         foreign.guidelines = "canary-foreign-guidelines"
         foreign.save()
@@ -400,7 +406,7 @@ class World:
             "problem_id": problems[0].pk, "annotation_id": done.pk, "assignment_id": held["assignment"],
             "round_id": round_.pk, "round_number": round_.number, "act": "cancel", "import_id": import_.pk, "number": 1,
             "solution_id": solutions[0].pk, "message_id": message.pk, "notification_id": notification.pk,
-            "flag_id": flag.pk, "name": "smallest",
+            "flag_id": flag.pk, "job_id": job.pk, "name": "smallest",
             "file": "strategies.csv", "object_id": self.project.pk, "id": labeler.pk, "content_type_id": 1, "app_label": "annotation",
             "url": "x", "set_up_token": people.link_to_set_up().split("/")[-2],
             "token": "x" * 43, "invitation_id": invited.pk, "token_number": 1, "rest": "nowhere",
@@ -409,7 +415,7 @@ class World:
         self.elsewhere = self.places | {
             "batch_id": their_batch.pk, "set_id": their_calibration.pk,
             "problem_id": hidden.pk, "annotation_id": their_label.pk, "round_id": their_round.pk, "import_id": their_import.pk,
-            "round_number": 9, "number": 2,
+            "round_number": 9, "number": 2, "job_id": their_job.pk,
             "assignment_id": shown_claim(theirs.assignment_id, theirs.token)["assignment"],
             "solution_id": others.pk, "message_id": their_message.pk, "notification_id": their_notification.pk, "flag_id": their_flag.pk,
             "invitation_id": theirs_invited.pk,
@@ -524,7 +530,18 @@ OWN_PAGES = {"reopen": 403, "find-solution": 302}  # they look nothing up: an ow
 
 def test_an_object_of_another_project_is_found_at_no_address_of_the_own_one(world: World) -> None:
     objects, found = (
-        {"membership_id", "invitation_id", "problem_id", "annotation_id", "assignment_id", "round_id", "number", "solution_id", "set_id"},
+        {
+            "membership_id",
+            "invitation_id",
+            "problem_id",
+            "annotation_id",
+            "assignment_id",
+            "round_id",
+            "number",
+            "solution_id",
+            "set_id",
+            "job_id",
+        },
         [],
     )
     for name, parameters, written in routes(get_resolver().url_patterns):

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from active_learning.api import loop
+from active_learning.api import jobs, loop
 from annotation.api.urls import PROJECT
 
 urlpatterns = [
@@ -12,4 +12,8 @@ urlpatterns = [
     path(f"{PROJECT}/models", loop.ModelsView.as_view(), name="api-models"),
     path(f"{PROJECT}/models/<int:number>", loop.ModelView.as_view(), name="api-model"),
     path(f"{PROJECT}/models/<int:number>/scores", loop.ScoresView.as_view(), name="api-scores"),
+    path(f"{PROJECT}/score-jobs", jobs.ScoreJobsView.as_view(), name="api-score-jobs"),
+    path(f"{PROJECT}/score-jobs/<int:job_id>", jobs.ScoreJobView.as_view(), name="api-score-job"),
+    path(f"{PROJECT}/score-jobs/<int:job_id>/scores", jobs.JobScoresView.as_view(), name="api-score-job-scores"),
+    path(f"{PROJECT}/score-jobs/<int:job_id>/cancel", jobs.CancelJobView.as_view(), name="api-cancel-score-job"),
 ]

@@ -30,7 +30,6 @@ EVERYBODY = people.LABELERS | people.RESEARCHERS
 PAGE, LARGEST_PAGE = 50, 200
 CURSOR = re.compile(r"[A-Za-z0-9_-]{1,80}").fullmatch
 KEY_TEXT = re.compile(r"[!-~]{1,200}").fullmatch
-BODY_BYTES = 1_000_000  # of a JSON body
 
 
 class TokenAuthentication(BaseAuthentication):
@@ -83,6 +82,7 @@ class ApiView(APIView):
     http_method_names = ["get", "head", "post"]
     roles: ClassVar[Collection[str]] = people.RESEARCHERS
     write_roles: ClassVar[Collection[str]] = people.MANAGERS
+    body_bytes: ClassVar[int] = 1_000_000  # the most of a JSON body
     request: ApiRequest
     format_kwarg = None
     count: people.RequestCount | None = None
@@ -169,9 +169,9 @@ class ApiView(APIView):
         return dict(shape.validated_data)
 
     def _read_json(self) -> dict[str, Any]:
-        body = self.request._request.read(BODY_BYTES + 1)
-        if len(body) > BODY_BYTES:
-            raise ApiRefused("body_too_large", f"The body has more than {BODY_BYTES:,} bytes.")
+        body = self.request._request.read(self.body_bytes + 1)
+        if len(body) > self.body_bytes:
+            raise ApiRefused("body_too_large", f"The body has more than {self.body_bytes:,} bytes. Send less in one request.")
         try:
             data = orjson.loads(body or b"{}")
         except orjson.JSONDecodeError as error:

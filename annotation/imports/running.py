@@ -6,17 +6,17 @@ import waits for the next worker.
 """
 
 import logging
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from typing import Any
 
-from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
+from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models import F
 from django.db.models.functions import Greatest, Now
 
 from annotation import holders, ingest
+from annotation.hearts import Heart
 from annotation.holders import ATTEMPTS
 from annotation.imports import states
 from annotation.imports.states import AT_WORK, FileFindings, delete_file, options_of, path_of
@@ -30,51 +30,11 @@ from trainer.progress import Stopped
 
 log = logging.getLogger(__name__)
 
-HEARTBEAT_SECONDS = 2
 ONE_AT_A_TIME = 7_403_115_201_811  # the number of an advisory lock: an import keeps a core and much memory busy
 
 
 class ImportLost(Exception):
     """Another worker has this import now, or it was cancelled. Stop, and store nothing."""
-
-
-class Heart:
-    """Writes how far an import is, with a heartbeat, from a thread of its own. The thread of the load is inside a transaction."""
-
-    def __init__(self, import_: Import, stop: StopRequest) -> None:
-        self.mine = Import.objects.filter(pk=import_.pk, token=import_.token, state__in=AT_WORK)
-        self.stop, self.progress, self.is_lost, self.ended = stop, dict[str, Any](), False, threading.Event()
-        self.thread = threading.Thread(target=self._beat, daemon=True, name="import-heart")
-
-    def advance(self, stage: str, done: int, total: int | None) -> None:
-        """Note how far the import is. Raises ImportLost if it is another worker's or was cancelled, and Stopped."""
-        self.stop.check()
-        if self.is_lost:
-            raise ImportLost
-        self.progress = {"stage": stage, "done": done, "total": total}
-
-    @contextmanager
-    def beating(self) -> Iterator[None]:
-        """Beat as long as the block runs."""
-        self.thread.start()
-        try:
-            yield
-        finally:
-            self.end()
-
-    def end(self) -> None:
-        """Beat no more: the last write is the load's own, and must not wait for this one."""
-        self.ended.set()
-        self.thread.join()
-
-    def _beat(self) -> None:
-        while not self.ended.wait(HEARTBEAT_SECONDS):
-            try:
-                self.is_lost = not self.mine.update(progress=self.progress, heartbeat_at=Now())
-            except (DatabaseError, InterfaceError) as error:
-                log.warning("The progress of an import could not be written: %s", error)
-                connection.close()
-        connection.close()
 
 
 def run(import_id: int) -> Import | None:
@@ -110,7 +70,7 @@ def _alone() -> Iterator[bool]:
 
 
 def _guarded(import_: Import, stop: StopRequest) -> None:
-    heart = Heart(import_, stop)
+    heart = Heart(Import.objects.filter(pk=import_.pk, token=import_.token, state__in=AT_WORK), stop, lost=ImportLost)
     act = _check if import_.state == ImportState.CHECKING else _load
     try:
         with heart.beating():

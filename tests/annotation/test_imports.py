@@ -12,7 +12,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import connection
 
-from annotation import holders, imports, ingest, tasks
+from annotation import hearts, holders, imports, ingest, tasks
 from annotation.imports import running, states
 from annotation.models import Event, Import, ImportState, Problem, Project, Solution
 from tests import make
@@ -285,7 +285,7 @@ def test_a_message_that_comes_twice_loads_once(project: Project) -> None:
 
 def test_progress_is_seen_by_others_while_the_load_is_one_transaction(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     import_ = loading(project, 20)
-    monkeypatch.setattr(running, "HEARTBEAT_SECONDS", 0.01)
+    monkeypatch.setattr(hearts, "HEARTBEAT_SECONDS", 0.01)
     seen: list[dict[str, Any]] = []
 
     def look(heart: running.Heart) -> None:

@@ -77,6 +77,7 @@ def test_each_example_does_what_the_description_says(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(celery.Celery, "send_task", lambda *_, **__: None)
     project: Project = make.project(text_kind="plain")
     make.solutions(project, 12)
+    make.version(project, 1, champion=True)
     token, n_called = token_for(make.olga(project), scope="write"), 0
     for path, _, operation in operations():
         for kind, content in operation.get("requestBody", {}).get("content", {}).items():
@@ -85,7 +86,7 @@ def test_each_example_does_what_the_description_says(monkeypatch: pytest.MonkeyP
                 answer = send(address, token, json.dumps(example["value"]), kind=kind)
                 assert str(answer.status_code) in operation["responses"] and answer.status_code < 300, answer.content
                 n_called += 1
-    assert n_called == 3
+    assert n_called == 4
 
 
 def requests_of(text: str) -> list[dict[str, Any]]:
@@ -104,6 +105,7 @@ def test_each_curl_command_of_the_document_works(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(celery.Celery, "send_task", lambda *_, **__: None)
     project = make.project(text_kind="plain")
     make.solutions(project, 12)
+    make.version(project, 1, champion=True)
     token, statuses = token_for(make.olga(project), scope="write"), []
     for asked in requests_of((FILE.parent / "api.md").read_text()):
         headers = dict(header.replace("$TOKEN", token).split(": ", 1) for header in asked["H"])
@@ -115,4 +117,4 @@ def test_each_curl_command_of_the_document_works(monkeypatch: pytest.MonkeyPatch
         client = Client()
         answer = client.get(path, headers=headers) if is_read else client.post(path, body, content_type=kind, headers=headers)
         statuses.append(answer.status_code)
-    assert statuses == [200, 200, 201, 200]
+    assert statuses == [200, 200, 201, 200, 201]
