@@ -118,19 +118,19 @@ class LoadView(ApiView):
         packing = self.request.headers.get("Content-Encoding", "identity").strip().lower()
         if packing not in ("identity", "gzip"):
             raise ApiRefused("unsupported_media_type", "Send the body as it is, or packed with gzip.")
-        unpacker = zlib.decompressobj(wbits=31) if packing == "gzip" else None
+        unpacker = _Unpacker() if packing == "gzip" else None
         pieces, n_sent, n_bytes = [], 0, 0
         while chunk := self.request._request.read(CHUNK):
             n_sent += len(chunk)
             if n_sent > SENT_BYTES:
                 raise ApiRefused("body_too_large", f"The body has more than {SENT_BYTES:,} bytes. Send it in several requests.")
             if unpacker is not None:
-                chunk = _unpacked(unpacker, chunk, at_most=UNPACKED_BYTES - n_bytes + 1)
+                chunk = unpacker.unpack(chunk, at_most=UNPACKED_BYTES - n_bytes + 1)
             n_bytes += len(chunk)
             if n_bytes > UNPACKED_BYTES:
                 raise ApiRefused("body_too_large", f"The body unpacks to more than {UNPACKED_BYTES:,} bytes. Send it in several requests.")
             pieces.append(chunk)
-        if unpacker is not None and n_sent and not unpacker.eof:
+        if unpacker is not None and unpacker.is_in_member:
             raise ApiRefused("bad_body", "The gzip data of the body is cut off. Pack it again.")
         content = b"".join(pieces)
         if not content.strip():
@@ -138,11 +138,26 @@ class LoadView(ApiView):
         return content
 
 
-def _unpacked(unpacker: "zlib._Decompress", chunk: bytes, *, at_most: int) -> bytes:
-    try:
-        return unpacker.decompress(chunk, at_most)
-    except zlib.error:
-        raise ApiRefused("bad_body", "The body is not gzip data, although the header Content-Encoding says so.") from None
+class _Unpacker:
+    """Unpacks gzip data, which can be several members one after the other."""
+
+    def __init__(self) -> None:
+        self.member, self.is_in_member = zlib.decompressobj(wbits=31), False
+
+    def unpack(self, chunk: bytes, *, at_most: int) -> bytes:
+        """Return what a part unpacks to, at most so many bytes. Raises ApiRefused."""
+        pieces: list[bytes] = []
+        try:
+            while chunk and at_most > 0:
+                self.is_in_member = True
+                pieces.append(self.member.decompress(chunk, at_most))
+                at_most -= len(pieces[-1])
+                chunk = b""
+                if self.member.eof:
+                    chunk, self.member, self.is_in_member = self.member.unused_data, zlib.decompressobj(wbits=31), False
+        except zlib.error:
+            raise ApiRefused("bad_body", "The body is not gzip data, although the header Content-Encoding says so.") from None
+        return b"".join(pieces)
 
 
 class ProblemsView(ProblemsReading, LoadView):

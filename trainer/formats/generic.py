@@ -12,7 +12,7 @@ from trainer.formats.fields import (
     read_split,
     read_text,
 )
-from trainer.formats.objects import Fields
+from trainer.formats.objects import Fields, type_in_words
 from trainer.formats.ratings import rate_path
 from trainer.formats.values import STEPS, BadLine, NewAlternative, NewProblem, NewSolution, in_words
 
@@ -58,6 +58,9 @@ def _steps(fields: Fields) -> tuple[tuple[str, ...], list[int | None], list[bool
         return tuple(steps), ratings + [None] * (len(steps) - len(ratings)), [None] * len(steps)
     if fields.get("ratings") is not None:
         raise BadLine("there are 'ratings', but 'steps' holds objects with ratings of their own", "Keep one of the two")
+    wrong = next(((number, step) for number, step in enumerate(steps, 1) if not isinstance(step, str | dict)), None)
+    if wrong and isinstance(steps[0], str):  # else the objects are what is wanted
+        raise BadLine(f"'steps' has {type_in_words(wrong[1])} as step {wrong[0]}", "Write every step as a text")
     rated = [as_object(step, f"step {number}") for number, step in enumerate(steps, 1)]
     return (
         tuple(read_text(step, "text") for step in rated),

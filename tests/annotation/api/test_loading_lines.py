@@ -92,6 +92,14 @@ WRONG = [
     (b'{"problem": NaN, "steps": ["a"]}\n', "not a number"),
     ({"steps": ["a"]}, "problem"),
     ({"problem": "What?", "steps": []}, "step"),
+    ({"problem": 5, "steps": ["a"]}, "'problem'"),
+    ({"problem": None, "steps": ["a"]}, "'problem'"),
+    ({"id": {"a": 1}, "problem": "What?", "steps": ["a"]}, "'id'"),
+    ({"problem": "What?", "steps": ["a", 1]}, "'steps'"),
+    ({"problem": "What?", "steps": ["a"], "answer": [4]}, "'answer'"),
+    ({"problem": "What?", "steps": ["a"], "subject": True}, "'subject'"),
+    ({"problem": "What?", "steps": ["a"], "source": [5]}, "'source'"),
+    ({"problem": "What?", "solution": ["a"]}, "'solution'"),
     ({"problem": "What?", "steps": "a"}, "'steps'"),
     ({"problem": "What?", "steps": ["a"], "split": "other"}, "split"),
     ({"problem": "What?", "steps": ["a\0b"]}, ""),
@@ -156,9 +164,17 @@ def test_a_gzipped_body_is_unpacked(token: str) -> None:
     assert load(token, gzip.compress(lines(GOOD)), **{"Content-Encoding": "gzip"}).json()["new_solutions"] == 1
 
 
+def test_each_member_of_a_gzipped_body_is_unpacked(token: str) -> None:
+    body = b"".join(gzip.compress(lines(GOOD | {"id": name, "problem": f"What is {name}?"})) for name in "abc")
+    assert load(token, body, **{"Content-Encoding": "gzip"}).json()["new_solutions"] == 3
+
+
 @pytest.mark.parametrize(
     "body,code",
     [
+        (gzip.compress(lines(GOOD)) + b"more", (400, "bad_body")),
+        (gzip.compress(lines(GOOD)) + gzip.compress(lines(GOOD))[:-12], (400, "bad_body")),
+        (gzip.compress(lines(GOOD)) + gzip.compress(b" " * 60_000_000), (413, "body_too_large")),
         (gzip.compress(b" " * 60_000_000), (413, "body_too_large")),
         (gzip.compress(lines(GOOD))[:-12], (400, "bad_body")),
         (lines(GOOD), (400, "bad_body")),
