@@ -12,9 +12,9 @@ from celery.signals import after_task_publish, beat_init, worker_ready, worker_s
 from django.db import InterfaceError, OperationalError, connection
 
 from active_learning import opinions, registry, rounds, schedules, scoring
-from annotation import corrections, imports, quality
+from annotation import corrections, export, imports, quality
 from annotation.stopping import FINISH, end_process, stop_request
-from annotation.tasks import run_import, run_regrade
+from annotation.tasks import run_import, run_order, run_regrade
 
 log = logging.getLogger(__name__)
 LOOK_SECONDS = 5  # between two reports of a worker, and two looks at what ended processes held
@@ -101,7 +101,7 @@ def watch_work() -> dict[str, int]:
 
 
 LONG = tuple(
-    task.name for task in (run_round, score_shards, run_score_job, run_import, run_regrade)
+    task.name for task in (run_round, score_shards, run_score_job, run_import, run_order, run_regrade)
 )  # they give their work back, and go on later
 
 
@@ -168,8 +168,10 @@ def look_after_rounds(name: str, *, queues: str, is_ready: bool) -> bool:
         rounds.say_alive(name, queues=queues)
         if "default" in queues:
             imports.offer_abandoned()
+            export.offer_abandoned_orders()
             if not is_ready:
                 imports.sweep()
+                export.sweep_orders()
                 corrections.sweep_regrades()
         if "gpu" in queues:
             rounds.offer_abandoned()

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,7 @@ class Heart:
     def __init__(self, mine: "QuerySet[Any]", stop: "StopRequest", *, lost: type[Exception]) -> None:
         self.mine, self.stop, self.lost = mine, stop, lost
         self.progress, self.is_lost, self.ended = dict[str, Any](), False, threading.Event()
+        self.began: tuple[str, float, int] | None = None  # the stage, when it began, and what was done by then
         self.thread = threading.Thread(target=self._beat, daemon=True, name="heart")
 
     def advance(self, stage: str, done: int, total: int | None) -> None:
@@ -35,7 +37,12 @@ class Heart:
         self.stop.check()
         if self.is_lost:
             raise self.lost
+        if self.began is None or self.began[0] != stage:
+            self.began = (stage, time.monotonic(), done)
+        _, at, first = self.began
         self.progress = {"stage": stage, "done": done, "total": total}
+        if total and done > first:
+            self.progress["seconds_left"] = round((time.monotonic() - at) / (done - first) * (total - done))
 
     @contextmanager
     def beating(self) -> Iterator[None]:

@@ -106,6 +106,14 @@ class ImportState(models.TextChoices):
     CANCELLED = "cancelled"
 
 
+class OrderState(models.TextChoices):
+    WAITING = "waiting"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
 class RegradeState(models.TextChoices):
     WAITING = "waiting"
     RUNNING = "running"
@@ -118,6 +126,7 @@ class NotificationKind(models.TextChoices):
 
     ROUND = "round", "a round is done or failed"
     IMPORT = "import", "a file is loaded, or its load failed"
+    ORDER = "order", "a snapshot or an export that took long is ready, or it failed"
     WAITING = "waiting", "a round or a model waits for a decision"
     NEWCOMER = "newcomer", "a newcomer passed or failed the screening"
     GOLD = "gold", "somebody's answers to gold fell below the line"
@@ -735,10 +744,56 @@ class SnapshotItem(models.Model):
     annotation = models.ForeignKey(Annotation, on_delete=models.PROTECT)
 
 
+class DataOrder(models.Model):
+    """What somebody asked a worker to do: take a snapshot, write an export of one, or both. It ends with all of it, or with nothing."""
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE)
+    spec = models.JSONField(null=True)  # the filter of the snapshot that is to be taken; null: the snapshot was there
+    snapshot = models.ForeignKey(Snapshot, null=True, on_delete=models.PROTECT, related_name="orders")
+    format = models.CharField(max_length=40, blank=True)  # empty: no export
+    options = models.JSONField(default=dict)  # of the format, each with its value
+    container = models.CharField(max_length=8, blank=True)
+    compression = models.CharField(max_length=8, blank=True)
+    rule = models.JSONField(null=True)  # splits.SplitRule; null: one file
+    state = models.CharField(max_length=9, choices=OrderState, default=OrderState.WAITING)
+    report = models.JSONField(default=list)  # what the format cannot hold, in sentences
+    failure = models.TextField(blank=True)
+    progress = models.JSONField(default=dict)  # stage, done, total, seconds_left
+    heartbeat_at = models.DateTimeField(null=True)
+    holder = models.CharField(max_length=100, blank=True)  # the process that has it: holders.own_name
+    attempt = models.PositiveSmallIntegerField(default=0)
+    token = models.PositiveIntegerField(default=0)
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+", db_index=False)
+    created_at = models.DateTimeField(db_default=Now())
+    finished_at = models.DateTimeField(null=True)
+    files_deleted_at = models.DateTimeField(null=True)
+    files_deleted_by = models.ForeignKey(  # null: the server, because a project keeps a limited number of files
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+", db_index=False
+    )
+
+    class Meta:
+        constraints = [
+            one_of("order_state", "state", OrderState),
+            models.CheckConstraint(
+                name="order_asks_for_something",
+                condition=Q(spec__isnull=False) | (Q(snapshot__isnull=False) & ~Q(format="")),
+            ),
+        ]
+        indexes = [
+            models.Index(name="order_by_project", fields=["project", "-id"]),
+            # Serves the sweep: which orders wait for a worker?
+            models.Index(name="order_waiting", fields=["id"], condition=Q(state__in=["waiting", "running"])),
+        ]
+
+    def __str__(self) -> str:
+        return f"order {self.pk}"
+
+
 class SnapshotFile(models.Model):
     """One file that was exported from a snapshot. The row stays as it is (trigger), whatever becomes of the file."""
 
     snapshot = models.ForeignKey(Snapshot, on_delete=models.PROTECT, related_name="files")
+    order = models.ForeignKey(DataOrder, null=True, on_delete=models.PROTECT, related_name="files")  # null: by a command
     format = models.CharField(max_length=40)
     options = models.JSONField(default=dict)  # of the format
     split = models.CharField(max_length=8, blank=True, default="")  # train, valid or test, if the file holds one part of the problems

@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from annotation import corrections, imports, notifications, projects, quality, queue
+from annotation import corrections, export, imports, notifications, projects, quality, queue
 from annotation.stopping import end_process
 from trainer.progress import Stopped
 
@@ -26,6 +26,21 @@ def run_import(import_id: int) -> None:
 def sweep_imports() -> list[int]:
     """Offer imports that no worker has again."""
     return imports.sweep()
+
+
+@shared_task
+def run_order(order_id: int) -> None:
+    """Take the snapshot or write the export that somebody ordered."""
+    try:
+        export.run_order(order_id)
+    except Stopped as stopped:
+        end_process(stopped)
+
+
+@shared_task
+def sweep_orders() -> list[int]:
+    """Offer orders that no worker has again."""
+    return export.sweep_orders()
 
 
 @shared_task

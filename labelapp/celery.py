@@ -45,6 +45,7 @@ app.conf.update(
     beat_schedule={
         "release expired leases": {"task": "annotation.tasks.release_expired", "schedule": 60, "options": {"expires": 50}},
         "restart lost imports": {"task": "annotation.tasks.sweep_imports", "schedule": 60, "options": {"expires": 50}},
+        "restart lost orders": {"task": "annotation.tasks.sweep_orders", "schedule": 60, "options": {"expires": 50}},
         "restart lost regrades": {"task": "annotation.tasks.sweep_regrades", "schedule": 60, "options": {"expires": 50}},
         "notify people": {"task": "annotation.tasks.notify_people", "schedule": 60, "options": {"expires": 50}},
         "send notifications": {"task": "annotation.tasks.send_notifications", "schedule": 60, "options": {"expires": 50}},

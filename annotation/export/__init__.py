@@ -1,4 +1,7 @@
-"""Stage: export. Reads Annotation and StepLabel. Writes Snapshot, its list of annotations, and the exported files."""
+"""Stage: export. Reads Annotation and StepLabel. Writes Snapshot, its list of annotations, and the exported files.
+
+Also long work: DataOrder, what somebody asks a worker to take or to write (orders.py, fulfilling.py).
+"""
 
 from annotation.export.cards import CardFacts
 from annotation.export.checker import Report, check_prm800k, read_prm800k
@@ -18,6 +21,22 @@ from annotation.export.downloads import KEPT_BYTES, KEPT_FILES, write_download
 from annotation.export.filters import BadFilter, SnapshotFilter
 from annotation.export.folders import FORMATS as FOLDER_FORMATS
 from annotation.export.folders import BadFolder, DatasetFolder, check_dataset_folder, write_dataset_folder
+from annotation.export.fulfilling import run_order
+from annotation.export.orders import (
+    ExportChoice,
+    ExportFile,
+    NoSuchOrder,
+    OrderRefused,
+    cancel_order,
+    delete_files,
+    find_file,
+    find_order,
+    offer_abandoned_orders,
+    order_export,
+    order_snapshot,
+    orders_of,
+    sweep_orders,
+)
 from annotation.export.pushing import PushFailed, push_dataset_folder
 from annotation.export.reading import (
     AnnotationRow,
@@ -37,6 +56,20 @@ from annotation.export.splits import BadSplitRule, SplitRule
 from trainer.files import OutputRefused
 
 __all__ = [
+    "ExportChoice",
+    "ExportFile",
+    "NoSuchOrder",
+    "OrderRefused",
+    "cancel_order",
+    "delete_files",
+    "find_file",
+    "find_order",
+    "offer_abandoned_orders",
+    "order_export",
+    "order_snapshot",
+    "orders_of",
+    "run_order",
+    "sweep_orders",
     "FOLDER_FORMATS",
     "DownloadGone",
     "send_file",

@@ -8,7 +8,7 @@ a row is one that the next snapshot replaces.
 import hashlib
 import secrets
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +25,7 @@ from annotation.export.filters import SnapshotFilter
 from annotation.export.snapshots import CHOOSE, ContentDamaged, list_for_training, new_snapshot, take_number
 from annotation.export.splits import PARTS, SplitRule
 from annotation.ingest import BadFile, Progress
-from annotation.models import Batch, Project, Snapshot, SnapshotFile, Split
+from annotation.models import Batch, DataOrder, Project, Snapshot, SnapshotFile, Split
 from trainer import __version__
 from trainer.files import check_output_file, is_disk_full, rename_file, write_file
 from trainer.writers import WRITERS, BadOption, Labeled, Losses, from_content, write
@@ -69,8 +69,19 @@ def take_snapshot(
     return take_dataset(project, SnapshotFilter(splits=splits, without=without, newcomers=newcomers))
 
 
-def take_dataset(project: Project, chosen: SnapshotFilter | None = None, *, progress: Progress | None = None) -> Snapshot:
-    """Take a snapshot with its content. Raises BadFilter, EmptySnapshot if a filter leaves nothing, and BadFile if the disk is full."""
+def take_dataset(
+    project: Project,
+    chosen: SnapshotFilter | None = None,
+    *,
+    allow_empty: bool = True,
+    progress: Progress | None = None,
+    stored: Callable[[Snapshot], None] = lambda snapshot: None,
+) -> Snapshot:
+    """Take a snapshot with its content. `stored` is called in its transaction, with all that is left to do before the commit.
+
+    Raises BadFilter, EmptySnapshot if a filter leaves nothing, and BadFile if the disk is full. Without `allow_empty` a project without
+    labels is refused too.
+    """
     chosen = chosen or SnapshotFilter()
     chosen.check_in(project)
     folder = _folder(project)
@@ -80,7 +91,11 @@ def take_dataset(project: Project, chosen: SnapshotFilter | None = None, *, prog
         transaction.atomic(),
         _drafted(project, chosen, reader, lines=None, progress=progress) as draft,
     ):
-        return _store(draft)
+        if not draft.snapshot.count and not allow_empty:
+            raise EmptySnapshot(f"{project.slug} has no label yet that a snapshot could hold. No snapshot was taken.")
+        snapshot = _store(draft)
+        stored(snapshot)
+        return snapshot
 
 
 def export_prm800k(
@@ -146,23 +161,25 @@ def export_snapshot(
     overwrite: bool = False,
     progress: Progress | None = None,
     losses: Losses | None = None,
+    order: DataOrder | None = None,
 ) -> list[SnapshotFile]:
     """Write the content of a snapshot to a file, or with `rule` to a file for each part of its problems: NAME-train ..
 
-
-    `format` and `options` are those of trainer.writers, and `losses` counts what the format cannot hold. The same snapshot and options give
-    the same bytes at any time. Raises OutputRefused, BadOption, ContentMissing, ContentDamaged, and BadFile if the writing fails.
+    `format` and `options` are those of trainer.writers, and `losses` counts what the format cannot hold. `order`: what asked for it. The
+    same snapshot and options give the same bytes at any time. Raises OutputRefused, BadOption, ContentMissing, ContentDamaged, and BadFile
+    if the writing fails.
     """
     path = Path(out_path).absolute()
     if format not in WRITERS:
         raise BadOption(f"There is no format {format!r}. Choose one of {', '.join(WRITERS)}.")
     described = {"options": WRITERS[format].choose(options), "container": container, "compression": compression}
     if (format, container, compression) != ("prm800k", "jsonl", "none"):
-        return _write_rows(snapshot, path, format, described, rule, overwrite=overwrite, progress=progress, losses=losses or Losses())
+        losses = losses or Losses()
+        return _write_rows(snapshot, path, format, described, rule, overwrite=overwrite, progress=progress, losses=losses, order=order)
     if rule is None:
         with errors_named(path), transaction.atomic(), write_file(path, overwrite=overwrite) as out:
             n_records = write_prm800k(snapshot, out, progress)
-            return [note_file(snapshot, path, n_records=n_records, n_bytes=out.tell(), sha256=snapshot.sha256)]
+            return [note_file(snapshot, path, n_records=n_records, n_bytes=out.tell(), sha256=snapshot.sha256, order=order)]
     paths = {part: _path_of(path, part) for part in PARTS}
     for part_path in paths.values():
         check_output_file(part_path, overwrite=overwrite)
@@ -178,6 +195,7 @@ def export_snapshot(
                 sha256=sha256,
                 split=part,
                 options={"rule": rule.spec},
+                order=order,
             )
             for part, (n_records, sha256) in counts.items()
         ]
@@ -193,6 +211,7 @@ def _write_rows(
     overwrite: bool,
     progress: Progress | None,
     losses: Losses,
+    order: DataOrder | None,
 ) -> list[SnapshotFile]:
     """Write the rows of a format to a file for each part. The names come one after the other; the rows are committed together."""
     paths = {part: _path_of(path, part) for part in PARTS} if rule else {"": path}
@@ -223,6 +242,7 @@ def _write_rows(
                     sha256=file.sha256,
                     split=part,
                     options=options,
+                    order=order,
                 )
             )
     return noted
@@ -312,6 +332,7 @@ def _drafted(
         )
     snapshot = new_snapshot(project)
     with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0")  # it waits while the file is written
         statement = "INSERT INTO annotation_snapshotitem (snapshot_id, annotation_id) SELECT %s, unnest(%s::bigint[])"
         for start in range(0, len(keys), 10_000):
             cursor.execute(statement, [snapshot.pk, keys[start : start + 10_000].tolist()])
@@ -400,10 +421,12 @@ def note_file(
     sha256: str,
     split: str = "",
     options: dict[str, Any] | None = None,
+    order: DataOrder | None = None,
 ) -> SnapshotFile:
     """Store that a file was written from a snapshot. The row stays, whatever becomes of the file."""
     return SnapshotFile.objects.create(
         snapshot=snapshot,
+        order=order,
         format=format,
         options=options or {},
         split=split,

@@ -3,7 +3,7 @@
 Reads and writes Import and the folder `imports/` under STEPMARK_HOME. The load itself is `ingest`'s.
 """
 
-from annotation.imports.running import ImportLost, run
+from annotation.imports.running import run
 from annotation.imports.states import (
     AT_WORK,
     SHOWN,
@@ -29,7 +29,6 @@ __all__ = [
     "AT_WORK",
     "MEGABYTES",
     "FileFindings",
-    "ImportLost",
     "ImportRefused",
     "NoSuchImport",
     "Options",

@@ -6,20 +6,18 @@ import waits for the next worker.
 """
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from typing import Any
 
 from django.db import InterfaceError, OperationalError, connection, transaction
-from django.db.models import F
-from django.db.models.functions import Greatest, Now
+from django.db.models import F, QuerySet
+from django.db.models.functions import Now
 
-from annotation import holders, ingest
+from annotation import ingest, longwork
 from annotation.hearts import Heart
-from annotation.holders import ATTEMPTS
 from annotation.imports import states
-from annotation.imports.states import AT_WORK, FileFindings, delete_file, options_of, path_of
+from annotation.imports.states import FileFindings, delete_file, options_of, path_of
+from annotation.longwork import WorkLost, alone
 from annotation.models import Event, Import, ImportState, Outcome
 from annotation.stopping import StopRequest, stop_request
 from trainer.answers import GraderUnavailable
@@ -33,21 +31,16 @@ log = logging.getLogger(__name__)
 ONE_AT_A_TIME = 7_403_115_201_811  # the number of an advisory lock: an import keeps a core and much memory busy
 
 
-class ImportLost(Exception):
-    """Another worker has this import now, or it was cancelled. Stop, and store nothing."""
-
-
 def run(import_id: int) -> Import | None:
     """Check or load a file, whatever the import waits for, and return it. None: another import runs; the next sweep offers this one again.
 
     Running it twice changes nothing. What cannot be read ends the import with the line and the remedy. A stop of the process gives it back.
     """
-    with _alone() as is_alone:
+    with alone(ONE_AT_A_TIME) as is_alone:
         if not is_alone:
             return None
         with stop_request() as stop:  # before the claim: a stop between the two would leave an import that nobody gives back
-            claim = {"token": F("token") + 1, "attempt": F("attempt") + 1, "heartbeat_at": Now(), "holder": holders.own_name()}
-            claimed = states.waiting().filter(pk=import_id, attempt__lt=ATTEMPTS).update(**claim)
+            claimed = longwork.claim(states.at_work(), import_id)
             import_ = Import.objects.select_related("project", "created_by").get(pk=import_id)
             if claimed:
                 _guarded(import_, stop)
@@ -56,26 +49,13 @@ def run(import_id: int) -> Import | None:
     return import_
 
 
-@contextmanager
-def _alone() -> Iterator[bool]:
-    """Say whether no other import runs on this site. The lock ends with its connection, however this process ends."""
-    with connection.cursor() as cursor:
-        is_alone = bool(cursor.execute("SELECT pg_try_advisory_lock(%s)", [ONE_AT_A_TIME]).fetchone()[0])
-    try:
-        yield is_alone
-    finally:
-        if is_alone and connection.is_usable():
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT pg_advisory_unlock(%s)", [ONE_AT_A_TIME])
-
-
 def _guarded(import_: Import, stop: StopRequest) -> None:
-    heart = Heart(Import.objects.filter(pk=import_.pk, token=import_.token, state__in=AT_WORK), stop, lost=ImportLost)
+    heart = Heart(_mine(import_), stop, lost=WorkLost)
     act = _check if import_.state == ImportState.CHECKING else _load
     try:
         with heart.beating():
             act(import_, heart)
-    except ImportLost:
+    except WorkLost:
         log.warning("Import %s was cancelled, or another worker has it now. This one stores nothing.", import_.pk)
     except ingest.BadFile as bad:
         place = "" if bad.line is None else f"{place_in_words(bad.line)}: "
@@ -90,9 +70,9 @@ def _guarded(import_: Import, stop: StopRequest) -> None:
             _fail(import_, "The disk is full on the server. Free some space, and resume the import.")
         else:
             log.warning("Import %s broke off, and is tried again: %s", import_.pk, error)
-            _offer_again(import_, attempts=0)
+            longwork.give_back(_mine(import_), attempts=0)
     except Stopped:
-        _offer_again(import_, attempts=1)  # a stop in order is no failed attempt
+        longwork.give_back(_mine(import_), attempts=1)  # a stop in order is no failed attempt
         raise
     except Exception as error:
         log.exception("Import %s broke off.", import_.pk)
@@ -160,23 +140,18 @@ def _load(import_: Import, heart: Heart) -> None:
 
 
 def _end(import_: Import, state: ImportState, **changes: Any) -> None:
-    """Bring the import into the state that its worker has reached. Raises ImportLost if it is not this worker's any more."""
-    mine = Import.objects.filter(pk=import_.pk, token=import_.token, state__in=AT_WORK)
-    if not mine.update(state=state, progress={}, failure="", **changes):
-        raise ImportLost
+    """Bring the import into the state that its worker has reached. Raises WorkLost if it is not this worker's any more."""
+    if not _mine(import_).update(state=state, progress={}, failure="", **changes):
+        raise WorkLost
 
 
 def _fail(import_: Import, failure: str) -> None:
     log.warning("Import %s failed.", import_.pk)
-    mine = Import.objects.filter(pk=import_.pk, token=import_.token, state__in=AT_WORK)
     with transaction.atomic():
-        if mine.update(state=ImportState.FAILED, failure=failure, token=F("token") + 1, finished_at=Now(), progress={}):
+        if _mine(import_).update(state=ImportState.FAILED, failure=failure, token=F("token") + 1, finished_at=Now(), progress={}):
             states.notify_owner(import_, f"The import of {import_.name} into {import_.project} failed: {failure}")
 
 
-def _offer_again(import_: Import, *, attempts: int) -> None:
-    """Leave an import to the next worker at once, and give `attempts` of its attempts back. Without a database, the sweep does it later."""
-    connection.close()  # it is broken, or the stop came in the middle of a statement
-    mine = Import.objects.filter(pk=import_.pk, token=import_.token, state__in=AT_WORK)
-    with suppress(OperationalError, InterfaceError):
-        mine.update(heartbeat_at=None, attempt=Greatest(F("attempt") - attempts, 0))
+def _mine(import_: Import) -> "QuerySet[Import]":
+    """Return the row of an import, as long as it is this worker's."""
+    return states.at_work().filter(pk=import_.pk, token=import_.token)

@@ -3,27 +3,22 @@
 checking -> checked -> loading -> done        failed and cancelled: check again, or resume, as long as the file is kept
 """
 
-import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from celery import current_app
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F, Q, QuerySet
+from django.db.models import F, QuerySet
 from django.db.models.functions import Now
-from kombu.exceptions import OperationalError as BrokerUnreachable
 
-from annotation import holders, ingest, notifications
-from annotation.holders import ATTEMPTS, STALE
+from annotation import ingest, longwork, notifications
+from annotation.holders import ATTEMPTS
 from annotation.models import Event, Import, ImportState, NotificationKind, Project
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
-
-log = logging.getLogger(__name__)
 
 AT_WORK = (ImportState.CHECKING, ImportState.LOADING)
 ENDED_EARLY = (ImportState.FAILED, ImportState.CANCELLED)
@@ -195,28 +190,24 @@ def notify_owner(import_: Import, sentence: str) -> None:
 # --- how they reach a worker --------------------------------------------------------------------------------------------------
 
 
-def waiting() -> QuerySet[Import]:
-    """Return the imports that a worker should have, and none has."""
-    stale = Q(heartbeat_at__isnull=True) | Q(heartbeat_at__lt=Now() - STALE)
-    return Import.objects.filter(stale, state__in=AT_WORK)
+def at_work() -> QuerySet[Import]:
+    """Return the imports that a worker has, or should have."""
+    return Import.objects.filter(state__in=AT_WORK)
 
 
 def notify_worker(import_id: int) -> None:
     """Tell a worker that an import waits. If the message is lost, `sweep` sends it again."""
-    try:
-        current_app.send_task("annotation.tasks.run_import", [import_id], ignore_result=True)
-    except (BrokerUnreachable, OSError) as error:
-        log.warning("No worker can be told (%s). Import %s waits until the sweeper offers it again.", error, import_id)
+    longwork.tell_worker("annotation.tasks.run_import", import_id)
 
 
 def sweep() -> list[int]:
     """Offer the imports that no worker has to the workers again, and end those that were tried three times. Return those offered."""
-    for lost in waiting().filter(attempt__gte=ATTEMPTS).select_related("project", "created_by"):
+    for lost in longwork.waiting(at_work()).filter(attempt__gte=ATTEMPTS).select_related("project", "created_by"):
         with transaction.atomic():
-            ended = waiting().filter(pk=lost.pk, token=lost.token, attempt__gte=ATTEMPTS)
+            ended = longwork.waiting(at_work()).filter(pk=lost.pk, token=lost.token, attempt__gte=ATTEMPTS)
             if ended.update(state=ImportState.FAILED, failure=WHY_LOST, token=F("token") + 1, finished_at=Now(), progress={}):
                 notify_owner(lost, f"The import of {lost.name} into {lost.project} failed: {WHY_LOST}")
-    offered = list(waiting().values_list("pk", flat=True))
+    offered = list(longwork.waiting(at_work()).values_list("pk", flat=True))
     for import_id in offered:
         notify_worker(import_id)
     return offered
@@ -224,10 +215,4 @@ def sweep() -> list[int]:
 
 def offer_abandoned() -> list[int]:
     """Offer again, at once, what processes of this machine held that have ended. Return the imports offered. The attempt counts."""
-    held = Import.objects.filter(state__in=AT_WORK, heartbeat_at__isnull=False, holder__startswith=holders.machine()).exclude(holder="")
-    n_left = 0
-    for import_ in held:
-        if holders.has_ended(import_.holder):
-            log.warning("The worker of import %s has ended without giving it back. It is offered again.", import_.pk)
-            n_left += Import.objects.filter(pk=import_.pk, token=import_.token, state__in=AT_WORK).update(heartbeat_at=None)
-    return sweep() if n_left else []
+    return sweep() if longwork.release_abandoned(at_work()) else []

@@ -15,6 +15,7 @@ from annotation.models import (
     Annotation,
     Assignment,
     Batch,
+    DataOrder,
     Draft,
     Event,
     Flag,
@@ -121,6 +122,7 @@ def _delete(project: Project, *, name: str, actor: User | None) -> Contents:
         Flag.objects.filter(project=locked),
         Watch.objects.filter(project=locked),
         Membership.objects.filter(project=locked),
+        DataOrder.objects.filter(project=locked),  # without files: there is no snapshot
     ):
         _remove(rows)
     Event.objects.create(

@@ -13,7 +13,7 @@ from django.contrib.auth.models import User
 from django.db import connection
 
 from annotation import hearts, holders, imports, ingest, tasks
-from annotation.imports import running, states
+from annotation.imports import states
 from annotation.models import Event, Import, ImportState, Problem, Project, Solution
 from tests import make
 from tests.annotation.test_formats import GENERIC
@@ -161,15 +161,15 @@ def test_problems_without_solutions_are_loaded_as_problems(project: Project, olg
 
 def at_report(monkeypatch: pytest.MonkeyPatch, act: Any) -> None:
     """Do something at the first report of the load's progress."""
-    advance, left = running.Heart.advance, [True]
+    advance, left = hearts.Heart.advance, [True]
 
-    def reported(heart: running.Heart, *arguments: Any) -> None:
+    def reported(heart: hearts.Heart, *arguments: Any) -> None:
         if left:
             left.clear()
             act(heart)
         advance(heart, *arguments)
 
-    monkeypatch.setattr(running.Heart, "advance", reported)
+    monkeypatch.setattr(hearts.Heart, "advance", reported)
 
 
 def loading(project: Project, count: int = 3_000) -> Import:
@@ -226,7 +226,7 @@ def test_an_import_whose_worker_was_lost_three_times_fails_and_says_so(project: 
 def test_a_stopped_worker_gives_its_import_back_and_no_attempt_is_counted(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     import_ = loading(project)
 
-    def stop(heart: running.Heart) -> None:
+    def stop(heart: hearts.Heart) -> None:
         heart.stop.number = signal.SIGTERM
 
     with monkeypatch.context() as patch:
@@ -288,7 +288,7 @@ def test_progress_is_seen_by_others_while_the_load_is_one_transaction(project: P
     monkeypatch.setattr(hearts, "HEARTBEAT_SECONDS", 0.01)
     seen: list[dict[str, Any]] = []
 
-    def look(heart: running.Heart) -> None:
+    def look(heart: hearts.Heart) -> None:
         heart.progress = {"stage": "reading", "done": 1, "total": 2}
         until(lambda: seen.append(Import.objects.using("default").get(pk=import_.pk).progress) or seen[-1], what="progress is written")
 
