@@ -12,7 +12,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
-from annotation.models import Batch, Problem, Project, Snapshot, Solution, one_of
+from annotation.models import Annotation, Batch, Problem, Project, Snapshot, Solution, one_of
 
 WORKER_SILENT = timedelta(minutes=1)  # a worker without a heartbeat for this long counts as gone
 
@@ -239,6 +239,61 @@ class ScoreJobItem(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(name="score_job_item_position", fields=["job", "position"])]
+
+
+class SurpriseKind(models.TextChoices):
+    """What a version says of the step at which it and people part."""
+
+    MISSED = "missed", "the model calls it good, people call it a mistake"
+    ALARM = "alarm", "the model calls it a mistake, people call it good"
+
+
+class LearnedFrom(models.TextChoices):
+    """What a version had learned of a solution's problem."""
+
+    HELD_OUT = "held_out", "its problem was held out"
+    NEW = "new", "its problem was not in the training"
+    PROBLEM = "problem", "it learned from other solutions of the problem"
+    LABELS = "labels", "it learned from labels of this solution"
+    UNKNOWN = "unknown", "what it learned from is not known"
+
+
+class Surprise(models.Model):
+    """A solution of which a version and people name different first mistakes. surprises.py finds them, and keeps the most surprising."""
+
+    pk = models.CompositePrimaryKey("model_version", "solution")
+    model_version = models.ForeignKey(ModelVersion, on_delete=models.CASCADE, db_index=False)
+    solution = models.ForeignKey(Solution, on_delete=models.CASCADE)
+    step = models.SmallIntegerField()  # from 0: where they part, the earlier of the two first mistakes
+    kind = models.CharField(max_length=6, choices=SurpriseKind)
+    learned_from = models.CharField(max_length=8, choices=LearnedFrom)
+    bits = models.FloatField()  # -log2 of the probability that the version gave to what people say
+    is_exact = models.BooleanField()  # false: only the score is stored, and the bits are a lower bound
+    right = models.FloatField(null=True)  # p(correct) of the step; null: not stored
+    people = models.SmallIntegerField(null=True)  # their first mistake; null: none
+    model = models.SmallIntegerField(null=True)  # the version's first mistake; null: none
+    annotation = models.ForeignKey(Annotation, null=True, on_delete=models.SET_NULL, db_index=False)  # a label that says what people say
+    finish_reason = models.CharField(max_length=12, blank=True)  # of that label
+    batch = models.ForeignKey(Batch, null=True, on_delete=models.SET_NULL, db_index=False)
+    generation = models.SmallIntegerField(null=True)
+    subject = models.CharField(max_length=200, blank=True)
+
+    class Meta:
+        constraints = [
+            one_of("surprise_kind", "kind", SurpriseKind),
+            one_of("surprise_learned_from", "learned_from", LearnedFrom),
+            models.CheckConstraint(name="surprise_differs", condition=~Q(people=F("model"))),
+        ]
+        indexes = [models.Index(F("model_version"), F("bits").desc(), F("solution").desc(), name="surprise_in_order")]
+
+
+class SurpriseLook(models.Model):
+    """When a version was compared with people last, and the counts of all that was found."""
+
+    model_version = models.OneToOneField(ModelVersion, on_delete=models.CASCADE, primary_key=True, related_name="+")
+    values = models.JSONField(default=dict)
+    asked_at = models.DateTimeField(null=True)
+    counted_at = models.DateTimeField(null=True)  # null: never yet
 
 
 class Round(models.Model):

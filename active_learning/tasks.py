@@ -11,7 +11,7 @@ from celery import shared_task
 from celery.signals import after_task_publish, beat_init, worker_ready, worker_shutting_down
 from django.db import InterfaceError, OperationalError, connection
 
-from active_learning import opinions, registry, rounds, schedules, scoring
+from active_learning import opinions, registry, rounds, schedules, scoring, surprises
 from annotation import corrections, export, imports, quality
 from annotation.stopping import FINISH, end_process, stop_request
 from annotation.tasks import run_import, run_order, run_regrade
@@ -49,6 +49,12 @@ def ask_for_opinions() -> dict[str, int]:
 def count_month(project_id: int) -> None:
     """Count the past month of a large project for the page of redundancy. If the task is lost, the next view asks again."""
     opinions.count_month(project_id)
+
+
+@shared_task
+def find_surprises(version_id: int) -> None:
+    """Find where a model version and people disagree. If the task is lost, the next view of the page asks again."""
+    surprises.find_again(version_id)
 
 
 @shared_task

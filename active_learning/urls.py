@@ -10,6 +10,7 @@ from active_learning.views import overviews as overview_views
 from active_learning.views import reviewing
 from active_learning.views import rounds as round_views
 from active_learning.views import solutions as solution_views
+from active_learning.views import surprises as surprise_views
 
 urlpatterns = [
     path("", round_views.loop, name="loop"),
@@ -32,6 +33,7 @@ models = [
     path("<int:number>/", model_views.model, name="model"),
     path("<int:number>/promote/", model_views.promote, name="promote"),
     path("<int:number>/download/", model_views.download_model, name="download-model"),
+    path("<int:number>/surprises/", surprise_views.surprises, name="surprises"),
     path("<int:number>/solutions/", solution_views.find_solution, name="find-solution"),
     path("<int:number>/solutions/<int:solution_id>/", solution_views.solution, name="solution"),
 ]

@@ -33,6 +33,10 @@ OTHER = re.compile(r"^/(admin|sign-in|sign-out|experiments|static|set-up|invitat
 QUERIES = {
     "labels/": ["finish=bad_problem", "by=member7"],
     "models/compare/": ["a=1&b=2"],
+    "models/1/surprises/": [
+        "kind=missed", "kind=alarm", "learned=unknown", "learned=held_out", "finish=found_error", "finish=solution", "subject=nothing",
+        "generation=7", "batch=7", "after=1.0-600000", "kind=alarm&generation=7&finish=solution",
+    ],
     "people/": ["words=member1", "role=labeler&state=active", "page=3"],
     "audit/": ["verb=withdraw"],
     "quality/calibration/": ["size=10"],
@@ -248,7 +252,7 @@ def fill(home: Path, size: Size) -> tuple[Any, Any]:
     from django.contrib.auth.models import User
     from django.db import connection, transaction
 
-    from active_learning import opinions
+    from active_learning import opinions, surprises
     from annotation import projects, quality
     from annotation.models import Annotation, Project, Solution
 
@@ -300,6 +304,7 @@ def fill(home: Path, size: Size) -> tuple[Any, Any]:
     assert Solution.objects.count() == size.problems * size.each and Annotation.objects.count() > size.annotations
     quality.count_agreement(project)  # a worker does it, as the next one
     quality.settle(project)
+    surprises.find_again(version.pk)  # likewise
     return project, owner
 
 

@@ -59,6 +59,7 @@ QUERIES = {
     "guidelines-versions": ["a=1&b=2"],
     "people": ["words=person", "role=labeler&state=active"],
     "project-solution": ["words=what", "order=high"],
+    "surprises": ["kind=missed", "learned=unknown&finish=found_error", "generation=1&batch=1&subject=x", "after=0.5-1", "csv=1"],
     "site-audit": ["verb=withdraw"],
     "solutions": [
         "words=what", "source=file", "outcome=wrong", "labels=yes", "labels=no", "by=ann", "differs=on", "withdrawn=yes", "withdrawn=no",

@@ -224,6 +224,7 @@ TABLE = {
     "find-solution": Row(RESEARCHERS, 302),
     "solution": Row(RESEARCHERS, 200, 302),
     "solutions": Row(RESEARCHERS),
+    "surprises": Row(RESEARCHERS),
     "project-solution": Row(RESEARCHERS, 200, 302),
     "withdraw-solution": Row(MANAGERS, 200, 302),
     "prioritise-solution": Row(MANAGERS, None, 302),

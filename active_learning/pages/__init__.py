@@ -16,6 +16,7 @@ from active_learning.pages.reviewing import ModelReading, model_reading
 from active_learning.pages.searching import SolutionFilter, filter_from, found_solutions, search_choices
 from active_learning.pages.single import cancelling, one_round, progress
 from active_learning.pages.solutions import scored_solution
+from active_learning.pages.surprising import SurpriseFilter, surprise_filter, surprise_lines, surprising_steps
 
 __all__ = [
     "AgreementPage",
@@ -24,6 +25,7 @@ __all__ = [
     "ModelReading",
     "NoSuchChart",
     "SolutionFilter",
+    "SurpriseFilter",
     "ToDo",
     "agreement_file",
     "agreement_page",
@@ -45,6 +47,9 @@ __all__ = [
     "recipes",
     "scored_solution",
     "search_choices",
+    "surprise_filter",
+    "surprise_lines",
+    "surprising_steps",
     "times_chart",
     "to_do",
 ]

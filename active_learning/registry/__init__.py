@@ -3,7 +3,7 @@
 Reads snapshots and solutions; writes ModelVersion, StepScores, Events and the folders under STEPMARK_HOME/models.
 """
 
-from active_learning.registry.judging import Judgement, judge, score_steps, serving_version
+from active_learning.registry.judging import Judgement, judge, problems_of, score_steps, serving_version
 from active_learning.registry.labels import NoConsensus, check_consensus
 from active_learning.registry.reading import ModelRow, model_row, models_of
 from active_learning.registry.serving import (
@@ -79,6 +79,7 @@ __all__ = [
     "new_version",
     "nothing_new",
     "preview_training",
+    "problems_of",
     "promote",
     "readable_solutions",
     "resumable",

@@ -130,6 +130,12 @@ def _keep_step_scores(version: ModelVersion, unseen: Sequence[Any], judged: Sequ
     )
 
 
+def problems_of(version: ModelVersion) -> tuple[frozenset[str], frozenset[str]]:
+    """Return the keys of the problems that a version was trained on, and of those that were held out. Raises ModelUnusable."""
+    split = _split(version)
+    return frozenset(split["training"]), frozenset(split["held_out"])
+
+
 def _trained_on(version: ModelVersion) -> frozenset[str]:
     return frozenset(_split(version)["training"])
 

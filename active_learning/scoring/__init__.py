@@ -25,7 +25,7 @@ from active_learning.scoring.jobs import (
     run_job,
     sweep_jobs,
 )
-from active_learning.scoring.partitions import ScoringFailed, partition
+from active_learning.scoring.partitions import ScoringFailed, is_attached, partition
 from active_learning.scoring.reading import ScoreRow, ScoresStoredAway, scores_of
 from active_learning.scoring.shards import ShardLost, claim, help_score, release_abandoned, run_shard, score
 
@@ -59,6 +59,7 @@ __all__ = [
     "drop_to_file",
     "first_mistake_entropy",
     "help_score",
+    "is_attached",
     "marks_of_champion",
     "partition",
     "prefix_hash",
