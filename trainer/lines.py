@@ -30,6 +30,7 @@ from trainer.formats import (
     Cell,
     Detected,
     Fields,
+    LabelMapping,
     NewProblem,
     NewSolution,
     check_solution,
@@ -93,8 +94,11 @@ def read_solutions(path: Path, *, format: str | None = None, say: Say | None = N
         yield line.labeled
 
 
-def read_solution_lines(path: Path, *, format: str | None = None, say: Say | None = None) -> Iterator[SolutionLine]:
+def read_solution_lines(
+    path: Path, *, format: str | None = None, mapping: LabelMapping | None = None, say: Say | None = None
+) -> Iterator[SolutionLine]:
     """Yield each solution of a file: of the trainer's own format, or of one that docs/formats.md describes, which `format` can name.
+    `mapping` says what fields and values of other labeling tools mean.
 
     At the end `say` gets a sentence for what was recognized, left out or not used. Raises BadInput with the line and the remedy.
     """
@@ -106,7 +110,7 @@ def read_solution_lines(path: Path, *, format: str | None = None, say: Say | Non
         if first is None:
             return  # with nothing in it, a file has no format either
         is_own = format is None and _is_own(first[1])
-        for line in _read_own(path, unused) if is_own else _read_format(path, format, unused, notes):
+        for line in _read_own(path, unused) if is_own else _read_format(path, format, mapping or LabelMapping(), unused, notes):
             key = line.labeled.solution.key
             if (earlier := lines_of_keys.setdefault(key, line.number)) != line.number:
                 reason = f"the key {key!r} was already used in {place_in_words(earlier)}"
@@ -160,11 +164,14 @@ def _read_own(path: Path, unused: Counter[str]) -> Iterator[SolutionLine]:
         )
 
 
-def _read_format(path: Path, name: str | None, unused: Counter[str], notes: list[str]) -> Iterator[SolutionLine]:
+def _read_format(path: Path, name: str | None, mapping: LabelMapping, unused: Counter[str], notes: list[str]) -> Iterator[SolutionLine]:
     detected = Detected(name, "") if name else detect_format(path, megabytes=MEGABYTES)
     if detected.reason:
         notes.append(f"The format is {detected.name}: the file has {detected.reason}.")
-    format_ = FORMATS[detected.name]
+    try:
+        format_ = FORMATS[detected.name].mapped(mapping)
+    except BadLine as bad:
+        raise BadFile(path, None, f"it has the format {detected.name}, and {bad.reason}", bad.remedy) from None
     read = format_.solutions
     if read is None:
         raise BadFile(path, None, f"a file of format {detected.name} has problems but no solutions", "Give a file with solutions")

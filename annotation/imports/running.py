@@ -88,6 +88,7 @@ def _check(import_: Import, heart: Heart) -> None:
         split=options.split or None,
         steps_by=options.steps_by,
         labels=options.labels,
+        mapping=ingest.read_mapping(options.mapping.splitlines()),
         progress=heart.advance,
     )
     heart.end()
@@ -115,6 +116,7 @@ def _load(import_: Import, heart: Heart) -> None:
         "project": import_.project,
         "format": options.format or None,
         "split": options.split or None,
+        "mapping": ingest.read_mapping(options.mapping.splitlines()),
         "progress": heart.advance,
     }
     with transaction.atomic():

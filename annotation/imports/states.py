@@ -44,6 +44,7 @@ class Options:
     split: str = ""
     source: str = ""
     allow_broken: bool = False
+    mapping: str = ""  # what fields and values of other labeling tools mean: one NAME=VALUE a line
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 and gold."""
 
 from annotation.ingest.checking import FileCheck, check_file
-from annotation.ingest.loading import LABELS, add_solutions, load_problems, load_solutions, read_problems
+from annotation.ingest.loading import LABELS, add_solutions, load_problems, load_solutions, read_mapping, read_problems
 from annotation.ingest.projects import BadProject, find_project, rules_of
 from annotation.ingest.reading import (
     ProblemMissing,
@@ -89,6 +89,7 @@ __all__ = [
     "load_problems",
     "read_problems",
     "load_solutions",
+    "read_mapping",
     "problems_of",
     "read_changes",
     "rules_of",

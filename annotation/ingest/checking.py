@@ -13,6 +13,7 @@ from trainer.formats import (
     FILE_MEGABYTES,
     BadFile,
     BadLine,
+    LabelMapping,
     NewProblem,
     NewSolution,
     Progress,
@@ -77,6 +78,7 @@ def check_file(
     split: str | None = None,
     steps_by: str = AUTO,
     labels: str = "annotations",
+    mapping: LabelMapping | None = None,
     progress: Progress | None = None,
     megabytes: int = FILE_MEGABYTES,
 ) -> FileCheck:
@@ -86,7 +88,7 @@ def check_file(
     A sample of the final answers is graded by `rules`. `progress` is as in `load_solutions`. Raises BadFile if nothing can be read.
     """
     path = Path(path)
-    detected, format_ = choose_format(path, format, megabytes)
+    detected, format_ = choose_format(path, format, megabytes, mapping)
     check_options(path, split=split, labels=labels)
     check = FileCheck(LoadReport(format=detected.name, signs=detected.reason), format_.solutions is not None)
     choice = None

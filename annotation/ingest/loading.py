@@ -16,6 +16,7 @@ import orjson
 from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import User
 from django.db import connection, transaction
+from django.utils.crypto import salted_hmac
 
 from annotation.ingest import statements as sql
 from annotation.ingest.projects import rules_of
@@ -30,6 +31,7 @@ from trainer.formats import (
     BadLine,
     Detected,
     Format,
+    LabelMapping,
     NewAnnotation,
     NewProblem,
     NewSolution,
@@ -44,7 +46,9 @@ from trainer.formats import (
     read_lines,
     refuse_unread_labels,
     unused_keys,
+    with_items,
 )
+from trainer.formats import read_mapping as parse_mapping
 from trainer.statements import without_blanks
 from trainer.steps import AUTO, BROKEN_SHARE, LINES, RULES, RuleChoice
 
@@ -60,15 +64,16 @@ def load_problems(
     project: Project,
     format: str | None = None,
     split: str | None = None,
+    mapping: LabelMapping | None = None,
     progress: Progress | None = None,
     megabytes: int = FILE_MEGABYTES,
 ) -> LoadReport:
-    """Load the problems of a file and report what was new. `split` overrides the file's.
+    """Load the problems of a file and report what was new. `split` overrides the file's, and `mapping` names fields of other tools.
 
     `progress(stage, done, total)` counts bytes of the file, then graded answers. Raises BadFile with the line; then nothing was stored.
     """
     path = Path(path)
-    detected, format_ = choose_format(path, format, megabytes)
+    detected, format_ = choose_format(path, format, megabytes, mapping)
     with _staging(project, detected, path=path, split=split, progress=progress) as staging:
         for line, fields in read_lines(path, megabytes=megabytes, progress=progress):
             with staging.at(line):
@@ -103,6 +108,7 @@ def load_solutions(
     steps_by: str = AUTO,
     allow_broken: bool = False,
     labels: str = "annotations",
+    mapping: LabelMapping | None = None,
     progress: Progress | None = None,
     megabytes: int = FILE_MEGABYTES,
 ) -> LoadReport:
@@ -112,10 +118,11 @@ def load_solutions(
     the first mistake is, or none. Gold that is stored already stays.
 
     `source` names the generator where the file does not, `steps_by` the rule that cuts solutions given as texts. More than 1 % broken steps
-    are refused unless `allow_broken`. The rest is as in `load_problems`. Every new final answer is graded.
+    are refused unless `allow_broken`. `mapping` says what fields and values of other labeling tools mean.
+    The rest is as in `load_problems`. Every new final answer is graded.
     """
     path = Path(path)
-    detected, format_ = choose_format(path, format, megabytes)
+    detected, format_ = choose_format(path, format, megabytes, mapping)
     if format_.solutions is None:
         raise BadFile(path, None, f"a file of format {detected.name} has problems but no solutions", "Load it with load_problems")
     check_options(path, split=split, labels=labels)
@@ -167,12 +174,27 @@ def check_options(path: Path | str, *, split: str | None, labels: str) -> None:
         raise BadFile(path, None, f"labels cannot become {labels!r}", f"They become {' or '.join(LABELS)}")
 
 
-def choose_format(path: Path, named: str | None, megabytes: int) -> tuple[Detected, Format]:
-    """Return the format of a file and why: the named one, or the one that its content shows. Raises BadFile."""
+def choose_format(path: Path, named: str | None, megabytes: int, mapping: LabelMapping | None = None) -> tuple[Detected, Format]:
+    """Return the format of a file and why: the named one, or the one that its content shows. Raises BadFile, also for a mapping of a
+    format whose fields have fixed names.
+    """
     if named is not None and named not in FORMATS:
         raise BadFile(path, None, f"unknown format {named!r}", f"The formats are {', '.join(FORMATS)}")
     detected = Detected(named, "") if named else detect_format(path, megabytes=megabytes)
-    return detected, FORMATS[detected.name]
+    try:
+        return detected, FORMATS[detected.name].mapped(mapping or LabelMapping())
+    except BadLine as bad:
+        raise BadFile(path, None, f"it has the format {detected.name}, and {bad.reason}", bad.remedy) from None
+
+
+def read_mapping(lines: Iterable[str], *, items: Path | str | None = None) -> LabelMapping | None:
+    """Return what lines of NAME=VALUE and a file of items say of the labels of another tool, or None without any. Raises BadFile."""
+    try:
+        mapping = parse_mapping(lines)
+    except BadLine as bad:
+        raise BadFile("--map", None, bad.reason, bad.remedy) from None
+    mapping = mapping if items is None else with_items(mapping, Path(items))
+    return None if mapping == LabelMapping() else mapping
 
 
 @contextmanager
@@ -286,8 +308,8 @@ class _Staging:
     def _add_annotation(self, new: NewAnnotation) -> None:
         body = _sha256(new.canonical)
         self.occurrences[body] += 1  # twice in a file means two sittings, in this load and in the next
-        if new.labeler:
-            self.labelers.add(new.labeler)
+        if labeler := new.labeler or self._pseudonym_of(new.person):
+            self.labelers.add(labeler)
         self.report.annotations += 1
         self._copy(
             "incoming_annotation",
@@ -295,7 +317,7 @@ class _Staging:
                 self.sequence,
                 uuid5(FILE_LABELERS, f"{self.project.pk} {body.hex()} {self.occurrences[body]}"),
                 body,
-                new.labeler,
+                labeler,
                 new.generation,
                 str(BatchKind.IMPORTED_GOLD if new.is_gold else BatchKind.IMPORTED),
                 new.finish_reason,
@@ -324,6 +346,15 @@ class _Staging:
                     label.shown_at,
                 ),
             )
+
+    def _pseudonym_of(self, person: str) -> UUID | None:
+        """Return the pseudonym of a person whom another tool names: the same in each file of the project, and told by nobody without the
+        secret of this site, as names and addresses can be guessed.
+        """
+        if not person:
+            return None
+        digest = salted_hmac("annotation.ingest.labeler", f"{self.project.pk} {person}", algorithm="sha256").digest()
+        return UUID(bytes=digest[:16], version=4)
 
     def _copy(self, table: str, row: tuple[Any, ...]) -> None:
         waiting = self.waiting[table]

@@ -27,6 +27,9 @@ FIELDS = {
     "--steps-by": "“Cut texts into steps by”",
     "--format": "“Format”",
     "--megabytes": "the command load_solutions",
+    "--map": "“Names in the file”",
+    "--items FILE": "the command load_solutions --items FILE",
+    "--items": "the command load_solutions --items",
     "load_problems --update": "the command load_problems --update",
 }
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.db import connection
+from django.test import Client
 
 from annotation import hearts, holders, imports, ingest, tasks
 from annotation.imports import states
@@ -345,3 +346,22 @@ def test_an_upload_that_breaks_off_leaves_nothing(project: Project, home: Path) 
     with pytest.raises(OSError):
         imports.receive(project, broken(), name="a.jsonl", actor=make.olga(project))
     assert list((home / "imports").iterdir()) == [] and Import.objects.count() == 0
+
+
+def test_labels_of_another_tool_are_read_by_the_names_that_the_page_gives(project: Project, olga: User) -> None:
+    stars = Path(__file__).resolve().parent.parent / "data" / "label_studio" / "stars_per_step.json"
+    import_ = checked(project, [stars.read_bytes()])
+    ((_, reason, remedy),) = states.FileFindings(**import_.findings).faults
+    assert "is 3 on a scale" in reason and "--map good=4,5" in remedy
+    imports.check_again(import_, imports.Options(mapping="good=4,5\r\nneutral=3"), actor=olga)
+    assert (again := imports.run(import_.pk)) is not None and not again.findings["n_faults"]
+    imports.load(again, actor=olga)
+    assert (done := imports.run(import_.pk)) is not None and "1 new annotation" in done.report
+
+
+def test_names_that_mean_nothing_are_refused_on_the_page(project: Project, olga: User, client: Client) -> None:
+    import_ = checked(project, lines(1))
+    client.force_login(olga)
+    address = f"/p/{project.slug}/data/imports/{import_.pk}/check/"
+    answer = client.post(address, {"token": import_.token, "steps_by": "auto", "labels": "annotations", "mapping": "colour=red"})
+    assert answer.status_code == 400 and "The mapping &#x27;colour&#x27; is not known." in answer.content.decode()

@@ -149,7 +149,7 @@ def test_files_of_an_earlier_set_are_never_mixed_with_new_ones(tmp_path: Path) -
         ("out.jsonl", {"compression": "gzip"}, "Let it end in .jsonl.gz."),
         (".jsonl", {}, "Let it end in .jsonl."),
         ("out.parquet.gz", {"container": "parquet", "compression": "gzip"}, "Let it end in .parquet."),
-        ("out.jsonl", {"container": "csv"}, "The container 'csv' is not known. Choose one of jsonl, parquet."),
+        ("out.jsonl", {"container": "csv"}, "The container 'csv' is not known. Choose one of jsonl, json, parquet."),
         ("out.jsonl", {"compression": "xz"}, "The compression 'xz' is not known. Choose one of none, gzip, zstd."),
         ("out.jsonl", {"shard_bytes": 0}, "Choose at least 1 byte."),
         ("no/out.jsonl", {}, "is not a folder that you can write to"),

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, NamedTuple, cast
 from trainer.answers import Grader
 from trainer.counting import counted
 from trainer.files import check_output_file, write_file
-from trainer.formats import MARK
+from trainer.formats import MARK, BadFile, BadLine, LabelMapping, read_mapping, with_items
 from trainer.lines import BadInput, SolutionLine, add_format_option, progress_bar, read_solution_lines, say_on_stderr
 from trainer.progress import ProgressUpdate
 from trainer.writers import marked_text, numbered_steps, turns
@@ -43,6 +43,14 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     parser.add_argument("--to", required=True, choices=list(TARGETS), help="the format to write")
     parser.add_argument("--overwrite", action="store_true", help="replace the new file if it exists")
     add_format_option(parser, "the input")
+    parser.add_argument(
+        "--map",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="what a field or value of Label Studio or Potato means, such as steps=chain or bad=Flawed; repeatable",
+    )
+    parser.add_argument("--items", type=Path, help="the items that Potato showed, for its files that have labels only")
     parser.set_defaults(command=run)
 
 
@@ -50,9 +58,10 @@ def run(options: argparse.Namespace) -> None:
     """Write every solution of the input that the format can hold, and say what it cannot hold."""
     check_output_file(options.out, overwrite=options.overwrite, inputs=[options.input])
     target, lost = TARGETS[options.to], Counter[Loss]()
+    mapping = _mapping(options)
     n_read = n_written = 0
     with progress_bar() as progress, Grader() as grader, _writer(options.out, target.columns, overwrite=options.overwrite) as write:
-        for line in read_solution_lines(options.input, format=options.format, say=say_on_stderr):
+        for line in read_solution_lines(options.input, format=options.format, mapping=mapping, say=say_on_stderr):
             n_read += 1
             if target.needs_right and line.right is None:
                 (given,) = grader.grade_answers([(line.answer, line.reference_answer)])
@@ -68,6 +77,15 @@ def run(options: argparse.Namespace) -> None:
                 f"{_in_words(lost)}".rstrip()
             )
     say_on_stderr(f"{options.out}: {n_written:,} of {counted(n_read, 'solution')}. {_in_words(lost)}".rstrip())
+
+
+def _mapping(options: argparse.Namespace) -> LabelMapping:
+    """Return what the options say of the labels of another tool. Raises BadInput."""
+    try:
+        mapping = read_mapping(options.map)
+        return mapping if options.items is None else with_items(mapping, options.items)
+    except (BadLine, BadFile) as bad:
+        raise BadInput(str(bad)) from None
 
 
 def _solutions(words: str) -> tuple[str, str]:

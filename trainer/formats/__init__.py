@@ -8,7 +8,9 @@ from trainer.formats.containers import read_lines
 from trainer.formats.cutting import choose_steps_by, cut_solution
 from trainer.formats.detection import FORMATS, Detected, Format, detect_format, fitting_formats, looks_like_labels, refuse_unread_labels
 from trainer.formats.fields import as_number, as_rating, as_whole, read_list
+from trainer.formats.items import with_items
 from trainer.formats.json_objects import read_object
+from trainer.formats.mapping import LabelMapping, read_mapping
 from trainer.formats.markup import looks_like_markdown
 from trainer.formats.objects import Cell, Fields, Numeral, left_out_in_words, unused_in_words, unused_keys
 from trainer.formats.published import MARK, STEP_END, is_parted
@@ -50,6 +52,7 @@ __all__ = [
     "Fields",
     "Finish",
     "Format",
+    "LabelMapping",
     "NewAlternative",
     "NewAnnotation",
     "NewLabel",
@@ -75,8 +78,10 @@ __all__ = [
     "place_in_words",
     "read_lines",
     "read_list",
+    "read_mapping",
     "read_object",
     "refuse_unread_labels",
     "unused_in_words",
     "unused_keys",
+    "with_items",
 ]

@@ -4,15 +4,32 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from trainer.counting import counted
 from trainer.formats.containers import read_lines
 from trainer.formats.detection import Format
+from trainer.formats.tasks import CUT_SHORT
 from trainer.formats.values import FILE_MEGABYTES, BadFile, BadLine, NewSolution, Progress
 from trainer.steps import AUTO, RULES, RuleChoice, choose_rule, cut
 
 
 def cut_solution(solution: NewSolution, *, by: str) -> NewSolution:
-    """Return a solution with steps: its text is cut by the rule. Steps that the file gives stay as they are."""
-    return solution if solution.text is None else replace(solution, steps=tuple(cut(solution.text, by=by)), text=None)
+    """Return a solution with steps: its text is cut by the rule. Steps that the file gives stay as they are.
+
+    Raises BadLine if the labels of a text rate a step that it does not have.
+    """
+    if solution.text is None:
+        return solution
+    steps, annotation = tuple(cut(solution.text, by=by)), solution.annotation
+    if annotation is not None:
+        n_rated = 1 + max((label.step_index for label in annotation.labels), default=-1)
+        if n_rated > len(steps):
+            raise BadLine(
+                f"step {n_rated} is rated, but the text has {counted(len(steps), 'step')} when it is cut by {by}",
+                "Cut it as it was cut for the people who rated it, with --steps-by, or give the steps as a list",
+            )
+        if annotation.finish_reason == "solution" and n_rated < len(steps):
+            annotation = replace(annotation, finish_reason="give_up", reason=CUT_SHORT)
+    return replace(solution, steps=steps, text=None, annotation=annotation)
 
 
 def choose_steps_by(

@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -11,8 +12,16 @@ from trainer.formats.containers import read_lines
 from trainer.formats.generic import generic_problem, generic_solutions
 from trainer.formats.gsm8k import gsm8k_problem, gsm8k_solutions, mr_gsm8k_problem, mr_gsm8k_solutions
 from trainer.formats.json_objects import placed
+from trainer.formats.label_studio import (
+    labelstudio_min_problem,
+    labelstudio_min_solutions,
+    labelstudio_problem,
+    labelstudio_solutions,
+)
+from trainer.formats.mapping import LabelMapping
 from trainer.formats.maths import math_problem
 from trainer.formats.objects import Cell, Fields
+from trainer.formats.potato import potato_problem, potato_solutions
 from trainer.formats.prm800k import prm800k_problem, prm800k_solutions
 from trainer.formats.published import (
     MARK,
@@ -70,11 +79,22 @@ class Format:
     """
 
     signs: Mapping[str, Sign]
-    problem: Callable[[Fields], NewProblem]
-    solutions: Callable[[Fields], list[NewSolution]] | None
+    problem: Callable[..., NewProblem]
+    solutions: Callable[..., list[NewSolution]] | None
     either: tuple[tuple[str, ...], ...] = ()
     any_value: Sign | None = None
     without: frozenset[str] = field(default_factory=frozenset)
+    takes_mapping: bool = False  # its readers take a LabelMapping as second argument
+
+    def mapped(self, mapping: LabelMapping) -> "Format":
+        """Return this format, read by a mapping. Raises BadLine if its fields have fixed names, so that no mapping changes anything."""
+        if mapping == LabelMapping():
+            return self
+        if not self.takes_mapping:
+            others = ", ".join(name for name, format_ in FORMATS.items() if format_.takes_mapping)
+            raise BadLine("the fields of this format have fixed names", f"A mapping is for {others}. Leave --map and --items out")
+        problem, solutions = partial(self.problem, mapping=mapping), self.solutions and partial(self.solutions, mapping=mapping)
+        return replace(self, problem=problem, solutions=solutions)
 
     def fits(self, fields: Fields) -> bool:
         """Tell whether an object has every sign of the format."""
@@ -137,6 +157,17 @@ FORMATS: dict[str, Format] = {
     ),
     "chat": Format({"messages": LIST, "labels": LIST}, _first_problem(chat_solutions), chat_solutions),
     "prmbench": Format({"modified_question": TEXT, "modified_process": LIST}, _first_problem(prmbench_solutions), prmbench_solutions),
+    "labelstudio": Format({"data": OBJECT, "annotations": LIST}, labelstudio_problem, labelstudio_solutions, takes_mapping=True),
+    "labelstudio_min": Format(
+        {"annotation_id": ANY, "annotator": ANY},
+        labelstudio_min_problem,
+        labelstudio_min_solutions,
+        either=(("lead_time", "updated_at"),),
+        takes_mapping=True,
+    ),
+    "potato": Format({"label_annotations": OBJECT}, potato_problem, potato_solutions, either=(("id", "instance_id"),), takes_mapping=True),
+    "potato_export": Format({"instance_id": ANY, "user_id": ANY, "labels": OBJECT}, potato_problem, potato_solutions, takes_mapping=True),
+    "potato_state": Format({"user_id": ANY, "instance_id_to_label_to_value": OBJECT}, potato_problem, potato_solutions, takes_mapping=True),
     "math": Format(
         {"problem": TEXT},
         math_problem,

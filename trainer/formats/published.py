@@ -13,11 +13,10 @@ from trainer.counting import counted
 from trainer.formats.fields import as_object, as_whole, read_flag, read_list, read_optional, read_text, read_texts, read_whole
 from trainer.formats.objects import Fields
 from trainer.formats.ratings import canonical_bytes, rate_path
-from trainer.formats.values import BadLine, NewAnnotation, NewProblem, NewSolution, in_words
+from trainer.formats.values import AFTER_MISTAKE, BadLine, NewAnnotation, NewProblem, NewSolution, in_words
 
 MARK = "ки"  # Math-Shepherd writes it after every step
 STEP_END = "<extra_0>"  # Qwen2.5-Math-PRM reads its verdict at this token, which stands after every step
-AFTER = "ratings after the first mistake"
 _FIRST_STEP = re.compile(r"\s*(?=\bStep 1\s*:)")
 _VERDICTS = {"+": 1, "-": -1}
 
@@ -184,7 +183,7 @@ def _rated(
         tuple(steps),
         source=source,
         annotation=annotation,
-        left_out=(AFTER,) if any(rating is not None for rating in later) else (),
+        left_out=(AFTER_MISTAKE,) if any(rating is not None for rating in later) else (),
     )
 
 

@@ -13,7 +13,7 @@ from trainer.formats.values import FINISHES, BadLine, Finish, NewAnnotation, New
 
 def rate_path(fields: Fields, ratings: Sequence[int | None], flags: Sequence[bool | None]) -> NewAnnotation:
     """Return the annotation of a person who rated a path of steps from its beginning and stopped at the first mistake."""
-    last = max(index for index, (rating, flag) in enumerate(zip(ratings, flags, strict=True)) if rating is not None or flag)
+    last = max((index for index, (rating, flag) in enumerate(zip(ratings, flags, strict=True)) if rating is not None or flag), default=-1)
     mistake = ratings.index(-1) if -1 in ratings else None
     if mistake is not None and mistake < last:
         raise BadLine(

@@ -18,6 +18,7 @@ LINE_BYTES = 5_000_000
 FILE_MEGABYTES = 200
 JSON_DEPTH = 32
 GZIP_RATIO = 200
+AFTER_MISTAKE = "ratings after the first mistake"  # what is left out of a solution, in words
 
 Finish = Literal["solution", "found_error", "bad_problem", "give_up"]  # why a sitting ended
 FINISHES = get_args(Finish)
@@ -93,6 +94,7 @@ class NewAnnotation:
     finish_reason: Finish
     canonical: bytes
     labeler: UUID | None = None  # None: the file does not say, so each annotation counts as another person's
+    person: str = ""  # what another tool calls the labeler: it becomes a pseudonym when it is stored
     created_at: datetime | None = None
     generation: int | None = 0
     is_gold: bool = False  # a quality-control label

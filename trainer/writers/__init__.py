@@ -1,10 +1,11 @@
-"""Labels as the files that others train on: eleven formats, as JSON lines or Parquet.
+"""Labels as the files that others train on: twelve formats, as JSON lines or Parquet.
 
 Takes annotations as values (Labeled) and writes files. Knows no torch, no Django and no table. docs/datasets.md documents every format
 field by field. trainer.formats reads most of them again.
 """
 
 from trainer.writers.files import COMPRESSIONS, CONTAINERS, WrittenFile, suffix_of, write
+from trainer.writers.label_studio import LABEL_STUDIO, LABELING_CONFIG
 from trainer.writers.labeled import (
     BadContent,
     Labeled,
@@ -22,13 +23,27 @@ from trainer.writers.stepwise import STEPWISE, marked_text, numbered_steps, turn
 from trainer.writers.tables import TABLES
 from trainer.writers.verdicts import by_consensus
 
-_LISTED = ("prm800k", "trl", "openrlhf", "math_shepherd", "rlhflow", "processbench", "chat", "orm", "preferences", "labels", "consensus")
-_ALL = {writer.name: writer for writer in (*TABLES, *STEPWISE, *SOLUTIONS)}
+_LISTED = (
+    "prm800k",
+    "trl",
+    "openrlhf",
+    "math_shepherd",
+    "rlhflow",
+    "processbench",
+    "chat",
+    "orm",
+    "preferences",
+    "labels",
+    "consensus",
+    "labelstudio",
+)
+_ALL = {writer.name: writer for writer in (*TABLES, *STEPWISE, *SOLUTIONS, *LABEL_STUDIO)}
 WRITERS: dict[str, Writer] = {name: _ALL[name] for name in _LISTED}
 
 __all__ = [
     "COMPRESSIONS",
     "CONTAINERS",
+    "LABELING_CONFIG",
     "WRITERS",
     "BadContent",
     "BadOption",

@@ -1,4 +1,4 @@
-"""Rows into files: JSON lines or Parquet, packed or not, one file or several. The same rows give the same bytes."""
+"""Rows into files: JSON lines, a JSON array or Parquet, packed or not, one file or several. The same rows give the same bytes."""
 
 import gzip
 import hashlib
@@ -19,7 +19,7 @@ from trainer.writers.shapes import OutRow
 if TYPE_CHECKING:
     import pyarrow as pa
 
-CONTAINERS = {"jsonl": ".jsonl", "parquet": ".parquet"}
+CONTAINERS = {"jsonl": ".jsonl", "json": ".json", "parquet": ".parquet"}  # json: one array, for readers that take no lines
 COMPRESSIONS = {"none": "", "gzip": ".gz", "zstd": ".zst"}
 GZIP_LEVEL, ZSTD_LEVEL = 6, 3  # of zstd in Parquet
 WRITTEN_BYTES = 256_000  # of JSON lines at once
@@ -37,11 +37,11 @@ class WrittenFile(NamedTuple):
 
 
 def suffix_of(container: str, compression: str = "none") -> str:
-    """Return the end of a file's name: .jsonl, .jsonl.gz, .jsonl.zst or .parquet. Parquet is packed inside. Raises OutputRefused."""
+    """Return the end of a file's name: .jsonl, .jsonl.gz, .json, .json.zst or .parquet. Parquet is packed inside. Raises OutputRefused."""
     for word, value, known in (("container", container, CONTAINERS), ("compression", compression, COMPRESSIONS)):
         if value not in known:
             raise OutputRefused(f"The {word} {value!r} is not known. Choose one of {', '.join(known)}.")
-    return CONTAINERS[container] + (COMPRESSIONS[compression] if container == "jsonl" else "")
+    return CONTAINERS[container] + ("" if container == "parquet" else COMPRESSIONS[compression])
 
 
 def write(
@@ -228,11 +228,13 @@ def _opener(schema: "pa.Schema | None", container: str, compression: str, descri
     if container == "parquet":
         assert schema is not None
         return lambda out: _ParquetRows(out, schema, compression, description)
-    return lambda out: _JsonRows(out, compression)
+    return lambda out: _JsonRows(out, compression, is_array=container == "json")
 
 
 class _JsonRows:
-    def __init__(self, out: Any, compression: str) -> None:
+    def __init__(self, out: Any, compression: str, *, is_array: bool) -> None:
+        self._between = b",\n" if is_array else b"\n"
+        self._is_array, self._is_empty = is_array, True
         self._waiting: list[bytes] = []
         self._waiting_bytes = 0
         self._packed: Any = None
@@ -253,12 +255,18 @@ class _JsonRows:
         return len(line)
 
     def _flush(self) -> None:
-        self._out.write(b"".join(line + b"\n" for line in self._waiting))
+        if not self._waiting:
+            return
+        before = (b"[\n" if self._is_empty else self._between) if self._is_array else b""
+        self._out.write(before + self._between.join(self._waiting) + (b"" if self._is_array else b"\n"))
+        self._is_empty = False
         self._waiting.clear()
         self._waiting_bytes = 0
 
     def end(self) -> None:
         self._flush()
+        if self._is_array:
+            self._out.write(b"[]\n" if self._is_empty else b"\n]\n")
         self.close()
 
     def close(self) -> None:

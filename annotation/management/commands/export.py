@@ -73,8 +73,9 @@ class Command(BaseCommand):
 
 def _as_written(out: str, options: dict[str, Any]) -> tuple[str, str]:
     """Return container and compression: as the options say, or as the name of the file ends."""
-    container = options.get("container") or ("parquet" if out.endswith(CONTAINERS["parquet"]) else "jsonl")
     ending = next((name for name, suffix in COMPRESSIONS.items() if suffix and out.endswith(suffix)), "none")
+    unpacked = out.removesuffix(COMPRESSIONS[ending])
+    container = options.get("container") or next((name for name, suffix in CONTAINERS.items() if unpacked.endswith(suffix)), "jsonl")
     return container, options.get("compress") or ("zstd" if container == "parquet" else ending)
 
 

@@ -22,7 +22,14 @@ class Command(BaseCommand):
             "--split", choices=["train", "test"], help="overrides the split in the file; test problems are never labeled or trained on"
         )
         parser.add_argument("--megabytes", type=int, default=FILE_MEGABYTES, help="the largest file to accept (default: %(default)s)")
-
+        parser.add_argument(
+            "--map",
+            action="append",
+            default=[],
+            metavar="NAME=VALUE",
+            help="what a field or value of Label Studio or Potato means, such as steps=chain or bad=Flawed; repeatable",
+        )
+        parser.add_argument("--items", metavar="FILE", help="the items that Potato showed, for its files that have labels only")
         self.add_own_arguments(parser)
 
     def add_own_arguments(self, parser: CommandParser) -> None:
@@ -40,7 +47,13 @@ class Command(BaseCommand):
             raise CommandError(f"--{named[0]} goes only with --update. Add --update, or leave --{named[0]} out.", returncode=2)
         with drawn_progress() as progress:
             report = ingest.load_problems(
-                file, project=ingest.find_project(project), format=format, split=split, megabytes=megabytes, progress=progress
+                file,
+                project=ingest.find_project(project),
+                format=format,
+                split=split,
+                mapping=ingest.read_mapping(options.get("map") or [], items=options.get("items")),
+                megabytes=megabytes,
+                progress=progress,
             )
         self.stdout.write(str(report))
 

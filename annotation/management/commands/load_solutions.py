@@ -59,6 +59,7 @@ class Command(load_problems.Command):
                 split=split,
                 steps_by=steps_by,
                 allow_broken=allow_broken_steps,
+                mapping=ingest.read_mapping(options.get("map") or [], items=options.get("items")),
                 megabytes=megabytes,
                 progress=progress,
             )

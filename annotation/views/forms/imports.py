@@ -46,10 +46,25 @@ class ReadingForm(forms.Form):
         choices=[("", "the split that the file names"), ("train", "train"), ("test", "test: they are never labeled")],
     )
     source = forms.CharField(required=False, max_length=200, label="Name of the generator, if the file does not give it")
+    mapping = forms.CharField(
+        required=False,
+        max_length=2_000,
+        label="Names in the file, of Label Studio or Potato: NAME=VALUE, one a line",
+        widget=forms.Textarea({"rows": 3, "spellcheck": "false"}),
+    )
 
     def __init__(self, data: Mapping[str, Any] | None = None, *, token: int, options: imports.Options) -> None:
-        initial = {name: getattr(options, name) for name in ("format", "steps_by", "allow_broken", "labels", "split", "source")}
+        initial = {name: getattr(options, name) for name in ("format", "steps_by", "allow_broken", "labels", "split", "source", "mapping")}
         super().__init__(data, auto_id="reading-%s", label_suffix="", initial={**initial, "token": token})
+
+    def clean_mapping(self) -> str:
+        """Return the lines, or say what is wrong with them before a worker looks at the file."""
+        mapping: str = self.cleaned_data["mapping"]
+        try:
+            ingest.read_mapping(mapping.splitlines())
+        except ingest.BadFile as bad:
+            raise forms.ValidationError(f"{bad.reason[0].upper()}{bad.reason[1:]}. {bad.remedy}.") from None
+        return mapping
 
     @property
     def options(self) -> imports.Options:
