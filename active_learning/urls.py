@@ -40,6 +40,7 @@ models = [
 solutions = [
     path("", solution_views.solutions, name="solutions"),
     path("<int:solution_id>/", solution_views.solution, name="project-solution"),
+    path("<int:solution_id>/models/", solution_views.models_on_solution, name="models-on-solution"),
     path("<int:solution_id>/withdraw/", solution_views.withdraw_solution, name="withdraw-solution"),
     path("<int:solution_id>/prioritise/", solution_views.prioritise_solution, name="prioritise-solution"),
 ]

@@ -57,6 +57,7 @@ QUERIES = {
     "find-on-site": ["q=other"],
     "find-solution": ["id=1"],
     "guidelines-versions": ["a=1&b=2"],
+    "models-on-solution": ["a=1&b=2"],
     "people": ["words=person", "role=labeler&state=active"],
     "project-solution": ["words=what", "order=high"],
     "surprises": ["kind=missed", "learned=unknown&finish=found_error", "generation=1&batch=1&subject=x", "after=0.5-1", "csv=1"],

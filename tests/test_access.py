@@ -225,6 +225,7 @@ TABLE = {
     "solution": Row(RESEARCHERS, 200, 302),
     "solutions": Row(RESEARCHERS),
     "surprises": Row(RESEARCHERS),
+    "models-on-solution": Row(RESEARCHERS),
     "project-solution": Row(RESEARCHERS, 200, 302),
     "withdraw-solution": Row(MANAGERS, 200, 302),
     "prioritise-solution": Row(MANAGERS, None, 302),

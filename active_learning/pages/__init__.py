@@ -14,6 +14,7 @@ from active_learning.pages.needs import ToDo, to_do
 from active_learning.pages.overviews import all_rounds, loop, times_chart
 from active_learning.pages.reviewing import ModelReading, model_reading
 from active_learning.pages.searching import SolutionFilter, filter_from, found_solutions, search_choices
+from active_learning.pages.side_by_side import models_on_solution
 from active_learning.pages.single import cancelling, one_round, progress
 from active_learning.pages.solutions import scored_solution
 from active_learning.pages.surprising import SurpriseFilter, surprise_filter, surprise_lines, surprising_steps
@@ -40,6 +41,7 @@ __all__ = [
     "found_things",
     "loop",
     "model_reading",
+    "models_on_solution",
     "one_round",
     "one_version",
     "preset_settings",

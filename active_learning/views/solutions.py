@@ -90,6 +90,19 @@ def solution(request: SignedInRequest, project: "Project", solution_id: int, num
     return render(request, "active_learning/solution.html", page)
 
 
+@require_GET
+@of_solutions
+def models_on_solution(request: SignedInRequest, project: "Project", solution_id: int) -> HttpResponse:
+    """Show what two versions say of the steps of a solution."""
+    asked = [request.GET.get(name, "") for name in ("a", "b")]
+    first, second = (read_key(text) for text in asked)
+    if any(text and number is None for text, number in zip(asked, (first, second), strict=True)):
+        messages.error(request, "Choose two models by their numbers to compare them.")
+        return redirect("models-on-solution", slug=project.slug, solution_id=solution_id)
+    page = {"project": project, **pages.models_on_solution(project, solution_id, first, second)}
+    return render(request, "active_learning/models_on_solution.html", page)
+
+
 @require_http_methods(["GET", "POST"])
 @never_cache
 @of_solutions
