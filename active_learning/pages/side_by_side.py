@@ -78,7 +78,7 @@ def _check(version: ModelVersion) -> None:
 def _opinions(solution: Solution, versions: Sequence[ModelVersion]) -> list[OpinionRow]:
     keys = [version.pk for version in versions]
     rows = Score.objects.filter(model_version__in=keys, solution=solution).values_list("model_version", "score", "first_weak_step")
-    scores = {key: (score, weak) for key, score, weak in rows}
+    scores: dict[int, tuple[float | None, int | None]] = {key: (score, weak) for key, score, weak in rows}
     stored = dict(StepScores.objects.filter(model_version__in=keys, solution=solution).values_list("model_version", "probabilities"))
     for version in versions:
         if (own := stored.get(version.pk)) and version.pk not in scores:
