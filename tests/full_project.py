@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from django.contrib.auth.models import User
-from django.db import connection
 from django.db.models.functions import Now
 from django.urls import get_resolver
 from django.utils import timezone
@@ -104,9 +103,7 @@ class FullProject:
         self.batch = make.batch(self.project, [self.solution], overlap=99)
         self.task = Task.objects.get(solution=self.solution)
         self.version = make.version(self.project, 1, champion=True)
-        with connection.cursor() as cursor:
-            key = self.version.pk
-            cursor.execute(f"CREATE TABLE active_learning_score_{key} PARTITION OF active_learning_score FOR VALUES IN ({key})")
+        make.score_table(self.version)
         self.published = make.round_of(
             self.project, {"convincing": make.solutions(self.project, 1)}, generation=1, model_version=self.version
         )

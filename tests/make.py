@@ -90,6 +90,14 @@ def version(of: Project, number: int, **fields: object) -> ModelVersion:
     return ModelVersion.objects.create(project=of, number=number, **(told | fields))
 
 
+def score_table(of: ModelVersion) -> str:
+    """Make the table that holds the scores of a version, and return its name."""
+    name = f"active_learning_score_{of.pk}"
+    with connection.cursor() as cursor:
+        cursor.execute(f"CREATE TABLE {name} PARTITION OF active_learning_score FOR VALUES IN ({of.pk})")
+    return name
+
+
 def round_of(of: Project, chosen: dict[str, list[Solution]], *, generation: int = 0, state: str = "published", **fields: object) -> Round:
     """Make a round that chose solutions, by part, each step of them right with 0.9, 0.4, 0.9; a published one opens their batch."""
     parts = [[name, len(those) / sum(map(len, chosen.values()))] for name, those in chosen.items()]

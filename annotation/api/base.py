@@ -15,6 +15,7 @@ from django.utils.cache import get_conditional_response, patch_vary_headers
 from drf_spectacular.generators import SchemaGenerator
 from rest_framework import exceptions, serializers
 from rest_framework.authentication import BaseAuthentication, SessionAuthentication, get_authorization_header
+from rest_framework.parsers import JSONParser
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.views import APIView
@@ -79,6 +80,7 @@ class ApiView(APIView):
 
     authentication_classes = [TokenAuthentication, SessionAuthentication]
     permission_classes = [IsAuthenticated]  # `initial` checks more, and says more; the description needs to know
+    parser_classes = [JSONParser]  # `read_body` reads it; the description would name forms too
     http_method_names = ["get", "head", "post"]
     roles: ClassVar[Collection[str]] = people.RESEARCHERS
     write_roles: ClassVar[Collection[str]] = people.MANAGERS

@@ -1,0 +1,139 @@
+"""Contains all the data models used in inputs/outputs"""
+
+from .annotation import Annotation
+from .batch import Batch
+from .batches_list_kind import BatchesListKind
+from .batches_list_state import BatchesListState
+from .consensus import Consensus
+from .fault import Fault
+from .gold_share import GoldShare
+from .job import Job
+from .job_score import JobScore
+from .job_text import JobText
+from .loaded import Loaded
+from .loaded_outcomes import LoadedOutcomes
+from .me import Me
+from .member import Member
+from .model import Model
+from .model_detail import ModelDetail
+from .model_detail_config import ModelDetailConfig
+from .model_detail_metrics import ModelDetailMetrics
+from .model_detail_progress import ModelDetailProgress
+from .model_progress import ModelProgress
+from .models_list_kind import ModelsListKind
+from .models_list_state import ModelsListState
+from .new_job import NewJob
+from .new_round import NewRound
+from .page_of_annotation import PageOfAnnotation
+from .page_of_batch import PageOfBatch
+from .page_of_consensus import PageOfConsensus
+from .page_of_job import PageOfJob
+from .page_of_job_score import PageOfJobScore
+from .page_of_member import PageOfMember
+from .page_of_model import PageOfModel
+from .page_of_problem import PageOfProblem
+from .page_of_project import PageOfProject
+from .page_of_round import PageOfRound
+from .page_of_score import PageOfScore
+from .page_of_snapshot import PageOfSnapshot
+from .page_of_solution import PageOfSolution
+from .problem import Problem
+from .problem_document import ProblemDocument
+from .problem_line import ProblemLine
+from .problems_list_split import ProblemsListSplit
+from .problems_load_wrong import ProblemsLoadWrong
+from .project import Project
+from .project_detail import ProjectDetail
+from .round_ import Round
+from .round_progress import RoundProgress
+from .rounds_list_state import RoundsListState
+from .score import Score
+from .score_jobs_list_state import ScoreJobsListState
+from .settled_step import SettledStep
+from .skipped_line import SkippedLine
+from .snapshot import Snapshot
+from .snapshot_counts import SnapshotCounts
+from .snapshot_file import SnapshotFile
+from .snapshot_file_options import SnapshotFileOptions
+from .snapshot_provenance import SnapshotProvenance
+from .snapshot_spec import SnapshotSpec
+from .solution import Solution
+from .solution_line import SolutionLine
+from .solutions_list_outcome import SolutionsListOutcome
+from .solutions_list_split import SolutionsListSplit
+from .solutions_load_steps_by import SolutionsLoadStepsBy
+from .solutions_load_wrong import SolutionsLoadWrong
+from .stage import Stage
+from .step_label import StepLabel
+from .step_probabilities import StepProbabilities
+from .work import Work
+
+__all__ = (
+    "Annotation",
+    "Batch",
+    "BatchesListKind",
+    "BatchesListState",
+    "Consensus",
+    "Fault",
+    "GoldShare",
+    "Job",
+    "JobScore",
+    "JobText",
+    "Loaded",
+    "LoadedOutcomes",
+    "Me",
+    "Member",
+    "Model",
+    "ModelDetail",
+    "ModelDetailConfig",
+    "ModelDetailMetrics",
+    "ModelDetailProgress",
+    "ModelProgress",
+    "ModelsListKind",
+    "ModelsListState",
+    "NewJob",
+    "NewRound",
+    "PageOfAnnotation",
+    "PageOfBatch",
+    "PageOfConsensus",
+    "PageOfJob",
+    "PageOfJobScore",
+    "PageOfMember",
+    "PageOfModel",
+    "PageOfProblem",
+    "PageOfProject",
+    "PageOfRound",
+    "PageOfScore",
+    "PageOfSnapshot",
+    "PageOfSolution",
+    "Problem",
+    "ProblemDocument",
+    "ProblemLine",
+    "ProblemsListSplit",
+    "ProblemsLoadWrong",
+    "Project",
+    "ProjectDetail",
+    "Round",
+    "RoundProgress",
+    "RoundsListState",
+    "Score",
+    "ScoreJobsListState",
+    "SettledStep",
+    "SkippedLine",
+    "Snapshot",
+    "SnapshotCounts",
+    "SnapshotFile",
+    "SnapshotFileOptions",
+    "SnapshotProvenance",
+    "SnapshotSpec",
+    "Solution",
+    "SolutionLine",
+    "SolutionsListOutcome",
+    "SolutionsListSplit",
+    "SolutionsLoadStepsBy",
+    "SolutionsLoadWrong",
+    "Stage",
+    "StepLabel",
+    "StepProbabilities",
+    "Work",
+)
