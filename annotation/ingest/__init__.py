@@ -2,7 +2,8 @@
 and gold."""
 
 from annotation.ingest.checking import FileCheck, check_file
-from annotation.ingest.loading import LABELS, add_solutions, load_problems, load_solutions, read_mapping, read_problems
+from annotation.ingest.loading import add_solutions, load_problems, load_solutions, read_mapping, read_problems
+from annotation.ingest.preparing import digest
 from annotation.ingest.projects import BadProject, find_project, rules_of
 from annotation.ingest.reading import (
     ProblemMissing,
@@ -14,6 +15,7 @@ from annotation.ingest.reading import (
     problems_of,
     solutions_of,
 )
+from annotation.ingest.staging import LABELS
 from annotation.ingest.updating import read_changes
 from annotation.ingest.upserting import (
     BY_LINE,
@@ -24,7 +26,7 @@ from annotation.ingest.upserting import (
     Upserted,
     upsert,
 )
-from annotation.ingest.values import LoadReport, ProblemChange, digest
+from annotation.ingest.values import LoadReport, ProblemChange
 from trainer.formats import (
     FILE_MEGABYTES,
     FORMATS,

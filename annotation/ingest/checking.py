@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from annotation.ingest.loading import BY_LINES, check_options, choose_format
+from annotation.ingest.loading import choose_format
+from annotation.ingest.preparing import Tally
+from annotation.ingest.staging import BY_LINES, check_options
 from annotation.ingest.values import LoadReport
 from trainer.answers import Grader, Rules, stated_answer
 from trainer.formats import (
@@ -99,7 +101,7 @@ def check_file(
             if bad.line is None:
                 raise
             choice = BY_LINES  # the check meets the same line, and names it with the others
-    report, problems, sample = check.report, set[int](), _Sample(SAMPLE)
+    report, tally, problems, sample = check.report, Tally(), set[int](), _Sample(SAMPLE)
     try:
         for line, fields in read_lines(path, megabytes=megabytes, progress=progress):
             report.lines += 1
@@ -112,15 +114,14 @@ def check_file(
                     sample.add((problem, None))
                 else:
                     for solution in format_.solutions(fields):
-                        report.steps_by = choice if solution.text is not None else report.steps_by
                         text, solution = solution.text, cut_solution(solution, by=choice.rule)
                         check_problem(solution.problem)
                         check_solution(solution)
-                        report.count(solution, text=text, line=line)
+                        tally.count(solution, text=text, line=line)
                         if solution.annotation and labels == "gold":
-                            report.gold += 1
+                            tally.gold += 1
                         elif solution.annotation:
-                            report.annotations += 1
+                            tally.annotations += 1
                         problems.add(hash((solution.problem.external_id, solution.problem.statement)))
                         sample.add((solution.problem, solution))
                 report.unused.update(unused_keys(fields))
@@ -130,6 +131,7 @@ def check_file(
         if bad.line is None:
             raise
         _note(check, f"{place_in_words(bad.line)}, where the check ended", bad)
+    report.add(tally, choice=choice)
     report.problems = len(problems)
     _judge(check, sample.in_order(), rules, progress)
     return check

@@ -21,15 +21,15 @@ CREATE TEMP TABLE incoming_problem (line int, key text, given_id text, external_
     answer text, subject text, level text, split text, same text GENERATED ALWAYS AS (stepmark_statement_key(statement)) STORED
     ) ON COMMIT DROP;
 CREATE TEMP TABLE incoming_solution (
-    seq int, line int, key text, digest bytea, steps jsonb, final_answer text, is_answer_given boolean, source text
+    seq bigint, line int, key text, digest bytea, steps jsonb, final_answer text, is_answer_given boolean, source text
 ) ON COMMIT DROP;
-CREATE TEMP TABLE incoming_alternative (seq int, step_index int, place int, text text) ON COMMIT DROP;
-CREATE TEMP TABLE incoming_annotation (seq int, submission_id uuid, body_hash bytea, labeler uuid, generation smallint, kind text,
+CREATE TEMP TABLE incoming_alternative (seq bigint, step_index int, place int, text text) ON COMMIT DROP;
+CREATE TEMP TABLE incoming_annotation (seq bigint, submission_id uuid, body_hash bytea, labeler uuid, generation smallint, kind text,
     finish_reason text, reason text, total_ms int, verifier_score float8, created_at timestamptz, question jsonb) ON COMMIT DROP;
-CREATE TEMP TABLE incoming_label (seq int, step_index int, text text, by_labeler bool, nth int, rating smallint, flagged bool, chosen bool,
-    shown_at int) ON COMMIT DROP;
-CREATE TEMP TABLE incoming_gold (seq int, line int, first_mistake smallint) ON COMMIT DROP;
-CREATE TEMP TABLE new_grade (final_answer text, answer text, outcome text, reason text) ON COMMIT DROP;
+CREATE TEMP TABLE incoming_label (seq bigint, step_index int, text text, by_labeler bool, nth int, rating smallint, flagged bool,
+    chosen bool, shown_at int) ON COMMIT DROP;
+CREATE TEMP TABLE incoming_gold (seq bigint, line int, first_mistake smallint) ON COMMIT DROP;
+CREATE TEMP TABLE new_grade (seq bigint, outcome text, reason text) ON COMMIT DROP;
 """
 
 # An id must have one statement, so that no label ever belongs to another problem.
@@ -159,39 +159,41 @@ SELECT p.id, p.external_id, g.line, p.answer, g.answer, p.reference_solution, g.
  ORDER BY g.line
 """
 
-# Only the new ones, so that a second load grades nothing.
+# Only the new ones, so that a second load grades nothing. Their steps stay where they are: sorting them would cost most of the time.
 GATHER_SOLUTIONS = """
 CREATE TEMP TABLE new_solution ON COMMIT DROP AS
-SELECT DISTINCT ON (r.problem_id, i.digest) i.seq, r.problem_id, i.digest, i.steps, i.final_answer, i.is_answer_given, p.answer, i.source
+SELECT DISTINCT ON (r.problem_id, i.digest) i.seq, r.problem_id, i.digest, i.final_answer, p.answer
   FROM incoming_solution i JOIN resolved_problem r USING (key) JOIN annotation_problem p ON p.id = r.problem_id
  WHERE NOT EXISTS (SELECT FROM annotation_solution s WHERE s.problem_id = r.problem_id AND s.digest = i.digest)
- ORDER BY r.problem_id, i.digest, i.seq;
-ANALYZE new_solution
+ ORDER BY r.problem_id, i.digest, i.seq
 """
 
-# A missing answer is chr(1) here, which makes both joins hash joins. IS NOT DISTINCT FROM would compare every pair.
+INDEX_SOLUTIONS = """
+CREATE UNIQUE INDEX ON incoming_solution (seq);
+CREATE UNIQUE INDEX ON new_solution (seq);
+CREATE UNIQUE INDEX ON new_grade (seq);
+ANALYZE new_solution, new_grade
+"""
+
+# They are stored part by part, in the order of the file: the last number of each part.
+PARTS = """
+SELECT seq FROM (SELECT seq, row_number() OVER (ORDER BY seq) AS number, count(*) OVER () AS count FROM new_solution) numbered
+ WHERE number %% %(chunk)s = 0 OR number = count ORDER BY seq
+"""
+
 INSERT_SOLUTIONS = """
 INSERT INTO annotation_solution
        (problem_id, digest, steps, final_answer, is_answer_given, outcome, outcome_reason, grader, source, created_at)
-SELECT n.problem_id, n.digest, n.steps, n.final_answer, n.is_answer_given, g.outcome, g.reason, %(grader)s, n.source, now()
-  FROM new_solution n
-  JOIN new_grade g ON COALESCE(g.final_answer, chr(1)) = COALESCE(n.final_answer, chr(1))
-                  AND COALESCE(g.answer, chr(1)) = COALESCE(n.answer, chr(1))
+SELECT n.problem_id, n.digest, i.steps, n.final_answer, i.is_answer_given, g.outcome, g.reason, %(grader)s, i.source, now()
+  FROM new_solution n JOIN incoming_solution i USING (seq) JOIN new_grade g USING (seq)
+ WHERE n.seq > %(after)s AND n.seq <= %(upto)s AND i.seq > %(after)s AND i.seq <= %(upto)s AND g.seq > %(after)s AND g.seq <= %(upto)s
  ORDER BY n.seq
     ON CONFLICT (problem_id, digest) DO NOTHING
 """
 
-COUNT_OUTCOMES = """
-SELECT g.outcome, g.reason, count(*)
-  FROM new_solution n
-  JOIN new_grade g ON COALESCE(g.final_answer, chr(1)) = COALESCE(n.final_answer, chr(1))
-                  AND COALESCE(g.answer, chr(1)) = COALESCE(n.answer, chr(1))
- GROUP BY 1, 2 ORDER BY 1, 3 DESC
-"""
-
 GATHER_WANTED_ALTERNATIVES = """
 CREATE TEMP TABLE wanted_alternative ON COMMIT DROP AS
-SELECT s.id AS solution_id, a.step_index, a.text, min((a.seq::bigint << 32) + a.place) AS first_shown
+SELECT s.id AS solution_id, a.step_index, a.text, min((a.seq << 16) + a.place) AS first_shown
   FROM incoming_alternative a JOIN incoming_solution i USING (seq) JOIN resolved_problem r USING (key)
   JOIN annotation_solution s ON s.problem_id = r.problem_id AND s.digest = i.digest
  WHERE a.text <> s.steps ->> a.step_index GROUP BY 1, 2, 3;
@@ -212,6 +214,18 @@ SELECT w.solution_id, w.step_index,
                     WHERE (a.solution_id, a.step_index, a.text) = (w.solution_id, w.step_index, w.text)
                       AND a.author_id IS NULL AND a.prefix IS NULL)
  ORDER BY w.first_shown
+"""
+
+# The further copies of lines with labels.
+COPIES = """
+SELECT seq, body_hash, number
+  FROM (SELECT seq, body_hash, row_number() OVER (PARTITION BY body_hash ORDER BY seq) AS number FROM incoming_annotation) numbered
+ WHERE number > 1 ORDER BY seq
+"""
+
+NUMBER_COPIES = """
+UPDATE incoming_annotation a SET submission_id = given.id
+  FROM unnest(%(numbers)s::bigint[], %(ids)s::uuid[]) given(seq, id) WHERE given.seq = a.seq
 """
 
 NEW_ANNOTATIONS = """
@@ -297,7 +311,7 @@ WINDOW sittings AS (PARTITION BY a.id ORDER BY n.seq)
 GATHER_ALTERNATIVES = """
 CREATE TEMP TABLE used_alternative ON COMMIT DROP AS
 SELECT n.solution_id, l.step_index, l.text, CASE WHEN l.by_labeler THEN n.labeler_id END AS author_id, l.nth,
-       min((n.seq::bigint << 16) + COALESCE(l.shown_at, 65535)) AS first_shown
+       min((n.seq << 16) + COALESCE(l.shown_at, 65535)) AS first_shown
   FROM incoming_label l JOIN new_annotation n USING (seq) WHERE l.text IS NOT NULL GROUP BY 1, 2, 3, 4, 5;
 ANALYZE used_alternative
 """

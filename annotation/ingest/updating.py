@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from annotation.ingest.loading import choose_format, staged
+from annotation.ingest.loading import choose_format
+from annotation.ingest.staging import staged
 from annotation.ingest.statements import CHANGES, CONTRADICTIONS, UNKNOWN_PROBLEMS
 from annotation.ingest.values import ProblemChange
 from annotation.models import Project

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from annotation.ingest.loading import staged
+from annotation.ingest.staging import staged
 from annotation.ingest.values import LoadReport
 from annotation.models import Event, Problem, Project
 from trainer.formats import (
@@ -86,7 +86,8 @@ def upsert(
                     if solution is None:
                         staging.add_problem(problem)
                     else:
-                        staging.add_solution(solution, choice=choice)
+                        staging.use(staging.options._replace(choice=choice))
+                        staging.add_solution(solution)
                     staging.report.unused.update(unused_keys(fields))
             staging.store()
         except BadFile as bad:

@@ -1,14 +1,11 @@
-"""Stage: ingest, what a load reports, and the digest that identifies a solution. Reads and writes nothing."""
+"""Stage: ingest, what a load reports. Reads and writes nothing."""
 
-import hashlib
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import orjson
-
+from annotation.ingest.preparing import Tally
 from trainer.counting import counted
-from trainer.formats import NewSolution, left_out_in_words, place_in_words, unused_in_words
+from trainer.formats import left_out_in_words, unused_in_words
 from trainer.steps import RuleChoice, StepFigures
 
 
@@ -36,15 +33,20 @@ class LoadReport:
     unused: Counter[str] = field(default_factory=Counter)  # key that was not read -> objects of the file that have it
     left_out: Counter[str] = field(default_factory=Counter)  # what nobody reads of a solution -> solutions of the file that have it
     notes: list[str] = field(default_factory=list)
+    grading_seconds: float = 0.0  # of the time that the load took
 
-    def count(self, solution: NewSolution, *, text: str | None, line: int) -> None:
-        """Count a solution with its steps, and the `text` that they were cut from, as it stands in the file."""
-        self.steps.add(solution.steps, text=text, place=place_in_words(line))
-        self.solutions += 1
-        self.alternatives += len(solution.alternatives)
-        self.left_out.update(solution.left_out)
-        if solution.right is not None:  # the site grades by itself, so that a correction can grade again
-            self.left_out["recorded grades of the final answer"] += 1
+    def add(self, tally: Tally, *, choice: RuleChoice | None) -> None:
+        """Add what was counted of some lines. `choice`: the rule that cut their texts."""
+        self.lines += tally.lines
+        self.solutions += tally.solutions
+        self.alternatives += tally.alternatives
+        self.annotations += tally.annotations
+        self.gold += tally.gold
+        self.steps.merge(tally.steps)
+        self.unused.update(tally.unused)
+        self.left_out.update(tally.left_out)
+        if tally.are_texts_cut:
+            self.steps_by = choice
 
     def __str__(self) -> str:
         parts = [f"{counted(self.new_problems, 'new problem')} ({self.problems:,} in the file)"]
@@ -88,11 +90,6 @@ class LoadReport:
             return [f"The file gives the steps: {self.steps}"]
         rule, why = self.steps_by
         return [f"The texts are cut by {rule}{f' (auto): {why}' if why else ''}.", str(self.steps)]
-
-
-def digest(steps: Sequence[str]) -> bytes:
-    """Return the sha256 (32 bytes) of the steps as JSON. Two solutions of one problem with the same digest are the same."""
-    return hashlib.sha256(orjson.dumps(list(steps))).digest()
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from annotation.ingest import BadFile, BadProject, NewProblem, NewSolution
 from annotation.models import Annotation, Assignment, Batch, Membership, Problem, Solution, StepAlternative, StepLabel, Task
 from tests import make
 from tests.annotation.test_formats import GENERIC, completion, step, write
-from trainer.formats import FORMATS, cut_solution
+from trainer.formats import FORMATS, blocks, cut_solution
 
 pytestmark = pytest.mark.django_db
 
@@ -246,11 +246,13 @@ def test_a_load_stopped_after_its_problems_were_stored_leaves_nothing(tmp_path: 
     assert counts() == before
 
 
-def test_progress_is_told_per_stage(tmp_path: Path) -> None:
+def test_progress_is_told_per_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", 20_000)
     told: list[tuple[str, int, int | None]] = []
     path = write(tmp_path / "f.jsonl", *[{**GENERIC, "steps": [str(number)]} for number in range(1_200)])
     ingest.load_solutions(path, project=make.project(), progress=lambda *progress: told.append(progress))
-    assert [stage for stage, _, _ in told if stage == "reading"] == ["reading"] * 3
+    read = [done for stage, done, _ in told if stage == "reading"]
+    assert len(read) > 1 and read == sorted(read)
     assert ("reading", path.stat().st_size, path.stat().st_size) in told
     assert {stage for stage, _, _ in told} == {"reading", "grading", "storing"}
 

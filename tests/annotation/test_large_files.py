@@ -11,7 +11,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from annotation import ingest
-from annotation.ingest import loading
+from annotation.ingest import staging
 from annotation.models import Problem, Project, Solution
 from tests import make
 from tests.annotation.test_formats import write
@@ -74,14 +74,14 @@ def rows(project: Project) -> list[tuple[object, ...]]:
 def at_each_statement(monkeypatch: pytest.MonkeyPatch, then: Callable[[], None]) -> None:
     """Call `then` after each part that a load copies and each statement that it sends."""
     for name in ("_flush", "_run"):
-        original = getattr(loading._Staging, name)
+        original = getattr(staging.Staging, name)
 
         def and_then(*arguments: Any, original: Callable[..., Any] = original, **named: Any) -> Any:
             result = original(*arguments, **named)
             then()
             return result
 
-        monkeypatch.setattr(loading._Staging, name, and_then)
+        monkeypatch.setattr(staging.Staging, name, and_then)
 
 
 @pytest.mark.django_db(transaction=True)

@@ -246,6 +246,9 @@ def differ_in_separators(one: str, other: str) -> bool:
     return groups != others and sorted(groups) == sorted(others) and any(map(_GROUPED.search, (one, other)))
 
 
+_WHOLE_NUMBER = re.compile(r"0|-?[1-9]\d{0,17}", re.ASCII)  # as it is written, so no rule below changes it
+
+
 @lru_cache(maxsize=65_536)
 def normalise(answer: str) -> str:
     """Return the normal form of an answer: one spelling for an answer that can be written in many ways.
@@ -254,7 +257,7 @@ def normalise(answer: str) -> str:
     words, currency and `%` stay. An answer of more than LONGEST_ANSWER characters is only stripped.
     """
     text = answer.strip()
-    if len(text) > LONGEST_ANSWER:
+    if _WHOLE_NUMBER.fullmatch(text) or len(text) > LONGEST_ANSWER:
         return text
     if len(text) == 1 and (number := unicodedata.numeric(text, None)) is not None and number.is_integer():
         text = str(int(number))  # a numeral of its own: the Chinese five, the Roman four

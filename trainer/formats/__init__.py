@@ -4,8 +4,9 @@ Reads files within limits. Returns NewProblem and NewSolution values. Knows no t
 every format field by field.
 """
 
+from trainer.formats.blocks import Block, has_blocks, objects_in, read_blocks
 from trainer.formats.containers import read_lines
-from trainer.formats.cutting import choose_steps_by, cut_solution
+from trainer.formats.cutting import choose_steps_by, cut_solution, has_texts
 from trainer.formats.detection import FORMATS, Detected, Format, detect_format, fitting_formats, looks_like_labels, refuse_unread_labels
 from trainer.formats.fields import as_number, as_rating, as_whole, read_list
 from trainer.formats.items import with_items
@@ -47,6 +48,7 @@ __all__ = [
     "BadFile",
     "BadLine",
     "BadText",
+    "Block",
     "Cell",
     "Detected",
     "Fields",
@@ -71,11 +73,15 @@ __all__ = [
     "cut_solution",
     "detect_format",
     "fitting_formats",
+    "has_blocks",
+    "has_texts",
     "is_parted",
     "left_out_in_words",
     "looks_like_labels",
     "looks_like_markdown",
+    "objects_in",
     "place_in_words",
+    "read_blocks",
     "read_lines",
     "read_list",
     "read_mapping",

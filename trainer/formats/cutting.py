@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 from trainer.counting import counted
 from trainer.formats.containers import read_lines
-from trainer.formats.detection import Format
+from trainer.formats.detection import LOOKED_AT, Format
 from trainer.formats.tasks import CUT_SHORT
 from trainer.formats.values import FILE_MEGABYTES, BadFile, BadLine, NewSolution, Progress
 from trainer.steps import AUTO, RULES, RuleChoice, choose_rule, cut
@@ -30,6 +31,17 @@ def cut_solution(solution: NewSolution, *, by: str) -> NewSolution:
         if annotation.finish_reason == "solution" and n_rated < len(steps):
             annotation = replace(annotation, finish_reason="give_up", reason=CUT_SHORT)
     return replace(solution, steps=steps, text=None, annotation=annotation)
+
+
+def has_texts(path: Path, format_: Format, *, megabytes: int = FILE_MEGABYTES) -> bool:
+    """Tell whether one of the first objects of a file has a solution as a text, which must be cut. Raises BadFile if none can be read."""
+    for _, fields in islice(read_lines(path, megabytes=megabytes), LOOKED_AT):
+        try:
+            if any(solution.text is not None for solution in (format_.solutions(fields) if format_.solutions else [])):
+                return True
+        except BadLine:
+            continue
+    return False
 
 
 def choose_steps_by(

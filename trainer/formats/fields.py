@@ -47,6 +47,8 @@ def read_whole(fields: Fields, key: str, lowest: int, highest: int, *, or_else: 
 
 def as_whole(value: object) -> int | None:
     """Return the whole number of at most 18 digits that a value is, or None: `1`, `1.0` and `1e0` are 1; true and a text are none."""
+    if isinstance(value, Numeral) and value.text.isdecimal() and len(value.text) <= 18:  # the usual case, without a Decimal
+        return int(value.text)
     number = _number(value)
     if number is None or not abs(number) < 10**18 or number != int(number):
         return None

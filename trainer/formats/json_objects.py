@@ -5,7 +5,7 @@ Numbers keep their text. An object with a key twice, with NaN, or nested too dee
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -47,19 +47,36 @@ def read_object(line: bytes) -> Fields:
         raise BadLine(bad.reason, bad.remedy) from None
 
 
+def is_by_line(source: ByteSource) -> bool:
+    """Tell whether a file has one object a line, and read up to the end of its first one."""
+    while line := source.read_line(whole=False):
+        if line.strip():
+            return not (line.lstrip().startswith(b"[") or len(line) > LINE_BYTES or not source.peek().strip() or _goes_on(line))
+    return False
+
+
 def _read_by_line(source: ByteSource, line: bytes, progress: Progress | None) -> Iterator[tuple[int, Fields]]:
     while line:
         if line.strip():
-            with placed(source.path, source.line):
-                try:
-                    value = _DECODER.decode(line.decode())
-                except json.JSONDecodeError as error:
-                    if _is_cut(error) and source.is_at_end():
-                        raise BadLine(*_CUT) from None
-                    raise
-                yield source.line, _checked(value, line)
+            yield source.line, read_line(line, source.line, path=source.path, is_last=source.is_at_end)
         source.show(progress)
         line = source.read_line()
+
+
+def read_line(line: bytes, number: int, *, path: Path, is_last: bool | Callable[[], bool]) -> Fields:
+    """Return the object of a line. Raises BadFile with the number of the line. `is_last`: the file ends with it."""
+    try:
+        return _checked(_DECODER.decode(line.decode()), line)
+    except (ValueError, RecursionError):
+        pass  # it is read once more, to say where and why
+    with placed(path, number):
+        try:
+            value = _DECODER.decode(line.decode())
+        except json.JSONDecodeError as error:
+            if _is_cut(error) and (is_last if isinstance(is_last, bool) else is_last()):
+                raise BadLine(*_CUT) from None
+            raise
+        return _checked(value, line)
 
 
 def _is_cut(error: json.JSONDecodeError) -> bool:

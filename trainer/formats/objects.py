@@ -1,7 +1,7 @@
 """What containers give and readers take: the objects of a file. They keep numbers as written, and remember which keys were read."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from trainer.counting import counted
@@ -34,31 +34,49 @@ class Cell(str):
 class Fields(dict[str, Any]):
     """One object of a file. It remembers which of its keys a reader looked at."""
 
-    __slots__ = ("used",)
+    __slots__ = ("_used",)
+    _used: set[str]
 
-    def __init__(self, pairs: Iterable[tuple[str, Any]] = ()) -> None:
-        super().__init__(pairs)
-        self.used: set[str] = set()
+    # A large file has millions of objects, and most of them are read key by key: the set is made at the first key, and a reader's key
+    # costs no second call.
+    @property
+    def used(self) -> set[str]:
+        try:
+            return self._used
+        except AttributeError:
+            self._used = set()
+            return self._used
+
+    @used.setter
+    def used(self, keys: set[str]) -> None:
+        self._used = keys
 
     def __getitem__(self, key: str) -> Any:
         self.used.add(key)
-        return super().__getitem__(key)
+        return _item_of(self, key)
 
     def get(self, key: str, default: Any = None) -> Any:
-        self.used.add(key)
-        return super().get(key, default)
+        try:
+            self._used.add(key)
+        except AttributeError:
+            self._used = {key}
+        return _value_of(self, key, default)
+
+
+_item_of, _value_of = dict.__getitem__, dict.get
 
 
 def unused_keys(fields: Fields) -> set[str]:
     """Return the keys that no reader looked at and that hold something; `steps.note` is a key of an object inside `steps`."""
     names: set[str] = set()
+    used = fields.used
     for key, value in fields.items():
         if value is None:
             continue
-        if key in fields.used:
-            names |= {f"{key}.{inner}" for nested in _objects_in(value) for inner in unused_keys(nested)}
-        else:
+        if key not in used:
             names.add(key)
+        elif isinstance(value, Fields | list):
+            names |= {f"{key}.{inner}" for nested in _objects_in(value) for inner in unused_keys(nested)}
     return names
 
 
@@ -78,7 +96,10 @@ def _objects_in(value: object) -> Iterator[Fields]:
         yield value
     elif isinstance(value, list):
         for item in value:
-            yield from _objects_in(item)
+            if isinstance(item, Fields):
+                yield item
+            elif isinstance(item, list):
+                yield from _objects_in(item)
 
 
 def type_in_words(value: object) -> str:

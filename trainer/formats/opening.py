@@ -61,15 +61,19 @@ class ByteSource:
             raise BadFile(self.path, self.line, f"the line has more than {LINE_BYTES:,} bytes", "Write one object per line")
         return line.removeprefix(b"\xef\xbb\xbf") if self.line == 1 else line
 
+    def read_part(self, size: int) -> bytes:
+        """Return the next bytes, at most so many, and none at the end of the file."""
+        with self._unpacking():
+            part = self.stream.read(size)
+        self.check_unpacked(len(part))
+        return part
+
     def read_rest(self) -> bytes:
         """Return all that has not been read."""
         chunks: list[bytes] = []
         while True:
-            with self._unpacking():
-                chunk = self.stream.read(LINE_BYTES)
-            if not chunk:
+            if not (chunk := self.read_part(LINE_BYTES)):
                 return b"".join(chunks)
-            self.check_unpacked(len(chunk))
             chunks.append(chunk)
 
     def check_unpacked(self, more: int) -> None:

@@ -1,6 +1,5 @@
 """Steps, what they are like: why a step is broken, the figures of a file, and the rule that fits a file."""
 
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -9,7 +8,7 @@ from typing import NamedTuple
 
 from trainer.counting import counted
 from trainer.steps.cutting import LINES, NUMBERED, PARAGRAPHS, RULES, SENTENCES, ReadText, cut_blocks, numbered_cuts
-from trainer.steps.marks import Marks, says_something, split_lines
+from trainer.steps.marks import Marks, find_mark, says_something, split_lines
 
 FEWEST, MOST = 4, 15  # steps of a usual solution
 NO_WORDS = "it has no letter and no digit"
@@ -25,7 +24,7 @@ def why_broken(step: str) -> str | None:
 
 def _faults(text: str) -> list[str]:
     """Return the marks without a partner, in their order, each as a reason."""
-    if not re.search(r"[$`~\\]|\[/?asy\]", text):
+    if not (find_mark(text) or "~~~" in text):
         return []
     lines = split_lines(text)
     marks = Marks("\n".join(lines), [0, *accumulate(len(line) + 1 for line in lines[:-1])], lines)
@@ -75,6 +74,14 @@ class StepFigures:
                 in_text = in_text if in_text is not None else _faults(text or "")
                 self.unpaired += reason in in_text
                 self.example = self.example or f"step {number}{f' of {place}' if place else ''}, {shortened(step)}: {reason}"
+
+    def merge(self, later: "StepFigures") -> None:
+        """Add the figures of solutions that come after these."""
+        self.counts.update(later.counts)
+        self.lengths.update(later.lengths)
+        self.broken += later.broken
+        self.unpaired += later.unpaired
+        self.example = self.example or later.example
 
     def __str__(self) -> str:
         if not self.steps:

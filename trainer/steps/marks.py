@@ -28,6 +28,8 @@ _CALCULATION = re.compile(r"<<[^<>\n]*>>")  # GSM8K's <<16-3=13>>
 _CURRENCY = re.compile(r"(?<![A-Za-z])(?:US|AU?|CA?|NZ|HK|SG?|R)\Z")
 
 
+find_mark = _MARK.search
+_LETTER_OR_DIGIT = re.compile(r"[^\W_]")
 _TAG_OR_WORD = re.compile(r"(?P<tag></?[A-Za-z][\w-]{0,40}>)|[^\W_]")
 
 
@@ -49,6 +51,8 @@ class _Fault(NamedTuple):
 
 def says_something(text: str) -> bool:
     """Say whether there is a letter or a digit outside of tags."""
+    if "<" not in text:
+        return _LETTER_OR_DIGIT.search(text) is not None
     return any(not match["tag"] for match in _TAG_OR_WORD.finditer(text))
 
 

@@ -1,0 +1,104 @@
+"""Stage: ingest, the processes that prepare a large file together. Reads blocks of lines, returns their rows in the order of the file.
+
+Reading takes longer than storing, and Python uses one core. The processes are plain subprocesses, because multiprocessing does not work
+in Celery's daemonic pool processes and imports `__main__` again. If one ends before its time, its block is prepared here.
+"""
+
+import contextlib
+import os
+import pickle
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from queue import SimpleQueue
+
+from annotation.ingest.preparing import PROGRAM, Prepared, ReadingOptions, Rows, from_values
+from trainer.formats import Block
+
+ALONE = 2  # blocks of a file that need no more processes: to start these takes 0.2 s
+MOST = 4  # processes
+
+
+class _Process:
+    """One process that prepares blocks, one after the other."""
+
+    def __init__(self, options: ReadingOptions) -> None:
+        # It has its own session, because Ctrl-C should end the load, which then ends this process. -P: see answers/grading.py.
+        self.process = subprocess.Popen(
+            [sys.executable, "-P", PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+        )
+        self._send(tuple(options))
+
+    def _send(self, value: object) -> None:
+        assert self.process.stdin
+        pickle.dump(value, self.process.stdin, protocol=pickle.HIGHEST_PROTOCOL)
+        self.process.stdin.flush()
+
+    def read(self, number: int, block: Block) -> Prepared:
+        """Return the rows of a block. Raises OSError, EOFError or UnpicklingError if the process has ended."""
+        self._send((number, block))
+        assert self.process.stdout
+        return from_values(pickle.load(self.process.stdout))
+
+    def close(self) -> None:
+        self.process.kill()
+        with contextlib.suppress(BrokenPipeError):  # closing writes what the dead process did not read
+            self.process.__exit__(None, None, None)
+
+
+def prepared(blocks: Iterable[Block], options: ReadingOptions) -> Generator[Prepared, None, None]:
+    """Yield the rows of each block, in order. The first blocks are prepared here, the others by a process for each core."""
+    rows, numbered = Rows(options), enumerate(blocks)
+    for number, block in numbered:
+        yield rows.read(number, block)
+        if number + 1 == ALONE:
+            break
+    count = min(MOST, os.cpu_count() or 1)
+    if count == 1:
+        yield from (rows.read(number, block) for number, block in numbered)
+        return
+    yield from _together(numbered, options, count)
+
+
+def _together(numbered: Iterator[tuple[int, Block]], options: ReadingOptions, count: int) -> Generator[Prepared, None, None]:
+    idle: SimpleQueue[_Process | None] = SimpleQueue()
+    started: list[_Process] = []
+    is_over, alone, own = threading.Event(), threading.Lock(), Rows(options)
+
+    def read(number: int, block: Block) -> Prepared:
+        process = idle.get()
+        try:
+            if process is None:
+                process = _Process(options)
+                started.append(process)
+            return process.read(number, block)
+        except (OSError, EOFError, pickle.UnpicklingError):
+            if is_over.is_set():
+                raise
+            if process is not None:
+                process.close()
+            process = None
+            with alone:
+                return own.read(number, block)
+        finally:
+            idle.put(process)
+
+    for _ in range(count):
+        idle.put(None)
+    with ThreadPoolExecutor(count) as threads:
+        waiting: deque[Future[Prepared]] = deque()
+        try:
+            for number, block in numbered:
+                waiting.append(threads.submit(read, number, block))
+                if len(waiting) > count + 1:  # enough that no process waits, and no more in memory
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            is_over.set()
+            threads.shutdown(wait=False, cancel_futures=True)
+            for process in started:
+                process.close()
