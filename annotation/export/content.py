@@ -7,12 +7,13 @@ It is a Parquet file of SCHEMA under STEPMARK_HOME/snapshots, one row an annotat
 import hashlib
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import numpy as np
 import orjson
@@ -22,11 +23,15 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 from django.conf import settings
 from django.db import connection
+from psycopg.pq import DiagnosticField, ExecStatus
 
 from annotation.export.prm800k import FRAGMENTS, JOINED, prm800k_line, ratings_of
 from annotation.export.snapshots import PROBED, ContentDamaged, ContentMissing
 from annotation.ingest import Progress
 from annotation.models import Snapshot
+
+if TYPE_CHECKING:
+    from psycopg.pq.abc import PGresult
 
 # The other allocator of Arrow keeps what is freed: a third of the memory of an export.
 pa.set_memory_pool(pa.system_memory_pool())
@@ -71,25 +76,29 @@ SCHEMA = pa.schema(
         ("record", pa.binary()),
     ]
 )
-_FRAGMENT_TYPES = {name: pa.binary() for name in FRAGMENTS} | {"generation": _NUMBER, "verifier_score": _REAL}
-_READ = (
-    {name: type_ for name, (type_, _) in _COLUMNS.items()} | dict.fromkeys(_LISTS, pa.binary()) | {"finish_reason": _TEXT} | _FRAGMENT_TYPES
+# What the database gives beside the parts of the record: values without a quote or the end of a line, mostly.
+_VALUES = (
+    {name: type_ for name, (type_, _) in _COLUMNS.items()}
+    | dict.fromkeys(_LISTS, pa.binary())
+    | {"finish_reason": _TEXT, "generation": _NUMBER}
 )
 
 
 # The statistics do not know the rows that this statement reads, so each table is reached by one probe of an index a row (snapshots.py).
 _SELECT = f"""
-SELECT {", ".join(sql for _, sql in _COLUMNS.values())}, {", ".join(_LISTS.values())}, a.finish_reason, {", ".join(FRAGMENTS.values())}
+SELECT {", ".join(FRAGMENTS.values())},
+       {", ".join(sql for _, sql in _COLUMNS.values())}, {", ".join(_LISTS.values())}, a.finish_reason, g.generation
   FROM (SELECT unnest(:keys) AS annotation_id OFFSET 0) held {PROBED} {JOINED}
   LEFT JOIN LATERAL (SELECT * FROM annotation_solutionconsensus WHERE solution_id = s.id OFFSET 0) c ON true
 """
 # COPY gives a row as one message and costs a third of a cursor. As text it doubles the backslashes of LaTeX; as CSV with these two
-# characters it changes nothing but texts that hold one of them.
+# characters it changes nothing but texts that hold one of them or the end of a line. The parts of a record never do: they are JSON.
 _COPY = "COPY ({}) TO STDOUT (FORMAT csv, DELIMITER E'\\x02', QUOTE E'\\x01')"
-_READ_OPTIONS = pyarrow.csv.ReadOptions(column_names=list(_READ), use_threads=False, block_size=1 << 30)
+_DELIMITER = b"\x02"
+_READ_OPTIONS = pyarrow.csv.ReadOptions(column_names=list(_VALUES), use_threads=False)
 _PARSE_OPTIONS = pyarrow.csv.ParseOptions(delimiter="\x02", quote_char="\x01", newlines_in_values=True)
 _CONVERT_OPTIONS = pyarrow.csv.ConvertOptions(
-    column_types=_READ,
+    column_types=_VALUES,
     null_values=[""],
     true_values=["t"],
     false_values=["f"],
@@ -98,8 +107,10 @@ _CONVERT_OPTIONS = pyarrow.csv.ConvertOptions(
     check_utf8=False,  # the database did
 )
 _AT_ONCE = 4_000  # annotations of one statement: to plan it takes as long as to read 500 of them
-_PIECE = 400_000  # bytes in memory at once, several times over
-_GROUP = 500  # rows of a group of the file, which holds an index of its groups
+_GROUP, _PIECE = (
+    500,
+    4_000_000,
+)  # rows and bytes of records of a group of the file, the first that is reached: this is in memory, several times
 
 _READ_ROWS = 250  # of a content file, at once
 
@@ -127,15 +138,15 @@ class Counts:
     solutions: _Keys = field(default_factory=_Keys)
     problems: _Keys = field(default_factory=_Keys)
     people: set[str] = field(default_factory=set)
-    ratings: "Counter[bytes | None]" = field(default_factory=Counter)  # by the packed labels of an annotation
+    ratings: "Counter[bytes]" = field(default_factory=Counter)  # by the packed labels of an annotation
     values: dict[str, "Counter[Any]"] = field(
         default_factory=lambda: {name: Counter() for name in ("generation", "finish_reason", "batch", "grader", "guidelines_version")}
     )
 
     def add(self, table: pa.Table) -> None:
         self.annotations += table.num_rows
-        self.solutions.add(table["solution"].to_numpy())
-        self.problems.add(table["problem"].to_numpy())
+        self.solutions.add(np.array(table["solution"].to_pylist(), np.int64))  # not to_numpy: it imports pandas, as pyarrow.array does
+        self.problems.add(np.array(table["problem"].to_pylist(), np.int64))
         self.people.update(table["labeler"].to_pylist())
         for name, counter in self.values.items():
             counter.update(table[name].to_pylist())
@@ -177,66 +188,131 @@ def write_content(
         ThreadPoolExecutor(1) as background,
     ):
 
-        def store(table: pa.Table, records: list[bytes]) -> None:
-            joined = b"\n".join(records) + b"\n"
+        def store(group: _Group) -> None:
+            joined = b"\n".join([*group.records, b""])
             digest.update(joined)
             if lines is not None:
                 lines.write(joined)
-            for batch in table.to_batches():
-                writer.write_batch(batch, row_group_size=_GROUP)
+            counts.ratings.update(group.labels)
+            writer.write_table(_table(group, counts))
 
         stored: Future[None] | None = None
-        for piece in _pieces(keys, reader):
-            table, records = _parsed(piece, counts)
+        n_rows = 0
+        for group in _groups(keys, reader):
             if stored is not None:
-                stored.result()  # no more than two pieces are in memory
+                stored.result()  # no more than two groups are in memory
+            n_rows += len(group.records)
             if progress:
-                progress("exporting", counts.annotations, len(keys))
-            stored = background.submit(store, table, records)
+                progress("exporting", n_rows, len(keys))
+            stored = background.submit(store, group)
         if stored is not None:
             stored.result()
     if progress:
-        progress("exporting", counts.annotations, len(keys))
+        progress("exporting", n_rows, len(keys))
     return counts, digest.hexdigest()
 
 
-def _pieces(keys: "array[int]", reader: "psycopg.Connection[Any]") -> Iterator[bytes]:
-    """Yield the rows of these annotations as CSV, in pieces that end with a row."""
+class _Group(NamedTuple):
+    """Rows that become a group of the content file. `values`: those of _VALUES, as lines of CSV."""
+
+    records: list[bytes]
+    labels: list[bytes]
+    values: list[bytes]
+
+
+def _groups(keys: "array[int]", reader: "psycopg.Connection[Any]") -> Iterator[_Group]:
+    """Yield the rows of these annotations. Each is put together as it arrives, while the database makes the next one."""
+    group, size = _Group([], [], []), 0
+    n_fragments, place = len(FRAGMENTS), list(FRAGMENTS).index("labels")
     for start in range(0, len(keys), _AT_ONCE):
         named = ",".join(map(str, keys[start : start + _AT_ONCE]))
-        yield from copied(reader, _SELECT.replace(":keys", f"'{{{named}}}'::bigint[]"))
+        for row in copied(reader, _SELECT.replace(":keys", f"'{{{named}}}'::bigint[]")):
+            *fragments, values = row.split(_DELIMITER, n_fragments)
+            record = prm800k_line(*fragments)
+            group.records.append(record)
+            group.labels.append(fragments[place])
+            group.values.append(values)
+            size += len(record)
+            if len(group.records) >= _GROUP or size >= _PIECE:
+                yield group
+                group, size = _Group([], [], []), 0
+    if group.records:
+        yield group
 
 
 def copied(reader: "psycopg.Connection[Any]", statement: str) -> Iterator[bytes]:
-    """Yield the rows of a statement as CSV, in pieces that end with a row."""
-    rows: list[bytes] = []
-    size = 0
-    with connection.wrap_database_errors, reader.cursor() as cursor, cursor.copy(_COPY.format(statement)) as copy:
-        for row in copy:
-            rows.append(bytes(row))
-            size += len(row)
-            if size >= _PIECE:
-                yield b"".join(rows)
-                rows, size = [], 0
-    if rows:
-        yield b"".join(rows)
+    """Yield the rows of a statement as lines of CSV. Between two rows the connection cannot do anything else.
+
+    psycopg's own reading of COPY takes four times as long: it prepares to wait for each row. libpq waits itself.
+    """
+    server = reader.pgconn
+    with connection.wrap_database_errors:
+        _check(server.exec_(_COPY.format(statement).encode()), ExecStatus.COPY_OUT)
+        take = server.get_copy_data
+        size = 1
+        try:
+            while True:
+                size, row = take(0)
+                if size < 0:
+                    break
+                yield bytes(row)
+        finally:
+            if size > 0:  # the caller stopped: the connection has to be free for what comes next
+                server.get_cancel().cancel()
+                while server.get_copy_data(0)[0] > 0:
+                    pass
+            results = list(iter(server.get_result, None))
+        for result in results:
+            _check(result, ExecStatus.COMMAND_OK)
 
 
-def _parsed(piece: bytes, counts: Counts) -> tuple[pa.Table, list[bytes]]:
-    """Return the rows of a piece in SCHEMA, and their records."""
-    table = pyarrow.csv.read_csv(pa.BufferReader(piece), _READ_OPTIONS, _PARSE_OPTIONS, _CONVERT_OPTIONS)
-    columns = [table[name].to_pylist() for name in FRAGMENTS]
-    records = list(map(prm800k_line, *columns))
+def _check(result: "PGresult", expected: ExecStatus) -> None:
+    """Raise the error of psycopg that a result stands for, unless it is as expected."""
+    if result.status != expected:
+        state = (result.error_field(DiagnosticField.SQLSTATE) or b"").decode()
+        try:
+            kind = psycopg.errors.lookup(state)
+        except KeyError:
+            kind = psycopg.OperationalError
+        raise kind(result.error_message.decode(errors="replace").strip())
+
+
+def _table(group: _Group, counts: Counts) -> pa.Table:
+    """Return a group in SCHEMA, and count it."""
+    lines = b"".join(group.values)
+    _READ_OPTIONS.block_size = len(lines) + 1
+    table = pyarrow.csv.read_csv(pa.BufferReader(lines), _READ_OPTIONS, _PARSE_OPTIONS, _CONVERT_OPTIONS)
     counts.add(table)
-    counts.ratings.update(columns[list(FRAGMENTS).index("labels")])
     arrays = [table[name] for name in _COLUMNS]
-    for name in _LISTS:
-        values = table[name]
-        lists = [orjson.loads(text) if text else None for text in values.to_pylist()] if values.null_count < len(values) else None
-        # The probabilities of a solution are all there or all missing.
-        lists = [None if numbers is None or None in numbers else numbers for numbers in lists] if lists else [None] * len(values)
-        arrays.append(pa.array(lists, pa.list_(_REAL)))
-    return pa.table([*arrays, pa.array(records, pa.binary())], schema=SCHEMA), records
+    arrays += [_lists(table[name].to_pylist()) for name in _LISTS]
+    return pa.Table.from_arrays([*arrays, _binary(group.records)], schema=SCHEMA)
+
+
+# pyarrow.array imports pandas where it is installed, which takes 56 MB and a third of a second. So arrays are made of their buffers.
+
+
+def _binary(values: list[bytes]) -> pa.Array:
+    return pa.Array.from_buffers(pa.binary(), len(values), [None, _offsets(values), pa.py_buffer(b"".join(values))])
+
+
+def _lists(texts: list[bytes | None]) -> pa.Array:
+    """Return JSON lists of numbers as an array. The numbers of a solution are all there or all missing: a list with a null is null."""
+    if not any(texts):
+        return pa.nulls(len(texts), pa.list_(_REAL))
+    lists = [numbers if None not in (numbers := orjson.loads(text or b"[null]")) else None for text in texts]
+    is_there = np.array([numbers is not None for numbers in lists])
+    known = [numbers or [] for numbers in lists]
+    values = np.fromiter(chain.from_iterable(known), np.float64)
+    children = [pa.Array.from_buffers(_REAL, len(values), [None, pa.py_buffer(values)])]
+    validity = pa.py_buffer(np.packbits(is_there, bitorder="little"))
+    return pa.Array.from_buffers(pa.list_(_REAL), len(lists), [validity, _offsets(known)], children=children)
+
+
+def _offsets(values: Sequence[Sized]) -> pa.Buffer:
+    """Return where each value begins, and where the last one ends."""
+    offsets = np.zeros(len(values) + 1, np.int32)
+    np.cumsum(np.fromiter(map(len, values), np.int32, len(values)), out=offsets[1:])
+    return pa.py_buffer(offsets)
 
 
 # --- reading ---------------------------------------------------------------------------------------------------------------
@@ -267,7 +343,7 @@ def opened(snapshot: Snapshot) -> Iterator[pq.ParquetFile]:
     try:
         if path.stat().st_size != snapshot.content_bytes:
             raise pa.ArrowInvalid(f"it has {path.stat().st_size:,} bytes instead of {snapshot.content_bytes:,}")
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(path, pre_buffer=False) as file:  # else it keeps what it has read
             yield file
     except (pa.ArrowInvalid, OSError) as error:
         raise ContentDamaged(f"{path} cannot be read ({error}). Restore this file from a backup.") from error

@@ -301,6 +301,9 @@ def _reading() -> Iterator["psycopg.Connection[Any]"]:
     """
     connection.ensure_connection()
     if connection.in_atomic_block:
+        connection.connection.execute(
+            "SELECT"
+        )  # the transaction of the caller begins with its first statement, and COPY is none for psycopg
         yield connection.connection
         return
     parameters = {**connection.get_connection_params(), "autocommit": True}
@@ -369,8 +372,7 @@ def _chosen_keys(project: Project, chosen: SnapshotFilter, reader: "psycopg.Conn
     if chosen.labels == "consensus":
         statement = statement.replace("SELECT a.id", "SELECT max(a.id)", 1) + " GROUP BY a.solution_id"
     keys = array("q")
-    for piece in copied(reader, psycopg.ClientCursor(reader).mogrify(statement, parameters)):
-        keys.extend(map(int, piece.split()))
+    keys.extend(map(int, copied(reader, psycopg.ClientCursor(reader).mogrify(statement, parameters))))
     return array("q", sorted(keys))
 
 

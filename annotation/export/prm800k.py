@@ -126,42 +126,35 @@ def _pattern(packed: bytes) -> _Pattern:
     return _Pattern((counts[0], counts[1], counts[2], counts[3]), around, tuple(labels))
 
 
-def ratings_of(packed: bytes | None) -> tuple[int, int, int, int]:
+def ratings_of(packed: bytes) -> tuple[int, int, int, int]:
     """Return how many texts with these labels are rated -1, 0 and 1, and how many that were shown are not rated."""
-    return _pattern(packed or b"").ratings
+    return _pattern(packed).ratings
 
 
 def prm800k_record(annotation: Annotation) -> dict[str, Any]:
     """Return one annotation as the record that an export would write."""
     with connection.cursor() as cursor:
         row = cursor.execute(_OF_ONE, [annotation.pk]).fetchone()
-    columns: list[Any] = [value.encode() if isinstance(value, str) else value for value in row]
+    columns = [b"" if value is None else str(value).encode() for value in row]
     record: dict[str, Any] = orjson.loads(prm800k_line(*columns))
     return record
 
 
 def prm800k_line(
-    head: bytes,
-    tail: bytes,
-    generation: int | None,
-    verifier_score: float | None,
-    answer: bytes | None,
-    steps: bytes,
-    labels: bytes | None,
-    alternatives: bytes | None,
+    head: bytes, tail: bytes, generation: bytes, verifier_score: bytes, answer: bytes, steps: bytes, labels: bytes, alternatives: bytes
 ) -> bytes:
-    """Return one record as JSON without a line end. The arguments are the columns of FRAGMENTS."""
+    """Return one record as JSON without a line end. The arguments are the columns of FRAGMENTS as text; null is empty."""
     # The steps are an array of texts: ["..", ".."]. If a text ends as the end of a text looks, the array is read as values.
     is_plain = b'\\", "' not in steps
     texts = steps[2:-2].split(b'", "') if is_plain else [orjson.dumps(text)[1:-1] for text in orjson.loads(steps)]
     pieces = [head]
-    if generation is not None:
+    if generation:
         pieces += (
             b',"pre_generated_steps":["', b'","'.join(texts), b'"],"pre_generated_answer":', _answer_of(texts[-1], answer),
-            b',"pre_generated_verifier_score":', orjson.dumps(verifier_score),
+            b',"pre_generated_verifier_score":', orjson.dumps(float(verifier_score)) if verifier_score else b"null",
         )  # fmt: skip
     pieces.append(b'},"label":{"steps":[')
-    pattern = _pattern(labels or b"")
+    pattern = _pattern(labels)
     if pattern.around and len(pattern.around) <= len(texts) + 1:
         interleaved = [b""] * (2 * len(pattern.around) - 1)
         interleaved[0::2] = pattern.around
@@ -173,15 +166,15 @@ def prm800k_line(
     return b"".join(pieces)
 
 
-def _answer_of(last_step: bytes, answer: bytes | None) -> bytes:
+def _answer_of(last_step: bytes, answer: bytes) -> bytes:
     """Return the answer as the last step writes it, which is the rule of the published records; else the one that was found elsewhere."""
-    if answer is None:
+    if not answer:
         return b"null"
     _, mark, written = last_step.rpartition(_ANSWER)
     return b'"%b"' % written if mark else answer
 
 
-def _steps(texts: list[bytes], labels: tuple[_Shown, ...], alternatives: bytes | None) -> Iterator[bytes]:
+def _steps(texts: list[bytes], labels: tuple[_Shown, ...], alternatives: bytes) -> Iterator[bytes]:
     others: dict[tuple[int, int], tuple[bytes, bool]] = {}  # by step and position: the text with its quotes, and whether a person wrote it
     for alternative in alternatives.split(_APART) if alternatives else ():
         place, quote, text = alternative.partition(b'"')
