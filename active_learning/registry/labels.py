@@ -4,7 +4,7 @@ Reads a snapshot, and the estimates and gold that were noted in the version when
 later, has the same labels. Imports the trainer inside functions.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -64,7 +64,7 @@ def describe_labels(version: ModelVersion) -> str:
     return f"the consensus of {people}, the most likely rating of each step"
 
 
-def labeled(version: ModelVersion, snapshot: Snapshot) -> Iterator["LabeledSolution"]:
+def labeled(version: ModelVersion, snapshot: Snapshot) -> Generator["LabeledSolution", None, None]:
     """Yield the labels of a version's snapshot in the form that the trainer reads: by annotation, or by solution in their first order."""
     if version.labels == Labels.EACH:
         yield from map(_own, export.labeled_solutions(snapshot))

@@ -10,8 +10,8 @@ import shutil
 import subprocess
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from trainer.score import RewardModel
     from trainer.train import TrainedModel
 
+FEW = 100  # labels that are read first, to tell whether a model can learn
 UNLABELED = 20_000  # unlabeled solutions offered to the language-model phase
 GRADED = 100_000  # most graded solutions that an ORM learns from; the paper's had 100 a problem
 PRESETS: dict[str, dict[str, Any]] = {
@@ -231,9 +232,10 @@ def check_learnable(project: Project, *, config: TrainConfig, kind: str, labels:
     """Raise ModelUnusable if there are too few labels to train on now, and say what is missing. Changes nothing and loads no torch."""
     from trainer.split import TooLittleToLearn, hold_out
 
-    with _version_of_now(project, kind=kind, labels=labels) as version:
-        learned, some = learned_from(version), list[Any]()
-        while part := list(islice(learned, max(100, len(some)))):  # a few labels are nearly always enough to tell
+    some: list[Any] = []
+    # Their cursor is closed before the savepoint is rolled back. It is gone after that, and to close it would end a caller's transaction.
+    with _version_of_now(project, kind=kind, labels=labels) as version, closing(learned_from(version)) as learned:
+        while part := list(islice(learned, max(FEW, len(some)))):  # a few labels are nearly always enough to tell
             some += part
             with suppress(TooLittleToLearn):
                 hold_out(some, config=config)
@@ -320,7 +322,7 @@ def _attempt_folder(version: ModelVersion) -> Path:
     return folder(version).with_name(f"{version.number}.attempt-{version.token}")
 
 
-def learned_from(version: ModelVersion) -> Iterator["LabeledSolution | GradedSolution"]:
+def learned_from(version: ModelVersion) -> Generator["LabeledSolution | GradedSolution", None, None]:
     """Yield what a version learns from and is judged on: labeled solutions of its snapshot, or graded ones if it is an ORM."""
     if version.kind == ModelKind.ORM:
         return graded(version)
@@ -329,7 +331,7 @@ def learned_from(version: ModelVersion) -> Iterator["LabeledSolution | GradedSol
     return labeled(version, version.snapshot)
 
 
-def graded(version: ModelVersion) -> Iterator["GradedSolution"]:
+def graded(version: ModelVersion) -> Generator["GradedSolution", None, None]:
     """Yield the graded solutions that existed when the version was created, at most GRADED. The order of digests is as good as random."""
     from trainer.data import GradedSolution
 

@@ -7,9 +7,11 @@ import pytest
 from django.test import Client
 
 from active_learning.models import Round
+from active_learning.registry import training
 from annotation.models import Event, Project
 from tests import make
 from tests.api import ask, error_of, send, token_for
+from tests.assignments import learnable
 
 pytestmark = pytest.mark.django_db
 
@@ -94,6 +96,15 @@ def test_a_second_round_is_refused_and_the_same_key_gets_the_first_one(token: st
     again = start(token, {"strategy": "uniform"}, **{"Idempotency-Key": "k"})
     assert (again.status_code, again.json()) == (201, first.json())
     assert error_of(start(token, {"strategy": "uniform"})) == (409, "round_refused") and Round.objects.count() == 1
+
+
+def test_a_round_that_trains_starts_under_a_key(project: Project, token: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The key is stored in the same transaction. What looks for enough labels reads some of them, and must leave it as it was."""
+    monkeypatch.setattr(training, "FEW", 1)
+    learnable(project)
+    learnable(project)
+    answer = start(token, {"strategy": "uniform", "train": True}, **{"Idempotency-Key": "k"})
+    assert (answer.status_code, answer.json()["trains"]) == (201, True), answer.content
 
 
 def test_a_round_is_cancelled_once(token: str) -> None:

@@ -123,6 +123,14 @@ def test_an_answer_that_is_not_by_the_api_is_explained(enter: Enter, line: Line,
         enter().me()
 
 
+def test_a_fault_of_the_site_names_the_request_for_its_log(enter: Enter, line: Line) -> None:
+    headers = {"X-Request-ID": "8f2a", "Content-Type": "application/problem+json"}
+    line.faults = [httpx.Response(500, headers=headers, json={"code": "server_error", "detail": "A fault of the site."})]
+    with pytest.raises(stepmark_client.SiteFault, match=r"A fault of the site. \(500 server_error\)\n  X-Request-ID: 8f2a") as refused:
+        enter().me()
+    assert refused.value.request_id == "8f2a" and len(line.sent) == 1
+
+
 def test_nobody_at_the_address_is_an_error_that_names_it(enter: Enter, line: Line, waits: list[float]) -> None:
     line.faults = [NOBODY] * 3
     with pytest.raises(stepmark_client.Unreachable, match="No answer from http://testserver: connection refused."):

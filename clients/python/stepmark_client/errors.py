@@ -29,11 +29,12 @@ class RoundEnded(StepmarkError):
 class RequestRefused(StepmarkError):
     """The site refused a request. `code` never changes, `detail` is for people, and `errors` names each thing that is wrong.
 
-    `document` is the whole problem document (RFC 9457), empty if something before the site answered, such as a proxy.
+    `document` is the whole problem document (RFC 9457), empty if something before the site answered, such as a proxy. `request_id` finds
+    the request in the log of the site.
     """
 
-    def __init__(self, status: int, document: dict[str, Any], *, text: str = "") -> None:
-        self.status, self.document = status, document
+    def __init__(self, status: int, document: dict[str, Any], *, text: str = "", request_id: str = "") -> None:
+        self.status, self.document, self.request_id = status, document, request_id
         self.code: str = document.get("code", "")
         self.detail: str = document.get("detail") or text or f"The answer was {status}."
         self.errors: list[dict[str, Any]] = document.get("errors", [])
@@ -43,6 +44,8 @@ class RequestRefused(StepmarkError):
     def __str__(self) -> str:
         lines = [f"{self.detail} ({self.status}{f' {self.code}' if self.code else ''})"]
         lines += [f"  {_place(fault)}{fault['detail']}" for fault in self.errors[:SHOWN_FAULTS] if fault["detail"] != self.detail]
+        if self.status >= 500 and self.request_id:
+            lines.append(f"  X-Request-ID: {self.request_id}")
         if self.n_errors > SHOWN_FAULTS:
             lines.append(f"  and {self.n_errors - SHOWN_FAULTS} more")
         return "\n".join(lines)
@@ -102,16 +105,15 @@ KINDS: dict[int, type[RequestRefused]] = {
 
 def refusal(answer: httpx.Response) -> RequestRefused:
     """Return the error that an answer stands for. Its body has been read."""
-    document = _document(answer)
-    if document.get("code") == "bad_lines":
-        return BadLines(answer.status_code, document)
-    text = ""
+    document, text, request_id = _document(answer), "", answer.headers.get("x-request-id", "")
     if answer.is_redirect:
         text = f"The site sends this request on to {answer.headers.get('location', '')}. Use the address that the site really has."
     elif not document:
         text = f"The answer was {answer.status_code} {answer.reason_phrase}, and not by the API. Is the address that of a Stepmark site?"
     kind = KINDS.get(answer.status_code, SiteFault if answer.status_code >= 500 else BadRequest)
-    return kind(answer.status_code, document, text=text)
+    if document.get("code") == "bad_lines":
+        kind = BadLines
+    return kind(answer.status_code, document, text=text, request_id=request_id)
 
 
 def _document(answer: httpx.Response) -> dict[str, Any]:

@@ -90,7 +90,7 @@ def in_file(bad: BadLines, chunk: Chunk, done: Uploaded) -> BadLines:
     words = [f"Lines {chunk.numbers[0]:,} to {chunk.numbers[-1]:,}:", *named]
     if done.n_requests:
         words.append(f"The {done.lines:,} lines before are stored. Correct these, and upload the whole again.")
-    refused = BadLines(bad.status, {**bad.document, "errors": faults, "detail": " ".join(words)})
+    refused = BadLines(bad.status, {**bad.document, "errors": faults, "detail": " ".join(words)}, request_id=bad.request_id)
     refused.uploaded = done
     return refused
 
