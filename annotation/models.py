@@ -136,6 +136,7 @@ class NotificationKind(models.TextChoices):
     SENT_BACK = "sent_back", "a solution was sent back to you"
     ADMISSION = "admission", "you can label in a project, or you cannot"
     GUIDELINES = "guidelines", "the guidelines of a project changed"
+    WEBHOOK = "webhook", "a webhook was switched off"
 
 
 class FlagKind(models.TextChoices):
@@ -1141,6 +1142,97 @@ class Regrade(models.Model):
             one_of("regrade_state", "state", RegradeState),
             models.UniqueConstraint(name="regrade_one_unfinished", fields=["project"], condition=Q(state__in=["waiting", "running"])),
         ]
+
+
+class WebhookEventKind(models.TextChoices):
+    """What a webhook can report. The words stand in the choice of a person."""
+
+    BATCH_DONE = "batch.done", "a batch is done"
+    ROUND_DONE = "round.done", "a round is done, failed or cancelled"
+    SNAPSHOT_READY = "snapshot.ready", "a snapshot is ready"
+    PING = "ping", "a test"
+
+
+class DeliveryState(models.TextChoices):
+    WAITING = "waiting"  # for its first or its next try
+    DELIVERED = "delivered"
+    FAILED = "failed"  # after the last try
+
+
+class Webhook(models.Model):
+    """An address that is told what happens in a project. Its secrets are not stored: they come from SECRET_KEY and these nonces."""
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE)
+    address = models.CharField(max_length=500)
+    kinds = ArrayField(models.CharField(max_length=16, choices=WebhookEventKind))
+    is_on = models.BooleanField(default=True)
+    why_off = models.TextField(blank=True)  # empty: a person switched it off
+    nonce = models.BinaryField(max_length=32)
+    mark = models.BinaryField(max_length=8)  # begins the hash of the secret: another SECRET_KEY gives another one
+    old_nonce = models.BinaryField(max_length=32, null=True)  # of the secret before, which also signs until then
+    old_until = models.DateTimeField(null=True)
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        constraints = [models.UniqueConstraint(name="webhook_address_once", fields=["project", "address"])]
+
+    def __str__(self) -> str:
+        return f"webhook {self.pk}"
+
+
+class WebhookEvent(models.Model):
+    """Something that webhooks report: the row is written in the transaction in which it happens. Its key is the id of the message."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4)
+    project = models.ForeignKey(Project, on_delete=models.CASCADE)
+    kind = models.CharField(max_length=16, choices=WebhookEventKind)
+    occasion = models.CharField(max_length=100)  # what happened: no two messages are about the same
+    body = models.TextField()  # the JSON, the same bytes in each try
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(name="webhook_event_once", fields=["project", "occasion"]),
+            one_of("webhook_event_kind", "kind", WebhookEventKind),
+        ]
+
+
+class WebhookDelivery(models.Model):
+    """One event on its way to one webhook. A worker raises `attempt` when it takes it, and what it writes later names that number."""
+
+    webhook = models.ForeignKey(Webhook, on_delete=models.CASCADE, db_index=False)
+    event = models.ForeignKey(WebhookEvent, on_delete=models.CASCADE)
+    state = models.CharField(max_length=9, choices=DeliveryState, default=DeliveryState.WAITING, db_default=DeliveryState.WAITING)
+    attempt = models.PositiveIntegerField(default=0, db_default=0)
+    failures = models.PositiveSmallIntegerField(default=0, db_default=0)  # tries since it began, or began again, that did not deliver it
+    began_at = models.DateTimeField(db_default=Now())
+    next_at = models.DateTimeField(db_default=Now())
+    ended_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(name="webhook_delivery_once", fields=["webhook", "event"]),
+            one_of("webhook_delivery_state", "state", DeliveryState),
+        ]
+        indexes = [
+            models.Index(name="webhook_delivery_due", fields=["next_at"], condition=Q(state="waiting")),
+            models.Index(name="webhook_delivery_log", fields=["webhook", "-id"]),
+        ]
+
+
+class WebhookTry(models.Model):
+    """One try to deliver. Without `duration_ms` its worker is still at it, or was lost."""
+
+    delivery = models.ForeignKey(WebhookDelivery, on_delete=models.CASCADE, related_name="tries", db_index=False)
+    number = models.PositiveIntegerField()
+    at = models.DateTimeField(db_default=Now())
+    status = models.PositiveSmallIntegerField(null=True)  # null: there was no answer
+    duration_ms = models.PositiveIntegerField(null=True)
+    answer = models.TextField(blank=True, db_default="")  # its beginning
+    failure = models.TextField(blank=True, db_default="")  # empty: it was taken
+
+    class Meta:
+        constraints = [models.UniqueConstraint(name="webhook_try_once", fields=["delivery", "number"])]
 
 
 class Event(models.Model):

@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from annotation import corrections, export, imports, notifications, projects, quality, queue
+from annotation import corrections, export, imports, notifications, projects, quality, queue, webhooks
 from annotation.stopping import end_process
 from trainer.progress import Stopped
 
@@ -87,3 +87,17 @@ def send_notifications() -> int:
     """Send by e-mail what people asked for, and delete old notifications. Return how many went."""
     notifications.forget_old()
     return notifications.send_mail()
+
+
+@shared_task
+def send_webhooks() -> int:
+    """Send what webhooks wait for. Return how many messages were taken."""
+    return webhooks.send_due()
+
+
+@shared_task
+def look_for_webhooks() -> int:
+    """Write down for webhooks which batches are done, send what is due, and delete old deliveries. Return how many were taken."""
+    webhooks.tell_batches()
+    webhooks.forget_old()
+    return webhooks.send_due()

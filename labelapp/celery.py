@@ -49,6 +49,7 @@ app.conf.update(
         "restart lost regrades": {"task": "annotation.tasks.sweep_regrades", "schedule": 60, "options": {"expires": 50}},
         "notify people": {"task": "annotation.tasks.notify_people", "schedule": 60, "options": {"expires": 50}},
         "send notifications": {"task": "annotation.tasks.send_notifications", "schedule": 60, "options": {"expires": 50}},
+        "look for webhooks": {"task": "annotation.tasks.look_for_webhooks", "schedule": 60, "options": {"expires": 50}},
         "watch over work": {"task": "active_learning.tasks.watch_work", "schedule": 60, "options": {"expires": 50}},
         "restart lost rounds": {"task": "active_learning.tasks.sweep", "schedule": 60, "options": {"expires": 50}},
         "restart lost score jobs": {"task": "active_learning.tasks.sweep_score_jobs", "schedule": 60, "options": {"expires": 50}},

@@ -23,6 +23,7 @@ HOST = re.compile(r"\*|\.?[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-
 PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 ORIGIN = re.compile(r"https?://[^/\s]+")
 MAIL_SENDER = re.compile(r"[^\s@<>]+@[^\s@<>]+|[^@<>\r\n]*<[^\s@<>]+@[^\s@<>]+>")
+WEBHOOK_HOST = re.compile(r"(?:(https?)://)?(\.?[a-z0-9_-]+(?:\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?/?", re.I)
 BROKERS = ("redis", "rediss", "redis+socket", "filesystem")
 
 
@@ -182,3 +183,37 @@ def mail() -> Mail:
     port = number("EMAIL_PORT", 465 if is_tls_at_once else 587 if is_tls else 25, lowest=1, highest=65535)
     user, password = os.environ.get("EMAIL_HOST_USER", ""), os.environ.get("EMAIL_HOST_PASSWORD", "")
     return Mail(host, port, user, password, is_tls, is_tls_at_once, sender)
+
+
+class WebhookHost(NamedTuple):
+    """A host to which projects can send webhooks. A name that begins with a dot stands for the hosts below it."""
+
+    scheme: str
+    name: str
+    port: int
+    is_private: bool  # it can lie in the network of this site, or be this machine
+
+    def covers(self, scheme: str, name: str, port: int) -> bool:
+        """Return whether an address is at this host."""
+        is_here = name.endswith(self.name) if self.name.startswith(".") else name == self.name
+        return is_here and (scheme, port) == (self.scheme, self.port)
+
+
+def webhook_hosts() -> tuple[WebhookHost, ...]:
+    """Return the hosts to which projects can send webhooks: none by default. Raises BadEnvironment."""
+    return (*_webhook_hosts("WEBHOOK_HOSTS", is_private=False), *_webhook_hosts("WEBHOOK_PRIVATE_HOSTS", is_private=True))
+
+
+def _webhook_hosts(variable: str, *, is_private: bool) -> list[WebhookHost]:
+    hosts = []
+    for entry in names(variable):
+        match = WEBHOOK_HOST.fullmatch(entry)
+        if not match or int(match[3] or 1) not in range(1, 65536):
+            raise BadEnvironment(
+                f"{variable}: {entry} is not a host. Write hooks.example.org, hooks.example.org:8443 or http://hooks.example.org."
+            )
+        if is_private and match[2].startswith("."):
+            raise BadEnvironment(f"{variable}: {entry} stands for many hosts. Name each host of your network that may be reached.")
+        scheme = (match[1] or "https").lower()
+        hosts.append(WebhookHost(scheme, match[2].strip("[]").lower(), int(match[3] or (80 if scheme == "http" else 443)), is_private))
+    return hosts

@@ -250,6 +250,7 @@ SPECTACULAR_SETTINGS = {
 # Requests of one person to the API in a minute, all tokens together.
 API_READS_A_MINUTE = environment.number("API_READS_A_MINUTE", 600, lowest=1, highest=1_000_000)
 API_WRITES_A_MINUTE = environment.number("API_WRITES_A_MINUTE", 60, lowest=1, highest=1_000_000)
+WEBHOOK_HOSTS = environment.webhook_hosts()
 
 if (LOG_FORMAT := os.environ.get("LOG_FORMAT", "text")) not in ("text", "json"):
     raise environment.BadEnvironment(f"LOG_FORMAT is {LOG_FORMAT!r}. Set it to text or json.")

@@ -12,7 +12,7 @@ from django.utils import timezone
 from active_learning import selection
 from active_learning.models import Round, RoundStage, RoundState, Selection, StageName
 from active_learning.rounds.plan import plan_of
-from active_learning.rounds.states import RoundFailed, RoundRefused, find
+from active_learning.rounds.states import RoundFailed, RoundRefused, find, tell_webhooks
 from active_learning.selection import Replay
 from annotation import queue
 from annotation.models import Batch, Event, Project, Task
@@ -65,6 +65,7 @@ def publish(project: Project, number: int, *, dropped: Collection[int] = (), act
             Round.objects.filter(pk=round_.pk, state=RoundState.PROPOSED).update(
                 state=RoundState.PUBLISHED, batch=batch, finished_at=Now(), token=F("token") + 1
             )
+            tell_webhooks(round_, RoundState.PUBLISHED)
     except (RoundFailed, queue.BadBatch) as refused:
         raise RoundRefused(str(refused)) from refused
     round_.refresh_from_db()

@@ -40,6 +40,7 @@ from active_learning.rounds.states import (
     give_back,
     notify_managers,
     stale,
+    tell_webhooks,
 )
 from active_learning.selection import Need, Recipe
 from annotation import holders
@@ -215,7 +216,7 @@ def _turn(hold: Hold) -> None:
     if plan.recipe is None:
         with transaction.atomic():
             hold.update(state=RoundState.PUBLISHED, finished_at=Now(), progress={})
-            _notify_done(round_, "It publishes no batch")
+            _tell_done(round_, "It publishes no batch")
         return
     if not hold.has_ended(StageName.SELECT):
         hold.update(state=RoundState.SELECTING)
@@ -316,8 +317,10 @@ def _version(project: Project, number: int | None) -> ModelVersion | None:
     return ModelVersion.objects.select_related("project").filter(project=project, number=number, state=ModelState.READY).first()
 
 
-def _notify_done(round_: Round, result: str) -> None:
+def _tell_done(round_: Round, result: str) -> None:
+    """Tell people and programs that a round is done, in the transaction that ends it."""
     notify_managers(round_, NotificationKind.ROUND, f"Round {round_.number} of {round_.project} is done. {result}.")
+    tell_webhooks(round_, RoundState.PUBLISHED)
 
 
 def _select(hold: Hold, plan: RoundPlan, recipe: Recipe, scorers: selection.Scorers) -> None:
@@ -340,6 +343,6 @@ def _publish(hold: Hold) -> None:
         hold.update(state=RoundState.SELECTING)  # takes the row lock: a second worker waits here, then finds its token gone
         batch, left_out = open_batch(hold.round)
         hold.update(state=RoundState.PUBLISHED, batch=batch, finished_at=Now(), progress={})
-        _notify_done(hold.round, f"It published {batch}")
+        _tell_done(hold.round, f"It published {batch}")
     if left_out:
         hold.log(f"Left out {counted(left_out, 'solution')}: withdrawn, queued or corrected after the choice.")

@@ -5,7 +5,7 @@ from django.db.models import F, Q
 from django.db.models.functions import Greatest, Now
 
 from active_learning.models import UNFINISHED, ModelState, ModelVersion, Round, RoundStage, RoundState
-from annotation import notifications, people
+from annotation import notifications, people, webhooks
 from annotation.holders import STALE
 from annotation.models import NotificationKind, Project
 
@@ -84,6 +84,7 @@ def end(round_: Round, state: RoundState, reason: str) -> bool:
             )
             if state == RoundState.FAILED:
                 notify_managers(round_, NotificationKind.ROUND, f"Round {round_.number} of {round_.project} failed: {reason}")
+            tell_webhooks(round_, state)
     return bool(changed)
 
 
@@ -99,3 +100,10 @@ def notify_managers(round_: Round, kind: NotificationKind, sentence: str) -> Non
         page="round",
         at={"slug": project.slug, "round_number": round_.number},
     )
+
+
+def tell_webhooks(round_: Round, state: RoundState) -> None:
+    """Write down for the webhooks of a round's project that the round has ended in this state, in the transaction that ends it."""
+    number, kind = round_.number, webhooks.WebhookEventKind.ROUND_DONE
+    at, more = {"round_number": number}, {"number": number}
+    webhooks.tell(round_.project, kind, occasion=f"round {round_.pk}", state=state, page="api-round", at=at, more=more)

@@ -19,7 +19,7 @@ from django.conf import settings
 from django.db import OperationalError, connection, transaction
 from django.dispatch import Signal
 
-from annotation import eligibility
+from annotation import eligibility, webhooks
 from annotation.eligibility import Adjudications, Use
 from annotation.export.filters import SnapshotFilter
 from annotation.export.snapshots import CHOOSE, ContentDamaged, list_for_training, new_snapshot, take_number
@@ -386,6 +386,9 @@ def _store(draft: _SnapshotDraft) -> Snapshot:
         path = path.with_name(f"{path.stem}-{secrets.token_hex(2)}.parquet")
     snapshot.content = _inside_home(path)
     snapshot.save(force_insert=True)
+    at, more = {"number": snapshot.number}, {"number": snapshot.number, "annotations": snapshot.count}
+    occasion, kind = f"snapshot {snapshot.pk}", webhooks.WebhookEventKind.SNAPSHOT_READY
+    webhooks.tell(snapshot.project, kind, occasion=occasion, state="ready", page="api-snapshot", at=at, more=more)
     rename_file(draft.path, path)
     return snapshot
 

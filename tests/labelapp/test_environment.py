@@ -19,7 +19,7 @@ VARIABLES = (
     "PRODUCTION", "DEBUG", "SECRET_KEY", "ALLOWED_HOSTS", "CSRF_TRUSTED_ORIGINS", "PATH_PREFIX", "TRUSTED_PROXIES", "CELERY_BROKER_URL",
     "WEB_WORKERS", "WEB_THREADS", "PORT", "SECURE_HSTS_SECONDS", "SECURE_HSTS_PRELOAD", "SECURE_HSTS_INCLUDE_SUBDOMAINS",
     "SECURE_SSL_REDIRECT", "DATABASE_URL", "EMAIL_HOST", "EMAIL_PORT", "EMAIL_FROM", "EMAIL_HOST_USER", "EMAIL_HOST_PASSWORD",
-    "EMAIL_USE_TLS", "EMAIL_USE_SSL",
+    "EMAIL_USE_TLS", "EMAIL_USE_SSL", "WEBHOOK_HOSTS", "WEBHOOK_PRIVATE_HOSTS",
 )  # fmt: skip
 GOOD = {"PRODUCTION": "1", "SECRET_KEY": secrets.token_hex(32), "ALLOWED_HOSTS": "label.example.org"}
 
@@ -227,3 +227,27 @@ def test_the_port_of_the_mail_server_follows_its_encryption(
 
 def test_without_a_mail_server_no_e_mail_is_sent(settings_of: Any) -> None:
     assert settings_of()["EMAIL_HOST"] == ""
+
+
+# --- webhooks ---------------------------------------------------------------------------------------------------------------------
+
+
+def test_webhooks_go_to_no_host_unless_the_environment_names_it(settings_of: Any) -> None:
+    assert settings_of()["WEBHOOK_HOSTS"] == ()
+    named = {"WEBHOOK_HOSTS": "hooks.example.org, .example.net https://b.example.org:8443/", "WEBHOOK_PRIVATE_HOSTS": "http://[::1]:9000"}
+    assert [tuple(host) for host in settings_of(**named)["WEBHOOK_HOSTS"]] == [
+        ("https", "hooks.example.org", 443, False),
+        ("https", ".example.net", 443, False),
+        ("https", "b.example.org", 8443, False),
+        ("http", "::1", 9000, True),
+    ]
+
+
+@pytest.mark.parametrize("entry", ["*", "ftp://hooks.example.org", "hooks.example.org/path", "hooks.example.org:70000", "a@b", "h\u00f6st"])
+def test_a_host_of_webhooks_that_is_none_is_named_with_the_way_to_write_it(settings_of: Any, entry: str) -> None:
+    sentence = refusal(settings_of, WEBHOOK_HOSTS=entry)
+    assert sentence.startswith(f"WEBHOOK_HOSTS: {entry} is not a host. Write hooks.example.org")
+
+
+def test_a_host_of_the_own_network_is_named_one_by_one(settings_of: Any) -> None:
+    assert "stands for many hosts" in refusal(settings_of, WEBHOOK_PRIVATE_HOSTS=".internal")
