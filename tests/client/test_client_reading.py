@@ -5,10 +5,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from stepmark_client import NotFound, PandasMissing, RoundEnded, Stepmark
+from django.utils import timezone
+from stepmark_client import Conflict, NotFound, PandasMissing, Stepmark, WorkEnded
 from stepmark_client.labels import COLUMNS
 
-from active_learning.models import Round, Score
+from active_learning.models import Round, Score, ScoreJob, ScoreJobItem
 from annotation.models import Membership, Project
 from tests import make
 from tests.client.conftest import Line
@@ -95,15 +96,15 @@ def test_only_tables_need_pandas(enter: Enter, sums: Project, monkeypatch: pytes
 
 
 class Later:
-    """What happens to a round, one change each time the client has waited."""
+    """What happens to a round or a job, one change each time the client has waited."""
 
-    def __init__(self, *changes: dict[str, Any]) -> None:
-        self.changes, self.waited = list(changes), []
+    def __init__(self, *changes: dict[str, Any], of: Any = Round) -> None:
+        self.changes, self.waited, self.of = list(changes), [], of
 
     def sleep(self, seconds: float) -> None:
         self.waited.append(seconds)
         if self.changes:
-            Round.objects.update(**self.changes.pop(0))
+            self.of.objects.update(**self.changes.pop(0))
 
     def monotonic(self) -> float:
         return sum(self.waited)
@@ -118,7 +119,7 @@ def test_a_round_is_waited_for_with_its_progress(enter: Enter, sums: Project, mo
     going = {"stage": "score", "done": 3, "total": 9, "seconds_left": 2}
     later = Later({"state": "scoring", "progress": going}, {}, {"state": "proposed", "progress": {}})
     later.changes[1] = {"state": "scoring"}
-    monkeypatch.setattr("stepmark_client.rounds.time", later)
+    monkeypatch.setattr("stepmark_client.work.time", later)
     told: list[Any] = []
     started_round = started(enter, sums)
     assert started_round.wait(progress=lambda *now: told.append(now), every=2) is started_round
@@ -126,21 +127,23 @@ def test_a_round_is_waited_for_with_its_progress(enter: Enter, sums: Project, mo
     assert started_round.state == "proposed" and "Round 0 of sums" in repr(started_round)
 
 
-@pytest.mark.parametrize("state,words", [("failed", "Round 0 failed. The disk is full."), ("cancelled", "Round 0 was cancelled.")])
+@pytest.mark.parametrize(
+    "state,words", [("failed", "Round 0 of sums failed. The disk is full."), ("cancelled", "Round 0 of sums was cancelled.")]
+)
 def test_a_round_that_ends_in_another_way_is_an_error(
     enter: Enter, sums: Project, monkeypatch: pytest.MonkeyPatch, state: str, words: str
 ) -> None:
     failure = "The disk is full." if state == "failed" else ""
-    monkeypatch.setattr("stepmark_client.rounds.time", Later({"state": state, "failure": failure}))
-    with pytest.raises(RoundEnded) as ended:
+    monkeypatch.setattr("stepmark_client.work.time", Later({"state": state, "failure": failure}))
+    with pytest.raises(WorkEnded) as ended:
         started(enter, sums).wait()
     assert str(ended.value) == words
 
 
 def test_nobody_waits_longer_than_asked(enter: Enter, sums: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     later = Later()
-    monkeypatch.setattr("stepmark_client.rounds.time", later)
-    with pytest.raises(TimeoutError, match="Round 0 is still queued after 12 s"):
+    monkeypatch.setattr("stepmark_client.work.time", later)
+    with pytest.raises(TimeoutError, match="Round 0 of sums is still queued after 12 s"):
         started(enter, sums).wait(timeout=12)
     assert later.waited == [5, 5, 2]
 
@@ -150,6 +153,22 @@ def test_rounds_are_listed_found_and_cancelled(enter: Enter, sums: Project) -> N
     rounds = enter().project("sums").rounds
     assert [(one.number, one.state) for one in rounds] == [(0, "queued")] and rounds.get(0).cancel().state == "cancelled"
     assert [one.number for one in rounds.iterate(state="queued")] == []
+
+
+def test_a_score_job_is_started_waited_for_and_read(enter: Enter, sums: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    project, [solution] = enter().project("sums"), make.solutions(sums, 1)
+    with pytest.raises(Conflict, match="no_serving_model"):
+        project.score_jobs.start(solutions=[solution.pk])
+    make.version(sums, 1, champion=True)
+    job = project.score_jobs.start(solutions=[solution.pk], texts=[{"problem": "What is 1 + 1?", "steps": ["It is 2."]}])
+    assert (job.how_far(), repr(job)) == (("queued", 0, 2), f"<Score job {job.id} of sums: queued>")
+    done = Later({"state": "running"}, {"state": "done", "finished_at": timezone.now()}, of=ScoreJob)
+    monkeypatch.setattr("stepmark_client.work.time", done)
+    ScoreJobItem.objects.update(score=0.7, probabilities=[[0.1, 0.2, 0.7]])
+    assert job.wait() is job and job.state == "done" and [one.id for one in project.score_jobs] == [job.id]
+    assert [(one.solution, one.score, one.steps[0].positive) for one in job.scores] == [(solution.pk, 0.7, 0.7), (None, 0.7, 0.7)]
+    with pytest.raises(Conflict):
+        project.score_jobs.get(job.id).cancel()
 
 
 def test_scores_are_those_of_a_model_or_of_the_one_that_serves(enter: Enter, sums: Project) -> None:

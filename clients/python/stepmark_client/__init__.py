@@ -14,14 +14,15 @@ from stepmark_client.errors import (
     Outage,
     PandasMissing,
     RequestRefused,
-    RoundEnded,
     SiteFault,
     StepmarkError,
     TooLarge,
     TooManyRequests,
     Unreachable,
+    WorkEnded,
 )
 from stepmark_client.rounds import Round
+from stepmark_client.score_jobs import ScoreJob
 from stepmark_client.site import Project, Stepmark
 from stepmark_client.uploads import Uploaded
 
@@ -38,7 +39,7 @@ __all__ = [
     "Project",
     "RequestRefused",
     "Round",
-    "RoundEnded",
+    "ScoreJob",
     "SiteFault",
     "Stepmark",
     "StepmarkError",
@@ -46,4 +47,5 @@ __all__ = [
     "TooManyRequests",
     "Unreachable",
     "Uploaded",
+    "WorkEnded",
 ]

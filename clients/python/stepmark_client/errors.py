@@ -22,8 +22,8 @@ class PandasMissing(StepmarkError, ImportError):
     """A table is wanted, and pandas is not installed."""
 
 
-class RoundEnded(StepmarkError):
-    """A round that was waited for failed or was cancelled."""
+class WorkEnded(StepmarkError):
+    """A round or a job that was waited for failed or was cancelled."""
 
 
 class RequestRefused(StepmarkError):

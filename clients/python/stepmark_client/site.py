@@ -36,8 +36,10 @@ from stepmark_client.generated.types import UNSET, File, Response
 from stepmark_client.labels import Labels
 from stepmark_client.lists import Collection, Listing
 from stepmark_client.rounds import Rounds
+from stepmark_client.score_jobs import ScoreJobs
 from stepmark_client.transport import http_client
-from stepmark_client.uploads import Progress, Uploaded, Wrong, upload
+from stepmark_client.uploads import Uploaded, Wrong, upload
+from stepmark_client.work import Progress
 
 if TYPE_CHECKING:
     import pandas
@@ -101,6 +103,7 @@ class Project:
         self.consensus: Collection[Consensus, Consensus] = Collection(api, consensus_list.call, consensus_show.call, slug)
         self.rounds = Rounds(api, slug)
         self.models = Models(api, models_list.call, models_show.call, slug)
+        self.score_jobs = ScoreJobs(api, slug)
         self.snapshots: Collection[Snapshot, Snapshot] = Collection(api, snapshots_list.call, snapshots_show.call, slug)
         self.people: Listing[Member] = Listing(api, people_list.call, slug)
 

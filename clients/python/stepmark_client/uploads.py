@@ -15,12 +15,12 @@ from stepmark_client.frames import is_table, rows_of
 from stepmark_client.generated.models.loaded import Loaded
 from stepmark_client.generated.models.skipped_line import SkippedLine
 from stepmark_client.generated.types import File, Response
+from stepmark_client.work import Progress
 
 CHUNK_LINES = 10_000  # the site's limit for one request
 # Below the site's limit of a packed body, so that even text that no packing makes smaller fits.
 CHUNK_BYTES = 19_900_000
 Wrong = Literal["refuse", "skip"]
-Progress = Callable[[str, int, int | None], object]  # the stage, how much is done, how much there is if that is known
 
 
 class Chunk(NamedTuple):
