@@ -296,6 +296,33 @@ class SurpriseLook(models.Model):
     counted_at = models.DateTimeField(null=True)  # null: never yet
 
 
+class ExperimentRun(models.Model):
+    """An experiment in the simulated world that a person started from the page. Its models and results are files."""
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE)  # whose people see it
+    name = models.CharField(max_length=40)  # of its folder
+    plan = models.JSONField()  # experiment.Plan
+    state = models.CharField(max_length=9, choices=JobState, default=JobState.QUEUED)
+    failure = models.TextField(blank=True)
+    progress = models.JSONField(default=dict)  # stage, done, total, seconds_left
+    heartbeat_at = models.DateTimeField(null=True)
+    holder = models.CharField(max_length=100, blank=True)  # the process that has it: holders.own_name
+    attempt = models.PositiveSmallIntegerField(default=0)
+    token = models.PositiveIntegerField(default=0)
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+", db_index=False)
+    created_at = models.DateTimeField(db_default=Now())
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(name="experiment_run_name", fields=["name"]),
+            one_of("experiment_run_state", "state", JobState),
+        ]
+
+    def __str__(self) -> str:
+        return f"experiment {self.name}"
+
+
 class Round(models.Model):
     """One turn of the loop: train -> judge -> sample -> score -> select -> publish."""
 

@@ -11,7 +11,7 @@ from celery import shared_task
 from celery.signals import after_task_publish, beat_init, worker_ready, worker_shutting_down
 from django.db import InterfaceError, OperationalError, connection
 
-from active_learning import opinions, registry, rounds, schedules, scoring, surprises
+from active_learning import experiment, opinions, registry, rounds, schedules, scoring, surprises
 from annotation import corrections, export, imports, quality
 from annotation.stopping import FINISH, end_process, stop_request
 from annotation.tasks import run_import, run_order, run_regrade
@@ -95,6 +95,21 @@ def sweep_score_jobs() -> list[int]:
 
 
 @shared_task
+def run_experiment(run_id: int) -> None:
+    """Carry out an experiment that a person started."""
+    try:
+        experiment.carry_out(run_id)
+    except rounds.Stopped as stopped:
+        end_process(stopped)
+
+
+@shared_task
+def sweep_experiments() -> list[int]:
+    """Offer experiments that no worker has again."""
+    return experiment.sweep()
+
+
+@shared_task
 def settle_new() -> list[str]:
     """Settle what several people say of solutions, where something is new. Return the projects."""
     return list(registry.settle_new())
@@ -107,7 +122,7 @@ def watch_work() -> dict[str, int]:
 
 
 LONG = tuple(
-    task.name for task in (run_round, score_shards, run_score_job, run_import, run_order, run_regrade)
+    task.name for task in (run_round, score_shards, run_score_job, run_experiment, run_import, run_order, run_regrade)
 )  # they give their work back, and go on later
 
 
@@ -182,9 +197,11 @@ def look_after_rounds(name: str, *, queues: str, is_ready: bool) -> bool:
         if "gpu" in queues:
             rounds.offer_abandoned()
             scoring.offer_abandoned_jobs()
+            experiment.offer_abandoned()
             if not is_ready:
                 rounds.sweep()
                 scoring.sweep_jobs()
+                experiment.sweep()
         is_ready = True
     except (OperationalError, InterfaceError) as error:
         log.warning("The database does not answer, so this worker cannot report: %s", error)

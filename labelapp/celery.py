@@ -31,7 +31,9 @@ app.conf.update(
     broker_connection_retry_on_startup=True,
     task_ignore_result=True,
     task_default_queue="default",
-    task_routes={f"active_learning.tasks.{name}": {"queue": "gpu"} for name in ("run_round", "score_shards", "run_score_job")},
+    task_routes={
+        f"active_learning.tasks.{name}": {"queue": "gpu"} for name in ("run_round", "score_shards", "run_experiment", "run_score_job")
+    },
     worker_prefetch_multiplier=1,
     # Seconds until a worker takes the next message after its child was killed: an answer of the child could be under way.
     worker_lost_wait=2,
@@ -52,6 +54,7 @@ app.conf.update(
         "look for webhooks": {"task": "annotation.tasks.look_for_webhooks", "schedule": 60, "options": {"expires": 50}},
         "watch over work": {"task": "active_learning.tasks.watch_work", "schedule": 60, "options": {"expires": 50}},
         "restart lost rounds": {"task": "active_learning.tasks.sweep", "schedule": 60, "options": {"expires": 50}},
+        "restart lost experiments": {"task": "active_learning.tasks.sweep_experiments", "schedule": 60, "options": {"expires": 50}},
         "restart lost score jobs": {"task": "active_learning.tasks.sweep_score_jobs", "schedule": 60, "options": {"expires": 50}},
         "settle new labels": {"task": "active_learning.tasks.settle_new", "schedule": 60, "options": {"expires": 50}},
         "ask for more opinions": {"task": "active_learning.tasks.ask_for_opinions", "schedule": 60, "options": {"expires": 50}},

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from active_learning.experiment import results, running
+from active_learning.experiment import results, running, starting
 from active_learning.experiment.plan import NAME, BadPlan
 from annotation import people
 from annotation.models import Membership
@@ -30,18 +30,23 @@ def find(name: str, *, home: Path, person: "Person") -> Path:
 
 
 def all_experiments(home: Path, *, person: "Person") -> list[dict[str, Any]]:
-    """List the experiments that a person sees with progress and results, newest first. A damaged one is listed with its error."""
+    """List the experiments that a person sees with progress and results, newest first. A damaged one is listed with its error.
+
+    `run` of each: how the worker stands to it; None for one of the command.
+    """
     experiments = []
     for folder in (home / "experiments").glob("*"):
         if NAME.fullmatch(folder.name) and (folder / running.PLAN).is_file() and _is_open_to(person, folder):
             experiments.append({"name": folder.name, "begun": (folder / running.PLAN).stat().st_mtime, **_progress(folder)})
-    return sorted(experiments, key=lambda row: -row["begun"])
+    runs = starting.states_of([row["name"] for row in experiments])
+    return sorted(({**row, "run": runs.get(row["name"])} for row in experiments), key=lambda row: -row["begun"])
 
 
 def describe(name: str, *, home: Path, person: "Person") -> dict[str, Any]:
     """Return what the page of one experiment shows. Raises NoSuchExperiment."""
     folder = find(name, home=home, person=person)
-    page: dict[str, Any] = {"name": name, **_progress(folder)}
+    run = starting.run_of(name)
+    page: dict[str, Any] = {"name": name, "run": run, "is_unended": run is not None and run.state in starting.UNENDED, **_progress(folder)}
     if (outcome := page["results"]) is not None:
         plan, charts = outcome["plan"], results.draw_figures(outcome)
         titles = {key: title.format(n=plan["n_best"]) for key, title in results.TITLES.items()}

@@ -23,6 +23,7 @@ from active_learning.experiment import curves, points, results, running
 from active_learning.experiment.forms import ALL, MIX
 from active_learning.experiment.plan import ANSWER, ORACLE, PROCESS, UNIFORM, BadPlan, Plan
 from active_learning.experiment.points import NOTHING, START, TrainingPoint
+from active_learning.models import ExperimentRun
 from active_learning.selection import Candidates
 from active_learning.world import Habits, MistakeKind, make_world
 from annotation.models import Project
@@ -291,6 +292,33 @@ def shown(db: None, folder: Path, settings: Any) -> Path:
     settings.STEPMARK_HOME = folder.parent.parent
     (folder / "project.txt").write_text(f"{make.project().pk}\n")
     return folder
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_worker_carries_out_what_a_researcher_started_and_trains_only_what_is_missing(
+    folder: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[Any] = []
+    monkeypatch.setattr("celery.app.base.Celery.send_task", lambda _, name, arguments, **__: sent.append((name, arguments)))
+    rita = visitor(make.rita(make.project()))
+    chosen = {"name": "mine", "project": Project.objects.get().pk, "form": "smallest", "strategies": [MIX]}
+    assert rita.post("/experiments/", chosen).status_code == 302
+    run = ExperimentRun.objects.get()
+    assert sent == [("active_learning.tasks.run_experiment", [run.pk])] and run.created_by.username == "rita"
+    assert "Waits for a worker" in rita.get("/experiments/mine/").content.decode()
+    mine = home / "experiments" / "mine"
+    for part in ("points", "candidates"):
+        shutil.copytree(folder / part, mine / part, dirs_exist_ok=True)
+    first = running.point_path(mine, TrainingPoint(1, UNIFORM, SMALL.sizes[0]))
+    first.unlink()  # of a run that was killed
+    monkeypatch.setattr(running, "_score_pool", None)
+    experiment.carry_out(run.pk)
+    run.refresh_from_db()
+    assert (run.state, run.failure) == ("done", "") and first.exists()
+    shown = rita.get("/experiments/mine/").content.decode()
+    assert "Table (CSV)" in shown and MIX in shown and "Cancel" not in shown
+    table = rita.get("/experiments/mine/strategies.csv").content.decode()
+    assert [line.split(",")[0] for line in table.splitlines()] == ["strategy", UNIFORM, MIX]
 
 
 def visitor(person: Any) -> Client:
