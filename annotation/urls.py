@@ -19,6 +19,7 @@ from annotation.views import (
     projects,
     researching,
     tokens,
+    webhooks,
 )
 
 urlpatterns = [
@@ -54,6 +55,17 @@ urlpatterns = [
     path("p/<slug:slug>/settings/regrade/", projects.regrade, name="regrade"),
     path("p/<slug:slug>/settings/archive/", projects.archive_project, name="archive-project"),
     path("p/<slug:slug>/settings/delete/", projects.delete_project, name="delete-project"),
+    path("p/<slug:slug>/settings/webhooks/", webhooks.all_webhooks, name="webhooks"),
+    path("p/<slug:slug>/settings/webhooks/<int:webhook_number>/", webhooks.webhook, name="webhook"),
+    path("p/<slug:slug>/settings/webhooks/<int:webhook_number>/secret/", webhooks.change_secret, name="change-webhook-secret"),
+    path("p/<slug:slug>/settings/webhooks/<int:webhook_number>/switch/", webhooks.switch, name="switch-webhook"),
+    path("p/<slug:slug>/settings/webhooks/<int:webhook_number>/test/", webhooks.ping, name="ping-webhook"),
+    path("p/<slug:slug>/settings/webhooks/<int:webhook_number>/delete/", webhooks.delete, name="delete-webhook"),
+    path(
+        "p/<slug:slug>/settings/webhooks/<int:webhook_number>/deliveries/<int:delivery_number>/send/",
+        webhooks.send_again,
+        name="send-webhook-again",
+    ),
     path("p/<slug:slug>/batches/", batches.batches, name="batches"),
     path("p/<slug:slug>/batches/compose/", batches.compose_newcomers, name="compose-newcomers"),
     path("p/<slug:slug>/batches/<int:batch_id>/", batches.batch, name="batch"),

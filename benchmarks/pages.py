@@ -342,6 +342,20 @@ def run_rounds(project: Any, version: Any, size: Size) -> None:
             StepScores.objects.create(model_version=scorer, solution_id=solution, probabilities=[[0.1, 0.1, 0.8]], held_out=True)
 
 
+def webhook_with_a_log(project: Any) -> int:
+    """Make a webhook with 300 deliveries of seven tries each, and return its number."""
+    from annotation.models import Webhook, WebhookDelivery, WebhookEvent, WebhookTry
+
+    made = Webhook.objects.create(project=project, address="https://hooks.example.org/", kinds=["round.done"], nonce=b"n", mark=b"m")
+    events = [WebhookEvent(project=project, kind="round.done", occasion=f"benchmark {n}", body="{}") for n in range(300)]
+    deliveries = WebhookDelivery.objects.bulk_create(
+        WebhookDelivery(webhook=made, event=event, attempt=7) for event in WebhookEvent.objects.bulk_create(events)
+    )
+    tries = [WebhookTry(delivery=one, number=n, status=500, duration_ms=9, answer="x" * 500) for one in deliveries for n in range(1, 8)]
+    WebhookTry.objects.bulk_create(tries)
+    return made.pk
+
+
 def addresses(project: Any) -> Iterator[str]:
     """Yield the address of every page of the site that a GET opens, filled with rows of the project, and those of the administration."""
     from django.urls import URLPattern, URLResolver, get_resolver
@@ -369,6 +383,8 @@ def addresses(project: Any) -> Iterator[str]:
         "solution_id": solution,
         "number": 1,
         "act": "cancel",
+        "webhook_number": webhook_with_a_log(project),
+        "delivery_number": 1,  # only its sending again has an address, which is for POST
     }
 
     def written(patterns: Sequence[URLPattern | URLResolver], before: str) -> Iterator[str]:

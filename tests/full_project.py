@@ -40,6 +40,10 @@ from annotation.models import (
     StepAlternative,
     StepLabel,
     Task,
+    Webhook,
+    WebhookDelivery,
+    WebhookEvent,
+    WebhookTry,
 )  # fmt: skip
 from tests import make
 from tests.addresses import address_of, routes
@@ -326,6 +330,7 @@ class FullProject:
             Import(project=project, name=name[:200], path="", size=1, sha256="", state="done", report=name, created_by=person)
             for person in persons
         )
+        self.add_webhooks(count)
         Regrade.objects.bulk_create(Regrade(project=project, state="done", report=[name], created_by=person) for person in persons)
         latest = Snapshot.objects.count()
         Snapshot.objects.bulk_create(Snapshot(project=project, number=latest + n, count=n) for n in range(1, count + 1))
@@ -337,6 +342,26 @@ class FullProject:
         )
         Worker.objects.bulk_create(
             Worker(name=f"worker{person.pk}{name}"[:200], queues="celery", heartbeat_at=timezone.now()) for person in persons
+        )
+
+    def add_webhooks(self, count: int) -> None:
+        """Add webhooks, and deliveries to the first one with their tries."""
+        key = {"nonce": b"n" * 32, "mark": b"m" * 8}
+        n_before = Webhook.objects.count()
+        Webhook.objects.bulk_create(
+            Webhook(project=self.project, address=f"https://hooks.example.org/{'x' * 300}{n}", kinds=["round.done", "batch.done"], **key)
+            for n in range(n_before, n_before + count)
+        )
+        self.webhook = Webhook.objects.order_by("pk").first()
+        events = WebhookEvent.objects.bulk_create(
+            WebhookEvent(project=self.project, kind="round.done", occasion=f"round x{n}", body=json.dumps({"data": "y" * 300}))
+            for n in range(n_before, n_before + count)
+        )
+        deliveries = WebhookDelivery.objects.bulk_create(WebhookDelivery(webhook=self.webhook, event=event, attempt=2) for event in events)
+        WebhookTry.objects.bulk_create(
+            WebhookTry(delivery=one, number=number, status=500, duration_ms=9, answer=self.name + "z" * 200, failure="It answered 500.")
+            for one in deliveries
+            for number in (1, 2)
         )
 
     # --- addresses ------------------------------------------------------------------------------------------------------------
@@ -351,6 +376,7 @@ class FullProject:
             "act": "cancel", "import_id": self.import_.pk, "number": 1, "solution_id": self.solution.pk,
             "message_id": Message.objects.filter(recipient=self.olga).first().pk,
             "flag_id": Flag.objects.filter(person=self.ann).first().pk, "job_id": self.job.pk,
+            "webhook_number": self.webhook.pk, "delivery_number": WebhookDelivery.objects.filter(webhook=self.webhook).first().pk,
             "notification_id": Notification.objects.filter(person=self.olga).first().pk,
             "name": "smallest", "file": "strategies.csv",
             "object_id": self.project.pk, "id": self.ann.pk, "content_type_id": 1, "app_label": "annotation", "url": "x",

@@ -40,6 +40,9 @@ from annotation.models import (
     Role,
     Snapshot,
     SolutionConsensus,
+    Webhook,
+    WebhookDelivery,
+    WebhookEvent,
 )
 from annotation.queue import leases
 from labelapp import outermost
@@ -145,6 +148,13 @@ TABLE = {
     "audit": Row(MANAGERS),
     "settings": Row(MANAGERS, 200, 400),
     "regrade": Row(MANAGERS, 200, 302),
+    "webhooks": Row(MANAGERS, 200, 400),
+    "webhook": Row(MANAGERS),
+    "change-webhook-secret": Row(MANAGERS, None, 200),
+    "switch-webhook": Row(MANAGERS, None, 302),
+    "ping-webhook": Row(MANAGERS, None, 302),
+    "delete-webhook": Row(MANAGERS, None, 302),
+    "send-webhook-again": Row(MANAGERS, None, 302),
     "archive-project": Row(frozenset({"owner"}), None, 302),
     "delete-project": Row(frozenset({"owner"}), 409, 409),
     "overview": Row(RESEARCHERS),
@@ -392,6 +402,17 @@ class World:
         import_ = Import.objects.create(project=self.project, name="file.jsonl", created_by=owner, **stored)
         their_import = Import.objects.create(project=foreign, name="canary-foreign-file", created_by=stranger, **stored)
 
+        webhook, their_webhook = (
+            Webhook.objects.create(project=place, address=f"https://{words}.example.org/", kinds=["round.done"], nonce=b"n", mark=b"m")
+            for place, words in ((self.project, "canary-webhook"), (foreign, "canary-foreign-webhook"))
+        )
+        delivery, their_delivery = (
+            WebhookDelivery.objects.create(
+                webhook=one, event=WebhookEvent.objects.create(project=one.project, kind="round.done", occasion="x", body="canary-body")
+            )
+            for one in (webhook, their_webhook)
+        )
+
         folder = home / "experiments" / "smallest"
         folder.mkdir(parents=True)
         (folder / "plan.json").write_text(json.dumps(experiment.SMALLEST.as_dict()))
@@ -413,6 +434,7 @@ class World:
             "url": "x", "set_up_token": people.link_to_set_up().split("/")[-2],
             "token": "x" * 43, "invitation_id": invited.pk, "token_number": 1, "rest": "nowhere",
             "membership_id": Membership.objects.get(user=self.people["labeler"], project=self.project).pk,
+            "webhook_number": webhook.pk, "delivery_number": delivery.pk,
         }  # fmt: skip
         self.elsewhere = self.places | {
             "batch_id": their_batch.pk, "set_id": their_calibration.pk,
@@ -422,6 +444,7 @@ class World:
             "solution_id": others.pk, "message_id": their_message.pk, "notification_id": their_notification.pk, "flag_id": their_flag.pk,
             "invitation_id": theirs_invited.pk,
             "membership_id": Membership.objects.get(user=stranger, project=foreign).pk,
+            "webhook_number": their_webhook.pk, "delivery_number": their_delivery.pk,
         }  # fmt: skip
         end = {"finish_reason": "solution", "reason": "", "active_ms": 9, "total_ms": 9}
         token = {"token": held["token"]}
@@ -543,6 +566,7 @@ def test_an_object_of_another_project_is_found_at_no_address_of_the_own_one(worl
             "solution_id",
             "set_id",
             "job_id",
+            "webhook_number",
         },
         [],
     )
@@ -591,6 +615,8 @@ CANARIES = {
     "canary-note": MANAGERS,
     "canary-message-to-labeler": WRITERS | {"labeler"},
     "canary-flag": MANAGERS,
+    "canary-webhook": MANAGERS,
+    "canary-body": MANAGERS,
     "canary-notification": frozenset({"labeler"}),
     "canary-event": SUPERUSER,
     "canary-name-suspended": RESEARCHERS | WRITERS | SUPERUSER | {"suspended"},

@@ -58,7 +58,7 @@ class WebhookRow:
     @property
     def words(self) -> str:
         """What it reports, in words."""
-        return ", ".join(label for kind, label in KINDS if kind in self.kinds)
+        return "; ".join(label for kind, label in KINDS if kind in self.kinds)
 
 
 @dataclass(frozen=True, slots=True)

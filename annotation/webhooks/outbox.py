@@ -242,8 +242,8 @@ def switch_off(webhook: Webhook, why: str) -> None:
         f"A webhook of {project} was switched off. {why}",
         occasion=f"webhook {webhook.pk} off {event.pk}",
         project=project,
-        page="settings",
-        at={"slug": project.slug},
+        page="webhook",
+        at={"slug": project.slug, "webhook_number": webhook.pk},
     )
 
 

@@ -62,6 +62,7 @@ def test_a_section_hides_from_every_role_that_cannot_open_it(project: Project, s
         ("data", "Data"),
         ("settings", "Settings"),
         ("audit", "Settings"),
+        ("webhooks", "Settings"),
         ("guidelines", "Settings"),
     ],
 )
