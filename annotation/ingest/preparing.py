@@ -4,6 +4,7 @@ It is also the program of the processes that prepare a large file together (prep
 site, and is run by its path.
 """
 
+import gc
 import hashlib
 import hmac
 import pickle
@@ -355,6 +356,7 @@ def from_values(values: tuple[Any, ...]) -> Prepared:
 
 def _prepare_blocks() -> None:
     """Read the options, then blocks with their numbers, from the process above this one, and write the rows of each."""
+    gc.set_threshold(200_000)  # the values of a block refer to each other in no circle
     incoming, outgoing = sys.stdin.buffer, sys.stdout.buffer
     rows = Rows(ReadingOptions(*pickle.load(incoming)))
     while True:

@@ -28,8 +28,10 @@ def extract_answer(text: str) -> str | None:
     The latest statement counts. What stands inside `<think>` counts only if nothing after it states an answer, and only if the thinking
     came to its end. A statement that is denied, asked, supposed, taken back or cut off states nothing.
     """
-    if (plain := _PLAIN_END.search(text)) and not _THOUGHT_START.search(text):
-        return plain[1]
+    if (at := text.rfind("# Answer\n\n")) >= 0 and (plain := _PLAIN_END.match(text, at)) and text[at - 1 : at] in ("", "\n"):
+        is_thought = ("<" in text or "◁" in text) and _THOUGHT_START.search(text)
+        if not is_thought:
+            return plain[1]
     text = _LINE_END.sub("\n", text)
     for _ in range(3):  # a step mark and two marks of the end
         text = _END_MARK.sub("", text).rstrip()
@@ -50,7 +52,7 @@ def last_boxed(text: str) -> str | None:
 
 # How PRM800K ends a solution, with a number: nothing can follow this heading, so it is the latest statement. Most solutions end so, and the
 # search for all statements costs thirty times as much.
-_PLAIN_END = re.compile(r"(?:\A|\n)# Answer\n\n(-?\d{1,18})\Z", re.ASCII)
+_PLAIN_END = re.compile(r"# Answer\n\n(-?\d{1,18})\Z", re.ASCII)
 _LINE_END = re.compile(r"\r\n?")
 _END_MARK = re.compile(  # the marks of steps in training data of reward models, and of the end of a text
     r"(?:\bки\b|<extra_\d+>|<\|?(?:endoftext|im_end|eot_id|end_of_text|end_of_turn|eos|eom_id)\|?>|</s>|<｜end▁of▁sentence｜>)"

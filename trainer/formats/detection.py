@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import lru_cache, partial
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -220,6 +220,7 @@ def refuse_unread_labels(fields: Fields, detected: Detected) -> None:
         )
 
 
+@lru_cache(maxsize=4_096)  # every line of a file has the same keys
 def looks_like_labels(key: str) -> bool:
     """Tell whether a key is named as labels of people are: `labels`, `step_ratings`, `first_error_step`."""
     return _LABELS.search(key.lower()) is not None

@@ -14,8 +14,7 @@ from trainer.formats.objects import Fields, Numeral, type_in_words
 from trainer.formats.opening import ByteSource
 from trainer.formats.values import JSON_DEPTH, LINE_BYTES, BadFile, BadLine, Item, Progress, in_words
 
-_JSON_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
-_NOT_BRACKETS = bytes(set(range(256)) - set(b"{}[]"))
+_NESTING = {Fields, list}
 _BLANKS = re.compile(r"[ \t\r\n]*")
 _CUT = ("the file ends inside the object", "The file is cut off or an object is not closed. Copy or download the file again")
 _REMEDY = "Every line must be one JSON object"
@@ -216,13 +215,16 @@ def _checked(value: object, line: bytes) -> Fields:
         raise BadLine(f"{type_in_words(value)} where an object is expected", _REMEDY)
     if len(line) > LINE_BYTES:
         raise BadLine(f"the object has more than {LINE_BYTES:,} bytes", "Write one object per line, or leave this one out")
-    # Most lines have few brackets and pass at once. From the others the innermost pairs are removed level by level, which is fast.
+    # Most lines have few brackets and pass at once. The others are looked through level by level.
     if line.count(b"{") + line.count(b"[") > JSON_DEPTH:
-        brackets = _JSON_STRING.sub(b"", line).translate(None, _NOT_BRACKETS)
+        level: list[Any] = [value]
         for _ in range(JSON_DEPTH):
-            brackets = re.sub(rb"(?:\{\}|\[\])+", b"", brackets)
-        if brackets:
-            raise BadLine(f"nested deeper than {JSON_DEPTH} levels", _REMEDY)
+            level = [
+                inner for outer in level for inner in (outer.values() if isinstance(outer, dict) else outer) if type(inner) in _NESTING
+            ]
+            if not level:
+                return value
+        raise BadLine(f"nested deeper than {JSON_DEPTH} levels", _REMEDY)
     return value
 
 

@@ -207,6 +207,8 @@ def check_problem(problem: NewProblem) -> None:
 def _check_text(name: str, text: str, limit: int) -> None:
     if len(text) > limit:
         raise BadLine(f"{name} has {len(text):,} characters, the limit is {limit:,}", "Shorten it, or leave the line out")
+    if text.isascii() and "\0" not in text:
+        return
     try:
         clean_text(text)
     except BadText as bad:

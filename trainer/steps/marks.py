@@ -28,7 +28,6 @@ _CALCULATION = re.compile(r"<<[^<>\n]*>>")  # GSM8K's <<16-3=13>>
 _CURRENCY = re.compile(r"(?<![A-Za-z])(?:US|AU?|CA?|NZ|HK|SG?|R)\Z")
 
 
-find_mark = _MARK.search
 _LETTER_OR_DIGIT = re.compile(r"[^\W_]")
 _TAG_OR_WORD = re.compile(r"(?P<tag></?[A-Za-z][\w-]{0,40}>)|[^\W_]")
 
@@ -90,7 +89,9 @@ class Marks:
         self.displays: list[tuple[int, int]] = []
         self.faults: list[_Fault] = []
         self.fences = self._find_fences(lines)
-        found = [_Mark(mark[0], mark.start(), mark.end()) for mark in _MARK.finditer(text) if not self._is_in_fence(mark.start())]
+        found = [_Mark(mark[0], *mark.span()) for mark in _MARK.finditer(text)]
+        if self.fences:
+            found = [mark for mark in found if not self._is_in_fence(mark.start)]
         self._pair_formulas(found)
         self._pair_environments(mark for mark in self.plain if mark.text.startswith(("\\begin", "\\end")))
         self._pair_thoughts(mark for mark in self.plain if mark.text.startswith("<"))

@@ -1,5 +1,6 @@
 """Command: load the solutions of a file, with their problems and labels."""
 
+import time
 from typing import Any
 
 from django.core.management.base import CommandParser
@@ -7,6 +8,7 @@ from django.core.management.base import CommandParser
 from annotation import ingest
 from annotation.management.commands import load_problems
 from annotation.management.progress import drawn_progress
+from trainer.display import duration
 
 
 class Command(load_problems.Command):
@@ -49,6 +51,7 @@ class Command(load_problems.Command):
         allow_broken_steps: bool = False,
         **options: Any,
     ) -> None:
+        began = time.monotonic()
         with drawn_progress() as progress:
             report = ingest.load_solutions(
                 file,
@@ -64,3 +67,5 @@ class Command(load_problems.Command):
                 progress=progress,
             )
         self.stdout.write(str(report))
+        took = time.monotonic() - began
+        self.stdout.write(f"The load took {duration(took)}, of which the grading of answers took {report.grading_seconds:.1f} s.")
