@@ -1,4 +1,4 @@
-"""Show a person how far a run is, on standard error: a bar at a terminal, else a line at least every half minute.
+"""Show a person how far a run is, on standard error: a bar at a terminal, else a line after 5 s and at least every half minute.
 
 Every command shows its progress with this, whatever it runs. Imports nothing heavy.
 """
@@ -12,12 +12,13 @@ from typing import Any, TextIO
 
 from tqdm import tqdm
 
-EVERY = 30.0  # seconds between two lines
+FIRST, EVERY = 5.0, 30.0  # seconds until the first line; the most between two lines. Each gap is twice the one before
 BYTES = "reading"  # the only stage that counts bytes
 
 
 class Display:
-    """Draw one bar per stage at a terminal; elsewhere write the state as a line, at the latest EVERY seconds after the last one.
+    """Draw one bar per stage at a terminal; elsewhere write the state as a line, at the latest EVERY seconds after the last one. The time
+    that is left is computed from what is done, unless the run tells it.
 
     `show` tells what is done and can be called as often as wanted. Lines also come while nobody calls it: `watch` writes them, in a thread.
     """
@@ -29,7 +30,8 @@ class Display:
         self.is_terminal = self.file.isatty()
         self.closed, self.lock = threading.Event(), threading.Lock()
         self.wait = wait or self.closed.wait  # for so many seconds; True: the run has ended
-        self.began = self.written = clock()
+        self.began = self.written = self.stage_began = clock()
+        self.gap, self.first = FIRST, 0  # first: what was done when the stage began; a run that goes on does not begin at 0
         self.stage, self.state = "", ""
         self.bar: tqdm[Any] | None = None
 
@@ -39,21 +41,26 @@ class Display:
             self._draw(stage, done, total, loss)
         else:
             with self.lock:
+                now = self.clock()
+                if stage != self.stage:
+                    self.stage, self.stage_began, self.first = stage, now, done
+                if seconds_left is None and total and done > self.first:
+                    seconds_left = (now - self.stage_began) / (done - self.first) * (total - done)
                 self.state = state_in_words(stage, done, total, seconds_left=seconds_left, loss=loss)
             self.beat()
 
     def beat(self) -> None:
-        """Write a line if EVERY seconds have passed since the last one."""
+        """Write a line if it is time for one."""
         with self.lock:
             now = self.clock()
-            if now - self.written < EVERY:
+            if now - self.written < min(self.gap, EVERY):
                 return
-            self.written = now
+            self.written, self.gap = now, self.gap * 2
             print(f"{self.state or 'Working'}; running for {duration(now - self.began)}.", file=self.file, flush=True)
 
     def watch(self) -> None:
         """Write lines until the run has ended."""
-        while not self.wait(max(0.0, self.written + EVERY - self.clock())):
+        while not self.wait(max(0.0, self.written + min(self.gap, EVERY) - self.clock())):
             self.beat()
 
     def close(self) -> None:

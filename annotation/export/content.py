@@ -4,12 +4,13 @@ the snapshot is made from this file alone, so that nothing that happens later ch
 It is a Parquet file of SCHEMA under STEPMARK_HOME/snapshots, one row an annotation, oldest first.
 """
 
+import ctypes
 import hashlib
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence, Sized
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -33,8 +34,11 @@ from annotation.models import Snapshot
 if TYPE_CHECKING:
     from psycopg.pq.abc import PGresult
 
-# The other allocator of Arrow keeps what is freed: a third of the memory of an export.
+# The other allocator of Arrow keeps what is freed: a third of the memory of an export. And glibc learns from large blocks to keep them,
+# in pieces that do not fit together: a block of a megabyte goes back to the system, as it does at first (M_MMAP_THRESHOLD).
 pa.set_memory_pool(pa.system_memory_pool())
+with suppress(AttributeError, OSError, TypeError):  # a system without glibc
+    ctypes.CDLL(None).mallopt(-3, 1_000_000)
 
 _TEXT, _KEY, _NUMBER, _REAL, _BOOL = pa.string(), pa.int64(), pa.int32(), pa.float64(), pa.bool_()
 
@@ -107,10 +111,9 @@ _CONVERT_OPTIONS = pyarrow.csv.ConvertOptions(
     check_utf8=False,  # the database did
 )
 _AT_ONCE = 4_000  # annotations of one statement: to plan it takes as long as to read 500 of them
-_GROUP, _PIECE = (
-    500,
-    4_000_000,
-)  # rows and bytes of records of a group of the file, the first that is reached: this is in memory, several times
+# Rows and bytes of records of a group of the file: the first that is reached. Several are in memory, and so is what the file says of each
+# group at its end: 27 kB.
+_GROUP, _PIECE = 500, 4_000_000
 
 _READ_ROWS = 250  # of a content file, at once
 
@@ -193,8 +196,10 @@ def write_content(
             digest.update(joined)
             if lines is not None:
                 lines.write(joined)
-            counts.ratings.update(group.labels)
-            writer.write_table(_table(group, counts))
+            del joined  # each of these steps needs the room of the one before
+            table = _table(group, counts)
+            group.records.clear()
+            writer.write_table(table)
 
         stored: Future[None] | None = None
         n_rows = 0
@@ -279,6 +284,7 @@ def _check(result: "PGresult", expected: ExecStatus) -> None:
 
 def _table(group: _Group, counts: Counts) -> pa.Table:
     """Return a group in SCHEMA, and count it."""
+    counts.ratings.update(group.labels)
     lines = b"".join(group.values)
     _READ_OPTIONS.block_size = len(lines) + 1
     table = pyarrow.csv.read_csv(pa.BufferReader(lines), _READ_OPTIONS, _PARSE_OPTIONS, _CONVERT_OPTIONS)

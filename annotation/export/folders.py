@@ -19,7 +19,7 @@ from django.db import transaction
 
 from annotation.export.cards import CardFacts, DatasetFile, write_card, written
 from annotation.export.croissant import write_croissant
-from annotation.export.datasets import errors_named, labeled_rows, note_file
+from annotation.export.datasets import errors_named, format_rows, note_file
 from annotation.export.describing import Description, describe
 from annotation.export.splits import PARTS, SplitRule
 from annotation.ingest import Progress
@@ -147,7 +147,7 @@ def _write_files(
                 continue
             losses, path = Losses(), f"data/{name}-{part}.parquet"
             [file] = write(
-                writer.rows(labeled_rows(snapshot, rule, part), options, losses),
+                format_rows(snapshot, name, options, losses, rule=rule, part=part),
                 draft / path,
                 schema=writer.schema,
                 container="parquet",

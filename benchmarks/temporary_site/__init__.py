@@ -45,8 +45,13 @@ class Site:
 
     def cpu_seconds(self) -> dict[str, float]:
         """Return the CPU seconds spent so far by the web processes and by PostgreSQL, each with its children, including ended ones."""
-        postmaster = (self.home / "postgres" / "data" / "postmaster.pid").read_text().split(maxsplit=1)[0]
-        return {"web": _cpu_seconds(self.web), "database": _cpu_seconds(psutil.Process(int(postmaster)))}
+        return {"web": _cpu_seconds(self.web), "database": database_cpu_seconds(self.home)}
+
+
+def database_cpu_seconds(home: Path) -> float:
+    """Return the CPU seconds spent so far by the PostgreSQL of a home, with its ended processes."""
+    postmaster = (home / "postgres" / "data" / "postmaster.pid").read_text().split(maxsplit=1)[0]
+    return _cpu_seconds(psutil.Process(int(postmaster)))
 
 
 def _cpu_seconds(master: psutil.Process) -> float:

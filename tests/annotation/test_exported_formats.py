@@ -1,6 +1,7 @@
 """A snapshot in every format: written from its content, with options that are recorded, and the same bytes each time."""
 
 import gzip
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -86,3 +87,19 @@ def test_an_option_that_is_wrong_takes_no_snapshot(tmp_path: Path) -> None:
     with pytest.raises(CommandError, match="cannot be 'no'"):
         call_command("export", "--project", "sums", "--format", "trl", "--option", "neutral=no", "--out", str(tmp_path / "out.jsonl"))
     assert Snapshot.objects.count() == 1
+
+
+def test_a_large_set_is_several_files_that_are_the_snapshot_together(tmp_path: Path) -> None:
+    exported(tmp_path / "labels.jsonl", "--max-records", "4")
+    names = ["labels-00000-of-00002.jsonl", "labels-00001-of-00002.jsonl"]
+    together = b"".join((tmp_path / name).read_bytes() for name in names)
+    assert hashlib.sha256(together).hexdigest() == Snapshot.objects.get().sha256
+    files = SnapshotFile.objects.order_by("pk")
+    assert [(file.name, file.n_records, file.options["max_records"]) for file in files] == [(names[0], 4, 4), (names[1], 2, 4)]
+    assert [file.sha256 for file in files] == [hashlib.sha256((tmp_path / name).read_bytes()).hexdigest() for name in names]
+
+
+def test_files_for_nothing_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match=r"A file of 0 records holds nothing\. Choose at least 1 record"):
+        exported(tmp_path / "labels.jsonl", "--max-records", "0")
+    assert not list(tmp_path.glob("labels*")) and not SnapshotFile.objects.exists()

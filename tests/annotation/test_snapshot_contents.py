@@ -262,9 +262,11 @@ def test_records_that_are_not_those_that_were_taken_are_not_written(home: Path, 
         cursor.execute("SET session_replication_role = replica")
         Snapshot.objects.update(content_bytes=path.stat().st_size)
         cursor.execute("SET session_replication_role = DEFAULT")
-    with pytest.raises(export.ContentDamaged, match="the sha256 differs"):
-        export.export_snapshot(Snapshot.objects.get(), tmp_path / "out.jsonl")
-    assert not (tmp_path / "out.jsonl").exists()
+    ways: dict[str, dict[str, Any]] = {"out.jsonl": {}, "outs.jsonl": {"max_records": 1}, "out.jsonl.gz": {"compression": "gzip"}}
+    for name, options in ways.items():
+        with pytest.raises(export.ContentDamaged, match="the sha256 differs"):
+            export.export_snapshot(Snapshot.objects.get(), tmp_path / name, **options)
+        assert not list(tmp_path.glob("*out*")) and not SnapshotFile.objects.exists()
 
 
 def test_a_missing_content_file_is_named(home: Path, tmp_path: Path) -> None:

@@ -42,10 +42,10 @@ class Watched:
         return self.file.getvalue().splitlines()
 
 
-def test_a_run_that_tells_nothing_still_writes_a_line_every_thirty_seconds() -> None:
+def test_a_run_that_tells_nothing_writes_a_line_soon_and_then_every_thirty_seconds() -> None:
     watched = Watched(ends=100.0)
     watched.display.watch()
-    assert watched.lines == [f"Working; running for {seconds} s." for seconds in (30, 60, 90)]
+    assert watched.lines == [f"Working; running for {seconds} s." for seconds in (5, 15, 35, 65, 95)]
 
 
 @pytest.mark.parametrize("pace", [0.5, 7.0, 29.0, 31.0, 400.0])
@@ -68,8 +68,9 @@ def test_many_updates_in_a_second_are_one_line() -> None:
     for number in range(10_552):
         watched.now = number / 100
         watched.display.show("sampling", number, 10_552)
-    assert len(watched.lines) == 3
-    assert watched.lines[0] == "sampling: 3,000 of 10,552 (28%); running for 30 s."
+    assert len(watched.lines) == 5  # after 5, 15, 35, 65 and 95 s
+    assert watched.lines[0] == "sampling: 500 of 10,552 (5%), about 2 min left; running for 5 s."
+    assert watched.lines[-1] == "sampling: 9,500 of 10,552 (90%), about 11 s left; running for 95 s."
 
 
 @pytest.mark.parametrize(
@@ -91,7 +92,7 @@ def test_a_line_says_the_stage_how_much_is_done_and_how_long_it_takes(update: tu
 
 def test_a_short_run_writes_nothing() -> None:
     watched = Watched()
-    watched.now = 29.9
+    watched.now = 4.9
     watched.display.show("loading", 5, 5)
     watched.display.close()
     assert watched.lines == []

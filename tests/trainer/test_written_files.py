@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 from pyarrow import parquet
 
@@ -51,7 +52,7 @@ def test_every_container_is_read_again(tmp_path: Path, container: str, compressi
 @pytest.mark.parametrize(("container", "compression"), ALL)
 def test_a_set_of_files_holds_each_row_once(tmp_path: Path, container: str, compression: str) -> None:
     suffix = suffix_of(container, compression)
-    written = put(tmp_path / f"train{suffix}", container=container, compression=compression, shard_bytes=100)
+    written = put(tmp_path / f"train{suffix}", container=container, compression=compression, max_bytes=100)
     count = len(written)
     assert count > 2 and [file.name for file in written] == [f"train-{at:05}-of-{count:05}{suffix}" for at in range(count)]
     assert sorted(path.name for path in tmp_path.iterdir()) == [file.name for file in written]
@@ -61,7 +62,7 @@ def test_a_set_of_files_holds_each_row_once(tmp_path: Path, container: str, comp
 
 
 def test_a_small_set_is_one_file_of_one(tmp_path: Path) -> None:
-    assert [file.name for file in put(tmp_path / "train.jsonl", shard_bytes=10**9)] == ["train-00000-of-00001.jsonl"]
+    assert [file.name for file in put(tmp_path / "train.jsonl", max_bytes=10**9)] == ["train-00000-of-00001.jsonl"]
 
 
 def test_no_rows_give_a_file_without_rows(tmp_path: Path) -> None:
@@ -74,16 +75,16 @@ def broken() -> Iterator[dict[str, Any]]:
     raise RuntimeError("the disk of the database is full")
 
 
-@pytest.mark.parametrize("shard_bytes", [None, 100])
+@pytest.mark.parametrize("max_bytes", [None, 100])
 @pytest.mark.parametrize(("container", "compression"), ALL)
-def test_an_error_leaves_nothing(tmp_path: Path, container: str, compression: str, shard_bytes: int | None) -> None:
+def test_an_error_leaves_nothing(tmp_path: Path, container: str, compression: str, max_bytes: int | None) -> None:
     with pytest.raises(RuntimeError):
         put(
             tmp_path / f"out{suffix_of(container, compression)}",
             broken(),
             container=container,
             compression=compression,
-            shard_bytes=shard_bytes,
+            max_bytes=max_bytes,
         )
     assert not list(tmp_path.iterdir())
 
@@ -106,7 +107,7 @@ def test_a_set_that_cannot_be_named_whole_leaves_nothing(tmp_path: Path, monkeyp
 
     monkeypatch.setattr("trainer.writers.files.rename_file", rename)
     with pytest.raises(OSError, match="went away"):
-        put(tmp_path / "train.jsonl", shard_bytes=100)
+        put(tmp_path / "train.jsonl", max_bytes=100)
     assert renamed and not list(tmp_path.iterdir())
 
 
@@ -129,16 +130,16 @@ def test_an_error_keeps_the_file_that_was_to_be_replaced(tmp_path: Path) -> None
 
 
 def test_files_of_an_earlier_set_are_never_mixed_with_new_ones(tmp_path: Path) -> None:
-    put(tmp_path / "train.jsonl", shard_bytes=100)
+    put(tmp_path / "train.jsonl", max_bytes=100)
     before = sorted(path.name for path in tmp_path.iterdir())
     (tmp_path / "train-notes.jsonl").write_text("mine")
-    for options in ({}, {"shard_bytes": 10**9}):
+    for options in ({}, {"max_bytes": 10**9}):
         with pytest.raises(OutputRefused, match="is of an earlier set of files of this name"):
             put(tmp_path / "train.jsonl", **options)
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*before, "train-notes.jsonl"])
     put(tmp_path / "train.jsonl", overwrite=True)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["train-notes.jsonl", "train.jsonl"]
-    put(tmp_path / "train.jsonl", overwrite=True, shard_bytes=10**9)
+    put(tmp_path / "train.jsonl", overwrite=True, max_bytes=10**9)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["train-00000-of-00001.jsonl", "train-notes.jsonl"]
 
 
@@ -151,7 +152,7 @@ def test_files_of_an_earlier_set_are_never_mixed_with_new_ones(tmp_path: Path) -
         ("out.parquet.gz", {"container": "parquet", "compression": "gzip"}, "Let it end in .parquet."),
         ("out.jsonl", {"container": "csv"}, "The container 'csv' is not known. Choose one of jsonl, json, parquet."),
         ("out.jsonl", {"compression": "xz"}, "The compression 'xz' is not known. Choose one of none, gzip, zstd."),
-        ("out.jsonl", {"shard_bytes": 0}, "Choose at least 1 byte."),
+        ("out.jsonl", {"max_bytes": 0}, "Choose at least 1 byte."),
         ("no/out.jsonl", {}, "is not a folder that you can write to"),
     ],
 )
@@ -192,3 +193,15 @@ def test_json_lines_end_with_a_line_end_and_keep_letters_as_they_are(tmp_path: P
     put(tmp_path / "out.jsonl", [{"prompt": "ζ\u2028", "completions": [], "labels": []}])
     content = (tmp_path / "out.jsonl").read_text()
     assert content == '{"prompt":"ζ\u2028","completions":[],"labels":[]}\n' and json.loads(content)["prompt"] == "ζ\u2028"
+
+
+@pytest.mark.parametrize(("container", "compression"), ALL)
+def test_no_file_of_a_set_holds_more_than_it_can(tmp_path: Path, container: str, compression: str) -> None:
+    suffix = suffix_of(container, compression)
+    written = put(tmp_path / f"rows{suffix}", container=container, compression=compression, max_records=2)
+    assert [file.n_records for file in written] == [2] * (len(ROWS) // 2) + [1] * (len(ROWS) % 2)
+    lines = [len(orjson.dumps(row)) + 1 for row in ROWS]
+    limit = max(lines) + min(lines)
+    for file in put(tmp_path / f"bytes{suffix}", container=container, compression=compression, max_bytes=limit):
+        rows = [dict(fields) for _, fields in read_lines(tmp_path / file.name)]
+        assert sum(len(orjson.dumps(row)) + 1 for row in rows) <= limit

@@ -103,7 +103,7 @@ def test_datasets_loads_every_format_and_trl_trains(tmp_path: Path, tokenizer: A
             folder.mkdir(parents=True)
             path = folder / f"train{suffix_of(container, compression)}"
             files = write(
-                writer.rows(annotations), path, schema=writer.schema, container=container, compression=compression, shard_bytes=10_000
+                writer.rows(annotations), path, schema=writer.schema, container=container, compression=compression, max_bytes=10_000
             )
             expected[folder.name] = [sum(file.n_records for file in files), writer.schema.names]
     tokenizer.save_pretrained(tmp_path / "tokenizer")

@@ -17,7 +17,7 @@ from trainer.writers.labeled import (
     read_records,
 )
 from trainer.writers.losses import Losses
-from trainer.writers.shapes import BadOption, Field, Option, Writer
+from trainer.writers.shapes import BadOption, Field, Option, OutRow, Writer
 from trainer.writers.solutions import SOLUTIONS
 from trainer.writers.stepwise import STEPWISE, marked_text, numbered_steps, turns
 from trainer.writers.tables import TABLES
@@ -52,6 +52,7 @@ __all__ = [
     "LabeledAlternative",
     "Losses",
     "Option",
+    "OutRow",
     "LabeledConsensus",
     "WrittenFile",
     "Writer",

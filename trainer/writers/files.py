@@ -2,13 +2,15 @@
 
 import gzip
 import hashlib
+import math
 import re
 import secrets
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, Protocol, Self, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, Protocol, Self
 
 import orjson
 
@@ -24,6 +26,7 @@ COMPRESSIONS = {"none": "", "gzip": ".gz", "zstd": ".zst"}
 GZIP_LEVEL, ZSTD_LEVEL = 6, 3  # of zstd in Parquet
 WRITTEN_BYTES = 256_000  # of JSON lines at once
 GROUP_ROWS, GROUP_BYTES = 2_000, 32_000_000  # of a row group of Parquet: the first that is reached. This is what stays in memory
+PARSED_ROWS = 250  # at once: while they are parsed they are in memory three times
 SHOWN_EVERY = 500  # rows
 
 
@@ -51,26 +54,29 @@ def write(
     schema: "pa.Schema | None" = None,
     container: str = "jsonl",
     compression: str = "none",
-    shard_bytes: int | None = None,
+    max_records: int | None = None,
+    max_bytes: int | None = None,
     overwrite: bool = False,
     description: str = "",
     total: int | None = None,
     progress: Progress | None = None,
 ) -> list[WrittenFile]:
-    """Write rows to `path`, or, with `shard_bytes`, to several files beside it that are named NAME-00000-of-00002.jsonl.
+    """Write rows to `path`, or, with `max_records` or `max_bytes`, to several files beside it that are named NAME-00000-of-00002.jsonl.
 
-    The name must end as `suffix_of` says. Parquet needs a `schema`, and keeps the `description` in its metadata. A new file begins once the
-    current one holds `shard_bytes` of rows before packing. Memory does not grow with the rows. `progress("writing", rows, total)` is called
-    every 500 rows. The files get their names when all of them are whole: an error leaves nothing. With `overwrite` the files of an earlier
-    set of this name go. Raises OutputRefused, and OSError.
+    The name must end as `suffix_of` says. Parquet needs a `schema`, and keeps the `description` in its metadata. A file holds at most
+    `max_records` rows and `max_bytes` of rows before packing; a row that is larger has a file of its own. Memory does not grow with the
+    rows. `progress("writing", rows, total)` is called every 500 rows. The files get their names when all of them are whole: an error leaves
+    nothing. With `overwrite` the files of an earlier set of this name go. Raises OutputRefused, and OSError.
     """
     suffix = suffix_of(container, compression)
     if not path.name.endswith(suffix) or path.name == suffix:
         raise OutputRefused(f"{path} is not the name of such a file. Let it end in {suffix}.")
     if container == "parquet" and schema is None:
         raise ValueError("Parquet needs a schema")
-    if shard_bytes is not None and shard_bytes < 1:
-        raise OutputRefused(f"A file of {shard_bytes} bytes holds nothing. Choose at least 1 byte.")
+    for limit, unit in ((max_records, "record"), (max_bytes, "byte")):
+        if limit is not None and limit < 1:
+            raise OutputRefused(f"A file of {limit} {unit}s holds nothing. Choose at least 1 {unit}.")
+    most_records, most_bytes = max_records or math.inf, max_bytes or math.inf
     check_output_file(path, overwrite=overwrite)
     path = path.resolve()
     _earlier(path, suffix, [path.name], overwrite=overwrite)
@@ -84,15 +90,17 @@ def write(
 
         draft, n_rows = begin(), 0
         for row in rows:
-            if shard_bytes is not None and draft.n_unpacked >= shard_bytes:
+            line = row if isinstance(row, bytes) else orjson.dumps(row)
+            n_bytes = len(line) + 1
+            if draft.n_records >= most_records or (draft.n_records and draft.n_unpacked + n_bytes > most_bytes):
                 draft.end()
                 draft = begin()
-            draft.add(row)
+            draft.add(line, n_bytes)
             n_rows += 1
             if progress and n_rows % SHOWN_EVERY == 0:
                 progress("writing", n_rows, total)
         draft.end()
-        names = [path.name] if shard_bytes is None else _numbered(path.name.removesuffix(suffix), suffix, len(drafts))
+        names = [path.name] if max_records is max_bytes is None else _numbered(path.name.removesuffix(suffix), suffix, len(drafts))
         earlier = _earlier(path, suffix, names, overwrite=overwrite)
         _place(drafts, [path.with_name(name) for name in names], overwrite=overwrite)
         for other in earlier:
@@ -140,7 +148,7 @@ def _place(drafts: "list[_Draft]", places: list[Path], *, overwrite: bool) -> No
 
 
 class _RowWriter(Protocol):
-    def add(self, row: OutRow) -> int: ...  # bytes before packing
+    def add(self, line: bytes) -> None: ...
 
     def end(self) -> None: ...
 
@@ -193,9 +201,10 @@ class _Draft:
             self.__exit__(None, None, None)
             raise
 
-    def add(self, row: OutRow) -> None:
+    def add(self, line: bytes, n_bytes: int) -> None:
         assert self._rows
-        self.n_unpacked += self._rows.add(row)
+        self._rows.add(line)
+        self.n_unpacked += n_bytes
         self.n_records += 1
 
     def end(self) -> None:
@@ -246,13 +255,11 @@ class _JsonRows:
             self._packed = pa.CompressedOutputStream(pa.PythonFile(out, "w"), "zstd")
         self._out = out if self._packed is None else self._packed
 
-    def add(self, row: OutRow) -> int:
-        line = row if isinstance(row, bytes) else orjson.dumps(row)
+    def add(self, line: bytes) -> None:
         self._waiting.append(line)
         self._waiting_bytes += len(line)
         if self._waiting_bytes >= WRITTEN_BYTES:
             self._flush()
-        return len(line)
 
     def _flush(self) -> None:
         if not self._waiting:
@@ -275,55 +282,68 @@ class _JsonRows:
 
 
 class _ParquetRows:
+    """Row groups. Rows are parsed as JSON, some at a time, while a thread packs and writes the group before."""
+
     def __init__(self, out: Any, schema: "pa.Schema", compression: str, description: str) -> None:
         from pyarrow import parquet
 
         self._schema = schema.with_metadata({"description": description}) if description else schema
-        self._waiting: list[OutRow] = []
-        self._waiting_bytes = 0
+        self._waiting: list[bytes] = []  # lines
+        self._parsed: list[pa.Table] = []
+        self._rows = self._bytes = 0  # of the group
+        self._background = ThreadPoolExecutor(1)
+        self._written: Future[None] | None = None
         level = ZSTD_LEVEL if compression == "zstd" else None
         self._table = parquet.ParquetWriter(out, self._schema, compression=compression, compression_level=level)
 
-    def add(self, row: OutRow) -> int:
-        n_bytes = len(row) if isinstance(row, bytes) else _size(row)
-        self._waiting.append(row)
-        self._waiting_bytes += n_bytes
-        if len(self._waiting) >= GROUP_ROWS or self._waiting_bytes >= GROUP_BYTES:
+    def add(self, line: bytes) -> None:
+        self._waiting.append(line)
+        self._rows += 1
+        self._bytes += len(line)
+        if self._rows >= GROUP_ROWS or self._bytes >= GROUP_BYTES:
             self._flush()
-        return n_bytes
+        elif len(self._waiting) >= PARSED_ROWS:
+            self._parse()
+
+    def _parse(self) -> None:
+        if self._waiting:
+            self._parsed.append(_table(self._waiting, self._schema))
+            self._waiting.clear()
 
     def _flush(self) -> None:
-        self._table.write_table(_table(self._waiting, self._schema))
-        self._waiting.clear()
-        self._waiting_bytes = 0
+        import pyarrow as pa
+
+        self._parse()
+        group = pa.concat_tables(self._parsed)
+        self._parsed.clear()
+        self._rows = self._bytes = 0
+        self._wait()  # no more than two groups are in memory
+        self._written = self._background.submit(self._write, group)
+
+    def _write(self, group: "pa.Table") -> None:
+        self._table.write_table(group.combine_chunks())  # where it was parted would change the pages
+
+    def _wait(self) -> None:
+        written, self._written = self._written, None
+        if written is not None:
+            written.result()
 
     def end(self) -> None:
-        if self._waiting:
+        if self._rows:
             self._flush()
+        self._wait()
         self.close()
 
     def close(self) -> None:
+        self._background.shutdown()
         self._table.close()
 
 
-def _table(rows: Sequence[OutRow], schema: "pa.Schema") -> "pa.Table":
+def _table(lines: Sequence[bytes], schema: "pa.Schema") -> "pa.Table":
+    """Return rows as a table. pyarrow parses lines three times as fast as it takes nested values from Python, and without pandas."""
     import pyarrow as pa
     from pyarrow import json
 
-    if isinstance(rows[0], bytes):  # pyarrow parses nested records three times as fast as it takes them from Python
-        lines = b"\n".join(cast(Sequence[bytes], rows))
-        parsing = json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="error")
-        return json.read_json(pa.BufferReader(lines), json.ReadOptions(use_threads=False, block_size=len(lines) + 1), parsing).cast(schema)
-    columns = [pa.array([cast(dict[str, Any], row)[field.name] for row in rows], field.type) for field in schema]
-    return pa.Table.from_arrays(columns, schema=schema)
-
-
-def _size(value: Any) -> int:
-    """Return about how many bytes a value needs: its texts count, and 8 for anything else."""
-    if isinstance(value, str):
-        return len(value)
-    if isinstance(value, dict):
-        return sum(map(_size, value.values()))
-    if isinstance(value, list):
-        return sum(map(_size, value))
-    return 8
+    joined = b"\n".join(lines)
+    parsing = json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="error")
+    return json.read_json(pa.BufferReader(joined), json.ReadOptions(use_threads=False, block_size=len(joined) + 1), parsing).cast(schema)

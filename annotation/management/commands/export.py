@@ -30,6 +30,10 @@ class Command(BaseCommand):
         parser.add_argument("--compress", choices=list(COMPRESSIONS), help="default: as the name of FILE ends; of Parquet zstd")
         parser.add_argument("--out", required=True, metavar="FILE", help="the file to write; it appears when it is complete")
         parser.add_argument("--overwrite", action="store_true", help="replace FILE if it exists")
+        parser.add_argument(
+            "--max-records", type=int, metavar="N", help="write several files, none with more records: FILE-00000-of-00004 .."
+        )
+        parser.add_argument("--max-bytes", type=int, metavar="N", help="write several files, none with more bytes of rows before packing")
         add_shares(parser)
         add_filters(parser)
 
@@ -43,7 +47,14 @@ class Command(BaseCommand):
                     "--snapshot names a snapshot that was taken, with its own filters. Leave out the other filters.", returncode=2
                 )
             format, written = options.get("format") or "prm800k", _as_written(out, options)
-            if snapshot is None and rule is None and format == "prm800k" and written == ("jsonl", "none"):
+            limits = {name: options.get(name) for name in ("max_records", "max_bytes")}
+            if (
+                snapshot is None
+                and rule is None
+                and limits == dict.fromkeys(limits)
+                and format == "prm800k"
+                and written == ("jsonl", "none")
+            ):
                 _options(options.get("option") or [], format)
                 taken = export.export_prm800k(exported, out, chosen=chosen, overwrite=overwrite, progress=progress)
                 self.stdout.write(f"Wrote {counted(taken.count, 'annotation')} to {out} (snapshot {taken.number}, sha256 {taken.sha256}).")
@@ -60,6 +71,7 @@ class Command(BaseCommand):
                 container=written[0],
                 compression=written[1],
                 rule=rule,
+                **limits,
                 overwrite=overwrite,
                 progress=progress,
                 losses=losses,
