@@ -5,6 +5,7 @@ DATABASE_URL      your own PostgreSQL; unset: a private one under STEPMARK_HOME
 CELERY_BROKER_URL redis://...; unset: files under STEPMARK_HOME
 STEPMARK_GENERATOR package.module.function that proposes next steps in interactive projects; unset: only loaded completions
 API_READS_A_MINUTE, API_WRITES_A_MINUTE  requests of one person to the API (default: 600 and 60)
+WEBHOOK_HOSTS, WEBHOOK_PRIVATE_HOSTS  hosts to which projects can send webhooks (docs/webhooks.md); unset: none
 METRICS_TOKEN     what Prometheus sends to read /metrics; unset: only this machine reads it, and in production nobody
 SENTRY_DSN        errors are sent there; needs sentry-sdk
 LOG_FORMAT        json: each line of the log is a JSON object; default: text

@@ -33,6 +33,7 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "scores_stored_away": (409, "The scores are not in the database"),
     "no_serving_model": (409, "No model serves"),
     "score_job_refused": (409, "The score job cannot do this"),
+    "webhook_refused": (409, "The webhook cannot do this"),
     "key_in_use": (409, "A request with this key is running"),
     "body_too_large": (413, "The body of the request is too large"),
     "unsupported_media_type": (415, "The body of the request is of another kind"),

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from annotation.api import base, data, loading, people
+from annotation.api import base, data, loading, people, webhooks
 
 PROJECT = "projects/<slug:slug>"
 urlpatterns = [
@@ -22,5 +22,17 @@ urlpatterns = [
     path(f"{PROJECT}/consensus", data.ConsensusListView.as_view(), name="api-consensus"),
     path(f"{PROJECT}/snapshots", data.SnapshotsView.as_view(), name="api-snapshots"),
     path(f"{PROJECT}/snapshots/<int:number>", data.SnapshotView.as_view(), name="api-snapshot"),
+    path(f"{PROJECT}/webhooks", webhooks.WebhooksView.as_view(), name="api-webhooks"),
+    path(f"{PROJECT}/webhooks/<int:webhook_number>", webhooks.OneWebhookView.as_view(), name="api-webhook"),
+    path(f"{PROJECT}/webhooks/<int:webhook_number>/switch", webhooks.SwitchWebhookView.as_view(), name="api-switch-webhook"),
+    path(f"{PROJECT}/webhooks/<int:webhook_number>/secret", webhooks.WebhookSecretView.as_view(), name="api-webhook-secret"),
+    path(f"{PROJECT}/webhooks/<int:webhook_number>/test", webhooks.PingWebhookView.as_view(), name="api-ping-webhook"),
+    path(f"{PROJECT}/webhooks/<int:webhook_number>/delete", webhooks.DeleteWebhookView.as_view(), name="api-delete-webhook"),
+    path(f"{PROJECT}/webhooks/<int:webhook_number>/deliveries", webhooks.DeliveriesView.as_view(), name="api-webhook-deliveries"),
+    path(
+        f"{PROJECT}/webhooks/<int:webhook_number>/deliveries/<int:delivery_number>/send",
+        webhooks.SendAgainView.as_view(),
+        name="api-send-webhook-again",
+    ),
     path(f"{PROJECT}/people", data.PeopleView.as_view(), name="api-people"),
 ]

@@ -19,10 +19,12 @@ from annotation.webhooks.managing import (
     change_secret,
     delete_webhook,
     deliveries_of,
+    delivery_page,
     find_webhook,
     ping,
     send_again,
     switch,
+    webhook_page,
     webhooks_of,
 )
 from annotation.webhooks.outbox import forget_old, send_due, tell, tell_batches
@@ -43,6 +45,7 @@ __all__ = [
     "change_secret",
     "deliveries_of",
     "delete_webhook",
+    "delivery_page",
     "find_webhook",
     "forget_old",
     "ping",
@@ -51,5 +54,6 @@ __all__ = [
     "switch",
     "tell",
     "tell_batches",
+    "webhook_page",
     "webhooks_of",
 ]

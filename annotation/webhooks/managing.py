@@ -104,6 +104,12 @@ def webhooks_of(project: Project) -> list[WebhookRow]:
     return [_row(webhook) for webhook in _counted(project).order_by("pk")]
 
 
+def webhook_page(project: Project, *, after: int, limit: int) -> tuple[list[WebhookRow], int | None]:
+    """Return the webhooks of a project after a number, and the number after which the next page begins. None: there is no next one."""
+    rows = [_row(webhook) for webhook in _counted(project).filter(pk__gt=after).order_by("pk")[: limit + 1]]
+    return rows[:limit], rows[limit - 1].number if len(rows) > limit else None
+
+
 def find_webhook(project: Project, number: int) -> WebhookRow:
     """Return one webhook. Raises NoSuchWebhook."""
     webhook = _counted(project).filter(pk=number).first()
@@ -204,6 +210,14 @@ def deliveries_of(project: Project, number: int, *, before: int | None = None, l
     """Return the newest deliveries of a webhook, or those before a number. Raises NoSuchWebhook."""
     rows = WebhookDelivery.objects.filter(webhook=_find(project, number)).select_related("event").prefetch_related("tries")
     return [_delivery(row) for row in (rows.filter(pk__lt=before) if before else rows).order_by("-pk")[:limit]]
+
+
+def delivery_page(project: Project, number: int, *, after: int, limit: int) -> tuple[list[DeliveryRow], int | None]:
+    """Return the deliveries of a webhook after a number, the oldest first, and where the next page begins. Raises NoSuchWebhook."""
+    deliveries = WebhookDelivery.objects.filter(webhook=_find(project, number), pk__gt=after)
+    found = deliveries.select_related("event").prefetch_related("tries").order_by("pk")[: limit + 1]
+    rows = [_delivery(row) for row in found]
+    return rows[:limit], rows[limit - 1].number if len(rows) > limit else None
 
 
 def _find(project: Project, number: int, *, lock: bool = False) -> Webhook:
