@@ -111,9 +111,10 @@ _CONVERT_OPTIONS = pyarrow.csv.ConvertOptions(
     check_utf8=False,  # the database did
 )
 _AT_ONCE = 4_000  # annotations of one statement: to plan it takes as long as to read 500 of them
-# Rows and bytes of records of a group of the file: the first that is reached. Several are in memory, and so is what the file says of each
-# group at its end: 27 kB.
-_GROUP, _PIECE = 500, 4_000_000
+# Rows and bytes of records that are put together at once: the first that is reached. This is in memory several times.
+_PIECE_ROWS, _PIECE = 250, 2_000_000
+# The same of a group of the file. The file says 27 kB of each group at its end, and who reads or writes it keeps this in memory.
+_GROUP_ROWS, _GROUP = 1_000, 8_000_000
 
 _READ_ROWS = 250  # of a content file, at once
 
@@ -190,59 +191,65 @@ def write_content(
         pq.ParquetWriter(file, SCHEMA, compression="zstd", use_dictionary=plain, write_statistics=False) as writer,
         ThreadPoolExecutor(1) as background,
     ):
+        waiting: list[pa.Table] = []
 
-        def store(group: _Group) -> None:
-            joined = b"\n".join([*group.records, b""])
+        def write_group() -> None:
+            writer.write_table(pa.concat_tables(waiting))
+            waiting.clear()
+
+        def store(piece: _Piece) -> None:
+            joined = b"\n".join([*piece.records, b""])
             digest.update(joined)
             if lines is not None:
                 lines.write(joined)
-            del joined  # each of these steps needs the room of the one before
-            table = _table(group, counts)
-            group.records.clear()
-            writer.write_table(table)
+            waiting.append(_table(piece, counts))
+            if sum(map(len, waiting)) >= _GROUP_ROWS or sum(table.nbytes for table in waiting) >= _GROUP:
+                write_group()
 
         stored: Future[None] | None = None
         n_rows = 0
-        for group in _groups(keys, reader):
+        for piece in _pieces(keys, reader):
             if stored is not None:
-                stored.result()  # no more than two groups are in memory
-            n_rows += len(group.records)
+                stored.result()  # no more than two pieces are in memory
+            n_rows += len(piece.records)
             if progress:
                 progress("exporting", n_rows, len(keys))
-            stored = background.submit(store, group)
+            stored = background.submit(store, piece)
         if stored is not None:
             stored.result()
+        if waiting:
+            write_group()
     if progress:
         progress("exporting", n_rows, len(keys))
     return counts, digest.hexdigest()
 
 
-class _Group(NamedTuple):
-    """Rows that become a group of the content file. `values`: those of _VALUES, as lines of CSV."""
+class _Piece(NamedTuple):
+    """Rows of the content file, oldest first. `values`: those of _VALUES, as lines of CSV."""
 
     records: list[bytes]
     labels: list[bytes]
     values: list[bytes]
 
 
-def _groups(keys: "array[int]", reader: "psycopg.Connection[Any]") -> Iterator[_Group]:
+def _pieces(keys: "array[int]", reader: "psycopg.Connection[Any]") -> Iterator[_Piece]:
     """Yield the rows of these annotations. Each is put together as it arrives, while the database makes the next one."""
-    group, size = _Group([], [], []), 0
+    piece, size = _Piece([], [], []), 0
     n_fragments, place = len(FRAGMENTS), list(FRAGMENTS).index("labels")
     for start in range(0, len(keys), _AT_ONCE):
         named = ",".join(map(str, keys[start : start + _AT_ONCE]))
         for row in copied(reader, _SELECT.replace(":keys", f"'{{{named}}}'::bigint[]")):
             *fragments, values = row.split(_DELIMITER, n_fragments)
             record = prm800k_line(*fragments)
-            group.records.append(record)
-            group.labels.append(fragments[place])
-            group.values.append(values)
+            piece.records.append(record)
+            piece.labels.append(fragments[place])
+            piece.values.append(values)
             size += len(record)
-            if len(group.records) >= _GROUP or size >= _PIECE:
-                yield group
-                group, size = _Group([], [], []), 0
-    if group.records:
-        yield group
+            if len(piece.records) >= _PIECE_ROWS or size >= _PIECE:
+                yield piece
+                piece, size = _Piece([], [], []), 0
+    if piece.records:
+        yield piece
 
 
 def copied(reader: "psycopg.Connection[Any]", statement: str) -> Iterator[bytes]:
@@ -282,16 +289,16 @@ def _check(result: "PGresult", expected: ExecStatus) -> None:
         raise kind(result.error_message.decode(errors="replace").strip())
 
 
-def _table(group: _Group, counts: Counts) -> pa.Table:
-    """Return a group in SCHEMA, and count it."""
-    counts.ratings.update(group.labels)
-    lines = b"".join(group.values)
+def _table(piece: _Piece, counts: Counts) -> pa.Table:
+    """Return a piece in SCHEMA, and count it."""
+    counts.ratings.update(piece.labels)
+    lines = b"".join(piece.values)
     _READ_OPTIONS.block_size = len(lines) + 1
     table = pyarrow.csv.read_csv(pa.BufferReader(lines), _READ_OPTIONS, _PARSE_OPTIONS, _CONVERT_OPTIONS)
     counts.add(table)
     arrays = [table[name] for name in _COLUMNS]
     arrays += [_lists(table[name].to_pylist()) for name in _LISTS]
-    return pa.Table.from_arrays([*arrays, _binary(group.records)], schema=SCHEMA)
+    return pa.Table.from_arrays([*arrays, _binary(piece.records)], schema=SCHEMA)
 
 
 # pyarrow.array imports pandas where it is installed, which takes 56 MB and a third of a second. So arrays are made of their buffers.

@@ -187,6 +187,7 @@ def test_a_large_snapshot_is_read_in_pieces(monkeypatch: pytest.MonkeyPatch) -> 
     whole = export.take_snapshot(project)
     monkeypatch.setattr("annotation.export.content._AT_ONCE", 3)
     monkeypatch.setattr("annotation.export.content._PIECE", 1)
+    monkeypatch.setattr("annotation.export.content._GROUP", 1)
     in_pieces = export.take_snapshot(project)
     assert (in_pieces.sha256, in_pieces.counts) == (whole.sha256, whole.counts)
     assert [row["annotation"] for row in content_rows(in_pieces)] == sorted(Annotation.objects.values_list("pk", flat=True))
