@@ -227,3 +227,17 @@ def test_a_solution_on_which_people_and_model_agree_again_leaves_the_list(versio
     Score.objects.filter(solution=solution).update(first_weak_step=1)
     surprises.find_again(version.pk)
     assert not Surprise.objects.exists()
+
+
+def test_a_version_is_compared_by_one_process_at_a_time(three: dict[str, Any], version: ModelVersion) -> None:
+    other = connection.copy()
+    try:
+        with other.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_lock(%s, %s)", [surprises.ONE_AT_A_TIME, version.pk])
+            surprises.find_again(version.pk)
+            assert not Surprise.objects.exists()
+            cursor.execute("SELECT pg_advisory_unlock(%s, %s)", [surprises.ONE_AT_A_TIME, version.pk])
+        surprises.find_again(version.pk)
+        assert Surprise.objects.count() == 3
+    finally:
+        other.close()
