@@ -1,10 +1,13 @@
 """Contains all the data models used in inputs/outputs"""
 
+from .added import Added
 from .annotation import Annotation
 from .batch import Batch
 from .batches_list_kind import BatchesListKind
 from .batches_list_state import BatchesListState
 from .consensus import Consensus
+from .delivery import Delivery
+from .done import Done
 from .fault import Fault
 from .gold_share import GoldShare
 from .job import Job
@@ -24,9 +27,11 @@ from .models_list_kind import ModelsListKind
 from .models_list_state import ModelsListState
 from .new_job import NewJob
 from .new_round import NewRound
+from .new_webhook import NewWebhook
 from .page_of_annotation import PageOfAnnotation
 from .page_of_batch import PageOfBatch
 from .page_of_consensus import PageOfConsensus
+from .page_of_delivery import PageOfDelivery
 from .page_of_job import PageOfJob
 from .page_of_job_score import PageOfJobScore
 from .page_of_member import PageOfMember
@@ -37,6 +42,7 @@ from .page_of_round import PageOfRound
 from .page_of_score import PageOfScore
 from .page_of_snapshot import PageOfSnapshot
 from .page_of_solution import PageOfSolution
+from .page_of_webhook import PageOfWebhook
 from .problem import Problem
 from .problem_document import ProblemDocument
 from .problem_line import ProblemLine
@@ -49,6 +55,7 @@ from .round_progress import RoundProgress
 from .rounds_list_state import RoundsListState
 from .score import Score
 from .score_jobs_list_state import ScoreJobsListState
+from .secret import Secret
 from .settled_step import SettledStep
 from .skipped_line import SkippedLine
 from .snapshot import Snapshot
@@ -66,14 +73,20 @@ from .solutions_load_wrong import SolutionsLoadWrong
 from .stage import Stage
 from .step_label import StepLabel
 from .step_probabilities import StepProbabilities
+from .switch import Switch
+from .try_ import Try
+from .webhook import Webhook
 from .work import Work
 
 __all__ = (
+    "Added",
     "Annotation",
     "Batch",
     "BatchesListKind",
     "BatchesListState",
     "Consensus",
+    "Delivery",
+    "Done",
     "Fault",
     "GoldShare",
     "Job",
@@ -93,9 +106,11 @@ __all__ = (
     "ModelsListState",
     "NewJob",
     "NewRound",
+    "NewWebhook",
     "PageOfAnnotation",
     "PageOfBatch",
     "PageOfConsensus",
+    "PageOfDelivery",
     "PageOfJob",
     "PageOfJobScore",
     "PageOfMember",
@@ -106,6 +121,7 @@ __all__ = (
     "PageOfScore",
     "PageOfSnapshot",
     "PageOfSolution",
+    "PageOfWebhook",
     "Problem",
     "ProblemDocument",
     "ProblemLine",
@@ -118,6 +134,7 @@ __all__ = (
     "RoundsListState",
     "Score",
     "ScoreJobsListState",
+    "Secret",
     "SettledStep",
     "SkippedLine",
     "Snapshot",
@@ -135,5 +152,8 @@ __all__ = (
     "Stage",
     "StepLabel",
     "StepProbabilities",
+    "Switch",
+    "Try",
+    "Webhook",
     "Work",
 )

@@ -1,0 +1,54 @@
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+
+from ...models.secret import Secret
+from ...types import Response
+
+
+def _request(
+    slug: str,
+    webhook_number: int,
+) -> dict[str, Any]:
+
+    request: dict[str, Any] = {
+        "method": "post",
+        "url": "/api/v1/projects/{slug}/webhooks/{webhook_number}/secret".format(
+            slug=quote(str(slug), safe=""),
+            webhook_number=quote(str(webhook_number), safe=""),
+        ),
+    }
+    return request
+
+
+def _read(response: httpx.Response) -> Secret:
+    if 200 <= response.status_code <= 200:
+        response_200 = Secret.from_dict(response.json())
+
+        return response_200
+
+    raise ValueError(f"This client does not know the status {response.status_code} here.")
+
+
+def call(
+    slug: str,
+    webhook_number: int,
+    *,
+    client: httpx.Client,
+) -> Response[Secret]:
+    """Make a new secret.
+
+    Give a webhook a new secret. The one before signs too for a day.
+
+    Args:
+        slug (str):
+        webhook_number (int):
+    """
+    response = client.request(
+        **_request(
+            slug=slug,
+            webhook_number=webhook_number,
+        )
+    )
+    return Response(response.status_code, response.headers, _read(response))

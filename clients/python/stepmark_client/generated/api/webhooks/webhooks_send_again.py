@@ -1,0 +1,59 @@
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+
+from ...models.done import Done
+from ...types import Response
+
+
+def _request(
+    slug: str,
+    webhook_number: int,
+    delivery_number: int,
+) -> dict[str, Any]:
+
+    request: dict[str, Any] = {
+        "method": "post",
+        "url": "/api/v1/projects/{slug}/webhooks/{webhook_number}/deliveries/{delivery_number}/send".format(
+            slug=quote(str(slug), safe=""),
+            webhook_number=quote(str(webhook_number), safe=""),
+            delivery_number=quote(str(delivery_number), safe=""),
+        ),
+    }
+    return request
+
+
+def _read(response: httpx.Response) -> Done:
+    if 202 <= response.status_code <= 202:
+        response_202 = Done.from_dict(response.json())
+
+        return response_202
+
+    raise ValueError(f"This client does not know the status {response.status_code} here.")
+
+
+def call(
+    slug: str,
+    webhook_number: int,
+    delivery_number: int,
+    *,
+    client: httpx.Client,
+) -> Response[Done]:
+    """Send a message again.
+
+    Send a message once more, under the id that it had.
+
+    Args:
+        slug (str):
+        webhook_number (int):
+        delivery_number (int):
+    """
+    response = client.request(
+        **_request(
+            slug=slug,
+            webhook_number=webhook_number,
+            delivery_number=delivery_number,
+        )
+    )
+    return Response(response.status_code, response.headers, _read(response))
