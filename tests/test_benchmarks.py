@@ -279,3 +279,21 @@ def test_the_harness_tells_a_process_that_ended_before_it_was_killed() -> None:
     assert parts.kill(running.pid)
     running.wait()
     assert not parts.kill(running.pid)
+
+
+def test_tasks_go_in_and_out_against_label_studio() -> None:
+    found = figures("label_studio", "--smoke")  # without the peer, whose packages have a gigabyte
+    assert found["tasks"] == 50 and found["ratio"] == found["published"]["import_ratio"] > 0
+    assert {"plain", "labeled", "lines", "export_seconds"} < set(found["ours"]) and found["label_studio"] is None
+
+
+def test_a_peer_in_an_environment_of_its_own_is_installed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    pythons: list[str] = []
+    monkeypatch.setattr("venv.create", lambda folder, with_pip: folder.mkdir(parents=True))
+    monkeypatch.setattr(peers, "pip", lambda *words, python: pythons.append(python))
+    folder = peers.install_apart("label_studio")
+    assert pythons == [str(folder / "bin" / "python")] and folder.is_relative_to(tmp_path)
+    assert peers.install_apart("label_studio") == folder and len(pythons) == 1
+    (folder / peers.DONE).unlink()  # as a kill in the middle leaves it
+    assert peers.install_apart("label_studio") == folder and len(pythons) == 2

@@ -127,6 +127,9 @@ def _page(request: SignedInRequest, project: "Project", import_: "Import", form:
 
 def in_fields(text: str) -> str:
     """Write a sentence that names options of a command with the fields of the page."""
+    before, option, names = text.partition("--map ")
+    if option:  # the field takes several lines, so it is named once
+        text = f"{before}“Names in the file” {names.replace('--map ', '')}"
     for option, words in FIELDS.items():
         text = text.replace(option, words)
     return text

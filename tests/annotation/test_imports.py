@@ -360,8 +360,10 @@ def test_labels_of_another_tool_are_read_by_the_names_that_the_page_gives(projec
 
 
 def test_names_that_mean_nothing_are_refused_on_the_page(project: Project, olga: User, client: Client) -> None:
-    import_ = checked(project, lines(1))
+    stars = Path(__file__).resolve().parent.parent / "data" / "label_studio" / "stars_per_step.json"
+    import_ = checked(project, [stars.read_bytes()])
     client.force_login(olga)
     address = f"/p/{project.slug}/data/imports/{import_.pk}/check/"
     answer = client.post(address, {"token": import_.token, "steps_by": "auto", "labels": "annotations", "mapping": "colour=red"})
     assert answer.status_code == 400 and "The mapping &#x27;colour&#x27; is not known." in answer.content.decode()
+    assert "such as “Names in the file” good=4,5 neutral=3 bad=1,2" in answer.content.decode()  # as the command says it with --map

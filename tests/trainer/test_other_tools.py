@@ -290,3 +290,13 @@ def test_labels_of_an_unknown_item_are_refused(tmp_path: Path) -> None:
     (tmp_path / "items.jsonl").write_text('{"id": "other"}')
     with pytest.raises(BadLine, match="the item 'sum-1' is not in the file of the items"):
         read(POTATO / "annotations.jsonl", items=tmp_path / "items.jsonl")
+
+
+def test_places_of_a_region_in_a_text_are_no_paragraphs(tmp_path: Path) -> None:
+    (solution,) = read(task(tmp_path, [chosen("rating", "bad", start=1, end=2, text="h")]))
+    assert solution.annotation is None and "answers of 'rating'" in solution.left_out
+
+
+def test_results_without_an_id_are_not_taken_for_one(tmp_path: Path) -> None:
+    region = chosen("rating", ["good"], "paragraphlabels", start="0", end="0")
+    assert verdict(read(task(tmp_path, [region, chosen("step_2", "bad")]))[0]) == ([1, -1], "found_error")

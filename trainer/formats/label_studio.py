@@ -7,14 +7,15 @@ first mistake.
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any, get_args
+from functools import lru_cache
+from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
 from trainer.formats.fields import as_number, as_object, as_whole, read_flag, read_list, read_object, read_optional, read_whole
 from trainer.formats.mapping import ANSWERS, IDS, PROBLEMS, SOURCES, STEPS, TEXTS, LabelMapping
-from trainer.formats.objects import Fields
-from trainer.formats.tasks import FIRST_MISTAKE, NUMBERED, Answers, ShownTask, annotate, mark_read, read_task, read_time
-from trainer.formats.values import BadLine, Finish, NewProblem, NewSolution, in_words
+from trainer.formats.objects import Fields, use_whole
+from trainer.formats.tasks import FIRST_MISTAKE, NUMBERED, Answers, ShownTask, annotate, read_task, read_time
+from trainer.formats.values import FINISHES, BadLine, NewProblem, NewSolution, in_words
 
 FINISH = "finish_reason"  # the control of our own labeling config that says why a sitting ended
 _CHOSEN = {"choices": "choices", "rating": "rating", "number": "number", "paragraphlabels": "paragraphlabels"}  # type -> key of its value
@@ -41,11 +42,11 @@ def labelstudio_solutions(fields: Fields, mapping: LabelMapping = _PLAIN) -> lis
     for key in _OWN_KEYS:
         data.get(key)
     fields.used |= _TASK_KEYS
+    use_whole(fields, "annotations")
     left_out = [words for key, words in (("predictions", "predictions of models"), ("drafts", "drafts")) if dict.get(fields, key)]
     given = [as_object(one, f"annotation {number}") for number, one in enumerate(read_list(fields, "annotations"), 1)]
     solutions = []
     for number, one in enumerate(given, 1):
-        mark_read(one)
         if read_flag(one, "was_cancelled"):
             left_out.append("annotations that were skipped")
         else:
@@ -74,8 +75,7 @@ def labelstudio_min_solutions(fields: Fields, mapping: LabelMapping = _PLAIN) ->
         }.items()
     )
     for result in results:
-        fields.get(result["from_name"])
-        mark_read(dict.get(fields, result["from_name"]))
+        use_whole(fields, result["from_name"])
     is_own = dict.get(fields, "annotation") is not None and dict.get(fields, "labeler") is not None
     for key in _OWN_KEYS:
         fields.get(key)
@@ -140,70 +140,78 @@ def _person(one: Fields) -> str:
     return "" if by is None or by == "" else f"label studio {by}"
 
 
+class _Role(NamedTuple):
+    """What a control asks by its name: a rating, the first mistake or something else; and the number in the name."""
+
+    asks: Literal["rating", "first_mistake", "other"]
+    number: int | None
+
+
+@lru_cache(1_000)
+def _role(name: str, ratings: str | None, first_mistake: str | None) -> _Role:
+    """Return what a control asks. If the ratings are named, it is called so, or so with a number."""
+    if name == first_mistake or (first_mistake is None and FIRST_MISTAKE.search(name)):
+        return _Role("first_mistake", None)
+    found = NUMBERED.fullmatch(name)
+    if ratings is not None and name != ratings and not (found and found["stem"].rstrip("_-. ") == ratings.rstrip("_-. ")):
+        return _Role("other", None)
+    return _Role("rating", int(found["number"]) if found else None)
+
+
 def _read_results(task: ShownTask, one: Fields, mapping: LabelMapping, number: int) -> Answers:
     answers = Answers()
     results = [as_object(result, f"a result of annotation {number}") for result in read_list(one, "result")]
-    regions = {id_: result for result in results if (id_ := read_optional(result, "id")) and _paragraphs(result) is not None}
-    answered = {read_optional(result, "id") for result in results if result.get("type") in ("choices", "rating", "number")}
-    numbers = [int(found["number"]) for result in results if (found := _numbered(result, mapping))]
-    for result in results:
-        name, kind = str(result.get("from_name") or ""), str(result.get("type") or "")
-        value = result.get("value")
-        chosen = value.get(_CHOSEN[kind]) if isinstance(value, dict) and kind in _CHOSEN else None
-        paragraphs = _paragraphs(result) or _paragraphs(regions.get(read_optional(result, "id") or "", Fields()))
+    places = [_paragraphs(result) for result in results]
+    regions = {str(id_): place for result, place in zip(results, places, strict=True) if (id_ := dict.get(result, "id")) and place}
+    answered = {str(dict.get(result, "id")) for result in results if dict.get(result, "type") in ("choices", "rating", "number")}
+    roles = [
+        _role(str(dict.get(result, "from_name") or ""), mapping.controls.get("ratings"), mapping.controls.get("first_mistake"))
+        for result in results
+    ]
+    numbers = [role.number for role in roles if role.number is not None and role.asks == "rating"]
+    for result, role, own in zip(results, roles, places, strict=True):
+        name, kind, value = str(dict.get(result, "from_name") or ""), str(dict.get(result, "type") or ""), dict.get(result, "value")
+        chosen = dict.get(value, _CHOSEN[kind]) if isinstance(value, dict) and kind in _CHOSEN else None
+        id_ = str(dict.get(result, "id") or "")
+        paragraphs = own or regions.get(id_)
         place = f"{name!r} of annotation {number}"
         if chosen is None:
             if kind != "paragraphs":
                 answers.unread.add(f"answers of {name!r}")
-        elif kind == "paragraphlabels" and read_optional(result, "id") in answered:
+        elif kind == "paragraphlabels" and id_ and id_ in answered:
             continue  # it marks a paragraph, and another result rates it
-        elif name == FINISH and paragraphs is None and (ended := _single(chosen, place)) in get_args(Finish):
+        elif name == FINISH and paragraphs is None and (ended := _single(chosen, place)) in FINISHES:
             answers.finish = ended
-        elif name == mapping.controls.get("first_mistake") or ("first_mistake" not in mapping.controls and FIRST_MISTAKE.search(name)):
+        elif role.asks == "first_mistake":
             answers.end_at(mapping.first_mistake(_single(chosen, place), place), task, place)
-        elif not _is_rating(name, mapping):
+        elif role.asks == "other" or (paragraphs is None and role.number is None):
             answers.unread.add(f"answers of {name!r}")
-        elif paragraphs is not None:
-            rating = mapping.rating(_single(chosen, place), place, is_scale=kind == "rating")
-            for paragraph in paragraphs:
-                answers.rate(task.index_of(paragraph, (0,), replace(mapping, counts_from=0)), rating, place)
-        elif found := _numbered(result, mapping):
-            rating = mapping.rating(_single(chosen, place), place, is_scale=kind == "rating")
-            answers.rate(task.index_of(int(found["number"]), numbers, mapping), rating, place)
         else:
-            answers.unread.add(f"answers of {name!r}")
+            rating = mapping.rating(_single(chosen, place), place, is_scale=kind == "rating")
+            indexes = map(task.check, paragraphs) if paragraphs is not None else [task.index_of(role.number or 0, numbers, mapping)]
+            for index in indexes:
+                answers.rate(index, rating, place)
     return answers
 
 
-def _is_rating(name: str, mapping: LabelMapping) -> bool:
-    """Tell whether a control rates steps. If the ratings are named, it is called so, or so with a number."""
-    wanted = mapping.controls.get("ratings")
-    if wanted is None or name == wanted:
-        return True
-    found = NUMBERED.fullmatch(name)
-    return found is not None and found["stem"].rstrip("_-. ") == wanted.rstrip("_-. ")
-
-
-def _numbered(result: Fields, mapping: LabelMapping) -> Any:
-    """Return the match of a control that is named after the number of a step, such as step_1, rating-0 or step3_rating."""
-    name = str(result.get("from_name") or "")
-    is_other = FIRST_MISTAKE.search(name) or not _is_rating(name, mapping)
-    return None if is_other or result.get("type") not in _CHOSEN else NUMBERED.fullmatch(name)
-
-
 def _paragraphs(result: Fields) -> range | None:
-    """Return the paragraphs of a region, from 0. `start` and `end` name the first and the last one. None: it is no region of paragraphs."""
-    value = result.get("value")
-    if not isinstance(value, dict) or result.get("type") not in ("paragraphs", "paragraphlabels", "choices", "rating", "number"):
+    """Return the paragraphs of a region, from 0: `start` and `end` name the first and the last one.
+
+    None: it is no region of paragraphs. The places of a region in a text are numbers, and have no `startOffset`.
+    """
+    value = dict.get(result, "value")
+    if not isinstance(value, dict) or dict.get(result, "type") not in ("paragraphs", *_CHOSEN):
         return None
-    ends = []
-    for key in ("start", "end"):
-        place = value.get(key)
-        number = int(place) if isinstance(place, str) and place.isascii() and place.isdecimal() and len(place) < 9 else as_whole(place)
-        if number is None or number < 0:
-            return None
-        ends.append(number)
-    return range(ends[0], min(max(ends), ends[0] + 10_000) + 1)
+    start, end = dict.get(value, "start"), dict.get(value, "end")
+    if start is None or end is None or ("startOffset" not in value and not isinstance(start, str)):
+        return None
+    first, last = (
+        int(place) if isinstance(place, str) and place.isascii() and place.isdecimal() and len(place) < 9 else as_whole(place)
+        for place in (start, end)
+    )
+    if first is None or last is None or first < 0:
+        return None
+    return range(first, min(max(first, last), first + 10_000) + 1)
 
 
 def _single(chosen: Any, place: str) -> Any:

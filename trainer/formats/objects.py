@@ -63,7 +63,13 @@ class Fields(dict[str, Any]):
         return _value_of(self, key, default)
 
 
+_WHOLE = "\0"  # before a key: all inside was looked at
 _item_of, _value_of = dict.__getitem__, dict.get
+
+
+def use_whole(fields: Fields, key: str) -> None:
+    """Note that a reader looked at all that a key holds, also inside of its objects."""
+    fields.used |= {key, _WHOLE + key}
 
 
 def unused_keys(fields: Fields) -> set[str]:
@@ -75,7 +81,7 @@ def unused_keys(fields: Fields) -> set[str]:
             continue
         if key not in used:
             names.add(key)
-        elif isinstance(value, Fields | list):
+        elif isinstance(value, Fields | list) and _WHOLE + key not in used:
             names |= {f"{key}.{inner}" for nested in _objects_in(value) for inner in unused_keys(nested)}
     return names
 

@@ -13,8 +13,8 @@ from typing import Any
 from trainer.formats.fields import as_object, as_whole, read_object, read_optional
 from trainer.formats.json_objects import parse_cell
 from trainer.formats.mapping import LabelMapping, plain_word
-from trainer.formats.objects import Fields
-from trainer.formats.tasks import FIRST_MISTAKE, NUMBERED, Answers, ShownTask, annotate, mark_read, read_task
+from trainer.formats.objects import Fields, use_whole
+from trainer.formats.tasks import FIRST_MISTAKE, NUMBERED, Answers, ShownTask, annotate, read_task
 from trainer.formats.values import BadLine, NewProblem, NewSolution, in_words
 
 UNCONFIRMED = "ratings that a model proposed and nobody confirmed"
@@ -39,7 +39,7 @@ def potato_solutions(fields: Fields, mapping: LabelMapping = _PLAIN) -> list[New
         answers = _read_labels(task, labels, mapping)
         solutions.append(annotate(task, answers, mapping, person=f"potato {person}" if person else "", identity=f"potato {instance}"))
     for key in _META:
-        mark_read(fields.get(key))
+        use_whole(fields, key)
     return solutions
 
 
@@ -48,9 +48,8 @@ def _sittings(fields: Fields) -> Iterator[tuple[str, str | None, Fields]]:
     person = read_optional(fields, "user_id", "user")
     if dict.get(fields, "instance_id_to_label_to_value") is not None:
         for key in fields:
-            fields.get(key)
+            use_whole(fields, key)
         stored = read_object(fields, "instance_id_to_label_to_value")
-        mark_read(stored)
         for instance in stored:
             yield instance, person, _as_schemes(stored[instance], instance)
         return
@@ -160,7 +159,7 @@ def _read_rewards(task: ShownTask, rewards: list[Fields], answers: Answers, mapp
     for at, reward in enumerate(rewards):
         value = reward.get("reward")
         given = as_whole(reward.get("index"))
-        index = task.index_of(at if given is None else given, (0,), LabelMapping(counts_from=0))
+        index = task.check(at if given is None else given)
         if reward.get("source") == "ai" and reward.get("verified") is not True:
             if value is not None:
                 answers.unread.add(UNCONFIRMED)

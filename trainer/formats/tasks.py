@@ -1,7 +1,7 @@
 """A task of another labeling tool: its data become a problem with a solution, and what one person answered becomes an annotation."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
@@ -34,7 +34,10 @@ class ShownTask:
     def index_of(self, number: int, numbers: Sequence[int], mapping: LabelMapping) -> int:
         """Return the index of a step by the number in the name of its control, one of `numbers`. Raises BadLine if there is none."""
         first = mapping.counts_from if mapping.counts_from is not None else self.starts_at
-        first = first if first is not None else 0 if 0 in numbers else 1
+        return self.check(number, 0 if first is None and 0 in numbers else 1 if first is None else first)
+
+    def check(self, number: int, first: int = 0) -> int:
+        """Return the index of a step by its number, counted from `first`. Raises BadLine if there is none."""
         if (index := number - first) < 0 or (self.text is None and index >= len(self.steps)):
             raise BadLine(
                 f"step {number} is rated, but the solution has {counted(len(self.steps), 'step')}, numbered from {first}",
@@ -202,12 +205,3 @@ def read_time(stated: object, name: str) -> datetime | None:
     except ValueError:
         raise BadLine(f"{name} is {in_words(stated)}", "Write it like 2026-03-09T22:16:08.728353Z") from None
     return at.astimezone(UTC).replace(tzinfo=None) if at.tzinfo else at
-
-
-def mark_read(value: object) -> None:
-    """Note of an object that all of it was looked at, so that no report names its keys."""
-    if isinstance(value, Fields):
-        value.used |= value.keys()
-    for inner in value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ():
-        if isinstance(inner, Fields | list):
-            mark_read(inner)
