@@ -361,11 +361,12 @@ def addresses(project: Any) -> Iterator[str]:
     from django.urls import URLPattern, URLResolver, get_resolver
 
     from active_learning.models import Round, Selection
-    from annotation.models import Annotation, Assignment, Batch, GoldAnswer, Import, Membership, Problem
+    from annotation.models import Annotation, Assignment, Batch, DataOrder, GoldAnswer, Import, Membership, Problem, Snapshot
 
     solution = Selection.objects.latest("pk").solution_id
     GoldAnswer.objects.get_or_create(solution_id=solution)
     import_ = Import.objects.create(project=project, name="a.jsonl", path="", size=1, sha256="", state="cancelled")
+    snapshot = Snapshot.objects.get(project=project, number=1)
     round_ = Round.objects.latest("pk")
     places = {
         "slug": project.slug,
@@ -378,6 +379,7 @@ def addresses(project: Any) -> Iterator[str]:
         "set_id": Batch.objects.filter(kind="calibration").latest("pk").pk,
         "membership_id": Membership.objects.filter(qualified_at__isnull=False).latest("pk").pk,
         "import_id": import_.pk,
+        "order_id": DataOrder.objects.create(project=project, snapshot=snapshot, format="trl", state="done").pk,
         "invitation_id": 1,  # only its withdrawal has an address, which is for POST
         "flag_id": 1,  # likewise: only decisions about it have one
         "solution_id": solution,

@@ -21,6 +21,7 @@ from annotation.models import (
     Assignment,
     Batch,
     BrowserSession,
+    DataOrder,
     Event,
     Flag,
     GoldAnswer,
@@ -35,6 +36,7 @@ from annotation.models import (
     Remark,
     Role,
     Snapshot,
+    SnapshotFile,
     Solution,
     SolutionConsensus,
     StepAlternative,
@@ -61,9 +63,11 @@ QUERIES = {
     "find-solution": ["id=1"],
     "guidelines-versions": ["a=1&b=2"],
     "models-on-solution": ["a=1&b=2"],
+    "new-snapshot": ["preview=1&min_labels=1", "preview=1&people=nobody"],
     "people": ["words=person", "role=labeler&state=active"],
     "project-solution": ["words=what", "order=high"],
     "surprises": ["kind=missed", "learned=unknown&finish=found_error", "generation=1&batch=1&subject=x", "after=0.5-1", "csv=1"],
+    "snapshot": ["with=2", "with=now"],
     "site-audit": ["verb=withdraw"],
     "solutions": [
         "words=what", "source=file", "outcome=wrong", "labels=yes", "labels=no", "by=ann", "differs=on", "withdrawn=yes", "withdrawn=no",
@@ -333,7 +337,20 @@ class FullProject:
         self.add_webhooks(count)
         Regrade.objects.bulk_create(Regrade(project=project, state="done", report=[name], created_by=person) for person in persons)
         latest = Snapshot.objects.count()
-        Snapshot.objects.bulk_create(Snapshot(project=project, number=latest + n, count=n) for n in range(1, count + 1))
+        words = {"spec": {"sources": [name]}, "provenance": {"batches": [{"batch": self.batch.pk, "kind": "selected", "annotations": 1}]}}
+        taken = [Snapshot(project=project, number=latest + n, count=n, content="x", **words) for n in range(1, count + 1)]
+        Snapshot.objects.bulk_create(taken)
+        first = Snapshot.objects.get(project=project, number=1)
+        ended = {"project": project, "format": "trl", "options": {"neutral": "bad"}, "created_by": self.olga, "files_deleted_by": self.ann}
+        ended |= {"state": "done", "report": [name], "files_deleted_at": timezone.now(), "spec": {"sources": [name]}}
+        orders = DataOrder.objects.bulk_create(DataOrder(snapshot=of, **ended) for of in (first, *taken) for _ in range(count))
+        self.order = getattr(self, "order", orders[0])
+        written = {"format": "trl", "sha256": "ab" * 32}
+        SnapshotFile.objects.bulk_create(
+            SnapshotFile(snapshot=order.snapshot, order=order, name=f"exports/{name[:40]}-{n}", n_records=1, n_bytes=1, **written)
+            for order in (self.order, *orders)
+            for n in range(count)
+        )
         soon = timezone.now() + timedelta(days=1)
         BrowserSession.objects.bulk_create(
             BrowserSession(session_key=uuid.uuid4().hex, session_data="", expire_date=soon, person=person, device=name)
@@ -373,7 +390,7 @@ class FullProject:
             "slug": self.project.slug, "batch_id": self.batch.pk, "set_id": self.calibration.pk, "problem_id": self.solution.problem_id,
             "annotation_id": self.annotation.pk, "assignment_id": shown_claim(self.held.pk, 1)["assignment"],
             "round_id": self.proposed.pk, "round_number": self.proposed.number,
-            "act": "cancel", "import_id": self.import_.pk, "number": 1, "solution_id": self.solution.pk,
+            "act": "cancel", "import_id": self.import_.pk, "order_id": self.order.pk, "number": 1, "solution_id": self.solution.pk,
             "message_id": Message.objects.filter(recipient=self.olga).first().pk,
             "flag_id": Flag.objects.filter(person=self.ann).first().pk, "job_id": self.job.pk,
             "webhook_number": self.webhook.pk, "delivery_number": WebhookDelivery.objects.filter(webhook=self.webhook).first().pk,

@@ -91,7 +91,7 @@ MANAGER = {
     "publish a batch": form_to(r"/p/sums/batches/\d+/", 'value="publish"'),
     "pause a labeler": form_to(r"/p/sums/people/\d+/", 'value="pause"', "which ann reads"),
     "correct a reference answer": form_to(r"/p/sums/problems/\d+/", 'name="answer"'),
-    "download the labels": form_to("/p/sums/export/", "Download labels"),
+    "download the labels": form_to("/p/sums/data/labels/", "Download labels"),
     "compose a round": form_to("/p/sums/rounds/compose/", 'name="size"'),
     "change guidelines and settings": form_to("/p/sums/settings/", 'name="guidelines"', 'name="overlap"'),
     "see who works now": shows('id="at-work-title"', ">ann</a></th>"),

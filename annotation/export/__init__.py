@@ -17,17 +17,21 @@ from annotation.export.datasets import (
     write_prm800k,
 )
 from annotation.export.differences import NotComparable, SnapshotDifference, changed_since, compare_snapshots
-from annotation.export.downloads import KEPT_BYTES, KEPT_FILES, write_download
 from annotation.export.filters import BadFilter, SnapshotFilter
 from annotation.export.folders import FORMATS as FOLDER_FORMATS
 from annotation.export.folders import BadFolder, DatasetFolder, check_dataset_folder, write_dataset_folder
 from annotation.export.fulfilling import run_order
 from annotation.export.orders import (
+    FOLDER,
+    KEPT_BYTES,
+    KEPT_ORDERS,
     ExportChoice,
     ExportFile,
+    FolderChoice,
     NoSuchOrder,
     OrderRefused,
     cancel_order,
+    card_of,
     delete_files,
     find_file,
     find_order,
@@ -36,6 +40,18 @@ from annotation.export.orders import (
     order_snapshot,
     orders_of,
     sweep_orders,
+)
+from annotation.export.previews import (
+    PREVIEW_SECONDS,
+    FilterChoices,
+    ListedSnapshot,
+    SnapshotPreview,
+    TooLarge,
+    filter_choices,
+    listed_snapshots,
+    other_snapshots,
+    preview_snapshot,
+    taken_by,
 )
 from annotation.export.pushing import PushFailed, push_dataset_folder
 from annotation.export.reading import (
@@ -53,9 +69,30 @@ from annotation.export.reading import (
 from annotation.export.sending import DownloadGone, send_file
 from annotation.export.snapshots import Alternative, ContentDamaged, ContentMissing, LabeledSteps, labeled_solutions
 from annotation.export.splits import BadSplitRule, SplitRule
+from annotation.export.wording import CONTAINERS as CONTAINER_WORDS
+from annotation.export.wording import ENDS, choice_in_words, filter_in_words
 from trainer.files import OutputRefused
+from trainer.writers import BadOption
 
 __all__ = [
+    "CONTAINER_WORDS",
+    "ENDS",
+    "PREVIEW_SECONDS",
+    "BadOption",
+    "FilterChoices",
+    "card_of",
+    "filter_choices",
+    "other_snapshots",
+    "FOLDER",
+    "FolderChoice",
+    "ListedSnapshot",
+    "SnapshotPreview",
+    "TooLarge",
+    "choice_in_words",
+    "filter_in_words",
+    "listed_snapshots",
+    "preview_snapshot",
+    "taken_by",
     "ExportChoice",
     "ExportFile",
     "NoSuchOrder",
@@ -87,7 +124,7 @@ __all__ = [
     "snapshot_row",
     "snapshot_rows",
     "KEPT_BYTES",
-    "KEPT_FILES",
+    "KEPT_ORDERS",
     "Alternative",
     "BadFilter",
     "BadSplitRule",
@@ -117,6 +154,5 @@ __all__ = [
     "snapshots_of",
     "take_dataset",
     "take_snapshot",
-    "write_download",
     "write_prm800k",
 ]

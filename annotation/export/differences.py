@@ -3,10 +3,9 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from django.db import transaction
-
 from annotation.export.datasets import chosen_now
 from annotation.export.filters import SnapshotFilter
+from annotation.export.previews import limited
 from annotation.models import Annotation, Problem, Project, Snapshot, SnapshotItem
 
 
@@ -34,11 +33,15 @@ def compare_snapshots(old: Snapshot, new: Snapshot) -> SnapshotDifference:
     return _difference(old.project, _listed(old), _listed(new))
 
 
-def changed_since(old: Snapshot) -> SnapshotDifference:
-    """Return how a snapshot with the same filter would differ if it was taken now. None is stored."""
+def changed_since(old: Snapshot, *, seconds: float = 0) -> SnapshotDifference:
+    """Return how a snapshot with the same filter would differ if it was taken now. None is stored.
+
+    Raises TooLarge if that takes longer than so many seconds (0: as long as it takes).
+    """
     names = {field: value for field, value in old.spec.items() if field not in ("use", "left_out")}
-    with transaction.atomic():
-        return _difference(old.project, _listed(old), set(chosen_now(old.project, SnapshotFilter.from_spec(names))))
+    with limited(seconds):
+        now = set(chosen_now(old.project, SnapshotFilter.from_spec(names)))
+        return _difference(old.project, _listed(old), now)
 
 
 def _listed(snapshot: Snapshot) -> set[int]:

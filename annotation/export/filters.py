@@ -129,11 +129,10 @@ class SnapshotFilter:
                 if batch not in known:
                     raise BadFilter("batches", batch, f"{project.slug} has no such batch", "The page Batches of the project lists them")
         if self.generations:
-            rows = Batch.objects.filter(project=project).values_list("kind", "generation").distinct()
-            generations = {-1 if kind == BatchKind.SCREENING else generation for kind, generation in rows} - {None}
+            generations = generations_of(project)
             for wanted in self.generations:
                 if wanted not in generations:
-                    there = ", ".join(map(str, sorted(number for number in generations if number is not None))) or "none"
+                    there = ", ".join(map(str, generations)) or "none"
                     raise BadFilter("generations", wanted, f"{project.slug} has no such generation", f"Its generations are: {there}")
         if self.people:
             members = set(Membership.objects.filter(project=project, export_uuid__in=self.people).values_list("export_uuid", flat=True))
@@ -189,6 +188,13 @@ class SnapshotFilter:
         if self.labels == "consensus":
             parts.append(_IS_OF_CONSENSUS.format(first=_FIRST.format(annotation="a")))
         return "\n   AND ".join(parts)
+
+
+def generations_of(project: Project) -> list[int]:
+    """Return the generations of a project's batches, as records name them (-1: the screening)."""
+    rows = Batch.objects.filter(project=project).values_list("kind", "generation").distinct()
+    generations = {-1 if kind == BatchKind.SCREENING else generation for kind, generation in rows}
+    return sorted(number for number in generations if number is not None)
 
 
 # The first mistake of an annotation: a step from 0, or -1.

@@ -8,6 +8,7 @@ import hashlib
 import io
 import shutil
 import tempfile
+import zipfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -25,7 +26,7 @@ from annotation.export.splits import PARTS, SplitRule
 from annotation.ingest import Progress
 from annotation.models import GuidelinesVersion, Snapshot
 from trainer.contamination import Fingerprint
-from trainer.files import OutputRefused
+from trainer.files import OutputRefused, write_file
 from trainer.writers import WRITERS, BadOption, Losses, write
 
 CARD, CROISSANT, MATCHES = "README.md", "croissant.json", "contamination.csv"
@@ -55,9 +56,10 @@ def write_dataset_folder(
     rule: SplitRule | None = None,
     benchmarks: Mapping[str, Fingerprint] | None = None,
     overwrite: bool = False,
+    noted: bool = True,
     progress: Progress | None = None,
 ) -> DatasetFolder:
-    """Write a snapshot as a data set folder, and note its files.
+    """Write a snapshot as a data set folder, and note its files if they are to be `noted`.
 
     `options` are those of each format. Without `rule` the parts are the splits of the project. An empty part has no file. With `overwrite`
     a data set folder is replaced, and nothing else is. Raises OutputRefused, BadOption, ContentMissing, ContentDamaged, and BadFile if the
@@ -82,7 +84,7 @@ def write_dataset_folder(
         if found.matches:
             (draft / MATCHES).write_text(_matches(found), encoding="utf-8")
         with transaction.atomic():
-            for file in files:
+            for file in files if noted else ():
                 note_file(
                     snapshot,
                     place / file.path,
@@ -125,6 +127,19 @@ def check_dataset_folder(folder: Path | str) -> list[str]:
     if strange := [name for name in there if name not in known]:
         raise BadFolder(f"{place / strange[0]} does not belong to the data set folder. Move it elsewhere.")
     return there
+
+
+def pack_folder(folder: Path, path: Path, progress: Progress | None = None) -> None:
+    """Write a folder as a zip file. The same folder gives the same bytes. Its data files are packed inside, so nothing is packed twice."""
+    names = sorted(str(place.relative_to(folder)) for place in folder.rglob("*") if place.is_file())
+    with write_file(path, overwrite=False) as out, zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
+        for n_done, name in enumerate(names, start=1):
+            member = zipfile.ZipInfo(f"{folder.name}/{name}")  # of 1980: a clock would change the bytes
+            member.external_attr = 0o644 << 16
+            with (folder / name).open("rb") as file, archive.open(member, "w", force_zip64=True) as packed:
+                shutil.copyfileobj(file, packed, 1 << 20)
+            if progress:
+                progress("packing", n_done, len(names))
 
 
 def _write_files(

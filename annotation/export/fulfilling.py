@@ -4,9 +4,11 @@ A snapshot and what the order says of it are stored in one commit; so are the ro
 killed at any moment leaves an order that the next worker takes up, and perhaps a folder that this worker deletes first.
 """
 
+import hashlib
 import logging
 import shutil
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 from django.db import InterfaceError, OperationalError, connection, transaction
@@ -16,14 +18,16 @@ from django.utils import timezone
 
 from annotation import longwork
 from annotation.export import orders
-from annotation.export.datasets import EmptySnapshot, export_snapshot, take_dataset
+from annotation.export.cards import CardFacts
+from annotation.export.datasets import EmptySnapshot, export_snapshot, note_file, take_dataset
 from annotation.export.filters import BadFilter, SnapshotFilter
-from annotation.export.orders import ExportChoice
+from annotation.export.folders import CARD, pack_folder, write_dataset_folder
+from annotation.export.orders import FOLDER, ExportChoice, FolderChoice
 from annotation.export.snapshots import ContentDamaged, ContentMissing
 from annotation.hearts import Heart
 from annotation.ingest import BadFile
 from annotation.longwork import WorkLost, alone
-from annotation.models import DataOrder, OrderState, Snapshot
+from annotation.models import DataOrder, OrderState, Snapshot, SnapshotFile
 from annotation.stopping import StopRequest, stop_request
 from trainer.counting import counted
 from trainer.files import OutputRefused, is_disk_full
@@ -101,32 +105,66 @@ def _take(order: DataOrder, heart: Heart) -> Snapshot:
 
 
 def _write(order: DataOrder, snapshot: Snapshot, heart: Heart) -> None:
-    choice, losses, folder = ExportChoice.of(order), Losses(), orders.folder_of(order)
+    folder = orders.folder_of(order)
     orders.clear(order)  # what a killed worker left
     folder.mkdir(parents=True)
     try:
         with transaction.atomic():
-            files = export_snapshot(
-                snapshot,
-                folder / choice.name_for(snapshot),
-                format=choice.format,
-                options=choice.options,
-                container=choice.container,
-                compression=choice.compression,
-                rule=choice.rule,
-                progress=heart.advance,
-                losses=losses,
-                order=order,
-            )
+            files, report = (_write_folder if order.format == FOLDER else _write_export)(order, snapshot, folder, heart)
             heart.end()
-            _end(order, report=losses.sentences())
-            orders.note(
-                order, order.created_by, "export", bytes=sum(file.n_bytes for file in files), sha256=[file.sha256 for file in files]
-            )
+            _end(order, report=report)
+            n_bytes, hashes = sum(file.n_bytes for file in files), [file.sha256 for file in files]
+            orders.note(order, order.created_by, "export", bytes=n_bytes, sha256=hashes)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
     orders.delete_oldest(order.project)
+
+
+def _write_export(order: DataOrder, snapshot: Snapshot, folder: Path, heart: Heart) -> tuple[list[SnapshotFile], list[str]]:
+    choice, losses = ExportChoice.of(order), Losses()
+    files = export_snapshot(
+        snapshot,
+        folder / choice.name_for(snapshot),
+        format=choice.format,
+        options=choice.options,
+        container=choice.container,
+        compression=choice.compression,
+        rule=choice.rule,
+        progress=heart.advance,
+        losses=losses,
+        order=order,
+    )
+    return files, losses.sentences()
+
+
+def _write_folder(order: DataOrder, snapshot: Snapshot, folder: Path, heart: Heart) -> tuple[list[SnapshotFile], list[str]]:
+    """Write a data set folder, and pack it. Its card becomes a file of its own, for the page."""
+    choice = FolderChoice.of(order)
+    place = folder / choice.name_for(snapshot)
+    written = write_dataset_folder(
+        snapshot,
+        place,
+        CardFacts(choice.title, choice.licence, choice.language),
+        formats=choice.formats,
+        rule=choice.rule,
+        noted=False,
+        progress=heart.advance,
+    )
+    packed, card = folder / f"{place.name}.zip", folder / CARD
+    pack_folder(place, packed, heart.advance)
+    (place / CARD).rename(card)
+    shutil.rmtree(place)
+    n_rows = sum(file.written.n_records for file in written.files)
+    noted = [_note(order, snapshot, path, n_records) for path, n_records in ((packed, n_rows), (card, 0))]
+    return noted, [f"{file.config}, {file.part}: {sentence}" for file in written.files for sentence in file.losses]
+
+
+def _note(order: DataOrder, snapshot: Snapshot, path: Path, n_records: int) -> SnapshotFile:
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    size, options = path.stat().st_size, {"options": order.options, "rule": order.rule}
+    return note_file(snapshot, path, format=FOLDER, n_records=n_records, n_bytes=size, sha256=sha256, options=options, order=order)
 
 
 def _mine(order: DataOrder) -> "QuerySet[DataOrder]":

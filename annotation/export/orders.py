@@ -17,6 +17,7 @@ from django.db.models.functions import Now
 
 from annotation import longwork, notifications
 from annotation.export.filters import SnapshotFilter
+from annotation.export.folders import CARD, FORMATS
 from annotation.export.snapshots import ContentMissing
 from annotation.export.splits import SplitRule
 from annotation.holders import ATTEMPTS
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
 AT_WORK = (OrderState.WAITING, OrderState.RUNNING)
+FOLDER = "folder"  # the format of a data set folder
 KEPT_ORDERS, KEPT_BYTES = 20, 5_000_000_000  # whose files a project keeps
 WHY_LOST = f"Its worker was lost {ATTEMPTS} times. Read the log of the worker, remove the cause, and ask for it again."
 
@@ -80,6 +82,46 @@ class ExportChoice:
         return f"{snapshot.project.slug}-snapshot-{snapshot.number}-{self.format}{suffix_of(self.container, self.compression)}"
 
 
+@dataclass(frozen=True, kw_only=True)
+class FolderChoice:
+    """How a data set folder is written (folders.py). It is packed as a zip file; its card is a file of its own, too."""
+
+    licence: str
+    title: str
+    language: str = "en"
+    formats: tuple[str, ...] = FORMATS
+    rule: SplitRule | None = None
+
+    @classmethod
+    def of(cls, order: DataOrder) -> Self:
+        """Return how the folder of an order is written."""
+        values = {**order.options, "formats": tuple(order.options["formats"])}
+        return cls(**values, rule=SplitRule(**order.rule) if order.rule else None)
+
+    def check(self) -> dict[str, Any]:
+        """Return the columns of an order. Raises BadOption."""
+        if not re.fullmatch(r"[a-z0-9][a-z0-9.-]{0,59}", self.licence):
+            raise BadOption(
+                f"{self.licence!r} is no identifier of a licence. Write one such as cc-by-4.0 or mit. For another licence write other."
+            )
+        if not re.fullmatch(r"[a-z]{2,3}", self.language):
+            raise BadOption(f"{self.language!r} is no code of a language. Write one such as en or de.")
+        if not self.title.strip() or any(ord(letter) < 32 for letter in self.title):
+            raise BadOption("The title is empty or has control characters. Write one line.")
+        if not self.formats:
+            raise BadOption("The folder would have no data. Choose at least one format.")
+        for name in self.formats:
+            if name not in WRITERS:
+                raise BadOption(f"There is no format {name!r}. Choose from {', '.join(WRITERS)}.")
+        options = {"licence": self.licence, "title": self.title, "language": self.language, "formats": list(self.formats)}
+        rule = self.rule.spec if self.rule else None
+        return {"format": FOLDER, "options": options, "container": "zip", "compression": "none", "rule": rule}
+
+    def name_for(self, snapshot: Snapshot) -> str:
+        """Return the name of the folder."""
+        return f"{snapshot.project.slug}-snapshot-{snapshot.number}"
+
+
 # --- what a person does -------------------------------------------------------------------------------------------------------
 
 
@@ -93,8 +135,10 @@ def order_snapshot(project: Project, chosen: SnapshotFilter, *, export: ExportCh
     return _order(project, AT_WORK, actor=actor, wanted=wanted, same={**wanted, "created_by": actor})
 
 
-def order_export(snapshot: Snapshot, export: ExportChoice, *, actor: "User | None") -> DataOrder:
-    """Let a worker write an export of a snapshot. Return the order: the one of before, if it is at work or its files are there.
+def order_export(snapshot: Snapshot, export: ExportChoice | FolderChoice, *, actor: "User | None") -> DataOrder:
+    """Let a worker write an export of a snapshot, or a data set folder. Return the order.
+
+    It is the one of before, if that is at work or its files are there.
 
     Raises BadOption, OutputRefused, and ContentMissing for a snapshot that keeps no content.
     """
@@ -171,6 +215,14 @@ def find_file(order: DataOrder, name: str) -> ExportFile:
     return ExportFile(path, file)
 
 
+def card_of(order: DataOrder) -> str:
+    """Return the card of a data set folder, without the part that hubs read. Empty: the order has none, or its files are deleted."""
+    path = next((Path(settings.STEPMARK_HOME) / file.name for file in order.files.all() if Path(file.name).name == CARD), None)
+    if order.format != FOLDER or order.files_deleted_at or path is None or not path.is_file():
+        return ""
+    return re.sub(r"\A---\n.*?\n---\n", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
+
+
 def note(order: DataOrder, actor: "User | None", verb: str, **details: Any) -> None:
     """Write an event about an order."""
     number = {"snapshot": order.snapshot.number} if order.snapshot else {}
@@ -192,8 +244,8 @@ def notify_owner(order: DataOrder, sentence: str) -> None:
             sentence,
             occasion=f"order {order.pk}",
             project=order.project,
-            page="data",
-            at={"slug": order.project.slug},
+            page="order",
+            at={"slug": order.project.slug, "order_id": order.pk},
         )
 
 

@@ -162,7 +162,7 @@ def annotation_rows(
                 break
     if len(keys) > limit:
         following = keys[limit - 1]
-    return _annotation_rows(project, keys[:limit]), following
+    return rows_of(project, keys[:limit]), following
 
 
 def find_annotation_row(project: Project, number: int) -> AnnotationRow:
@@ -170,10 +170,10 @@ def find_annotation_row(project: Project, number: int) -> AnnotationRow:
     annotation = Annotation.objects.filter(pk=number).select_related("solution__problem").first()
     if annotation is None or annotation.solution.problem.project_id != project.pk:
         raise NoSuchAnnotation(f"{project} has no annotation {number}.")
-    return _annotation_rows(project, [number])[0]
+    return rows_of(project, [number])[0]
 
 
-def _annotation_rows(project: Project, keys: Sequence[int]) -> list[AnnotationRow]:
+def rows_of(project: Project, keys: Sequence[int]) -> list[AnnotationRow]:
     """Return annotations with their labels, with as many statements for one as for a page."""
     marked = eligibility.marked(Annotation.objects.filter(pk__in=keys), project=project.pk).annotate(first_mistake=_first_mistake(project))
     rows = list(marked.select_related("assignment__batch", "solution").order_by("pk"))

@@ -1,4 +1,4 @@
-"""The page Data of a project: files that are uploaded and imported, snapshots, and the download of labels."""
+"""The page Data of a project: files that are uploaded and imported, snapshots, and the way to new ones."""
 
 import logging
 from functools import wraps
@@ -60,17 +60,17 @@ def data(request: SignedInRequest, project: "Project") -> HttpResponse:
 
 def _data(request: SignedInRequest, project: "Project", form: UploadForm) -> HttpResponse:
     rows = imports.of_project(project, before=read_key(request.GET.get("before", "")))
+    snapshots, older = export.listed_snapshots(project, before=read_key(request.GET.get("snapshots_before", "")))
     page = {
         "project": project,
         "form": form,
         "most_megabytes": imports.MEGABYTES,
         "imports": rows,
         "before": rows[-1].pk if len(rows) == imports.SHOWN else None,
-        "snapshots": export.snapshots_of(project),
+        "snapshots": [(row, export.filter_in_words(row.snapshot.spec)) for row in snapshots],
+        "older_snapshots": older,
         "has_labels": projects.has_labels(project),
         "has_screening": quality.has_screening(project),
-        "kept_files": export.KEPT_FILES,
-        "kept_gigabytes": export.KEPT_BYTES // 10**9,
     }
     return render(request, "annotation/imports/data.html", page, status=400 if form.errors else 200)
 

@@ -1,24 +1,18 @@
-"""The views of a researcher: the labels one by one, and a snapshot of them as a file."""
+"""The views of a researcher: the labels one by one."""
 
-import logging
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from django.contrib import messages
 from django.http import Http404, HttpResponse
-from django.http.response import HttpResponseBase
-from django.shortcuts import redirect, render
-from django.views.decorators.http import require_GET, require_POST
+from django.shortcuts import render
+from django.views.decorators.http import require_GET
 
-from annotation import eligibility, export, ingest, people
+from annotation import eligibility, export, people
 from annotation.views import SignedInRequest, for_roles, read_key
-from trainer.files import is_disk_full
 
 if TYPE_CHECKING:
     from annotation.models import Project
 
-
-log = logging.getLogger(__name__)
 
 ENDS = {"": "all", "found_error": "mistake found", "solution": "no mistakes", "give_up": "gave up", "bad_problem": "bad problem"}
 WORDS = {-1: "negative", 0: "neutral", 1: "positive", None: "not rated"}
@@ -71,18 +65,3 @@ def _step(place: int, step: dict[str, Any]) -> dict[str, Any]:
     if human := step["human_completion"]:
         completions.append({**human, "aside": False, "words": "written by the labeler"})
     return {"index": place, "number": place + 1, "completions": completions}
-
-
-@require_POST
-@for_roles(people.RESEARCHERS)
-def download_export(request: SignedInRequest, project: "Project") -> HttpResponseBase:
-    """Take a snapshot, write it as PRM800K records and send the file. The newest files stay on disk, and the snapshot keeps its hash."""
-    try:
-        path, snapshot = export.write_download(project, newcomers="without_newcomers" not in request.POST)
-    except (export.OutputRefused, ingest.BadFile, OSError) as error:
-        log.error("The export of %s failed: %s", project.slug, error)
-        why = "The disk is full on the server." if is_disk_full(error) else "The log of the server says why."
-        messages.error(request, f"The server could not write the file. {why} Repair that and try again. No snapshot was taken.")
-        return redirect("data", slug=project.slug)
-    name = f"{project.slug}-snapshot-{snapshot.number}.jsonl"
-    return export.send_file(request, path, name=name, sha256=snapshot.sha256)

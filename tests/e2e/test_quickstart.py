@@ -18,7 +18,7 @@ from playwright.sync_api import Page, expect
 
 from active_learning.models import ModelVersion, Score, Selection
 from annotation import export
-from annotation.models import Annotation, Batch, Solution, StepLabel, Task
+from annotation.models import Annotation, Batch, DataOrder, Solution, StepLabel, Task
 from tests import make
 from tests.test_docs import ROOT, commands
 from tests.waiting import until
@@ -105,9 +105,12 @@ def test_the_quickstart_on_the_real_gsm8k_solutions(
 
     overview = visit(make.olga(), "/p/gsm8k/")
     expect(overview.locator("[data-loop]")).to_contain_text("Published")
+    overview.get_by_role("link", name="Data").click()
+    overview.get_by_role("button", name="Download labels").click()
+    expect(overview.get_by_role("status")).to_contain_text("It waits for a worker.")
+    export.run_order(DataOrder.objects.get().pk)
     with overview.expect_download() as download:
-        overview.get_by_role("link", name="Data").click()
-        overview.get_by_role("button", name="Download labels").click()
+        overview.get_by_role("link", name="Download ").click()
     downloaded = Path(download.value.path())
 
     out = tmp_path / "gsm8k.jsonl"

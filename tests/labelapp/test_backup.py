@@ -131,7 +131,9 @@ def test_what_was_acknowledged_before_a_backup_under_load_is_restored(
         person.start()
     barrier.wait(PATIENCE)
     try:
-        file, snapshot = export.write_download(project)  # the last snapshot before the backup, of a moment under load
+        file = home / "exports" / "labels.jsonl"
+        file.parent.mkdir()
+        snapshot = export.export_prm800k(project, file)  # the last snapshot before the backup, of a moment under load
         before = list(acknowledged)
         backups.back_up(tmp_path / "site.tar", progress=quietly)
     finally:
@@ -169,7 +171,8 @@ def test_a_backup_holds_one_moment_of_the_database_and_of_the_files(
 
     def label_first(name: str) -> list[str]:
         submit(queue.lease_next(make.ann(), project=project), make.ann())
-        export.write_download(project)
+        (home / "exports").mkdir()
+        export.export_prm800k(project, home / "exports" / "labels.jsonl")
         return begin(name)
 
     monkeypatch.setattr(programs, "command", label_first)

@@ -1,21 +1,17 @@
 """The pages as a browser meets them: who gets where, and what stands on all but the labeling page."""
 
-import errno
 import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 from django.contrib.auth.models import User
-from django.db import OperationalError
 from django.test import Client
 from django.urls import reverse
 
 from annotation import export
-from annotation.export import datasets
-from annotation.models import Annotation, Project, Snapshot
+from annotation.models import Annotation, DataOrder, Project
 from tests import make
 from tests.clients import claim, page, post, rated, signed_in, submission
 
@@ -103,37 +99,16 @@ def test_an_export_is_a_download_of_checked_records(project: Project, ann: Clien
     settings.STEPMARK_HOME = tmp_path
     held = claim(page(ann, project))
     post(ann, "submit", held["assignment"], submission(held["token"], rated(1, -1)))
-    answer = signed_in(make.rita(project)).post(reverse("export", args=[project.slug]))
-    assert answer["Content-Disposition"] == 'attachment; filename="sums-snapshot-1.jsonl"'
+    rita = signed_in(make.rita(project))
+    order = rita.post(reverse("download-labels", args=[project.slug]))["Location"]
+    export.run_order(DataOrder.objects.get().pk)
+    answer = rita.get(f"{order}files/sums-snapshot-1-prm800k.jsonl")
+    assert answer["Content-Disposition"] == 'attachment; filename="sums-snapshot-1-prm800k.jsonl"'
     path = tmp_path / "download.jsonl"
     path.write_bytes(b"".join(answer.streaming_content))
     [(_, published)] = export.read_prm800k(path)
     assert [step["completions"][0]["rating"] for step in published["label"]["steps"]] == [1, -1]
     export.check_prm800k(path)
-
-
-def test_an_export_that_cannot_be_written_is_said(project: Project, settings: Any, tmp_path: Path) -> None:
-    (tmp_path / "exports").write_text("a file where the folder should be")
-    settings.STEPMARK_HOME = tmp_path
-    answer = signed_in(make.rita(project)).post(reverse("export", args=[project.slug]), follow=True)
-    assert "could not write the file" in answer.content.decode()
-    assert str(tmp_path) not in answer.content.decode()
-
-
-@pytest.mark.parametrize("place", ["_chosen_keys", "_store"], ids=["of the database", "of the file"])
-def test_an_export_on_a_full_disk_says_so(
-    project: Project, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
-) -> None:
-    def full(*_: object, **__: object) -> None:
-        if place == "_chosen_keys":
-            raise OperationalError("could not extend file") from psycopg.errors.DiskFull("could not extend file")
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    settings.STEPMARK_HOME = tmp_path
-    monkeypatch.setattr(datasets, place, full)
-    answer = signed_in(make.rita(project)).post(reverse("export", args=[project.slug]), follow=True)
-    assert "The disk is full on the server." in answer.content.decode() and not Snapshot.objects.exists()
-    assert not [path for path in (tmp_path / "exports").iterdir() if path.is_file()]
 
 
 # --- the administration -------------------------------------------------------------------------------------------------
