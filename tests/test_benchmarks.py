@@ -123,11 +123,15 @@ def test_labels_survive_every_kind_of_fault_and_a_fault_that_loses_them_is_seen(
 
 def test_loading_and_exporting_are_timed(data: Path) -> None:
     found = figures("load", "--smoke")
-    assert found["n_loaded"] == found["n_exported"] == 100
+    small = found["small"]
+    assert small["n_loaded"] == small["n_exported"] == 100
     assert all(
-        min(found[part][name] for name in ("seconds", "cpu_seconds", "memory_mb")) > 0
+        min(small[part][name] for name in ("seconds", "cpu_seconds", "memory_mb")) > 0
         for part in ("gsm8k", "many", "again", "labeled", "export")
     )
+    assert min(found[part][name] for part in ("plain", "records") for name in ("per_second", "memory_mb", "memory_together_mb")) > 0
+    assert found["broken"]["line"] == 40 and found["broken"]["said"].startswith("CommandError: line 40: not JSON")
+    assert 1 <= found["killed"]["kills"] <= 2 and found["killed"]["same"] and found["killed"]["rows"]["annotations"] == 100
 
 
 @pytest.mark.long  # tests/active_learning/test_experiment.py runs the same command in the same form

@@ -17,7 +17,8 @@ BYTES = 456_135_365  # of phase2_train.jsonl
 RECORDS = 98_000
 PER_PROBLEM = 9
 LABELERS = 60
-AFTER = 9  # most steps after the mistake
+ANSWERS = 3  # different wrong answers to a problem: those that convince are few
+AFTER = 12  # most steps after the mistake
 
 
 def write_records(path: Path, count: int, *, source: Path) -> int:
@@ -44,7 +45,7 @@ def _record(number: int, paths: list[dict[str, Any]]) -> dict[str, Any]:
     texts[0] = f"{texts[0]} (Trial {number}.)"
     is_wrong = ratings[-1] == -1
     others = [step["text"] for step in paths[(number + 7) % len(paths)]["steps"]]
-    answer = str(drawn.randrange(1000))
+    answer = str(random.Random(f"{number // PER_PROBLEM} {number % ANSWERS}").randrange(1000))
     whole = [*texts, *(drawn.choice(others) for _ in range(drawn.randint(1, AFTER)))] if is_wrong else texts
     whole = [*whole[:-1], f"{whole[-1].partition(_ANSWER)[0]}{_ANSWER}{answer}"]
     steps = [_step(whole[index], rating, drawn, others, is_last=index == len(ratings) - 1) for index, rating in enumerate(ratings)]

@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -21,12 +22,14 @@ from trainer.answers import (
     GraderUnavailable,
     Rules,
     extract_answer,
+    finding,
     grade,
     grade_answers,
     grading,
     judges,
     normalise,
 )
+from trainer.answers import texts as spellings
 
 ROOT = Path(__file__).resolve().parents[2]
 TOWER = ("9^{9^{9^{9}}}", "9^{9^{9^{8}}}")  # a power tower: no computer algebra system comes back from it
@@ -238,6 +241,42 @@ def test_plain_numbers_are_graded_directly_as_both_graders_would() -> None:
 
 def test_numbers_that_differ_less_than_math_verify_rounds_are_not_called_wrong() -> None:
     assert grade("0.1234567", "0.1234568").outcome == "unsure"
+
+
+SAID = (
+    *("Wait, no", "the answer is 5", "$\\boxed{7}$.", "<think>", "</think>", "That is wrong", "# Answer\n\n3", "#### 4", "A: 5"),
+    *("ки", "\r\n", "If the answer is", "Answer: 6", "is the answer", "答案是 5", "I made a mistake.", "?", "<answer>4</answer>", "{", "—"),
+)
+
+
+def test_a_number_under_the_last_heading_is_read_as_the_search_for_all_statements_reads_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = random.Random(5)
+    texts = []
+    for _ in range(400):
+        said = [rng.choice(SAID) + rng.choice(("\n", " ", "\n\n")) for _ in range(rng.randrange(6))]
+        texts.append("".join(said) + rng.choice(("", "\n")) + "# Answer\n\n" + rng.choice(("7", "-3", "0", "007", "123456", "-0")))
+    shortly = [extract_answer(text) for text in texts]
+    monkeypatch.setattr(finding, "_PLAIN_END", re.compile(r"(?!)"))
+    assert [extract_answer(text) for text in texts] == shortly
+
+
+def test_a_whole_number_is_its_own_normal_form_by_all_rules_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = random.Random(6)
+    numbers = ["0", *(f"{rng.choice(('', '-'))}{rng.randrange(1, 10 ** rng.randint(1, 18))}" for _ in range(300))]
+    assert list(map(normalise, numbers)) == numbers
+    normalise.cache_clear()
+    monkeypatch.setattr(spellings, "_WHOLE_NUMBER", re.compile(r"(?!)"))
+    assert list(map(normalise, numbers)) == numbers
+
+
+def test_a_grader_remembers_the_pairs_of_earlier_lists(monkeypatch: pytest.MonkeyPatch) -> None:
+    judged, told = _count_judged(monkeypatch), list[tuple[int, int]]()
+    with Grader(workers=1) as grader:
+        first = grader.grade_answers([("x+1", "1+x"), ("3", "x")])
+        again = grader.grade_answers([("3", "x"), ("x+1", "1+x"), ("7", "7")], progress=lambda *now: told.append(now))
+    assert again[:2] == first[::-1]
+    assert judged == {("x+1", "1+x"): 1, ("3", "x"): 1}
+    assert told == [(3, 3)]
 
 
 def test_each_distinct_pair_is_judged_once(monkeypatch: pytest.MonkeyPatch) -> None:

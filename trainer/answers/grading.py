@@ -28,6 +28,7 @@ def grader_version(rules: Rules = NO_RULES) -> str:
     return " ".join([GRADER_VERSION, *(f"+{name}" for name, is_followed in zip(rules._fields, rules, strict=True) if is_followed)])
 
 
+KEPT = 50_000  # judged pairs that a grader remembers
 MEMORY_LIMIT = 2 << 30  # bytes of address space of one child process
 Outcome = Literal["correct", "wrong", "unsure", "ungraded"]
 
@@ -171,6 +172,7 @@ class Grader:
         if workers < 1 or timeout <= 0:
             raise ValueError(f"workers must be at least 1 and timeout above 0 seconds, not {workers} and {timeout}")
         self._judges = [_Judges(timeout, memory) for _ in range(workers)]
+        self._judged: dict[tuple[str, str], Grade] = {}  # the pairs of earlier lists: wrong answers to one problem repeat
 
     @property
     def ends(self) -> Counter[str]:
@@ -191,10 +193,14 @@ class Grader:
         for pair in first:
             if not isinstance(pair, Grade):
                 waiting[pair] = waiting.get(pair, 0) + 1
-        done, grades = len(first) - sum(waiting.values()), dict[tuple[str, str], Grade]()
+        grades = {pair: self._judged[pair] for pair in waiting.keys() & self._judged.keys()}
+        done = len(first) - sum(count for pair, count in waiting.items() if pair not in grades)
         if progress:
             progress(done, len(first))
-        for pair, grade in self._judge(list(waiting)):
+        if len(self._judged) > KEPT:
+            self._judged.clear()
+        for pair, grade in self._judge([pair for pair in waiting if pair not in grades]):
+            self._judged[pair] = grade
             grades[pair] = grade
             done += waiting[pair]
             if progress:
