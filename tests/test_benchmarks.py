@@ -275,7 +275,8 @@ def test_exports_are_measured_against_dumping_the_same_records() -> None:
         and found["ratio"] > 0
     )
     assert (found["records"], found["solutions_beside"]) == (201, 100) and min(found["ratio_again"], found["memory_mb"]) > 0
-    assert set(found["beside"]) == {"before_analyze", "after_analyze"} and {"parquet", "trl"} < set(found)
+    assert set(found["beside"]) == {"before_analyze", "after_analyze"} and {"parquet", "trl", "trl_parquet"} < set(found)
+    assert found["cpu_ratio"] > 0 and found["fresh"]["records_per_cpu_s"] > 0
 
 
 def test_the_harness_tells_a_process_that_ended_before_it_was_killed() -> None:

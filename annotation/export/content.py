@@ -255,7 +255,7 @@ def _pieces(keys: "array[int]", reader: "psycopg.Connection[Any]") -> Iterator[_
 def copied(reader: "psycopg.Connection[Any]", statement: str) -> Iterator[bytes]:
     """Yield the rows of a statement as lines of CSV. Between two rows the connection cannot do anything else.
 
-    psycopg's own reading of COPY takes four times as long: it prepares to wait for each row. libpq waits itself.
+    psycopg's own reading of COPY takes nearly twice as long: it prepares to wait for each row. libpq waits itself.
     """
     server = reader.pgconn
     with connection.wrap_database_errors:
@@ -301,7 +301,7 @@ def _table(piece: _Piece, counts: Counts) -> pa.Table:
     return pa.Table.from_arrays([*arrays, _binary(piece.records)], schema=SCHEMA)
 
 
-# pyarrow.array imports pandas where it is installed, which takes 56 MB and a third of a second. So arrays are made of their buffers.
+# pyarrow.array imports pandas where it is installed, which takes 56 MB. So arrays are made of their buffers.
 
 
 def _binary(values: list[bytes]) -> pa.Array:

@@ -346,4 +346,5 @@ def _table(lines: Sequence[bytes], schema: "pa.Schema") -> "pa.Table":
 
     joined = b"\n".join(lines)
     parsing = json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="error")
-    return json.read_json(pa.BufferReader(joined), json.ReadOptions(use_threads=False, block_size=len(joined) + 1), parsing).cast(schema)
+    table = json.read_json(pa.BufferReader(joined), json.ReadOptions(use_threads=False, block_size=len(joined) + 1), parsing)
+    return table if table.schema.equals(schema) else table.cast(schema)  # cast loads all that Arrow can compute
