@@ -1,5 +1,6 @@
 """Orders: a worker takes a snapshot or writes an export, whole or not at all, whatever is killed, stopped or cancelled meanwhile."""
 
+import errno
 import hashlib
 import os
 import signal
@@ -9,9 +10,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from django.contrib.auth.models import User
-from django.db import connection
+from django.db import OperationalError, connection
 from django.utils import timezone
 
 from annotation import export, hearts, holders, tasks
@@ -286,9 +288,14 @@ def test_of_two_workers_at_the_same_moment_one_writes_and_a_message_that_comes_t
 
 
 @racing
-def test_a_full_disk_is_named_and_leaves_nothing(snapshot: Snapshot, rita: User, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("place", ["of the database", "of the file"])
+def test_an_export_on_a_full_disk_says_so_and_leaves_nothing(
+    snapshot: Snapshot, rita: User, home: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
     def full(heart: hearts.Heart) -> None:
-        raise OSError(28, "No space left on device")
+        if place == "of the database":
+            raise OperationalError("could not extend file") from psycopg.errors.DiskFull("could not extend file")
+        raise OSError(errno.ENOSPC, "No space left on device")
 
     at_report(monkeypatch, full)
     order = done(export.order_export(snapshot, TRL, actor=rita))
