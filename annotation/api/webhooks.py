@@ -30,17 +30,17 @@ class WebhookSerializer(serializers.Serializer):
     delivered_at = serializers.DateTimeField(allow_null=True, help_text="When it took a message last.")
 
 
-class SecretSerializer(serializers.Serializer):
+class WebhookSecretSerializer(serializers.Serializer):
     """A secret, which is shown only once."""
 
     secret = serializers.CharField(help_text="It begins with `whsec_`. The receiver checks signatures with it.")
 
 
-class NewWebhookSerializer(WebhookSerializer, SecretSerializer):
+class NewWebhookSerializer(WebhookSerializer, WebhookSecretSerializer):
     """A new webhook with its secret, which is shown only once."""
 
 
-class TrySerializer(serializers.Serializer):
+class WebhookTrySerializer(serializers.Serializer):
     """One try to deliver a message."""
 
     number = serializers.IntegerField()
@@ -51,7 +51,7 @@ class TrySerializer(serializers.Serializer):
     failure = serializers.CharField(allow_blank=True, help_text="Why the message was not taken. Empty: it was.")
 
 
-class DeliverySerializer(serializers.Serializer):
+class WebhookDeliverySerializer(serializers.Serializer):
     """One message to one webhook."""
 
     number = serializers.IntegerField()
@@ -62,23 +62,23 @@ class DeliverySerializer(serializers.Serializer):
     next_at = serializers.DateTimeField(allow_null=True, help_text="When it is tried next.")
     body = serializers.CharField(help_text="What was sent.")
     n_tries = serializers.IntegerField()
-    tries = TrySerializer(many=True, help_text="The newest ten, the newest first.")
+    tries = WebhookTrySerializer(many=True, help_text="The newest ten, the newest first.")
 
 
-class AddedSerializer(serializers.Serializer):
+class WantedWebhookSerializer(serializers.Serializer):
     """A webhook that is wanted."""
 
     address = serializers.CharField(max_length=webhooks.LONGEST_ADDRESS, help_text="At a host that the administrator allowed.")
     kinds = serializers.ListField(child=serializers.ChoiceField(KINDS), min_length=1, help_text="What it reports.")
 
 
-class SwitchSerializer(serializers.Serializer):
+class WebhookSwitchSerializer(serializers.Serializer):
     """Whether messages are sent to a webhook."""
 
     is_on = serializers.BooleanField()
 
 
-class DoneSerializer(serializers.Serializer):
+class WebhookNumberSerializer(serializers.Serializer):
     """What was asked is done, or a worker will do it."""
 
     number = serializers.IntegerField(help_text="Of the webhook.")
@@ -120,14 +120,14 @@ class WebhooksView(WebhookView):
         "Add a webhook",
         NewWebhookSerializer,
         tag="webhooks",
-        body=AddedSerializer,
+        body=WantedWebhookSerializer,
         status=201,
         problems=("bad_body", "body_too_large", "unsupported_media_type", "scope_missing", "webhook_refused"),
     )
     def post(self, request: Any, slug: str) -> HttpResponse:
         """Add a webhook, and answer with its secret. The answer is not stored, so no Idempotency-Key is read: an address is added once."""
         self.read_query()
-        wanted = self.read_body(AddedSerializer)
+        wanted = self.read_body(WantedWebhookSerializer)
         try:
             row, secret = webhooks.add_webhook(request.access.project, **wanted, actor=self.person)
         except webhooks.WebhookRefused as refused:
@@ -157,14 +157,15 @@ class SwitchWebhookView(WebhookView):
         "Switch a webhook on or off",
         WebhookSerializer,
         tag="webhooks",
-        body=SwitchSerializer,
+        body=WebhookSwitchSerializer,
         problems=("bad_body", "body_too_large", "unsupported_media_type", "scope_missing"),
     )
     @of_webhook
     def post(self, request: Any, slug: str, webhook_number: int) -> HttpResponse:
         """Switch a webhook on or off. What waited is sent when it is on again."""
         self.read_query()
-        is_on = self.read_body(SwitchSerializer)["is_on"]
+        webhooks.find_webhook(request.access.project, webhook_number)  # one that does not exist is not found, whatever the body is
+        is_on = self.read_body(WebhookSwitchSerializer)["is_on"]
         webhooks.switch(request.access.project, webhook_number, is_on=is_on, actor=self.person)
         return self.answer(WebhookSerializer(webhooks.find_webhook(request.access.project, webhook_number)).data)
 
@@ -172,7 +173,7 @@ class SwitchWebhookView(WebhookView):
 class WebhookSecretView(WebhookView):
     """The secret of a webhook."""
 
-    @describe("webhooks_change_secret", "Make a new secret", SecretSerializer, tag="webhooks", problems=("scope_missing",))
+    @describe("webhooks_change_secret", "Make a new secret", WebhookSecretSerializer, tag="webhooks", problems=("scope_missing",))
     @of_webhook
     def post(self, request: Any, slug: str, webhook_number: int) -> HttpResponse:
         """Give a webhook a new secret. The one before signs too for a day."""
@@ -183,7 +184,14 @@ class WebhookSecretView(WebhookView):
 class PingWebhookView(WebhookView):
     """A message that reports nothing."""
 
-    @describe("webhooks_test", "Send a test", DoneSerializer, tag="webhooks", status=202, problems=("scope_missing", "webhook_refused"))
+    @describe(
+        "webhooks_test",
+        "Send a test",
+        WebhookNumberSerializer,
+        tag="webhooks",
+        status=202,
+        problems=("scope_missing", "webhook_refused"),
+    )
     @of_webhook
     def post(self, request: Any, slug: str, webhook_number: int) -> HttpResponse:
         """Send a test, once. Its deliveries show how that went."""
@@ -195,7 +203,7 @@ class PingWebhookView(WebhookView):
 class DeleteWebhookView(WebhookView):
     """The end of a webhook."""
 
-    @describe("webhooks_delete", "Delete a webhook", DoneSerializer, tag="webhooks", problems=("scope_missing",))
+    @describe("webhooks_delete", "Delete a webhook", WebhookNumberSerializer, tag="webhooks", problems=("scope_missing",))
     @of_webhook
     def post(self, request: Any, slug: str, webhook_number: int) -> HttpResponse:
         """Delete a webhook with its deliveries. What waits is not sent."""
@@ -207,13 +215,13 @@ class DeleteWebhookView(WebhookView):
 class DeliveriesView(WebhookView):
     """The deliveries of a webhook."""
 
-    @describe("webhooks_deliveries", "List deliveries", page_of(DeliverySerializer), query=PageQuery, tag="webhooks")
+    @describe("webhooks_deliveries", "List deliveries", page_of(WebhookDeliverySerializer), query=PageQuery, tag="webhooks")
     @of_webhook
     def get(self, request: Any, slug: str, webhook_number: int) -> HttpResponse:
         """List the deliveries of a webhook, the oldest first. They are kept for 30 days after their end."""
         after, limit = self.place(self.read_query(PageQuery))
         rows, following = webhooks.delivery_page(request.access.project, webhook_number, after=after, limit=limit)
-        return self.answer_page(DeliverySerializer, rows, None if following is None else (following,))
+        return self.answer_page(WebhookDeliverySerializer, rows, None if following is None else (following,))
 
 
 class SendAgainView(WebhookView):
@@ -222,7 +230,7 @@ class SendAgainView(WebhookView):
     @describe(
         "webhooks_send_again",
         "Send a message again",
-        DoneSerializer,
+        WebhookNumberSerializer,
         tag="webhooks",
         status=202,
         problems=("scope_missing", "webhook_refused"),

@@ -1,13 +1,10 @@
 """Contains all the data models used in inputs/outputs"""
 
-from .added import Added
 from .annotation import Annotation
 from .batch import Batch
 from .batches_list_kind import BatchesListKind
 from .batches_list_state import BatchesListState
 from .consensus import Consensus
-from .delivery import Delivery
-from .done import Done
 from .fault import Fault
 from .gold_share import GoldShare
 from .job import Job
@@ -31,7 +28,6 @@ from .new_webhook import NewWebhook
 from .page_of_annotation import PageOfAnnotation
 from .page_of_batch import PageOfBatch
 from .page_of_consensus import PageOfConsensus
-from .page_of_delivery import PageOfDelivery
 from .page_of_job import PageOfJob
 from .page_of_job_score import PageOfJobScore
 from .page_of_member import PageOfMember
@@ -43,6 +39,7 @@ from .page_of_score import PageOfScore
 from .page_of_snapshot import PageOfSnapshot
 from .page_of_solution import PageOfSolution
 from .page_of_webhook import PageOfWebhook
+from .page_of_webhook_delivery import PageOfWebhookDelivery
 from .problem import Problem
 from .problem_document import ProblemDocument
 from .problem_line import ProblemLine
@@ -55,7 +52,6 @@ from .round_progress import RoundProgress
 from .rounds_list_state import RoundsListState
 from .score import Score
 from .score_jobs_list_state import ScoreJobsListState
-from .secret import Secret
 from .settled_step import SettledStep
 from .skipped_line import SkippedLine
 from .snapshot import Snapshot
@@ -73,20 +69,21 @@ from .solutions_load_wrong import SolutionsLoadWrong
 from .stage import Stage
 from .step_label import StepLabel
 from .step_probabilities import StepProbabilities
-from .switch import Switch
-from .try_ import Try
+from .wanted_webhook import WantedWebhook
 from .webhook import Webhook
+from .webhook_delivery import WebhookDelivery
+from .webhook_number import WebhookNumber
+from .webhook_secret import WebhookSecret
+from .webhook_switch import WebhookSwitch
+from .webhook_try import WebhookTry
 from .work import Work
 
 __all__ = (
-    "Added",
     "Annotation",
     "Batch",
     "BatchesListKind",
     "BatchesListState",
     "Consensus",
-    "Delivery",
-    "Done",
     "Fault",
     "GoldShare",
     "Job",
@@ -110,7 +107,6 @@ __all__ = (
     "PageOfAnnotation",
     "PageOfBatch",
     "PageOfConsensus",
-    "PageOfDelivery",
     "PageOfJob",
     "PageOfJobScore",
     "PageOfMember",
@@ -122,6 +118,7 @@ __all__ = (
     "PageOfSnapshot",
     "PageOfSolution",
     "PageOfWebhook",
+    "PageOfWebhookDelivery",
     "Problem",
     "ProblemDocument",
     "ProblemLine",
@@ -134,7 +131,6 @@ __all__ = (
     "RoundsListState",
     "Score",
     "ScoreJobsListState",
-    "Secret",
     "SettledStep",
     "SkippedLine",
     "Snapshot",
@@ -152,8 +148,12 @@ __all__ = (
     "Stage",
     "StepLabel",
     "StepProbabilities",
-    "Switch",
-    "Try",
+    "WantedWebhook",
     "Webhook",
+    "WebhookDelivery",
+    "WebhookNumber",
+    "WebhookSecret",
+    "WebhookSwitch",
+    "WebhookTry",
     "Work",
 )

@@ -3,15 +3,15 @@ from urllib.parse import quote
 
 import httpx
 
-from ...models.added import Added
 from ...models.new_webhook import NewWebhook
+from ...models.wanted_webhook import WantedWebhook
 from ...types import Response
 
 
 def _request(
     slug: str,
     *,
-    body: Added,
+    body: WantedWebhook,
 ) -> dict[str, Any]:
     headers: dict[str, Any] = {}
 
@@ -41,7 +41,7 @@ def call(
     slug: str,
     *,
     client: httpx.Client,
-    body: Added,
+    body: WantedWebhook,
 ) -> Response[NewWebhook]:
     """Add a webhook.
 
@@ -50,7 +50,7 @@ def call(
 
     Args:
         slug (str):
-        body (Added): A webhook that is wanted.
+        body (WantedWebhook): A webhook that is wanted.
     """
     response = client.request(
         **_request(

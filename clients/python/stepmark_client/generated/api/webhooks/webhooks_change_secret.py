@@ -3,7 +3,7 @@ from urllib.parse import quote
 
 import httpx
 
-from ...models.secret import Secret
+from ...models.webhook_secret import WebhookSecret
 from ...types import Response
 
 
@@ -22,9 +22,9 @@ def _request(
     return request
 
 
-def _read(response: httpx.Response) -> Secret:
+def _read(response: httpx.Response) -> WebhookSecret:
     if 200 <= response.status_code <= 200:
-        response_200 = Secret.from_dict(response.json())
+        response_200 = WebhookSecret.from_dict(response.json())
 
         return response_200
 
@@ -36,7 +36,7 @@ def call(
     webhook_number: int,
     *,
     client: httpx.Client,
-) -> Response[Secret]:
+) -> Response[WebhookSecret]:
     """Make a new secret.
 
     Give a webhook a new secret. The one before signs too for a day.

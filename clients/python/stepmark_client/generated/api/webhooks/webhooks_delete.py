@@ -3,7 +3,7 @@ from urllib.parse import quote
 
 import httpx
 
-from ...models.done import Done
+from ...models.webhook_number import WebhookNumber
 from ...types import Response
 
 
@@ -22,9 +22,9 @@ def _request(
     return request
 
 
-def _read(response: httpx.Response) -> Done:
+def _read(response: httpx.Response) -> WebhookNumber:
     if 200 <= response.status_code <= 200:
-        response_200 = Done.from_dict(response.json())
+        response_200 = WebhookNumber.from_dict(response.json())
 
         return response_200
 
@@ -36,7 +36,7 @@ def call(
     webhook_number: int,
     *,
     client: httpx.Client,
-) -> Response[Done]:
+) -> Response[WebhookNumber]:
     """Delete a webhook.
 
     Delete a webhook with its deliveries. What waits is not sent.

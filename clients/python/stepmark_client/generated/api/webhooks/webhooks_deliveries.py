@@ -3,7 +3,7 @@ from urllib.parse import quote
 
 import httpx
 
-from ...models.page_of_delivery import PageOfDelivery
+from ...models.page_of_webhook_delivery import PageOfWebhookDelivery
 from ...types import UNSET, Response, Unset
 
 
@@ -34,9 +34,9 @@ def _request(
     return request
 
 
-def _read(response: httpx.Response) -> PageOfDelivery:
+def _read(response: httpx.Response) -> PageOfWebhookDelivery:
     if 200 <= response.status_code <= 200:
-        response_200 = PageOfDelivery.from_dict(response.json())
+        response_200 = PageOfWebhookDelivery.from_dict(response.json())
 
         return response_200
 
@@ -50,7 +50,7 @@ def call(
     client: httpx.Client,
     cursor: str | Unset = UNSET,
     limit: int | Unset = 50,
-) -> Response[PageOfDelivery]:
+) -> Response[PageOfWebhookDelivery]:
     """List deliveries.
 
     List the deliveries of a webhook, the oldest first. They are kept for 30 days after their end.

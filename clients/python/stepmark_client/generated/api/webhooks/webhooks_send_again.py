@@ -3,7 +3,7 @@ from urllib.parse import quote
 
 import httpx
 
-from ...models.done import Done
+from ...models.webhook_number import WebhookNumber
 from ...types import Response
 
 
@@ -24,9 +24,9 @@ def _request(
     return request
 
 
-def _read(response: httpx.Response) -> Done:
+def _read(response: httpx.Response) -> WebhookNumber:
     if 202 <= response.status_code <= 202:
-        response_202 = Done.from_dict(response.json())
+        response_202 = WebhookNumber.from_dict(response.json())
 
         return response_202
 
@@ -39,7 +39,7 @@ def call(
     delivery_number: int,
     *,
     client: httpx.Client,
-) -> Response[Done]:
+) -> Response[WebhookNumber]:
     """Send a message again.
 
     Send a message once more, under the id that it had.

@@ -3,8 +3,8 @@ from urllib.parse import quote
 
 import httpx
 
-from ...models.switch import Switch
 from ...models.webhook import Webhook
+from ...models.webhook_switch import WebhookSwitch
 from ...types import Response
 
 
@@ -12,7 +12,7 @@ def _request(
     slug: str,
     webhook_number: int,
     *,
-    body: Switch,
+    body: WebhookSwitch,
 ) -> dict[str, Any]:
     headers: dict[str, Any] = {}
 
@@ -44,7 +44,7 @@ def call(
     webhook_number: int,
     *,
     client: httpx.Client,
-    body: Switch,
+    body: WebhookSwitch,
 ) -> Response[Webhook]:
     """Switch a webhook on or off.
 
@@ -53,7 +53,7 @@ def call(
     Args:
         slug (str):
         webhook_number (int):
-        body (Switch): Whether messages are sent to a webhook.
+        body (WebhookSwitch): Whether messages are sent to a webhook.
     """
     response = client.request(
         **_request(

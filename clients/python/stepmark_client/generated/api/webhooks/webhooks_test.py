@@ -3,7 +3,7 @@ from urllib.parse import quote
 
 import httpx
 
-from ...models.done import Done
+from ...models.webhook_number import WebhookNumber
 from ...types import Response
 
 
@@ -22,9 +22,9 @@ def _request(
     return request
 
 
-def _read(response: httpx.Response) -> Done:
+def _read(response: httpx.Response) -> WebhookNumber:
     if 202 <= response.status_code <= 202:
-        response_202 = Done.from_dict(response.json())
+        response_202 = WebhookNumber.from_dict(response.json())
 
         return response_202
 
@@ -36,7 +36,7 @@ def call(
     webhook_number: int,
     *,
     client: httpx.Client,
-) -> Response[Done]:
+) -> Response[WebhookNumber]:
     """Send a test.
 
     Send a test, once. Its deliveries show how that went.

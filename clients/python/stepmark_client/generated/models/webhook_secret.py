@@ -6,11 +6,11 @@ from typing import Any, Self, TypeVar
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-T = TypeVar("T", bound="Secret")
+T = TypeVar("T", bound="WebhookSecret")
 
 
 @_attrs_define
-class Secret:
+class WebhookSecret:
     """A secret, which is shown only once.
 
     Attributes:
@@ -38,12 +38,12 @@ class Secret:
         d = dict(src_dict)
         secret = d.pop("secret")
 
-        secret = cls(
+        webhook_secret = cls(
             secret=secret,
         )
 
-        secret.additional_properties = d
-        return secret
+        webhook_secret.additional_properties = d
+        return webhook_secret
 
     @property
     def additional_keys(self) -> list[str]:

@@ -7,11 +7,11 @@ from typing import Any, Self, TypeVar, cast
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-T = TypeVar("T", bound="Try")
+T = TypeVar("T", bound="WebhookTry")
 
 
 @_attrs_define
-class Try:
+class WebhookTry:
     """One try to deliver a message.
 
     Attributes:
@@ -86,7 +86,7 @@ class Try:
 
         failure = d.pop("failure")
 
-        try_ = cls(
+        webhook_try = cls(
             number=number,
             at=at,
             status=status,
@@ -95,8 +95,8 @@ class Try:
             failure=failure,
         )
 
-        try_.additional_properties = d
-        return try_
+        webhook_try.additional_properties = d
+        return webhook_try
 
     @property
     def additional_keys(self) -> list[str]:

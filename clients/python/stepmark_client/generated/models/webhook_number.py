@@ -6,11 +6,11 @@ from typing import Any, Self, TypeVar
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-T = TypeVar("T", bound="Done")
+T = TypeVar("T", bound="WebhookNumber")
 
 
 @_attrs_define
-class Done:
+class WebhookNumber:
     """What was asked is done, or a worker will do it.
 
     Attributes:
@@ -38,12 +38,12 @@ class Done:
         d = dict(src_dict)
         number = d.pop("number")
 
-        done = cls(
+        webhook_number = cls(
             number=number,
         )
 
-        done.additional_properties = d
-        return done
+        webhook_number.additional_properties = d
+        return webhook_number
 
     @property
     def additional_keys(self) -> list[str]:

@@ -1,33 +1,38 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, cast
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-T = TypeVar("T", bound="Switch")
+T = TypeVar("T", bound="WantedWebhook")
 
 
 @_attrs_define
-class Switch:
-    """Whether messages are sent to a webhook.
+class WantedWebhook:
+    """A webhook that is wanted.
 
     Attributes:
-        is_on (bool):
+        address (str): At a host that the administrator allowed.
+        kinds (list[str]): What it reports.
     """
 
-    is_on: bool
+    address: str
+    kinds: list[str]
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        is_on = self.is_on
+        address = self.address
+
+        kinds = self.kinds
 
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update(
             {
-                "is_on": is_on,
+                "address": address,
+                "kinds": kinds,
             }
         )
 
@@ -36,14 +41,17 @@ class Switch:
     @classmethod
     def from_dict(cls, src_dict: Mapping[str, Any]) -> Self:
         d = dict(src_dict)
-        is_on = d.pop("is_on")
+        address = d.pop("address")
 
-        switch = cls(
-            is_on=is_on,
+        kinds = cast(list[str], d.pop("kinds"))
+
+        wanted_webhook = cls(
+            address=address,
+            kinds=kinds,
         )
 
-        switch.additional_properties = d
-        return switch
+        wanted_webhook.additional_properties = d
+        return wanted_webhook
 
     @property
     def additional_keys(self) -> list[str]:

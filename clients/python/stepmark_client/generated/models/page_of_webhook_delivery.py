@@ -7,21 +7,21 @@ from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
 if TYPE_CHECKING:
-    from ..models.delivery import Delivery
+    from ..models.webhook_delivery import WebhookDelivery
 
 
-T = TypeVar("T", bound="PageOfDelivery")
+T = TypeVar("T", bound="PageOfWebhookDelivery")
 
 
 @_attrs_define
-class PageOfDelivery:
+class PageOfWebhookDelivery:
     """
     Attributes:
-        items (list[Delivery]):
+        items (list[WebhookDelivery]):
         next_ (None | str): The cursor of the next page. Null: the list is at its end.
     """
 
-    items: list[Delivery]
+    items: list[WebhookDelivery]
     next_: None | str
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
@@ -47,13 +47,13 @@ class PageOfDelivery:
 
     @classmethod
     def from_dict(cls, src_dict: Mapping[str, Any]) -> Self:
-        from ..models.delivery import Delivery
+        from ..models.webhook_delivery import WebhookDelivery
 
         d = dict(src_dict)
         items = []
         _items = d.pop("items")
         for items_item_data in _items:
-            items_item = Delivery.from_dict(items_item_data)
+            items_item = WebhookDelivery.from_dict(items_item_data)
 
             items.append(items_item)
 
@@ -64,13 +64,13 @@ class PageOfDelivery:
 
         next_ = _parse_next_(d.pop("next"))
 
-        page_of_delivery = cls(
+        page_of_webhook_delivery = cls(
             items=items,
             next_=next_,
         )
 
-        page_of_delivery.additional_properties = d
-        return page_of_delivery
+        page_of_webhook_delivery.additional_properties = d
+        return page_of_webhook_delivery
 
     @property
     def additional_keys(self) -> list[str]:

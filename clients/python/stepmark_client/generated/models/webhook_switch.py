@@ -1,38 +1,33 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Self, TypeVar, cast
+from typing import Any, Self, TypeVar
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-T = TypeVar("T", bound="Added")
+T = TypeVar("T", bound="WebhookSwitch")
 
 
 @_attrs_define
-class Added:
-    """A webhook that is wanted.
+class WebhookSwitch:
+    """Whether messages are sent to a webhook.
 
     Attributes:
-        address (str): At a host that the administrator allowed.
-        kinds (list[str]): What it reports.
+        is_on (bool):
     """
 
-    address: str
-    kinds: list[str]
+    is_on: bool
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        address = self.address
-
-        kinds = self.kinds
+        is_on = self.is_on
 
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update(
             {
-                "address": address,
-                "kinds": kinds,
+                "is_on": is_on,
             }
         )
 
@@ -41,17 +36,14 @@ class Added:
     @classmethod
     def from_dict(cls, src_dict: Mapping[str, Any]) -> Self:
         d = dict(src_dict)
-        address = d.pop("address")
+        is_on = d.pop("is_on")
 
-        kinds = cast(list[str], d.pop("kinds"))
-
-        added = cls(
-            address=address,
-            kinds=kinds,
+        webhook_switch = cls(
+            is_on=is_on,
         )
 
-        added.additional_properties = d
-        return added
+        webhook_switch.additional_properties = d
+        return webhook_switch
 
     @property
     def additional_keys(self) -> list[str]:

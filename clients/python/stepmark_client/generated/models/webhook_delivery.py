@@ -8,14 +8,14 @@ from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
 if TYPE_CHECKING:
-    from ..models.try_ import Try
+    from ..models.webhook_try import WebhookTry
 
 
-T = TypeVar("T", bound="Delivery")
+T = TypeVar("T", bound="WebhookDelivery")
 
 
 @_attrs_define
-class Delivery:
+class WebhookDelivery:
     """One message to one webhook.
 
     Attributes:
@@ -32,7 +32,7 @@ class Delivery:
         next_at (datetime.datetime | None): When it is tried next.
         body (str): What was sent.
         n_tries (int):
-        tries (list[Try]): The newest ten, the newest first.
+        tries (list[WebhookTry]): The newest ten, the newest first.
     """
 
     number: int
@@ -43,7 +43,7 @@ class Delivery:
     next_at: datetime.datetime | None
     body: str
     n_tries: int
-    tries: list[Try]
+    tries: list[WebhookTry]
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -92,7 +92,7 @@ class Delivery:
 
     @classmethod
     def from_dict(cls, src_dict: Mapping[str, Any]) -> Self:
-        from ..models.try_ import Try
+        from ..models.webhook_try import WebhookTry
 
         d = dict(src_dict)
         number = d.pop("number")
@@ -127,11 +127,11 @@ class Delivery:
         tries = []
         _tries = d.pop("tries")
         for tries_item_data in _tries:
-            tries_item = Try.from_dict(tries_item_data)
+            tries_item = WebhookTry.from_dict(tries_item_data)
 
             tries.append(tries_item)
 
-        delivery = cls(
+        webhook_delivery = cls(
             number=number,
             message=message,
             kind=kind,
@@ -143,8 +143,8 @@ class Delivery:
             tries=tries,
         )
 
-        delivery.additional_properties = d
-        return delivery
+        webhook_delivery.additional_properties = d
+        return webhook_delivery
 
     @property
     def additional_keys(self) -> list[str]:
