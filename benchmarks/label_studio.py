@@ -78,8 +78,8 @@ def measure_ours(files: dict[str, Path], home: Path, count: int) -> dict[str, An
     figures: dict[str, Any] = {"start_seconds": start}
     for name, path in files.items():
         projects.create_project(name, name=name)
-        seconds = timed("load_solutions", str(path), "--project", name)["seconds"]
-        figures[name] = {"seconds": seconds, "tasks_per_s": round(count / max(seconds - start, 0.1))}
+        took = timed("load_solutions", str(path), "--project", name)
+        figures[name] = {**took, "tasks_per_s": round(count / max(took["seconds"] - start, 0.1))}
     out = home / "ours.json"
     seconds = timed("export", "--project", "labeled", "--format", "labelstudio", "--split", "all", "--out", str(out))["seconds"]
     figures["export_seconds"] = round(max(seconds - start, 0.1), 1)
