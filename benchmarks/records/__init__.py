@@ -18,7 +18,7 @@ RECORDS = 98_000
 PER_PROBLEM = 9
 LABELERS = 60
 ANSWERS = 3  # different wrong answers to a problem: those that convince are few
-AFTER = 12  # most steps after the mistake
+AFTER = 23  # most steps after the mistake
 
 
 def write_records(path: Path, count: int, *, source: Path) -> int:
