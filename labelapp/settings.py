@@ -245,7 +245,9 @@ SPECTACULAR_SETTINGS = {
     "OAS_VERSION": "3.1.0",
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "AUTHENTICATION_WHITELIST": ["annotation.api.base.TokenAuthentication"],
-    "POSTPROCESSING_HOOKS": [],  # it would give each list of choices a name, some of them by a hash
+    "ENUM_GENERATE_CHOICE_DESCRIPTION": False,  # the choices say what they are
+    # Without the usual hook, which would give each list of choices a name, some of them by a hash.
+    "POSTPROCESSING_HOOKS": ["annotation.api.schema.describe_places"],
     "ENABLE_DJANGO_DEPLOY_CHECK": False,
 }
 # Requests of one person to the API in a minute, all tokens together.

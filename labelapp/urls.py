@@ -32,7 +32,7 @@ urlpatterns = [
     path("sign-out/", LogoutView.as_view(), name="sign-out"),
     path("api/v1/", include(annotation.api.urls)),
     path("api/v1/", include(active_learning.api.urls)),
-    re_path("^api/(?P<rest>.*)$", base.NowhereView.as_view(), name="api-nowhere"),
+    re_path(r"^api/(?P<rest>[\s\S]*)$", base.NowhereView.as_view(), name="api-nowhere"),
     path("admin/login/", signing_in.sign_in_to_administration),
     path("admin/password_change/", RedirectView.as_view(pattern_name="account")),  # there wrong passwords are counted
     path("admin/", admin.site.urls),

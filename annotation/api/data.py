@@ -325,8 +325,8 @@ class SnapshotSerializer(serializers.Serializer):
     created_at = serializers.DateTimeField()
 
 
-class SnapshotsView(ApiView):
-    """The snapshots of a project."""
+class SnapshotsReading(ApiView):
+    """The list of snapshots, which the address for taking one extends."""
 
     @describe("snapshots_list", "List snapshots", page_of(SnapshotSerializer), query=PageQuery, tag="snapshots")
     def get(self, request: Any, slug: str) -> HttpResponse:

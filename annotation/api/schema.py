@@ -65,7 +65,7 @@ def page_of(shape: type[serializers.Serializer]) -> type[serializers.Serializer]
 def describe(
     operation: str,
     summary: str,
-    result: type[serializers.Serializer],
+    result: type[serializers.Serializer] | Mapping[Any, Any],
     *,
     tag: str,
     query: type[serializers.Serializer] | None = None,
@@ -76,7 +76,10 @@ def describe(
     examples: Sequence[OpenApiExample] = (),
     parameters: Sequence[OpenApiParameter] = (),
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Decorate the method of an address with its description. `problems` are codes beside those that every address can answer with."""
+    """Decorate the method of an address with its description. `problems` are codes beside those that every address can answer with.
+
+    `result`: the shape of the answer, or of each status and content type.
+    """
     codes = ["bad_query", "not_signed_in", "token_unknown", "other_project", "not_found", "not_acceptable", "too_many_requests", *problems]
     by_status: dict[int, list[str]] = {}
     for code in dict.fromkeys(codes):
@@ -90,7 +93,28 @@ def describe(
         summary=summary,
         tags=[tag],
         parameters=[*([query] if query else []), *([KEY] if has_key else []), *parameters],
-        request=body,
-        responses={status: result, **refused},
+        request={"application/json": body} if isinstance(body, type) else body,
+        responses={**(result if isinstance(result, Mapping) else {status: result}), **refused},
         examples=list(examples),
     )
+
+
+# What stands in an address: the pattern of Django's converter, and where the value comes from.
+PLACES: dict[str, dict[str, Any]] = {
+    "slug": {"schema": {"type": "string", "pattern": "^[-a-zA-Z0-9_]+$"}, "description": "The `slug` of the project."},
+    "number": {"description": "The `number` of it."},
+    "file": {"schema": {"type": "string"}, "description": "The `name` of a file of the order."},
+    "round_number": {"description": "The `number` of the round."},
+}
+KEY_PLACE = {"type": "integer", "minimum": 0, "maximum": 2**63 - 1, "format": "int64"}
+
+
+def describe_places(result: dict[str, Any], **_: Any) -> dict[str, Any]:
+    """Describe the parameters in the addresses of a document: a hook of drf-spectacular, which knows the converters only by their kind."""
+    for operations in result["paths"].values():
+        for operation in operations.values():
+            for parameter in operation.get("parameters", ()):
+                if parameter["in"] == "path":
+                    known = {"schema": KEY_PLACE, "description": "The `id` of it."} | PLACES.get(parameter["name"], {})
+                    parameter.update({name: dict(value) if isinstance(value, dict) else value for name, value in known.items()})
+    return result

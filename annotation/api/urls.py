@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from annotation.api import base, data, loading, people, webhooks
+from annotation.api import base, data, loading, orders, people, webhooks
 
 PROJECT = "projects/<slug:slug>"
 urlpatterns = [
@@ -20,7 +20,7 @@ urlpatterns = [
     path(f"{PROJECT}/annotations", data.AnnotationsView.as_view(), name="api-annotations"),
     path(f"{PROJECT}/annotations/<int:annotation_id>", data.AnnotationView.as_view(), name="api-annotation"),
     path(f"{PROJECT}/consensus", data.ConsensusListView.as_view(), name="api-consensus"),
-    path(f"{PROJECT}/snapshots", data.SnapshotsView.as_view(), name="api-snapshots"),
+    path(f"{PROJECT}/snapshots", orders.SnapshotsView.as_view(), name="api-snapshots"),
     path(f"{PROJECT}/snapshots/<int:number>", data.SnapshotView.as_view(), name="api-snapshot"),
     path(f"{PROJECT}/webhooks", webhooks.WebhooksView.as_view(), name="api-webhooks"),
     path(f"{PROJECT}/webhooks/<int:webhook_number>", webhooks.OneWebhookView.as_view(), name="api-webhook"),
@@ -34,5 +34,12 @@ urlpatterns = [
         webhooks.SendAgainView.as_view(),
         name="api-send-webhook-again",
     ),
+    path(f"{PROJECT}/snapshots/<int:number>/changes", orders.SnapshotChangesView.as_view(), name="api-snapshot-changes"),
+    path(f"{PROJECT}/snapshots/<int:number>/exports", orders.ExportsView.as_view(), name="api-exports"),
+    path(f"{PROJECT}/orders", orders.OrdersView.as_view(), name="api-orders"),
+    path(f"{PROJECT}/orders/<int:order_id>", orders.OrderView.as_view(), name="api-order"),
+    path(f"{PROJECT}/orders/<int:order_id>/cancel", orders.CancelOrderView.as_view(), name="api-cancel-order"),
+    path(f"{PROJECT}/orders/<int:order_id>/files", orders.OrderFilesView.as_view(), name="api-order-files"),
+    path(f"{PROJECT}/orders/<int:order_id>/files/<str:file>", orders.OrderFileView.as_view(), name="api-order-file"),
     path(f"{PROJECT}/people", data.PeopleView.as_view(), name="api-people"),
 ]

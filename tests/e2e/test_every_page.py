@@ -28,6 +28,7 @@ LONG = "Unbroken" * 9 + " and a name of many words that no telephone shows in on
 FILES = {
     "who",
     "api-openapi",
+    "api-order-file",
     "member-work",
     "figures-file",
     "agreement-file",

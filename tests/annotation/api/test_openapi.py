@@ -15,7 +15,7 @@ from django.urls import get_resolver
 
 from annotation.api.base import openapi_document
 from annotation.api.problems import MEDIA_TYPE, PROBLEMS
-from annotation.models import Project
+from annotation.models import Project, Snapshot
 from tests import make
 from tests.addresses import routes
 from tests.api import send, token_for
@@ -49,7 +49,7 @@ def test_every_address_of_the_api_is_described() -> None:
     described = {path.removeprefix("/") for path in openapi_document()["paths"]}
     hidden = {"api/v1/openapi.json"}
     forms = [form for name, _, form in routes(get_resolver().url_patterns) if name.startswith("api-")]
-    written = {form.replace("<slug:", "{").replace("<int:", "{").replace(">", "}") for form in forms}
+    written = {form.replace("<slug:", "{").replace("<int:", "{").replace("<str:", "{").replace(">", "}") for form in forms}
     assert {path for path in written if path.startswith("api/v1/")} - hidden == described
 
 
@@ -78,15 +78,16 @@ def test_each_example_does_what_the_description_says(monkeypatch: pytest.MonkeyP
     project: Project = make.project(text_kind="plain")
     make.solutions(project, 12)
     make.version(project, 1, champion=True)
+    Snapshot.objects.create(project=project, number=1, count=0, content="snapshots/sums/1.parquet")
     token, n_called = token_for(make.olga(project), scope="write"), 0
     for path, _, operation in operations():
         for kind, content in operation.get("requestBody", {}).get("content", {}).items():
             for example in content.get("examples", {}).values():
-                address = path.removeprefix("/api/v1/").replace("{slug}", "sums")
+                address = path.removeprefix("/api/v1/").replace("{slug}", "sums").replace("{number}", "1")
                 answer = send(address, token, json.dumps(example["value"]), kind=kind)
                 assert str(answer.status_code) in operation["responses"] and answer.status_code < 300, answer.content
                 n_called += 1
-    assert n_called == 4
+    assert n_called == 6
 
 
 def requests_of(text: str) -> list[dict[str, Any]]:
@@ -106,6 +107,7 @@ def test_each_curl_command_of_the_document_works(monkeypatch: pytest.MonkeyPatch
     project = make.project(text_kind="plain")
     make.solutions(project, 12)
     make.version(project, 1, champion=True)
+    Snapshot.objects.create(project=project, number=1, count=0, content="snapshots/sums/1.parquet")
     token, statuses = token_for(make.olga(project), scope="write"), []
     for asked in requests_of((FILE.parent / "api.md").read_text()):
         headers = dict(header.replace("$TOKEN", token).split(": ", 1) for header in asked["H"])
@@ -117,4 +119,4 @@ def test_each_curl_command_of_the_document_works(monkeypatch: pytest.MonkeyPatch
         client = Client()
         answer = client.get(path, headers=headers) if is_read else client.post(path, body, content_type=kind, headers=headers)
         statuses.append(answer.status_code)
-    assert statuses == [200, 200, 201, 200, 201]
+    assert statuses == [200, 200, 201, 200, 201, 201, 201]

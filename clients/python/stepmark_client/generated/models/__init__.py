@@ -4,7 +4,9 @@ from .annotation import Annotation
 from .batch import Batch
 from .batches_list_kind import BatchesListKind
 from .batches_list_state import BatchesListState
+from .changes import Changes
 from .consensus import Consensus
+from .exported_file import ExportedFile
 from .fault import Fault
 from .gold_share import GoldShare
 from .job import Job
@@ -22,9 +24,16 @@ from .model_detail_progress import ModelDetailProgress
 from .model_progress import ModelProgress
 from .models_list_kind import ModelsListKind
 from .models_list_state import ModelsListState
+from .new_export import NewExport
+from .new_export_options import NewExportOptions
 from .new_job import NewJob
 from .new_round import NewRound
 from .new_webhook import NewWebhook
+from .order import Order
+from .order_filter_type_0 import OrderFilterType0
+from .order_options import OrderOptions
+from .order_progress import OrderProgress
+from .order_shares_type_0 import OrderSharesType0
 from .page_of_annotation import PageOfAnnotation
 from .page_of_batch import PageOfBatch
 from .page_of_consensus import PageOfConsensus
@@ -32,6 +41,7 @@ from .page_of_job import PageOfJob
 from .page_of_job_score import PageOfJobScore
 from .page_of_member import PageOfMember
 from .page_of_model import PageOfModel
+from .page_of_order import PageOfOrder
 from .page_of_problem import PageOfProblem
 from .page_of_project import PageOfProject
 from .page_of_round import PageOfRound
@@ -53,11 +63,13 @@ from .rounds_list_state import RoundsListState
 from .score import Score
 from .score_jobs_list_state import ScoreJobsListState
 from .settled_step import SettledStep
+from .shares import Shares
 from .skipped_line import SkippedLine
 from .snapshot import Snapshot
 from .snapshot_counts import SnapshotCounts
 from .snapshot_file import SnapshotFile
 from .snapshot_file_options import SnapshotFileOptions
+from .snapshot_filter import SnapshotFilter
 from .snapshot_provenance import SnapshotProvenance
 from .snapshot_spec import SnapshotSpec
 from .solution import Solution
@@ -83,7 +95,9 @@ __all__ = (
     "Batch",
     "BatchesListKind",
     "BatchesListState",
+    "Changes",
     "Consensus",
+    "ExportedFile",
     "Fault",
     "GoldShare",
     "Job",
@@ -101,9 +115,16 @@ __all__ = (
     "ModelProgress",
     "ModelsListKind",
     "ModelsListState",
+    "NewExport",
+    "NewExportOptions",
     "NewJob",
     "NewRound",
     "NewWebhook",
+    "Order",
+    "OrderFilterType0",
+    "OrderOptions",
+    "OrderProgress",
+    "OrderSharesType0",
     "PageOfAnnotation",
     "PageOfBatch",
     "PageOfConsensus",
@@ -111,6 +132,7 @@ __all__ = (
     "PageOfJobScore",
     "PageOfMember",
     "PageOfModel",
+    "PageOfOrder",
     "PageOfProblem",
     "PageOfProject",
     "PageOfRound",
@@ -132,11 +154,13 @@ __all__ = (
     "Score",
     "ScoreJobsListState",
     "SettledStep",
+    "Shares",
     "SkippedLine",
     "Snapshot",
     "SnapshotCounts",
     "SnapshotFile",
     "SnapshotFileOptions",
+    "SnapshotFilter",
     "SnapshotProvenance",
     "SnapshotSpec",
     "Solution",

@@ -26,19 +26,10 @@ class Annotation:
         labeler (None | UUID): The pseudonym that exports show.
         batch (int):
         generation (int | None):
-        batch_kind (str): * `selected` - selected
-            * `practice` - practice
-            * `screening` - screening
-            * `imported` - imported
-            * `imported_gold` - imported_gold
-            * `calibration` - calibration
-            * `review` - review
+        batch_kind (str):
         revision (int):
         supersedes (int | None): The annotation that this one corrects.
-        finish_reason (str): * `solution` - solution
-            * `found_error` - found_error
-            * `bad_problem` - bad_problem
-            * `give_up` - give_up
+        finish_reason (str):
         reason (str):
         first_mistake (int | None): A step from 0. Null: none.
         active_ms (int | None):

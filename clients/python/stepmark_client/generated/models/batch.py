@@ -17,17 +17,8 @@ class Batch:
     Attributes:
         id (int):
         generation (int | None): -1: the screening. Null: records of phase 1.
-        kind (str): * `selected` - selected
-            * `practice` - practice
-            * `screening` - screening
-            * `imported` - imported
-            * `imported_gold` - imported_gold
-            * `calibration` - calibration
-            * `review` - review
-        state (str): * `draft` - draft
-            * `open` - open
-            * `paused` - paused
-            * `closed` - closed
+        kind (str):
+        state (str):
         priority (int):
         solutions (int):
         open_places (int):

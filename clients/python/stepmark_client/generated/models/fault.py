@@ -17,11 +17,6 @@ class Fault:
 
     Attributes:
         in_ (str): Where it stands.
-
-            * `query` - query
-            * `body` - body
-            * `header` - header
-            * `line` - line
         name (str): Of the parameter, the field or the header.
         code (str): For programs, such as `unknown`.
         detail (str): For people: what is wrong, and what to do.

@@ -16,11 +16,7 @@ class Job:
 
     Attributes:
         id (int):
-        state (str): * `queued` - queued
-            * `running` - running
-            * `done` - done
-            * `failed` - failed
-            * `cancelled` - cancelled
+        state (str):
         model (int): The number of the model that scores: the one that served when the job was made.
         n_solutions (int):
         n_done (int): How many are scored.

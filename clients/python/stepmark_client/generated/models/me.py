@@ -16,9 +16,6 @@ class Me:
     Attributes:
         username (str):
         scope (str): `write` includes `read`.
-
-            * `read` - read
-            * `write` - write
         project (None | str): The one project of the token. Null: all of the person.
     """
 

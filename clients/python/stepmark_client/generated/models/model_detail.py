@@ -22,17 +22,11 @@ class ModelDetail:
 
     Attributes:
         number (int):
-        kind (str): * `prm` - prm
-            * `orm` - orm
-        state (str): * `queued` - queued
-            * `running` - running
-            * `ready` - ready
-            * `failed` - failed
+        kind (str):
+        state (str):
         serves (bool): It scores the solutions now.
         base (str):
-        labels (str): * `each` - each
-            * `consensus` - consensus
-            * `soft` - soft
+        labels (str):
         snapshot (int | None): The number of the snapshot that it learned from.
         seed (int):
         sha256 (str):

@@ -25,10 +25,6 @@ class NewRound:
         train (bool | Unset): Train a model first. Without it: only if the strategy needs one.
         review (bool | Unset): Propose the batch, and let a person publish it.
         labels (str | Unset): What the model learns of several people's labels.
-
-            * `each` - each
-            * `consensus` - consensus
-            * `soft` - soft
     """
 
     strategy: str | Unset = UNSET

@@ -22,8 +22,7 @@ class Problem:
         reference_solution (None | str):
         subject (str):
         level (str):
-        split (str): * `train` - train
-            * `test` - test
+        split (str):
         created_at (datetime.datetime):
     """
 

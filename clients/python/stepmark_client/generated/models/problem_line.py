@@ -22,8 +22,7 @@ class ProblemLine:
         reference_solution (str | Unset):
         subject (str | Unset):
         level (str | Unset):
-        split (str | Unset): * `train` - train
-            * `test` - test
+        split (str | Unset):
     """
 
     problem: str

@@ -18,16 +18,7 @@ class ProjectDetail:
         slug (str): Stands in the addresses of everything in the project.
         name (str):
         role (str): The role of the person who asks.
-
-            * `owner` - owner
-            * `manager` - manager
-            * `reviewer` - reviewer
-            * `labeler` - labeler
-            * `researcher` - researcher
         step_source (str): Whole solutions, or step by step.
-
-            * `solution` - solution
-            * `interactive` - interactive
         guidelines_version (int): The number of the newest version of the guidelines.
         created_at (datetime.datetime):
         archived_at (datetime.datetime | None): Since when no labeling and no rounds are possible.

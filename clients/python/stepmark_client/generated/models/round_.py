@@ -22,25 +22,14 @@ class Round:
     Attributes:
         number (int):
         generation (int): Of the batch that it publishes.
-        state (str): * `queued` - queued
-            * `training` - training
-            * `sampling` - sampling
-            * `scoring` - scoring
-            * `selecting` - selecting
-            * `proposed` - proposed
-            * `published` - published
-            * `failed` - failed
-            * `cancelled` - cancelled
+        state (str):
         strategy (str):
         size (int): How many solutions the batch gets. 0: it publishes nothing.
         per_problem (int | None):
         trains (bool):
         review (bool): A person looks at the batch before it is published.
-        labels (str): * `each` - each
-            * `consensus` - consensus
-            * `soft` - soft
-        kind (str): * `prm` - prm
-            * `orm` - orm
+        labels (str):
+        kind (str):
         model (int | None): The number of the model that it trained.
         batch (int | None): The `id` of the batch that it published.
         failure (str):

@@ -18,10 +18,7 @@ class Score:
         problem (int):
         score (float): The probability that every step is right.
         first_weak_step (int | None): A step from 0. Null: the model sees no mistake.
-        outcome (str): * `correct` - correct
-            * `wrong` - wrong
-            * `unsure` - unsure
-            * `ungraded` - ungraded
+        outcome (str):
         entropy (float | None): Nats, of where the first mistake is.
         confidence (float | None):
         deviation (float | None):

@@ -21,11 +21,6 @@ class Solution:
         steps (list[str]):
         final_answer (None | str):
         outcome (str): How the final answer compares with the reference answer.
-
-            * `correct` - correct
-            * `wrong` - wrong
-            * `unsure` - unsure
-            * `ungraded` - ungraded
         outcome_reason (str):
         source (str): The generator.
         withdrawn_at (datetime.datetime | None):

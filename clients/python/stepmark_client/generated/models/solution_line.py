@@ -22,8 +22,7 @@ class SolutionLine:
         reference_solution (str | Unset):
         subject (str | Unset):
         level (str | Unset):
-        split (str | Unset): * `train` - train
-            * `test` - test
+        split (str | Unset):
         steps (list[str] | Unset): This or `solution`.
         solution (str | Unset): One text, which is cut into steps.
         source (str | Unset):

@@ -15,12 +15,7 @@ class Stage:
     """One attempt at one stage of a round.
 
     Attributes:
-        name (str): * `train` - train
-            * `judge` - judge
-            * `sample` - sample
-            * `score` - score
-            * `select` - select
-            * `publish` - publish
+        name (str):
         attempt (int):
         began_at (datetime.datetime):
         ended_at (datetime.datetime | None):

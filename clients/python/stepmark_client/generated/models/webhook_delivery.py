@@ -21,13 +21,8 @@ class WebhookDelivery:
     Attributes:
         number (int):
         message (str): The header `webhook-id`, the same in every try.
-        kind (str): * `batch.done` - batch.done
-            * `round.done` - round.done
-            * `snapshot.ready` - snapshot.ready
-            * `ping` - ping
-        state (str): * `waiting` - waiting
-            * `delivered` - delivered
-            * `failed` - failed
+        kind (str):
+        state (str):
         created_at (datetime.datetime):
         next_at (datetime.datetime | None): When it is tried next.
         body (str): What was sent.
