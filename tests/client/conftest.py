@@ -1,6 +1,7 @@
 """The Python client before the site in this process: real requests to the real views, without a socket."""
 
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 
 import celery
 import httpx
@@ -55,7 +56,8 @@ def line() -> Iterator[Line]:
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The seconds that the client waited before it sent a request again. It does not really wait."""
     waited: list[float] = []
-    monkeypatch.setattr("stepmark_client.transport.time.sleep", waited.append)
+    for module in ("transport", "orders"):
+        monkeypatch.setattr(f"stepmark_client.{module}.time", SimpleNamespace(sleep=waited.append))
     return waited
 
 

@@ -17,6 +17,7 @@ from django.utils import timezone
 
 from active_learning import rounds
 from active_learning.models import Score, ScoreJob, ScoreJobItem
+from annotation import export
 from annotation.models import SolutionConsensus, Task
 from tests import make
 from tests.api import token_for
@@ -38,7 +39,11 @@ class Workers:
         self.threads: list[threading.Thread] = []
 
     def send(self, _: celery.Celery, name: str, args: list[int] | None = None, **__: Any) -> None:
-        act = {"active_learning.tasks.run_round": rounds.run, "active_learning.tasks.run_score_job": self.score}.get(name)
+        act = {
+            "active_learning.tasks.run_round": rounds.run,
+            "active_learning.tasks.run_score_job": self.score,
+            "annotation.tasks.run_order": export.run_order,
+        }.get(name)
         if act and args:
             self.threads.append(threading.Thread(target=self.run, args=(act, *args)))
             self.threads[-1].start()
@@ -90,7 +95,7 @@ def test_every_snippet_about_the_client_runs(
     said = capsys.readouterr().out
     for words in (
         "olga owner", "3 of 3 lines", "3 new, outcomes: {'correct': 3}", "1 left out: [(2, ", "proposed 0 None", "proposed\n",
-        "'cancelled')]", "0.81 [0.1, 0.1]", "not_found", "['ann', 'olga']",
+        "'cancelled')]", "0.81 [0.1, 0.1]", "bytes in data", "0 labels since then", "not_found", "['ann', 'olga']",
     ):  # fmt: skip
         assert words in said, said
     assert len(snippets(README)) >= 10 and len(names["labels"]) == len(shorter["labels"]) == 2

@@ -8,6 +8,7 @@ from stepmark_client.errors import (
     BadLines,
     BadRequest,
     Conflict,
+    DownloadBroken,
     NotAllowed,
     NotFound,
     NotSignedIn,
@@ -21,6 +22,7 @@ from stepmark_client.errors import (
     Unreachable,
     WorkEnded,
 )
+from stepmark_client.orders import Order
 from stepmark_client.rounds import Round
 from stepmark_client.score_jobs import ScoreJob
 from stepmark_client.site import Project, Stepmark
@@ -31,9 +33,11 @@ __all__ = [
     "BadLines",
     "BadRequest",
     "Conflict",
+    "DownloadBroken",
     "NotAllowed",
     "NotFound",
     "NotSignedIn",
+    "Order",
     "Outage",
     "PandasMissing",
     "Project",

@@ -26,6 +26,10 @@ class WorkEnded(StepmarkError):
     """A round or a job that was waited for failed or was cancelled."""
 
 
+class DownloadBroken(StepmarkError):
+    """A file that was downloaded is not the one that the site has."""
+
+
 class RequestRefused(StepmarkError):
     """The site refused a request. `code` never changes, `detail` is for people, and `errors` names each thing that is wrong.
 

@@ -3,10 +3,9 @@
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
 
-import httpx
-
 from stepmark_client.frames import table
 from stepmark_client.generated.types import Response
+from stepmark_client.transport import PatientClient
 
 if TYPE_CHECKING:
     import pandas
@@ -35,7 +34,7 @@ class Page(Protocol[Item]):
 class Listing(Generic[Item]):
     """A list of the site. Filters are those of its address: see the parameters of the generated function."""
 
-    def __init__(self, api: httpx.Client, ask: Callable[..., Any], *place: str | int) -> None:
+    def __init__(self, api: PatientClient, ask: Callable[..., Any], *place: str | int) -> None:
         self._api, self._ask, self._place = api, ask, place
 
     def pages(self, *, cursor: str | None = None, limit: int = PAGE, **filters: Any) -> Iterator[Page[Item]]:
@@ -64,7 +63,7 @@ class Listing(Generic[Item]):
 class Collection(Listing[Item], Generic[Item, Detail]):
     """A list whose items can also be shown alone."""
 
-    def __init__(self, api: httpx.Client, ask: Callable[..., Any], show: Callable[..., Response[Detail]], *place: str | int) -> None:
+    def __init__(self, api: PatientClient, ask: Callable[..., Any], show: Callable[..., Response[Detail]], *place: str | int) -> None:
         super().__init__(api, ask, *place)
         self._show = show
 

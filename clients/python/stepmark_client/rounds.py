@@ -5,12 +5,11 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
-import httpx
-
 from stepmark_client.generated.api.rounds import rounds_cancel, rounds_list, rounds_show, rounds_start
 from stepmark_client.generated.models.new_round import NewRound
 from stepmark_client.generated.models.round_ import Round as RoundData
 from stepmark_client.lists import Listing
+from stepmark_client.transport import PatientClient
 from stepmark_client.work import Work
 
 
@@ -28,7 +27,7 @@ class Round(Work[RoundData]):
 class Rounds:
     """The rounds of a project."""
 
-    def __init__(self, api: httpx.Client, slug: str) -> None:
+    def __init__(self, api: PatientClient, slug: str) -> None:
         self._api, self._slug = api, slug
         self.listing: Listing[RoundData] = Listing(api, rounds_list.call, slug)
 

@@ -5,8 +5,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
-import httpx
-
 from stepmark_client.generated.api.score_jobs import (
     score_jobs_cancel,
     score_jobs_list,
@@ -20,6 +18,7 @@ from stepmark_client.generated.models.job_text import JobText
 from stepmark_client.generated.models.new_job import NewJob
 from stepmark_client.generated.types import UNSET
 from stepmark_client.lists import Listing
+from stepmark_client.transport import PatientClient
 from stepmark_client.work import Work
 
 
@@ -41,7 +40,7 @@ class ScoreJob(Work[Job]):
 class ScoreJobs:
     """The score jobs of a project."""
 
-    def __init__(self, api: httpx.Client, slug: str) -> None:
+    def __init__(self, api: PatientClient, slug: str) -> None:
         self._api, self._slug = api, slug
         self.listing: Listing[Job] = Listing(api, score_jobs_list.call, slug)
 

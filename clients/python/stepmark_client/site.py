@@ -15,7 +15,6 @@ from stepmark_client.generated.api.models import models_list, models_show, score
 from stepmark_client.generated.api.people import people_list
 from stepmark_client.generated.api.problems import problems_list, problems_load, problems_show
 from stepmark_client.generated.api.projects import projects_list, projects_show
-from stepmark_client.generated.api.snapshots import snapshots_list, snapshots_show
 from stepmark_client.generated.api.solutions import solutions_list, solutions_load, solutions_show
 from stepmark_client.generated.models.annotation import Annotation
 from stepmark_client.generated.models.batch import Batch
@@ -29,15 +28,15 @@ from stepmark_client.generated.models.problem import Problem
 from stepmark_client.generated.models.project import Project as ProjectData
 from stepmark_client.generated.models.project_detail import ProjectDetail
 from stepmark_client.generated.models.score import Score
-from stepmark_client.generated.models.snapshot import Snapshot
 from stepmark_client.generated.models.solution import Solution
 from stepmark_client.generated.models.solutions_load_steps_by import SolutionsLoadStepsBy
 from stepmark_client.generated.types import UNSET, File, Response
 from stepmark_client.labels import Labels
 from stepmark_client.lists import Collection, Listing
+from stepmark_client.orders import Orders, Snapshots
 from stepmark_client.rounds import Rounds
 from stepmark_client.score_jobs import ScoreJobs
-from stepmark_client.transport import http_client
+from stepmark_client.transport import PatientClient, http_client
 from stepmark_client.uploads import Uploaded, Wrong, upload
 from stepmark_client.work import Progress
 
@@ -93,7 +92,7 @@ class Stepmark:
 class Project:
     """A project of a site."""
 
-    def __init__(self, api: httpx.Client, slug: str) -> None:
+    def __init__(self, api: PatientClient, slug: str) -> None:
         self._api, self.slug = api, slug
         self.problems = Problems(api, problems_list.call, problems_show.call, slug)
         self.solutions = Solutions(api, solutions_list.call, solutions_show.call, slug)
@@ -104,7 +103,8 @@ class Project:
         self.rounds = Rounds(api, slug)
         self.models = Models(api, models_list.call, models_show.call, slug)
         self.score_jobs = ScoreJobs(api, slug)
-        self.snapshots: Collection[Snapshot, Snapshot] = Collection(api, snapshots_list.call, snapshots_show.call, slug)
+        self.snapshots = Snapshots(api, slug)
+        self.orders = Orders(api, slug)
         self.people: Listing[Member] = Listing(api, people_list.call, slug)
 
     def __repr__(self) -> str:

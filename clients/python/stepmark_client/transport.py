@@ -31,7 +31,7 @@ class PatientClient(httpx.Client):
         is_safe = request.method in ("GET", "HEAD") or "Idempotency-Key" in request.headers
         n_before = 0
         while True:
-            is_last, seconds = n_before == self.retries, _backoff(n_before)
+            is_last, seconds = n_before == self.retries, backoff(n_before)
             n_before += 1
             try:
                 answer = super().send(request, **options)
@@ -40,7 +40,7 @@ class PatientClient(httpx.Client):
                 answer.read()
             except httpx.TransportError as lost:
                 if is_last or not (is_safe or isinstance(lost, NEVER_SENT)):
-                    raise _unreachable(request, lost, is_safe=is_safe) from lost
+                    raise unreachable(request, lost, is_safe=is_safe) from lost
                 time.sleep(seconds)
                 continue
             wanted = _retry_after(answer)
@@ -50,7 +50,7 @@ class PatientClient(httpx.Client):
             time.sleep(seconds if wanted is None else wanted)
 
 
-def _backoff(n_before: int) -> float:
+def backoff(n_before: int) -> float:
     """Return the seconds before another attempt: twice as long each time, and never the same for all clients of a site."""
     longest: float = min(FIRST_SECONDS * 2**n_before, 30.0)
     return longest * random.uniform(0.5, 1.0)
@@ -72,7 +72,8 @@ def _still_runs(answer: httpx.Response) -> bool:
     return answer.status_code == 409 and refusal(answer).code == "key_in_use"
 
 
-def _unreachable(request: httpx.Request, lost: httpx.TransportError, *, is_safe: bool) -> Unreachable:
+def unreachable(request: httpx.Request, lost: httpx.TransportError, *, is_safe: bool = True) -> Unreachable:
+    """Return the error for a request that got no answer. is_safe: it changes nothing, however often it is sent."""
     place = f"{request.url.scheme}://{request.url.netloc.decode()}"
     words = f"No answer from {place}: {str(lost) or type(lost).__name__}."
     if not is_safe and not isinstance(lost, NEVER_SENT):
