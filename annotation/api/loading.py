@@ -17,6 +17,7 @@ from annotation.api.schema import describe
 SENT_BYTES = 20_000_000  # of a body, as it is sent
 UNPACKED_BYTES = 50_000_000
 CHUNK = 1 << 20
+NUL_SHOWN = "\N{SYMBOL FOR NULL}"  # notes name unknown keys, and PostgreSQL stores no answer with a NUL character
 LINES = ("application/x-ndjson", "application/jsonl", "application/x-jsonlines")
 PROBLEMS = (
     "bad_body", "bad_lines", "body_too_large", "unsupported_media_type", "scope_missing", "role_too_low", "key_in_use", "key_reused",
@@ -103,10 +104,11 @@ class LoadView(ApiView):
             faults = [Fault("line", "", "invalid", fault.detail, fault.line) for fault in bad.faults]
             raise ApiRefused("bad_lines", str(bad), faults=faults, n_faults=bad.count) from None
         report = loaded.report
+        notes = [note.replace("\0", NUL_SHOWN) for note in (*report.about_the_check(), *report.notes)]
         shown = {
             "lines": report.lines + loaded.n_faults, "problems": report.problems, "new_problems": report.new_problems,
             "solutions": report.solutions, "new_solutions": report.new_solutions, "outcomes": report.outcomes,
-            "skipped": loaded.faults, "n_skipped": loaded.n_faults, "notes": [*report.about_the_check(), *report.notes],
+            "skipped": loaded.faults, "n_skipped": loaded.n_faults, "notes": notes,
         }  # fmt: skip
         return 200, LoadedSerializer(shown).data
 

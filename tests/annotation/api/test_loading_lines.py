@@ -157,6 +157,11 @@ def test_another_answer_for_a_known_problem_changes_nothing_and_is_said(token: s
     assert Problem.objects.get().answer == "5" and "keeps its reference answer" in notes
 
 
+def test_an_unknown_field_with_a_nul_character_is_named_and_the_answer_is_stored(token: str) -> None:
+    first, again = (load(token, lines(GOOD | {"a\0b": 1}), **{"Idempotency-Key": "k"}) for _ in range(2))
+    assert first.status_code == 200 and first.json() == again.json() and "a\N{SYMBOL FOR NULL}b" in " ".join(first.json()["notes"])
+
+
 # --- bodies ---------------------------------------------------------------------------------------------------------------------
 
 
