@@ -24,10 +24,10 @@ from labelapp.management.commands import migrate
 APPS = ("annotation", "active_learning")
 # These were written before the linter. All others are checked.
 UNCHECKED = {"annotation": 11, "active_learning": 6}
-# These have a row for each person, project, batch, model, round, or message that a person wrote. A lock of them ends at once.
+# These have a row for each person, project, batch, model, round, exported file or written message. A lock of them ends at once.
 SMALL = (
     "auth_user", "annotation_project", "annotation_membership", "annotation_batch", "annotation_keys", "annotation_message",
-    "annotation_snapshot", "annotation_browsersession", "active_learning_modelversion", "active_learning_round",
+    "annotation_snapshot", "annotation_snapshotfile", "annotation_browsersession", "active_learning_modelversion", "active_learning_round",
     "active_learning_roundstage", "active_learning_schedule", "active_learning_scoreshard", "active_learning_worker",
 )  # fmt: skip
 # Rules of squawk (https://squawkhq.com/docs/rules). Its others are about style, or about a timeout that `migrate` sets.
