@@ -250,7 +250,8 @@ class AnnotationsView(ApiView):
     def get(self, request: Any, slug: str) -> HttpResponse:
         """List the annotations of a project with their labels, all revisions, the oldest first.
 
-        Without a filter, a page can be short or empty although the list goes on: go on until `next` is null.
+        Without a filter, pages of a project with more than 10,000 labels can be short or empty although the list goes on: go on until
+        `next` is null.
         """
         query = self.read_query(AnnotationQuery)
         after, limit = self.place(query)

@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from annotation import export, ingest
+from annotation.export import reading
 from annotation.models import Annotation, Batch, Problem, Project, Solution
 from tests import make
 from tests.annotation.test_export_plans import LARGE, labeled_project, nodes
@@ -21,7 +23,7 @@ def rows_read(act: Callable[[], object]) -> int:
     counts: list[int] = []
 
     def explain(execute: Callable[..., Any], sql: str, params: Any, many: bool, context: dict[str, Any]) -> Any:
-        if sql.lstrip().startswith("SELECT"):
+        if sql.lstrip().startswith(("SELECT", "WITH")):
             with connection.connection.cursor() as cursor:  # of psycopg, which this wrapper does not hear
                 [(rows,)] = cursor.execute(f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) {sql}", params).fetchall()
             # What a plan hashes is a table that is small here. A plan for a large one probes an index instead.
@@ -72,15 +74,50 @@ def test_a_page_reads_few_rows_whatever_the_statistics_know(known: str) -> None:
     assert all(count for name, count in read.items() if "another project" not in name)
 
 
-def test_the_begin_of_a_list_of_annotations_passes_over_those_of_others_a_bounded_number_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    from annotation.export import reading
+def pages(project: Project) -> list[int]:
+    """Return how many annotations each page of the list has, from the first to the last."""
+    lengths, keys, after = list[int](), list[int](), 0
+    while after is not None:
+        items, after = export.annotation_rows(project, after=after, limit=LIMIT)
+        lengths.append(len(items))
+        keys += [item.id for item in items]
+    assert keys == list(Annotation.objects.filter(solution__problem__project=project).order_by("pk").values_list("pk", flat=True))
+    return lengths
 
+
+@pytest.mark.parametrize("known", ["others", "all"])
+def test_a_project_with_few_annotations_among_many_others_has_full_pages(known: str) -> None:
+    labeled_project("others", 1_000)
+    make.statistics()
+    project = labeled_project("sums", 12)
+    labeled_project("more", 1_000)
+    if known == "all":
+        make.statistics()
+    assert pages(project) == [LIMIT, LIMIT, 2]
+    assert rows_read(lambda: export.annotation_rows(project, after=0, limit=LIMIT)) < 300
+
+
+def test_a_page_of_annotations_takes_as_many_statements_among_many_others_as_among_few() -> None:
+    def statements(project: Project) -> int:
+        with CaptureQueriesContext(connection) as queries:
+            assert len(export.annotation_rows(project, after=0, limit=LIMIT)[0]) == LIMIT
+        return len(queries)
+
+    labeled_project("others", 30)
+    project = labeled_project("sums", 12)
+    among_few = statements(project)
+    labeled_project("more", 500)
+    assert statements(labeled_project("later", 12)) == among_few
+
+
+def test_a_large_project_passes_over_annotations_of_others_a_bounded_number_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     labeled_project("others", 1_000)
     project = labeled_project("sums", 20)
     monkeypatch.setattr(reading, "SCANNED", 100)
-    items, following = export.annotation_rows(project, after=0, limit=LIMIT)
-    assert items == [] and following is not None
+    monkeypatch.setattr(reading, "FEW", 15)
     assert rows_read(lambda: export.annotation_rows(project, after=0, limit=LIMIT)) < 600
+    lengths = pages(project)
+    assert lengths[0] == 0 and sum(lengths) == 20
 
 
 def test_a_statement_that_reads_a_whole_table_is_seen() -> None:

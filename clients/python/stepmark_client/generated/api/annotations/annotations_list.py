@@ -60,7 +60,9 @@ def call(
 
     List the annotations of a project with their labels, all revisions, the oldest first.
 
-    Without a filter, a page can be short or empty although the list goes on: go on until `next` is null.
+    Without a filter, pages of a project with more than 10,000 labels can be short or empty although the list goes on: go on
+    until
+    `next` is null.
 
     Args:
         slug (str):
