@@ -127,6 +127,7 @@ TABLE = {
     "api-consensus": api(RESEARCHERS),
     "api-snapshots": api(RESEARCHERS, 415),
     "api-snapshot": api(RESEARCHERS),
+    "api-preview-snapshot": api(RESEARCHERS, 415, get=None),
     "api-snapshot-changes": api(RESEARCHERS),
     "api-exports": api(RESEARCHERS, 415, get=None),
     "api-orders": api(RESEARCHERS),

@@ -85,6 +85,7 @@ class ApiView(APIView):
     roles: ClassVar[Collection[str]] = people.RESEARCHERS
     write_roles: ClassVar[Collection[str]] = people.MANAGERS
     body_bytes: ClassVar[int] = 1_000_000  # the most of a JSON body
+    only_reads: ClassVar[bool] = False  # its POST changes nothing: the body says what is shown
     request: ApiRequest
     format_kwarg = None
     count: people.RequestCount | None = None
@@ -95,7 +96,7 @@ class ApiView(APIView):
         if not request.user or not request.user.is_authenticated:
             raise ApiRefused("not_signed_in", "Send a token in the header “Authorization: Bearer TOKEN”.", headers=BEARER)
         self.perform_content_negotiation(request)
-        is_write = request.method not in SAFE
+        is_write = request.method not in SAFE and not self.only_reads
         self.count = people.count_request(request.user, is_write=is_write)
         if self.count.is_over:
             words = f"At most {self.count.limit:,} requests a minute that {'change' if is_write else 'read'} something."

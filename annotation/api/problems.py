@@ -33,6 +33,7 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "scores_stored_away": (409, "The scores are not in the database"),
     "order_refused": (409, "The order cannot do this"),
     "snapshot_without_content": (409, "The snapshot keeps no content"),
+    "too_many_labels": (409, "The labels are too many to be counted in one request"),
     "no_serving_model": (409, "No model serves"),
     "score_job_refused": (409, "The score job cannot do this"),
     "webhook_refused": (409, "The webhook cannot do this"),

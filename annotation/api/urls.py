@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from annotation.api import base, data, loading, orders, people, webhooks
+from annotation.api import base, data, loading, orders, people, previews, webhooks
 
 PROJECT = "projects/<slug:slug>"
 urlpatterns = [
@@ -21,6 +21,7 @@ urlpatterns = [
     path(f"{PROJECT}/annotations/<int:annotation_id>", data.AnnotationView.as_view(), name="api-annotation"),
     path(f"{PROJECT}/consensus", data.ConsensusListView.as_view(), name="api-consensus"),
     path(f"{PROJECT}/snapshots", orders.SnapshotsView.as_view(), name="api-snapshots"),
+    path(f"{PROJECT}/snapshots/preview", previews.SnapshotPreviewView.as_view(), name="api-preview-snapshot"),
     path(f"{PROJECT}/snapshots/<int:number>", data.SnapshotView.as_view(), name="api-snapshot"),
     path(f"{PROJECT}/webhooks", webhooks.WebhooksView.as_view(), name="api-webhooks"),
     path(f"{PROJECT}/webhooks/<int:webhook_number>", webhooks.OneWebhookView.as_view(), name="api-webhook"),

@@ -62,6 +62,7 @@ def exported(enter: Enter, **options: Any) -> Order:
 
 def test_a_snapshot_is_taken_and_exported_and_its_files_are_stored(enter: Enter, labels: None, tmp_path: Path) -> None:
     snapshots = enter().project("sums").snapshots
+    assert snapshots.preview(finish_reasons=["found_error"]).annotations == 2
     taken = snapshots.take(finish_reasons=["found_error"])
     assert (taken.state, taken.snapshot) == ("waiting", None) and taken.wait().snapshot == 1 and snapshots.get(1).count == 2
     told: list[tuple[str, int, int | None]] = []

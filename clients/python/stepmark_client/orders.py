@@ -13,13 +13,21 @@ import httpx
 
 from stepmark_client.errors import DownloadBroken, StepmarkError
 from stepmark_client.generated.api.orders import orders_cancel, orders_download, orders_list, orders_show
-from stepmark_client.generated.api.snapshots import exports_start, snapshots_changes, snapshots_list, snapshots_show, snapshots_take
+from stepmark_client.generated.api.snapshots import (
+    exports_start,
+    snapshots_changes,
+    snapshots_list,
+    snapshots_preview,
+    snapshots_show,
+    snapshots_take,
+)
 from stepmark_client.generated.models.changes import Changes
 from stepmark_client.generated.models.exported_file import ExportedFile
 from stepmark_client.generated.models.new_export import NewExport
 from stepmark_client.generated.models.order import Order as OrderData
 from stepmark_client.generated.models.snapshot import Snapshot
 from stepmark_client.generated.models.snapshot_filter import SnapshotFilter
+from stepmark_client.generated.models.snapshot_preview import SnapshotPreview
 from stepmark_client.generated.types import UNSET
 from stepmark_client.lists import Collection, Listing
 from stepmark_client.transport import PatientClient, backoff, unreachable
@@ -96,6 +104,10 @@ class Snapshots(Collection[Snapshot, Snapshot]):
         """
         wanted, key = SnapshotFilter.from_dict(filter), f"snapshot-{uuid.uuid4()}"
         return self._orders.order(snapshots_take.call(self._slug, client=self._api, body=wanted, idempotency_key=key).parsed)
+
+    def preview(self, **filter: Any) -> SnapshotPreview:
+        """Return what a snapshot with a filter would hold: counts, and its newest annotations. Nothing is stored."""
+        return snapshots_preview.call(self._slug, client=self._api, body=SnapshotFilter.from_dict(filter)).parsed
 
     def export(self, number: int, *, format: str, **how: Any) -> Order:
         """Order an export of a snapshot, and return the order: `export(..).download(folder)` waits for its files and stores them.

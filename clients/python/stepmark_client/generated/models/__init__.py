@@ -70,6 +70,8 @@ from .snapshot_counts import SnapshotCounts
 from .snapshot_file import SnapshotFile
 from .snapshot_file_options import SnapshotFileOptions
 from .snapshot_filter import SnapshotFilter
+from .snapshot_preview import SnapshotPreview
+from .snapshot_preview_finish_reasons import SnapshotPreviewFinishReasons
 from .snapshot_provenance import SnapshotProvenance
 from .snapshot_spec import SnapshotSpec
 from .solution import Solution
@@ -161,6 +163,8 @@ __all__ = (
     "SnapshotFile",
     "SnapshotFileOptions",
     "SnapshotFilter",
+    "SnapshotPreview",
+    "SnapshotPreviewFinishReasons",
     "SnapshotProvenance",
     "SnapshotSpec",
     "Solution",
