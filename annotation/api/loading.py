@@ -5,7 +5,7 @@ import zlib
 from typing import Any
 
 from django.http import HttpResponse
-from drf_spectacular.utils import OpenApiExample
+from drf_spectacular.utils import OpenApiExample, extend_schema_field
 from rest_framework import serializers
 
 from annotation import ingest
@@ -62,24 +62,29 @@ class LoadedSerializer(serializers.Serializer):
     notes = serializers.ListField(child=serializers.CharField(), help_text="For people.")
 
 
+@extend_schema_field({"type": ["string", "number", "null"]})
+class TextOrNumberField(serializers.Field):
+    """A text. A number is one, too, with the digits that it was written with; null is as good as nothing. Only the description uses it."""
+
+
 class ProblemLineSerializer(serializers.Serializer):
     """One line: a problem."""
 
-    id = serializers.CharField(required=False, help_text="Identifies the problem. Without it, its statement does.")
+    id = TextOrNumberField(required=False, help_text="Identifies the problem. Without it, its statement does.")
     problem = serializers.CharField(help_text="The statement.")
-    answer = serializers.CharField(required=False, help_text="The reference answer.")
-    reference_solution = serializers.CharField(required=False)
-    subject = serializers.CharField(required=False)
-    level = serializers.CharField(required=False)
-    split = serializers.ChoiceField(["train", "test"], required=False)
+    answer = TextOrNumberField(required=False, help_text="The reference answer.")
+    reference_solution = TextOrNumberField(required=False)
+    subject = TextOrNumberField(required=False)
+    level = TextOrNumberField(required=False)
+    split = serializers.ChoiceField(["train", "test"], required=False, allow_null=True, help_text="Null: train.")
 
 
 class SolutionLineSerializer(ProblemLineSerializer):
     """One line: a solution with its problem."""
 
-    steps = serializers.ListField(child=serializers.CharField(), required=False, help_text="This or `solution`.")
+    steps = serializers.ListField(child=serializers.CharField(), required=False, allow_null=True, help_text="This or `solution`.")
     solution = serializers.CharField(required=False, help_text="One text, which is cut into steps.")
-    source = serializers.CharField(required=False)  # type: ignore[assignment]
+    source = TextOrNumberField(required=False, help_text="The generator.")  # type: ignore[assignment]
 
 
 class LoadView(ApiView):

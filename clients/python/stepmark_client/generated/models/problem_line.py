@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, cast
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
@@ -17,37 +17,61 @@ class ProblemLine:
 
     Attributes:
         problem (str): The statement.
-        id (str | Unset): Identifies the problem. Without it, its statement does.
-        answer (str | Unset): The reference answer.
-        reference_solution (str | Unset):
-        subject (str | Unset):
-        level (str | Unset):
-        split (str | Unset):
+        id (float | None | str | Unset): Identifies the problem. Without it, its statement does.
+        answer (float | None | str | Unset): The reference answer.
+        reference_solution (float | None | str | Unset):
+        subject (float | None | str | Unset):
+        level (float | None | str | Unset):
+        split (None | str | Unset): Null: train.
     """
 
     problem: str
-    id: str | Unset = UNSET
-    answer: str | Unset = UNSET
-    reference_solution: str | Unset = UNSET
-    subject: str | Unset = UNSET
-    level: str | Unset = UNSET
-    split: str | Unset = UNSET
+    id: float | None | str | Unset = UNSET
+    answer: float | None | str | Unset = UNSET
+    reference_solution: float | None | str | Unset = UNSET
+    subject: float | None | str | Unset = UNSET
+    level: float | None | str | Unset = UNSET
+    split: None | str | Unset = UNSET
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         problem = self.problem
 
-        id = self.id
+        id: float | None | str | Unset
+        if isinstance(self.id, Unset):
+            id = UNSET
+        else:
+            id = self.id
 
-        answer = self.answer
+        answer: float | None | str | Unset
+        if isinstance(self.answer, Unset):
+            answer = UNSET
+        else:
+            answer = self.answer
 
-        reference_solution = self.reference_solution
+        reference_solution: float | None | str | Unset
+        if isinstance(self.reference_solution, Unset):
+            reference_solution = UNSET
+        else:
+            reference_solution = self.reference_solution
 
-        subject = self.subject
+        subject: float | None | str | Unset
+        if isinstance(self.subject, Unset):
+            subject = UNSET
+        else:
+            subject = self.subject
 
-        level = self.level
+        level: float | None | str | Unset
+        if isinstance(self.level, Unset):
+            level = UNSET
+        else:
+            level = self.level
 
-        split = self.split
+        split: None | str | Unset
+        if isinstance(self.split, Unset):
+            split = UNSET
+        else:
+            split = self.split
 
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
@@ -76,17 +100,59 @@ class ProblemLine:
         d = dict(src_dict)
         problem = d.pop("problem")
 
-        id = d.pop("id", UNSET)
+        def _parse_id(data: object) -> float | None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(float | None | str | Unset, data)
 
-        answer = d.pop("answer", UNSET)
+        id = _parse_id(d.pop("id", UNSET))
 
-        reference_solution = d.pop("reference_solution", UNSET)
+        def _parse_answer(data: object) -> float | None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(float | None | str | Unset, data)
 
-        subject = d.pop("subject", UNSET)
+        answer = _parse_answer(d.pop("answer", UNSET))
 
-        level = d.pop("level", UNSET)
+        def _parse_reference_solution(data: object) -> float | None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(float | None | str | Unset, data)
 
-        split = d.pop("split", UNSET)
+        reference_solution = _parse_reference_solution(d.pop("reference_solution", UNSET))
+
+        def _parse_subject(data: object) -> float | None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(float | None | str | Unset, data)
+
+        subject = _parse_subject(d.pop("subject", UNSET))
+
+        def _parse_level(data: object) -> float | None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(float | None | str | Unset, data)
+
+        level = _parse_level(d.pop("level", UNSET))
+
+        def _parse_split(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        split = _parse_split(d.pop("split", UNSET))
 
         problem_line = cls(
             problem=problem,
