@@ -1,13 +1,25 @@
 """Rounds as values for programs, page by page in the order of their numbers. Reads only."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
-from active_learning.models import Round
+from django.db.models import F, QuerySet
+
+from active_learning.models import Round, RoundStage
 from active_learning.rounds.plan import plan_of
 from active_learning.rounds.states import NoSuchRound, how_ended
 from annotation.models import Project
+
+if TYPE_CHECKING:
+    from django_stubs_ext import WithAnnotations
+
+
+class WithModel(TypedDict):
+    """What is read of a round beside its columns: the number of its model version."""
+
+    model: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,32 +59,41 @@ class RoundValues:
 
 def rounds_of(project: Project, *, after: int, limit: int, state: str | None = None) -> tuple[list[RoundValues], int | None]:
     """Return a page of the rounds of a project after a number, and the number after which the next page begins (None at the end)."""
-    rounds = Round.objects.filter(project=project, number__gt=after)
+    rounds = _rounds(project).filter(number__gt=after)
     if state is not None:
         rounds = rounds.filter(state=state)
-    rows = list(rounds.select_related("model_version").prefetch_related("stages").order_by("number")[: limit + 1])
-    return [_row(row) for row in rows[:limit]], rows[limit - 1].number if len(rows) > limit else None
+    rows = list(rounds.order_by("number")[: limit + 1])
+    return _values(rows[:limit]), rows[limit - 1].number if len(rows) > limit else None
 
 
 def round_row(project: Project, number: int) -> RoundValues:
     """Return a round of a project. Raises NoSuchRound."""
-    row = Round.objects.filter(project=project, number=number).select_related("model_version").prefetch_related("stages").first()
-    if row is None:
+    rows = _rounds(project).filter(number=number)[:1]
+    if not rows:
         raise NoSuchRound(f"{project} has no round {number}.")
-    return _row(row)
+    return _values(rows)[0]
 
 
-def _row(round_: Round) -> RoundValues:
+def _rounds(project: Project) -> "QuerySet[WithAnnotations[Round, WithModel]]":
+    # Of its model version a round shows the number alone. The row has the metrics and the config, too, which are large.
+    return Round.objects.filter(project=project).defer("findings").annotate(model=F("model_version__number"))
+
+
+def _values(rows: "Iterable[WithAnnotations[Round, WithModel]]") -> list[RoundValues]:
+    stages: dict[int, list[StageRow]] = {row.pk: [] for row in rows}
+    # All columns but the log, which can have thousands of lines.
+    columns = ("round", "name", "attempt", "began_at", "ended_at", "failure")
+    for key, *values in RoundStage.objects.filter(round__in=list(stages)).order_by("pk").values_list(*columns):
+        name, attempt, began_at, ended_at, failure = values
+        stages[key].append(StageRow(name, attempt, began_at, ended_at, how_ended(failure) if ended_at else "", failure))
+    return [_row(row, stages[row.pk]) for row in rows]
+
+
+def _row(round_: "WithAnnotations[Round, WithModel]", stages: list[StageRow]) -> RoundValues:
     plan = plan_of(round_)
-    stages = [
-        StageRow(
-            stage.name, stage.attempt, stage.began_at, stage.ended_at, how_ended(stage.failure) if stage.ended_at else "", stage.failure
-        )
-        for stage in round_.stages.all()
-    ]
     return RoundValues(
         number=round_.number, generation=round_.generation, state=round_.state, strategy=round_.strategy, size=plan.size,
         per_problem=plan.recipe.per_problem if plan.recipe else None, trains=bool(plan.train), review=plan.review, labels=plan.labels,
-        kind=plan.kind, model=round_.model_version.number if round_.model_version else None, batch=round_.batch_id,
-        failure=round_.failure, progress=round_.progress, created_at=round_.created_at, finished_at=round_.finished_at, stages=stages,
+        kind=plan.kind, model=round_.model, batch=round_.batch_id, failure=round_.failure, progress=round_.progress,
+        created_at=round_.created_at, finished_at=round_.finished_at, stages=stages,
     )  # fmt: skip

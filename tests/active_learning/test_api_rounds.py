@@ -4,9 +4,12 @@ from typing import Any
 
 import celery
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
-from active_learning.models import Round
+from active_learning.models import Round, RoundStage
 from active_learning.registry import training
 from annotation.models import Event, Project
 from tests import make
@@ -48,6 +51,26 @@ def test_a_round_starts_as_asked_and_is_noted(token: str) -> None:
 def test_the_list_has_the_first_round_too(token: str) -> None:
     start(token, {"strategy": "uniform"})
     assert [item["number"] for item in ask("projects/sums/rounds", token).json()["items"]] == [0]
+
+
+def test_the_list_shows_stages_and_the_model_and_reads_neither_logs_nor_metrics(project: Project, token: str) -> None:
+    version = make.version(project, 4)
+    for number in (0, 1):
+        made = Round.objects.create(project=project, generation=number, state="failed", strategy="uniform", model_version=version)
+        RoundStage.objects.create(
+            round=made, name="train", attempt=1, failure="It broke.", ended_at=timezone.now(), log=[["now", "Learning."]]
+        )
+    RoundStage.objects.create(round=made, name="judge", attempt=1)
+    with CaptureQueriesContext(connection) as queries:
+        first, second = ask("projects/sums/rounds", token).json()["items"]
+    assert (first["model"], second["model"]) == (4, 4)
+    assert [[stage["name"], stage["ended"], stage["failure"]] for stage in second["stages"]] == [
+        ["train", "failed", "It broke."],
+        ["judge", "", ""],
+    ]
+    assert len(first["stages"]) == 1
+    read = " ".join(query["sql"] for query in queries)
+    assert '"active_learning_roundstage"."log"' not in read and '"active_learning_modelversion"."metrics"' not in read
 
 
 def test_what_is_left_out_is_as_the_project_has_it(token: str) -> None:
