@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, date, datetime, timedelta
+from time import monotonic
 from typing import Any
 
 from celery import current_app
@@ -40,6 +41,7 @@ DAYS = 14  # of the charts
 RECENTLY = timedelta(hours=2)
 LARGE = 5_000  # solutions and labels: of fewer, each view counts anew, which takes at most as long as seven simple pages
 FRESH, OLDEST = timedelta(minutes=1), timedelta(minutes=15)
+_asked: dict[int, float] = {}  # by project, when this process last asked a worker to count
 
 
 @dataclass(frozen=True)
@@ -132,8 +134,12 @@ def count_figures(project: Project) -> tuple[Figures, datetime]:
 
 
 def _ask_worker(project: Project) -> None:
+    """Ask a worker to count, once a minute and process: a message is for a minute, and a busy page or program looks many times."""
+    if monotonic() < _asked.get(project.pk, float("-inf")) + FRESH.total_seconds():
+        return
+    _asked[project.pk] = monotonic()
     try:
-        current_app.send_task("annotation.tasks.count_figures", [project.pk], ignore_result=True, expires=60)
+        current_app.send_task("annotation.tasks.count_figures", [project.pk], ignore_result=True, expires=FRESH.total_seconds())
     except (BrokerUnreachable, OSError) as error:
         log.warning("No worker can be asked to count the figures of %s (%s).", project.slug, error)
 

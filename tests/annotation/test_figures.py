@@ -2,9 +2,11 @@
 
 import uuid
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
+from celery import Celery
 from django.contrib.auth.models import User
 from django.utils import timezone
 
@@ -114,6 +116,17 @@ def test_a_large_project_is_counted_once_a_minute_by_a_worker(
     assert tasks.count_figures(project.pk)
     assert not tasks.count_figures(project.pk)  # a second message of the same minute
     assert quality.overview(project).solutions == 2
+
+
+def test_many_looks_within_a_minute_send_one_message(project: Project, large: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[float] = []
+    monkeypatch.setattr(Celery, "send_task", lambda *values, **options: sent.append(options["expires"]))
+    quality.overview(project)
+    ProjectFigures.objects.update(counted_at=timezone.now() - timedelta(minutes=2))
+    for moment in (1, 1, 30, 60, 61, 90):
+        monkeypatch.setattr(figures, "monotonic", partial(float, moment))
+        figures.figures_of(project)
+    assert sent == [60, 60]  # the second one when the first has expired
 
 
 def test_without_a_worker_a_page_counts_by_itself_after_a_while(project: Project, large: None, asked: list[int]) -> None:
