@@ -27,8 +27,8 @@ from benchmarks import selection, temporary_site
 
 LIMIT = 10.0
 TRIVIAL = "/keys/"
-# Addresses of no project's page: the administration, which has its own list, signing in, files of models, and experiments.
-OTHER = re.compile(r"^/(admin|sign-in|sign-out|experiments|static|set-up|invitations)/|download|^/keys/|/reopen/")
+# Addresses of no project's page: the administration, which has its own list, signing in, files of models and exports, and experiments.
+OTHER = re.compile(r"^/(admin|sign-in|sign-out|experiments|static|set-up|invitations)/|download|/files/|^/keys/|/reopen/")
 # What a page shows with a query, beside the page without one.
 QUERIES = {
     "labels/": ["finish=bad_problem", "by=member7"],

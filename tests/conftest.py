@@ -26,6 +26,7 @@ sys.dont_write_bytecode = False
 gc.disable()
 
 from labelapp import embedded_postgres  # noqa: E402
+from tests.doors import door  # noqa: E402, F401 - of browsers, and of the client
 
 # Without this an example that takes 0.2 s, or examples that are slow to draw, fail a test: both say how busy the machine is. The same
 # examples in each run, so that a run that fails can be repeated.

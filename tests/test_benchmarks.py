@@ -61,6 +61,12 @@ def test_every_page_is_measured_against_a_trivial_one() -> None:
     assert {"/p/large/", "/p/large/labels/", "/p/large/data/"} <= set(found["pages"])
 
 
+def test_lists_and_objects_of_the_api_are_measured_against_the_trivial_one() -> None:
+    found = figures("api", "--smoke")
+    assert found["ratio"] > 0 and found["p95_ms"] >= max(address["p95_ms"] for address in found["addresses"].values())
+    assert {"projects/large/annotations", "projects/large/people", "projects/large/solutions/KEY"} <= set(found["addresses"])
+
+
 @pytest.mark.parametrize(
     "options",
     [("--smoke", "--part", "10", "--repeats", "1"), pytest.param(("--stream", "200"), marks=pytest.mark.long)],

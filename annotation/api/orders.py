@@ -204,12 +204,20 @@ class SnapshotsView(SnapshotsReading):
 class SnapshotChangesView(ApiView):
     """What changed since a snapshot."""
 
-    @describe("snapshots_changes", "Compare a snapshot", ChangesSerializer, query=ChangesQuery, tag="snapshots")
+    @describe(
+        "snapshots_changes", "Compare a snapshot", ChangesSerializer, query=ChangesQuery, problems=("too_many_labels",), tag="snapshots"
+    )
     def get(self, request: Any, slug: str, number: int) -> HttpResponse:
         """Say how another snapshot differs from this one, or what has changed since it was taken."""
         query = self.read_query(ChangesQuery)
         old = snapshot_of(self, number)
-        difference = export.compare_snapshots(old, snapshot_of(self, query["to"])) if "to" in query else export.changed_since(old)
+        try:
+            if "to" in query:
+                difference = export.compare_snapshots(old, snapshot_of(self, query["to"]))
+            else:
+                difference = export.changed_since(old, seconds=export.PREVIEW_SECONDS)
+        except export.TooLarge as large:
+            raise ApiRefused("too_many_labels", str(large)) from None
         values = {
             "n_added": len(difference.added), "n_removed": len(difference.removed), "n_unchanged": difference.unchanged,
             "added": difference.added[:LISTED], "removed": difference.removed[:LISTED],

@@ -395,8 +395,10 @@ def _drafted(
 
 
 def chosen_now(project: Project, chosen: SnapshotFilter) -> "array[int]":
-    """Return the keys of the annotations that a snapshot with this filter would list now. Nothing is stored. Raises BadFilter."""
-    chosen.check_in(project)
+    """Return the keys of the annotations that a snapshot with this filter would list now. Nothing is stored.
+
+    What the filter names and the project does not have, or has no longer, leaves no annotation.
+    """
     with _reading() as reader:
         return _chosen_keys(project, chosen, reader)
 

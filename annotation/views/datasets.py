@@ -126,7 +126,7 @@ def _difference(project: "Project", snapshot: "Snapshot", compared: str) -> dict
             other = export.find_snapshot(project, read_key(compared) or 0)
             old, new = sorted((snapshot, other), key=lambda one: one.number)
             found = export.compare_snapshots(old, new)
-    except (export.NoSuchSnapshot, export.TooLarge, export.BadFilter) as refused:
+    except (export.NoSuchSnapshot, export.TooLarge) as refused:
         return {"difference_fault": str(refused)}
     return {
         "difference": found,

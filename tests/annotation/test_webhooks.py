@@ -4,7 +4,6 @@ import base64
 import json
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from datetime import timedelta
 from io import BufferedIOBase
@@ -31,6 +30,7 @@ from labelapp.environment import WebhookHost
 from tests import make, racing
 from tests.assignments import hand_in
 from tests.receivers import Receiver, receiving
+from tests.waiting import POLL_SECONDS
 
 pytestmark = pytest.mark.django_db
 EVERYTHING = ["batch.done", "round.done", "snapshot.ready"]
@@ -409,7 +409,7 @@ def test_a_receiver_whose_body_never_ends_has_taken_the_message_and_holds_nobody
     project: Project, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def drip(out: BufferedIOBase) -> None:
-        while not receiver.ended.wait(0.02):
+        while not receiver.ended.wait(POLL_SECONDS):
             out.write(b".")
             out.flush()
 
@@ -425,6 +425,7 @@ def test_a_receiver_that_sends_a_byte_now_and_then_is_left_when_the_time_is_over
     project: Project, monkeypatch: pytest.MonkeyPatch, settings: Any
 ) -> None:
     monkeypatch.setattr(sending, "SECONDS", 0.3)
+    never = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         settings.WEBHOOK_HOSTS = (WebhookHost("http", "127.0.0.1", port, True),)
@@ -438,7 +439,7 @@ def test_a_receiver_that_sends_a_byte_now_and_then_is_left_when_the_time_is_over
                 try:
                     while True:
                         taken.sendall(b"x")
-                        time.sleep(0.02)
+                        never.wait(POLL_SECONDS)
                 except OSError:
                     pass
 

@@ -141,10 +141,10 @@ def test_a_round_that_ends_in_another_way_is_an_error(
 
 
 def test_nobody_waits_longer_than_asked(enter: Enter, sums: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    later = Later()
+    later, asked = Later(), 12
     monkeypatch.setattr("stepmark_client.work.time", later)
-    with pytest.raises(TimeoutError, match="Round 0 of sums is still queued after 12 s"):
-        started(enter, sums).wait(timeout=12)
+    with pytest.raises(TimeoutError, match=f"Round 0 of sums is still queued after {asked} s"):
+        started(enter, sums).wait(timeout=asked)
     assert later.waited == [5, 5, 2]
 
 

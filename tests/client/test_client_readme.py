@@ -4,7 +4,6 @@ import json
 import os
 import re
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,6 +21,7 @@ from annotation.models import SolutionConsensus, Task
 from tests import make
 from tests.api import token_for
 from tests.client.test_client_uploads import sum_line
+from tests.doors import Door
 from tests.verdicts import judged
 
 README = Path(__file__).resolve().parents[2] / "clients" / "python" / "README.md"
@@ -48,6 +48,11 @@ class Workers:
             self.threads.append(threading.Thread(target=self.run, args=(act, *args)))
             self.threads[-1].start()
 
+    def wait(self) -> None:
+        """Wait until all that was sent so far has been done."""
+        for thread in self.threads:
+            thread.join()
+
     def run(self, act: Callable[[int], object], key: int) -> None:
         try:
             act(key)
@@ -64,12 +69,11 @@ def workers(monkeypatch: pytest.MonkeyPatch) -> Iterator[Workers]:
     made = Workers()
     monkeypatch.setattr(celery.Celery, "send_task", lambda *told, **more: made.send(*told, **more))
     yield made
-    for thread in made.threads:
-        thread.join()
+    made.wait()
 
 
 def test_every_snippet_about_the_client_runs(
-    live_server: Any, workers: Workers, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    live_server: Any, door: Door, workers: Workers, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     project = make.project(text_kind="plain")
     solutions = make.solutions(project, 12)
@@ -81,8 +85,7 @@ def test_every_snippet_about_the_client_runs(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "solutions.jsonl").write_text("".join(json.dumps(sum_line(n)) + "\n" for n in range(3)))
     monkeypatch.setenv("STEPMARK_TOKEN", token_for(make.olga(project), scope="write"))
-    quick = SimpleNamespace(sleep=lambda _: time.sleep(0.05), monotonic=time.monotonic)
-    monkeypatch.setattr("stepmark_client.work.time", quick)
+    monkeypatch.setattr("stepmark_client.work.time", SimpleNamespace(sleep=lambda _: workers.wait(), monotonic=lambda: 0.0))
     names: dict[str, Any] = {}
     shorter: dict[str, Any] = {"token": os.environ["STEPMARK_TOKEN"]}
     for document, known in ((README, names), (ABOUT_THE_API, shorter)):

@@ -10,7 +10,7 @@ import celery
 import pytest
 
 from annotation import export, tasks
-from annotation.models import DataOrder, Event, Project, Snapshot
+from annotation.models import DataOrder, Event, Project, Snapshot, Solution
 from tests import make
 from tests.api import ask, error_of, send, token_for
 from tests.exports import label
@@ -109,6 +109,14 @@ def test_what_changed_since_a_snapshot_is_named(token: str, project: Project, sn
     shown = ask(f"{SNAPSHOTS}/1/changes", token, {"to": 2}).json()
     assert (shown["n_added"], shown["n_removed"], shown["n_unchanged"]) == (0, 1, 1)
     assert error_of(ask(f"{SNAPSHOTS}/1/changes", token, {"to": 9})) == (404, "not_found")
+
+
+def test_what_changed_is_named_although_the_source_of_the_filter_is_gone(token: str, project: Project, snapshot: Snapshot) -> None:
+    chosen = export.SnapshotFilter(sources=(Solution.objects.first().source,))
+    export.take_dataset(project, chosen)
+    Solution.objects.update(source="another")
+    shown = ask(f"{SNAPSHOTS}/2/changes", token).json()
+    assert (shown["n_added"], shown["n_removed"], shown["n_unchanged"]) == (0, 2, 0)
 
 
 def test_an_export_is_written_and_read_back_in_parts(token: str, snapshot: Snapshot) -> None:
