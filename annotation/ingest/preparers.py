@@ -6,7 +6,6 @@ in Celery's daemonic pool processes and imports `__main__` again. If one ends be
 
 import contextlib
 import os
-import pickle
 import subprocess
 import sys
 import threading
@@ -15,7 +14,17 @@ from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from queue import SimpleQueue
 
-from annotation.ingest.preparing import PROGRAM, Prepared, ReadingOptions, Rows, from_values
+from annotation.ingest.preparing import (
+    PROGRAM,
+    Prepared,
+    ReadingOptions,
+    Rows,
+    pack_block,
+    pack_options,
+    received,
+    send,
+    unpack_prepared,
+)
 from trainer.formats import Block
 
 ALONE = 2  # blocks of a file that need no more processes: to start these takes 0.2 s
@@ -30,18 +39,18 @@ class _Process:
         self.process = subprocess.Popen(
             [sys.executable, "-P", PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
         )
-        self._send(tuple(options))
-
-    def _send(self, value: object) -> None:
         assert self.process.stdin
-        pickle.dump(value, self.process.stdin, protocol=pickle.HIGHEST_PROTOCOL)
-        self.process.stdin.flush()
+        send(pack_options(options), self.process.stdin)
 
     def read(self, number: int, block: Block) -> Prepared:
-        """Return the rows of a block. Raises OSError, EOFError or UnpicklingError if the process has ended."""
-        self._send((number, block))
-        assert self.process.stdout
-        return from_values(pickle.load(self.process.stdout))
+        """Return the rows of a block. Raises OSError or EOFError if the process has ended, or answers what cannot be read."""
+        assert self.process.stdin and self.process.stdout
+        send(pack_block(number, block), self.process.stdin)
+        message = received(self.process.stdout)
+        try:
+            return unpack_prepared(message)
+        except (ValueError, TypeError, KeyError, AttributeError) as wrong:
+            raise EOFError("the process answered what cannot be read") from wrong
 
     def close(self) -> None:
         self.process.kill()
@@ -75,7 +84,7 @@ def _together(numbered: Iterator[tuple[int, Block]], options: ReadingOptions, co
                 process = _Process(options)
                 started.append(process)
             return process.read(number, block)
-        except (OSError, EOFError, pickle.UnpicklingError):
+        except (OSError, EOFError):
             if is_over.is_set():
                 raise
             if process is not None:

@@ -7,7 +7,6 @@ site, and is run by its path.
 import gc
 import hashlib
 import hmac
-import pickle
 import struct
 import sys
 from collections import Counter
@@ -15,12 +14,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 from uuid import UUID, uuid5
 
 if __name__ == "__main__":
     sys.path.append(str(Path(__file__).resolve().parents[2]))  # last, so that no module here hides one of the standard library
 
+import msgpack
 import orjson
 
 from trainer.answers import stated_answer
@@ -29,11 +29,14 @@ from trainer.formats import (
     BadFile,
     BadLine,
     Block,
+    Cell,
     Detected,
+    Fields,
     LabelMapping,
     NewAnnotation,
     NewProblem,
     NewSolution,
+    Numeral,
     check_problem,
     check_solution,
     cut_solution,
@@ -339,33 +342,109 @@ def _key_of(statement: str) -> str:
     return hashlib.sha256(without_blanks(statement).encode()).hexdigest()
 
 
-# --- the program of a process that prepares blocks -------------------------------------------------------------------------
+# --- the program of a process that prepares blocks, and what it exchanges with the load ------------------------------------
+#
+# As MessagePack, which holds values and no code. Before each message stands its length.
+
+_SIZE = struct.Struct(">Q")
+_CELL, _NUMERAL = 1, 2  # types of the items of another tool, which MessagePack does not have
+_SURROGATES = "surrogatepass"  # JSON can hold half of a pair
 
 
-def as_values(prepared: Prepared) -> tuple[Any, ...]:
-    """Return what another process can read: this module has another name there."""
-    tally = tuple(getattr(prepared.tally, name) for name in Tally.__slots__)
-    return prepared.problems, prepared.rows, tally, prepared.fault and tuple(prepared.fault)
+def send(message: bytes, outgoing: IO[bytes]) -> None:
+    """Write a message to the other process. Raises OSError if it has ended."""
+    outgoing.write(_SIZE.pack(len(message)))
+    outgoing.write(message)
+    outgoing.flush()
 
 
-def from_values(values: tuple[Any, ...]) -> Prepared:
-    """Return what `as_values` was given."""
+def received(incoming: IO[bytes]) -> bytes:
+    """Return the next message of the other process. Raises EOFError if it has ended, also in the middle of a message."""
+    if len(head := incoming.read(_SIZE.size)) < _SIZE.size:
+        raise EOFError("the process has ended")
+    (size,) = _SIZE.unpack(head)
+    try:
+        message = incoming.read(size)
+    except (MemoryError, OverflowError):
+        raise EOFError(f"{size:,} bytes are no length of a message") from None
+    if len(message) < size:
+        raise EOFError("the process has ended in the middle of a message")
+    return message
+
+
+def pack_options(options: ReadingOptions) -> bytes:
+    """Return options as a message."""
+    mapping = options.mapping and {name: getattr(options.mapping, name) for name in LabelMapping.__slots__}
+    values = options._replace(mapping=None)._asdict() | {"mapping": mapping}
+    return bytes(msgpack.packb(values, default=_as_plain, strict_types=True, unicode_errors=_SURROGATES))
+
+
+def unpack_options(message: bytes) -> ReadingOptions:
+    """Return the options of a message."""
+    values = msgpack.unpackb(message, object_hook=Fields, ext_hook=_of_item, unicode_errors=_SURROGATES)
+    return ReadingOptions(
+        **values
+        | {
+            "detected": Detected(*values["detected"]),
+            "kinds": tuple(values["kinds"]),
+            "choice": values["choice"] and RuleChoice(*values["choice"]),
+            "mapping": values["mapping"] and LabelMapping(**values["mapping"]),
+        }
+    )
+
+
+def _as_plain(value: object) -> Any:
+    match value:
+        case Fields():
+            return dict(value)
+        case tuple():
+            return list(value)
+        case Cell():
+            return msgpack.ExtType(_CELL, value.encode(errors=_SURROGATES))
+        case Numeral():
+            return msgpack.ExtType(_NUMERAL, value.text.encode())
+    raise TypeError(f"{type(value).__name__} is no value of a message")
+
+
+def _of_item(code: int, content: bytes) -> Cell | Numeral:
+    return Cell(content.decode(errors=_SURROGATES)) if code == _CELL else Numeral(content.decode())
+
+
+def pack_block(number: int, block: Block) -> bytes:
+    """Return a block with its number as a message."""
+    return bytes(msgpack.packb((number, *block)))
+
+
+def pack_prepared(prepared: Prepared) -> bytes:
+    """Return the rows of a block, and what was counted, as a message."""
+    tally = {name: getattr(prepared.tally, name) for name in Tally.__slots__}
+    tally["steps"] = {name: getattr(prepared.tally.steps, name) for name in StepFigures.__slots__}
+    tally["labelers"] = [labeler.bytes for labeler in prepared.tally.labelers]
+    return bytes(msgpack.packb((prepared.problems, prepared.rows, tally, prepared.fault), unicode_errors=_SURROGATES))
+
+
+def unpack_prepared(message: bytes) -> Prepared:
+    """Return what `pack_prepared` was given. Raises ValueError, TypeError, KeyError or AttributeError for any other message."""
+    values = msgpack.unpackb(message, use_list=False, strict_map_key=False, unicode_errors=_SURROGATES)
     problems, rows, tally, fault = values
-    return Prepared(problems, rows, Tally(*tally), fault and WrongLine(*fault))
+    steps = tally["steps"]
+    steps |= {name: Counter(steps[name]) for name in ("counts", "lengths")}
+    tally |= {name: Counter(tally[name]) for name in ("unused", "left_out")}
+    tally |= {"steps": StepFigures(**steps), "labelers": {UUID(bytes=labeler) for labeler in tally["labelers"]}}
+    return Prepared(list(problems), dict(rows), Tally(**tally), fault and WrongLine(*fault))
 
 
 def _prepare_blocks() -> None:
     """Read the options, then blocks with their numbers, from the process above this one, and write the rows of each."""
     gc.set_threshold(200_000)  # the values of a block refer to each other in no circle
     incoming, outgoing = sys.stdin.buffer, sys.stdout.buffer
-    rows = Rows(ReadingOptions(*pickle.load(incoming)))
-    while True:
-        try:
-            number, block = pickle.load(incoming)
-        except EOFError:  # the load has ended, or was killed
-            return
-        pickle.dump(as_values(rows.read(number, block)), outgoing, protocol=pickle.HIGHEST_PROTOCOL)
-        outgoing.flush()
+    try:
+        rows = Rows(unpack_options(received(incoming)))
+        while True:
+            number, *block = msgpack.unpackb(received(incoming))
+            send(pack_prepared(rows.read(number, Block(*block))), outgoing)
+    except EOFError:  # the load has ended, or was killed
+        return
 
 
 if __name__ == "__main__":
