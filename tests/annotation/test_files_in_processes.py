@@ -10,13 +10,15 @@ import pytest
 
 from annotation import ingest
 from annotation.ingest import preparers
+from annotation.ingest.preparing import pack_options, unpack_options
 from annotation.models import Annotation, StepAlternative, StepLabel
 from benchmarks.records import made_up_records
 from tests import make
 from tests.annotation.test_formats import write
 from tests.annotation.test_ingest import counts
 from tests.annotation.test_large_files import rows, solutions
-from trainer.formats import blocks
+from trainer.formats import Cell, Detected, Fields, LabelMapping, Numeral, blocks
+from trainer.steps import RuleChoice
 
 pytestmark = pytest.mark.django_db
 PUBLISHED = "prm800k/phase2_labeled_paths_1818.jsonl"
@@ -74,12 +76,35 @@ def test_a_wrong_line_in_the_block_of_another_process_is_named_and_nothing_is_st
     assert preparing() == []
 
 
-def test_processes_that_end_before_their_time_lose_no_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "answer",
+    [b"", b"\0\0", b"a warning of some library", bytes(7) + b"\x09short", bytes(7) + b"\x01\xc1", bytes(7) + b"\x01\x07",
+     bytes(7) + b"\x05\x94\x90\x80\x80\xc0"],
+    ids=["none", "half a length", "a text", "half a message", "no MessagePack", "a number", "no figures"],
+)  # fmt: skip
+def test_processes_that_end_before_their_time_or_answer_wrongly_lose_no_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: bytes
+) -> None:
     ending = tmp_path / "ending.py"
-    ending.write_text("import sys; sys.stdin.buffer.read(1)")
+    ending.write_text(f"import sys; sys.stdin.buffer.read(1); sys.stdout.buffer.write({answer!r})")
     monkeypatch.setattr(preparers, "PROGRAM", str(ending))
     report = ingest.load_solutions(write(tmp_path / "many.jsonl", *solutions(2_000)), project=make.project())
     assert (report.lines, report.new_solutions) == (2_000, 2_000)
+
+
+def test_another_process_reads_with_the_same_options() -> None:
+    item = Fields({"id": Numeral("1e400"), "text": Cell("\ud800 é"), "steps": [Fields({"a": None}), [True, "x"]]}.items())
+    mapping = LabelMapping({"problem": "q"}, {"ratings": "stars"}, {"good": 1, "odd": None}, 1, missing=-1, items={"7": item})
+    options = preparers.ReadingOptions(
+        5, Detected("potato", "why"), "\ud800", None, False, ("a", "b"), RuleChoice("lines", "asked"), mapping, bytes(range(256))
+    )
+    for given in (options, options._replace(choice=None, mapping=None, split="test")):
+        read = unpack_options(pack_options(given))
+        assert repr(read) == repr(given)
+        assert (read, type(read.kinds), type(read.detected)) == (given, tuple, Detected)
+    items = unpack_options(pack_options(options)).mapping.items  # type: ignore[union-attr]
+    assert items
+    assert [type(value) for value in (items["7"], *items["7"].values(), items["7"]["steps"][0])] == [Fields, Numeral, Cell, list, Fields]
 
 
 def test_a_text_after_many_solutions_with_steps_is_cut_by_the_rule_for_all_texts(tmp_path: Path) -> None:
