@@ -53,6 +53,12 @@ class LargeTable(admin.ModelAdmin):
     ordering = ("-pk",)
     list_per_page = 50
 
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        """Return what the address gives for a new row. A relation that it gives no key for is left empty: its field would look for that."""
+        given: dict[str, Any] = super().get_changeform_initial_data(request)
+        relations = {field.name for field in self.opts.concrete_fields if field.is_relation}
+        return {name: value for name, value in given.items() if name not in relations or read_key(str(value)) is not None}
+
     def get_search_results(self, request: HttpRequest, queryset: QuerySet[Any], search_term: str) -> tuple[QuerySet[Any], bool]:
         """Keep the rows that one of the ways finds. The text is one value: it is not cut into words here."""
         text = search_term.replace("\0", "").strip()

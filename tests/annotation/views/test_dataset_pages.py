@@ -123,8 +123,9 @@ def test_an_export_is_asked_for_on_the_page_and_its_file_downloaded_again(rita: 
         assert at("export-file", order_id=order.pk, file=name) in page
         answer = rita.get(at("export-file", order_id=order.pk, file=name))
         assert b"".join(answer) == (home / file.name).read_bytes() and answer["ETag"] == f'"{file.sha256}"'
+    name = Path(max(order.files.all(), key=lambda file: file.n_bytes).name).name  # which parts are empty is decided by keys
     part = rita.get(at("export-file", order_id=order.pk, file=name), headers={"Range": "bytes=0-3"})
-    assert part.status_code == 206 and b"".join(part) == (home / file.name).read_bytes()[:4]
+    assert part.status_code == 206 and b"".join(part) == next(home.rglob(name)).read_bytes()[:4]
     assert rita.get(at("export-file", order_id=order.pk, file="other.jsonl")).status_code == 404
 
 

@@ -264,3 +264,16 @@ def test_the_kinds_of_events_are_read_from_their_index(client: Client, large: An
     assert len(found(client, "event", "assignment 399")) == 12 - 1  # 399, 3990 to 3999
     assert Solution.objects.count() > ROWS and Problem.objects.count() > ROWS and Task.objects.count() > ROWS
     assert Assignment.objects.count() > ROWS
+
+
+@pytest.mark.parametrize("value", ["2025-02-29", "-1", "9" * 30, "1,2", "\u0663x"])
+@pytest.mark.parametrize(("model", "field"), [("membership", "user"), ("membership", "project"), ("goldanswer", "solution")])
+def test_an_address_that_names_no_row_for_a_new_one_leaves_its_field_empty(client: Client, model: str, field: str, value: str) -> None:
+    answer = client.get(reverse(f"admin:annotation_{model}_add"), {field: value})
+    assert answer.status_code == 200 and not answer.context["adminform"].form[field].value()
+
+
+def test_an_address_that_names_the_project_of_a_new_membership_fills_it_in(client: Client) -> None:
+    project = make.project()
+    answer = client.get(reverse("admin:annotation_membership_add"), {"project": project.pk})
+    assert answer.context["adminform"].form["project"].value() == str(project.pk)
