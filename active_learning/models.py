@@ -197,7 +197,7 @@ class ScoreJob(models.Model):
     """Solutions that a person, mostly by a program, asks the serving model to score: all of them or none."""
 
     project = models.ForeignKey(Project, on_delete=models.CASCADE, db_index=False)
-    model_version = models.ForeignKey(ModelVersion, on_delete=models.CASCADE)  # that which served when the job was made
+    model_version = models.ForeignKey(ModelVersion, on_delete=models.CASCADE)  # the version that served when the job was made
     n_solutions = models.PositiveIntegerField()
     n_done = models.PositiveIntegerField(default=0)
     state = models.CharField(max_length=9, choices=JobState, default=JobState.QUEUED)

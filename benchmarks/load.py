@@ -1,10 +1,10 @@
 """Figure: seconds and memory of loading, each as one `manage.py load_solutions` in a temporary home, as a user starts it.
 
 `plain`: 1,000,000 made-up solutions of six steps. `records`: 98,000 made-up records in the shape of PRM800K (456 MB) with their labels. The
-same file with line 40,000 broken must be refused with that number (`broken`), and a load of it that is killed ten times at random moments
-and then run to its end must leave the same rows as the one that nobody disturbed (`killed`). `small`: the 5,276 GSM8K solutions of
-$STEPMARK_DATA (default ../shared/data), a file of 100,000 solutions twice (the second load must add nothing), and 30,000 labeled solutions
-with alternatives, loaded and exported.
+same file with line 40,000 broken must be refused with that number (`broken`). A load of the whole file is killed ten times at random
+moments, and then run to its end. It must leave the same rows as a load that nobody disturbed (`killed`). `small`: the 5,276 GSM8K
+solutions of $STEPMARK_DATA (default ../shared/data), a file of 100,000 solutions twice (the second load must add nothing), and 30,000
+labeled solutions with alternatives, loaded and exported.
 
 Of each command: `seconds`, `cpu_seconds` of it and of the processes that it starts, `database_seconds` of a processor, `memory_mb` of the
 command itself, and `memory_together_mb` with its processes (each page of memory counted once). `grading_seconds` are part of `seconds`;

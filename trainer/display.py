@@ -17,8 +17,9 @@ BYTES = "reading"  # the only stage that counts bytes
 
 
 class Display:
-    """Draw one bar per stage at a terminal; elsewhere write the state as a line, at the latest EVERY seconds after the last one. The time
-    that is left is computed from what is done, unless the run tells it.
+    """Draw one bar per stage at a terminal; elsewhere write the state as a line, at the latest EVERY seconds after the last one.
+
+    The run can say how much time is left. If it does not, this is computed from what is done.
 
     `show` tells what is done and can be called as often as wanted. Lines also come while nobody calls it: `watch` writes them, in a thread.
     """

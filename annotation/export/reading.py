@@ -157,8 +157,8 @@ def annotation_rows(
 ) -> tuple[list[AnnotationRow], int | None]:
     """Return a page of the annotations of a project after a key, all revisions, and the key after which the next page begins.
 
-    A page reads a bounded number of rows. It is full, unless the list ends, or the project has more than FEW labeled assignments and
-    more than SCANNED annotations of other projects follow: then it can be short or empty although the list goes on.
+    A page reads a bounded number of rows. In a project with up to FEW labeled assignments, every page but the last is full. In a larger
+    project, a page can be short or empty before the end of the list: where more than SCANNED annotations of other projects follow.
     """
     following = None
     if solution is not None or batch is not None:

@@ -31,7 +31,7 @@ class DownloadGone(LookupError):
 
 
 def send_file(request: HttpRequest, path: Path, *, name: str, sha256: str) -> HttpResponseBase:
-    """Answer with a file as an attachment called `name`, or with the part of it that `Range` asks for.
+    """Answer with a file, or with the part that the header `Range` asks for. Browsers save it as `name`.
 
     `sha256` is that of the file, in hexadecimal. It is the ETag: `If-Range` continues a download only while the file is the same, and
     `If-None-Match` brings 304 without a body. `Repr-Digest` has it too (RFC 9530). A range behind the end is 416. Raises DownloadGone.

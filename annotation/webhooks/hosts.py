@@ -1,7 +1,7 @@
 """Stage: webhooks, hosts. To which addresses this site sends: those at hosts that the administrator named in WEBHOOK_HOSTS.
 
-A manager chooses the address, and this machine can reach more than the manager's. So the name is looked up when a message is sent, and
-what it stands for must lie in the public network, unless the administrator named the host in WEBHOOK_PRIVATE_HOSTS.
+A manager chooses the address, and this machine can reach more than the manager's. So the name is looked up when a message is sent. Its IP
+addresses must be public ones, unless the administrator named the host in WEBHOOK_PRIVATE_HOSTS.
 """
 
 import re
