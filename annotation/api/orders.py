@@ -36,7 +36,7 @@ def _listed(child: serializers.Field[Any, Any, Any, Any], help_text: str) -> ser
 
 
 class SnapshotFilterSerializer(serializers.Serializer):
-    """Which annotations a snapshot lists. What is left out leaves nothing out, but `splits`: without it, the train split."""
+    """Which annotations a snapshot lists. Each field keeps fewer of them. Without `splits`, they are of the train split only."""
 
     splits = _listed(serializers.ChoiceField(SPLITS), "Of the problems.")
     generations = _listed(serializers.IntegerField(min_value=-(2**15), max_value=2**15 - 1), "Of the batches. -1: the screening.")

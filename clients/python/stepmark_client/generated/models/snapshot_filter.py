@@ -13,25 +13,26 @@ T = TypeVar("T", bound="SnapshotFilter")
 
 @_attrs_define
 class SnapshotFilter:
-    """Which annotations a snapshot lists. What is left out leaves nothing out, but `splits`: without it, the train split.
+    """Which annotations a snapshot lists. Each field keeps fewer of them. Without `splits`, they are of the train split
+    only.
 
-    Attributes:
-        splits (list[str] | Unset): Of the problems.
-        generations (list[int] | Unset): Of the batches. -1: the screening.
-        batches (list[int] | Unset): The `id` of batches.
-        since (str | Unset): Submitted on this day (UTC) or at this moment, or later.
-        until (str | Unset): Submitted before this day (UTC) or this moment.
-        people (list[str] | Unset): The pseudonyms that exports show in the field `labeler`.
-        finish_reasons (list[str] | Unset): How the labeler ended.
-        without (list[str] | Unset): Leave out labels that ended so.
-        sources (list[str] | Unset): The generators that wrote the solutions.
-        agreement (str | Unset): Whether people agree on the first mistake of the solution.
-        min_labels (int | Unset): The fewest people who judged the solution to its end.
-        review (str | Unset): Whether an adjudication settles the solution.
-        quarantined (bool | Unset): Keep the labels of people in quarantine.
-        newcomers (bool | Unset): Keep the screening answers of people who are not admitted. True unless you say no.
-        adjudications (str | Unset): How adjudications stand to other labels.
-        labels (str | Unset): `consensus`: one label for each solution, which says what the consensus says.
+        Attributes:
+            splits (list[str] | Unset): Of the problems.
+            generations (list[int] | Unset): Of the batches. -1: the screening.
+            batches (list[int] | Unset): The `id` of batches.
+            since (str | Unset): Submitted on this day (UTC) or at this moment, or later.
+            until (str | Unset): Submitted before this day (UTC) or this moment.
+            people (list[str] | Unset): The pseudonyms that exports show in the field `labeler`.
+            finish_reasons (list[str] | Unset): How the labeler ended.
+            without (list[str] | Unset): Leave out labels that ended so.
+            sources (list[str] | Unset): The generators that wrote the solutions.
+            agreement (str | Unset): Whether people agree on the first mistake of the solution.
+            min_labels (int | Unset): The fewest people who judged the solution to its end.
+            review (str | Unset): Whether an adjudication settles the solution.
+            quarantined (bool | Unset): Keep the labels of people in quarantine.
+            newcomers (bool | Unset): Keep the screening answers of people who are not admitted. True unless you say no.
+            adjudications (str | Unset): How adjudications stand to other labels.
+            labels (str | Unset): `consensus`: one label for each solution, which says what the consensus says.
     """
 
     splits: list[str] | Unset = UNSET

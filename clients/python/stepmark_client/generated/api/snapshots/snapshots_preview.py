@@ -53,8 +53,8 @@ def call(
 
     Args:
         slug (str):
-        body (SnapshotFilter | Unset): Which annotations a snapshot lists. What is left out leaves nothing out, but
-            `splits`: without it, the train split.
+        body (SnapshotFilter | Unset): Which annotations a snapshot lists. Each field keeps fewer of them. Without
+            `splits`, they are of the train split only.
     """
     response = client.request(
         **_request(
