@@ -34,6 +34,8 @@ from trainer.writers import WRITERS, BadOption, Labeled, Losses, OutRow, from_co
 if TYPE_CHECKING:
     from annotation.export.content import Counts
 
+SHOWN_EVERY = 500  # annotations
+
 # project, batches: a set of keys. Receivers return {key: {model, strategy, seed ..}} of what selected a batch. Later stages know it.
 batches_described = Signal()
 
@@ -231,9 +233,10 @@ def _write_rows(
         check_output_file(part_path, overwrite=overwrite)
     writer, noted = WRITERS[format], list[SnapshotFile]()
     with errors_named(path), transaction.atomic():
-        for part, part_path in paths.items():
+        for number, (part, part_path) in enumerate(paths.items()):
+            read = of_passes(progress, number, of=len(paths))
             files = write(
-                format_rows(snapshot, format, described["options"], losses, rule=rule, part=part),
+                format_rows(snapshot, format, described["options"], losses, rule=rule, part=part, progress=read),
                 part_path,
                 schema=writer.schema if described["container"] == "parquet" else None,
                 container=described["container"],
@@ -242,8 +245,6 @@ def _write_rows(
                 max_bytes=limits.get("max_bytes"),
                 overwrite=overwrite,
                 description=writer.describe(described["options"]),
-                total=None if rule else snapshot.count,
-                progress=progress,
             )
             options = {**described, **limits, "rule": rule.spec} if rule else {**described, **limits}
             noted += [
@@ -263,38 +264,69 @@ def _write_rows(
     return noted
 
 
+def of_passes(progress: Progress | None, number: int, *, of: int) -> Progress | None:
+    """Return the progress of one pass over a content, `number` from 0, as its share of all passes: each part and format reads it once."""
+    if progress is None:
+        return None
+
+    def advance(stage: str, done: int, total: int | None) -> None:
+        assert total is not None
+        progress(stage, (number * total + done) // of, total)
+
+    return advance
+
+
 def format_rows(
-    snapshot: Snapshot, format: str, options: Mapping[str, str], losses: Losses, *, rule: SplitRule | None = None, part: str = ""
+    snapshot: Snapshot,
+    format: str,
+    options: Mapping[str, str],
+    losses: Losses,
+    *,
+    rule: SplitRule | None = None,
+    part: str = "",
+    progress: Progress | None = None,
 ) -> Iterator[OutRow]:
-    """Return the rows of a snapshot in a format, oldest first; with a rule those of one part of its problems."""
+    """Return the rows of a snapshot in a format, oldest first; with a rule those of one part of its problems.
+
+    `progress("writing", done, total)` counts the annotations that were read: a format can have more rows, or fewer.
+    """
     if format == "prm800k":
-        return _records(snapshot, rule, part)
-    return WRITERS[format].rows(_labeled(snapshot, rule, part), options, losses)
+        return _records(snapshot, rule, part, progress)
+    return WRITERS[format].rows(_labeled(snapshot, rule, part, progress), options, losses)
 
 
-def _labeled(snapshot: Snapshot, rule: SplitRule | None, part: str) -> Iterator[Labeled]:
+def _labeled(snapshot: Snapshot, rule: SplitRule | None, part: str, progress: Progress | None) -> Iterator[Labeled]:
     from annotation.export.content import content_rows
 
-    for row in content_rows(snapshot):
+    for n_read, row in enumerate(content_rows(snapshot), start=1):
         if rule is None or rule.part_of(row["problem_id"], split=row["split"]) == part:
             yield from_content(row)
+        if progress and (n_read % SHOWN_EVERY == 0 or n_read == snapshot.count):
+            progress("writing", n_read, snapshot.count)
 
 
-def _records(snapshot: Snapshot, rule: SplitRule | None, part: str) -> Iterator[bytes]:
+def _records(snapshot: Snapshot, rule: SplitRule | None, part: str, progress: Progress | None) -> Iterator[bytes]:
     """Yield PRM800K lines as they are stored: to make values of them takes three times as long as to read them."""
     from annotation.export.content import content_batches, content_records
 
+    n_read = 0
     if rule is None:
         digest = hashlib.sha256()
         for records in content_records(snapshot):
             digest.update(b"\n".join([*records, b""]))
             yield from records
+            n_read += len(records)
+            if progress:
+                progress("writing", n_read, snapshot.count)
         _check_records(snapshot, digest)
         return
     for batch in content_batches(snapshot, ("problem_id", "split", "record")):
         for problem, split, record in zip(batch["problem_id"], batch["split"], batch["record"], strict=True):
             if rule.part_of(problem, split=split) == part:
                 yield record
+        n_read += len(batch["record"])
+        if progress:
+            progress("writing", n_read, snapshot.count)
 
 
 def _path_of(path: Path, part: str) -> Path:

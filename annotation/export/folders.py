@@ -20,7 +20,7 @@ from django.db import transaction
 
 from annotation.export.cards import CardFacts, DatasetFile, write_card, written
 from annotation.export.croissant import write_croissant
-from annotation.export.datasets import errors_named, format_rows, note_file
+from annotation.export.datasets import errors_named, format_rows, note_file, of_passes
 from annotation.export.describing import Description, describe
 from annotation.export.splits import PARTS, SplitRule
 from annotation.ingest import Progress
@@ -155,25 +155,21 @@ def _write_files(
     All are Parquet: `datasets` reads every file of a repository by the format of most of them.
     """
     (draft / "data").mkdir()
-    for name, options in chosen.items():
-        writer = WRITERS[name]
-        for part in PARTS:
-            if not parts[part]:
-                continue
-            losses, path = Losses(), f"data/{name}-{part}.parquet"
-            [file] = write(
-                format_rows(snapshot, name, options, losses, rule=rule, part=part),
-                draft / path,
-                schema=writer.schema,
-                container="parquet",
-                compression="zstd",
-                description=writer.describe(options),
-                total=parts[part],
-                progress=progress,
-            )
-            if not file.n_records:
-                (draft / path).unlink()
-            yield DatasetFile(path, name, part, options, file, tuple(losses.sentences()))
+    passes = [(name, part) for name in chosen for part in PARTS if parts[part]]
+    for number, (name, part) in enumerate(passes):
+        writer, options = WRITERS[name], chosen[name]
+        losses, path, read = Losses(), f"data/{name}-{part}.parquet", of_passes(progress, number, of=len(passes))
+        [file] = write(
+            format_rows(snapshot, name, options, losses, rule=rule, part=part, progress=read),
+            draft / path,
+            schema=writer.schema,
+            container="parquet",
+            compression="zstd",
+            description=writer.describe(options),
+        )
+        if not file.n_records:
+            (draft / path).unlink()
+        yield DatasetFile(path, name, part, options, file, tuple(losses.sentences()))
 
 
 def _guidelines(snapshot: Snapshot) -> dict[int, str]:

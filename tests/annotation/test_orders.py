@@ -211,6 +211,20 @@ def test_who_waited_long_is_notified_and_who_looks_on_is_not(snapshot: Snapshot,
     assert Notification.objects.get(person=rita).sentence == "The export of snapshot 1 of Sums is ready: 2 annotations."
 
 
+def test_all_parts_of_an_export_and_all_files_of_a_folder_count_towards_one_end(
+    snapshot: Snapshot, rita: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a page could not say how much time is left."""
+    rule = export.SplitRule(train=0.5, valid=0, test=0.5)
+    folder = export.FolderChoice(licence="mit", title="Sums", formats=("labels", "trl"), rule=rule)
+    told: list[tuple[int, int | None]] = []
+    monkeypatch.setattr(hearts.Heart, "advance", lambda _, stage, done, total: told.append((done, total)) if stage == "writing" else None)
+    for choice in (export.ExportChoice(format="labels", rule=rule), export.ExportChoice(rule=rule, compression="gzip"), folder):
+        told.clear()
+        assert done(export.order_export(snapshot, choice, actor=rita)).state == OrderState.DONE
+        assert told[0][0] < 2 and told == sorted(told) and {total for _, total in told} == {2} and told[-1] == (2, 2)
+
+
 # --- stops, kills and two at once -----------------------------------------------------------------------------------------------
 
 
