@@ -312,6 +312,14 @@ def test_neutral_steps_are_counted() -> None:
     assert bad.sentences() == ["1 annotation: the first neutral step counts as the first mistake."]
 
 
+@pytest.mark.parametrize("name", BINARY)
+def test_a_neutral_last_step_that_counts_as_good_is_not_called_a_mistake(name: str) -> None:
+    losses = Losses()
+    rows(name, rated(WRONG[:2], [1, 0], finish="solution"), losses=losses)
+    assert losses.changed["neutral steps count as good"] == 1
+    assert not [words for words in losses.changed if "mistake" in words]
+
+
 @pytest.mark.parametrize("name", list(WRITERS))
 def test_an_unknown_option_or_value_is_refused_with_what_is_allowed(name: str) -> None:
     with pytest.raises(BadOption, match=f"The format {name} has no option 'neutrall'"):

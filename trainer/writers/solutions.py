@@ -37,7 +37,7 @@ def _grade(one: Labeled, losses: Losses) -> bool | None:
 def _processbench_rows(labeled: Iterable[Labeled], options: Options, losses: Losses) -> Iterator[Row]:
     for one in labeled:
         if (right := _grade(one, losses)) is not None and (verdict := judge(one, options, losses)):
-            count_changes(one, verdict.n_steps, losses)
+            count_changes(one, verdict, losses)
             yield {
                 "id": str(one.annotation),
                 "generator": one.source,

@@ -10,7 +10,7 @@ from trainer.formats import MARK, STEP_END, is_parted
 from trainer.writers.labeled import Labeled
 from trainer.writers.losses import Losses
 from trainer.writers.shapes import NEUTRAL, WRITTEN, Field, Options, Writer
-from trainer.writers.verdicts import count_changes, judge
+from trainer.writers.verdicts import StepVerdict, count_changes, judge
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -31,7 +31,7 @@ Row = dict[str, Any]
 def _trl_rows(labeled: Iterable[Labeled], options: Options, losses: Losses) -> Iterator[Row]:
     for one in labeled:
         if verdict := judge(one, options, losses):
-            count_changes(one, verdict.n_steps, losses)
+            count_changes(one, verdict, losses)
             yield {"prompt": one.problem, "completions": list(one.steps[: verdict.n_steps]), "labels": verdict.goods}
 
 
@@ -61,16 +61,16 @@ def marked_text(problem: str, steps: Sequence[str], marks: Sequence[str]) -> str
     return f"{problem.strip()} " + "\n".join(f"{step} {mark}" for step, mark in zip(steps, marks, strict=True))
 
 
-def _numbered(one: Labeled, n_steps: int, losses: Losses) -> list[str] | None:
+def _numbered(one: Labeled, verdict: StepVerdict, losses: Losses) -> list[str] | None:
     """Return the numbered steps and count what they lack. Return None if the problem and the first step cannot be parted."""
     if not one.problem.strip():
         losses.left_out[NO_STATEMENT] += 1
         return None
-    own = one.steps[:n_steps]
+    own = one.steps[: verdict.n_steps]
     if (steps := numbered_steps(one.problem, own)) is None:
         losses.left_out[FIRST_TWICE] += 1
         return None
-    count_changes(one, n_steps, losses)
+    count_changes(one, verdict, losses)
     if any(text != text.strip() for text in (one.problem, *own)):
         losses.changed[TRIMMED] += 1
     if steps[0] != own[0].strip():
@@ -85,7 +85,7 @@ def _marked(one: Labeled, options: Options, losses: Losses) -> tuple[list[str], 
     if MARK in one.problem or any(MARK in step for step in one.steps[: verdict.n_steps]):
         losses.left_out[HOLDS_MARK] += 1
         return None
-    if (steps := _numbered(one, verdict.n_steps, losses)) is None:
+    if (steps := _numbered(one, verdict, losses)) is None:
         return None
     return steps, ["+" if good else "-" for good in verdict.goods]
 
@@ -135,7 +135,7 @@ def turns(problem: str, steps: Sequence[str], goods: Sequence[bool]) -> list[dic
 
 def _rlhflow_rows(labeled: Iterable[Labeled], options: Options, losses: Losses) -> Iterator[Row]:
     for one in labeled:
-        if (verdict := judge(one, options, losses)) and (steps := _numbered(one, verdict.n_steps, losses)):
+        if (verdict := judge(one, options, losses)) and (steps := _numbered(one, verdict, losses)):
             yield {"conversations": turns(one.problem, steps, verdict.goods)}
 
 
@@ -156,7 +156,7 @@ def _chat_rows(labeled: Iterable[Labeled], options: Options, losses: Losses) -> 
         if token := next((token for token in TOKENS if token in one.problem or any(token in step for step in steps)), None):
             losses.left_out[f"the text holds the special token {token}"] += 1
             continue
-        count_changes(one, verdict.n_steps, losses)
+        count_changes(one, verdict, losses)
         yield {
             "messages": [
                 {"role": "system", "content": SYSTEM},

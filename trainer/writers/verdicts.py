@@ -61,13 +61,14 @@ def judge(labeled: Labeled, options: Mapping[str, str], losses: Losses) -> StepV
     return None
 
 
-def count_changes(labeled: Labeled, n_steps: int, losses: Losses) -> None:
+def count_changes(labeled: Labeled, verdict: StepVerdict, losses: Losses) -> None:
     """Count what a format with only good and bad steps does not keep of an annotation that it has."""
-    if 0 in labeled.ratings[:n_steps]:
-        losses.changed[NEUTRAL_BAD if labeled.ratings[n_steps - 1] == 0 else NEUTRAL_GOOD] += 1
+    ratings = labeled.ratings[: verdict.n_steps]
+    if 0 in ratings:
+        losses.changed[NEUTRAL_BAD if verdict.is_wrong and ratings[-1] == 0 else NEUTRAL_GOOD] += 1
     if labeled.alternatives:
         losses.changed[ALTERNATIVES] += 1
-    if None in labeled.ratings[:n_steps]:
+    if None in ratings:
         losses.changed[WRITTEN_GOOD] += 1
 
 
