@@ -624,6 +624,17 @@ class Annotation(models.Model):
         indexes = [models.Index(name="annotation_by_solution", fields=["solution"])]  # serves consensus: all votes on a solution
 
 
+class ListedAnnotation(models.Model):
+    """One annotation in the list of its project, in the order of keys. A trigger of the database writes it with the annotation.
+
+    Neither key is checked again: the trigger reads both, and no annotation is ever deleted.
+    """
+
+    pk = models.CompositePrimaryKey("project", "annotation")
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="+", db_constraint=False, db_index=False)
+    annotation = models.ForeignKey(Annotation, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False)
+
+
 class StepLabel(models.Model):
     """The rating of one text at one step. Append-only (trigger), like its annotation."""
 

@@ -32,7 +32,10 @@ WITH taken AS (
     SELECT a.id, a.assignment_id, row_number() OVER (ORDER BY a.id) AS place, count(*) OVER () AS total
       FROM annotation_annotation a JOIN annotation_assignment s ON s.id = a.assignment_id WHERE s.slot = 0),
     moved AS (SELECT assignment_id FROM taken WHERE place %% GREATEST(total / 200, 1) = 0),
-    tasks AS (UPDATE annotation_assignment SET batch_id = %(batch)s WHERE id IN (SELECT assignment_id FROM moved) RETURNING task_id)
+    tasks AS (UPDATE annotation_assignment SET batch_id = %(batch)s WHERE id IN (SELECT assignment_id FROM moved) RETURNING task_id),
+    listed AS (
+        UPDATE annotation_listedannotation SET project_id = %(project)s
+         WHERE annotation_id IN (SELECT id FROM annotation_annotation WHERE assignment_id IN (SELECT assignment_id FROM moved)))
 UPDATE annotation_task SET batch_id = %(batch)s WHERE id IN (SELECT task_id FROM tasks)
 """
 
@@ -91,7 +94,7 @@ def add_small_project(owner: Any) -> Any:
     batch = Batch.objects.create(project=other, generation=1, kind="selected", state="closed")
     with transaction.atomic(), connection.cursor() as database:
         database.execute("SET LOCAL session_replication_role = replica")
-        database.execute(SPREAD, {"batch": batch.pk})
+        database.execute(SPREAD, {"batch": batch.pk, "project": other.pk})
     return other
 
 

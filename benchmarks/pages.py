@@ -241,9 +241,16 @@ OPINIONS = """
 INSERT INTO annotation_moreopinions (task_id, batch_id, place, why, value, threshold, details)
 SELECT id, batch_id, 2, 'model', 0.93, 0.8, '{"marks": [1], "judge": "PRM 1", "sees": null}' FROM annotation_task WHERE id %% 7 = 0
 """
+# `replica` leaves triggers out, and one of them lists the annotations of each project.
+LISTED = """
+INSERT INTO annotation_listedannotation (project_id, annotation_id)
+SELECT b.project_id, a.id
+  FROM annotation_annotation a JOIN annotation_assignment s ON s.id = a.assignment_id JOIN annotation_batch b ON b.id = s.batch_id
+"""
 VACUUM = (
     "annotation_task", "annotation_assignment", "annotation_annotation", "annotation_steplabel", "annotation_message", "annotation_event",
-    "annotation_batch", "annotation_membership", "annotation_solution", "auth_user", "active_learning_selection", "active_learning_round",
+    "annotation_batch", "annotation_membership", "annotation_solution", "annotation_listedannotation",
+    "auth_user", "active_learning_selection", "active_learning_round",
 )  # fmt: skip
 
 
@@ -293,7 +300,7 @@ def fill(home: Path, size: Size) -> tuple[Any, Any]:
     run_rounds(project, version, size)
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SET LOCAL session_replication_role = replica")
-        for statement in (SECOND, SET, SET_TASKS, SET_ASSIGNMENTS, *SCREENED, MORE_ANNOTATIONS, MORE_LABELS, REMARKS, VERSIONS):
+        for statement in (SECOND, SET, SET_TASKS, SET_ASSIGNMENTS, *SCREENED, MORE_ANNOTATIONS, MORE_LABELS, REMARKS, VERSIONS, LISTED):
             cursor.execute(statement, values)
     projects.change_settings(project, {"guidelines": "Rate all lines."}, version=projects.version_of(project), actor=owner)
     thresholds = {"redundancy_limit": 3, "redundancy_model": 0.8, "redundancy_gold": 0.75, "redundancy_spread": 1.0}

@@ -248,11 +248,7 @@ class AnnotationsView(ApiView):
 
     @describe("annotations_list", "List annotations", page_of(AnnotationSerializer), query=AnnotationQuery, tag="annotations")
     def get(self, request: Any, slug: str) -> HttpResponse:
-        """List the annotations of a project with their labels, all revisions, the oldest first.
-
-        Without a filter, pages of a project with more than 10,000 labels can be short or empty although the list goes on: go on until
-        `next` is null.
-        """
+        """List the annotations of a project with their labels, all revisions, the oldest first."""
         query = self.read_query(AnnotationQuery)
         after, limit = self.place(query)
         items, following = export.annotation_rows(request.access.project, after=after, limit=limit, **query)

@@ -6,13 +6,23 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from django.db import connection, transaction
+from django.db import connection
 from django.db.models import Case, F, OuterRef, Subquery, When, prefetch_related_objects
 
 from annotation import eligibility
 from annotation.export.datasets import find_snapshot
 from annotation.export.prm800k import prm800k_record
-from annotation.models import Annotation, FinishReason, Membership, Project, Snapshot, StepAlternative, StepLabel, whole_solution
+from annotation.models import (
+    Annotation,
+    FinishReason,
+    ListedAnnotation,
+    Membership,
+    Project,
+    Snapshot,
+    StepAlternative,
+    StepLabel,
+    whole_solution,
+)
 
 if TYPE_CHECKING:
     from django_stubs_ext import WithAnnotations
@@ -21,34 +31,6 @@ if TYPE_CHECKING:
 
 PAGE = 50  # annotations listed at a time
 SNAPSHOTS = 20  # listed
-SCANNED = 10_000  # annotations of the site that a page of `annotation_rows` looks at, at most
-FEW = 10_000  # labeled assignments up to which all annotations of a project are read for a page of them
-# The annotations of the site after a key, by the primary key, each with the batch of its assignment by one probe. OFFSET 0 keeps the
-# planner from other ways when its statistics are old. The second column tells whether the annotation is of this project.
-_NEXT = """
-SELECT a.id, EXISTS (SELECT FROM annotation_assignment s
-                      WHERE s.id = a.assignment_id AND s.batch_id = ANY (
-                            ARRAY(SELECT id FROM annotation_batch WHERE project_id = %(project)s)) OFFSET 0)
-  FROM (SELECT id, assignment_id FROM annotation_annotation WHERE id > %(after)s ORDER BY id LIMIT %(limit)s OFFSET 0) a
- ORDER BY a.id
-"""
-# All annotations of a project that has few, by its batches, where those of other projects lie between them. An assignment with an
-# annotation is done, and stays so. It stops at FEW + 1 assignments; then it reads no annotation.
-_OF_FEW = """
-WITH own AS MATERIALIZED (
-  SELECT s.id
-    FROM (SELECT id FROM annotation_batch WHERE project_id = %(project)s OFFSET 0) b
-   CROSS JOIN LATERAL (SELECT id FROM annotation_assignment WHERE batch_id = b.id AND state = 'done' OFFSET 0) s
-   LIMIT %(few)s + 1)
-SELECT (SELECT count(*) FROM own) <= %(few)s,
-       ARRAY(SELECT a.id
-               FROM own CROSS JOIN LATERAL (SELECT id FROM annotation_annotation WHERE assignment_id = own.id OFFSET 0) a
-              WHERE a.id > %(after)s AND (SELECT count(*) FROM own) <= %(few)s
-              ORDER BY a.id LIMIT %(limit)s)
-"""
-# A plan without an index would read the whole table until it has FEW rows: statistics of before, or of few large batches, suggest it.
-_BY_INDEX = "SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off"
-_BY_ANY_WAY = "SET LOCAL enable_seqscan = DEFAULT; SET LOCAL enable_bitmapscan = DEFAULT"
 _OF_SOLUTION = """
 SELECT a.id
   FROM (SELECT * FROM annotation_annotation WHERE solution_id = %(solution)s OFFSET 0) a
@@ -157,43 +139,17 @@ def annotation_rows(
 ) -> tuple[list[AnnotationRow], int | None]:
     """Return a page of the annotations of a project after a key, all revisions, and the key after which the next page begins.
 
-    A page reads a bounded number of rows. In a project with up to FEW labeled assignments, every page but the last is full. In a larger
-    project, a page can be short or empty before the end of the list: where more than SCANNED annotations of other projects follow.
+    Every page but the last is full. Without a filter, a page is one range of an index, wherever it lies in the list.
     """
-    following = None
-    if solution is not None or batch is not None:
+    if solution is None and batch is None:
+        listed = ListedAnnotation.objects.filter(project=project, annotation__gt=after).order_by("project", "annotation")
+        keys = list(listed.values_list("annotation", flat=True)[: limit + 1])
+    else:
         values = {"project": project.pk, "after": after, "limit": limit + 1, "solution": solution, "batch": batch}
         with connection.cursor() as cursor:
             cursor.execute(_OF_SOLUTION if solution is not None else _OF_BATCH, values)
             keys = [key for (key,) in cursor.fetchall()]
-    else:
-        keys, seen = _scanned(project, after=after, size=4 * limit)
-        if len(keys) <= limit and seen is not None:
-            few = _of_few(project, after=after, limit=limit + 1)
-            if few is not None:
-                keys = few
-            else:
-                more, following = _scanned(project, after=seen, size=SCANNED)
-                keys += more
-    if len(keys) > limit:
-        following = keys[limit - 1]
-    return rows_of(project, keys[:limit]), following
-
-
-def _scanned(project: Project, *, after: int, size: int) -> tuple[list[int], int | None]:
-    """Return which of the next `size` annotations of the site are of a project, and the last one looked at (None: no more follow)."""
-    with connection.cursor() as cursor:
-        rows = cursor.execute(_NEXT, {"project": project.pk, "after": after, "limit": size}).fetchall()
-    return [key for key, is_own in rows if is_own], rows[-1][0] if len(rows) == size else None
-
-
-def _of_few(project: Project, *, after: int, limit: int) -> list[int] | None:
-    """Return the next annotations of a project that has few. None: it has more."""
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(_BY_INDEX)
-        is_small, keys = cursor.execute(_OF_FEW, {"project": project.pk, "after": after, "limit": limit, "few": FEW}).fetchone()
-        cursor.execute(_BY_ANY_WAY)  # the transaction can be the caller's
-    return keys if is_small else None
+    return rows_of(project, keys[:limit]), keys[limit - 1] if len(keys) > limit else None
 
 
 def find_annotation_row(project: Project, number: int) -> AnnotationRow:

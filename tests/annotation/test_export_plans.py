@@ -16,7 +16,7 @@ from annotation.models import Annotation, Project, Snapshot, SnapshotItem
 from tests import make
 from tests.children import ended, fork
 
-LARGE = {f"annotation_{name}" for name in ("annotation", "assignment", "problem", "solution", "steplabel")}
+LARGE = {f"annotation_{name}" for name in ("annotation", "assignment", "listedannotation", "problem", "solution", "steplabel")}
 
 FILL = (
     """

@@ -16,7 +16,6 @@ from django.utils import timezone
 from active_learning.models import ModelVersion, Score
 from annotation import ingest
 from annotation.api.base import openapi_document
-from annotation.export import reading as annotation_reading
 from annotation.ingest import reading as problem_reading
 from annotation.models import Annotation, Batch, Membership, Problem, Project, Snapshot, SolutionConsensus, StepConsensus
 from tests import make
@@ -200,12 +199,6 @@ def test_a_filter_that_no_row_fits_goes_on_page_by_page_without_reading_all(aske
     whole = asked.all("solutions", outcome="wrong")
     monkeypatch.undo()
     assert whole == asked.all("solutions", outcome="wrong")
-
-
-def test_annotations_of_other_projects_are_passed_over_page_by_page(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = asked.all("annotations")
-    monkeypatch.setattr(annotation_reading, "SCANNED", 1)
-    assert [item for page in asked.pages("annotations", 1) for item in page] == whole
 
 
 def test_problems_can_be_found_by_their_external_id_with_another_filter(asked: Asked) -> None:

@@ -60,10 +60,6 @@ def call(
 
     List the annotations of a project with their labels, all revisions, the oldest first.
 
-    Without a filter, pages of a project with more than 10,000 labels can be short or empty although the list goes on: go on
-    until
-    `next` is null.
-
     Args:
         slug (str):
         batch (int | Unset):
