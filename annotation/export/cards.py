@@ -12,6 +12,7 @@ import numpy as np
 
 from annotation.agreement import above_chance
 from annotation.export.describing import Description
+from annotation.export.wording import filter_in_words
 from annotation.models import BatchKind, Snapshot
 from trainer.contamination import FEWEST, NEAR, SEQUENCE
 from trainer.counting import counted
@@ -21,6 +22,7 @@ TAGS = ("process-reward-model", "process-supervision", "step-level-labels", "mat
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"), (10_000_000, "1M<n<10M"))
 SHOWN = 10  # rows of a table; the rest is one row
 SHOWN_MATCHES = 50
+CHOSEN_BY_LABELS = ("agreement", "finish_reasons", "without", "review")  # filters that leave labels out by what they say
 KINDS = {
     BatchKind.SELECTED: "chosen for labeling",
     BatchKind.SCREENING: "questions that newcomers answered first",
@@ -97,7 +99,7 @@ def write_card(
         *_use(files),
         *_labeling(snapshot, found, guidelines),
         *_people(found),
-        *_agreement(found),
+        *_agreement(snapshot, found),
         *_distributions(found),
         *_contamination(found),
         *_licence(facts, found),
@@ -115,10 +117,20 @@ def _summary(snapshot: Snapshot, found: Description) -> str:
     return (
         f"{counted(snapshot.count, 'annotation')} of {counted(counts['solutions'], 'solution')} to "
         f"{counted(counts['problems'], 'problem')} by {counted(counts['people'], 'person', 'people')}. "
-        "People read model-written solutions step by step. They rated each step as positive (1), neutral (0) or negative (-1) and stopped "
-        "at the first mistake. Each annotation is the work of one person on one solution. "
+        f"{_method(found)} Each annotation is the work of one person on one solution. "
         "The format and the method are those of PRM800K (Lightman et al., *Let's Verify Step by Step*, 2023)."
     )
+
+
+def _method(found: Description) -> str:
+    """Return what people did: they read whole solutions, or made their own from texts for each step, or both."""
+    values = "as positive (1), neutral (0) or negative (-1)"
+    whole = f"People read model-written solutions step by step. They rated each step {values} and stopped at the first mistake."
+    walked = f"For each step they rated texts {values}, and chose or wrote the one to go on from."
+    n_walked = found.counts["generation"][None]
+    if n_walked == found.annotations:
+        return f"People made solutions step by step. {walked}"
+    return f"{whole} {counted(n_walked, 'annotation was', 'annotations were')} made in another way. {walked}" if n_walked else whole
 
 
 def _use(planned: Sequence[DatasetFile]) -> Iterable[str]:
@@ -159,7 +171,7 @@ def _named_part(files: Sequence[DatasetFile], name: str, sentence: str) -> str:
 
 def _labeling(snapshot: Snapshot, found: Description, guidelines: Mapping[int, str]) -> Iterable[str]:
     yield "## How it was labeled"
-    loaded = sum(found.counts["batch_kind"][kind] for kind in (BatchKind.IMPORTED, BatchKind.IMPORTED_GOLD))
+    loaded = _n_loaded(found)
     here, were = found.annotations - loaded, ("annotation was", "annotations were")
     text = f"{counted(here, *were)} made in Stepmark, on a page that shows one solution." if here else ""
     elsewhere = f"{counted(loaded, *were)} made elsewhere and loaded from files." if loaded else ""
@@ -187,6 +199,10 @@ def _labeling(snapshot: Snapshot, found: Description, guidelines: Mapping[int, s
         yield _quoted(text) if text.strip() else "The project had no guidelines."
 
 
+def _n_loaded(found: Description) -> int:
+    return sum(found.counts["batch_kind"][kind] for kind in (BatchKind.IMPORTED, BatchKind.IMPORTED_GOLD))
+
+
 def _people(found: Description) -> Iterable[str]:
     yield "## Who labeled"
     per_person = sorted(found.counts["labeler"].values())
@@ -194,6 +210,10 @@ def _people(found: Description) -> Iterable[str]:
         f"{counted(len(per_person), 'person', 'people')}. Each annotation names its person by a random pseudonym, "
         "which is different in each project. The files hold no names, addresses or accounts."
     )
+    if _n_loaded(found):
+        text += (
+            " If a loaded file names no people, each label of a solution counts as another person's. So the number of people can be wrong."
+        )
     if len(per_person) > 1:
         text += f" Annotations by one person: {_spread(per_person)}."
     if found.seconds:
@@ -201,10 +221,13 @@ def _people(found: Description) -> Iterable[str]:
     yield text
 
 
-def _agreement(found: Description) -> Iterable[str]:
+def _agreement(snapshot: Snapshot, found: Description) -> Iterable[str]:
     yield "## How far people agree"
     if found.agreement is None or not found.shared:
-        yield "No solution was read by two people. So nothing is known about their agreement."
+        kept = "The data set has one label of each solution" if _is_consensus(snapshot) else "No solution here has labels of two people"
+        yield f"{kept}. So it does not show how far people agree."
+        if found.settled:
+            yield _settled(found)
         return
     measured = found.agreement
     sample = f" {measured.n:,} of them were drawn for the figures." if measured.n < found.shared else ""
@@ -221,7 +244,15 @@ def _agreement(found: Description) -> Iterable[str]:
     yield _table(("figure", "value", "solutions"), [(name, value, f"{n:,}") for name, value, n in rows])
     yield "Alpha is optimistic. People stop at the first mistake that they find, so the hard steps after it have few ratings."
     if found.settled:
-        yield f"{counted(found.settled, 'solution has', 'solutions have')} a consensus. A reviewer decided {found.adjudicated:,} of them."
+        yield _settled(found)
+
+
+def _settled(found: Description) -> str:
+    return f"{counted(found.settled, 'solution has', 'solutions have')} a consensus. A reviewer decided {found.adjudicated:,} of them."
+
+
+def _is_consensus(snapshot: Snapshot) -> bool:
+    return bool(snapshot.spec.get("labels") == "consensus")
 
 
 def _distributions(found: Description) -> Iterable[str]:
@@ -301,10 +332,14 @@ def _limits(snapshot: Snapshot, found: Description) -> Iterable[str]:
         "A label is an opinion. People differ about neutral and positive more than about mistakes.",
         "The outcome of a solution compares final answers by rules. It says nothing about the steps, and the rules can be wrong.",
     ]
-    if found.alone:
+    if _is_consensus(snapshot):
+        limits.append("Of each solution one label is in it, which says what the consensus says. The labels of other people are not.")
+    elif found.alone:
         limits.append(f"{counted(found.alone, 'solution has', 'solutions have')} labels of one person only.")
     if any(batch.get("model") for batch in snapshot.provenance.get("batches", ())):
         limits.append("A reward model chose solutions. Shares and averages are those of what it chose, not of what models write.")
+    if any(snapshot.spec.get(name) for name in CHOSEN_BY_LABELS):
+        limits.append("A filter chose by what people said (see below). Shares and agreement are those of what it left.")
     if snapshot.spec.get("quarantined"):
         limits.append("Labels of people whose work was in doubt (quarantine) are in it.")
     if snapshot.spec.get("newcomers", True) and found.counts["batch_kind"].get(BatchKind.SCREENING):
@@ -321,12 +356,7 @@ def _origin(snapshot: Snapshot, files: Sequence[DatasetFile]) -> Iterable[str]:
         f"{provenance.get('stepmark', '')}, an open platform for labels of steps. Grader of the final answers: {graders}. "
         f"SHA-256 of the snapshot: `{snapshot.sha256}`. A snapshot never changes: the same files can be written again at any time."
     )
-    chosen = {name: value for name, value in snapshot.spec.items() if name not in ("use", "left_out") and value not in ([], None, False)}
-    yield (
-        "What was asked for: "
-        + ("; ".join(f"{name.replace('_', ' ')}: {_written(value)}" for name, value in chosen.items()) or "all labels")
-        + "."
-    )
+    yield f"What was asked for: {'; '.join(filter_in_words(snapshot.spec))}."
     yield _table(
         ("file", "rows", "bytes", "SHA-256"),
         [
@@ -384,12 +414,6 @@ def _quoted(text: str) -> str:
 def _listed(names: Sequence[str]) -> str:
     shown = [_code(name) for name in names[:SHOWN]]
     return ", ".join(shown) + (f" and {len(names) - SHOWN:,} others" if len(names) > SHOWN else "")
-
-
-def _written(value: Any) -> str:
-    if isinstance(value, list | tuple):
-        return ", ".join(map(str, value))
-    return "yes" if value is True else str(value)
 
 
 def _percent(count: int, total: int) -> str:

@@ -28,8 +28,8 @@ COUNTED = ("source", "outcome", "subject", "level", "batch_kind", "finish_reason
 class Description:
     """What a snapshot holds. `counts` has a Counter for each name of COUNTED, and the ratings and first mistakes by step.
 
-    `steps` and `seconds` have one value an annotation. `shared` solutions were read by at least two people. `problems` is how many were
-    compared with the benchmarks, and `matches` which of them are near or the same.
+    `steps` and `seconds` have one value an annotation. `alternatives`: other texts that somebody rated. `shared` solutions were read by at
+    least two people. `problems` is how many were compared with the benchmarks, and `matches` which of them are near or the same.
     """
 
     annotations: int = 0
@@ -77,7 +77,7 @@ def describe(
             counter[getattr(labeled, name)] += 1
         found.ratings.update(labeled.ratings)
         found.steps.append(len(labeled.steps))
-        found.alternatives += len(labeled.alternatives)
+        found.alternatives += sum(alternative.rating is not None for alternative in labeled.alternatives)
         if labeled.seconds is not None:
             found.seconds.append(labeled.seconds)
         reading = _reading(labeled, people)

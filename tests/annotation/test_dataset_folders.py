@@ -17,7 +17,7 @@ import yaml
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 
-from annotation import export, ingest
+from annotation import export, ingest, quality
 from annotation.export.folders import BadFolder
 from annotation.models import Problem, Project, Snapshot, SnapshotFile, Solution
 from benchmarks import peers
@@ -146,8 +146,26 @@ def test_an_agreement_of_nobody_is_not_claimed(tmp_path: Path) -> None:
     label(project, 1, -1, finish_reason="found_error")
     made = folder_of(export.take_dataset(project), tmp_path / "f")
     card = (made.path / "README.md").read_text()
-    assert "No solution was read by two people." in card and "1 solution has labels of one person only." in card
+    assert "No solution here has labels of two people. So it does not show" in card and "1 solution has labels of one person only." in card
     assert "1 annotation was made in Stepmark" in card
+    assert "What was asked for: problems of the training split; decisions of reviewers beside other labels." in card
+
+
+@pytest.mark.parametrize(
+    ("spec", "said", "not_said"),
+    [
+        ({"labels": "consensus"}, ["The data set has one label of each solution. So it does not show", "have a consensus"], []),
+        ({"agreement": "disagree"}, ["A filter chose by what people said", "people differ on the first mistake"], ["of one person only"]),
+    ],
+)
+def test_a_card_claims_nothing_that_only_its_filter_made(
+    project: Project, tmp_path: Path, spec: dict[str, Any], said: list[str], not_said: list[str]
+) -> None:
+    quality.settle(project)
+    made = folder_of(export.take_dataset(project, export.SnapshotFilter.from_spec(spec)), tmp_path / "f")
+    card = (made.path / "README.md").read_text()
+    assert all(words in card for words in said)
+    assert not any(words in card for words in [*not_said, "labels of one person only"])
 
 
 def test_no_account_is_in_a_folder(project: Project, tmp_path: Path) -> None:
@@ -185,6 +203,9 @@ def test_a_path_that_two_people_walked_is_not_called_the_work_of_one(tmp_path: P
     snapshot = export.take_dataset(project)
     made = folder_of(snapshot, tmp_path / "f", formats=("labels",))
     assert (snapshot.counts["solutions"], made.description.alone, made.description.shared) == (1, 0, 1)
+    card = (made.path / "README.md").read_text()
+    assert "People made solutions step by step." in card and "stopped at the first mistake" not in card
+    assert "2 other texts for single steps were rated too." in card and "So the number of people can be wrong." in card
 
 
 def test_a_format_without_rows_is_refused_with_the_reasons(snapshot: Snapshot, tmp_path: Path) -> None:
