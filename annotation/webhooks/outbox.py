@@ -29,6 +29,7 @@ from annotation.models import (
     NotificationKind,
     Project,
     Role,
+    SiteCount,
     Webhook,
     WebhookDelivery,
     WebhookEvent,
@@ -43,6 +44,7 @@ log = logging.getLogger(__name__)
 FIRST_DELAY = timedelta(minutes=1)
 GROWTH = 4  # 1, 4, 16 and 64 minutes, 4.3 and 17 hours: seven tries within a day
 RETRIES = 6
+LONGEST_DELAY = FIRST_DELAY * GROWTH ** (RETRIES - 1)  # also for a receiver that asks for more
 JITTER = 0.1  # of a delay, more or less: receivers that were away together are not all asked in one moment
 CLAIMED = timedelta(minutes=2)  # a worker that has not ended its try by then was lost
 AT_ONCE = 8  # webhooks to which one worker sends at the same time
@@ -217,12 +219,14 @@ def _record(claim: _Claim, sent: Sent) -> None:
             if held.update(state=DeliveryState.FAILED, ended_at=Now()) and not _has_taken(delivery.webhook_id, since=delivery.began_at):
                 switch_off(delivery.webhook, f"It took no message for a day. The last failure: {sent.failure}")
         else:
-            held.update(next_at=Now() + delay_after(delivery.failures))
+            held.update(next_at=Now() + delay_after(delivery.failures, wanted=sent.wait))
+        SiteCount.objects.add({"webhook_failed" if sent.failure else "webhook_taken": 1})
 
 
-def delay_after(failures: int) -> timedelta:
-    """Return how long a delivery waits after this many failed tries."""
-    return FIRST_DELAY * GROWTH ** (failures - 1) * random.uniform(1 - JITTER, 1 + JITTER)
+def delay_after(failures: int, *, wanted: float = 0.0) -> timedelta:
+    """Return how long a delivery waits after this many failed tries. `wanted`: seconds for which the receiver asked, if it did."""
+    own = FIRST_DELAY * GROWTH ** (failures - 1) * random.uniform(1 - JITTER, 1 + JITTER)
+    return max(own, min(timedelta(seconds=wanted), LONGEST_DELAY))
 
 
 def _has_taken(webhook_id: int, *, since: datetime) -> bool:

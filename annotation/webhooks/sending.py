@@ -3,6 +3,8 @@
 import ssl
 import time
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -15,23 +17,26 @@ SECONDS = 15.0  # for all: a receiver that sends a byte a second would hold a wo
 ANSWER_SECONDS = 2.0  # for the body, once the status is known
 ANSWER_BYTES = 500  # of the answer that the log keeps
 GONE = 410
+BUSY = (429, 503)  # with these, a receiver can say when it will take the message
+MOST_SECONDS = 10**9  # of a wait that is asked for: more is no time
 
 
 class Sent(NamedTuple):
-    """How a try went. failure: empty, if the receiver took the message; status: None without an answer."""
+    """How a try went. failure: empty, if the receiver took the message; status: None without an answer; wait: seconds it asks for."""
 
     status: int | None
     answer: str
     failure: str
     duration_ms: int
+    wait: float = 0.0
 
 
 def send(address: str, *, headers: Mapping[str, str], body: bytes) -> Sent:
     """Send one message. Follows no redirect, reads no proxy from the environment, and raises nothing."""
     began = time.monotonic()
-    status, answer, failure = None, "", ""
+    status, answer, failure, wait = None, "", "", 0.0
     try:
-        status, answer = _post(address, headers=headers, body=body)
+        status, answer, wait = _post(address, headers=headers, body=body)
     except BadAddress as bad:
         failure = str(bad)
     except httpcore2.TimeoutException:
@@ -47,10 +52,10 @@ def send(address: str, *, headers: Mapping[str, str], body: bytes) -> Sent:
         failure = f"It answered {status} and named another address. Redirects are not followed. Correct the address of the webhook."
     elif status is not None and not 200 <= status < 300:
         failure = f"It answered {status}."
-    return Sent(status, answer, failure.replace("\0", ""), round(1000 * (time.monotonic() - began)))
+    return Sent(status, answer, failure.replace("\0", ""), round(1000 * (time.monotonic() - began)), wait)
 
 
-def _post(address: str, *, headers: Mapping[str, str], body: bytes) -> tuple[int, str]:
+def _post(address: str, *, headers: Mapping[str, str], body: bytes) -> tuple[int, str, float]:
     place = place_of(address)
     backend = _Backend(is_private=place.is_private)
     url = httpcore2.URL(scheme=place.scheme, host=place.name, port=place.port, target=place.target)
@@ -65,7 +70,20 @@ def _post(address: str, *, headers: Mapping[str, str], body: bytes) -> tuple[int
         pool.stream("POST", url, headers=sent, content=body, extensions={"timeout": timeouts}) as response,
     ):
         backend.until = min(backend.until, time.monotonic() + ANSWER_SECONDS)
-        return response.status, _beginning(response.iter_stream())
+        wait = _wanted_wait(response.headers) if response.status in BUSY else 0.0
+        return response.status, _beginning(response.iter_stream()), wait
+
+
+def _wanted_wait(headers: Iterable[tuple[bytes, bytes]]) -> float:
+    """Return the seconds of the header Retry-After, which are a number or a date (RFC 9110). 0: it is missing, over, or neither."""
+    said = next((value.decode("latin-1").strip() for name, value in headers if name.lower() == b"retry-after"), "")
+    if said.isascii() and said.isdecimal():
+        return float(min(int(said[:20]), MOST_SECONDS))
+    try:
+        moment = parsedate_to_datetime(said)
+        return max(0.0, ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return 0.0
 
 
 def _beginning(chunks: Iterable[bytes]) -> str:

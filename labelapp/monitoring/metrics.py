@@ -59,6 +59,15 @@ SELECT p.slug, r.generation, r.state, r.progress->>'stage', (r.progress->>'done'
   FROM active_learning_round r JOIN annotation_project p ON p.id = r.project_id
  WHERE r.state IN ('queued', 'training', 'sampling', 'scoring', 'selecting') ORDER BY r.id
 """
+# A delivery that waits for a webhook that is off is sent only when a person switches that on.
+WEBHOOKS = """
+SELECT p.slug, count(d.id) FILTER (WHERE w.is_on),
+       COALESCE(extract(epoch FROM now() - min(d.began_at) FILTER (WHERE w.is_on)), 0)::float,
+       count(DISTINCT w.id) FILTER (WHERE w.why_off <> '')
+  FROM annotation_webhook w JOIN annotation_project p ON p.id = w.project_id
+  LEFT JOIN annotation_webhookdelivery d ON d.webhook_id = w.id AND d.state = 'waiting'
+ GROUP BY 1 ORDER BY 1
+"""
 
 
 def observe(request: HttpRequest, response: HttpResponseBase, seconds: float) -> None:
@@ -163,6 +172,15 @@ def _of_database(cursor: Any) -> Iterator[Metric]:
     yield counter("stepmark_lease_expiries", "Leases and reservations that ran out", [], [((), counts.get("lease_expiries", 0))])
     kills = [((reason,), counts.get(f"grader_{reason}", 0)) for reason in ("timeout", "memory", "crash")]
     yield counter("stepmark_grader_kills", "Processes of the grader that ended before their time", ["reason"], kills)
+    tries = [((result,), counts.get(f"webhook_{result}", 0)) for result in ("taken", "failed")]
+    yield counter("stepmark_webhook_tries", "Tries to deliver a message to a webhook", ["result"], tries)
+    hooks = cursor.execute(WEBHOOKS).fetchall()
+    waiting = [((slug,), count) for slug, count, *_ in hooks]
+    yield gauge("stepmark_webhook_deliveries_waiting", "Messages that wait for a try to webhooks that are on", ["project"], waiting)
+    ages = [((slug,), seconds) for slug, _, seconds, _ in hooks]
+    yield gauge("stepmark_webhook_oldest_waiting_seconds", "Age of the oldest of these messages", ["project"], ages)
+    ended = [((slug,), count) for slug, *_, count in hooks]
+    yield gauge("stepmark_webhooks_switched_off", "Webhooks that the site has switched off", ["project"], ended)
     signs = [((sign.name,), sign.seconds) for sign in rounds.life_signs()]
     yield gauge("stepmark_worker_heartbeat_age_seconds", "Seconds since a worker or beat last reported", ["worker"], signs)
     running = cursor.execute(ROUNDS).fetchall()

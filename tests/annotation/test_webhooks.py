@@ -374,6 +374,29 @@ def test_a_receiver_that_answers_500_for_a_day_is_tried_seven_times_under_one_id
     assert Event.objects.filter(verb="switch off webhook", actor=None).count() == 1
 
 
+@pytest.mark.parametrize(
+    ("status", "said", "minutes"),
+    [
+        (429, "1800", 30),
+        (503, "Wed, 01 Jan 2200 00:00:00 GMT", 1024),  # no longer than the longest wait of the schedule
+        (503, "9" * 400, 1024),
+        (429, "1", 1),  # never less than the wait of the schedule
+        (503, "Fri, 31 Dec 1999 23:59:59 GMT", 1),
+        (503, "soon", 1),
+        (500, "1800", 1),  # with another status the header says nothing
+    ],
+)
+def test_a_busy_receiver_is_asked_again_when_it_says_within_the_limits_of_the_schedule(
+    project: Project, receiver: Receiver, status: int, said: str, minutes: int
+) -> None:
+    add(project, receiver)
+    receiver.status, receiver.headers = status, {"Retry-After": said}
+    end_round(project)
+    webhooks.send_due()
+    delivery = WebhookDelivery.objects.get()
+    assert round((delivery.next_at - delivery.began_at).total_seconds() / 60) == minutes, failures()
+
+
 def test_a_webhook_that_is_switched_on_again_gets_what_waited(project: Project, receiver: Receiver) -> None:
     add(project, receiver)
     end_round(project)

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import celery
 import psycopg
 import pytest
 from django import db
@@ -14,15 +15,17 @@ from django.test import Client
 from prometheus_client.parser import text_string_to_metric_families
 
 from active_learning import rounds
-from active_learning.models import Round
+from active_learning.models import Round, RoundState
+from active_learning.rounds import states
 from active_learning.site_state import SupervisorFile
-from annotation import queue
-from annotation.models import Assignment, Project, SiteCount
+from annotation import queue, webhooks
+from annotation.models import Assignment, Project, SiteCount, Webhook
 from labelapp.http.proxies import WAS_FORWARDED, BehindProxies
 from labelapp.monitoring import health, metrics, metrics_folder
 from labelapp.postgresql.base import DatabaseWrapper
 from tests import make
 from tests.clients import claim, page, post, rated, signed_in, submission
+from tests.receivers import receiving
 
 ROOT = Path(__file__).resolve().parents[2]
 Samples = dict[tuple[str, ...], float]
@@ -127,6 +130,24 @@ def test_graders_that_were_ended_are_counted_by_reason(project: Project, client:
     SiteCount.objects.add({"grader_timeout": 2, "grader_memory": 1})
     SiteCount.objects.add({"grader_timeout": 1})
     assert scraped(client)["stepmark_grader_kills_total"] == {("timeout",): 3, ("memory",): 1, ("crash",): 0}
+
+
+def test_tries_of_webhooks_and_messages_that_wait_are_told(project: Project, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(celery.Celery, "send_task", lambda *_, **__: None)
+    with receiving() as receiver:
+        number = webhooks.add_webhook(project, address=receiver.address, kinds=["round.done"], actor=None)[0].number
+        before = scraped(client)["stepmark_webhook_tries_total"]
+        for status in (200, 500):
+            receiver.status = status
+            states.end(make.round_of(project, {}, state="selecting"), RoundState.FAILED, "No labels.")
+            webhooks.send_due()
+    seen = scraped(client)
+    assert seen["stepmark_webhook_tries_total"] == {result: count + 1 for result, count in before.items()}
+    assert seen["stepmark_webhook_deliveries_waiting"] == {("sums",): 1} and seen["stepmark_webhooks_switched_off"] == {("sums",): 0}
+    assert 0 < seen["stepmark_webhook_oldest_waiting_seconds"][("sums",)] < 600
+    Webhook.objects.filter(pk=number).update(is_on=False, why_off="It answered 410.")
+    seen = scraped(client)
+    assert seen["stepmark_webhook_deliveries_waiting"] == {("sums",): 0} and seen["stepmark_webhooks_switched_off"] == {("sums",): 1}
 
 
 @pytest.mark.django_db
