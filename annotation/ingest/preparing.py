@@ -254,21 +254,23 @@ class Rows:
             _NULL if new.created_at is None else _moment(new.created_at.replace(tzinfo=UTC)),
             _json(new.question),
         )
-        nth: Counter[tuple[int, str | None, bool]] = Counter()
+        nth: dict[tuple[int, str | None, bool], int] = {}
+        parts: list[bytes] = []
         for label in new.labels:
             text = (label.step_index, label.text, label.by_labeler)
-            nth[text] += 1
-            self._add(
-                "incoming_label",
+            nth[text] = number = nth.get(text, 0) + 1
+            parts += (
                 _LABEL(9, 8, self.sequence, 4, label.step_index),
                 _text(label.text),
                 _BOOL[label.by_labeler],
-                _whole(nth[text]),
-                _small(label.rating),
+                _INT(4, number),
+                _RATING[label.rating],
                 _BOOL[label.flagged],
                 _BOOL[label.chosen],
                 _whole(label.shown_at),
             )
+        if parts:
+            self._add("incoming_label", *parts)
 
     def _pseudonym_of(self, person: str) -> UUID | None:
         """Return the pseudonym of a person whom another tool names: the same in each file of the project, and told by nobody without the
@@ -310,6 +312,7 @@ _ALTERNATIVE = struct.Struct(">hiqiiii").pack
 _ANNOTATION = struct.Struct(">hiq").pack
 _LABEL = struct.Struct(">hiqii").pack
 _INT, _SHORT, _MOMENT, _FLOAT = (struct.Struct(form).pack for form in (">ii", ">ih", ">iq", ">id"))
+_RATING: dict[int | None, bytes] = {None: _NULL, **{rating: _SHORT(2, rating) for rating in (-1, 0, 1)}}
 _BOOL: dict[bool | None, bytes] = {None: _NULL, False: b"\0\0\0\1\0", True: b"\0\0\0\1\1"}
 
 

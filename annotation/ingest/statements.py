@@ -109,13 +109,14 @@ UPDATE annotation_problem p
         OR p.subject = '' AND r.subject <> '' OR p.level = '' AND r.level <> '' OR r.is_test AND p.split <> 'test')
 """
 
-# The train problems that this load makes test problems, and how many of their solutions wait for labelers.
+# The train problems that this load makes test problems, and how many of their solutions wait for labelers. The keys go into an array: a
+# join would compare each problem with each where the statistics know nothing of what this load has just stored.
 NEWLY_TEST = """
 SELECT count(*), (SELECT count(DISTINCT t.solution_id) FROM annotation_assignment a JOIN annotation_task t ON t.id = a.task_id
                     JOIN annotation_solution s ON s.id = t.solution_id
                    WHERE s.problem_id = ANY(array_agg(p.id)) AND a.state IN ('open', 'reserved', 'leased'))
   FROM annotation_problem p
- WHERE p.id IN (SELECT problem_id FROM resolved_problem WHERE split = 'test') AND p.project_id = %(project)s AND p.split = 'train'
+ WHERE p.id = ANY(ARRAY(SELECT problem_id FROM resolved_problem WHERE split = 'test')) AND p.project_id = %(project)s AND p.split = 'train'
 """
 
 # Older versions stored copies of one statement as several problems. All of them are test problems if one is.

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from trainer.formats.fields import as_number, as_object, as_whole, read_flag, read_list, read_object, read_optional, read_whole
 from trainer.formats.mapping import ANSWERS, IDS, PROBLEMS, SOURCES, STEPS, TEXTS, LabelMapping
-from trainer.formats.objects import Fields, use_whole
+from trainer.formats.objects import Fields, use_keys, use_whole
 from trainer.formats.tasks import FIRST_MISTAKE, NUMBERED, Answers, ShownTask, annotate, read_task, read_time
 from trainer.formats.values import FINISHES, BadLine, NewProblem, NewSolution, in_words
 
@@ -26,7 +26,7 @@ _TASK_KEYS = {
     "last_comment_updated_at", "agreement", "predictions", "annotations", "state", "annotators", "dimensions", "precomputed_agreement",
 }  # fmt: skip
 _MIN_KEYS = {"id", "annotator", "annotation_id", "created_at", "updated_at", "lead_time", "agreement"}
-_OWN_KEYS = ("annotation", "solution", "labeler", "at", "generation", "seconds", "is_gold", "outcome", "path")
+_OWN_KEYS = {"annotation", "solution", "labeler", "at", "generation", "seconds", "is_gold", "outcome", "path"}
 _PLAIN = LabelMapping()
 
 
@@ -39,9 +39,8 @@ def labelstudio_solutions(fields: Fields, mapping: LabelMapping = _PLAIN) -> lis
     """Return the solution of a task once for each annotation, or once without any."""
     data = read_object(fields, "data")
     task = read_task(data, mapping, name="the data of the task")
-    for key in _OWN_KEYS:
-        data.get(key)
-    fields.used |= _TASK_KEYS
+    use_keys(data, _OWN_KEYS)
+    use_keys(fields, _TASK_KEYS)
     use_whole(fields, "annotations")
     left_out = [words for key, words in (("predictions", "predictions of models"), ("drafts", "drafts")) if dict.get(fields, key)]
     given = [as_object(one, f"annotation {number}") for number, one in enumerate(read_list(fields, "annotations"), 1)]
@@ -51,9 +50,8 @@ def labelstudio_solutions(fields: Fields, mapping: LabelMapping = _PLAIN) -> lis
             left_out.append("annotations that were skipped")
         else:
             solutions.append(_annotated(data, task, one, mapping, number=number, is_own=_is_own(data, one)))
-    bare = NewSolution(task.problem, task.steps, source=task.source, text=task.text)
-    first, *others = solutions or [bare]
-    return [replace(first, left_out=tuple(dict.fromkeys((*first.left_out, *left_out)))), *others]
+    first, *others = solutions or [NewSolution(task.problem, task.steps, source=task.source, text=task.text)]
+    return [replace(first, left_out=tuple(dict.fromkeys((*first.left_out, *left_out)))) if left_out else first, *others]
 
 
 def labelstudio_min_problem(fields: Fields, mapping: LabelMapping = _PLAIN) -> NewProblem:
@@ -77,8 +75,7 @@ def labelstudio_min_solutions(fields: Fields, mapping: LabelMapping = _PLAIN) ->
     for result in results:
         use_whole(fields, result["from_name"])
     is_own = dict.get(fields, "annotation") is not None and dict.get(fields, "labeler") is not None
-    for key in _OWN_KEYS:
-        fields.get(key)
+    use_keys(fields, _OWN_KEYS)
     return [_annotated(fields, task, one, mapping, number=1, is_own=is_own)]
 
 
@@ -147,6 +144,16 @@ class _Role(NamedTuple):
     number: int | None
 
 
+class _Result(NamedTuple):
+    """What one result of an annotation says. `paragraphs`: those of its own region, None if it has none."""
+
+    name: str
+    kind: str
+    id: str
+    chosen: Any
+    paragraphs: range | None
+
+
 @lru_cache(1_000)
 def _role(name: str, ratings: str | None, first_mistake: str | None) -> _Role:
     """Return what a control asks. If the ratings are named, it is called so, or so with a number."""
@@ -160,19 +167,13 @@ def _role(name: str, ratings: str | None, first_mistake: str | None) -> _Role:
 
 def _read_results(task: ShownTask, one: Fields, mapping: LabelMapping, number: int) -> Answers:
     answers = Answers()
-    results = [as_object(result, f"a result of annotation {number}") for result in read_list(one, "result")]
-    places = [_paragraphs(result) for result in results]
-    regions = {str(id_): place for result, place in zip(results, places, strict=True) if (id_ := dict.get(result, "id")) and place}
-    answered = {str(dict.get(result, "id")) for result in results if dict.get(result, "type") in ("choices", "rating", "number")}
-    roles = [
-        _role(str(dict.get(result, "from_name") or ""), mapping.controls.get("ratings"), mapping.controls.get("first_mistake"))
-        for result in results
-    ]
+    ratings, first_mistake = mapping.controls.get("ratings"), mapping.controls.get("first_mistake")
+    results = [_read_result(result, number) for result in read_list(one, "result")]
+    regions = {result.id: result.paragraphs for result in results if result.id and result.paragraphs}
+    answered = {result.id for result in results if result.kind in ("choices", "rating", "number")}
+    roles = [_role(result.name, ratings, first_mistake) for result in results]
     numbers = [role.number for role in roles if role.number is not None and role.asks == "rating"]
-    for result, role, own in zip(results, roles, places, strict=True):
-        name, kind, value = str(dict.get(result, "from_name") or ""), str(dict.get(result, "type") or ""), dict.get(result, "value")
-        chosen = dict.get(value, _CHOSEN[kind]) if isinstance(value, dict) and kind in _CHOSEN else None
-        id_ = str(dict.get(result, "id") or "")
+    for (name, kind, id_, chosen, own), role in zip(results, roles, strict=True):
         paragraphs = own or regions.get(id_)
         place = f"{name!r} of annotation {number}"
         if chosen is None:
@@ -194,24 +195,31 @@ def _read_results(task: ShownTask, one: Fields, mapping: LabelMapping, number: i
     return answers
 
 
-def _paragraphs(result: Fields) -> range | None:
-    """Return the paragraphs of a region, from 0: `start` and `end` name the first and the last one.
+def _read_result(given: Any, number: int) -> _Result:
+    result = given if type(given) is Fields else as_object(given, f"a result of annotation {number}")
+    value = dict.get(result, "value")
+    kind, id_ = str(dict.get(result, "type") or ""), str(dict.get(result, "id") or "")
+    chosen = dict.get(value, _CHOSEN[kind]) if isinstance(value, dict) and kind in _CHOSEN else None
+    paragraphs = _paragraphs(value) if isinstance(value, dict) and (kind in _CHOSEN or kind == "paragraphs") else None
+    return _Result(str(dict.get(result, "from_name") or ""), kind, id_, chosen, paragraphs)
+
+
+def _paragraphs(value: dict[str, Any]) -> range | None:
+    """Return the paragraphs of a region by its value, from 0: `start` and `end` name the first and the last one.
 
     None: it is no region of paragraphs. The places of a region in a text are numbers, and have no `startOffset`.
     """
-    value = dict.get(result, "value")
-    if not isinstance(value, dict) or dict.get(result, "type") not in ("paragraphs", *_CHOSEN):
-        return None
     start, end = dict.get(value, "start"), dict.get(value, "end")
     if start is None or end is None or ("startOffset" not in value and not isinstance(start, str)):
         return None
-    first, last = (
-        int(place) if isinstance(place, str) and place.isascii() and place.isdecimal() and len(place) < 9 else as_whole(place)
-        for place in (start, end)
-    )
+    first, last = _paragraph(start), _paragraph(end)
     if first is None or last is None or first < 0:
         return None
     return range(first, min(max(first, last), first + 10_000) + 1)
+
+
+def _paragraph(place: Any) -> int | None:
+    return int(place) if isinstance(place, str) and place.isascii() and place.isdecimal() and len(place) < 9 else as_whole(place)
 
 
 def _single(chosen: Any, place: str) -> Any:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from trainer.formats.objects import Fields
 from trainer.formats.values import BadLine, in_words
@@ -81,7 +82,11 @@ class LabelMapping:
 
 def plain_word(value: object) -> str:
     """Return a chosen value as one word in small letters: `Good ` is good, 1.0 is 1, and a long minus is a minus."""
-    text = {True: "true", False: "false"}[value] if isinstance(value, bool) else str(value)
+    return _plain_text({True: "true", False: "false"}[value] if isinstance(value, bool) else str(value))
+
+
+@lru_cache(1_000)  # people choose among few values
+def _plain_text(text: str) -> str:
     return re.sub(r"^([+-]?\d+)\.0+$", r"\1", text.strip().casefold().replace("\u2212", "-"))
 
 

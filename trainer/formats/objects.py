@@ -1,7 +1,7 @@
 """What containers give and readers take: the objects of a file. They keep numbers as written, and remember which keys were read."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from typing import Any
 
 from trainer.counting import counted
@@ -67,6 +67,14 @@ _WHOLE = "\0"  # before a key: all inside was looked at
 _item_of, _value_of = dict.__getitem__, dict.get
 
 
+def use_keys(fields: Fields, keys: Set[str]) -> None:
+    """Note that a reader looked at these keys."""
+    try:
+        fields._used |= keys
+    except AttributeError:
+        fields._used = set(keys)
+
+
 def use_whole(fields: Fields, key: str) -> None:
     """Note that a reader looked at all that a key holds, also inside of its objects."""
     fields.used |= {key, _WHOLE + key}
@@ -81,8 +89,10 @@ def unused_keys(fields: Fields) -> set[str]:
             continue
         if key not in used:
             names.add(key)
-        elif isinstance(value, Fields | list) and _WHOLE + key not in used:
-            names |= {f"{key}.{inner}" for nested in _objects_in(value) for inner in unused_keys(nested)}
+        elif isinstance(value, _NESTED) and _WHOLE + key not in used:
+            for nested in _objects_in(value):
+                if inner := unused_keys(nested):
+                    names |= {f"{key}.{name}" for name in inner}
     return names
 
 
@@ -95,6 +105,9 @@ def unused_in_words(counts: Counter[str]) -> list[str]:
 def left_out_in_words(counts: Counter[str]) -> list[str]:
     """Return a sentence for each thing that was left out of solutions, with their number."""
     return [f"{counted(count, 'solution')}: the {name} were left out." for name, count in counts.most_common()]
+
+
+_NESTED = (Fields, list)
 
 
 def _objects_in(value: object) -> Iterator[Fields]:

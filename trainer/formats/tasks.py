@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import orjson
@@ -10,14 +10,15 @@ import orjson
 from trainer.counting import counted
 from trainer.formats.fields import as_object, read_optional, read_split, read_texts
 from trainer.formats.mapping import ANSWERS, IDS, PROBLEMS, SOURCES, STEPS, TEXTS, LabelMapping
-from trainer.formats.objects import Cell, Fields, type_in_words
+from trainer.formats.objects import Cell, Fields, type_in_words, use_keys
 from trainer.formats.ratings import rate_path
-from trainer.formats.values import AFTER_MISTAKE, BadLine, Finish, NewProblem, NewSolution, in_words
+from trainer.formats.values import AFTER_MISTAKE, BadLine, Finish, NewAnnotation, NewProblem, NewSolution, in_words
 
 NUMBERED = re.compile(r"(?P<stem>.*?)[_\-. ]*(?P<number>\d{1,4})(?P<end>\D*)")
 FIRST_MISTAKE = re.compile(r"(?:first|1st).*(?:error|mistake|wrong|incorrect)|(?:error|mistake)_(?:step|index|position)", re.IGNORECASE)
 CUT_SHORT = "the ratings end before the solution does"
 _STEP_TEXTS = ("text", "content", "step", "action", "value")
+_STEP_KEYS = {key: frozenset({key, "author", "speaker", "index", "turn_id"}) for key in _STEP_TEXTS}
 _STEP_NAMES = re.compile(r"(?:solution[_\- ]?|reasoning[_\- ]?)?(?:step|line|sentence)s?(?:[_\- ]?text)?", re.IGNORECASE)
 
 
@@ -80,7 +81,7 @@ class Answers:
 
 def read_task(data: Fields, mapping: LabelMapping, *, name: str) -> ShownTask:
     """Return what the data of a task show. `name` says in a sentence where these fields stand. Raises BadLine for what is not there."""
-    statement = _first(data, mapping.names("problem", PROBLEMS), lambda value: isinstance(value, str))
+    statement = _first(data, mapping.names("problem", PROBLEMS), _is_text)
     if statement is None:
         raise BadLine(f"{name} have no problem ({_keys(data)})", "Name its field with --map problem=FIELD")
     problem = NewProblem(
@@ -99,7 +100,7 @@ def read_task(data: Fields, mapping: LabelMapping, *, name: str) -> ShownTask:
         if sorted(numbered) != list(range(starts_at, starts_at + len(numbered))) or starts_at > 1:
             raise BadLine(f"{name} have the steps {', '.join(map(str, sorted(numbered)))}", "Number the steps one after the other")
         return ShownTask(problem, tuple(data[numbered[number]] for number in sorted(numbered)), None, source, starts_at)
-    if (whole := _first(data, mapping.names("steps", TEXTS), lambda value: isinstance(value, str))) is not None:
+    if (whole := _first(data, mapping.names("steps", TEXTS), _is_text)) is not None:
         return ShownTask(problem, (), data[whole], source)
     raise BadLine(
         f"{name} have no steps ({_keys(data)})", "Name the field with the list of steps, or with the text, with --map steps=FIELD"
@@ -107,12 +108,23 @@ def read_task(data: Fields, mapping: LabelMapping, *, name: str) -> ShownTask:
 
 
 def _first(data: Fields, names: Sequence[str], fits: Callable[[object], bool]) -> str | None:
-    return next((name for name in names if fits(dict.get(data, name))), None)
+    for name in names:
+        if (value := dict.get(data, name)) is not None and fits(value):
+            return name
+    return None
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_value(value: object) -> bool:
+    return not isinstance(value, bool | list | dict)
 
 
 def _optional(data: Fields, names: Sequence[str]) -> str | None:
     """Return the text or number of the first field that has one. A list or an object under a usual name is left for the report."""
-    name = _first(data, names, lambda value: value is not None and not isinstance(value, bool | list | dict))
+    name = _first(data, names, _is_value)
     return None if name is None else read_optional(data, name)
 
 
@@ -130,12 +142,12 @@ def _texts(data: Fields, name: str) -> list[str]:
         return read_texts(data, name)
     texts = []
     for number, item in enumerate(data[name], 1):
-        step = as_object(item, f"step {number}")
-        if (key := next((key for key in _STEP_TEXTS if isinstance(dict.get(step, key), str)), None)) is None:
+        step = item if type(item) is Fields else as_object(item, f"step {number}")
+        if (key := _first(step, _STEP_TEXTS, _is_text)) is None:
             held = next((type_in_words(dict.get(step, key)) for key in _STEP_TEXTS if key in step), "missing")
             raise BadLine(f"the text of step {number} is {held}", f"Give each step a text under {' or '.join(_STEP_TEXTS)}")
-        step.used |= {key, "author", "speaker", "index", "turn_id"}
-        texts.append(step[key])
+        use_keys(step, _STEP_KEYS[key])
+        texts.append(dict.__getitem__(step, key))
     return texts
 
 
@@ -165,35 +177,32 @@ def annotate(
     Ratings after the first mistake are left out. Without a finish, a mistake or a rating of all steps says how it ended.
     """
     n_steps = len(task.steps) if task.text is None else max(answers.ratings, default=-1) + 1
-    ratings = [answers.ratings.get(index) for index in range(n_steps)]
+    ratings = list(map(answers.ratings.get, range(n_steps)))
     if mapping.missing is not None:
         ratings = [mapping.missing if rating is None else rating for rating in ratings]
     mistake = ratings.index(-1) if -1 in ratings else len(ratings)
     used, later = ratings[: mistake + 1], ratings[mistake + 1 :]
     left_out = sorted(answers.unread)
-    if any(answers.ratings.get(index) is not None for index in range(mistake + 1, len(ratings))) and later:
+    if later and any(answers.ratings.get(index) is not None for index in range(mistake + 1, len(ratings))):
         left_out.append(AFTER_MISTAKE)
-    solution = NewSolution(task.problem, task.steps, source=task.source, text=task.text, left_out=tuple(left_out))
-    if answers.finish is None and all(rating is None for rating in used):
-        return replace(solution, left_out=(*left_out, "annotations without a rating of a step"))
-    annotation = rate_path(Fields(), used, [None] * len(used))
-    if answers.finish is not None:
-        annotation = replace(annotation, finish_reason=answers.finish, reason="")
-    elif annotation.finish_reason == "give_up":
-        annotation = replace(annotation, reason=CUT_SHORT)
+    if answers.finish is None and used.count(None) == len(used):
+        left_out.append("annotations without a rating of a step")
+        return NewSolution(task.problem, task.steps, source=task.source, text=task.text, left_out=tuple(left_out))
+    rated = rate_path(Fields(), used, [None] * len(used))
+    finish = rated.finish_reason if answers.finish is None else answers.finish
     milliseconds = None if seconds is None else round(seconds * 1_000)
-    return replace(
-        solution,
-        annotation=replace(
-            annotation,
-            # Not the whole line: an export of the next day has other counts and times, and the same labels are not new then.
-            canonical=orjson.dumps([identity, person, task.problem.statement, task.steps or task.text, used, annotation.finish_reason]),
-            person=person,
-            created_at=created_at,
-            total_ms=milliseconds if milliseconds is not None and 0 <= milliseconds < 2**31 else None,
-            is_gold=is_gold,
-        ),
+    annotation = NewAnnotation(
+        labels=rated.labels,
+        finish_reason=finish,
+        # Not the whole line: an export of the next day has other counts and times, and the same labels are not new then.
+        canonical=orjson.dumps([identity, person, task.problem.statement, task.steps or task.text, used, finish]),
+        person=person,
+        created_at=created_at,
+        is_gold=is_gold,
+        reason=CUT_SHORT if answers.finish is None and finish == "give_up" else "",
+        total_ms=milliseconds if milliseconds is not None and 0 <= milliseconds < 2**31 else None,
     )
+    return NewSolution(task.problem, task.steps, source=task.source, annotation=annotation, text=task.text, left_out=tuple(left_out))
 
 
 def read_time(stated: object, name: str) -> datetime | None:

@@ -67,8 +67,9 @@ class StepFigures:
         """Count one solution, and the `text` that it was cut from. `place` says where it stands, such as "line 7"."""
         self.counts[len(steps)] += 1
         in_text: list[str] | None = None
+        lengths = self.lengths
         for number, step in enumerate(steps, 1):
-            self.lengths[len(step)] += 1
+            lengths[len(step)] += 1
             if (reason := why_broken(step)) is not None:
                 self.broken += 1
                 in_text = in_text if in_text is not None else _faults(text or "")
