@@ -65,7 +65,7 @@ EMAIL_HOST_USER, EMAIL_HOST_PASSWORD, DEFAULT_FROM_EMAIL = _mail.user, _mail.pas
 EMAIL_USE_TLS, EMAIL_USE_SSL = _mail.is_tls, _mail.is_tls_at_once
 
 INSTALLED_APPS = [
-    "django.contrib.admin",
+    "labelapp.administration.AdministrationConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.humanize",

@@ -13,6 +13,8 @@ from annotation.api import base
 from annotation.views import signing_in
 from labelapp.pages import finding
 
+admin.autodiscover()
+
 urlpatterns = [
     path("", include("annotation.urls")),
     path("p/<slug:slug>/", include(active_learning.urls.project)),

@@ -422,6 +422,7 @@ class FullProject:
         """Yield the lists, the searches and the forms of the administration."""
         from django.contrib import admin
 
+        admin.autodiscover()
         for model in admin.site._registry:
             name = f"{model._meta.app_label}_{model._meta.model_name}"
             base = f"/admin/{model._meta.app_label}/{model._meta.model_name}/"

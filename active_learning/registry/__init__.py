@@ -16,7 +16,6 @@ from active_learning.registry.serving import (
     card,
     decide,
     find,
-    forget_name,
     promote,
     roll_back,
 )
@@ -46,7 +45,6 @@ from active_learning.registry.training import (
 )
 
 __all__ = [
-    "forget_name",
     "PRESETS",
     "Fence",
     "Judgement",

@@ -162,13 +162,6 @@ def roll_back(project: Project, kind: str, *, actor: "User") -> ModelVersion:
     return version
 
 
-def forget_name(*, name: str, new_name: str, **_: object) -> None:
-    """Write the new name of an erased person into the decisions that this person took."""
-    for version in ModelVersion.objects.filter(decision__by=name).only("decision"):
-        version.decision["by"] = new_name
-        version.save(update_fields=["decision"])
-
-
 def _take_turn(project: Project) -> None:
     """Let two people, or a person and a worker, decide one after the other."""
     Project.objects.select_for_update(no_key=True).get(pk=project.pk)

@@ -8,8 +8,6 @@ waits; `sweep` sends it again.
 """
 
 from active_learning.models import Labels
-from active_learning.rounds.deleting import delete_rounds
-from active_learning.rounds.describing import describe_batches
 from active_learning.rounds.forecasting import Forecasts, forecast_again, forecasts_of, preset_recipe
 from active_learning.rounds.plan import (
     Findings,
@@ -20,7 +18,7 @@ from active_learning.rounds.plan import (
     plan_of,
     recipe_for,
 )
-from active_learning.rounds.publishing import forget_name, publish, replay
+from active_learning.rounds.publishing import publish, replay
 from active_learning.rounds.reading import RoundValues, StageRow, round_row, rounds_of
 from active_learning.rounds.running import run
 from active_learning.rounds.starting import cancel, notify_worker, offer_abandoned, preview, start, sweep
@@ -30,7 +28,6 @@ from trainer.progress import Stopped
 
 __all__ = [
     "BEAT",
-    "forget_name",
     "Findings",
     "Forecasts",
     "Labels",
@@ -47,8 +44,6 @@ __all__ = [
     "cancel",
     "checked_recipe",
     "checked_sampling",
-    "delete_rounds",
-    "describe_batches",
     "describe",
     "find",
     "how_ended",

@@ -72,14 +72,6 @@ def publish(project: Project, number: int, *, dropped: Collection[int] = (), act
     return round_
 
 
-def forget_name(*, name: str, new_name: str, **_: object) -> None:
-    """Write the new name of an erased person into the logs of the rounds that this person published."""
-    before = f"{name} published "
-    for stage in RoundStage.objects.filter(name=StageName.PUBLISH, log__0__1__startswith=before).only("log"):
-        stage.log = [[at, message.replace(before, f"{new_name} published ", 1)] for at, message in stage.log]
-        stage.save(update_fields=["log"])
-
-
 def replay(project: Project, number: int) -> Replay:
     """Choose again from the candidates that a round kept, and compare with its selection. Raises NoSuchRound."""
     round_ = find(project, number)

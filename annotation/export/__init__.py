@@ -8,7 +8,6 @@ from annotation.export.checker import Report, check_prm800k, read_prm800k
 from annotation.export.datasets import (
     EmptySnapshot,
     NoSuchSnapshot,
-    batches_described,
     export_prm800k,
     export_snapshot,
     find_snapshot,
@@ -144,7 +143,6 @@ __all__ = [
     "changed_since",
     "check_prm800k",
     "compare_snapshots",
-    "batches_described",
     "export_prm800k",
     "export_snapshot",
     "find_snapshot",

@@ -18,9 +18,8 @@ import numpy as np
 import psycopg
 from django.conf import settings
 from django.db import OperationalError, connection, transaction
-from django.dispatch import Signal
 
-from annotation import eligibility, webhooks
+from annotation import eligibility, happenings, webhooks
 from annotation.eligibility import Adjudications, Use
 from annotation.export.filters import SnapshotFilter
 from annotation.export.snapshots import CHOOSE, ContentDamaged, list_for_training, new_snapshot, take_number
@@ -35,9 +34,6 @@ if TYPE_CHECKING:
     from annotation.export.content import Counts
 
 SHOWN_EVERY = 500  # annotations
-
-# project, batches: a set of keys. Receivers return {key: {model, strategy, seed ..}} of what selected a batch. Later stages know it.
-batches_described = Signal()
 
 
 class EmptySnapshot(ValueError):
@@ -470,7 +466,7 @@ def _provenance(project: Project, counts: "Counts") -> dict[str, Any]:
     """Return where the labels come from: versions, and what selected each batch."""
     keys = set(counts.values["batch"])
     selected: dict[int, dict[str, Any]] = {}
-    for _, described in batches_described.send(Project, project=project, batches=keys):
+    for _, described in happenings.batches_described.send(Project, project=project, batches=keys):
         assert isinstance(described, dict)
         selected.update(described)
     batches = [

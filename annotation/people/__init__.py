@@ -7,7 +7,7 @@ and every later stage ask here.
 from typing import TYPE_CHECKING
 
 from annotation.people.closing import CannotClose, close_account, open_account
-from annotation.people.erasing import FILE_PREFIX, CannotErase, erase, erased_name, person_erased
+from annotation.people.erasing import FILE_PREFIX, CannotErase, erase, erased_name
 from annotation.people.invitations import (
     HOURS,
     MOST,
@@ -72,7 +72,6 @@ from annotation.people.sessions import (
     end_sessions_without_proof,
     reset_second_factor,
     sessions_of,
-    watch_promotions,
 )
 from annotation.people.set_up import AlreadySetUp, NameTaken, is_set_up, is_set_up_token, link_to_set_up, set_up
 from annotation.people.tokens import (
@@ -170,7 +169,6 @@ __all__ = [
     "open_account",
     "other_membership",
     "owner_of",
-    "person_erased",
     "person_of_link",
     "project_of_assignment",
     "redeem_link",
@@ -189,7 +187,6 @@ __all__ = [
     "token_projects",
     "tokens_of",
     "unlock",
-    "watch_promotions",
     "why_no_labeling",
     "withdraw",
 ]

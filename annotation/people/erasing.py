@@ -10,8 +10,8 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import transaction
 from django.db.models import Q, Value
 from django.db.models.functions import Replace
-from django.dispatch import Signal
 
+from annotation import happenings
 from annotation.models import ApiToken, Event, Flag, Invitation, Keys, Membership, Notification, Preferences, Role
 from annotation.people.passwords import has_password
 from annotation.people.second_factor import remove_second_factor
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 FILE_PREFIX = "file-"  # of the accounts that a load makes for the pseudonyms in a file
 ERASED_PREFIX = "erased-"
-person_erased = Signal()  # name: the old name; new_name. Sent in the transaction, for texts that hold names in the tables of later stages.
 
 
 class CannotErase(ValueError):
@@ -72,7 +71,7 @@ def erase(person: User, *, actor: User | None) -> None:
         _erase_from_log(person, name)
         remove_second_factor(person, actor=actor)
         end_all(person)
-        person_erased.send(User, name=name, new_name=new_name)
+        happenings.person_erased.send(User, name=name, new_name=new_name)
         Event.objects.create(actor=actor, verb="erase person", subject=f"person {person.pk}")
 
 

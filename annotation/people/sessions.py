@@ -1,16 +1,13 @@
 """Stage: people, sessions. In which browsers a person is signed in, and how to end that. Reads and writes BrowserSession."""
 
-from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from django.apps import AppConfig
 from django.conf import settings
 from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Now
-from django.db.models.signals import post_migrate, post_save
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from annotation.models import BrowserSession, Membership
@@ -79,16 +76,6 @@ def end_sessions_without_proof(person: "User") -> None:
         end_all(person)
 
 
-def watch_promotions() -> None:
-    """End the sessions of people who become owner, manager or staff and lack a second factor, on sites that require one.
-
-    After each migration this is checked for everybody: a site may have become a production site since its people signed in.
-    """
-    post_migrate.connect(_after_migration, dispatch_uid="promotion")
-    post_save.connect(_after_membership, sender=Membership, dispatch_uid="promotion")
-    post_save.connect(_after_account, sender=settings.AUTH_USER_MODEL, dispatch_uid="promotion")
-
-
 def end_all_sessions_without_proof() -> int:
     """End the sessions of all people who need a second factor and have none. Return how many sessions there were."""
     if not settings.SECOND_FACTOR_REQUIRED:
@@ -97,21 +84,6 @@ def end_all_sessions_without_proof() -> int:
     administrate = Q(person__is_staff=True) | Q(person__is_superuser=True) | Exists(managers)
     unproven = BrowserSession.objects.filter(administrate).exclude(person__in=TOTPDevice.objects.filter(confirmed=True).values("user"))
     return unproven.delete()[0]
-
-
-def _after_migration(app_config: AppConfig, plan: Iterable[tuple[object, bool]] = (), **_: object) -> None:
-    if app_config.label == "annotation" and not any(is_backwards for _, is_backwards in plan):
-        end_all_sessions_without_proof()
-
-
-def _after_membership(instance: Membership, **_: object) -> None:
-    if settings.SECOND_FACTOR_REQUIRED and instance.role in MANAGERS:
-        end_sessions_without_proof(instance.user)
-
-
-def _after_account(instance: "User", update_fields: Collection[str] | None, **_: object) -> None:
-    if settings.SECOND_FACTOR_REQUIRED and instance.is_staff and update_fields is None:  # a sign-in saves one field
-        end_sessions_without_proof(instance)
 
 
 def device_of(user_agent: str) -> str:

@@ -5,7 +5,7 @@ Reads batches, members and labels; writes Project, Events, and the Membership of
 
 from annotation.projects.archiving import archive_project, archive_projects, open_project_again, open_projects_again
 from annotation.projects.creating import can_create, create_project, is_taken
-from annotation.projects.deleting import CannotDelete, Contents, WrongName, contents_of, delete_project, project_deleted
+from annotation.projects.deleting import CannotDelete, Contents, WrongName, contents_of, delete_project
 from annotation.projects.guidelines import (
     SHOWN_LINES,
     BadNote,
@@ -68,7 +68,6 @@ __all__ = [
     "notify_of_versions",
     "open_project_again",
     "open_projects_again",
-    "project_deleted",
     "read_guidelines",
     "readers_of",
     "values_of",

@@ -8,9 +8,9 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import OperationalError, transaction
 from django.db.models import Model, QuerySet
-from django.dispatch import Signal
 from psycopg.errors import LockNotAvailable
 
+from annotation import happenings
 from annotation.models import (
     Annotation,
     Assignment,
@@ -37,9 +37,6 @@ from annotation.models import (
     Watch,
 )
 from annotation.projects.settings import has_labels
-
-# project: the project. Sent in the transaction, before its rows go, so that later stages remove theirs. They raise CannotDelete.
-project_deleted = Signal()
 
 
 class CannotDelete(ValueError):
@@ -100,7 +97,7 @@ def _delete(project: Project, *, name: str, actor: User | None) -> Contents:
     for path in imports.values_list("path", flat=True):
         transaction.on_commit(partial((Path(settings.STEPMARK_HOME) / path).unlink, missing_ok=True))
     imports.delete()
-    project_deleted.send(Project, project=locked)
+    happenings.project_deleted.send(Project, project=locked)
     batches, solutions = Batch.objects.filter(project=locked), Solution.objects.filter(problem__project=locked)
     assignments = Assignment.objects.filter(batch__in=batches)
     list(assignments.order_by("pk").select_for_update().values_list("pk", flat=True))  # a submit that has begun ends first

@@ -88,5 +88,6 @@ def test_the_icon_that_browsers_ask_for_is_answered_without_signing_in(client: C
 
 
 def test_the_administration_names_its_lists_in_plain_english() -> None:
+    admin.autodiscover()
     plurals = {str(model._meta.verbose_name_plural) for model in admin.site._registry}
     assert "batches" in plurals and not [words for words in plurals if words.endswith(("chs", "shs", "sss", "xs"))]
