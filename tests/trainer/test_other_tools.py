@@ -38,7 +38,7 @@ def read(path: Path, *mapping: str, items: Path | None = None) -> list[NewSoluti
 
 def verdict(solution: NewSolution) -> tuple[list[int | None], str] | None:
     one = solution.annotation
-    return one and ([label.rating for label in one.labels], one.finish_reason)
+    return None if one is None else ([label.rating for label in one.labels], one.finish_reason)
 
 
 def task(folder: Path, results: list[dict[str, Any]], *, data: dict[str, Any] | None = None, **annotation: Any) -> Path:
@@ -275,6 +275,49 @@ def test_a_scale_of_potato_is_a_rating_only_by_a_mapping(tmp_path: Path) -> None
     with pytest.raises(BadLine, match="is '1' on a scale"):
         read(tmp_path / "one.jsonl")
     assert verdict(read(tmp_path / "one.jsonl", "bad=1,2")[0]) == ([-1], "found_error")
+
+
+TABLES = {  # as Potato writes them: version 1 with pandas, version 2 with csv.DictWriter
+    "v2.csv": "instance_id,user_id,step_1.good,step_1.bad,step_2.good,step_2.bad,comment.text_box,spans._spans\r\n"
+    "sum-2,anna@example.org,true,,,true,Wrong sum.,[]\r\nsum-2,ben@example.org,,true,,,,\r\n",
+    "v2.tsv": "instance_id\tuser_id\tstep_rewards.process_reward\r\n"
+    'sum-2\tanna@example.org\t"{""steps"": [{""index"": 0, ""reward"": 1}, {""index"": 1, ""reward"": -1}]}"\r\n'
+    'sum-2\tben@example.org\t"{""steps"": [{""index"": 0, ""reward"": -1}, {""index"": 1, ""reward"": null}]}"\r\n',
+    "v1.tsv": "user\tinstance_id\tdisplayed_text\tstep_1:::good\tstep_1:::bad\tstep_2:::bad\tspan_annotation:::x\n"
+    "anna@example.org\tsum-2\t<p>What is 4 + 4?</p>\tTrue\t\t1.0\t[]\nben@example.org\tsum-2\t\t\tTrue\t\t[]\n",
+}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_tables_of_potato_rate_steps_as_its_json_does(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text(TABLES[name], newline="")
+    assert detect_format(tmp_path / name).name == "potato_table"
+    anna, ben = read(tmp_path / name, items=POTATO / "items.jsonl")
+    assert (verdict(anna), verdict(ben)) == (([1, -1], "found_error"), ([-1], "found_error"))
+    assert anna.annotation and anna.annotation.person == "potato anna@example.org"
+    assert anna.left_out == (("answers of 'comment'",) if name == "v2.csv" else ())
+
+
+def test_a_table_of_potato_without_texts_asks_for_the_items(tmp_path: Path) -> None:
+    (tmp_path / "v2.csv").write_text(TABLES["v2.csv"])
+    with pytest.raises(BadLine, match="Give the file that Potato showed to people with --items FILE"):
+        read(tmp_path / "v2.csv")
+
+
+def test_texts_that_stand_beside_the_labels_in_a_table_are_no_labels(tmp_path: Path) -> None:
+    (tmp_path / "one.csv").write_text("instance_id,user_id,problem,step_1,step_2,step_1.good,step_2.bad\n1,anna,p,One.,Two.,true,true\n")
+    (solution,) = read(tmp_path / "one.csv")
+    assert solution.steps == ("One.", "Two.") and verdict(solution) == ([1, -1], "found_error") and not solution.left_out
+
+
+@pytest.mark.parametrize("settled", ["bad", ""])
+def test_of_several_answers_in_a_table_of_potato_the_one_that_it_settled_on_counts(tmp_path: Path, settled: str) -> None:
+    (tmp_path / "one.csv").write_text(f"instance_id,user_id,step_1.good,step_1.bad,step_1\nsum-2,anna,good,bad,{settled}\n")
+    if settled:
+        assert verdict(read(tmp_path / "one.csv", items=POTATO / "items.jsonl")[0]) == ([-1], "found_error")
+    else:
+        with pytest.raises(BadLine, match="'step_1' has 2 values"):
+            read(tmp_path / "one.csv", items=POTATO / "items.jsonl")
 
 
 @pytest.mark.parametrize(

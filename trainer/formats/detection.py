@@ -21,7 +21,7 @@ from trainer.formats.label_studio import (
 from trainer.formats.mapping import LabelMapping
 from trainer.formats.maths import math_problem
 from trainer.formats.objects import Cell, Fields
-from trainer.formats.potato import potato_problem, potato_solutions
+from trainer.formats.potato import is_label_column, potato_problem, potato_solutions
 from trainer.formats.prm800k import prm800k_problem, prm800k_solutions
 from trainer.formats.published import (
     MARK,
@@ -75,7 +75,8 @@ MARKED = Sign(f"a text with {MARK} after each step", lambda value: isinstance(va
 class Format:
     """How the objects of one format are recognized, and what they are turned into.
 
-    An object of the format has all `signs`, one key of each group of `either`, no key of `without`, and a value like `any_value`.
+    An object of the format has all `signs`, one key of each group of `either`, no key of `without`, a value like `any_value`, and a key
+    like `any_key`.
     """
 
     signs: Mapping[str, Sign]
@@ -83,6 +84,7 @@ class Format:
     solutions: Callable[..., list[NewSolution]] | None
     either: tuple[tuple[str, ...], ...] = ()
     any_value: Sign | None = None
+    any_key: Sign | None = None
     without: frozenset[str] = field(default_factory=frozenset)
     takes_mapping: bool = False  # its readers take a LabelMapping as second argument
 
@@ -102,12 +104,13 @@ class Format:
             all(sign.holds(dict.get(fields, key)) for key, sign in self.signs.items())
             and all(any(dict.get(fields, key) is not None for key in group) for group in self.either)
             and (self.any_value is None or any(map(self.any_value.holds, fields.values())))
+            and (self.any_key is None or any(map(self.any_key.holds, fields)))
             and not any(dict.get(fields, key) is not None for key in self.without)
         )
 
     def __str__(self) -> str:
         signs = [f"{key} ({sign.words})" if sign.words else key for key, sign in self.signs.items()]
-        values = [self.any_value.words] if self.any_value else []
+        values = [sign.words for sign in (self.any_value, self.any_key) if sign]
         return ", ".join([*signs, *(" or ".join(group) for group in self.either), *values])
 
 
@@ -168,6 +171,15 @@ FORMATS: dict[str, Format] = {
     "potato": Format({"label_annotations": OBJECT}, potato_problem, potato_solutions, either=(("id", "instance_id"),), takes_mapping=True),
     "potato_export": Format({"instance_id": ANY, "user_id": ANY, "labels": OBJECT}, potato_problem, potato_solutions, takes_mapping=True),
     "potato_state": Format({"user_id": ANY, "instance_id_to_label_to_value": OBJECT}, potato_problem, potato_solutions, takes_mapping=True),
+    "potato_table": Format(
+        {"instance_id": ANY},
+        potato_problem,
+        potato_solutions,
+        either=(("user", "user_id"),),
+        any_key=Sign("columns like step_1.good or step_1:::good", lambda key: isinstance(key, str) and is_label_column(key)),
+        without=frozenset({"labels", "label_annotations"}),
+        takes_mapping=True,
+    ),
     "math": Format(
         {"problem": TEXT},
         math_problem,

@@ -1,8 +1,9 @@
-"""The formats of Potato: `potato` (annotated_instances.jsonl of version 1), `potato_export` (the JSON lines that version 2 exports) and
-`potato_state` (user_state.json of version 2).
+"""The formats of Potato: `potato` (annotated_instances.jsonl of version 1), `potato_export` (the JSON lines that version 2 exports),
+`potato_state` (user_state.json of version 2) and `potato_table` (CSV and TSV of both versions).
 
 Shapes: https://github.com/davidjurgens/potato, docs/data-export/export_formats.md and docs/agent-evaluation/process_reward_cot.md, and the
-code that writes these files. The files of version 2 have no texts: the items come from a file of their own.
+code that writes these files: `save_all_annotations` of version 1.1.2, and potato/export/tabular_exporter.py. The files of version 2 have no
+texts: the items come from a file of their own.
 """
 
 import json
@@ -13,19 +14,22 @@ from typing import Any
 from trainer.formats.fields import as_object, as_whole, read_object, read_optional
 from trainer.formats.json_objects import parse_cell
 from trainer.formats.mapping import LabelMapping, plain_word
-from trainer.formats.objects import Fields, use_whole
+from trainer.formats.objects import Fields, use_keys, use_whole
 from trainer.formats.tasks import FIRST_MISTAKE, NUMBERED, Answers, ShownTask, annotate, read_task
 from trainer.formats.values import BadLine, NewProblem, NewSolution, in_words
 
 UNCONFIRMED = "ratings that a model proposed and nobody confirmed"
 _PLAIN = LabelMapping()
 _NO = ("", "false", "none")
+_COLUMN = re.compile(r"(?s:(?P<scheme>.+?):::(?P<label>.*))|(?s:(?P<one>[^.]+)\.(?P<name>.*))")
+_SPANS = "span_annotation"  # the scheme of all columns of spans in version 1
+_SHOWN = {"displayed_text", "text"}  # columns of what people saw
 _META = {"id", "instance_id", "user", "user_id", "label_annotations", "labels", "span_annotations", "spans", "links", "behavioral_data"}
 
 
 def potato_problem(fields: Fields, mapping: LabelMapping = _PLAIN) -> NewProblem:
     """Return the problem of the first item of a line."""
-    instance, _, _ = next(_sittings(fields), (None, None, None))
+    instance, _, _ = next(_sittings(fields, has_items=mapping.items is not None), (None, None, None))
     if instance is None:
         raise BadLine("nothing is labeled here", "Leave the file out")
     return _task(instance, fields, mapping).problem
@@ -34,7 +38,7 @@ def potato_problem(fields: Fields, mapping: LabelMapping = _PLAIN) -> NewProblem
 def potato_solutions(fields: Fields, mapping: LabelMapping = _PLAIN) -> list[NewSolution]:
     """Return the solution of each item that a person labeled: one of a line, or all of a user's state."""
     solutions = []
-    for instance, person, labels in _sittings(fields):
+    for instance, person, labels in _sittings(fields, has_items=mapping.items is not None):
         task = _task(instance, fields, mapping)
         answers = _read_labels(task, labels, mapping)
         solutions.append(annotate(task, answers, mapping, person=f"potato {person}" if person else "", identity=f"potato {instance}"))
@@ -43,7 +47,7 @@ def potato_solutions(fields: Fields, mapping: LabelMapping = _PLAIN) -> list[New
     return solutions
 
 
-def _sittings(fields: Fields) -> Iterator[tuple[str, str | None, Fields]]:
+def _sittings(fields: Fields, *, has_items: bool) -> Iterator[tuple[str, str | None, Fields]]:
     """Yield the item, the person and the labels of each sitting: scheme -> label -> value."""
     person = read_optional(fields, "user_id", "user")
     if dict.get(fields, "instance_id_to_label_to_value") is not None:
@@ -55,8 +59,46 @@ def _sittings(fields: Fields) -> Iterator[tuple[str, str | None, Fields]]:
         return
     if (one := read_optional(fields, "id", "instance_id")) is None:
         raise BadLine("the line does not name its item", "Give it an id or an instance_id")
+    if any(map(is_label_column, fields)):
+        yield one, person, _schemes_of_columns(fields, has_items=has_items)
+        return
     key = "label_annotations" if dict.get(fields, "label_annotations") is not None else "labels"
     yield one, person, _as_schemes(fields.get(key), one)
+
+
+def is_label_column(name: str) -> bool:
+    """Tell whether a column of a table has a scheme and a label: `step_1:::good` (version 1), `step_1.good` (version 2)."""
+    return _COLUMN.fullmatch(name) is not None
+
+
+def _schemes_of_columns(fields: Fields, *, has_items: bool) -> Fields:
+    """Return the labels of a row as scheme -> label -> value.
+
+    A column named after a scheme alone has the answer without a label, or, beside columns of its labels, the one that Potato takes of
+    several. Of the other columns, it is a scheme only if the texts come from a file of items, because else it can be one of these texts.
+    """
+    schemes = Fields()
+    for column, value in dict.items(fields):
+        if (found := _COLUMN.fullmatch(column)) is None:
+            continue
+        use_keys(fields, {column})
+        scheme, label = (found["scheme"], found["label"]) if found["scheme"] is not None else (found["one"], found["name"])
+        if scheme == _SPANS or label == "_spans":
+            continue
+        labels = schemes.setdefault(scheme, Fields())
+        if value is not None:
+            labels[label] = value
+    for column, value in dict.items(fields):
+        if value is None or column in _META or is_label_column(column) or not (column in schemes or (has_items and column not in _SHOWN)):
+            continue
+        use_keys(fields, {column})
+        labels = schemes.setdefault(column, Fields())
+        settled = [label for label, inner in dict.items(labels) if plain_word(value) in (plain_word(label), plain_word(inner))]
+        if not labels:
+            labels[""] = value
+        elif len(settled) == 1:
+            schemes[column] = Fields({settled[0]: labels[settled[0]]}.items())
+    return schemes
 
 
 def _as_schemes(stored: Any, instance: str) -> Fields:
@@ -78,8 +120,9 @@ def _task(instance: str, fields: Fields, mapping: LabelMapping) -> ShownTask:
             raise BadLine(f"the item {in_words(instance)} is not in the file of the items", "Give the file that Potato showed to people")
         return read_task(item, mapping, name=f"the fields of the item {in_words(instance)}")
     shown = fields.get("displayed_text")
-    data = parse_cell(shown, "displayed_text", "an object", "{}") if isinstance(shown, str) and shown.lstrip().startswith("{") else shown
     try:
+        is_object = isinstance(shown, str) and shown.lstrip().startswith("{")
+        data = parse_cell(shown, "displayed_text", "an object", "{}") if is_object else shown
         return read_task(data if isinstance(data, Fields) else fields, mapping, name="the fields of the line")
     except BadLine as bad:
         raise BadLine(bad.reason, f"Give the file that Potato showed to people with --items FILE. {bad.remedy}") from None
