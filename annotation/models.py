@@ -766,7 +766,8 @@ class DataOrder(models.Model):
     options = models.JSONField(default=dict)  # of the format, each with its value
     container = models.CharField(max_length=8, blank=True)
     compression = models.CharField(max_length=8, blank=True)
-    rule = models.JSONField(null=True)  # splits.SplitRule; null: one file
+    rule = models.JSONField(null=True)  # splits.SplitRule; null: not divided by problems
+    limits = models.JSONField(default=dict, db_default={})  # max_records and max_bytes of each file; empty: one file, or one of each part
     state = models.CharField(max_length=9, choices=OrderState, default=OrderState.WAITING)
     report = models.JSONField(default=list)  # what the format cannot hold, in sentences
     failure = models.TextField(blank=True)

@@ -84,7 +84,13 @@ class NewExportSerializer(serializers.Serializer):
     options = serializers.DictField(child=serializers.CharField(max_length=40), required=False, default=dict, help_text="Of the format.")
     container = serializers.ChoiceField(list(CONTAINERS), required=False, default="jsonl")
     compression = serializers.ChoiceField(list(COMPRESSIONS), required=False, default="none")
-    shares = SharesSerializer(required=False, help_text="Three files, which have no problem in common. Without it: one file.")
+    shares = SharesSerializer(required=False, help_text="Three parts, which have no problem in common. Without it, the file holds all.")
+    max_records = serializers.IntegerField(
+        required=False, min_value=1, max_value=2**53 - 1, help_text="Several files, none with more records than this."
+    )
+    max_bytes = serializers.IntegerField(
+        required=False, min_value=1, max_value=2**53 - 1, help_text="Several files, none with more bytes of records before packing."
+    )
 
 
 class ExportedFileSerializer(serializers.Serializer):
@@ -109,6 +115,8 @@ class OrderSerializer(serializers.Serializer):
     container = serializers.CharField(allow_blank=True)
     compression = serializers.CharField(allow_blank=True)
     shares = serializers.DictField(allow_null=True)
+    max_records = serializers.IntegerField(allow_null=True, help_text="Of each file. Null: it has no limit.")
+    max_bytes = serializers.IntegerField(allow_null=True, help_text="Of each file, before packing. Null: it has no limit.")
     progress = serializers.DictField()
     report = serializers.ListField(child=serializers.CharField(), help_text="What the format cannot hold, in sentences.")
     failure = serializers.CharField(allow_blank=True, help_text="Why it failed, and what to do.")
@@ -155,6 +163,8 @@ def shown(order: "DataOrder") -> dict[str, Any]:
     }  # fmt: skip
     for name in ("state", "format", "options", "container", "compression", "progress", "report", "failure"):
         values[name] = getattr(order, name)
+    for name in ("max_records", "max_bytes"):
+        values[name] = order.limits.get(name)
     for name in ("created_at", "finished_at", "files_deleted_at"):
         values[name] = getattr(order, name)
     return dict(OrderSerializer(values).data)
@@ -238,7 +248,7 @@ class ExportsView(ApiView):
         examples=[OpenApiExample("For TRL, packed", {"format": "trl", "compression": "gzip"}, request_only=True)],
     )  # fmt: skip
     def post(self, request: Any, slug: str, number: int) -> HttpResponse:
-        """Let a worker write a snapshot to a file. If the same export is there already, or at work, the answer is its order."""
+        """Let a worker write a snapshot to one file or several. If the same export is there already, or at work, it is its order."""
         self.read_query()
         snapshot = snapshot_of(self, number)
         wanted = self.read_body(NewExportSerializer)

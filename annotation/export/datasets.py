@@ -163,6 +163,7 @@ def export_snapshot(
     rule: SplitRule | None = None,
     max_records: int | None = None,
     max_bytes: int | None = None,
+    max_files: int | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
     losses: Losses | None = None,
@@ -170,7 +171,8 @@ def export_snapshot(
 ) -> list[SnapshotFile]:
     """Write the content of a snapshot to a file, or with `rule` to a file for each part of its problems: NAME-train ..
 
-    With `max_records` or `max_bytes` (before packing) each becomes several files that hold no more: NAME-00000-of-00002 ..
+    With `max_records` or `max_bytes` (before packing) each becomes several files that hold no more: NAME-00000-of-00002 .. If it would be
+    more than `max_files`, nothing is written.
     `format` and `options` are those of trainer.writers, and `losses` counts what the format cannot hold. `order`: what asked for it. The
     same snapshot and options give the same bytes at any time. Raises OutputRefused, BadOption, ContentMissing, ContentDamaged, and BadFile
     if the writing fails.
@@ -183,7 +185,17 @@ def export_snapshot(
         limits = {name: limit for name, limit in (("max_records", max_records), ("max_bytes", max_bytes)) if limit is not None}
         losses = losses or Losses()
         return _write_rows(
-            snapshot, path, format, described, rule, limits=limits, overwrite=overwrite, progress=progress, losses=losses, order=order
+            snapshot,
+            path,
+            format,
+            described,
+            rule,
+            limits=limits,
+            max_files=max_files,
+            overwrite=overwrite,
+            progress=progress,
+            losses=losses,
+            order=order,
         )
     if rule is None:
         with errors_named(path), transaction.atomic(), write_file(path, overwrite=overwrite) as out:
@@ -218,6 +230,7 @@ def _write_rows(
     rule: SplitRule | None,
     *,
     limits: dict[str, int],
+    max_files: int | None,
     overwrite: bool,
     progress: Progress | None,
     losses: Losses,
@@ -239,6 +252,7 @@ def _write_rows(
                 compression=described["compression"],
                 max_records=limits.get("max_records"),
                 max_bytes=limits.get("max_bytes"),
+                max_files=max_files,
                 overwrite=overwrite,
                 description=writer.describe(described["options"]),
             )

@@ -22,6 +22,7 @@ from annotation.export.snapshots import ContentMissing
 from annotation.export.splits import SplitRule
 from annotation.holders import ATTEMPTS
 from annotation.models import DataOrder, Event, NotificationKind, OrderState, Project, Snapshot, SnapshotFile
+from trainer.files import OutputRefused
 from trainer.writers import WRITERS, BadOption, suffix_of
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 AT_WORK = (OrderState.WAITING, OrderState.RUNNING)
 FOLDER = "folder"  # the format of a data set folder
 KEPT_ORDERS, KEPT_BYTES = 20, 5_000_000_000  # whose files a project keeps
+MAX_FILES = 200  # of an export, or of each of its parts: each has a row, and a page lists all
 WHY_LOST = f"Its worker was lost {ATTEMPTS} times. Read the log of the worker, remove the cause, and ask for it again."
 
 
@@ -50,31 +52,50 @@ class ExportFile(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class ExportChoice:
-    """How an export is written. `options` are those of the format (trainer.writers); without `rule` there is one file."""
+    """How an export is written. `options` are those of the format (trainer.writers).
+
+    With `rule` there is a file for each part of the problems. With `max_records` or `max_bytes` (of rows before packing) each becomes
+    several files that hold no more.
+    """
 
     format: str = "prm800k"
     options: Mapping[str, str] = field(default_factory=dict)
     container: str = "jsonl"
     compression: str = "none"
     rule: SplitRule | None = None
+    max_records: int | None = None
+    max_bytes: int | None = None
 
     @classmethod
     def of(cls, order: DataOrder) -> Self:
         """Return how the export of an order is written."""
         rule = SplitRule(**order.rule) if order.rule else None
-        return cls(format=order.format, options=order.options, container=order.container, compression=order.compression, rule=rule)
+        return cls(
+            format=order.format,
+            options=order.options,
+            container=order.container,
+            compression=order.compression,
+            rule=rule,
+            max_records=order.limits.get("max_records"),
+            max_bytes=order.limits.get("max_bytes"),
+        )
 
     def check(self) -> dict[str, Any]:
         """Return the columns of an order. Raises BadOption for an unknown format or option, and OutputRefused for another kind of file."""
         if self.format not in WRITERS:
             raise BadOption(f"There is no format {self.format!r}. Choose one of {', '.join(WRITERS)}.")
         suffix_of(self.container, self.compression)
+        limits = {"max_records": self.max_records, "max_bytes": self.max_bytes}
+        for limit in limits.values():
+            if limit is not None and limit < 1:
+                raise OutputRefused(f"A file with at most {limit} records or bytes holds nothing. Choose at least 1.")
         return {
             "format": self.format,
             "options": WRITERS[self.format].choose(self.options),
             "container": self.container,
             "compression": self.compression,
             "rule": self.rule.spec if self.rule else None,
+            "limits": {name: limit for name, limit in limits.items() if limit is not None},
         }
 
     def name_for(self, snapshot: Snapshot) -> str:

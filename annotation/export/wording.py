@@ -60,7 +60,7 @@ def filter_in_words(spec: Mapping[str, Any]) -> list[str]:
 
 
 def choice_in_words(format: str, described: Mapping[str, Any]) -> list[str]:
-    """Return how an export was written, in sentences. `described`: options, container, compression and rule, as far as they are known."""
+    """Return how an export was written, in sentences. `described`: options, rule and limits, as far as they are known."""
     options = described.get("options") or {}
     sentences = [f"{name}: {value}." for name, value in options.items() if isinstance(value, str)]
     if format in WRITERS:
@@ -69,4 +69,8 @@ def choice_in_words(format: str, described: Mapping[str, Any]) -> list[str]:
     if rule := described.get("rule"):
         shares = ", ".join(f"{100 * rule[part]:g} % {part}" for part in ("train", "valid", "test"))
         sentences.append(f"Divided by problems: {shares} (seed {rule['seed']}).")
+    if limits := described.get("limits"):
+        rows = counted(limits["max_records"], "row") if "max_records" in limits else ""
+        size = f"{limits['max_bytes'] / 1_000_000:,g} MB before packing" if "max_bytes" in limits else ""
+        sentences.append(f"Several files, each with at most {' and '.join(filter(None, (rows, size)))}.")
     return sentences

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from annotation.models import DataOrder, Project, Snapshot
 
 SHOWN_PROBLEMS = 20  # of a difference
+SHOWN_FILES = 6  # of each export of a snapshot; the page of the export shows all
 
 
 def of_snapshots(view: View) -> View:
@@ -144,12 +145,15 @@ def _difference(project: "Project", snapshot: "Snapshot", compared: str) -> dict
 
 def described(order: "DataOrder") -> dict[str, Any]:
     """Return an order with the words that a page shows."""
+    files = [{"row": file, "name": Path(file.name).name} for file in order.files.all()]
     return {
         "order": order,
         "is_moving": order.state in ("waiting", "running"),
         "container": export.CONTAINER_WORDS.get(order.container, order.container),
-        "choice": export.choice_in_words(order.format, {"options": order.options, "rule": order.rule}),
-        "files": [{"row": file, "name": Path(file.name).name} for file in order.files.all()],
+        "choice": export.choice_in_words(order.format, {"options": order.options, "rule": order.rule, "limits": order.limits}),
+        "files": files,
+        "first_files": files[:SHOWN_FILES],
+        "n_more_files": len(files[SHOWN_FILES:]),
     }
 
 

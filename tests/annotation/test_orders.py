@@ -136,6 +136,30 @@ def test_a_project_without_labels_gives_no_snapshot(rita: User) -> None:
     assert order.state == OrderState.FAILED and order.failure.startswith("empty has no label yet")
 
 
+def test_a_large_export_is_several_files_each_with_its_sha256(snapshot: Snapshot, rita: User) -> None:
+    rule = export.SplitRule(train=1, valid=0, test=0)
+    whole, several, small = (
+        done(export.order_export(snapshot, export.ExportChoice(rule=rule, **limits), actor=rita))
+        for limits in ({}, {"max_records": 1}, {"max_records": 9, "max_bytes": 1_000_000})
+    )
+    contents = []
+    for place in range(2):
+        found = export.find_file(several, f"sums-snapshot-1-prm800k-train-0000{place}-of-00002.jsonl")
+        contents.append(found.path.read_bytes())
+        assert (found.file.n_records, found.file.sha256) == (1, hashlib.sha256(contents[-1]).hexdigest())
+    assert b"".join(contents) == export.find_file(whole, "sums-snapshot-1-prm800k-train.jsonl").path.read_bytes()
+    assert {file.options["max_bytes"] for file in small.files.all()} == {1_000_000} and len({whole.pk, several.pk, small.pk}) == 3
+
+
+def test_an_export_of_too_many_files_is_refused_and_leaves_nothing(
+    snapshot: Snapshot, rita: User, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(orders, "MAX_FILES", 1)
+    order = done(export.order_export(snapshot, export.ExportChoice(max_bytes=1), actor=rita))
+    assert (order.failure, files(home)) == ("It would be more than 1 file. Let each hold more records or bytes.", [])
+    assert order.state == OrderState.FAILED and not SnapshotFile.objects.exists()
+
+
 @pytest.mark.parametrize(
     ("choice", "error"),
     [
@@ -143,6 +167,7 @@ def test_a_project_without_labels_gives_no_snapshot(rita: User) -> None:
         ({"format": "trl", "options": {"neutral": "maybe"}}, BadOption),
         ({"container": "csv"}, OutputRefused),
         ({"compression": "rar"}, OutputRefused),
+        ({"max_records": 0}, OutputRefused),
     ],
 )
 def test_what_no_writer_can_do_is_refused_before_a_worker_is_told(
@@ -229,13 +254,14 @@ def test_all_parts_of_an_export_and_all_files_of_a_folder_count_towards_one_end(
 
 
 def whole_orders(snapshot: Snapshot, rita: User) -> Iterator[DataOrder]:
-    """One order that takes a snapshot, and one that writes an export."""
+    """One order that takes a snapshot, and two that write an export: one file, and several."""
     yield export.order_snapshot(snapshot.project, export.SnapshotFilter(), actor=rita)
     yield export.order_export(snapshot, export.ExportChoice(), actor=rita)
+    yield export.order_export(snapshot, export.ExportChoice(max_records=1), actor=rita)
 
 
 @racing
-@pytest.mark.parametrize("place", [0, 1])
+@pytest.mark.parametrize("place", [0, 1, 2])
 def test_an_order_whose_worker_is_killed_leaves_nothing_and_is_taken_up_at_once(
     snapshot: Snapshot, rita: User, home: Path, monkeypatch: pytest.MonkeyPatch, offered: list[int], place: int
 ) -> None:
@@ -249,7 +275,8 @@ def test_an_order_whose_worker_is_killed_leaves_nothing_and_is_taken_up_at_once(
     assert export.offer_abandoned_orders() == [order.pk] == offered
     order = done(order)
     assert (order.state, order.attempt, order.token) == (OrderState.DONE, 2, 2)
-    assert files(home) == ([f"{order.pk}-2/sums-snapshot-1-prm800k.jsonl"] if order.format else [])
+    endings: list[list[str]] = [[], [""], ["-00000-of-00002", "-00001-of-00002"]]
+    assert files(home) == [f"{order.pk}-2/sums-snapshot-1-prm800k{ending}.jsonl" for ending in endings[place]]
     assert Snapshot.objects.count() == (1 if order.format else 2)
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, Protocol, Self
 
 import orjson
 
+from trainer.counting import counted
 from trainer.files import OutputRefused, check_output_file, rename_file
 from trainer.formats import Progress
 from trainer.writers.shapes import OutRow
@@ -56,6 +57,7 @@ def write(
     compression: str = "none",
     max_records: int | None = None,
     max_bytes: int | None = None,
+    max_files: int | None = None,
     overwrite: bool = False,
     description: str = "",
     total: int | None = None,
@@ -64,9 +66,10 @@ def write(
     """Write rows to `path`, or, with `max_records` or `max_bytes`, to several files beside it that are named NAME-00000-of-00002.jsonl.
 
     The name must end as `suffix_of` says. Parquet needs a `schema`, and keeps the `description` in its metadata. A file holds at most
-    `max_records` rows and `max_bytes` of rows before packing; a row that is larger has a file of its own. Memory does not grow with the
-    rows. `progress("writing", rows, total)` is called every 500 rows. The files get their names when all of them are whole: an error leaves
-    nothing. With `overwrite` the files of an earlier set of this name go. Raises OutputRefused, and OSError.
+    `max_records` rows and `max_bytes` of rows before packing; a row that is larger has a file of its own. If that makes more than
+    `max_files`, nothing is written. Memory does not grow with the rows. `progress("writing", rows, total)` is called every 500 rows. The
+    files get their names when all of them are whole: an error leaves nothing.
+    With `overwrite` the files of an earlier set of this name go. Raises OutputRefused, and OSError.
     """
     suffix = suffix_of(container, compression)
     if not path.name.endswith(suffix) or path.name == suffix:
@@ -94,6 +97,8 @@ def write(
             n_bytes = len(line) + 1
             if draft.n_records >= most_records or (draft.n_records and draft.n_unpacked + n_bytes > most_bytes):
                 draft.end()
+                if max_files is not None and len(drafts) >= max_files:
+                    raise OutputRefused(f"It would be more than {counted(max_files, 'file')}. Let each hold more records or bytes.")
                 draft = begin()
             draft.add(line, n_bytes)
             n_rows += 1

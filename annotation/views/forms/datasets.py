@@ -29,6 +29,7 @@ LABELS = {  # of formats; another one shows its name
 }
 CONTAINERS = {name: export.CONTAINER_WORDS[name] for name in WRITER_CONTAINERS}
 
+MOST = 2**53 - 1  # which every program reads as it is
 FORMATS = [(name, LABELS.get(name, name)) for name in WRITERS]
 
 
@@ -187,6 +188,22 @@ class ExportForm(DividedForm):
     format = forms.ChoiceField(label="Format", choices=FORMATS, error_messages={"required": "Choose a format."})
     container = forms.ChoiceField(label="Kind of file", choices=list(CONTAINERS.items()))
     compression = forms.ChoiceField(label="Compression", choices=[(name, name) for name in COMPRESSIONS])
+    several = forms.BooleanField(required=False, label="Write several files that are smaller")
+    max_records = forms.IntegerField(
+        label="Rows in a file, at most",
+        required=False,
+        min_value=1,
+        max_value=MOST,
+        widget=forms.TextInput({"inputmode": "numeric", "autocomplete": "off"}),
+    )
+    max_megabytes = forms.FloatField(
+        label="MB in a file, at most",
+        required=False,
+        min_value=0.001,
+        max_value=MOST / 1_000_000,
+        widget=forms.TextInput({"inputmode": "decimal", "autocomplete": "off"}),
+        help_text="Of rows before packing. If you fill in both, a file ends at what it reaches first.",
+    )
 
     def __init__(self, data: Mapping[str, Any] | None = None) -> None:
         super().__init__(data, prefix="export", initial={"format": "prm800k"})
@@ -199,11 +216,21 @@ class ExportForm(DividedForm):
 
     def clean(self) -> dict[str, Any]:
         typed = super().clean()
+        if typed.get("several") and not typed.get("max_records") and not typed.get("max_megabytes") and not self.errors:
+            self.add_error("max_records", "Write how many rows or MB a file holds at most.")
         name = typed.get("format", "")
         options = {key.partition(".")[2]: value for key, value in typed.items() if key.startswith(f"{name}.") and value}
         if not self.errors:
-            kind = {"container": typed["container"], "compression": typed["compression"]}
-            self.choice = export.ExportChoice(format=name, options=options, rule=self.rule, **kind)
+            records, size = (typed["max_records"], typed["max_megabytes"]) if typed.get("several") else (None, None)
+            self.choice = export.ExportChoice(
+                format=name,
+                options=options,
+                container=typed["container"],
+                compression=typed["compression"],
+                rule=self.rule,
+                max_records=records,
+                max_bytes=round(size * 1_000_000) if size else None,
+            )
         return typed
 
     @property

@@ -112,7 +112,8 @@ class Snapshots(Collection[Snapshot, Snapshot]):
     def export(self, number: int, *, format: str, **how: Any) -> Order:
         """Order an export of a snapshot, and return the order: `export(..).download(folder)` waits for its files and stores them.
 
-        `how`: options, container, compression and shares, as the API has them. If the same export is there already, it is that order.
+        `how`: options, container, compression, shares, max_records and max_bytes, as the API has them. If the same export is there
+        already, it is that order.
         """
         wanted, key = NewExport.from_dict({"format": format, **how}), f"export-{uuid.uuid4()}"
         return self._orders.order(exports_start.call(self._slug, number, client=self._api, body=wanted, idempotency_key=key).parsed)

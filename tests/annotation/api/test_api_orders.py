@@ -144,6 +144,16 @@ def test_an_export_in_shares_has_three_files_and_the_options_as_asked(token: str
     assert order["options"]["neutral"] == "bad" and order["container"] == "parquet"
 
 
+def test_a_large_export_is_several_files_that_are_read_one_by_one(token: str, snapshot: Snapshot) -> None:
+    order = exported(token, format="trl", compression="gzip", max_records=1)
+    assert (order["max_records"], order["max_bytes"], [file["n_records"] for file in order["files"]]) == (1, None, [1, 1])
+    for file in order["files"]:
+        address = f"{ORDERS}/{order['id']}/files/{file['name']}"
+        body = b"".join(ask(address, token).streaming_content)
+        assert hashlib.sha256(body).hexdigest() == file["sha256"] and len(body) == file["n_bytes"]
+        assert b"".join(ask(address, token, Range="bytes=5-9").streaming_content) == body[5:10]
+
+
 def test_the_same_export_again_is_the_same_order(token: str, snapshot: Snapshot) -> None:
     order = exported(token, format="orm")
     again = send(f"{SNAPSHOTS}/1/exports", token, {"format": "orm"})
@@ -160,6 +170,8 @@ def test_the_same_export_again_is_the_same_order(token: str, snapshot: Snapshot)
         ({"format": "trl", "options": ["neutral"]}, "options"),
         ({"format": "trl", "container": "csv"}, "container"),
         ({"format": "trl", "compression": "rar"}, "compression"),
+        ({"format": "trl", "max_records": 0}, "max_records"),
+        ({"format": "trl", "max_bytes": "1 GB"}, "max_bytes"),
         ({"format": "trl", "shares": {"train": 0.9, "valid": 0.9, "test": 0}}, "shares"),
         ({"format": "trl", "shares": {"train": 2, "valid": 0, "test": 0}}, "shares.train"),
     ],

@@ -137,6 +137,31 @@ def test_shares_that_are_not_a_hundred_are_refused_at_their_field(rita: Client) 
     assert answer.status_code == 400 and "must be 100 in sum" in answer.content.decode() and not DataOrder.objects.exists()
 
 
+def test_a_large_set_is_asked_for_in_several_files_and_each_is_downloaded(rita: Client, home: Path) -> None:
+    order = exported(rita, several="on", max_records="1", max_megabytes="2.5")
+    page = text(rita, at("order", order_id=order.pk))
+    assert "Several files, each with at most 1 row and 2.5 MB before packing." in page and "Download the 2 files below" in page
+    for file in order.files.all():
+        address = at("export-file", order_id=order.pk, file=Path(file.name).name)
+        assert address in page and file.sha256 in page and b"".join(rita.get(address)) == (home / file.name).read_bytes()
+    assert exported(rita, max_records="1").limits == {}, "what is not chosen does not count"
+
+
+@pytest.mark.parametrize(
+    ("choice", "sentence"),
+    [
+        ({}, "Write how many rows or MB a file holds at most."),
+        ({"max_records": "0"}, "greater than or equal to 1"),
+        ({"max_megabytes": "many"}, "Enter a number."),
+    ],
+)
+def test_a_limit_of_files_that_cannot_be_kept_is_refused_at_its_field(rita: Client, choice: dict[str, str], sentence: str) -> None:
+    export.take_dataset(Project.objects.get(slug="sums"))
+    body = {"format": "trl", "container": "jsonl", "compression": "none", "several": "on", **choice}
+    answer = rita.post(at("order-export", number=1), body)
+    assert answer.status_code == 400 and sentence in answer.content.decode() and not DataOrder.objects.exists()
+
+
 @pytest.mark.django_db(transaction=True)
 def test_deleted_files_keep_a_record_that_names_who_deleted_them(rita: Client) -> None:
     order = exported(rita)

@@ -26,6 +26,8 @@ class NewExport:
         container (str | Unset):  Default: 'jsonl'.
         compression (str | Unset):  Default: 'none'.
         shares (Shares | Unset): Shares of three parts, which divide the problems. They are 1 in sum.
+        max_records (int | Unset): Several files, none with more records than this.
+        max_bytes (int | Unset): Several files, none with more bytes of records before packing.
     """
 
     format_: str
@@ -33,6 +35,8 @@ class NewExport:
     container: str | Unset = "jsonl"
     compression: str | Unset = "none"
     shares: Shares | Unset = UNSET
+    max_records: int | Unset = UNSET
+    max_bytes: int | Unset = UNSET
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -50,6 +54,10 @@ class NewExport:
         if not isinstance(self.shares, Unset):
             shares = self.shares.to_dict()
 
+        max_records = self.max_records
+
+        max_bytes = self.max_bytes
+
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update(
@@ -65,6 +73,10 @@ class NewExport:
             field_dict["compression"] = compression
         if shares is not UNSET:
             field_dict["shares"] = shares
+        if max_records is not UNSET:
+            field_dict["max_records"] = max_records
+        if max_bytes is not UNSET:
+            field_dict["max_bytes"] = max_bytes
 
         return field_dict
 
@@ -94,12 +106,18 @@ class NewExport:
         else:
             shares = Shares.from_dict(_shares)
 
+        max_records = d.pop("max_records", UNSET)
+
+        max_bytes = d.pop("max_bytes", UNSET)
+
         new_export = cls(
             format_=format_,
             options=options,
             container=container,
             compression=compression,
             shares=shares,
+            max_records=max_records,
+            max_bytes=max_bytes,
         )
 
         new_export.additional_properties = d

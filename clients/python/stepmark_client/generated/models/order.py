@@ -32,6 +32,8 @@ class Order:
         container (str):
         compression (str):
         shares (None | OrderSharesType0):
+        max_records (int | None): Of each file. Null: it has no limit.
+        max_bytes (int | None): Of each file, before packing. Null: it has no limit.
         progress (OrderProgress):
         report (list[str]): What the format cannot hold, in sentences.
         failure (str): Why it failed, and what to do.
@@ -50,6 +52,8 @@ class Order:
     container: str
     compression: str
     shares: None | OrderSharesType0
+    max_records: int | None
+    max_bytes: int | None
     progress: OrderProgress
     report: list[str]
     failure: str
@@ -90,6 +94,12 @@ class Order:
         else:
             shares = self.shares
 
+        max_records: int | None
+        max_records = self.max_records
+
+        max_bytes: int | None
+        max_bytes = self.max_bytes
+
         progress = self.progress.to_dict()
 
         report = self.report
@@ -128,6 +138,8 @@ class Order:
                 "container": container,
                 "compression": compression,
                 "shares": shares,
+                "max_records": max_records,
+                "max_bytes": max_bytes,
                 "progress": progress,
                 "report": report,
                 "failure": failure,
@@ -198,6 +210,20 @@ class Order:
 
         shares = _parse_shares(d.pop("shares"))
 
+        def _parse_max_records(data: object) -> int | None:
+            if data is None:
+                return data
+            return cast(int | None, data)
+
+        max_records = _parse_max_records(d.pop("max_records"))
+
+        def _parse_max_bytes(data: object) -> int | None:
+            if data is None:
+                return data
+            return cast(int | None, data)
+
+        max_bytes = _parse_max_bytes(d.pop("max_bytes"))
+
         progress = OrderProgress.from_dict(d.pop("progress"))
 
         report = cast(list[str], d.pop("report"))
@@ -253,6 +279,8 @@ class Order:
             container=container,
             compression=compression,
             shares=shares,
+            max_records=max_records,
+            max_bytes=max_bytes,
             progress=progress,
             report=report,
             failure=failure,

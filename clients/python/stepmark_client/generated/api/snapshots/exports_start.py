@@ -52,7 +52,7 @@ def call(
 ) -> Response[Order]:
     """Export a snapshot.
 
-    Let a worker write a snapshot to a file. If the same export is there already, or at work, the answer is its order.
+    Let a worker write a snapshot to one file or several. If the same export is there already, or at work, it is its order.
 
     Args:
         slug (str):
