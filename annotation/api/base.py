@@ -21,6 +21,7 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from annotation import people, retries
+from annotation.api.bodies import json_of
 from annotation.api.problems import ApiRefused, Fault, answer
 
 if TYPE_CHECKING:
@@ -158,7 +159,7 @@ class ApiView(APIView):
         """Return the values of a JSON body. Raises ApiRefused, which names every unknown, missing and wrong field."""
         if (self.request.content_type or "").partition(";")[0].strip().lower() != "application/json":
             raise ApiRefused("unsupported_media_type", "Send JSON with the header “Content-Type: application/json”.")
-        data = self._read_json()
+        data = json_of(self.request._request, at_most=self.body_bytes)
         shape = expected(data=data)
         faults = [
             Fault("body", str(name), "unknown", f"There is no field “{name}” here. Known: {', '.join(shape.fields)}.")
@@ -171,18 +172,6 @@ class ApiView(APIView):
             raise ApiRefused("bad_body", " ".join(fault.detail for fault in faults[:3]), faults=faults)
         return dict(shape.validated_data)
 
-    def _read_json(self) -> dict[str, Any]:
-        body = self.request._request.read(self.body_bytes + 1)
-        if len(body) > self.body_bytes:
-            raise ApiRefused("body_too_large", f"The body has more than {self.body_bytes:,} bytes. Send less in one request.")
-        try:
-            data = orjson.loads(body or b"{}")
-        except orjson.JSONDecodeError as error:
-            raise ApiRefused("bad_body", f"The body is not valid JSON ({error}).") from None
-        if not isinstance(data, dict):
-            raise ApiRefused("bad_body", "The body must be a JSON object.")
-        return data
-
     def answer(self, data: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> HttpResponse:
         """Answer with JSON. An answer to GET has an ETag, and is 304 without a body if the caller has the same already."""
         body = orjson.dumps(data)
@@ -194,7 +183,10 @@ class ApiView(APIView):
             return response
         etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
         response["ETag"] = etag
-        return cast(HttpResponse, get_conditional_response(self.request._request, etag=etag, response=response))
+        conditional = cast(HttpResponse, get_conditional_response(self.request._request, etag=etag, response=response))
+        if conditional.status_code == 412:
+            raise ApiRefused("precondition_failed", "This has changed since, or never was so. Leave out If-Match and If-Unmodified-Since.")
+        return conditional
 
     def answer_once(self, wanted: Mapping[str, Any], act: Callable[[], tuple[int, Any]]) -> HttpResponse:
         """Do an act, and answer with its status and body. With an Idempotency-Key, the same request again gets the same answer."""

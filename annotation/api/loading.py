@@ -10,14 +10,15 @@ from rest_framework import serializers
 
 from annotation import ingest
 from annotation.api.base import ApiView
+from annotation.api.bodies import pieces_of
 from annotation.api.data import ProblemsReading, SolutionsReading
 from annotation.api.problems import ApiRefused, Fault
 from annotation.api.schema import describe
 
 SENT_BYTES = 20_000_000  # of a body, as it is sent
 UNPACKED_BYTES = 50_000_000
-CHUNK = 1 << 20
-NUL_SHOWN = "\N{SYMBOL FOR NULL}"  # notes name unknown keys, and PostgreSQL stores no answer with a NUL character
+PACKED = 1 << 14  # given to zlib at once: after each member it copies the rest, and a member can have 20 bytes
+NUL_SHOWN = "\N{SYMBOL FOR NULL}"
 LINES = ("application/x-ndjson", "application/jsonl", "application/x-jsonlines")
 PROBLEMS = (
     "bad_body", "bad_lines", "body_too_large", "unsupported_media_type", "scope_missing", "role_too_low", "key_in_use", "key_reused",
@@ -109,7 +110,7 @@ class LoadView(ApiView):
             faults = [Fault("line", "", "invalid", fault.detail, fault.line) for fault in bad.faults]
             raise ApiRefused("bad_lines", str(bad), faults=faults, n_faults=bad.count) from None
         report = loaded.report
-        notes = [note.replace("\0", NUL_SHOWN) for note in (*report.about_the_check(), *report.notes)]
+        notes = [_storable(note) for note in (*report.about_the_check(), *report.notes)]
         shown = {
             "lines": report.lines + loaded.n_faults, "problems": report.problems, "new_problems": report.new_problems,
             "solutions": report.solutions, "new_solutions": report.new_solutions, "outcomes": report.outcomes,
@@ -126,11 +127,9 @@ class LoadView(ApiView):
         if packing not in ("identity", "gzip"):
             raise ApiRefused("unsupported_media_type", "Send the body as it is, or packed with gzip.")
         unpacker = _Unpacker() if packing == "gzip" else None
-        pieces, n_sent, n_bytes = [], 0, 0
-        while chunk := self.request._request.read(CHUNK):
-            n_sent += len(chunk)
-            if n_sent > SENT_BYTES:
-                raise ApiRefused("body_too_large", f"The body has more than {SENT_BYTES:,} bytes. Send it in several requests.")
+        pieces, n_bytes = [], 0
+        too_large = f"The body has more than {SENT_BYTES:,} bytes. Send it in several requests."
+        for chunk in pieces_of(self.request._request, at_most=SENT_BYTES, too_large=too_large):
             if unpacker is not None:
                 chunk = unpacker.unpack(chunk, at_most=UNPACKED_BYTES - n_bytes + 1)
             n_bytes += len(chunk)
@@ -145,6 +144,11 @@ class LoadView(ApiView):
         return content
 
 
+def _storable(note: str) -> str:
+    """Return a note without what no answer can hold. It can name unknown keys, with a NUL character or with half of a surrogate pair."""
+    return note.replace("\0", NUL_SHOWN).encode(errors="backslashreplace").decode()
+
+
 class _Unpacker:
     """Unpacks gzip data, which can be several members one after the other."""
 
@@ -155,13 +159,15 @@ class _Unpacker:
         """Return what a part unpacks to, at most so many bytes. Raises ApiRefused."""
         pieces: list[bytes] = []
         try:
-            while chunk and at_most > 0:
-                self.is_in_member = True
-                pieces.append(self.member.decompress(chunk, at_most))
-                at_most -= len(pieces[-1])
-                chunk = b""
-                if self.member.eof:
-                    chunk, self.member, self.is_in_member = self.member.unused_data, zlib.decompressobj(wbits=31), False
+            for start in range(0, len(chunk), PACKED):
+                part = chunk[start : start + PACKED]
+                while part and at_most > 0:
+                    self.is_in_member = True
+                    pieces.append(self.member.decompress(part, at_most))
+                    at_most -= len(pieces[-1])
+                    part = b""
+                    if self.member.eof:
+                        part, self.member, self.is_in_member = self.member.unused_data, zlib.decompressobj(wbits=31), False
         except zlib.error:
             raise ApiRefused("bad_body", "The body is not gzip data, although the header Content-Encoding says so.") from None
         return b"".join(pieces)

@@ -39,6 +39,8 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "webhook_refused": (409, "The webhook cannot do this"),
     "key_in_use": (409, "A request with this key is running"),
     "file_gone": (410, "The file was deleted"),
+    "length_required": (411, "The body has no length"),
+    "precondition_failed": (412, "The condition of the request does not hold"),
     "body_too_large": (413, "The body of the request is too large"),
     "unsupported_media_type": (415, "The body of the request is of another kind"),
     "no_such_range": (416, "The file has no such bytes"),

@@ -81,6 +81,7 @@ def describe(
     `result`: the shape of the answer, or of each status and content type.
     """
     codes = ["bad_query", "not_signed_in", "token_unknown", "other_project", "not_found", "not_acceptable", "too_many_requests", *problems]
+    codes.append("precondition_failed" if body is None else "length_required")
     by_status: dict[int, list[str]] = {}
     for code in dict.fromkeys(codes):
         by_status.setdefault(PROBLEMS[code][0], []).append(code)

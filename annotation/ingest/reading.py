@@ -146,6 +146,8 @@ def find_solution_row(project: Project, number: int) -> SolutionRow:
 
 
 def _keys(project: Project, *, first: int, limit: int) -> list[tuple[int, str]]:
+    if first > LAST:
+        return []
     with connection.cursor() as cursor:
         rows: list[tuple[int, str]] = cursor.execute(_PROBLEMS, {"project": project.pk, "first": first, "limit": limit}).fetchall()
     return rows
