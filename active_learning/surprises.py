@@ -28,7 +28,7 @@ from active_learning.models import LearnedFrom, ModelKind, ModelVersion, Round, 
 from annotation import eligibility
 from annotation.eligibility import Use
 from annotation.models import Annotation, FinishReason, Project, SnapshotItem, SolutionConsensus, StepLabel
-from trainer.evaluate import first_weak_step
+from trainer.evaluate import first_weak_step, solution_score
 
 log = logging.getLogger(__name__)
 
@@ -196,8 +196,10 @@ def _pairs(version: ModelVersion) -> Iterator[tuple[int, list[Pair]]]:
         for solution, problem, subject, people, is_scored, weak, score, stored, n_steps in rows:
             probabilities = _loaded(stored)
             right = [1 - row[0] for row in probabilities] if probabilities else None
-            if right is not None and threshold is not None:
+            if probabilities and threshold is not None:
                 weak = first_weak_step(np.array(probabilities), threshold=threshold)
+                if score is None:  # 0 if the version could not read all steps: what people say of those is no surprise to it
+                    score = solution_score(np.array(probabilities), unread_steps=n_steps - len(probabilities))
             elif not is_scored:
                 continue
             pairs.append(Pair(solution, problem, subject, people, weak, score, right, n_steps))

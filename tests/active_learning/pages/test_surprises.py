@@ -110,6 +110,17 @@ def test_a_version_without_scores_is_compared_where_it_scored_the_steps(project:
 # --- what the model had learned -------------------------------------------------------------------------------------------------
 
 
+def test_a_mistake_behind_the_steps_that_a_version_could_read_is_listed(project: Project, rita: Client) -> None:
+    version = make.version(project, 1, champion=True)
+    solution = make.solution(make.problem(project), ["One.", "Two.", "Three."])
+    judged(solution, "ann", 2)
+    StepScores.objects.create(model_version=version, solution=solution, probabilities=[[0.1, 0.1, 0.8], [0.2, 0.1, 0.7]])
+    quality.settle(project)
+    assert listed(rita) == [solution.pk]
+    row = Surprise.objects.get()
+    assert (row.people, row.model, row.bits, row.is_exact) == (2, None, 0, False)
+
+
 def test_the_page_says_of_each_solution_what_the_model_had_learned(version: ModelVersion, home: Path, rita: Client) -> None:
     shared = make.problem(version.project)
     learned, beside = (scored(version, 0.9, problem=shared) for _ in range(2))
