@@ -173,9 +173,7 @@ class Staging:
             self._store_gold()
         if self.report.solutions and self.project.text_kind == TextKind.UNDECIDED:
             self._decide_text_kind()
-        # At the commit, the database looks up what each new row refers to. It plans that query once, by the tables as they are now:
-        # planning it for every row took more than half of a load's time.
-        self.cursor.execute("SET LOCAL plan_cache_mode = auto; DISCARD PLANS")
+        self._run(sql.CHECK_REFERENCES)
 
     def _decide_text_kind(self) -> None:
         """Take the project's texts for Markdown or for plain text by a sample of the new solutions, and say so."""
@@ -265,13 +263,19 @@ class Staging:
         self.report.grading_seconds = time.monotonic() - began
         values = {"grader": grader_version(rules_of(self.project))}
         self._run(sql.INDEX_SOLUTIONS)
-        self.cursor.execute(sql.PARTS, {"chunk": CHUNK})
+        for part in self._parts("new_solution", stage="storing", total=total):
+            self.report.new_solutions += self._run(sql.INSERT_SOLUTIONS, **part, **values)
+
+    def _parts(self, table: str, *, stage: str, total: int) -> Iterator[dict[str, int]]:
+        """Yield the bounds of each part of a table, check what its rows refer to when they are stored, and tell how many parts are."""
+        self.cursor.execute(sql.PARTS.format(table), {"chunk": CHUNK})
         last = -1
         for number, (upto,) in enumerate(self.cursor.fetchall()):
-            self._tell("storing", number * CHUNK, total)
-            self.report.new_solutions += self._run(sql.INSERT_SOLUTIONS, after=last, upto=upto, **values)
+            self._tell(stage, number * CHUNK, total)
+            yield {"after": last, "upto": upto}
+            self._run(sql.CHECK_REFERENCES)
             last = upto
-        self._tell("storing", total, total)
+        self._tell(stage, total, total)
 
     def _tell(self, stage: str, done: int, total: int) -> None:
         if self.progress:
@@ -306,7 +310,6 @@ class Staging:
 
     def _number_copies(self) -> None:
         """Give each further copy of a line with labels an id of its own: it is another sitting."""
-        self._run("CREATE INDEX ON incoming_annotation (seq)")
         self.cursor.execute(sql.COPIES)
         while copies := self.cursor.fetchmany(CHUNK):
             ids = [submission_id(self.project.pk, bytes(body), occurrence) for _, body, occurrence in copies]
@@ -314,19 +317,26 @@ class Staging:
                 cursor.execute(sql.NUMBER_COPIES, {"numbers": [seq for seq, _, _ in copies], "ids": ids})
 
     def _store_annotations(self) -> None:
+        self._run(sql.INDEX_LABELS)
         self._number_copies()
-        self._run(sql.NEW_ANNOTATIONS)
+        for part in self._parts("incoming_annotation", stage="storing labels", total=self.report.annotations):
+            self._run(sql.NEW_ANNOTATIONS, **part)
+            self.report.new_annotations += self._store_part()
+
+    def _store_part(self) -> int:
+        """Store the annotations of a part that are new, in the order of the file. Return their number."""
         self._store_batches()
         self._run(sql.INSERT_TASKS)
         self._run(sql.NAME_THE_UNNAMED)
         self._store_labelers()
         self._run(sql.INSERT_ASSIGNMENTS)
         self._run(sql.WIDEN_OVERLAP)
-        self.report.new_annotations = self._run(sql.INSERT_ANNOTATIONS)
+        count = self._run(sql.INSERT_ANNOTATIONS)
         self._run(sql.GATHER_ALTERNATIVES)
         self._run(sql.HOLD_POSITIONS.format("used_alternative"))
         self._run(sql.INSERT_ALTERNATIVES)
         self._run(sql.INSERT_LABELS)
+        return count
 
     def _store_gold(self) -> None:
         self._run(sql.GATHER_GOLD)

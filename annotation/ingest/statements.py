@@ -178,8 +178,18 @@ ANALYZE new_solution, new_grade
 
 # They are stored part by part, in the order of the file: the last number of each part.
 PARTS = """
-SELECT seq FROM (SELECT seq, row_number() OVER (ORDER BY seq) AS number, count(*) OVER () AS count FROM new_solution) numbered
+SELECT seq FROM (SELECT seq, row_number() OVER (ORDER BY seq) AS number, count(*) OVER () AS count FROM {}) numbered
  WHERE number %% %(chunk)s = 0 OR number = count ORDER BY seq
+"""
+
+# Otherwise the database looks up what each new row refers to at the commit: all at once, for minutes, and says nothing meanwhile. It plans
+# these queries once, by the tables as they are now: planning them for every row took more than half of a load's time.
+CHECK_REFERENCES = """
+SET LOCAL plan_cache_mode = auto;
+DISCARD PLANS;
+SET CONSTRAINTS ALL IMMEDIATE;
+SET CONSTRAINTS ALL DEFERRED;
+SET LOCAL plan_cache_mode = force_custom_plan
 """
 
 INSERT_SOLUTIONS = """
@@ -229,13 +239,22 @@ UPDATE incoming_annotation a SET submission_id = given.id
   FROM unnest(%(numbers)s::bigint[], %(ids)s::uuid[]) given(seq, id) WHERE given.seq = a.seq
 """
 
+INDEX_LABELS = """
+CREATE INDEX ON incoming_annotation (seq);
+CREATE INDEX ON incoming_label (seq);
+CREATE UNIQUE INDEX IF NOT EXISTS incoming_solution_seq_idx ON incoming_solution (seq)
+"""
+
+# Of one part of the file.
 NEW_ANNOTATIONS = """
+DROP TABLE IF EXISTS pg_temp.new_annotation, pg_temp.used_alternative;
 CREATE TEMP TABLE new_annotation ON COMMIT DROP AS
 SELECT a.*, s.id AS solution_id, NULL::bigint AS task_id, NULL::int AS unnamed, NULL::bigint AS labeler_id, NULL::bigint AS id
   FROM incoming_annotation a
   JOIN incoming_solution i USING (seq) JOIN resolved_problem r USING (key)
   JOIN annotation_solution s ON s.problem_id = r.problem_id AND s.digest = i.digest
- WHERE NOT EXISTS (SELECT FROM annotation_annotation known WHERE known.submission_id = a.submission_id);
+ WHERE a.seq > %(after)s AND a.seq <= %(upto)s
+   AND NOT EXISTS (SELECT FROM annotation_annotation known WHERE known.submission_id = a.submission_id);
 ANALYZE new_annotation
 """
 

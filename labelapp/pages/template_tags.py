@@ -16,6 +16,12 @@ register = template.Library()
 register.filter("short_time", short_time)
 
 
+@register.filter
+def short_seconds(seconds: float) -> str:
+    """Write a short time that is given in seconds."""
+    return short_time(seconds / 60)
+
+
 @register.simple_tag
 def version() -> str:
     """Return the version of Stepmark."""

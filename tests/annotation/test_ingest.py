@@ -10,8 +10,8 @@ from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 
 from annotation import ingest
-from annotation.ingest import BadFile, BadProject, NewProblem, NewSolution
-from annotation.models import Annotation, Assignment, Batch, Membership, Problem, Solution, StepAlternative, StepLabel, Task
+from annotation.ingest import BadFile, BadProject, NewProblem, NewSolution, staging
+from annotation.models import Annotation, Assignment, Batch, Membership, Problem, Project, Solution, StepAlternative, StepLabel, Task
 from tests import make
 from tests.annotation.test_formats import GENERIC, completion, step, write
 from trainer.formats import FORMATS, blocks, cut_solution
@@ -255,6 +255,32 @@ def test_progress_is_told_per_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert len(read) > 1 and read == sorted(read)
     assert ("reading", path.stat().st_size, path.stat().st_size) in told
     assert {stage for stage, _, _ in told} == {"reading", "grading", "storing"}
+
+
+def stored_labels(project: Project) -> list[tuple[object, ...]]:
+    """All annotations of a project as their file gave them, in order, each with its labels."""
+    rows = Annotation.objects.filter(solution__problem__project=project).select_related("supersedes", "assignment").order_by("pk")
+    return [
+        (
+            bytes(row.body_hash), row.revision, row.supersedes and bytes(row.supersedes.body_hash), row.assignment.slot,
+            list(StepLabel.objects.filter(annotation=row).order_by("pk").values_list("step_index", "position", "rating", "chosen")),
+        )
+        for row in rows
+    ]  # fmt: skip
+
+
+def test_labels_are_stored_part_by_part_and_told_and_are_the_same_as_at_once(
+    samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, told = tmp_path / "twice.jsonl", list[tuple[str, int, int | None]]()
+    path.write_bytes((samples / "prm800k/records.jsonl").read_bytes() * 2)
+    once, parts = make.project("once"), make.project("parts")
+    ingest.load_solutions(path, project=once)
+    monkeypatch.setattr(staging, "CHUNK", 2)
+    report = ingest.load_solutions(path, project=parts, progress=lambda *progress: told.append(progress))
+    assert stored_labels(parts) == stored_labels(once) and len(stored_labels(once)) == report.new_annotations > 4
+    done = [done for stage, done, total in told if stage == "storing labels" and total == report.annotations]
+    assert done == [*range(0, report.annotations, 2), report.annotations]
 
 
 # --- labels that came from a file ----------------------------------------------------------------------------------------

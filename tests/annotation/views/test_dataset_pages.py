@@ -200,7 +200,7 @@ def test_a_page_that_looks_on_gets_the_progress_and_is_loaded_again_at_the_end(r
     progress = {"stage": "writing", "done": 500, "total": 2_000, "seconds_left": 90}
     DataOrder.objects.update(state="running", heartbeat_at="2026-11-26T00:00Z", progress=progress)
     fragment = rita.get(at("order", order_id=order.pk) + "?seen=running", headers={"HX-Request": "true"}).content.decode()
-    assert "Writing: 500 of 2,000" in fragment and "left" in fragment and "<h1>" not in fragment
+    assert "Writing: 500 of 2,000" in fragment and "about 1.5\N{NO-BREAK SPACE}min left" in fragment and "<h1>" not in fragment
     DataOrder.objects.update(state="done")
     assert rita.get(at("order", order_id=order.pk) + "?seen=running", headers={"HX-Request": "true"})["HX-Refresh"] == "true"
 

@@ -85,9 +85,12 @@ def test_a_failure_names_the_fields_of_the_page_and_no_options_of_commands(olga:
 
 def test_the_progress_is_a_fragment_and_a_new_state_loads_the_page_again(olga: Client) -> None:
     address = upload(olga, GENERIC)
-    Import.objects.update(progress={"stage": "reading", "done": 25, "total": 100}, heartbeat_at="2026-01-01T00:00Z")
+    Import.objects.update(
+        progress={"stage": "storing labels", "done": 25, "total": 100, "seconds_left": 90}, heartbeat_at="2026-01-01T00:00Z"
+    )
     fragment = olga.get(f"{address}?seen=checking", headers={"HX-Request": "true"})
-    assert "25 %" in fragment.content.decode() and "<html" not in fragment.content.decode()
+    assert "Storing labels" in fragment.content.decode() and "25 %, about 1.5\N{NO-BREAK SPACE}min left" in fragment.content.decode()
+    assert "<html" not in fragment.content.decode()
     imports.cancel(Import.objects.get(), actor=make.olga())
     assert olga.get(f"{address}?seen=checking", headers={"HX-Request": "true"}).headers["HX-Refresh"] == "true"
 
