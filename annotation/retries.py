@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
 KEPT = timedelta(days=1)  # as long as an answer is stored
+MOST_DELETED = 1_000  # old answers that one request deletes
 
 
 class KeyInUse(Exception):
@@ -46,12 +47,17 @@ def once(person: "User", key: str, *, content: bytes, act: Callable[[], tuple[in
             (is_ours,) = cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [lock]).fetchone()
         if not is_ours:
             raise KeyInUse("The first request with this Idempotency-Key is still running. Wait, then send it again.")
-        StoredAnswer.objects.filter(created_at__lt=timezone.now() - KEPT).delete()
+        old = StoredAnswer.objects.filter(created_at__lt=timezone.now() - KEPT)
+        old.filter(person=person, key=key).delete()
         stored = StoredAnswer.objects.filter(person=person, key=key).first()
         if stored is not None:
             if bytes(stored.fingerprint) != fingerprint:
                 raise KeyReused("This Idempotency-Key belongs to another request. Use a new key for each request that is not a repetition.")
             return OnceAnswer(stored.status, stored.body, is_repeated=True)
         status, body = act()
+        # Last, and none that another request deletes: an act can take minutes, and nobody has to wait for its commit.
+        StoredAnswer.objects.filter(
+            pk__in=list(old.select_for_update(skip_locked=True).values_list("pk", flat=True)[:MOST_DELETED])
+        ).delete()
         StoredAnswer.objects.create(person=person, key=key, fingerprint=fingerprint, status=status, body=body)
         return OnceAnswer(status, body, is_repeated=False)

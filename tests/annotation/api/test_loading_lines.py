@@ -4,6 +4,7 @@ import gzip
 import json
 from typing import Any
 
+import psycopg
 import pytest
 from django.db import connection
 
@@ -278,6 +279,23 @@ def test_of_two_requests_with_one_key_at_once_one_acts(project: Project) -> None
     outcomes = make.at_once([once, once])
     assert acted == [1]
     assert all(isinstance(outcome, retries.KeyInUse | retries.OnceAnswer) for outcome in outcomes)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_request_waits_for_no_other_that_deletes_old_answers(project: Project) -> None:
+    olga = make.olga(project)
+    retries.once(olga, "old", content=b"x", act=lambda: (200, {}))
+    StoredAnswer.objects.update(created_at="2020-01-01T00:00Z")
+    with psycopg.connect(**connection.get_connection_params() | {"cursor_factory": psycopg.Cursor}) as other:
+        other.execute("DELETE FROM annotation_storedanswer")  # as a load that takes minutes, until its commit
+        with connection.cursor() as cursor:
+            cursor.execute("SET lock_timeout = '50ms'")
+        assert not retries.once(olga, "new", content=b"x", act=lambda: (200, {})).is_repeated
+        with connection.cursor() as cursor:
+            cursor.execute("RESET lock_timeout")
+        other.rollback()
+    retries.once(olga, "newer", content=b"x", act=lambda: (200, {}))
+    assert set(StoredAnswer.objects.values_list("key", flat=True)) == {"new", "newer"}
 
 
 # --- who can ----------------------------------------------------------------------------------------------------------------------
