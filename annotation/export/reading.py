@@ -154,8 +154,7 @@ def annotation_rows(
 
 def find_annotation_row(project: Project, number: int) -> AnnotationRow:
     """Return an annotation of a project with its labels. Raises NoSuchAnnotation."""
-    annotation = Annotation.objects.filter(pk=number).select_related("solution__problem").first()
-    if annotation is None or annotation.solution.problem.project_id != project.pk:
+    if not ListedAnnotation.objects.filter(project=project, annotation=number).exists():
         raise NoSuchAnnotation(f"{project} has no annotation {number}.")
     return rows_of(project, [number])[0]
 

@@ -86,7 +86,9 @@ def _check_number(name: str, number: str, *, is_private: bool) -> None:
     # Nobody means these: a machine of a cloud answers at 169.254.169.254 with its own keys.
     if inner.is_link_local or inner.is_multicast or inner.is_unspecified:
         raise BadAddress(f"{name} stands for {number}, which is no address of a receiver. Correct the address of the webhook.")
-    if not is_private and not inner.is_global:
+    # `is_global` lets through what leads nowhere in public: translations to IPv4 (64:ff9b:1::/48), old forms of it (::/96), fec0::/10.
+    is_public = inner.is_global and not inner.is_reserved and not (isinstance(inner, IPv6Address) and inner.is_site_local)
+    if not is_private and not is_public:
         raise BadAddress(
             f"{name} stands for {number}, which is inside a private network. "
             "If that is meant, the administrator adds the host to WEBHOOK_PRIVATE_HOSTS."

@@ -213,8 +213,8 @@ def _record(claim: _Claim, sent: Sent) -> None:
         elif delivery.event.kind == WebhookEventKind.PING:
             held.update(state=DeliveryState.FAILED, ended_at=Now())  # somebody waits for the result
         elif sent.status == GONE:
-            held.update(state=DeliveryState.FAILED, ended_at=Now())
-            switch_off(delivery.webhook, "It answered 410: the receiver wants no more messages.")
+            if held.update(state=DeliveryState.FAILED, ended_at=Now()):
+                switch_off(delivery.webhook, "It answered 410: the receiver wants no more messages.")
         elif delivery.failures > RETRIES:
             if held.update(state=DeliveryState.FAILED, ended_at=Now()) and not _has_taken(delivery.webhook_id, since=delivery.began_at):
                 switch_off(delivery.webhook, f"It took no message for a day. The last failure: {sent.failure}")

@@ -16,6 +16,7 @@ CONNECT_SECONDS = 5.0
 SECONDS = 15.0  # for all: a receiver that sends a byte a second would hold a worker for hours
 ANSWER_SECONDS = 2.0  # for the body, once the status is known
 ANSWER_BYTES = 500  # of the answer that the log keeps
+FAILURE_CHARACTERS = 500  # a receiver that does not speak HTTP can be quoted in it
 GONE = 410
 BUSY = (429, 503)  # with these, a receiver can say when it will take the message
 MOST_SECONDS = 10**9  # of a wait that is asked for: more is no time
@@ -52,7 +53,7 @@ def send(address: str, *, headers: Mapping[str, str], body: bytes) -> Sent:
         failure = f"It answered {status} and named another address. Redirects are not followed. Correct the address of the webhook."
     elif status is not None and not 200 <= status < 300:
         failure = f"It answered {status}."
-    return Sent(status, answer, failure.replace("\0", ""), round(1000 * (time.monotonic() - began)), wait)
+    return Sent(status, answer, failure.replace("\0", "")[:FAILURE_CHARACTERS], round(1000 * (time.monotonic() - began)), wait)
 
 
 def _post(address: str, *, headers: Mapping[str, str], body: bytes) -> tuple[int, str, float]:

@@ -320,6 +320,10 @@ def test_a_name_that_stands_for_this_machine_gets_nothing_unless_the_administrat
         ("::ffff:10.0.0.5", False, False),
         ("64:ff9b::a00:5", False, False),
         ("2002:a00:5::", False, False),
+        ("64:ff9b:1::a00:5", False, False),
+        ("::10.0.0.5", False, False),
+        ("fec0::5", False, False),
+        ("fec0::5", True, True),
         ("169.254.169.254", True, False),
         ("::ffff:169.254.169.254", True, False),
         ("0.0.0.0", True, False),
@@ -488,7 +492,7 @@ def test_an_answer_of_any_length_is_read_only_to_its_beginning(project: Project,
     assert WebhookTry.objects.get().answer == "y" * 500 and len(written) < 1000
 
 
-@pytest.mark.parametrize("answer", [b"", b"SSH-2.0-OpenSSH_9.6\r\n"])
+@pytest.mark.parametrize("answer", [b"", b"SSH-2.0-OpenSSH_9.6\r\n", b"HTTP/1.1 " + b"9" * 5000 + b"\r\n\r\n"])
 def test_a_receiver_that_does_not_speak_http_or_is_away_is_named_in_the_log(project: Project, answer: bytes, settings: Any) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
@@ -509,7 +513,7 @@ def test_a_receiver_that_does_not_speak_http_or_is_away_is_named_in_the_log(proj
         thread.join()
     come_due()
     webhooks.send_due()  # nobody listens any more
-    assert failures()[0].startswith("The receiver does not answer in HTTP (")
+    assert failures()[0].startswith("The receiver does not answer in HTTP (") and len(failures()[0]) <= 500
     assert failures()[1].startswith("The receiver cannot be reached (")
 
 
@@ -578,7 +582,8 @@ def test_a_worker_that_comes_back_late_changes_nothing_of_a_later_try(project: P
     come_due()
     assert webhooks.send_due() == 1
     outbox._record(late, sending.Sent(500, "", "It answered 500.", 1))
-    assert WebhookDelivery.objects.get().state == "delivered"
+    outbox._record(late, sending.Sent(410, "", "It answered 410.", 1))
+    assert WebhookDelivery.objects.get().state == "delivered" and Webhook.objects.get().is_on
 
 
 @pytest.mark.django_db(transaction=True)
