@@ -235,7 +235,7 @@ class Project(models.Model):
     # A round is due when the first of these limits is reached; null switches a limit off.
     retrain_every_labels = models.PositiveIntegerField(null=True, blank=True)
     retrain_every_hours = models.PositiveIntegerField(null=True, blank=True)
-    base_model = models.CharField(max_length=500, default="tiny")  # a preset, a folder or a hub id
+    base_model = models.CharField(max_length=500, default="tiny")  # a preset, a fetched base, a folder or a hub id
     batch_size = models.PositiveIntegerField(default=200)  # solutions a round publishes
     per_problem = models.PositiveSmallIntegerField(default=2)  # at most this many of them for one problem
     created_at = models.DateTimeField(db_default=Now())

@@ -1,4 +1,4 @@
-"""The command line, `python -m trainer train | score | evaluate | sample | convert`: JSON lines in and out, without the web site.
+"""The command line, `python -m trainer train | score | evaluate | sample | convert | fetch`: JSON lines in and out, without the web site.
 
 A wrong input ends with one sentence that says what to do, and exit code 2. Each command is a module of `trainer.commands`.
 """
@@ -8,14 +8,14 @@ import sys
 
 from trainer import __version__
 from trainer.answers import GraderUnavailable
-from trainer.commands import convert, evaluate, sample, score, train
+from trainer.commands import convert, evaluate, fetch, sample, score, train
 from trainer.config import BadConfig
 from trainer.data import BadLabels
 from trainer.files import OutputRefused
 from trainer.generators import GeneratorFailed
 from trainer.lines import BadInput
 
-COMMANDS = (train, score, evaluate, sample, convert)
+COMMANDS = (train, score, evaluate, sample, convert, fetch)
 BAD_INPUT = 2
 STOPPED = 130  # by Ctrl-C
 

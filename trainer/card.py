@@ -6,6 +6,7 @@ from typing import Any
 
 from trainer.cautions import cautions, pace_sentences
 from trainer.config import TrainConfig
+from trainer.naming import FETCHED
 
 PROCESS = (
     "Process reward model",
@@ -71,6 +72,8 @@ def model_card(*, config: TrainConfig, metrics: Mapping[str, Any], provenance: M
         base = "the preset `tiny`, which starts from `trainer/bases/tiny`: a base that has read text of the simulated world and no labels"
     elif config.is_tiny:
         base = "the preset `tiny`, trained from scratch"
+    elif fetched := FETCHED.get(config.base):
+        base = f"the base `{config.base}`: {fetched.origin}"
     else:
         base = f"`{config.base}`" + (f" at revision `{config.revision}`" if config.revision else "")
     origin = "".join(f"- {name}: {value}\n" for name, value in provenance.items())

@@ -5,17 +5,13 @@ preset `tiny`) and changes only those that the caller names.
 """
 
 import json
-import re
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, Self
 
 TINY = "tiny"
 TINY_BASE = Path(__file__).parent / "bases" / "tiny"  # made by script/tiny_base.py
-HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")  # owner/name, or the name of an old model without an owner
 
 
 class BadConfig(ValueError):
@@ -47,7 +43,7 @@ class TinyShape:
 class TrainConfig:
     """The settings of one training run. The defaults are the paper's, for a pretrained base; `for_base("tiny")` gives those of `tiny`."""
 
-    base: str  # "tiny", a local folder, or a hub id such as "Qwen/Qwen2.5-0.5B"
+    base: str  # "tiny", a fetched base such as "smollm2", a local folder, or a hub id such as "Qwen/Qwen2.5-0.5B"
     kind: Literal["prm", "orm"] = "prm"  # learn from rated steps, or from solutions graded by their final answer
     revision: str | None = None  # commit of a hub id; without it, the model card names the commit that was loaded
     epochs: int = 2  # passes over the labeled solutions
@@ -102,7 +98,7 @@ class TrainConfig:
         if self.lora_rank and self.is_tiny:
             raise BadConfig("lora_rank needs a pretrained base: the preset tiny is small and trains every weight. Leave lora_rank out.")
         if not self.base:
-            raise BadConfig('base is empty. Give "tiny", a model folder or a hub id.')
+            raise BadConfig('base is empty. Give "tiny", a fetched base such as "smollm2", a model folder or a hub id.')
         if not 0 < self.held_out < 1:
             raise BadConfig(f"held_out must be a share between 0 and 1, not {self.held_out}.")
         if self.learning_rate <= 0 or self.language_model_learning_rate <= 0:
@@ -161,47 +157,6 @@ class TrainConfig:
             return cls.for_base(changes.pop("base", TINY), **changes)
         except TypeError as error:
             raise BadConfig(f"A setting cannot be used: {error}.") from error
-
-
-def check_base(base: str) -> None:
-    """Raise BadBase if `base` is a path to something that is not a model folder. A hub id is tried only when it is loaded."""
-    if base == TINY:
-        return
-    folder = Path(base)
-    if not folder.exists():
-        if folder.is_absolute() or base.startswith((".", "~")) or base.count("/") > 1 or "\\" in base:
-            raise BadBase(f"There is no model folder {base}.{_nearest(folder)} Check the path, or give a hub id such as owner/name.")
-        if near := _nearest(folder):
-            raise BadBase(f"There is no base {base}.{near} Give the preset tiny, a model folder, or a hub id such as owner/name.")
-        if not HUB_ID.fullmatch(base):
-            raise BadBase(f"The base {base!r} is neither a folder here nor a hub id such as owner/name. Check the spelling.")
-        return
-    if not folder.is_dir():
-        raise BadBase(f"{base} is a file. Give the folder that holds it: {folder.parent}.")
-    if (folder / "adapter_config.json").is_file():
-        raise BadBase(
-            f"{base} holds adapters (LoRA), which need their base. Merge them with peft (merge_and_unload), save the whole model with its "
-            "tokenizer, and give that folder."
-        )
-    if not (folder / "config.json").is_file():
-        raise BadBase(f"{base} is not a model folder: it holds no config.json. Give the folder that save_pretrained wrote.")
-    if not any(folder.glob("tokenizer*")) and not any(folder.glob("vocab*")):
-        raise BadBase(f"{base} holds no tokenizer. Save the base's tokenizer into the same folder (tokenizer.save_pretrained).")
-    if not any(folder.glob("*.safetensors")):
-        if any(folder.glob("*.bin")) or any(folder.glob("*.pt*")):
-            raise BadBase(
-                f"{base} holds its weights only as a pickle. A pickle can run code, so it is never loaded. Convert it to safetensors."
-            )
-        raise BadBase(f"{base} holds no weights: model.safetensors is missing. Copy it into the folder, or name another base.")
-
-
-def _nearest(folder: Path) -> str:
-    """Return a question with the name that was probably meant, or nothing."""
-    with suppress(OSError):
-        beside = [path.name for path in folder.parent.iterdir() if (path / "config.json").is_file()]
-        if near := get_close_matches(folder.name, beside, n=1, cutoff=0.7):
-            return f" Did you mean {folder.parent / near[0]}?"
-    return f" Did you mean {TINY}?" if get_close_matches(str(folder), [TINY], cutoff=0.7) else ""
 
 
 TINY_DEFAULTS: dict[str, Any] = {

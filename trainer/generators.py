@@ -14,7 +14,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from trainer.config import BadBase, check_base
+from trainer.config import BadBase
+from trainer.naming import find_base
 
 if TYPE_CHECKING:
     import httpx2
@@ -387,9 +388,9 @@ def _language_model(base: str, *, revision: str | None) -> tuple[Any, Any]:
     from trainer.model import load_tokenizer
     from trainer.output import check_causal
 
-    check_base(base)
-    tokenizer = load_tokenizer(base, revision=revision)
-    network = load_network(base, what=f"The base {base}", revision=revision)
+    source = find_base(base)
+    tokenizer = load_tokenizer(source, revision=revision)
+    network = load_network(source, what=f"The base {base}", revision=revision)
     check_causal(network, what=f"The base {base}")
     return network.eval(), tokenizer
 

@@ -1,7 +1,7 @@
 """The reward model: a causal language model whose next token, after a step, is that step's rating.
 
-Reads a base (the preset `tiny`, a local folder or a hub id) or a folder that `train` wrote; gives a RewardModel to `train` and `score`.
-Weights are read from safetensors only, and no code in a folder is run. A folder that cannot be used is refused with a reason.
+Reads a base (the preset `tiny`, a fetched base, a local folder or a hub id) or a folder that `train` wrote; gives a RewardModel to `train`
+and `score`. Weights are read from safetensors only, and no code in a folder is run. A folder that cannot be used is refused with a reason.
 """
 
 import json
@@ -28,11 +28,12 @@ from transformers import (
 )
 from transformers.pytorch_utils import Conv1D
 
-from trainer.config import TINY_BASE, BadBase, TinyShape, check_base
+from trainer.config import TINY_BASE, BadBase, TinyShape
 from trainer.data import PAD, PROBLEM, RATING_TOKENS, SEPARATOR, STEP, StepTokenizer, broken_words, train_tokenizer
 from trainer.evaluate import ORACLE_THRESHOLD
 from trainer.folders import FORMAT_VERSION, SETTINGS_FILE, BadModelFolder, check_manifest, model_sha256
 from trainer.loading import UNREADABLE, check_finite, load_network, quietly, why_unusable
+from trainer.naming import check_base, find_base
 from trainer.output import check_causal, output_rule, read_states
 from trainer.whitespace import check_white_space
 
@@ -214,18 +215,18 @@ def load_base(base: str, *, revision: str | None = None, context: int, seed: int
     `context` is lowered to the longest text that the base can read. The same seed gives the same new weights. Raises BadBase with the
     reason if the base cannot be used.
     """
-    check_base(base)
+    source = find_base(base)
     try:
         with quietly():
-            config = AutoConfig.from_pretrained(base, revision=revision, trust_remote_code=False)
+            config = AutoConfig.from_pretrained(source, revision=revision, trust_remote_code=False)
     except UNREADABLE as error:
         raise BadBase(why_unusable(base, error)) from error
     if getattr(config, "quantization_config", None):
         raise BadBase(f"The base {base} holds quantized weights, which cannot be trained. Name the base from which it was quantized.")
     # The commit of the configuration: tokenizer and weights must come from the same one, even if the branch moves on.
     revision = getattr(config, "_commit_hash", None) or revision
-    tokenizer = load_tokenizer(base, revision=revision)
-    network = load_network(base, what=f"The base {base}", config=config, revision=revision, dtype=torch.float32)
+    tokenizer = load_tokenizer(source, revision=revision)
+    network = load_network(source, what=f"The base {base}", config=config, revision=revision, dtype=torch.float32)
     check_causal(network, what=f"The base {base}")
     output_rule(network)
     embedding = cast(nn.Embedding, network.get_input_embeddings())

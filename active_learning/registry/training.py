@@ -29,9 +29,10 @@ from annotation import eligibility, export
 from annotation.eligibility import Use
 from annotation.models import Annotation, Outcome, Project, SnapshotItem, Solution, Split
 from trainer.cautions import cautions, pace_sentences
-from trainer.config import TINY, BadBase, BadConfig, TinyShape, TrainConfig, check_base
+from trainer.config import TINY, BadBase, BadConfig, TinyShape, TrainConfig
 from trainer.counting import counted
 from trainer.files import OutputRefused
+from trainer.naming import check_base
 
 if TYPE_CHECKING:
     from trainer.data import GradedSolution, LabeledSolution, SolutionText
@@ -87,7 +88,7 @@ def config_for(
         raise BadConfig(f"The preset {preset} has its own base. Leave out {base}, or choose another preset.")
     chosen = TINY if preset in OF_TINY else base or project.base_model
     if preset not in (None, *OF_TINY) and chosen == TINY:
-        raise BadConfig(f"The preset {preset} needs a pretrained base. Name a model folder or a hub id with --base.")
+        raise BadConfig(f"The preset {preset} needs a pretrained base. Name one with --base: smollm2, a model folder or a hub id.")
     check_base(chosen)
     changes = {"kind": kind} if kind != ModelKind.PRM else {}
     return TrainConfig.for_base(chosen, seed=seed, **PRESETS.get(preset or "", {}), **changes)

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from trainer.config import TINY, BadBase, check_base
+from trainer.config import TINY, BadBase
 from trainer.generators import KEY, OPENAI
+from trainer.naming import check_base, is_named
 
 
 class BadSampling(ValueError):
@@ -112,7 +113,9 @@ def _default(setting: "Field[Any]") -> Any:
 
 def _check_texts(values: dict[str, Any]) -> None:
     if not isinstance(values["model"], str) or not values["model"].strip():
-        raise BadSampling("model is missing. Name a model folder or a hub id, or with a url the name of the model at the endpoint.")
+        raise BadSampling(
+            "model is missing. Name smollm2, a model folder or a hub id, or with a url the name of the model at the endpoint."
+        )
     for name in ("url", "source", "prompt", "revision"):
         if not isinstance(values[name], str) and not (name == "revision" and values[name] is None):
             raise BadSampling(f"{name} must be a text, not {values[name]!r}.")
@@ -148,9 +151,13 @@ def _check_url(url: str) -> None:
 
 def _local(model: str) -> str:
     if model == TINY:
-        raise BadSampling(f"{TINY} is a base of reward models and writes no solutions. Name a language model's folder or hub id.")
+        raise BadSampling(
+            f"{TINY} is a base of reward models and writes no solutions. Name smollm2, or a language model's folder or hub id."
+        )
     try:
         check_base(model)
     except BadBase as error:
         raise BadSampling(str(error)) from error
-    return str(Path(model).resolve()) if Path(model).exists() else model  # a worker may run in another folder
+    if is_named(model) or not Path(model).exists():
+        return model
+    return str(Path(model).resolve())  # a worker may run in another folder

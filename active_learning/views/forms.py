@@ -173,7 +173,7 @@ class RecipeForm(forms.Form):
     model = forms.CharField(
         required=False,
         label="Drawn from",
-        help_text="A model folder on the worker’s machine, or a hub id.",
+        help_text="smollm2 (after script/base smollm2), a model folder on the worker’s machine, or a hub id.",
         widget=_text(id="generator", spellcheck="false"),
     )
     learns = forms.ChoiceField(

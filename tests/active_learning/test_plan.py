@@ -1,6 +1,7 @@
 """The plan of a round as a value: what it fills in, what it refuses, and its way into a row and out again."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -47,6 +48,15 @@ def test_the_quick_preset_is_a_very_small_model_whatever_base_the_project_has() 
     assert RoundPlan(preset="quick", base="tiny").config(project) == config
     with pytest.raises(RoundRefused, match="The preset quick has its own base. Leave out owner/other"):
         RoundPlan(preset="quick", base="owner/other").config(project)
+
+
+def test_a_round_whose_base_was_not_fetched_is_refused_with_the_command_that_fetches_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STEPMARK_HOME", str(tmp_path))
+    for plan, project in ((RoundPlan(), Project(slug="sums", base_model="smollm2")), (RoundPlan(base="smollm2"), Project(slug="sums"))):
+        with pytest.raises(RoundRefused, match="The base smollm2 was not fetched yet.* Fetch it once with: script/base smollm2"):
+            plan.config(project)
 
 
 def test_a_recipe_of_size_0_chooses_nothing() -> None:

@@ -21,7 +21,7 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     )
     add_format_option(parser, "--problems", of_problems=True)
     parser.add_argument("--per-problem", type=int, required=True, help="number of solutions of each problem")
-    parser.add_argument("--base", help="a model folder or a hub id, to run here")
+    parser.add_argument("--base", help="a fetched base such as smollm2, a model folder or a hub id, to run here")
     parser.add_argument("--revision", help="commit of the hub id")
     parser.add_argument("--chat", action="store_true", help="use the chat template of --base")
     parser.add_argument("--model", help="name of a model behind an endpoint (key: OPENAI_API_KEY)")

@@ -51,7 +51,7 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     parser.add_argument("--out", type=Path, required=True, help="new or empty folder for the model")
     parser.add_argument("--overwrite", action="store_true", help="replace the model that --out already holds")
     parser.add_argument("--kind", choices=("prm", "orm"), help="process (default) or outcome reward model")
-    parser.add_argument("--base", help='"tiny" (default), a model folder or a hub id')
+    parser.add_argument("--base", help='"tiny" (default), a fetched base such as "smollm2", a model folder or a hub id')
     parser.add_argument("--revision", help="commit of the hub id")
     parser.add_argument("--config", type=Path, help="JSON file of settings, as under config in a model's stepmark.json")
     parser.add_argument("--checkpoint", type=Path, help="folder for checkpoints, from which an interrupted run continues")

@@ -27,7 +27,7 @@ class Command(BaseCommand):
             choices=list(registry.PRESETS),
             help="tiny; quick: a smaller one, in seconds, to try the loop; LoRA adapters, or all weights of a pretrained base",
         )
-        parser.add_argument("--base", metavar="BASE", help="tiny, a model folder or a hub id (default: the project's)")
+        parser.add_argument("--base", metavar="BASE", help="tiny, smollm2, a model folder or a hub id (default: the project's)")
         parser.add_argument(
             "--labels",
             choices=Labels.values,

@@ -41,7 +41,9 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--project", required=True, metavar="SLUG")
         parser.add_argument(
-            "--model", required=True, help="a model folder or a hub id that runs here; with --url, the name of the endpoint's model"
+            "--model",
+            required=True,
+            help="smollm2, a model folder or a hub id, to run here; with --url, the endpoint's name of the model",
         )
         parser.add_argument("--url", metavar="URL", help="an endpoint's address, ending in /v1 (key: OPENAI_API_KEY in the environment)")
         parser.add_argument("--n", type=int, required=True, help="new solutions per problem")

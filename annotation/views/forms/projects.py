@@ -254,9 +254,10 @@ class SettingsForm(ProjectForm):
     base_model = WordsField(
         "The base model",
         longest=500,
-        example="Write a preset such as tiny, a folder or a hub id.",
+        example="Write tiny, smollm2, a folder or a hub id.",
         label="Base model",
-        help_text="What new reward models start from: a preset such as tiny, a folder on the worker’s machine, or a hub id.",
+        help_text="What new reward models start from: tiny, smollm2 (after script/base smollm2), a folder on the worker’s machine, "
+        "or a hub id.",
         widget=forms.TextInput({"autocomplete": "off", "spellcheck": "false"}),
     )
     batch_size = CountField(

@@ -198,7 +198,7 @@ def test_of_two_changes_at_once_one_is_stored(project: Project) -> None:
         ("qualify_rate", "nan", "The share of right screening answers must be a number from 0 to 100."),
         ("qualify_rate", "", "The share of right screening answers must be a number from 0 to 100."),
         ("batch_size", "10001", "The size of a round’s batch must be a whole number from 1 to 10,000."),
-        ("base_model", " ", "The base model is empty. Write a preset such as tiny, a folder or a hub id."),
+        ("base_model", " ", "The base model is empty. Write tiny, smollm2, a folder or a hub id."),
         ("text_kind", "html", "Choose from the list how texts are shown."),
     ],
 )
