@@ -12,6 +12,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
+from annotation.longwork import ClaimedWork, LongWork
 from annotation.models import Annotation, Batch, Problem, Project, Snapshot, Solution, one_of
 
 WORKER_SILENT = timedelta(minutes=1)  # a worker without a heartbeat for this long counts as gone
@@ -75,7 +76,7 @@ class Labels(models.TextChoices):
     SOFT = "soft", "the consensus as probabilities"
 
 
-class ModelVersion(models.Model):
+class ModelVersion(ClaimedWork):
     """One trained reward model, or the attempt to train it."""
 
     project = models.ForeignKey(Project, on_delete=models.PROTECT)
@@ -94,9 +95,6 @@ class ModelVersion(models.Model):
     state = models.CharField(max_length=8, choices=ModelState, default=ModelState.QUEUED)
     failure = models.TextField(blank=True)
     progress = models.JSONField(default=dict)  # stage, done, total, seconds left: what a page shows of a running one
-    heartbeat_at = models.DateTimeField(null=True)
-    attempt = models.PositiveSmallIntegerField(default=0)
-    token = models.PositiveIntegerField(default=0)
     champion = models.BooleanField(default=False)
     # Who decided whether it serves, and why: registry.decide and registry.promote write it. Empty: not judged yet.
     decision = models.JSONField(default=dict)
@@ -152,7 +150,7 @@ class Score(models.Model):
         ]
 
 
-class ScoreShard(models.Model):
+class ScoreShard(ClaimedWork):
     """A range of solutions that one worker scores with one model version: copied and marked done in one transaction, under its token."""
 
     model_version = models.ForeignKey(ModelVersion, on_delete=models.CASCADE, db_index=False)
@@ -161,12 +159,9 @@ class ScoreShard(models.Model):
     last_solution = models.BigIntegerField()
     n_solutions = models.PositiveIntegerField()
     state = models.CharField(max_length=8, choices=ShardState, default=ShardState.OPEN)
-    attempt = models.PositiveSmallIntegerField(default=0)
-    token = models.PositiveIntegerField(default=0)
     worker = models.CharField(max_length=200, blank=True)
     holder = models.CharField(max_length=100, blank=True, default="", db_default="")  # the process that has it: holders.own_name
     failure = models.TextField(blank=True)
-    heartbeat_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
 
     class Meta:
@@ -193,7 +188,7 @@ class StepScores(models.Model):
         constraints = [models.UniqueConstraint(name="step_scores_once", fields=["model_version", "solution"])]
 
 
-class ScoreJob(models.Model):
+class ScoreJob(LongWork):
     """Solutions that a person, mostly by a program, asks the serving model to score: all of them or none."""
 
     project = models.ForeignKey(Project, on_delete=models.CASCADE, db_index=False)
@@ -202,11 +197,6 @@ class ScoreJob(models.Model):
     n_done = models.PositiveIntegerField(default=0)
     state = models.CharField(max_length=9, choices=JobState, default=JobState.QUEUED)
     failure = models.TextField(blank=True)
-    progress = models.JSONField(default=dict)  # stage, done, total: of the solutions that are read at the moment
-    heartbeat_at = models.DateTimeField(null=True)
-    holder = models.CharField(max_length=100, blank=True)  # the process that has it: holders.own_name
-    attempt = models.PositiveSmallIntegerField(default=0)
-    token = models.PositiveIntegerField(default=0)
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+", db_index=False)
     created_at = models.DateTimeField(db_default=Now())
     finished_at = models.DateTimeField(null=True)
@@ -296,7 +286,7 @@ class SurpriseLook(models.Model):
     counted_at = models.DateTimeField(null=True)  # null: never yet
 
 
-class ExperimentRun(models.Model):
+class ExperimentRun(LongWork):
     """An experiment in the simulated world that a person started from the page. Its models and results are files."""
 
     project = models.ForeignKey(Project, on_delete=models.CASCADE)  # whose people see it
@@ -304,11 +294,6 @@ class ExperimentRun(models.Model):
     plan = models.JSONField()  # experiment.Plan
     state = models.CharField(max_length=9, choices=JobState, default=JobState.QUEUED)
     failure = models.TextField(blank=True)
-    progress = models.JSONField(default=dict)  # stage, done, total, seconds_left
-    heartbeat_at = models.DateTimeField(null=True)
-    holder = models.CharField(max_length=100, blank=True)  # the process that has it: holders.own_name
-    attempt = models.PositiveSmallIntegerField(default=0)
-    token = models.PositiveIntegerField(default=0)
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+", db_index=False)
     created_at = models.DateTimeField(db_default=Now())
     finished_at = models.DateTimeField(null=True)
@@ -323,8 +308,11 @@ class ExperimentRun(models.Model):
         return f"experiment {self.name}"
 
 
-class Round(models.Model):
-    """One turn of the loop: train -> judge -> sample -> score -> select -> publish."""
+class Round(LongWork):
+    """One turn of the loop: train -> judge -> sample -> score -> select -> publish.
+
+    `attempt` counts those at the present stage; RoundStage keeps those that are over.
+    """
 
     project = models.ForeignKey(Project, on_delete=models.PROTECT)
     # The number that people see: of the project, never used twice. A trigger gives it, so that rows of all ways have one.
@@ -337,11 +325,7 @@ class Round(models.Model):
     findings = models.JSONField(default=dict)  # what it found out: rounds.Findings
     state = models.CharField(max_length=10, choices=RoundState, default=RoundState.QUEUED)
     failure = models.TextField(blank=True)
-    progress = models.JSONField(default=dict)
-    heartbeat_at = models.DateTimeField(null=True)
-    holder = models.CharField(max_length=100, blank=True, default="", db_default="")  # the process that has it: holders.own_name
-    attempt = models.PositiveSmallIntegerField(default=0)  # at the present stage; RoundStage keeps those that are over
-    token = models.PositiveIntegerField(default=0)
+    holder = models.CharField(max_length=100, blank=True, default="", db_default="")  # of LongWork, and the database fills it in
     # What the selection was made from, as a file relative to STEPMARK_HOME: with the recipe and the seed it gives the same selection again.
     candidates_file = models.CharField(max_length=500, blank=True)
     candidates_sha256 = models.CharField(max_length=64, blank=True)

@@ -1,4 +1,4 @@
-"""Work that a worker does for minutes: a row with a state, a heartbeat, a holder, an attempt and a token. Imports and orders are such rows.
+"""Work that a worker does for minutes: a row with a state, a heartbeat, a holder, an attempt and a token (LongWork).
 
 A worker that takes a row raises its token, and every later write names the token. The work itself is one transaction, or a file that gets
 its name at the end. So its progress is written by a second thread (hearts.py).
@@ -9,11 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from celery import current_app
-from django.db import InterfaceError, OperationalError, connection
+from django.db import InterfaceError, OperationalError, connection, models
 from django.db.models import F, Q
 from django.db.models.functions import Greatest, Now
-from kombu.exceptions import OperationalError as BrokerUnreachable
 
 from annotation import holders
 from annotation.holders import ATTEMPTS, STALE
@@ -22,6 +20,27 @@ if TYPE_CHECKING:
     from django.db.models import QuerySet
 
 log = logging.getLogger(__name__)
+
+
+class ClaimedWork(models.Model):
+    """A row that at most one worker has, under a token. Its subclass says in which states it waits for one."""
+
+    heartbeat_at = models.DateTimeField(null=True)  # null: no worker has it
+    attempt = models.PositiveSmallIntegerField(default=0)
+    token = models.PositiveIntegerField(default=0)  # raised by every claim; each write of the worker names it
+
+    class Meta:
+        abstract = True
+
+
+class LongWork(ClaimedWork):
+    """Such a row that says how far the work is, and which process has it, so that its end is known at once."""
+
+    progress = models.JSONField(default=dict)  # stage, done, total, seconds_left
+    holder = models.CharField(max_length=100, blank=True)  # the process: holders.own_name
+
+    class Meta:
+        abstract = True
 
 
 class WorkLost(Exception):
@@ -74,6 +93,9 @@ def release_abandoned(at_work: "QuerySet[Any]") -> int:
 
 def tell_worker(task: str, key: int) -> None:
     """Tell a worker that a row waits. If the message is lost, the sweep sends it again."""
+    from celery import current_app  # here: the models need this module, and most commands send nothing
+    from kombu.exceptions import OperationalError as BrokerUnreachable
+
     try:
         current_app.send_task(task, [key], ignore_result=True)
     except (BrokerUnreachable, OSError) as error:

@@ -19,6 +19,8 @@ from django.db.models.functions import Now
 from django.db.models.lookups import GreaterThanOrEqual
 from knox.models import AbstractAuthToken, AuthTokenManager
 
+from annotation.longwork import ClaimedWork, LongWork
+
 
 class Outcome(models.TextChoices):
     """How a final answer compares with the reference answer."""
@@ -756,7 +758,7 @@ class SnapshotItem(models.Model):
     annotation = models.ForeignKey(Annotation, on_delete=models.PROTECT)
 
 
-class DataOrder(models.Model):
+class DataOrder(LongWork):
     """What somebody asked a worker to do: take a snapshot, write an export of one, or both. It ends with all of it, or with nothing."""
 
     project = models.ForeignKey(Project, on_delete=models.CASCADE)
@@ -771,11 +773,6 @@ class DataOrder(models.Model):
     state = models.CharField(max_length=9, choices=OrderState, default=OrderState.WAITING)
     report = models.JSONField(default=list)  # what the format cannot hold, in sentences
     failure = models.TextField(blank=True)
-    progress = models.JSONField(default=dict)  # stage, done, total, seconds_left
-    heartbeat_at = models.DateTimeField(null=True)
-    holder = models.CharField(max_length=100, blank=True)  # the process that has it: holders.own_name
-    attempt = models.PositiveSmallIntegerField(default=0)
-    token = models.PositiveIntegerField(default=0)
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+", db_index=False)
     created_at = models.DateTimeField(db_default=Now())
     finished_at = models.DateTimeField(null=True)
@@ -842,7 +839,7 @@ class Remark(models.Model):
     created_at = models.DateTimeField(db_default=Now())
 
 
-class Import(models.Model):
+class Import(LongWork):
     """A file that somebody uploaded: checked by a worker, looked at by a person, then loaded by a worker, all of it or nothing."""
 
     project = models.ForeignKey(Project, on_delete=models.CASCADE)
@@ -855,11 +852,6 @@ class Import(models.Model):
     findings = models.JSONField(default=dict)  # imports.FileFindings: what the check of the file found
     report = models.TextField(blank=True)  # what the load stored, in sentences
     failure = models.TextField(blank=True)
-    progress = models.JSONField(default=dict)  # stage, done, total
-    heartbeat_at = models.DateTimeField(null=True)
-    holder = models.CharField(max_length=100, blank=True)  # the process that has it: holders.own_name
-    attempt = models.PositiveSmallIntegerField(default=0)
-    token = models.PositiveIntegerField(default=0)
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+", db_index=False)
     created_at = models.DateTimeField(db_default=Now())
     finished_at = models.DateTimeField(null=True)
@@ -1132,7 +1124,7 @@ class SiteCount(models.Model):
     objects = SiteCountManager()
 
 
-class Regrade(models.Model):
+class Regrade(ClaimedWork):
     """A person asked for the solutions of a project to be graded again, or first for what that would change. A worker does it."""
 
     project = models.ForeignKey(Project, on_delete=models.CASCADE)
@@ -1142,9 +1134,6 @@ class Regrade(models.Model):
     fingerprint = models.CharField(max_length=32, blank=True, default="", db_default="")
     report = models.JSONField(default=list)  # what it changed or would change, or why it failed, in sentences
     progress = models.JSONField(default=dict)  # stage, done, total
-    heartbeat_at = models.DateTimeField(null=True)
-    attempt = models.PositiveSmallIntegerField(default=0)
-    token = models.PositiveIntegerField(default=0)
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+", db_index=False)
     created_at = models.DateTimeField(db_default=Now())
     finished_at = models.DateTimeField(null=True)
