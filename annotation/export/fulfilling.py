@@ -150,6 +150,7 @@ def _write_folder(order: DataOrder, snapshot: Snapshot, folder: Path, heart: Hea
         place,
         CardFacts(choice.title, choice.licence, choice.language),
         formats=choice.formats,
+        options=choice.options,
         rule=choice.rule,
         noted=False,
         progress=heart.advance,

@@ -111,6 +111,7 @@ class FolderChoice:
     title: str
     language: str = "en"
     formats: tuple[str, ...] = FORMATS
+    options: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # of each format
     rule: SplitRule | None = None
 
     @classmethod
@@ -134,7 +135,8 @@ class FolderChoice:
         for name in self.formats:
             if name not in WRITERS:
                 raise BadOption(f"There is no format {name!r}. Choose from {', '.join(WRITERS)}.")
-        options = {"licence": self.licence, "title": self.title, "language": self.language, "formats": list(self.formats)}
+        chosen = {name: WRITERS[name].choose(self.options.get(name)) for name in self.formats}
+        options = {"licence": self.licence, "title": self.title, "language": self.language, "formats": list(chosen), "options": chosen}
         rule = self.rule.spec if self.rule else None
         return {"format": FOLDER, "options": options, "container": "zip", "compression": "none", "rule": rule}
 

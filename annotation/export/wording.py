@@ -59,13 +59,20 @@ def filter_in_words(spec: Mapping[str, Any]) -> list[str]:
     return [phrase for phrase in phrases if phrase]
 
 
+def _options_in_words(format: str, options: Mapping[str, str]) -> list[str]:
+    meanings = {option.name: option.meanings for option in WRITERS[format].options} if format in WRITERS else {}
+    return [meanings.get(name, {}).get(value, f"{name}: {value}.") for name, value in options.items()]
+
+
 def choice_in_words(format: str, described: Mapping[str, Any]) -> list[str]:
     """Return how an export was written, in sentences. `described`: options, rule and limits, as far as they are known."""
     options = described.get("options") or {}
-    sentences = [f"{name}: {value}." for name, value in options.items() if isinstance(value, str)]
     if format in WRITERS:
-        meanings = {option.name: option.meanings for option in WRITERS[format].options}
-        sentences = [meanings.get(name, {}).get(value, f"{name}: {value}.") for name, value in options.items()]
+        sentences = _options_in_words(format, options)
+    else:
+        sentences = [f"{name}: {value}." for name, value in options.items() if isinstance(value, str)]
+        of_formats = options.get("options") or {}
+        sentences += [f"{name}: {words}" for name, chosen in of_formats.items() for words in _options_in_words(name, chosen)]
     if rule := described.get("rule"):
         shares = ", ".join(f"{100 * rule[part]:g} % {part}" for part in ("train", "valid", "test"))
         sentences.append(f"Divided by problems: {shares} (seed {rule['seed']}).")

@@ -1,7 +1,7 @@
 """The forms of the data sets: the filter of a snapshot, how an export is written, and what a data set folder says about itself."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from django import forms
@@ -182,7 +182,30 @@ class DividedForm(forms.Form):
         return (self[name] for name in ("train", "valid", "test", "seed"))
 
 
-class ExportForm(DividedForm):
+class FormatsForm(DividedForm):
+    """Formats to choose, each with its options: a field for each option that has a choice, FORMAT.NAME."""
+
+    def __init__(self, data: Mapping[str, Any] | None = None, *, prefix: str, initial: Mapping[str, Any]) -> None:
+        super().__init__(data, prefix=prefix, initial=initial)
+        for writer in WRITERS.values():
+            for option in writer.options:
+                if len(option.meanings) > 1:
+                    self.fields[f"{writer.name}.{option.name}"] = forms.ChoiceField(
+                        label=option.name.capitalize(), required=False, choices=list(option.meanings.items())
+                    )
+
+    def options_of(self, name: str) -> dict[str, str]:
+        """Return the options that were chosen for a format."""
+        return {key.partition(".")[2]: value for key, value in self.cleaned_data.items() if key.startswith(f"{name}.") and value}
+
+    def listed(self, chosen: Collection[str]) -> Iterator[FormatChoice]:
+        """Yield the formats with their options, in their order. `chosen`: those that are chosen."""
+        for name, writer in WRITERS.items():
+            options = [self[key] for key in self.fields if key.startswith(f"{name}.")]
+            yield FormatChoice(name, LABELS.get(name, name), writer.title, name in chosen, options)
+
+
+class ExportForm(FormatsForm):
     """The format of an export with its options, and the kind of file."""
 
     format = forms.ChoiceField(label="Format", choices=FORMATS, error_messages={"required": "Choose a format."})
@@ -207,24 +230,16 @@ class ExportForm(DividedForm):
 
     def __init__(self, data: Mapping[str, Any] | None = None) -> None:
         super().__init__(data, prefix="export", initial={"format": "prm800k"})
-        for writer in WRITERS.values():
-            for option in writer.options:
-                if len(option.meanings) > 1:
-                    self.fields[f"{writer.name}.{option.name}"] = forms.ChoiceField(
-                        label=option.name.capitalize(), required=False, choices=list(option.meanings.items())
-                    )
 
     def clean(self) -> dict[str, Any]:
         typed = super().clean()
         if typed.get("several") and not typed.get("max_records") and not typed.get("max_megabytes") and not self.errors:
             self.add_error("max_records", "Write how many rows or MB a file holds at most.")
-        name = typed.get("format", "")
-        options = {key.partition(".")[2]: value for key, value in typed.items() if key.startswith(f"{name}.") and value}
         if not self.errors:
             records, size = (typed["max_records"], typed["max_megabytes"]) if typed.get("several") else (None, None)
             self.choice = export.ExportChoice(
-                format=name,
-                options=options,
+                format=typed["format"],
+                options=self.options_of(typed["format"]),
                 container=typed["container"],
                 compression=typed["compression"],
                 rule=self.rule,
@@ -235,14 +250,11 @@ class ExportForm(DividedForm):
 
     @property
     def formats(self) -> Iterator[FormatChoice]:
-        """The formats with their options, in their order."""
-        chosen = self["format"].value()
-        for name, writer in WRITERS.items():
-            options = [self[key] for key in self.fields if key.startswith(f"{name}.")]
-            yield FormatChoice(name, LABELS.get(name, name), writer.title, name == chosen, options)
+        """The formats with their options."""
+        return self.listed([self["format"].value()])
 
 
-class FolderForm(DividedForm):
+class FolderForm(FormatsForm):
     """What a data set folder says about itself, and its formats."""
 
     licence = forms.CharField(
@@ -267,5 +279,11 @@ class FolderForm(DividedForm):
         typed = super().clean()
         if not self.errors:
             words = {name: typed[name].strip() for name in ("licence", "title", "language")}
-            self.choice = export.FolderChoice(formats=tuple(typed["formats"]), rule=self.rule, **words)
+            options = {name: self.options_of(name) for name in typed["formats"]}
+            self.choice = export.FolderChoice(formats=tuple(typed["formats"]), options=options, rule=self.rule, **words)
         return typed
+
+    @property
+    def format_choices(self) -> Iterator[FormatChoice]:
+        """The formats with their options."""
+        return self.listed(self["formats"].value() or [])

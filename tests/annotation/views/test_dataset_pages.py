@@ -210,9 +210,13 @@ def test_a_folder_is_packed_with_its_card_which_the_page_shows(rita: Client, hom
     folder = {"title": "Sums of <b>Rita</b>", "language": "en", "formats": ["trl", "prm800k"]}
     refused = rita.post(at("order-folder", number=1), folder | {"licence": "my own"}).content.decode()
     assert "is no identifier of a licence. Write one such as cc-by-4.0 or mit." in refused
+    assert "Select a valid choice." in rita.post(at("order-folder", number=1), folder | {"trl.neutral": "blue"}).content.decode()
+    folder |= {"trl.neutral": "bad", "chat.neutral": "bad"}  # the second is of a format that was not chosen
     rita.post(at("order-folder", number=1), folder | {"licence": "cc-by-4.0"})
     order = work()
     page = text(rita, at("order", order_id=order.pk))
+    bad = "A neutral step counts as bad: the first one is the first mistake."
+    assert f"trl: {bad}" in page and bad in export.card_of(order) and set(order.options["options"]) == {"trl", "prm800k"}
     assert "Sums of &lt;b&gt;Rita" in page and "cc-by-4.0" in page
     content = b"".join(rita.get(at("export-file", order_id=order.pk, file="sums-snapshot-1.zip")))
     names = zipfile.ZipFile(io.BytesIO(content)).namelist()
