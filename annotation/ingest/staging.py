@@ -18,6 +18,7 @@ from django.db import connection, transaction
 from django.utils.crypto import salted_hmac
 
 from annotation.ingest import statements as sql
+from annotation.ingest.noting import what_differs
 from annotation.ingest.preparing import FILE_LABELERS, Prepared, ReadingOptions, Rows, submission_id
 from annotation.ingest.projects import rules_of
 from annotation.ingest.values import LoadReport
@@ -238,6 +239,8 @@ class Staging:
                 f"{counted(kept, 'problem keeps its', 'problems keep their')} reference answer; the file gives another. "
                 "To see and correct them, use load_problems --update."
             )
+        with self._by_hashes():
+            notes += what_differs(self.cursor, self.placed)
         self.cursor.execute(sql.COUNT_UNGRADED, {"project": self.project.pk})
         if (ungraded := self.cursor.fetchone()[0]) > 0:
             notes.append(

@@ -92,6 +92,21 @@ COUNT_OTHER_ANSWERS = """
 SELECT count(*) FROM resolved_problem r JOIN annotation_problem p ON p.id = r.problem_id WHERE p.answer <> r.answer
 """
 
+# Problems of one key with several reference answers: for each, the line whose answer counts, and the first line with another one.
+ANSWERS_THAT_DIFFER = """
+SELECT first, min(line)
+  FROM (SELECT line, answer, first_value(line) OVER one_problem AS first, first_value(answer) OVER one_problem AS first_answer
+          FROM incoming_problem WHERE answer IS NOT NULL WINDOW one_problem AS (PARTITION BY key ORDER BY line)) given
+ WHERE answer <> first_answer GROUP BY 1 ORDER BY 1
+"""
+
+# Ids that are not stored, because their statement is a problem with another id.
+IDS_THAT_DIFFER = """
+SELECT count(*) OVER (), g.line, g.given_id, p.external_id
+  FROM gathered_problem g JOIN resolved_problem r ON r.key = g.key JOIN annotation_problem p ON p.id = r.problem_id
+ WHERE p.external_id <> g.given_id ORDER BY g.line LIMIT 1
+"""
+
 # Missing values are added, and existing ones stay. A test problem stays one, whatever a later file says. Several keys of a file can be one
 # problem, so their values are gathered again: an UPDATE would use those of one key only.
 COMPLETE_PROBLEMS = """

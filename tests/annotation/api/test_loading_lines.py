@@ -218,6 +218,13 @@ def test_a_wrong_option_is_named(token: str, query: str, name: str) -> None:
     assert error_of(answer) == (400, "bad_query") and [fault["name"] for fault in answer.json()["errors"]] == [name]
 
 
+def test_of_two_answers_or_two_ids_of_one_problem_the_first_is_stored_and_the_other_is_noted(token: str) -> None:
+    notes = load(token, lines(GOOD, GOOD | {"answer": "6"}, GOOD | {"id": "sum-2"})).json()["notes"]
+    assert "1 problem has several reference answers here, such as in line 1 and line 2. The first one counts." in notes
+    words = "1 id is not stored, because the statement is a problem with another id already: 'sum-2' (line 3) is 'sum-1'."
+    assert words in notes and list(Problem.objects.values_list("external_id", "answer")) == [("sum-1", "5")]
+
+
 # --- keys -----------------------------------------------------------------------------------------------------------------------
 
 
