@@ -288,7 +288,8 @@ def _contamination(found: Description) -> Iterable[str]:
     yield "## Problems of public benchmarks"
     yield (
         "A model that learns from these problems knows them when it is judged on the benchmark. Two problems are *the same* if all their "
-        f"words are. A problem is *near* a benchmark's problem if it holds at least {NEAR:.0%} of its sequences of {SEQUENCE} words. "
+        f"words, numbers and signs are. A problem is *near* a benchmark's problem if it holds at least {NEAR:.0%} of its sequences of "
+        f"{SEQUENCE} words. "
         f"Problems with fewer than {FEWEST} such sequences can only be the same. "
         "Near problems are often variants with other numbers: look at them. "
         f"Other benchmarks were not looked for. The data set has {counted(found.problems, 'problem')}."

@@ -35,6 +35,27 @@ def test_the_layout_of_latex_does_not_make_a_problem_another_one() -> None:
     assert finder(FRACTION).matches("mine", plain)[0].is_exact
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (r"Compute $\arcsin 1$.", r"Compute $\arcsin (-1)$."),
+        (r"What is $88 \div 4 \div 2$?", r"What is $88 \div (4 \div 2)$?"),
+        ("Given $k > 0$, how many roots has $x^2 = k$ in all?", "Given $k < 0$, how many roots has $x^2 = k$ in all?"),
+        ("How much is 5?", "How much is 5!?"),
+    ],
+)
+def test_another_sign_makes_another_problem(one: str, other: str) -> None:
+    assert words_of(one) == words_of(other)
+    assert not any(match.is_exact for match in finder(one).matches("mine", other))
+
+
+def test_the_ways_to_write_a_minus_and_to_begin_a_formula_make_no_other_problem() -> None:
+    [match] = finder(r"Compute \[x - 1\] for (every) $x$, as in 10,\!000.").matches(
+        "mine", "Compute $$x − 1$$ for (every) $x$, as in 10,000."
+    )
+    assert match.is_exact
+
+
 def test_a_problem_with_one_other_number_is_near() -> None:
     [match] = finder(APPLES).matches("mine", APPLES.replace("7 more", "9 more"))
     assert not match.is_exact and 0.6 <= match.share < 1

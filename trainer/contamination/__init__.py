@@ -1,4 +1,4 @@
-"""Find problems of public benchmarks among other problems: the same words, or most of the same word sequences.
+"""Find problems of public benchmarks among other problems: the same words and signs, or most of the same word sequences.
 
 A model that learned from such problems knows what it is later judged on. Pure: no torch, no Django. Stepmark ships fingerprints (hashes, no
 texts) of MATH-500, the test problems of GSM8K, and the problems of ProcessBench from both (`script/benchmark_problems.py` makes them).
@@ -25,11 +25,14 @@ SHIPPED = Path(__file__).with_name("fingerprints.npz")
 _LAYOUT = re.compile(r"\\(?:left|right|displaystyle|quad|qquad|text|textbf|textit|mathrm|mbox)(?![a-z])")
 _FRACTION = re.compile(r"\\[dt]frac(?![a-z])")
 _WORD = re.compile(r"[^\W_]+")
+_SIGN = re.compile(r"[-+*/=<>^|%()\[\]]|(?<=[\d)])!")  # without them, k < 0 is k > 0 and x - 1 is x + 1
+_DELIMITER = re.compile(r"\\[()\[\]]")  # where formulas begin and end, and no part of them
+_DASH = re.compile("[‐‑‒–−]")
 
 
 @dataclass(frozen=True)
 class Match:
-    """One problem that is a benchmark's. `share`: of the benchmark problem's word sequences, 1 for the same words."""
+    """One problem that is a benchmark's. `share`: of the benchmark problem's word sequences, 1 for the same words and signs."""
 
     benchmark: str
     benchmark_id: str
@@ -56,10 +59,9 @@ class Fingerprint:
         ids: dict[int, str] = {}
         sequences: list[list[int]] = []
         for problem_id, text in problems:
-            words = words_of(text)
-            if (whole := _hash(words)) not in ids:
+            if (whole := _hash(words_and_signs_of(text))) not in ids:
                 ids[whole] = problem_id
-                sequences.append(sorted(_sequences(words)))
+                sequences.append(sorted(_sequences(words_of(text))))
         starts = np.cumsum([0, *map(len, sequences)], dtype=np.int64)
         joined = [sequence for own in sequences for sequence in own]
         return cls(tuple(ids.values()), np.array(list(ids), np.uint64), np.array(joined, np.uint32), starts)
@@ -70,8 +72,17 @@ class Fingerprint:
 
 def words_of(text: str) -> tuple[str, ...]:
     """Return the words and numbers of a text in lower case, without punctuation, and without the commands of LaTeX that only lay it out."""
-    text = unicodedata.normalize("NFKC", text).casefold()
-    return tuple(_WORD.findall(_FRACTION.sub(r" \\frac ", _LAYOUT.sub(" ", text))))
+    return tuple(_WORD.findall(_without_layout(text)))
+
+
+def words_and_signs_of(text: str) -> tuple[str, ...]:
+    """Return the same words, with the signs of arithmetic and the brackets between them."""
+    text = _DASH.sub("-", _DELIMITER.sub(" ", _without_layout(text)))
+    return tuple(re.findall(f"{_WORD.pattern}|{_SIGN.pattern}", text))
+
+
+def _without_layout(text: str) -> str:
+    return _FRACTION.sub(r" \\frac ", _LAYOUT.sub(" ", unicodedata.normalize("NFKC", text).casefold()))
 
 
 class Finder:
@@ -81,12 +92,11 @@ class Finder:
         self._indexes = {name: _Index(fingerprint) for name, fingerprint in benchmarks.items()}
 
     def matches(self, problem_id: str, text: str) -> list[Match]:
-        """Return for each benchmark the problem that has the same words, or else the nearest one, if one is near.
+        """Return for each benchmark the problem that has the same words and signs, or else the nearest one, if one is near.
 
         Near: at least NEAR of the benchmark problem's word sequences are in the text.
         """
-        words = words_of(text)
-        whole, sequences = _hash(words), _sequences(words)
+        whole, sequences = _hash(words_and_signs_of(text)), _sequences(words_of(text))
         nearest = {name: index.nearest(whole, sequences) for name, index in self._indexes.items()}
         return [Match(name, found[0], problem_id, found[1]) for name, found in nearest.items() if found]
 
@@ -137,7 +147,7 @@ class _Index:
         shared = Counter(place for sequence in sequences for place in self.places.get(sequence, ()))
         near = {place: n / self.lengths[place] for place, n in shared.items() if self.lengths[place] >= FEWEST}
         best = max(near, key=lambda place: (near[place], -place), default=None)
-        # All sequences, and yet not the same words: there is more in the other text.
+        # All sequences, and yet not the same: there is more in the other text, or another sign.
         return (ids[best], min(near[best], 0.99)) if best is not None and near[best] >= NEAR else None
 
 
