@@ -21,7 +21,7 @@ def push_dataset_folder(
 
     Without `token` it is that of HF_TOKEN or of `hf auth login`; HF_ENDPOINT names another hub. Data files that the repository has and the
     folder does not are deleted in the same commit. `progress("pushing", bytes, total)` is called after each file. Raises BadFolder, and
-    PushFailed: then the repository is as it was.
+    PushFailed: then the repository is as it was, unless the commit arrived and its answer was lost. Pushing again does no harm.
     """
     # Loaded here: the other commands of the site do not need a client of a hub.
     import httpx2
@@ -61,13 +61,13 @@ def push_dataset_folder(
         raise PushFailed(f"{repository} is no name of a repository: {error}") from error
     except HfHubHTTPError as error:
         raise PushFailed(_refusal(error, repository, api.endpoint)) from error
-    except (httpx2.TransportError, OfflineModeIsEnabled) as error:
+    except (httpx2.TransportError, OfflineModeIsEnabled, ConnectionError, TimeoutError) as error:  # the last two: of Xet, its storage
         raise PushFailed(
             f"{api.endpoint} does not answer ({error}). Check the network, and push again: files that arrived are kept."
         ) from error
     except RuntimeError as error:  # of one file; the reason is its cause
         raise PushFailed(f"{error} {error.__cause__ or ''}".strip() + " Push again: files that arrived are kept.") from error
-    except ValueError as error:  # what the hub answered is not what huggingface_hub expects
+    except (ValueError, KeyError) as error:  # what the hub answered is not what huggingface_hub expects
         raise PushFailed(f"The answer of {api.endpoint} cannot be read: {error}. Check HF_ENDPOINT.") from error
     finally:
         if had_bars:

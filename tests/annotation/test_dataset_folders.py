@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import huggingface_hub
+import huggingface_hub.constants
 import pyarrow.parquet as pq
 import pytest
 import yaml
@@ -379,3 +379,18 @@ def test_a_hub_that_refuses_or_is_gone_is_a_sentence(
         call_command("push", str(made.path), to="anna/fruit")
     with pytest.raises(CommandError, match="OWNER/NAME"):
         call_command("push", str(made.path), to="fruit")
+
+
+@pytest.mark.parametrize("error", [ConnectionError("Network error: connection reset"), TimeoutError("timed out")])
+def test_a_network_that_breaks_below_the_hubs_client_is_a_sentence(
+    snapshot: Snapshot, tmp_path: Path, site: Hub, monkeypatch: pytest.MonkeyPatch, error: OSError
+) -> None:
+    made = folder_of(snapshot, tmp_path / "f", formats=("labels",))
+
+    def break_off(*args: Any, **options: Any) -> None:
+        raise error  # as the transfer through Xet does, which the stand-in does not have
+
+    monkeypatch.setattr(huggingface_hub.HfApi, "preupload_lfs_files", break_off)
+    with pytest.raises(CommandError, match=f"does not answer .{error}.. Check the network, and push again"):
+        call_command("push", str(made.path), to="anna/fruit")
+    assert not site.commits
