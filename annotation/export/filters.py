@@ -10,7 +10,7 @@ from django.utils.dateparse import parse_date, parse_datetime
 
 from annotation import eligibility
 from annotation.eligibility import Adjudications, Use
-from annotation.models import Batch, BatchKind, FinishReason, Membership, Project, Solution, Split
+from annotation.models import Batch, BatchKind, FinishReason, Membership, Project, Solution, Split, StepSource
 
 AGREEMENTS, REVIEWS, LABELS = ("agree", "disagree"), ("reviewed", "not-reviewed"), ("each", "consensus")
 _LARGEST = 2**31 - 1
@@ -121,8 +121,11 @@ class SnapshotFilter:
             raise BadFilter("until", self.until, f"it is not after since {self.since.isoformat()}", "Name a later moment, or leave one out")
 
     def check_in(self, project: Project) -> None:
-        """Raise BadFilter for a value that this project does not have."""
+        """Raise BadFilter for a value that this project does not have, or that means nothing in it."""
         self.check()
+        if self.agreement and project.step_source == StepSource.INTERACTIVE:
+            reason = f"in {project.slug} everybody takes another path, so first mistakes of two people cannot be compared"
+            raise BadFilter("agreement", self.agreement, reason, "Leave this filter out")
         if self.batches:
             known = set(Batch.objects.filter(project=project, pk__in=self.batches).values_list("pk", flat=True))
             for batch in self.batches:

@@ -149,6 +149,12 @@ def test_a_value_that_cannot_be_is_named_with_its_filter_and_a_remedy(project: P
     assert refused.value.field in spec and not Snapshot.objects.exists()
 
 
+def test_people_are_not_said_to_agree_where_everybody_takes_another_path() -> None:
+    project = make.project("paths", step_source="interactive")
+    with pytest.raises(export.BadFilter, match="agreement 'agree': in paths everybody takes another path.*Leave this filter out"):
+        export.take_dataset(project, SnapshotFilter(agreement="agree"))
+
+
 def test_a_batch_and_a_person_of_another_project_are_refused(project: Project) -> None:
     other = make.project("other")
     batch = make.batch(other, make.solutions(other, 1))
