@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -161,11 +161,7 @@ class ApiView(APIView):
             raise ApiRefused("unsupported_media_type", "Send JSON with the header “Content-Type: application/json”.")
         data = json_of(self.request._request, at_most=self.body_bytes)
         shape = expected(data=data)
-        faults = [
-            Fault("body", str(name), "unknown", f"There is no field “{name}” here. Known: {', '.join(shape.fields)}.")
-            for name in data
-            if name not in shape.fields
-        ]
+        faults = list(unknown_fields(shape, data))
         if not shape.is_valid():
             faults += faults_of(shape.errors, place="body")
         if faults:
@@ -243,6 +239,20 @@ def keys_of(cursor: str, count: int) -> tuple[int, ...]:
         detail = "This cursor is of another list, or a part of it is missing. Use `next` of the page before, or begin without a cursor."
         raise ApiRefused("bad_query", detail, faults=[Fault("query", "cursor", "invalid", detail)]) from None
     return keys
+
+
+def unknown_fields(shape: Any, data: Any, name: str = "") -> Iterator[Fault]:
+    """Yield a fault for each field of a body that its serializer does not have, also in its objects and lists of objects."""
+    if isinstance(shape, serializers.ListSerializer) and isinstance(data, list):
+        for number, inner in enumerate(data):
+            yield from unknown_fields(shape.child, inner, f"{name}{number}.")
+    elif isinstance(shape, serializers.Serializer) and isinstance(data, dict):
+        for key, inner in data.items():
+            if key in shape.fields:
+                yield from unknown_fields(shape.fields[key], inner, f"{name}{key}.")
+            else:
+                known = ", ".join(shape.fields)
+                yield Fault("body", f"{name}{key}", "unknown", f"There is no field “{name}{key}” here. Known: {known}.")
 
 
 def faults_of(errors: Any, *, place: str, name: str = "") -> list[Fault]:

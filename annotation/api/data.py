@@ -57,10 +57,10 @@ class SolutionSerializer(serializers.Serializer):
 class ProblemQuery(PageQuery):
     """Which problems are listed."""
 
-    external_id = serializers.CharField(required=False, max_length=200)
+    external_id = serializers.CharField(required=False, max_length=200, trim_whitespace=False)
     split = serializers.ChoiceField(SPLITS, required=False)
-    subject = serializers.CharField(required=False, max_length=200)
-    level = serializers.CharField(required=False, max_length=40)
+    subject = serializers.CharField(required=False, max_length=200, trim_whitespace=False)
+    level = serializers.CharField(required=False, max_length=40, trim_whitespace=False)
 
 
 class SolutionQuery(PageQuery):
@@ -68,7 +68,7 @@ class SolutionQuery(PageQuery):
 
     problem = key(help_text="The `id` of a problem.")
     split = serializers.ChoiceField(SPLITS, required=False)
-    source = serializers.CharField(required=False, max_length=200)  # type: ignore[assignment]
+    source = serializers.CharField(required=False, max_length=200, trim_whitespace=False)  # type: ignore[assignment]
     outcome = serializers.ChoiceField(OUTCOMES, required=False)
     withdrawn = serializers.BooleanField(required=False)
 

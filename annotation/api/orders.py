@@ -46,7 +46,7 @@ class SnapshotFilterSerializer(serializers.Serializer):
     people = _listed(serializers.CharField(max_length=36), "The pseudonyms that exports show in the field `labeler`.")
     finish_reasons = _listed(serializers.ChoiceField(FINISHES), "How the labeler ended.")
     without = _listed(serializers.ChoiceField(FINISHES), "Leave out labels that ended so.")
-    sources = _listed(serializers.CharField(max_length=200), "The generators that wrote the solutions.")
+    sources = _listed(serializers.CharField(max_length=200, trim_whitespace=False), "The generators that wrote the solutions.")
     agreement = serializers.ChoiceField(
         ["agree", "disagree"], required=False, help_text="Whether people agree on the first mistake of the solution."
     )

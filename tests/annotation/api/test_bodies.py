@@ -53,6 +53,20 @@ def test_a_field_that_stands_twice_is_refused_and_named(project: Project, body: 
     assert error_of(answer) == (400, "bad_body") and "stands twice in one object" in answer.json()["detail"]
 
 
+def test_an_unknown_field_inside_of_another_is_refused_and_named(project: Project) -> None:
+    body = {"texts": [{"problem": "What?", "steps": ["So 5."]}, {"problem": "What?", "steps": ["So 5."], "answer": "5"}]}
+    answer = send("projects/sums/score-jobs", token_for(make.olga(project), scope="write"), json.dumps(body))
+    assert error_of(answer) == (400, "bad_body") and [fault["name"] for fault in answer.json()["errors"]] == ["texts.1.answer"]
+
+
+def test_a_filter_finds_a_text_with_blanks_around_it_and_none_without_them(project: Project) -> None:
+    body = LINE.replace(b'"id"', b'"source": " m", "id"')
+    token = token_for(make.olga(project), scope="write")
+    send("projects/sums/solutions", token, body, kind="application/x-ndjson")
+    found = [len(ask("projects/sums/solutions", token, {"source": text}).json()["items"]) for text in (" m", "m", " m ")]
+    assert found == [1, 0, 0]
+
+
 def test_an_unknown_field_with_half_of_a_surrogate_pair_in_its_name_is_noted_and_the_line_is_stored(project: Project) -> None:
     body = LINE.replace(b'"id"', b'"k\\ud800": 1, "id"')
     token = token_for(make.olga(project), scope="write")
