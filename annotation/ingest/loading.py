@@ -16,12 +16,16 @@ from trainer.formats import (
     FORMATS,
     BadFile,
     BadLine,
+    Block,
     Detected,
     Format,
+    Item,
     LabelMapping,
     NewSolution,
+    NotDivided,
     Progress,
     choose_steps_by,
+    count_blocks,
     detect_format,
     has_blocks,
     has_texts,
@@ -106,16 +110,24 @@ def load_solutions(
     choice = None
     if steps_by != AUTO or has_texts(path, format_, megabytes=megabytes):
         choice = choose_steps_by(path, format_, named=steps_by, megabytes=megabytes, progress=progress)
+    in_blocks = has_blocks(path, megabytes=megabytes)
     while True:
         try:
             with _staging(project, detected, path=path, source=source, split=split, progress=progress) as staging:
                 staging.use(staging.options._replace(are_labels_gold=labels == "gold", choice=choice, mapping=mapping))
-                _read_solutions(staging, path, detected, format_, megabytes, progress)
+                if in_blocks:
+                    blocks = read_blocks(path, megabytes=megabytes, progress=progress)
+                    _read_in_blocks(staging, blocks, n_blocks=count_blocks(path))
+                else:
+                    _read_solutions(staging, path, detected, format_, megabytes, progress)
+                staging.flush()
                 if not allow_broken and staging.report.steps.share_broken > BROKEN_SHARE:
                     raise _too_many_broken(path, staging.report)
             return staging.report
         except _TextInside:  # after many solutions that are given as steps, so all is read again with a rule
             choice = choose_steps_by(path, format_, named=steps_by, megabytes=megabytes, progress=progress)
+        except NotDivided:
+            in_blocks = False
 
 
 class _TextInside(Exception):
@@ -125,23 +137,37 @@ class _TextInside(Exception):
 def _read_solutions(staging: Staging, path: Path, detected: Detected, format_: Format, megabytes: int, progress: Progress | None) -> None:
     """Stage all lines of a file. Raises BadFile for a line that cannot be loaded, and _TextInside."""
     assert format_.solutions is not None
-    if has_blocks(path, megabytes=megabytes):
-        with closing(prepared(read_blocks(path, megabytes=megabytes, progress=progress), staging.options)) as parts:
-            for part in parts:
-                if part.fault and part.fault.is_text:
-                    raise _TextInside
-                staging.receive(part)
-    else:
-        for line, fields in read_lines(path, megabytes=megabytes, progress=progress):
-            with staging.at(line):
-                refuse_unread_labels(fields, detected)
-                try:
-                    for solution in format_.solutions(fields):
-                        staging.add_solution(solution)
-                except TextMeans:
-                    raise _TextInside from None
-                staging.report.unused.update(unused_keys(fields))
-    staging.flush()
+    for line, fields in read_lines(path, megabytes=megabytes, progress=progress):
+        with staging.at(line):
+            refuse_unread_labels(fields, detected)
+            try:
+                for solution in format_.solutions(fields):
+                    staging.add_solution(solution)
+            except TextMeans:
+                raise _TextInside from None
+            staging.report.unused.update(unused_keys(fields))
+
+
+def _read_in_blocks(staging: Staging, blocks: Iterator[Block], *, n_blocks: int) -> None:
+    """Stage a file that several processes prepare. Raises BadFile, _TextInside, and NotDivided for an array that is to be read whole: only
+    then it is known in which line of the file an object breaks off.
+    """
+    is_array = False
+
+    def noted() -> Iterator[Block]:
+        nonlocal is_array
+        for block in blocks:
+            if block.places:
+                is_array, staging.line = True, (Item if block.are_items else int)(0)
+            yield block
+
+    with closing(prepared(noted(), staging.options, n_blocks=n_blocks)) as parts:
+        for part in parts:
+            if part.fault and part.fault.is_text:
+                raise _TextInside
+            if part.fault and is_array:
+                raise NotDivided
+            staging.receive(part)
 
 
 def _too_many_broken(path: Path, report: LoadReport) -> BadFile:

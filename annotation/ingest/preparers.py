@@ -27,7 +27,8 @@ from annotation.ingest.preparing import (
 )
 from trainer.formats import Block
 
-ALONE = 2  # blocks of a file that need no more processes: to start these takes 0.2 s
+ALONE = 2  # blocks that are prepared before more processes start, as far as a file is larger than FEW blocks
+FEW = 10  # blocks that one process has prepared before others are of use: to start these takes as long as 4 blocks
 MOST = 4  # processes
 
 
@@ -58,12 +59,15 @@ class _Process:
             self.process.__exit__(None, None, None)
 
 
-def prepared(blocks: Iterable[Block], options: ReadingOptions) -> Generator[Prepared, None, None]:
-    """Yield the rows of each block, in order. The first blocks are prepared here, the others by a process for each core."""
+def prepared(blocks: Iterable[Block], options: ReadingOptions, *, n_blocks: int) -> Generator[Prepared, None, None]:
+    """Yield the rows of each block, in order. The first blocks are prepared here, the others by a process for each core.
+
+    `n_blocks`: about how many there are. Few are all prepared here.
+    """
     rows, numbered = Rows(options), enumerate(blocks)
     for number, block in numbered:
         yield rows.read(number, block)
-        if number + 1 == ALONE:
+        if number + 1 == ALONE and n_blocks > FEW:
             break
     count = min(MOST, os.cpu_count() or 1)
     if count == 1:

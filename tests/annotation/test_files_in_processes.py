@@ -1,5 +1,6 @@
 """A large file is prepared by several processes, and stored as if one had read it."""
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,7 +28,7 @@ PUBLISHED = "prm800k/phase2_labeled_paths_1818.jsonl"
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """A block of a few lines, so that a small file has many; and two cores."""
-    monkeypatch.setattr(blocks, "BLOCK_BYTES", 30_000)
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", 10_000)
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
 
 
@@ -63,6 +64,33 @@ def test_a_file_that_processes_share_is_stored_as_one_process_stores_it(
     assert labels(shared) == labels(alone)
     assert [ingest.load_solutions(path, project=one).new_annotations for one in (alone, shared)] == [0, 0]
     assert preparing() == []
+
+
+@pytest.mark.parametrize("separator", [", ", ",\n"], ids=["in one line", "an object a line"])
+def test_an_array_that_processes_share_is_stored_as_its_lines_are(tmp_path: Path, separator: str) -> None:
+    lines, array = list(solutions(1_200)), make.project("array")
+    (tmp_path / "array.json").write_text(f"[{separator.join(map(json.dumps, lines))}]")
+    assert ingest.load_solutions(tmp_path / "array.json", project=array).lines == 1_200
+    by_line = make.project("lines")
+    ingest.load_solutions(write(tmp_path / "lines.jsonl", *lines), project=by_line)
+    assert rows(array) == rows(by_line)
+
+
+@pytest.mark.parametrize(
+    ("separator", "bad", "words"),
+    [
+        (", ", '{"problem": "p", "steps": ["a\\u0000"]}', "object 900: step 1 contains a NUL character at position 2"),
+        (",\n", '{"problem": "p", "steps": [1}', "line 900: not JSON .Expecting ',' delimiter at position 29"),
+        (",\n", "[1]", "line 900: a list where an object is expected"),
+    ],
+)
+def test_a_wrong_object_far_inside_an_array_is_named_and_nothing_is_stored(tmp_path: Path, separator: str, bad: str, words: str) -> None:
+    objects, before = [json.dumps(one) for one in solutions(1_200)], counts()
+    objects[899] = bad
+    (tmp_path / "array.json").write_text(f"[{separator.join(objects)}]")
+    with pytest.raises(ingest.BadFile, match=words):
+        ingest.load_solutions(tmp_path / "array.json", project=make.project())
+    assert {**counts(), "Project": 0} == {**before, "Project": 0} and preparing() == []
 
 
 def test_a_wrong_line_in_the_block_of_another_process_is_named_and_nothing_is_stored(tmp_path: Path) -> None:

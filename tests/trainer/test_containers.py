@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from trainer.formats import FORMATS, BadFile, Fields, detect_format, place_in_words, read_lines
+from trainer.formats import FORMATS, BadFile, Fields, NotDivided, blocks, detect_format, objects_in, place_in_words, read_blocks, read_lines
 
 ROWS = [
     {"problem": "What is 2 + 3?", "answer": "5", "solution": "Three more,\nthan two.\n\nSo 5."},
@@ -314,3 +314,43 @@ def test_progress_ends_with_the_size_of_the_file(tmp_path: Path, name: str) -> N
     list(read_lines(path, progress=lambda *call: calls.append(call)))
     assert calls[-1] == ("reading", path.stat().st_size, path.stat().st_size)
     assert all(done <= path.stat().st_size for _, done, _ in calls)
+
+
+# --- arrays in blocks, for several processes -----------------------------------------------------------------------------------
+
+NESTED = [{"problem": f'p{{"}}{number}', "steps": ["a\\", "b}] ,{é"], "x": [{"a": {"b": [{}]}}]} for number in range(40)]
+DIVIDED = {
+    "one line": json.dumps(NESTED),
+    "compact": json.dumps(NESTED, separators=(",", ":"), ensure_ascii=False),
+    "an object a line": "[\n" + ",\n".join(map(json.dumps, NESTED)) + "\n]\n",
+    "indented": json.dumps(NESTED, indent=2),
+    "blank lines": "\n\n  [\r\n\r\n" + ",\r\n\r\n".join(map(json.dumps, NESTED)) + "\r\n]",
+    "a mark": "\ufeff" + json.dumps(NESTED),
+    "one object": f"[{json.dumps(NESTED[0])},]",
+}
+UNDIVIDED = {
+    "two in a line": f"[{json.dumps(NESTED[0])},\n{json.dumps(NESTED[1])}, {json.dumps(NESTED[2])}]",
+    "a number": f"[{json.dumps(NESTED[0])}, 3]",
+    "open": json.dumps(NESTED)[:-1],
+    "an open text": json.dumps(NESTED)[:-20],
+    "more after it": json.dumps(NESTED) + "x",
+    "deep": "[" + '{"a": ' * 14 + "1" + "}" * 14 + "]",
+}
+
+
+@pytest.mark.parametrize("content", DIVIDED.values(), ids=DIVIDED)
+def test_blocks_of_an_array_have_the_objects_that_its_lines_have(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str) -> None:
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", 300)
+    path = tmp_path / "array.json"
+    path.write_text(content, newline="")
+    divided = list(read_blocks(path))
+    read = [(place_in_words(number), fields) for block in divided for number, fields in objects_in(block, path)]
+    assert read == [(place_in_words(number), fields) for number, fields in read_lines(path)]
+    assert len(read) in (1, len(NESTED)) and [block.is_last for block in divided] == [False] * (len(divided) - 1) + [True]
+
+
+@pytest.mark.parametrize("content", UNDIVIDED.values(), ids=UNDIVIDED)
+def test_an_array_that_cannot_be_divided_is_left_to_its_reader(tmp_path: Path, content: str) -> None:
+    (tmp_path / "array.json").write_text(content)
+    with pytest.raises(NotDivided):
+        list(read_blocks(tmp_path / "array.json"))

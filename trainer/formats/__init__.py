@@ -4,7 +4,7 @@ Reads files within limits. Returns NewProblem and NewSolution values. Knows no t
 every format field by field.
 """
 
-from trainer.formats.blocks import Block, has_blocks, objects_in, read_blocks
+from trainer.formats.blocks import Block, NotDivided, count_blocks, has_blocks, objects_in, read_blocks
 from trainer.formats.containers import read_lines
 from trainer.formats.cutting import choose_steps_by, cut_solution, has_texts
 from trainer.formats.detection import FORMATS, Detected, Format, detect_format, fitting_formats, looks_like_labels, refuse_unread_labels
@@ -24,6 +24,7 @@ from trainer.formats.values import (
     BadLine,
     BadText,
     Finish,
+    Item,
     NewAlternative,
     NewAnnotation,
     NewLabel,
@@ -54,12 +55,14 @@ __all__ = [
     "Fields",
     "Finish",
     "Format",
+    "Item",
     "LabelMapping",
     "NewAlternative",
     "NewAnnotation",
     "NewLabel",
     "NewProblem",
     "NewSolution",
+    "NotDivided",
     "Numeral",
     "Progress",
     "as_number",
@@ -68,6 +71,7 @@ __all__ = [
     "check_problem",
     "check_solution",
     "choose_steps_by",
+    "count_blocks",
     "clean_text",
     "in_words",
     "cut_solution",
