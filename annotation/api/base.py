@@ -181,7 +181,7 @@ class ApiView(APIView):
         response["ETag"] = etag
         conditional = cast(HttpResponse, get_conditional_response(self.request._request, etag=etag, response=response))
         if conditional.status_code == 412:
-            raise ApiRefused("precondition_failed", "This has changed since, or never was so. Leave out If-Match and If-Unmodified-Since.")
+            raise changed()
         return conditional
 
     def answer_once(self, wanted: Mapping[str, Any], act: Callable[[], tuple[int, Any]]) -> HttpResponse:
@@ -219,6 +219,13 @@ class ApiView(APIView):
         """
         limit, cursor = query.pop("limit"), query.pop("cursor", None)
         return (*(keys_of(cursor, keys) if cursor else (first - 1,) * keys), limit)
+
+
+def changed() -> ApiRefused:
+    """Return the refusal of a request whose condition does not hold."""
+    return ApiRefused(
+        "precondition_failed", "What is at this address is not what If-Match or If-Unmodified-Since names. Leave the header out."
+    )
 
 
 def cursor_of(keys: Iterable[int]) -> str:

@@ -10,7 +10,7 @@ from drf_spectacular.utils import OpenApiExample
 from rest_framework import serializers
 
 from annotation import export, people
-from annotation.api.base import ApiView, PageQuery
+from annotation.api.base import ApiView, PageQuery, changed
 from annotation.api.data import FINISHES, SPLITS, SnapshotsReading
 from annotation.api.problems import ApiRefused, Fault
 from annotation.api.schema import describe, page_of
@@ -365,6 +365,8 @@ class OrderFileView(ApiView):
             raise ApiRefused("not_found", str(missing)) from None
         except (export.OrderRefused, export.DownloadGone) as gone:
             raise ApiRefused("file_gone", str(gone)) from None
+        if answer.status_code == 412:
+            raise changed()
         if answer.status_code == 416:
             headers = {"Content-Range": answer["Content-Range"]}
             raise ApiRefused("no_such_range", f"The file has {found.file.n_bytes:,} bytes. The range begins behind them.", headers=headers)

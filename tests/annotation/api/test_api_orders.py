@@ -133,6 +133,7 @@ def test_an_export_is_written_and_read_back_in_parts(token: str, snapshot: Snaps
     assert ask(address, token, **{"If-None-Match": whole["ETag"]}).status_code == 304
     behind = ask(address, token, Range=f"bytes={len(body)}-")
     assert error_of(behind) == (416, "no_such_range") and behind["Content-Range"] == f"bytes */{len(body)}"
+    assert error_of(ask(address, token, **{"If-Match": '"other"'})) == (412, "precondition_failed")
     with closing(ask(address, token, Accept="application/gzip")) as accepted:
         assert accepted.status_code == 200
 
