@@ -24,6 +24,7 @@ from annotation.eligibility import Adjudications, Use
 from annotation.export.filters import SnapshotFilter
 from annotation.export.snapshots import CHOOSE, ContentDamaged, list_for_training, new_snapshot, take_number
 from annotation.export.splits import PARTS, SplitRule
+from annotation.export.wording import filter_in_words
 from annotation.ingest import BadFile, Progress
 from annotation.models import Batch, DataOrder, Project, Snapshot, SnapshotFile, Split
 from trainer import __version__
@@ -407,11 +408,14 @@ def _drafted(
     chosen = replace(chosen, adjudications=Adjudications(chosen.adjudications or project.adjudications))
     keys = _chosen_keys(project, chosen, reader)
     if not keys and chosen.narrows:
-        asked = ", ".join(
-            f"{name} {value}" for name, value in chosen.spec.items() if name not in ("newcomers", "without") or value not in ([], True)
-        )
+        asked = "; ".join(filter_in_words(chosen.spec))
         raise EmptySnapshot(
             f"No label of {project.slug} fulfils the filter ({asked}). Change or leave out a part of it. No snapshot was taken."
+        )
+    if not keys and _chosen_keys(project, replace(chosen, splits=tuple(Split.values)), reader):
+        raise EmptySnapshot(
+            f"All labels of {project.slug} are on {filter_in_words({'splits': sorted(set(Split.values) - set(chosen.splits))})[0]}, which "
+            "were not asked for. Ask for both splits (--split all). No snapshot was taken."
         )
     snapshot = new_snapshot(project)
     with connection.cursor() as cursor:

@@ -258,12 +258,12 @@ def _uuid(value: str) -> None:
 def _moment(name: str, value: Any) -> datetime:
     """Return a moment in UTC. A date alone means its first moment. Raises BadFilter."""
     moment: datetime | None = value if isinstance(value, datetime) else None
-    if isinstance(value, str):
-        try:
+    try:
+        if isinstance(value, str):
             day: date | None = parse_date(value)
             moment = datetime(day.year, day.month, day.day) if day else parse_datetime(value)
-        except ValueError:
-            moment = None
-    if moment is None:
-        raise BadFilter(name, value, "it is no date", "Write a day such as 2026-11-26, or a moment such as 2026-11-26T14:00Z")
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        if moment is not None:
+            return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):  # the latter: a moment of the year 1 that is of the year 0 in UTC
+        pass
+    raise BadFilter(name, value, "it is no date", "Write a day such as 2026-11-26, or a moment such as 2026-11-26T14:00Z")

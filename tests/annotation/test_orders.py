@@ -127,7 +127,7 @@ def test_an_order_without_a_format_takes_a_snapshot_alone(project: Project, rita
 
 def test_a_filter_that_leaves_nothing_ends_the_order_with_the_sentence_of_the_command(project: Project, rita: User) -> None:
     order = done(export.order_snapshot(project, export.SnapshotFilter(min_labels=9), actor=rita))
-    assert order.state == OrderState.FAILED and "fulfils the filter (splits ['train'], min_labels 9, adjudications beside)" in order.failure
+    assert order.state == OrderState.FAILED and "fulfils the filter (problems of the training split; at least 9 people" in order.failure
     assert not Snapshot.objects.exists()
 
 
