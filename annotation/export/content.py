@@ -111,12 +111,13 @@ _CONVERT_OPTIONS = pyarrow.csv.ConvertOptions(
     check_utf8=False,  # the database did
 )
 _AT_ONCE = 4_000  # annotations of one statement: to plan it takes as long as to read 500 of them
-# Rows and bytes of records that are put together at once: the first that is reached. This is in memory several times.
-_PIECE_ROWS, _PIECE = 250, 2_000_000
+# Rows and bytes of records that are put together at once: the first that is reached. Such a block stays below the size that goes back to
+# the system (above): to get a megabyte from it page by page takes eight times as long as to copy it.
+_PIECE_ROWS, _PIECE = 250, 600_000
 # The same of a group of the file. The file says 27 kB of each group at its end, and who reads or writes it keeps this in memory.
 _GROUP_ROWS, _GROUP = 1_000, 8_000_000
 
-_READ_ROWS = 250  # of a content file, at once
+_READ_ROWS = 180  # of a content file, at once: 0.8 MB of records as long as those of PRM800K
 
 
 class _Keys:
@@ -191,19 +192,22 @@ def write_content(
         pq.ParquetWriter(file, SCHEMA, compression="zstd", use_dictionary=plain, write_statistics=False) as writer,
         ThreadPoolExecutor(1) as background,
     ):
-        waiting: list[pa.Table] = []
+        labels, values, blocks = list[bytes](), list[bytes](), list[pa.Array]()
 
         def write_group() -> None:
-            writer.write_table(pa.concat_tables(waiting))
-            waiting.clear()
+            writer.write_table(_table(labels, values, blocks, counts))
+            for waiting in (labels, values, blocks):
+                waiting.clear()
 
         def store(piece: _Piece) -> None:
             joined = b"\n".join([*piece.records, b""])
             digest.update(joined)
             if lines is not None:
                 lines.write(joined)
-            waiting.append(_table(piece, counts))
-            if sum(map(len, waiting)) >= _GROUP_ROWS or sum(table.nbytes for table in waiting) >= _GROUP:
+            blocks.append(_binary(piece.records))
+            labels.extend(piece.labels)
+            values.extend(piece.values)
+            if len(labels) >= _GROUP_ROWS or sum(block.nbytes for block in blocks) >= _GROUP:
                 write_group()
 
         stored: Future[None] | None = None
@@ -217,7 +221,7 @@ def write_content(
             stored = background.submit(store, piece)
         if stored is not None:
             stored.result()
-        if waiting:
+        if blocks:
             write_group()
     if progress:
         progress("exporting", n_rows, len(keys))
@@ -289,16 +293,16 @@ def _check(result: "PGresult", expected: ExecStatus) -> None:
         raise kind(result.error_message.decode(errors="replace").strip())
 
 
-def _table(piece: _Piece, counts: Counts) -> pa.Table:
-    """Return a piece in SCHEMA, and count it."""
-    counts.ratings.update(piece.labels)
-    lines = b"".join(piece.values)
+def _table(labels: list[bytes], values: list[bytes], records: list[pa.Array], counts: Counts) -> pa.Table:
+    """Return the rows of a group in SCHEMA, and count them. Their values are read at once: each table costs as much as 300 rows."""
+    counts.ratings.update(labels)
+    lines = b"".join(values)
     _READ_OPTIONS.block_size = len(lines) + 1
     table = pyarrow.csv.read_csv(pa.BufferReader(lines), _READ_OPTIONS, _PARSE_OPTIONS, _CONVERT_OPTIONS)
     counts.add(table)
     arrays = [table[name] for name in _COLUMNS]
     arrays += [_lists(table[name].to_pylist()) for name in _LISTS]
-    return pa.Table.from_arrays([*arrays, _binary(piece.records)], schema=SCHEMA)
+    return pa.Table.from_arrays([*arrays, pa.chunked_array(records)], schema=SCHEMA)
 
 
 # pyarrow.array imports pandas where it is installed, which takes 56 MB. So arrays are made of their buffers.
