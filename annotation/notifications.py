@@ -5,13 +5,11 @@ is notified twice of one occasion.
 """
 
 import logging
-import smtplib
 from collections.abc import Collection, Iterable
 from datetime import timedelta
 from itertools import groupby
 from typing import Any
 
-from celery import current_app
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.core import mail
@@ -19,7 +17,6 @@ from django.db import transaction
 from django.db.models import Q
 from django.db.models.functions import Now
 from django.urls import get_script_prefix, reverse
-from kombu.exceptions import OperationalError as BrokerUnreachable
 
 from annotation.models import Membership, Notification, NotificationKind, Preferences, Project, Role
 
@@ -140,6 +137,8 @@ def send_mail() -> int:
     """
     if not settings.EMAIL_HOST:
         return 0
+    import smtplib
+
     waiting = Q(is_to_mail=True, mailed_at__isnull=True, created_at__gte=Now() - MAIL_AGE, person__is_active=True)
     with transaction.atomic():
         rows = Notification.objects.filter(waiting).exclude(person__email="").select_related("person", "project")
@@ -180,6 +179,9 @@ def _account_path() -> str:
 
 
 def _ask_worker() -> None:
+    from celery import current_app  # here, because a command waits for it
+    from kombu.exceptions import OperationalError as BrokerUnreachable
+
     try:
         current_app.send_task("annotation.tasks.send_notifications", ignore_result=True, expires=60)
     except (BrokerUnreachable, OSError) as error:

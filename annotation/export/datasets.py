@@ -14,7 +14,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
-import numpy as np
 import psycopg
 from django.conf import settings
 from django.db import OperationalError, connection, transaction
@@ -451,6 +450,8 @@ def chosen_now(project: Project, chosen: SnapshotFilter) -> "array[int]":
 
 def _chosen_keys(project: Project, chosen: SnapshotFilter, reader: "psycopg.Connection[Any]") -> "array[int]":
     """Return the keys of the annotations that a filter leaves, in order."""
+    import numpy as np  # here, because a command waits for it
+
     from annotation.export.content import copied
 
     parameters: dict[str, Any] = {"project": project.pk}

@@ -1,52 +1,57 @@
 """Stage: ingest. Reads problems, solutions and labels in public formats. Writes Problem, Solution, imported annotations
 and gold."""
 
-from annotation.ingest.checking import FileCheck, check_file
-from annotation.ingest.loading import add_solutions, load_problems, load_solutions, read_mapping, read_problems
-from annotation.ingest.preparing import digest
-from annotation.ingest.projects import BadProject, find_project, rules_of
-from annotation.ingest.reading import (
-    ProblemMissing,
-    ProblemRow,
-    SolutionMissing,
-    SolutionRow,
-    find_problem,
-    find_solution_row,
-    problems_of,
-    solutions_of,
-)
-from annotation.ingest.staging import LABELS
-from annotation.ingest.updating import read_changes
-from annotation.ingest.upserting import (
-    BY_LINE,
-    CUTTING_RULES,
-    BadLines,
-    LineFault,
-    TooManyLines,
-    Upserted,
-    upsert,
-)
-from annotation.ingest.values import LoadReport, ProblemChange
-from trainer.formats import (
-    FILE_MEGABYTES,
-    FORMATS,
-    STEP_CHARACTERS,
-    STEPS,
-    BadFile,
-    BadLine,
-    BadText,
-    NewAlternative,
-    NewAnnotation,
-    NewLabel,
-    NewProblem,
-    NewSolution,
-    Progress,
-    clean_text,
-    detect_format,
-)
-from trainer.steps import AUTO, RULES
+from typing import TYPE_CHECKING
 
-STEP_RULES = (*RULES, AUTO)  # how a solution that is one text can be cut into steps
+from trainer.later import load_later
+
+if TYPE_CHECKING:
+    from annotation.ingest.checking import FileCheck, check_file
+    from annotation.ingest.loading import STEP_RULES, add_solutions, load_problems, load_solutions, read_mapping, read_problems
+    from annotation.ingest.preparing import digest
+    from annotation.ingest.projects import BadProject, find_project, rules_of
+    from annotation.ingest.reading import (
+        ProblemMissing,
+        ProblemRow,
+        SolutionMissing,
+        SolutionRow,
+        find_problem,
+        find_solution_row,
+        problems_of,
+        solutions_of,
+    )
+    from annotation.ingest.staging import LABELS
+    from annotation.ingest.updating import read_changes
+    from annotation.ingest.upserting import (
+        BY_LINE,
+        CUTTING_RULES,
+        BadLines,
+        LineFault,
+        TooManyLines,
+        Upserted,
+        upsert,
+    )
+    from annotation.ingest.values import LoadReport, ProblemChange
+    from trainer.formats import (
+        FILE_MEGABYTES,
+        FORMATS,
+        STEP_CHARACTERS,
+        STEPS,
+        BadFile,
+        BadLine,
+        BadText,
+        NewAlternative,
+        NewAnnotation,
+        NewLabel,
+        NewProblem,
+        NewSolution,
+        Progress,
+        clean_text,
+        detect_format,
+    )
+    from trainer.steps import AUTO
+else:
+    __getattr__ = load_later(__name__)  # each name is loaded when it is used
 
 __all__ = [
     "BY_LINE",

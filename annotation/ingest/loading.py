@@ -38,6 +38,8 @@ from trainer.formats import (
 from trainer.formats import read_mapping as parse_mapping
 from trainer.steps import AUTO, BROKEN_SHARE, RULES
 
+STEP_RULES = (*RULES, AUTO)  # how a solution that is one text can be cut into steps
+
 
 def load_problems(
     path: Path | str,

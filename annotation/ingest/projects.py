@@ -1,15 +1,21 @@
 """Stage: ingest, the project that is loaded into. Reads Project."""
 
+from typing import TYPE_CHECKING
+
 from annotation.models import Project
-from trainer.answers import Rules
+
+if TYPE_CHECKING:
+    from trainer.answers import Rules
 
 
 class BadProject(ValueError):
     """A project that cannot be created or does not exist. The message says why and what to do."""
 
 
-def rules_of(project: Project) -> Rules:
+def rules_of(project: Project) -> "Rules":
     """Return what this project counts as the same answer."""
+    from trainer.answers import Rules  # here, because a command waits for it
+
     return Rules(unreduced=project.accept_unreduced, percent=project.accept_percent)
 
 

@@ -5,30 +5,21 @@ from contextlib import contextmanager
 
 from django.core.management.base import CommandError
 
-from annotation.corrections import CorrectionRefused
-from annotation.export import (
-    BadFilter,
-    BadFolder,
-    BadSplitRule,
-    ContentDamaged,
-    ContentMissing,
-    EmptySnapshot,
-    NoSuchSnapshot,
-    NotComparable,
-    OutputRefused,
-    PushFailed,
-)
-from annotation.ingest import BadFile, BadProject
-from annotation.people import NoSuchAccount
-from trainer.answers import GraderUnavailable
 from trainer.display import shown_progress
-from trainer.writers import BadContent, BadOption
 
-_REFUSALS = (
-    BadContent, BadFile, BadFilter, BadFolder, BadOption, BadProject, BadSplitRule,
-    ContentDamaged, ContentMissing, CorrectionRefused, EmptySnapshot, GraderUnavailable,
-    NoSuchAccount, NoSuchSnapshot, NotComparable, OutputRefused, PushFailed,
-)  # fmt: skip
+
+def _is_refusal(error: Exception) -> bool:
+    """Tell whether an error says what is wrong with what was asked for. Only a command with an error loads all stages."""
+    from annotation import corrections, export, ingest, people
+    from trainer import answers, writers
+
+    refusals = (
+        answers.GraderUnavailable, corrections.CorrectionRefused, export.BadFilter, export.BadFolder, export.BadSplitRule,
+        export.ContentDamaged, export.ContentMissing, export.EmptySnapshot, export.NoSuchSnapshot, export.NotComparable,
+        export.OutputRefused, export.PushFailed, ingest.BadFile, ingest.BadProject, people.NoSuchAccount,
+        writers.BadContent, writers.BadOption,
+    )  # fmt: skip
+    return isinstance(error, refusals)
 
 
 @contextmanager
@@ -40,7 +31,9 @@ def drawn_progress(*, when_stopped: str = "Nothing was changed.") -> Iterator[Ca
     try:
         with shown_progress() as display:
             yield display.show
-    except _REFUSALS as bad:
-        raise CommandError(str(bad), returncode=2) from None
     except KeyboardInterrupt:
         raise CommandError(f"Stopped. {when_stopped}", returncode=130) from None
+    except Exception as error:
+        if _is_refusal(error):
+            raise CommandError(str(error), returncode=2) from None
+        raise

@@ -9,18 +9,16 @@ from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from time import monotonic
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import uuid4
 
 import orjson
-from celery import current_app
 from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Now
 from django.urls import get_script_prefix, reverse
 from django.utils import timezone
-from kombu.exceptions import OperationalError as BrokerUnreachable
 
 from annotation import notifications
 from annotation.models import (
@@ -36,8 +34,10 @@ from annotation.models import (
     WebhookEventKind,
     WebhookTry,
 )
-from annotation.webhooks.sending import GONE, Sent, send
 from annotation.webhooks.signing import OtherSecretKey, headers_of
+
+if TYPE_CHECKING:
+    from annotation.webhooks.sending import Sent
 
 log = logging.getLogger(__name__)
 
@@ -135,6 +135,9 @@ def write_event(project: Project, kind: WebhookEventKind, *, occasion: str, data
 
 def ask_worker() -> None:
     """Ask a worker to send what is due. If the message is lost, the run of the next minute sends it."""
+    from celery import current_app  # here, because a command waits for it
+    from kombu.exceptions import OperationalError as BrokerUnreachable
+
     try:
         current_app.send_task("annotation.tasks.send_webhooks", ignore_result=True, expires=60)
     except (BrokerUnreachable, OSError) as error:
@@ -196,13 +199,17 @@ def _request(claim: _Claim) -> tuple[str, dict[str, str] | None, str]:
     return webhook.address, headers, event.body
 
 
-def _send(request: tuple[str, dict[str, str] | None, str]) -> Sent:
+def _send(request: tuple[str, dict[str, str] | None, str]) -> "Sent":
+    from annotation.webhooks.sending import Sent, send  # here, because a command waits for it
+
     address, headers, body = request
     return Sent(None, "", body, 0) if headers is None else send(address, headers=headers, body=body.encode())
 
 
-def _record(claim: _Claim, sent: Sent) -> None:
+def _record(claim: _Claim, sent: "Sent") -> None:
     """Store how a try went, and what follows: the end of the delivery, its next try, or the end of the webhook."""
+    from annotation.webhooks.sending import GONE
+
     delivery = claim.delivery
     held = WebhookDelivery.objects.filter(pk=delivery.pk, state=DeliveryState.WAITING, attempt=claim.attempt)
     with transaction.atomic():
