@@ -200,6 +200,7 @@ def download_labels(request: SignedInRequest, project: "Project") -> HttpRespons
 def order(request: SignedInRequest, project: "Project", order: "DataOrder") -> HttpResponseBase:
     """Show an export: how far it is, its files, what it could not hold. The page fetches its progress every second."""
     page: dict[str, Any] = {"project": project, **described(order)}
+    page["several"] = order.format != export.FOLDER and len(page["files"]) > 1
     if request.htmx:
         if request.GET.get("seen") != order.state:
             return HttpResponseClientRefresh()  # the rest of the page has changed

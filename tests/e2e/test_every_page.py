@@ -57,6 +57,14 @@ OVERLAPS = """() => {
     if (seen(below) && below.getBoundingClientRect().top < end - 1) found.push(`${below.tagName} on the header`);
   return found;
 }"""
+# Chips that reach into the edge of their card.
+OUTSIDE = """() => [...document.querySelectorAll(".panel .chip")]
+  .filter((chip) => chip.checkVisibility() && !chip.closest(".scroll"))
+  .filter((chip) => {
+    const card = chip.closest(".panel");
+    return chip.getBoundingClientRect().right > card.getBoundingClientRect().right - parseFloat(getComputedStyle(card).paddingRight) + 1;
+  })
+  .map((chip) => `the chip ${chip.textContent.trim()} is on the edge of its card`)"""
 SEND = """([address, body]) => {
   const form = Object.assign(document.createElement("form"), { method: "post", action: address });
   const token = JSON.parse(document.body.getAttribute("hx-headers"))["X-CSRFToken"];
@@ -124,7 +132,8 @@ class Looker:
         for window, scheme in ((NARROW, "dark"), (WIDE, "light")):
             self.page.set_viewport_size(window)
             self.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
-            found += [f"wider than {window['width']}"] * self.page.evaluate(IS_WIDER) + self.page.evaluate(OVERLAPS)
+            found += [f"wider than {window['width']}"] * self.page.evaluate(IS_WIDER)
+            found += self.page.evaluate(OVERLAPS) + self.page.evaluate(OUTSIDE)
             if scheme == "dark" or self.is_thorough:
                 found += violations_now(self.page)
         self.faults += [f"{address}: {fault}" for fault in found]

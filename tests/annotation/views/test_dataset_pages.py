@@ -140,7 +140,7 @@ def test_shares_that_are_not_a_hundred_are_refused_at_their_field(rita: Client) 
 def test_a_large_set_is_asked_for_in_several_files_and_each_is_downloaded(rita: Client, home: Path) -> None:
     order = exported(rita, several="on", max_records="1", max_megabytes="2.5")
     page = text(rita, at("order", order_id=order.pk))
-    assert "Several files, each with at most 1 row and 2.5 MB before packing." in page and "Download the 2 files below" in page
+    assert "Several files, each with at most 1 row and 2.5 MB before packing." in page and "2 files</h2>" in page
     for file in order.files.all():
         address = at("export-file", order_id=order.pk, file=Path(file.name).name)
         assert address in page and file.sha256 in page and b"".join(rita.get(address)) == (home / file.name).read_bytes()
