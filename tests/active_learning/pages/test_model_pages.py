@@ -178,6 +178,11 @@ def test_a_version_shows_its_figures_beside_the_base_rate(project: Project, rita
         assert words in page, words
 
 
+def test_a_version_says_whose_its_base_is_and_under_which_licence(project: Project, rita: Client, home: Path) -> None:
+    version(project, 1, home, base="smollm2")
+    assert "smollm2: SmolLM2-135M-Instruct of HuggingFaceTB, licence Apache-2.0" in rita.get(path("model", 1)).content.decode()
+
+
 @pytest.mark.parametrize("metrics", [{}, {"step_auc": None, "first_mistake": None, "calibration": None, "best_of_n": None, "training": {}}])
 def test_a_version_of_which_little_is_known_has_a_page(project: Project, rita: Client, home: Path, metrics: dict[str, Any]) -> None:
     version(project, 1, home, metrics=metrics, artifact="models/gone")
