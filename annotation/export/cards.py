@@ -156,7 +156,10 @@ def _use(planned: Sequence[DatasetFile]) -> Iterable[str]:
         if losses:
             yield f"What `{name}` does not hold:\n\n" + "\n".join(f"- {_named_part(planned, name, sentence)}" for sentence in losses)
     if len({file.part for file in files}) > 1:
-        yield "The parts are divided by problems: no problem is in two parts."
+        yield (
+            "The parts are divided by problems: no problem is in two parts. "
+            "Two problems that differ in a number or a few words can be in two parts. They were not looked for."
+        )
 
 
 def written(files: Iterable[DatasetFile]) -> list[DatasetFile]:
