@@ -21,7 +21,8 @@ PACKED = 1 << 14  # given to zlib at once: after each member it copies the rest,
 NUL_SHOWN = "\N{SYMBOL FOR NULL}"
 LINES = ("application/x-ndjson", "application/jsonl", "application/x-jsonlines")
 PROBLEMS = (
-    "bad_body", "bad_lines", "body_too_large", "unsupported_media_type", "scope_missing", "role_too_low", "key_in_use", "key_reused",
+    "bad_body", "bad_lines", "body_too_large", "unsupported_media_type", "scope_missing", "role_too_low", "load_running", "key_in_use",
+    "key_reused",
 )  # fmt: skip
 
 
@@ -106,6 +107,8 @@ class LoadView(ApiView):
             )  # fmt: skip
         except ingest.TooManyLines as refused:
             raise ApiRefused("body_too_large", str(refused)) from None
+        except ingest.LoadRunning as running:
+            raise ApiRefused("load_running", str(running), headers={"Retry-After": "10"}) from None
         except ingest.BadLines as bad:
             faults = [Fault("line", "", "invalid", fault.detail, fault.line) for fault in bad.faults]
             raise ApiRefused("bad_lines", str(bad), faults=faults, n_faults=bad.count) from None

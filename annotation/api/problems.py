@@ -37,6 +37,7 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "no_serving_model": (409, "No model serves"),
     "score_job_refused": (409, "The score job cannot do this"),
     "webhook_refused": (409, "The webhook cannot do this"),
+    "load_running": (409, "Another load of the project is running"),
     "key_in_use": (409, "A request with this key is running"),
     "file_gone": (410, "The file was deleted"),
     "length_required": (411, "The body has no length"),

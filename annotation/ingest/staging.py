@@ -64,6 +64,11 @@ def staged(
         yield Staging(project, LoadReport(format=detected.name, signs=detected.reason), path, source, split, progress)
 
 
+def hold_project(cursor: Any, project: Project) -> None:
+    """Wait for the loads of a project, and keep others waiting until the end of the transaction. To hold it twice is to hold it."""
+    cursor.execute("SELECT pg_advisory_xact_lock(hashtext('annotation.ingest'), %s)", [project.pk % 2**31])
+
+
 class Staging:
     """The temporary tables of one load. They are filled chunk by chunk, then moved to the real tables."""
 
@@ -91,7 +96,7 @@ class Staging:
             "SET LOCAL plan_cache_mode = force_custom_plan; SET LOCAL work_mem = '32MB'"
         )
         self.cursor.execute(sql.STAGE)
-        self.cursor.execute("SELECT pg_advisory_xact_lock(hashtext('annotation.ingest'), %s)", [project.pk % 2**31])
+        hold_project(self.cursor, project)
 
     def use(self, options: ReadingOptions) -> None:
         """Read what follows in another way."""

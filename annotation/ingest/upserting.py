@@ -5,10 +5,14 @@ wrong line is found at once, and either nothing is stored or all the others are.
 """
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from annotation.ingest.staging import staged
+from django.db import OperationalError, connection, transaction
+from psycopg.errors import LockNotAvailable
+
+from annotation.ingest.staging import hold_project, staged
 from annotation.ingest.values import LoadReport
 from annotation.models import Event, Problem, Project
 from trainer.formats import (
@@ -31,6 +35,7 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
 MOST_LINES = 10_000
+WAIT_SECONDS = 10.0  # for another load of the project
 SHOWN_FAULTS = 100  # lines named; the others are counted
 CUTTING_RULES = tuple(RULES)  # how a solution that is one text can be cut into steps
 BY_LINE = LINES
@@ -53,6 +58,10 @@ class BadLines(ValueError):
         self.faults, self.count = faults[:SHOWN_FAULTS], len(faults)
 
 
+class LoadRunning(RuntimeError):
+    """Another load of this project has not ended, or its regrading. Nothing was stored."""
+
+
 class TooManyLines(ValueError):
     """More lines than one request can have."""
 
@@ -71,11 +80,11 @@ def upsert(
 ) -> Upserted:
     """Store the problems, or the solutions with their problems, of some lines. `source` names the generator where a line does not.
 
-    With `skips`, wrong lines are left out; otherwise one wrong line refuses all. Raises BadLines and TooManyLines.
+    With `skips`, wrong lines are left out; otherwise one wrong line refuses all. Raises BadLines, TooManyLines and LoadRunning.
     """
     faults: list[LineFault] = []
     values = list(_values(content, are_solutions=are_solutions, steps_by=steps_by, faults=faults))
-    with staged(project, Detected("generic", ""), path="body", source=source) as staging:
+    with _turn(project), staged(project, Detected("generic", ""), path="body", source=source) as staging:
         values = list(_without_clashes(project, values, faults))
         faults.sort(key=lambda fault: fault.line)
         if faults and not skips:
@@ -96,6 +105,25 @@ def upsert(
         counts = {"problems": report.new_problems, "solutions": report.new_solutions, "left_out": len(faults)}
         Event.objects.create(actor=actor, project=project, verb="load lines", subject=f"project {project.slug}", details=counts)
     return Upserted(report, faults[:SHOWN_FAULTS], len(faults))
+
+
+@contextmanager
+def _turn(project: Project) -> Iterator[None]:
+    """Wait for other loads of the project, in a transaction, but not for long: that of a large file would hold a web process for an hour.
+
+    Raises LoadRunning.
+    """
+    with transaction.atomic():
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT set_config('lock_timeout', %s, true)", [f"{round(1000 * WAIT_SECONDS)}ms"])
+                hold_project(cursor, project)
+        except OperationalError as error:
+            if not isinstance(error.__cause__, LockNotAvailable):
+                raise
+            words = "Another process writes to this project, such as a load of a file. Nothing was stored. Send the request again later."
+            raise LoadRunning(words) from None
+        yield
 
 
 Line = tuple[int, Any, NewProblem, NewSolution | None, RuleChoice]

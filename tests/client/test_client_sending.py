@@ -64,8 +64,11 @@ def test_a_round_whose_answer_was_lost_starts_once(enter: Enter, line: Line, wai
     assert Round.objects.count() == 1 and len(line.keys()) == 2 and len(set(line.keys())) == 1 and line.keys()[0]
 
 
-def test_a_request_whose_first_one_still_runs_is_sent_again(enter: Enter, line: Line, waits: list[float]) -> None:
-    running = {"code": "key_in_use", "detail": "Still running.", "status": 409}
+@pytest.mark.parametrize("code", ["key_in_use", "load_running"])
+def test_a_request_whose_first_one_or_another_load_still_runs_is_sent_again(
+    enter: Enter, line: Line, waits: list[float], code: str
+) -> None:
+    running = {"code": code, "detail": "Still running.", "status": 409}
     headers = {"Retry-After": "5", "Content-Type": "application/problem+json"}
     line.faults = [httpx.Response(409, json=running, headers=headers)]
     assert a_round(enter()).state == "queued" and waits == [5]

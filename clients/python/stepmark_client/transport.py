@@ -44,7 +44,7 @@ class PatientClient(httpx.Client):
                 time.sleep(seconds)
                 continue
             wanted = _retry_after(answer)
-            can_repeat = answer.status_code == 429 or (is_safe and (answer.status_code in AGAIN or _still_runs(answer)))
+            can_repeat = answer.status_code == 429 or (is_safe and (answer.status_code in AGAIN or _is_early(answer)))
             if is_last or not can_repeat or (wanted or 0) > LONGEST_SECONDS:
                 raise refusal(answer)
             time.sleep(seconds if wanted is None else wanted)
@@ -67,9 +67,9 @@ def _retry_after(answer: httpx.Response) -> float | None:
         return None
 
 
-def _still_runs(answer: httpx.Response) -> bool:
-    """Say whether the first request with the same key is still running, because this one was sent after a lost connection."""
-    return answer.status_code == 409 and refusal(answer).code == "key_in_use"
+def _is_early(answer: httpx.Response) -> bool:
+    """Say whether the first request with the same key, sent before a lost connection, or another load of the project is still running."""
+    return answer.status_code == 409 and refusal(answer).code in ("key_in_use", "load_running")
 
 
 def unreachable(request: httpx.Request, lost: httpx.TransportError, *, is_safe: bool = True) -> Unreachable:

@@ -9,6 +9,7 @@ import pytest
 from django.db import connection
 
 from annotation import ingest, retries
+from annotation.ingest import staging, upserting
 from annotation.models import Event, Problem, Project, Role, Solution, StoredAnswer
 from tests import make
 from tests.api import ask, error_of, send, token_for
@@ -303,6 +304,18 @@ def test_a_request_waits_for_no_other_that_deletes_old_answers(project: Project)
         other.rollback()
     retries.once(olga, "newer", content=b"x", act=lambda: (200, {}))
     assert set(StoredAnswer.objects.values_list("key", flat=True)) == {"new", "newer"}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_load_waits_for_another_one_of_its_project_but_not_for_long(
+    project: Project, token: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upserting, "WAIT_SECONDS", 0.05)
+    with psycopg.connect(**connection.get_connection_params() | {"cursor_factory": psycopg.Cursor}) as other:
+        staging.hold_project(other.cursor(), project)  # as a worker that loads a large file
+        refused = load(token, lines(GOOD), **{"Idempotency-Key": "a-key"})
+    assert error_of(refused) == (409, "load_running") and refused["Retry-After"] and not Problem.objects.exists()
+    assert load(token, lines(GOOD), **{"Idempotency-Key": "a-key"}).json()["new_solutions"] == 1
 
 
 # --- who can ----------------------------------------------------------------------------------------------------------------------
