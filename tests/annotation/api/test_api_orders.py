@@ -91,7 +91,7 @@ def test_a_wrong_filter_is_named_and_orders_nothing(token: str, body: dict[str, 
 def test_a_snapshot_that_would_be_empty_fails_and_says_why(token: str) -> None:
     order = ordered(send(SNAPSHOTS, token, {"finish_reasons": ["give_up"]}))
     shown = ask(f"{ORDERS}/{order}", token).json()
-    assert shown["state"] == "failed" and "give_up" in shown["failure"] and not Snapshot.objects.exists()
+    assert shown["state"] == "failed" and "that ended with: gave up" in shown["failure"] and not Snapshot.objects.exists()
 
 
 def test_the_same_key_orders_one_snapshot(token: str) -> None:
