@@ -28,7 +28,7 @@ from active_learning.models import LearnedFrom, ModelKind, ModelVersion, Round, 
 from annotation import eligibility
 from annotation.eligibility import Use
 from annotation.models import Annotation, FinishReason, Project, SnapshotItem, SolutionConsensus, StepLabel
-from trainer.evaluate import first_weak_step, solution_score
+from trainer.evaluate import first_weak_step
 
 log = logging.getLogger(__name__)
 
@@ -131,16 +131,17 @@ def surprise(people: int | None, *, score: float | None, right: Sequence[float] 
     """Return how surprised a version is of what people say, in bits: -log2 of the probability that it gave to their first mistake.
 
     With the probabilities of the steps that is the product of p(correct) before the first mistake and of 1 - p(correct) there; without a
-    mistake it is the score. With the score alone, 1 - score is an upper bound, so the bits are a lower one. None: nothing is known.
+    mistake it is the product of all. Of steps that the version could not read nothing is known, so what it gave to those before them is an
+    upper bound, and the bits are a lower one. So they are with the score alone, where it is 1 - score. None: nothing is known.
     """
-    at_step = right[step] if right is not None and step < len(right) else None
-    if right is not None and people is not None and people < len(right):
-        return Expected(_bits(float(np.prod(right[:people])) * (1 - right[people])), True, at_step)
-    if right is not None and people is None and len(right) == n_steps:
-        return Expected(_bits(float(np.prod(right))), True, at_step)
+    if right is not None:
+        probability, at_step = float(np.prod(right[:people])), right[step] if step < len(right) else None
+        if people is not None and people < len(right):
+            return Expected(_bits(probability * (1 - right[people])), True, at_step)
+        return Expected(_bits(probability), people is None and len(right) == n_steps, at_step)
     if score is None:
         return None
-    return Expected(_bits(score if people is None else 1 - score), people is None, at_step)
+    return Expected(_bits(score if people is None else 1 - score), people is None, None)
 
 
 def _bits(probability: float) -> float:
@@ -198,8 +199,6 @@ def _pairs(version: ModelVersion) -> Iterator[tuple[int, list[Pair]]]:
             right = [1 - row[0] for row in probabilities] if probabilities else None
             if probabilities and threshold is not None:
                 weak = first_weak_step(np.array(probabilities), threshold=threshold)
-                if score is None:  # 0 if the version could not read all steps: what people say of those is no surprise to it
-                    score = solution_score(np.array(probabilities), unread_steps=n_steps - len(probabilities))
             elif not is_scored:
                 continue
             pairs.append(Pair(solution, problem, subject, people, weak, score, right, n_steps))

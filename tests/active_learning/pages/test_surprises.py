@@ -58,7 +58,8 @@ def listed(client: Client, query: str = "") -> list[int]:
     [
         (None, [0.5, 0.5, 1.0], 0.25, 2, True),  # the product of all steps
         (1, [0.5, 0.75, 1.0], 0.375, 3, True),  # right, then wrong: 0.5 * 0.25
-        (2, [0.5, 0.5], 0.0, 0, False),  # the third step was not read: 1 - 0
+        (2, [0.5, 0.5], 0.0, 2, False),  # the third step was not read: at most 0.5 * 0.5
+        (None, [0.5, 0.25], 0.0, 3, False),  # the score of what was not read is 0, which says nothing
         (None, None, 0.125, 3, True),
         (1, None, 0.75, 2, False),  # that there is some mistake
         (None, None, 0.0, surprises.MOST_BITS, True),
@@ -118,7 +119,7 @@ def test_a_mistake_behind_the_steps_that_a_version_could_read_is_listed(project:
     quality.settle(project)
     assert listed(rita) == [solution.pk]
     row = Surprise.objects.get()
-    assert (row.people, row.model, row.bits, row.is_exact) == (2, None, 0, False)
+    assert (row.people, row.model, row.bits, row.is_exact) == (2, None, 0.4739, False)  # 0.9 * 0.8
 
 
 def test_the_page_says_of_each_solution_what_the_model_had_learned(version: ModelVersion, home: Path, rita: Client) -> None:
