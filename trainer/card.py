@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from trainer.cautions import cautions, pace_sentences
-from trainer.config import TrainConfig
+from trainer.config import TINY, TINY_BASE, TrainConfig
 from trainer.naming import FETCHED
 
 PROCESS = (
@@ -54,19 +54,76 @@ print(probabilities)
 """
 
 
-def usage(framing: Mapping[str, Any]) -> str:
-    """Write the program that reads a model with transformers alone, from the settings in its stepmark.json."""
+# The same for a model on a frozen base: the base is read up to the highest of its layers, and small heads are applied to the states there.
+USE_FROZEN = """import torch
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+folder, base, revision = ".", {base}, {revision}  # this folder, and the base that it stands on
+problem = "Ann has 3 bags of 4 apples. How many apples does she have?"
+steps = ["Each bag holds 4 apples.", "3 * 4 = 12.", "So she has 12 apples."]
+
+prefix, step_end, layers = {prefix}, {step_end}, {modules}  # token ids, and the layers that are read
+tokenizer = AutoTokenizer.from_pretrained(folder)
+network = AutoModelForCausalLM.from_pretrained(base, revision=revision, dtype=torch.float32).eval()
+heads = load_file(folder + "/heads.safetensors")
+
+
+def tokens(text):
+    return tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+
+
+ids, ends = [*prefix, *tokens(problem), *step_end], []
+for step in steps:  # each text alone: then a step has the same tokens wherever it stands
+    ids += [*tokens(step), *step_end]
+    ends.append(len(ids) - 1)
+found = []
+for name in layers:
+    network.get_submodule(name).register_forward_hook(lambda layer, given, out: found.append(out if torch.is_tensor(out) else out[0]))
+with torch.no_grad():
+    network(input_ids=torch.tensor([ids]))
+    states = torch.cat([s[0, ends] / s[0, ends].square().mean(-1, keepdim=True).sqrt() for s in found], -1)
+    places = (states.half().float() - heads["mean"]) @ heads["projection"]
+    if "hidden_weight" in heads:
+        places = torch.tanh(places @ heads["hidden_weight"][0] + heads["hidden_bias"][0])
+    logits = (places @ heads["weight"][0] + heads["bias"][0])[:, {columns}]
+probabilities = logits.softmax(-1)  # one row for each step: {classes}
+print(probabilities)
+"""
+
+
+def usage(framing: Mapping[str, Any], *, frozen: Mapping[str, Any] | None = None) -> str:
+    """Write the program that reads a model with transformers alone, from the settings in its stepmark.json.
+
+    frozen: of a model on a frozen base, what its base.json says.
+    """
     is_orm = framing["kind"] == "orm"
     negative, neutral, positive = framing["rating_ids"]
     prefix, step_end = (json.dumps(list(framing[name])) for name in ("prefix", "step_end"))
+    classes = "wrong, right" if is_orm else "negative, neutral, positive"
+    if frozen is not None:
+        config = framing["config"]
+        base, revision = json.dumps(str(TINY_BASE) if config["base"] == TINY else config["base"]), repr(config["revision"])
+        columns, modules = [0, 2] if is_orm else [0, 1, 2], json.dumps(list(frozen["modules"]))
+        return USE_FROZEN.format(
+            base=base, revision=revision, prefix=prefix, step_end=step_end, modules=modules, columns=columns, classes=classes
+        )
     ratings = [negative, positive] if is_orm else [negative, neutral, positive]
-    return USE.format(
-        prefix=prefix, step_end=step_end, ratings=ratings, classes="wrong, right" if is_orm else "negative, neutral, positive"
-    )
+    return USE.format(prefix=prefix, step_end=step_end, ratings=ratings, classes=classes)
 
 
-def model_card(*, config: TrainConfig, metrics: Mapping[str, Any], provenance: Mapping[str, str], framing: Mapping[str, Any]) -> str:
-    """Write the README.md of a model folder from the metrics that `train` returns and the settings of its stepmark.json."""
+def model_card(
+    *,
+    config: TrainConfig,
+    metrics: Mapping[str, Any],
+    provenance: Mapping[str, str],
+    framing: Mapping[str, Any],
+    frozen: Mapping[str, Any] | None = None,
+) -> str:
+    """Write the README.md of a model folder from the metrics that `train` returns and the settings of its stepmark.json.
+
+    frozen: of a model on a frozen base, what its base.json says.
+    """
     training, is_orm = metrics["training"], config.kind == "orm"
     if config.from_shipped_base:
         base = "the preset `tiny`, which starts from `trainer/bases/tiny`: a base that has read text of the simulated world and no labels"
@@ -93,6 +150,13 @@ def model_card(*, config: TrainConfig, metrics: Mapping[str, Any], provenance: M
     warnings = "".join(f"**{sentence}**\n\n" for sentence in cautions(metrics))
     trained = f"LoRA of rank {config.lora_rank} on every linear layer, merged" if config.lora_rank else "Every weight was trained"
     heads = f"; {config.uncertainty_heads} uncertainty heads, which do not change the network" if config.uncertainty_heads else ""
+    passes = f"""- Text: {_passes(read["language model"])} with the language-model loss, learning rate {token_rate}
+- Labels: {_passes(read["reward model"])} with the rating loss plus {config.language_model_weight:g} times the language-model loss,
+  learning rate {rating_rate}
+- {trained}{heads}
+{paces}- AdamW, seed {config.seed}, {training["seconds"]:g} seconds"""
+    if frozen is not None:
+        passes = _frozen_training(config, training, frozen) + paces
     return f"""---
 library_name: transformers
 tags: [{kind.lower().replace(" ", "-")}, step-ratings]
@@ -107,11 +171,7 @@ Made by Stepmark from {base}; {training["n_parameters"]:,} parameters.
 - {training["n_unlabeled_solutions"]:,} unlabeled solutions, text only
 {origin}{cut}
 ## Training
-- Text: {_passes(read["language model"])} with the language-model loss, learning rate {token_rate}
-- Labels: {_passes(read["reward model"])} with the rating loss plus {config.language_model_weight:g} times the language-model loss,
-  learning rate {rating_rate}
-- {trained}{heads}
-{paces}- AdamW, seed {config.seed}, {training["seconds"]:g} seconds
+{passes}
 
 All settings are in `stepmark.json`.
 
@@ -120,16 +180,41 @@ All settings are in `stepmark.json`.
 `split.json` lists the held-out problems.
 
 ## Use without Stepmark
-This program needs only `torch` and `transformers`. It gives the probabilities that `python -m trainer score` gives.
+{_needs(frozen)} It gives the probabilities that `python -m trainer score` gives.
 {_score_rule(is_orm)} Read at most {framing["context"]:,} tokens at once.
 
 ```python
-{usage(framing)}```
+{usage(framing, frozen=frozen)}```
 
 ## Limits
 The model has seen only solutions of the kind above; do not rely on it for others. {LIMITS[is_orm]}
 A solution that was not read to its end scores 0.
 """
+
+
+def _frozen_training(config: TrainConfig, training: Mapping[str, Any], frozen: Mapping[str, Any]) -> str:
+    """Say how heads on a frozen base were trained, as lines of a list."""
+    how = training["frozen"]
+    layers = " and ".join(map(str, frozen["layers"]))
+    kind = {"linear": "Linear heads", "mlp": "Small networks of one hidden layer"}[how["head"]]
+    chosen = how.get("cross_validation")
+    by = (
+        f", chosen by cross-validation over problems (log-loss {chosen['log_loss']:.3f}, base rate {chosen['base_rate_log_loss']:.3f})"
+        if chosen
+        else ""
+    )
+    return f"""- No weight of the base was trained. This folder holds heads, and reads the base after its layer {layers}.
+- The base's sha256: `{frozen["sha256"]}`. Another base is refused.
+- {kind} on {how["n_components"]} principal components of the states, penalty {how["penalty"]:g}{by}
+- {config.uncertainty_heads} more heads, each on its own bootstrap sample of the problems, show how sure the model is
+- seed {config.seed}, {training["seconds"]:g} seconds
+"""
+
+
+def _needs(frozen: Mapping[str, Any] | None) -> str:
+    if frozen is None:
+        return "This program needs only `torch` and `transformers`."
+    return "This program needs only `torch`, `transformers` and the base on which the heads stand."
 
 
 def _score_rule(is_orm: bool) -> str:

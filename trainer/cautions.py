@@ -35,7 +35,8 @@ def cautions(metrics: Mapping[str, Any]) -> list[str]:
 
 def pace_sentences(metrics: Mapping[str, Any]) -> list[str]:
     """Return for each phase with little data how it was read differently from what the config says, as a sentence."""
-    sentences = []
+    note = metrics.get("training", {}).get("frozen", {}).get("note")  # heads on a frozen base that could not be chosen
+    sentences = [note] if note else []
     for pace in metrics.get("training", {}).get("paces", []):
         wanted, changes = pace["wanted"], []
         if pace["token_budget"] < wanted["token_budget"]:

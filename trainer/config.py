@@ -58,6 +58,9 @@ class TrainConfig:
     batches_per_update: int = 1  # forwards per optimizer step, over all processes; at least one for each
     minimum_updates: int = 20  # optimizer steps of a phase; with little data, batches become smaller and then passes more (`phases.Pace`)
     lora_rank: int = 0  # 0: train every weight; else train adapters of this rank, which are merged into the saved weights
+    frozen: bool = False  # train no weight of the base: small heads read its states, which are kept in a cache
+    frozen_layers: tuple[int, ...] = ()  # the layers whose states the heads read, 1 the first; empty: two in the middle of the network
+    frozen_head: Literal["", "linear", "mlp"] = ""  # kind of the heads; empty: what cross-validation over problems chooses
     gradient_checkpointing: bool = False  # compute the activations in a layer twice instead of storing them: less memory, more time
     uncertainty_heads: int = 0  # number of small heads whose disagreement shows how unsure the model is; 32 in ActPRM
     language_model_solutions: int = 20_000  # read at most this many unlabeled solutions, drawn uniformly
@@ -97,6 +100,7 @@ class TrainConfig:
             raise BadConfig("lora_rank and uncertainty_heads cannot be negative. Use 0 for none.")
         if self.lora_rank and self.is_tiny:
             raise BadConfig("lora_rank needs a pretrained base: the preset tiny is small and trains every weight. Leave lora_rank out.")
+        self._check_frozen()
         if not self.base:
             raise BadConfig('base is empty. Give "tiny", a fetched base such as "smollm2", a model folder or a hub id.')
         if not 0 < self.held_out < 1:
@@ -110,6 +114,22 @@ class TrainConfig:
         if not 0 <= self.warmup < 1:
             raise BadConfig(f"warmup must be a share of the optimizer steps, at least 0 and below 1, not {self.warmup}.")
 
+    def _check_frozen(self) -> None:
+        layers = self.frozen_layers
+        if not isinstance(layers, tuple) or not all(isinstance(layer, int) and not isinstance(layer, bool) for layer in layers):
+            raise BadConfig(f"frozen_layers must be a list of layer numbers such as [12, 18], not {layers!r}.")
+        if self.frozen_head not in ("", "linear", "mlp"):
+            raise BadConfig(f'frozen_head must be "linear", "mlp" or empty (cross-validation chooses), not {self.frozen_head!r}.')
+        if not self.frozen:
+            if layers or self.frozen_head:
+                raise BadConfig("frozen_layers and frozen_head are settings of a frozen base. Set frozen, or leave them out.")
+            return
+        others = ("lora_rank", "gradient_checkpointing", "language_model_epochs", "language_model_weight")
+        if used := [name for name in others if getattr(self, name)]:
+            raise BadConfig(f"A frozen base is not trained, so {used[0]} changes nothing. Leave it out, or leave out frozen.")
+        if self.from_shipped_base is False:
+            raise BadConfig("frozen needs a base that has read text, and tiny from scratch has read none. Leave out from_shipped_base.")
+
     @classmethod
     def for_base(cls, base: str = TINY, **changes: Any) -> Self:
         """Return the settings that suit `base`, with `changes` applied. Raises BadConfig for a setting that does not exist."""
@@ -119,6 +139,8 @@ class TrainConfig:
         defaults = (TINY_DEFAULTS if base == TINY else LORA_DEFAULTS if changes.get("lora_rank") else {}) | (
             ORM_DEFAULTS if changes.get("kind") == "orm" else {}
         )
+        if changes.get("frozen"):
+            defaults |= FROZEN_DEFAULTS | ({"from_shipped_base": True} if base == TINY else {})
         return replace(cls(base=base, **defaults), **changes)
 
     @property
@@ -152,6 +174,8 @@ class TrainConfig:
             raise BadConfig("The settings must be a JSON mapping.")
         changes = dict(settings)
         try:
+            if isinstance(changes.get("frozen_layers"), list):
+                changes["frozen_layers"] = tuple(changes["frozen_layers"])
             if "shape" in changes:
                 changes["shape"] = TinyShape(**changes["shape"])
             return cls.for_base(changes.pop("base", TINY), **changes)
@@ -176,3 +200,4 @@ SHIPPED_BASE_DEFAULTS: dict[str, Any] = {  # it already compares numbers: no lan
 }
 LORA_DEFAULTS: dict[str, Any] = {"learning_rate": 1e-4}  # adapters start at zero and need larger steps than trained weights
 ORM_DEFAULTS: dict[str, Any] = {"epochs": 1}  # as in the paper: with a second pass the model learns the outcomes by heart
+FROZEN_DEFAULTS: dict[str, Any] = {"uncertainty_heads": 8, "language_model_epochs": 0, "language_model_weight": 0.0}  # heads cost nothing

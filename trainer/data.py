@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -311,6 +312,12 @@ def seeded(*parts: object) -> np.random.Generator:
     """Return a random generator seeded with a hash of `parts`, so that nothing that ran before has an effect."""
     digest = hashlib.sha256(repr(parts).encode()).digest()
     return np.random.default_rng(int.from_bytes(digest[:8], "big"))
+
+
+@cache
+def bootstrap(problem_key: str, *, n_heads: int, seed: int) -> NDArray[np.float32]:
+    """Return how often each head's bootstrap sample contains this problem: (H,) from Poisson(1), so no list of problems is needed."""
+    return seeded(seed, "uncertainty heads", problem_key).poisson(1.0, n_heads).astype(np.float32)
 
 
 def buckets(lengths: Sequence[int] | NDArray[np.int64], *, token_budget: int) -> list[NDArray[np.int64]]:

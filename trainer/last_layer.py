@@ -15,7 +15,7 @@ from trainer.output import made_up_ids
 
 def last_feed_forward(network: nn.Module) -> nn.Module | None:
     """Return the feed-forward part of the last layer if it has only plain matrices, which treat each position alone; else None."""
-    layers = getattr(network.base_model, "layers", None)
+    layers = getattr(network.base_model, "layers", None)  # of a frozen base, those up to the highest that is read
     if not isinstance(layers, nn.ModuleList) or not len(layers):
         return None
     part = getattr(layers[-1], "mlp", None) or getattr(layers[-1], "feed_forward", None)

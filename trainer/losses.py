@@ -5,7 +5,6 @@ copies and shards (DDP, FSDP) see every use of a weight.
 """
 
 from collections.abc import Callable, Sequence
-from functools import cache
 from typing import cast
 
 import numpy as np
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, nll_loss
 
-from trainer.data import UNRATED, EncodedSolution, TrainingSequence, padded, seeded
+from trainer.data import UNRATED, EncodedSolution, TrainingSequence, bootstrap, padded
 from trainer.last_layer import reads_only
 from trainer.model import RewardModel
 from trainer.trees import families, masked, plant
@@ -168,12 +167,6 @@ def shares_beginnings(model: RewardModel) -> bool:
         return False
     finally:
         model.network.train(was_training)
-
-
-@cache
-def bootstrap(problem_key: str, *, n_heads: int, seed: int) -> NDArray[np.float32]:
-    """Return how often each head's bootstrap sample contains this problem: (H,) from Poisson(1), so no list of problems is needed."""
-    return seeded(seed, "uncertainty heads", problem_key).poisson(1.0, n_heads).astype(np.float32)
 
 
 def _targets(sequence: TrainingSequence) -> NDArray[np.float32]:

@@ -7,8 +7,8 @@ and `score`. Weights are read from safetensors only, and no code in a folder is 
 import json
 import logging
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -26,15 +26,17 @@ from transformers import (
     PreTrainedTokenizerBase,
     PreTrainedTokenizerFast,
 )
-from transformers.pytorch_utils import Conv1D
 
-from trainer.config import TINY_BASE, BadBase, TinyShape
+from trainer.config import TINY, TINY_BASE, BadBase, BadConfig, TinyShape
 from trainer.data import PAD, PROBLEM, RATING_TOKENS, SEPARATOR, STEP, StepTokenizer, broken_words, train_tokenizer
 from trainer.evaluate import ORACLE_THRESHOLD
-from trainer.folders import FORMAT_VERSION, SETTINGS_FILE, BadModelFolder, check_manifest, model_sha256
+from trainer.folders import FORMAT_VERSION, FROZEN_FILE, SETTINGS_FILE, BadModelFolder, check_manifest, model_sha256
+from trainer.frozen import FrozenBase, freeze, read_layers
+from trainer.frozen_heads import FrozenHeads
 from trainer.loading import UNREADABLE, check_finite, load_network, quietly, why_unusable
 from trainer.naming import check_base, find_base
 from trainer.output import check_causal, output_rule, read_states
+from trainer.states import LIMIT, StateCache
 from trainer.whitespace import check_white_space
 
 __all__ = ["BadBase", "BadModelFolder", "RewardModel", "build_tiny", "load_base", "load_prm", "step_tokenizer"]
@@ -57,6 +59,9 @@ class RewardModel:
     settings: dict[str, Any] | None = None  # stepmark.json
     kind: str = "prm"  # or "orm", which predicts the outcome at every token and has no neutral steps
     heads: nn.Linear | None = None  # uncertainty heads: (D) -> H logits of p(negative)
+    frozen: FrozenBase | None = None  # the network is cut, and is read at these layers
+    frozen_heads: FrozenHeads | None = None  # what predicts from the states of a frozen base, in the place of the rating rows
+    states: StateCache | None = None  # where the states of a frozen base are kept
 
     def hidden_states(self, ids: Tensor, *, positions: Tensor | None = None, seen: Tensor | None = None) -> Tensor:
         """Run the network over right-padded ids (B, T) and return its last states (B, T, D), without a cache.
@@ -68,15 +73,22 @@ class RewardModel:
         return self.read(input_ids=ids, position_ids=positions, attention_mask=seen, use_cache=False)
 
     def read(self, **inputs: Any) -> Tensor:
-        """Run the network with inputs of its own forward and return the states (B, T, D) that its output matrix multiplies."""
+        """Run the network with inputs of its own forward and return the states (B, T, D) that its output matrix multiplies.
+
+        Of a frozen base they are the states at its chosen layers, side by side.
+        """
+        if self.frozen is not None:
+            return read_layers(self.network, self.frozen.modules, **inputs)
         return read_states(self.network, direct=output_rule(self.network).direct, **inputs)
 
     def rating_log_probabilities(self, states: Tensor, *, rows: Tensor | None = None) -> Tensor:
         """Turn step-end states (N, D) into log-probabilities (N, 3) of negative, neutral, positive, in float32; -inf for an ORM's neutral.
 
         Multiplies only the three rating rows of the output matrix, or `rows` (3, D) if training keeps them apart. Then it scales and
-        bounds the products as the network itself does.
+        bounds the products as the network itself does. Above a frozen base, its head predicts.
         """
+        if self.frozen_heads is not None:
+            return self.frozen_heads.log_probabilities(states, kind=self.kind)
         head, ids = cast(nn.Linear, self.network.get_output_embeddings()), list(self.tokenizer.rating_ids)
         bias = None if head.bias is None else head.bias[ids]
         products = nn.functional.linear(states, (head.weight[ids] if rows is None else rows).to(states.dtype), bias)
@@ -88,6 +100,8 @@ class RewardModel:
     @torch.no_grad()
     def uncertainty(self, states: Tensor) -> Tensor:
         """Return mean and deviation of p(negative) over the heads at states (N, D): (N, 2) float32. Raises ValueError without heads."""
+        if self.frozen_heads is not None and self.has_uncertainty:
+            return self.frozen_heads.uncertainty(states, kind=self.kind)
         if self.heads is None:
             raise ValueError("The model has no uncertainty heads. Train it with uncertainty_heads = 32.")
         negative = self.heads(states.to(self.heads.weight.dtype)).float().sigmoid()  # (N, H)
@@ -98,8 +112,21 @@ class RewardModel:
         return output_rule(self.network)(cast(nn.Linear, self.network.get_output_embeddings())(states))
 
     @property
+    def has_uncertainty(self) -> bool:
+        """Whether `uncertainty` says how sure the model is."""
+        return self.heads is not None or (self.frozen_heads is not None and self.frozen_heads.n_ensemble > 0)
+
+    @property
     def n_parameters(self) -> int:
-        return sum(p.numel() for p in self.network.parameters())
+        network = self.network.base_model if self.frozen is not None else self.network  # without the output matrix, which is not used
+        return sum(p.numel() for p in network.parameters())
+
+    def keeping_states(self, folder: str | Path, *, limit: int = LIMIT, spares: bool = True) -> "RewardModel":
+        """Return the model with a cache of its states in `folder` (`StateCache`); a model whose base is not frozen stays as it is."""
+        if (base := self.frozen) is None:
+            return self
+        cache = StateCache(folder, base=base.sha256, layers=base.layers, width=base.width, limit=limit, spares=spares)
+        return replace(self, states=cache)
 
 
 def build_tiny(texts: Iterable[str], *, shape: TinyShape, context: int, seed: int) -> RewardModel:
@@ -135,39 +162,6 @@ def new_heads(n_heads: int, *, width: int, seed: int) -> nn.Linear:
         heads.weight.normal_(0, 1 / math.sqrt(width), generator=torch.Generator().manual_seed(seed))
         heads.bias.zero_()
     return heads
-
-
-def add_adapters(network: PreTrainedModel, *, rank: int, seed: int) -> None:
-    """Add low-rank adapters (LoRA, arXiv 2106.09685) to every linear layer except the output, and freeze all other weights, in place."""
-    from peft import LoraConfig, inject_adapter_in_model  # takes a second to import: only for those who use adapters
-
-    is_transposed = any(isinstance(layer, Conv1D) for layer in network.modules())  # GPT-2 stores its matrices transposed
-    config = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear", fan_in_fan_out=is_transposed)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        inject_adapter_in_model(config, network)
-
-
-def merge_adapters(network: PreTrainedModel) -> None:
-    """Merge the adapters into the weights and remove them, in place, so that scoring needs no adapters."""
-    from peft.tuners.tuners_utils import BaseTunerLayer
-
-    for name, layer in list(network.named_modules()):
-        if isinstance(layer, BaseTunerLayer):
-            layer.merge()
-            owner, _, own = name.rpartition(".")
-            setattr(network.get_submodule(owner), own, layer.get_base_layer())
-    network.requires_grad_(True)
-
-
-def without_dropout(network: nn.Module) -> None:
-    """Set every dropout of a network to 0, in place: dropout modules, and the rates that attention keeps as numbers."""
-    for module in network.modules():
-        if isinstance(module, nn.Dropout):
-            module.p = 0.0
-        for name, value in vars(module).items():
-            if "dropout" in name and isinstance(value, float):
-                setattr(module, name, 0.0)
 
 
 def suits_shipped_base(texts: Sequence[str]) -> bool:
@@ -215,6 +209,30 @@ def load_base(base: str, *, revision: str | None = None, context: int, seed: int
     `context` is lowered to the longest text that the base can read. The same seed gives the same new weights. Raises BadBase with the
     reason if the base cannot be used.
     """
+    model = _load_pretrained(base, revision=revision, context=context)
+    output_rule(model.network)
+    add_rating_tokens(model.network, list(model.tokenizer.rating_ids), n_tokens=len(model.tokenizer.tokenizer), seed=seed)
+    return model
+
+
+def load_frozen_base(base: str, *, revision: str | None = None, context: int, layers: Sequence[int] = ()) -> RewardModel:
+    """Load a base whose weights never change, without its layers above the highest of `layers`; `tiny` is the shipped base.
+
+    It has no heads yet. Raises BadBase, and BadConfig for a layer that does not exist.
+    """
+    what = f"The base {base}"
+    if base == TINY:
+        model, place = load_tiny(context=context), str(TINY_BASE)
+        layers = layers or (model.network.config.num_hidden_layers - 2, model.network.config.num_hidden_layers)  # drilled up to the top
+    else:
+        model, place = _load_pretrained(base, revision=revision, context=context), find_base(base)
+    revision = getattr(model.network.config, "_commit_hash", None) or revision
+    about, _ = PreTrainedConfig.get_config_dict(place, revision=revision)
+    return replace(model, frozen=freeze(model.network, layers=layers, about=about, what=what))
+
+
+def _load_pretrained(base: str, *, revision: str | None, context: int) -> RewardModel:
+    """Load a causal language model and a tokenizer that knows the rating tokens, which the network does not know yet. Raises BadBase."""
     source = find_base(base)
     try:
         with quietly():
@@ -228,7 +246,6 @@ def load_base(base: str, *, revision: str | None = None, context: int, seed: int
     tokenizer = load_tokenizer(source, revision=revision)
     network = load_network(source, what=f"The base {base}", config=config, revision=revision, dtype=torch.float32)
     check_causal(network, what=f"The base {base}")
-    output_rule(network)
     embedding = cast(nn.Embedding, network.get_input_embeddings())
     if tokenizer.vocab_size > embedding.num_embeddings:
         raise BadBase(
@@ -238,7 +255,6 @@ def load_base(base: str, *, revision: str | None = None, context: int, seed: int
     tokenizer.add_tokens(list(RATING_TOKENS), special_tokens=True)
     framing = step_tokenizer(tokenizer)
     check_white_space(framing, base=base)
-    add_rating_tokens(network, list(framing.rating_ids), n_tokens=len(tokenizer), seed=seed)
     return RewardModel(network, framing, min(context, longest_text(config) or context))
 
 
@@ -290,37 +306,66 @@ def load_prm(folder: str | Path) -> RewardModel:
             f"{folder} has format {settings.get('format')!r}, but this version reads format {FORMAT_VERSION}. Train the model again."
         )
     tokenizer = load_tokenizer(str(folder))
-    network = load_network(folder, what=f"The model folder {folder}", dtype=torch.float32)
-    output_rule(network)
     framing = StepTokenizer(
         tokenizer, tuple(settings["prefix"]), tuple(settings["step_end"]), tuple(settings["rating_ids"]), settings["pad_id"]
     )
-    heads = None
+    about = (settings["context"], settings["threshold"], model_sha256(folder), tuple(settings["metrics"]["base_rates"]))
+    if (folder / FROZEN_FILE).is_file():
+        network, frozen = _load_own_base(folder, settings)
+        heads = FrozenHeads(_load_heads(folder))
+        if heads.mean.shape != (frozen.width,):
+            raise BadModelFolder(f"{folder / HEADS_FILE} does not fit the layers of its base. Restore the folder or train again.")
+        return RewardModel(network, framing, *about, settings, settings["kind"], frozen=frozen, frozen_heads=heads.eval())
+    network = load_network(folder, what=f"The model folder {folder}", dtype=torch.float32)
+    output_rule(network)
+    uncertainty = None
     if (folder / HEADS_FILE).is_file():
-        weights = load_file(folder / HEADS_FILE)
+        weights = _load_heads(folder)
         n_heads, width = weights["weight"].shape
-        heads = nn.Linear(width, n_heads).eval()
-        heads.load_state_dict(weights)
-        check_finite(weights, what=f"The model folder {folder}")
-    return RewardModel(
-        network.eval(),
-        framing,
-        settings["context"],
-        settings["threshold"],
-        model_sha256(folder),
-        tuple(settings["metrics"]["base_rates"]),
-        settings,
-        settings["kind"],
-        heads,
-    )
+        uncertainty = nn.Linear(width, n_heads).eval()
+        uncertainty.load_state_dict(weights)
+    return RewardModel(network.eval(), framing, *about, settings, settings["kind"], uncertainty)
+
+
+def _load_heads(folder: Path) -> dict[str, Tensor]:
+    weights = load_file(folder / HEADS_FILE)
+    check_finite(weights, what=f"The model folder {folder}")
+    return weights
+
+
+def _load_own_base(folder: Path, settings: Mapping[str, Any]) -> tuple[PreTrainedModel, FrozenBase]:
+    """Load the base on which the heads of a folder stand. Raises BadModelFolder if it is gone, or if it is another one now."""
+    named = FrozenBase.from_dict(json.loads((folder / FROZEN_FILE).read_text(encoding="utf-8")))
+    base, revision = settings["config"]["base"], settings["config"]["revision"]
+    try:
+        model = load_frozen_base(base, revision=revision, context=settings["context"], layers=named.layers)
+    except (BadBase, BadConfig) as error:
+        raise BadModelFolder(
+            f"{folder} holds only the heads of a frozen model, and its base {base} cannot be loaded: {error} "
+            "Restore the base in its place, or train again."
+        ) from error
+    assert model.frozen is not None
+    if model.frozen.sha256 != named.sha256:
+        raise BadModelFolder(
+            f"{folder} was trained on another base than the {base} that is there now: its sha256 begins with {model.frozen.sha256[:12]}, "
+            f"not with {named.sha256[:12]}. Its scores would mean nothing. Restore that base, or train again."
+        )
+    return model.network, named
 
 
 def save_weights(model: RewardModel, folder: Path) -> None:
-    """Write model.safetensors, the uncertainty heads and the configuration of network and tokenizer into an existing folder."""
-    with quietly():
-        model.network.save_pretrained(folder)
-    if model.heads is not None:
-        save_file({name: value.contiguous() for name, value in model.heads.state_dict().items()}, folder / HEADS_FILE)
+    """Write model.safetensors, the heads and the configuration of network and tokenizer into an existing folder.
+
+    Of a model on a frozen base, only the heads, and what its base is.
+    """
+    if model.frozen is None:
+        with quietly():
+            model.network.save_pretrained(folder)
+    else:
+        (folder / FROZEN_FILE).write_text(json.dumps(model.frozen.as_dict(), indent=2) + "\n", encoding="utf-8")
+    heads = model.heads if model.frozen_heads is None else model.frozen_heads
+    if heads is not None:
+        save_file({name: value.contiguous() for name, value in heads.state_dict().items()}, folder / HEADS_FILE)
     model.tokenizer.tokenizer.save_pretrained(folder)
 
 

@@ -21,13 +21,15 @@ from trainer.data import EncodedSolution, buckets, padded
 from trainer.last_layer import last_feed_forward, reads_only
 from trainer.model import RewardModel, rotations
 from trainer.output import made_up_ids
-from trainer.packing import attends_within_borders, check_packing, moved, packed, packed_inputs, packs
+from trainer.packing import PackingRefused, attends_within_borders, check_packing, moved, packed, packed_inputs, packs
+from trainer.states import state_key
 
 __all__ = ["Beginning", "Reader", "common_beginnings"]
 
 log = logging.getLogger(__name__)
 
 WORTH_SHARING = 256  # tokens: less does not pay for another forward pass and its mask
+AT_ONCE = 256  # solutions whose kept states are given at once
 SAME = 1e-4  # largest difference, relative to the largest state, that float32 rounding can make
 LENGTH_DEPENDENT = ("dynamic", "longrope")  # rotations depend on the length of the whole text, so a beginning cannot be read alone
 # Errors of a network that cannot continue from a cache.
@@ -72,11 +74,15 @@ class Reader:
 
     def __init__(self, model: RewardModel, *, token_budget: int, bfloat16: bool = False, packing: bool = False) -> None:
         if packing:
+            if model.frozen is not None:
+                raise PackingRefused("Solutions are not packed for a frozen base. Score without packing.")
             check_packing(model.network, bfloat16=bfloat16)
         self.model, self.token_budget, self.bfloat16, self.packing = model, token_budget, False, packing
         self.device = model.network.device
         self.last_feed_forward: nn.Module | None = None
         self.shares = False
+        # On a processor, states that are kept must not depend on what else was missing in the cache, not even by their rounding.
+        self.each_alone = model.states is not None and self.device.type == "cpu"
         model.network.eval()
         self._try_short_cuts()
         self.bfloat16 = bfloat16
@@ -84,11 +90,43 @@ class Reader:
     def step_end_states(self, encoded: Sequence[EncodedSolution], problems: Sequence[str]) -> Iterator[tuple[NDArray[np.int64], Tensor]]:
         """Yield batches (places, states (N, D)): the states at all step ends of the solutions at these places, in this order.
 
-        A solution of which no step was read is in no batch.
+        A solution of which no step was read is in no batch. States in the model's cache are not read again, and new ones are kept there.
         """
+        cache = self.model.states
+        if cache is None:
+            yield from self._read(encoded, problems)
+            return
+        cache.refresh()
+        keys = [state_key(solution) for solution in encoded]
+        found = {key: own for key in dict.fromkeys(keys) if (own := cache.get(key)) is not None}
+        kept = [place for place, key in enumerate(keys) if key in found and len(encoded[place].step_ends)]
+        at_once = 1 if self.each_alone else AT_ONCE  # heads round as they do for a solution that was read just now
+        for start in range(0, len(kept), at_once):
+            places = kept[start : start + at_once]
+            yield np.array(places), torch.from_numpy(np.concatenate([found[keys[place]] for place in places])).to(self.device)
+        same: dict[bytes, list[int]] = {}
+        for place, key in enumerate(keys):
+            if key not in found:
+                same.setdefault(key, []).append(place)
+        firsts = [places[0] for places in same.values()]
+        try:
+            for batch, states in self._read([encoded[place] for place in firsts], [problems[place] for place in firsts]):
+                rows = states.half().cpu().numpy()
+                start = 0
+                for place in (firsts[one] for one in batch.tolist()):
+                    stop = start + len(encoded[place].step_ends)
+                    cache.put(keys[place], rows[start:stop])
+                    for other in same[keys[place]][1:]:  # the same text once more
+                        yield np.array([other]), states[start:stop]
+                    start = stop
+                yield np.array(firsts)[batch], states
+        finally:
+            cache.flush()
+
+    def _read(self, encoded: Sequence[EncodedSolution], problems: Sequence[str]) -> Iterator[tuple[NDArray[np.int64], Tensor]]:
         alone = np.array([len(solution.step_ends) > 0 for solution in encoded])
         classes: dict[int, list[Beginning]] = {}  # by length: rows that continue from the same position need no mask
-        for beginning in common_beginnings(encoded, problems) if self.shares else ():
+        for beginning in common_beginnings(encoded, problems) if self.shares and not self.each_alone else ():
             classes.setdefault(beginning.length, []).append(beginning)
         for length, beginnings in sorted(classes.items(), reverse=True):
             if sum(beginning.saved for beginning in beginnings) >= WORTH_SHARING:
@@ -98,6 +136,10 @@ class Reader:
                     alone[np.concatenate([beginning.places for beginning in chunk])] = False
                     yield from self._branches(encoded, chunk, length=length)
         rest = np.flatnonzero(alone).tolist()
+        if self.each_alone:
+            for place in rest:  # in order, so that the time left can be told
+                yield np.array([place]), self._states([encoded[place]])
+            return
         read, grouped = (self._packed_states, packs) if self.packing else (self._states, buckets)
         for group in grouped([len(encoded[place].ids) for place in rest], token_budget=self.token_budget):
             places = np.array(rest)[group]

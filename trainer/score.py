@@ -80,7 +80,7 @@ def score_solutions(
         done += len(window)
         clock.tick(done)
         for solution, ids, rows in zip(window, encoded, figures, strict=True):
-            means, deviations = (None, None) if model.heads is None else (rows[:, 3], rows[:, 4])
+            means, deviations = (rows[:, 3], rows[:, 4]) if model.has_uncertainty else (None, None)
             yield ScoredSolution(solution.key, rows[:, :3], ids.unread_steps, deviations, means, model.kind)
 
 
@@ -111,7 +111,7 @@ def tables(
 def on_fastest_device(model: RewardModel) -> RewardModel:
     """Move the model to the GPU if there is one, and return it."""
     if torch.cuda.is_available():
-        for part in (model.network, model.heads):
+        for part in (model.network, model.heads, model.frozen_heads):
             if part is not None:
                 nn.Module.to(part, "cuda")
     return model
@@ -127,7 +127,7 @@ def suitable_budget(model: RewardModel) -> int:
 def step_figures(model: RewardModel, states: Tensor) -> Tensor:
     """Turn step-end states (N, D) into probabilities (N, 3), float32; with uncertainty heads (N, 5), mean and deviation last."""
     probabilities = model.rating_log_probabilities(states).exp()
-    return probabilities if model.heads is None else torch.cat([probabilities, model.uncertainty(states)], dim=1)
+    return torch.cat([probabilities, model.uncertainty(states)], dim=1) if model.has_uncertainty else probabilities
 
 
 def encoded_ahead(solutions: Iterable[SolutionText], *, model: RewardModel) -> Iterator[tuple[list[SolutionText], list[EncodedSolution]]]:

@@ -8,11 +8,14 @@ import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, cast
 
 from torch import nn
 
+from trainer.adapters import add_adapters, merge_adapters, without_dropout
 from trainer.card import model_card
 from trainer.cautions import cautions
 from trainer.checkpoint import check_checkpoint_folder, forget_checkpoint
@@ -22,6 +25,7 @@ from trainer.data import (
     GradedSolution,
     LabeledSolution,
     SolutionText,
+    TrainingSequence,
     cut_after_ratings,
     encode_graded,
     encode_labeled,
@@ -40,18 +44,16 @@ from trainer.folders import (
     model_sha256,
     write_folder,
 )
+from trainer.frozen_training import train_heads
 from trainer.losses import Trained
 from trainer.model import (
     RewardModel,
-    add_adapters,
     build_tiny,
     load_base,
     load_tiny,
-    merge_adapters,
     new_heads,
     save_weights,
     suits_shipped_base,
-    without_dropout,
 )
 from trainer.outcome import OutcomeReport, outcome_rates, report_outcomes
 from trainer.phases import LossNotFinite, MemoryFull, Phase, run, take_step, trained_parts
@@ -84,6 +86,7 @@ def train(
     checkpoint: str | Path | None = None,
     provenance: Mapping[str, str] | None = None,
     overwrite: bool = False,
+    states: str | Path | None = None,
 ) -> TrainedModel:
     """Train on `labeled` (and on the text of `unlabeled`), judge on held-out problems and write the model to `folder`.
 
@@ -91,7 +94,8 @@ def train(
     (OutputRefused). A PRM (config.kind) learns from LabeledSolution, an ORM from GradedSolution. `progress` is called twice a second; an
     exception that it raises ends the run. `checkpoint` is a folder to resume from: the same call with the same data and config continues
     where the last one stopped. The checkpoints are removed at the end. `provenance` (such as snapshot and code version) goes into the
-    model card. Under `accelerate launch` every process makes the same call, and the first one writes. Raises TooLittleToLearn,
+    model card. `states` is the folder in which the states of a frozen base are kept, for this and later runs; other models do not use it.
+    Under `accelerate launch` every process makes the same call, and the first one writes. Raises TooLittleToLearn,
     LossNotFinite, MemoryFull, DiskFull, and BadBase for a base that cannot be used.
     """
     began, folder, resumable = time.monotonic(), Path(folder), Path(checkpoint) if checkpoint else None
@@ -104,6 +108,24 @@ def train(
         raise BadLabels("A prm learns from solutions with rated steps, an orm from graded solutions. Change the labels or the kind.")
     held_out = hold_out(labels, config=config)
     training = [label for label in labels if label.solution.problem_key not in held_out]
+    finish = partial(
+        _finish,
+        training=training,
+        held_out=[label for label in labels if label.solution.problem_key in held_out],
+        folder=folder,
+        provenance=dict(provenance or {}),
+        overwrite=overwrite,
+        checkpoint=resumable,
+        progress=progress,
+        began=began,
+    )
+    if config.frozen:
+        if processes.count > 1:
+            raise BadConfig("A frozen base is read by one process. Start the training without a launcher.")
+        with TemporaryDirectory(prefix="stepmark-states-") as none_kept:
+            found = train_heads(training, config=config, states=Path(states or none_kept), progress=progress)
+            config = replace(config, revision=_commit(found.model) or config.revision)
+            return finish(found.model, config=config, sequences=found.sequences, details=found.details)
     config = config.settled(text_suits=config.is_tiny and suits_shipped_base(some_texts([label.solution for label in training])))
     known = {(label.solution.problem, label.solution.steps) for label in labels}  # keys such as "line 5" are of one file only
     texts = uniform_draw(
@@ -113,7 +135,7 @@ def train(
     )
 
     model = prepared_model(config, solutions=[*(label.solution for label in training), *texts])
-    config = replace(config, revision=getattr(model.network.config, "_commit_hash", None) or config.revision)
+    config = replace(config, revision=_commit(model) or config.revision)
     if config.kind == "orm":
         rated = encode_graded(cast(list[GradedSolution], training), tokenizer=model.tokenizer, context=model.context)
     else:
@@ -138,40 +160,65 @@ def train(
         if config.lora_rank:
             merge_adapters(model.network)
         nn.Module.to(finished, processes.device)
-        report = _judged(model, training, [label for label in labels if label.solution.problem_key in held_out], progress=progress)
-        metrics = report.as_dict() | {
-            "training": {
-                "n_problems": len({label.solution.problem_key for label in training}),
-                "n_solutions": len(training),
-                "n_rated_steps": sum(sequence.n_rated for sequence in rated) if config.kind == "prm" else 0,
-                "n_unlabeled_solutions": len(texts),
-                "n_unread_steps": sum(sequence.encoded.unread_steps for sequence in rated),
-                "n_cut_solutions": sum(sequence.encoded.unread_steps > 0 for sequence in rated),
-                "n_parameters": model.n_parameters,
-                "n_processes": processes.count,
-                "losses": outcome.losses,
-                "curve": outcome.curve,
-                "paces": [asdict(pace) for pace in outcome.paces],
-                "halvings": outcome.halvings,
-                "seconds": round(time.monotonic() - began, 1),
-            },
+        details = {
+            "n_unlabeled_solutions": len(texts),
+            "n_processes": processes.count,
+            "losses": outcome.losses,
+            "curve": outcome.curve,
+            "paces": [asdict(pace) for pace in outcome.paces],
+            "halvings": outcome.halvings,
         }
-        metrics["cautions"] = cautions(metrics)
-        split = {"training": sorted({label.solution.problem_key for label in training}), "held_out": sorted(held_out)}
-        sha256 = write_model(
-            model,
-            folder=folder,
-            config=config,
-            metrics=metrics,
-            threshold=report.threshold,
-            split=split,
-            provenance=dict(provenance or {}),
-            overwrite=overwrite,
-        )
-        if resumable:
-            forget_checkpoint(resumable)
-        result = TrainedModel(folder, sha256, metrics, config, time.monotonic() - began)
+        result = finish(model, config=config, sequences=rated, details=details)
     return cast(TrainedModel, processes.tell(result))
+
+
+def _finish(
+    model: RewardModel,
+    *,
+    config: TrainConfig,
+    sequences: Sequence[TrainingSequence],
+    details: Mapping[str, Any],
+    training: Sequence[LabeledSolution | GradedSolution],
+    held_out: Sequence[LabeledSolution | GradedSolution],
+    folder: Path,
+    provenance: dict[str, str],
+    overwrite: bool,
+    checkpoint: Path | None,
+    progress: Progress | None,
+    began: float,
+) -> TrainedModel:
+    """Judge a trained model on the held-out solutions, write its folder, and remove its checkpoints."""
+    report = _judged(model, training, held_out, progress=progress)
+    counts = {
+        "n_problems": len({label.solution.problem_key for label in training}),
+        "n_solutions": len(training),
+        "n_rated_steps": sum(sequence.n_rated for sequence in sequences) if config.kind == "prm" else 0,
+        "n_unread_steps": sum(sequence.encoded.unread_steps for sequence in sequences),
+        "n_cut_solutions": sum(sequence.encoded.unread_steps > 0 for sequence in sequences),
+        "n_parameters": model.n_parameters,
+    }
+    metrics = report.as_dict() | {"training": counts | dict(details) | {"seconds": round(time.monotonic() - began, 1)}}
+    metrics["cautions"] = cautions(metrics)
+    sha256 = write_model(
+        model,
+        folder=folder,
+        config=config,
+        metrics=metrics,
+        threshold=report.threshold,
+        split={
+            side: sorted({label.solution.problem_key for label in part}) for side, part in (("training", training), ("held_out", held_out))
+        },
+        provenance=provenance,
+        overwrite=overwrite,
+    )
+    if checkpoint:
+        forget_checkpoint(checkpoint)
+    return TrainedModel(folder, sha256, metrics, config, time.monotonic() - began)
+
+
+def _commit(model: RewardModel) -> str | None:
+    """Return the commit of the hub from which a base was loaded."""
+    return getattr(model.network.config, "_commit_hash", None)
 
 
 def some_texts(solutions: Sequence[SolutionText], *, size: int = 300) -> list[str]:
@@ -278,6 +325,13 @@ def write_model(
         (draft / SETTINGS_FILE).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
         (draft / SPLIT_FILE).write_text(json.dumps(split) + "\n", encoding="utf-8")
         (draft / CARD_FILE).write_text(
-            model_card(config=config, metrics=metrics, provenance=provenance, framing=settings), encoding="utf-8"
+            model_card(
+                config=config,
+                metrics=metrics,
+                provenance=provenance,
+                framing=settings,
+                frozen=None if model.frozen is None else model.frozen.as_dict(),
+            ),
+            encoding="utf-8",
         )
     return model_sha256(folder)

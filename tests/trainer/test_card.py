@@ -10,12 +10,13 @@ import pytest
 
 from tests.trainer.bases import make_base
 from tests.trainer.sums import small, sums
+from trainer.config import TINY_BASE, TrainConfig
 from trainer.data import GradedSolution, SolutionText
 from trainer.score import load_prm, score_solutions
 from trainer.train import TrainedModel, train
 
 
-@pytest.fixture(scope="module", params=["tiny", "tiny orm", "gpt2", "llama"])
+@pytest.fixture(scope="module", params=["tiny", "tiny orm", "gpt2", "llama", "frozen", "frozen orm"])
 def described(request: pytest.FixtureRequest, trained: TrainedModel, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A model folder of each kind of framing: special tokens or blank lines, with a beginning of text or without."""
     folder = tmp_path_factory.mktemp("described") / "a model"
@@ -26,6 +27,14 @@ def described(request: pytest.FixtureRequest, trained: TrainedModel, tmp_path_fa
     if request.param == "tiny orm":
         graded = [GradedSolution(label.solution, -1 not in label.ratings) for label in sums(20)]
         yield train(graded, config=small(kind="orm", **config), folder=folder).folder
+        return
+    if request.param == "frozen":
+        some = TrainConfig.for_base(str(TINY_BASE), frozen=True, frozen_head="mlp", frozen_layers=(3, 6))
+        yield train(sums(20), config=some, folder=folder).folder
+        return
+    if request.param == "frozen orm":
+        graded = [GradedSolution(label.solution, -1 not in label.ratings) for label in sums(20)]
+        yield train(graded, config=TrainConfig.for_base(kind="orm", frozen=True, frozen_head="linear"), folder=folder).folder
         return
     base = make_base(folder.with_name("base"), tied=request.param == "gpt2")
     yield train(sums(20), config=small(base=str(base), learning_rate=1e-2, **config), folder=folder).folder
@@ -63,4 +72,5 @@ def test_a_text_that_spells_a_special_token_is_framed_in_the_same_way(described:
 
 def test_the_program_imports_nothing_of_ours(described: Path) -> None:
     modules = re.findall(r"^\s*(?:import|from) (\S+)", program(described), re.M)
-    assert set(modules) == {"torch", "transformers"}
+    frozen = {"safetensors.torch"} if (described / "base.json").exists() else set()
+    assert set(modules) == {"torch", "transformers"} | frozen

@@ -9,8 +9,8 @@ import torch
 
 from tests.trainer.sums import SHAPE, small, sums
 from tests.trainer.test_train import model_and_sequences
-from trainer.data import BadLabels, LabeledSolution, encode, encode_labeled, padded
-from trainer.losses import bootstrap, summed_losses
+from trainer.data import BadLabels, LabeledSolution, bootstrap, encode, encode_labeled, padded
+from trainer.losses import summed_losses
 from trainer.model import RewardModel, load_prm, new_heads
 from trainer.train import hold_out, train
 

@@ -12,10 +12,11 @@ from torch import nn
 from tests.trainer.sums import SHAPE, small, sums
 from tests.trainer.test_command_line import line, write
 from trainer.__main__ import main
+from trainer.adapters import without_dropout
 from trainer.config import TrainConfig
 from trainer.data import BadLabels, GradedSolution, encode, encode_graded
 from trainer.losses import summed_losses
-from trainer.model import RewardModel, build_tiny, load_prm, without_dropout
+from trainer.model import RewardModel, build_tiny, load_prm
 from trainer.outcome import report_outcomes
 from trainer.score import score_solutions
 from trainer.split import TooLittleToLearn

@@ -15,9 +15,10 @@ from tests.trainer.bases import make_base
 from tests.trainer.sums import small, sums
 from tests.trainer.test_train import gradients, model_and_sequences
 from trainer import phases
+from trainer.adapters import add_adapters, merge_adapters
 from trainer.data import cut_after_ratings, encode_labeled
 from trainer.losses import Trained, summed_losses
-from trainer.model import RewardModel, add_adapters, load_base, load_prm, merge_adapters
+from trainer.model import RewardModel, load_base, load_prm
 from trainer.phases import MemoryFull, trained_parts
 from trainer.train import train
 

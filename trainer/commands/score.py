@@ -25,6 +25,7 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         "--bf16", action="store_true", help="compute in bfloat16: faster if the device supports it; scores change in the third digit"
     )
     parser.add_argument("--packed", action="store_true", help="put solutions end to end instead of padding them; needs a GPU and --bf16")
+    parser.add_argument("--states", type=Path, help="folder where the states of a frozen base are kept, to score them again in no time")
     parser.set_defaults(command=run)
 
 
@@ -35,6 +36,8 @@ def run(options: argparse.Namespace) -> None:
     if options.out and not is_device(options.out):
         check_output_file(options.out, overwrite=options.overwrite, inputs=[options.solutions])
     model = on_fastest_device(load_prm(options.model))
+    if options.states:
+        model = model.keeping_states(options.states)
     with progress_bar() as progress, output(options.out, overwrite=options.overwrite) as out:
         for scored in score_solutions(
             model,

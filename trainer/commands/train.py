@@ -56,6 +56,10 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     parser.add_argument("--config", type=Path, help="JSON file of settings, as under config in a model's stepmark.json")
     parser.add_argument("--checkpoint", type=Path, help="folder for checkpoints, from which an interrupted run continues")
     parser.add_argument("--gradient-checkpointing", action="store_true", default=None, help="use less memory and a third more time")
+    parser.add_argument("--frozen", action="store_true", default=None, help="train small heads on the states of a base that stays as it is")
+    parser.add_argument("--frozen-layers", type=int, nargs="+", metavar="N", help="layers that the heads read (default: two in the middle)")
+    parser.add_argument("--frozen-head", choices=("linear", "mlp"), help="kind of the heads (default: what cross-validation chooses)")
+    parser.add_argument("--states", type=Path, help="folder where the states of a frozen base are kept (default: in your folder of caches)")
     for name, kind, meaning in NUMBERS:
         parser.add_argument(f"--{name}", type=kind, help=meaning)
     parser.set_defaults(command=run)
@@ -65,7 +69,16 @@ def run(options: argparse.Namespace) -> None:
     """Train a model from labeled solutions and print its metrics as JSON."""
     check_output_folder(options.out, overwrite=options.overwrite, checkpoint=options.checkpoint)
     changes = read_settings(options.config) if options.config else {}
-    names = ("kind", "base", "revision", "gradient_checkpointing", *(name.replace("-", "_") for name, _, _ in NUMBERS))
+    names = (
+        "kind",
+        "base",
+        "revision",
+        "gradient_checkpointing",
+        "frozen",
+        "frozen_layers",
+        "frozen_head",
+        *(name.replace("-", "_") for name, _, _ in NUMBERS),
+    )
     config = TrainConfig.from_settings(changes | {name: getattr(options, name) for name in names if getattr(options, name) is not None})
     if config.kind == "orm":
         labeled: list[Any] = list(read_graded(options.labeled, format=options.format))
@@ -76,6 +89,7 @@ def run(options: argparse.Namespace) -> None:
         labeled = with_ratings(list(solutions), path=options.labeled)
     unlabeled = (line.solution for line in read_solutions(options.unlabeled)) if options.unlabeled else ()
     from trainer.processes import Processes
+    from trainer.states import default_folder
     from trainer.train import train
 
     is_first = Processes().is_first
@@ -88,6 +102,7 @@ def run(options: argparse.Namespace) -> None:
             progress=progress,
             checkpoint=options.checkpoint,
             overwrite=options.overwrite,
+            states=options.states or default_folder(),
         )
     if is_first:
         for sentence in [*pace_sentences(trained.metrics), *cautions(trained.metrics)]:
