@@ -238,6 +238,7 @@ class Project(models.Model):
     retrain_every_labels = models.PositiveIntegerField(null=True, blank=True)
     retrain_every_hours = models.PositiveIntegerField(null=True, blank=True)
     base_model = models.CharField(max_length=500, default="tiny")  # a preset, a fetched base, a folder or a hub id
+    frozen_base = models.BooleanField(default=False, db_default=False)  # models are heads on the states of the base, which stays as it is
     batch_size = models.PositiveIntegerField(default=200)  # solutions a round publishes
     per_problem = models.PositiveSmallIntegerField(default=2)  # at most this many of them for one problem
     created_at = models.DateTimeField(db_default=Now())

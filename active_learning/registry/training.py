@@ -52,6 +52,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "language_model_solutions": 200,
     },
     "lora": {"lora_rank": 16, "gradient_checkpointing": True},  # adapters for a pretrained base that is too large to train whole
+    "frozen": {"frozen": True},  # small heads on the states of a base that stays as it is; the states are kept for all versions
     "full": {},  # every weight of a pretrained base, with the paper's settings
 }
 OF_TINY = ("tiny", "quick")  # presets with a base of their own
@@ -81,13 +82,18 @@ def readable_solutions(project: Project, **where: Any) -> QuerySet[Solution]:
 def config_for(
     project: Project, *, kind: str = ModelKind.PRM, preset: str | None = None, base: str | None = None, seed: int = 0
 ) -> TrainConfig:
-    """Return a version's config: for the project's base, or `base`, with what the preset changes. Raises BadConfig and BadBase."""
+    """Return a version's config: for the project's base, or `base`, with what the preset changes. Raises BadConfig and BadBase.
+
+    Without a preset, the base is frozen if the project says so.
+    """
     if preset is not None and preset not in PRESETS:
         raise BadConfig(f"There is no preset named {preset}. Known: {', '.join(PRESETS)}.")
     if preset in OF_TINY and base not in (None, TINY):
         raise BadConfig(f"The preset {preset} has its own base. Leave out {base}, or choose another preset.")
     chosen = TINY if preset in OF_TINY else base or project.base_model
-    if preset not in (None, *OF_TINY) and chosen == TINY:
+    if preset is None and project.frozen_base:
+        preset = "frozen"
+    if preset not in (None, "frozen", *OF_TINY) and chosen == TINY:
         raise BadConfig(f"The preset {preset} needs a pretrained base. Name one with --base: smollm2, a model folder or a hub id.")
     check_base(chosen)
     changes = {"kind": kind} if kind != ModelKind.PRM else {}
@@ -198,6 +204,7 @@ def train(version: ModelVersion, *, progress: ProgressCallback) -> "TrainedModel
             checkpoint=_checkpoint(version),
             progress=trainer_progress(progress),
             provenance={"project": version.project.slug, **learned, "code": version.code_version},
+            states=states_folder(),
         )
     except (TooLittleToLearn, LossNotFinite, MemoryFull, DiskFull, OutputRefused, BadBase, BadConfig, BadLabels) as error:
         raise ModelUnusable(str(error)) from error
@@ -311,6 +318,11 @@ def folder(version: ModelVersion) -> Path:
     return Path(settings.STEPMARK_HOME) / "models" / version.project.slug / str(version.number)
 
 
+def states_folder() -> Path:
+    """Return the folder in which the states of frozen bases are kept, for all projects and versions."""
+    return Path(settings.STEPMARK_HOME) / "states"
+
+
 def _checkpoint(version: ModelVersion) -> Path:
     return folder(version).with_name(f"{version.number}.checkpoint")
 
@@ -374,7 +386,7 @@ def load(version: ModelVersion) -> "RewardModel":
 
     try:
         with LOADING:
-            return on_fastest_device(load_prm(Path(settings.STEPMARK_HOME) / version.artifact))
+            return on_fastest_device(load_prm(Path(settings.STEPMARK_HOME) / version.artifact)).keeping_states(states_folder())
     except (BadBase, OSError, ValueError) as error:
         raise ModelUnusable(f"Model {version.number} cannot be loaded: {error}") from error
 

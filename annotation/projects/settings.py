@@ -56,6 +56,7 @@ WORDS = {
     "accept_unreduced": "rule for fractions that are not in lowest terms",
     "accept_percent": "rule for percentages",
     "base_model": "base model",
+    "frozen_base": "frozen base",
     "batch_size": "size of a round's batch",
     "per_problem": "limit per problem",
 }

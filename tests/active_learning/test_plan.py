@@ -59,6 +59,13 @@ def test_a_round_whose_base_was_not_fetched_is_refused_with_the_command_that_fet
             plan.config(project)
 
 
+def test_a_project_that_keeps_its_base_frozen_trains_heads_unless_a_preset_says_otherwise() -> None:
+    project = Project(slug="sums", frozen_base=True)
+    assert RoundPlan().config(project).frozen and RoundPlan(kind="orm").config(project).frozen
+    assert not RoundPlan(preset="tiny").config(project).frozen
+    assert RoundPlan(preset="frozen").config(Project(slug="sums")).frozen and not RoundPlan().config(Project(slug="sums")).frozen
+
+
 def test_a_recipe_of_size_0_chooses_nothing() -> None:
     assert RoundPlan(Recipe((("uniform", 1.0),), 0)) == RoundPlan()
 

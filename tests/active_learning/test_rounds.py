@@ -15,6 +15,7 @@ from annotation.holders import ATTEMPTS
 from annotation.models import Batch, Outcome, Problem, Project, Snapshot, Solution, Task
 from tests import make
 from tests.assignments import learnable, published, rated, submit
+from trainer import config
 
 
 def turn(project: Project, **options: object) -> Round:
@@ -45,6 +46,21 @@ def test_a_round_trains_scores_selects_and_publishes(world: Project, home: Path)
     assert Score.objects.filter(model_version=version).count() == Solution.objects.filter(problem__project=world).count()
     assert ended.batch.generation == 1
     assert Task.objects.filter(batch=ended.batch).count() == 4
+
+
+def test_a_second_round_on_a_frozen_base_takes_all_states_from_the_cache(
+    world: Project, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(config.TINY_DEFAULTS, "shape", config.TinyShape())  # the shipped base: it has read text
+    Project.objects.filter(pk=world.pk).update(frozen_base=True)
+    world.refresh_from_db()
+    ends = [turn(world, size=2) for _ in range(2)]
+    assert [ended.failure for ended in ends] == ["", ""] and all(ended.batch for ended in ends)
+    counts = [ended.model_version.metrics["training"]["frozen"] for ended in ends]
+    assert counts[0]["n_from_cache"] == 0 < counts[1]["n_from_cache"] == counts[1]["n_solutions"]
+    assert not (home / ends[1].model_version.artifact / "model.safetensors").exists()
+    scores = Score.objects.filter(model_version=ends[1].model_version, deviation__isnull=False)
+    assert scores.count() == Solution.objects.filter(problem__project=world).count()
 
 
 def test_only_wrong_answers_not_queued_before_are_chosen_the_most_convincing_first(world: Project) -> None:

@@ -25,7 +25,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--preset",
             choices=list(registry.PRESETS),
-            help="tiny; quick: a smaller one, in seconds, to try the loop; LoRA adapters, or all weights of a pretrained base",
+            help="tiny; quick: a smaller one, to try the loop; lora: adapters; frozen: heads on the states of a base; full: all weights",
         )
         parser.add_argument("--base", metavar="BASE", help="tiny, smollm2, a model folder or a hub id (default: the project's)")
         parser.add_argument(

@@ -260,6 +260,11 @@ class SettingsForm(ProjectForm):
         "or a hub id.",
         widget=forms.TextInput({"autocomplete": "off", "spellcheck": "false"}),
     )
+    frozen_base = forms.BooleanField(
+        required=False,
+        label="Keep the base frozen",
+        help_text="Rounds train small heads on the states of the base. Each solution is read once, so later rounds are quick.",
+    )
     batch_size = CountField(
         "The size of a round’s batch",
         lowest=1,

@@ -100,11 +100,11 @@ def test_every_setting_of_the_page_is_stored(project: Project, olga: Client) -> 
         "overlap": "3", "lease_minutes": "10", "show_reference_answer": None, "calculator": None, "gold_percent": "7",
         "screening_size": "12",
         "qualify_rate": "66.5", "adjudications": "instead",
-        "accept_unreduced": "on", "accept_percent": "on", "base_model": "quick", "batch_size": "99",
+        "accept_unreduced": "on", "accept_percent": "on", "base_model": "quick", "frozen_base": "on", "batch_size": "99",
         "per_problem": "4",
     }  # fmt: skip
     form = typed(page_of(olga))
-    assert form.keys() - {"version"} == changes.keys() - {"accept_unreduced", "accept_percent"}
+    assert form.keys() - {"version"} == changes.keys() - {"accept_unreduced", "accept_percent", "frozen_base"}
     post(olga, seen=True, **changes)
     project.refresh_from_db()
     stored = projects.values_of(project)
@@ -115,7 +115,7 @@ def test_every_setting_of_the_page_is_stored(project: Project, olga: Client) -> 
         "text_kind": "markdown", "overlap": 3, "lease_minutes": 10, "show_reference_answer": False, "calculator": False, "gold_percent": 7,
         "screening_size": 12,
         "qualify_rate": 0.665, "adjudications": "instead",
-        "accept_unreduced": True, "accept_percent": True, "base_model": "quick", "batch_size": 99, "per_problem": 4,
+        "accept_unreduced": True, "accept_percent": True, "base_model": "quick", "frozen_base": True, "batch_size": 99, "per_problem": 4,
     }  # fmt: skip
 
 
