@@ -344,8 +344,8 @@ def run_rounds(project: Any, version: Any, size: Size) -> None:
             Selection(round=round_, solution_id=solution, rank=rank, part="convincing", score=0.9, step_scores=[0.9], reason="convincing")
             for rank, solution in enumerate(solutions, 1)
         )
-    chosen = Selection.objects.order_by("pk").values_list("solution_id", flat=True)
-    for solution in {*chosen[:200], chosen.last()}:  # the last is the one whose pages are opened
+    chosen = list(Selection.objects.order_by("pk").values_list("solution_id", flat=True))
+    for solution in {*chosen[:200], chosen[-1]}:  # the last is the one whose pages are opened
         for scorer in ModelVersion.objects.filter(project=project, number__lte=2):
             StepScores.objects.create(model_version=scorer, solution_id=solution, probabilities=[[0.1, 0.1, 0.8]], held_out=True)
 
