@@ -566,7 +566,7 @@ def test_a_worker_that_is_killed_while_it_sends_leaves_the_delivery_to_the_next_
         raise SystemExit
 
     with monkeypatch.context() as patch, pytest.raises(SystemExit):
-        patch.setattr(outbox, "send", killed)
+        patch.setattr(sending, "send", killed)
         webhooks.send_due()
     assert webhooks.send_due() == 0  # nobody takes it before the worker can be thought lost
     come_due()
