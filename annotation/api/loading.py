@@ -41,6 +41,18 @@ class SolutionLoadQuery(LoadQuery):
     steps_by = serializers.ChoiceField(
         ingest.CUTTING_RULES, required=False, default=ingest.BY_LINE, help_text="The rule that cuts a solution that is one text."
     )
+    line_format = serializers.ChoiceField(
+        ingest.LINE_FORMATS,
+        required=False,
+        default=ingest.GENERIC,
+        help_text="What the lines are. Lines of another labeling tool can have labels, which become annotations.",
+    )
+    mapping = serializers.CharField(
+        required=False,
+        default="",
+        max_length=10_000,
+        help_text="What fields, controls and values of another labeling tool mean: one NAME=VALUE a line.",
+    )
 
 
 class SkippedLineSerializer(serializers.Serializer):
@@ -58,6 +70,8 @@ class LoadedSerializer(serializers.Serializer):
     new_problems = serializers.IntegerField()
     solutions = serializers.IntegerField()
     new_solutions = serializers.IntegerField()
+    annotations = serializers.IntegerField(help_text="Labels of one person for one solution.")
+    new_annotations = serializers.IntegerField()
     outcomes = serializers.DictField(child=serializers.IntegerField(), help_text="Of the new solutions.")
     skipped = SkippedLineSerializer(many=True, help_text="The first 100 lines that were left out.")
     n_skipped = serializers.IntegerField()
@@ -95,11 +109,13 @@ class LoadView(ApiView):
     def load(self, query: dict[str, Any], *, are_solutions: bool) -> HttpResponse:
         """Load the lines of the body, once for each Idempotency-Key."""
         content = self._read_lines()
-        wanted = {"lines": hashlib.sha256(content).hexdigest(), **query}
+        # Without what is as it was before these options existed: a key of a request from then is still that of the same request.
+        asked = {name: value for name, value in query.items() if (name, value) not in (("line_format", ingest.GENERIC), ("mapping", ""))}
+        wanted = {"lines": hashlib.sha256(content).hexdigest(), **asked}
         return self.answer_once(wanted, lambda: self._load(content, query, are_solutions=are_solutions))
 
     def _load(self, content: bytes, query: dict[str, Any], *, are_solutions: bool) -> tuple[int, Any]:
-        more = {name: query[name] for name in ("source", "steps_by") if name in query}
+        more = {name: query[name] for name in ("source", "steps_by", "line_format", "mapping") if name in query}
         try:
             loaded = ingest.upsert(
                 self.request.access.project, content, actor=self.person, are_solutions=are_solutions, skips=query["wrong"] == "skip",
@@ -109,6 +125,8 @@ class LoadView(ApiView):
             raise ApiRefused("body_too_large", str(refused)) from None
         except ingest.LoadRunning as running:
             raise ApiRefused("load_running", str(running), headers={"Retry-After": "10"}) from None
+        except ingest.BadMapping as bad:
+            raise ApiRefused("bad_query", str(bad), faults=[Fault("query", "mapping", "invalid", str(bad))]) from None
         except ingest.BadLines as bad:
             faults = [Fault("line", "", "invalid", fault.detail, fault.line) for fault in bad.faults]
             raise ApiRefused("bad_lines", str(bad), faults=faults, n_faults=bad.count) from None
@@ -116,7 +134,8 @@ class LoadView(ApiView):
         notes = [_storable(note) for note in (*report.about_the_check(), *report.notes)]
         shown = {
             "lines": report.lines + loaded.n_faults, "problems": report.problems, "new_problems": report.new_problems,
-            "solutions": report.solutions, "new_solutions": report.new_solutions, "outcomes": report.outcomes,
+            "solutions": report.solutions, "new_solutions": report.new_solutions,
+            "annotations": report.annotations, "new_annotations": report.new_annotations, "outcomes": report.outcomes,
             "skipped": loaded.faults, "n_skipped": loaded.n_faults, "notes": notes,
         }  # fmt: skip
         return 200, LoadedSerializer(shown).data

@@ -25,7 +25,10 @@ if TYPE_CHECKING:
     from annotation.ingest.upserting import (
         BY_LINE,
         CUTTING_RULES,
+        GENERIC,
+        LINE_FORMATS,
         BadLines,
+        BadMapping,
         LineFault,
         LoadRunning,
         TooManyLines,
@@ -57,7 +60,10 @@ else:
 __all__ = [
     "BY_LINE",
     "CUTTING_RULES",
+    "GENERIC",
+    "LINE_FORMATS",
     "BadLines",
+    "BadMapping",
     "LineFault",
     "LoadRunning",
     "TooManyLines",

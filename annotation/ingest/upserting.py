@@ -1,4 +1,5 @@
-"""Stage: ingest, lines that a program sends: problems or solutions in the format `generic`, one JSON object a line.
+"""Stage: ingest, lines that a program sends, one JSON object a line: problems or solutions in the format `generic`, or tasks of another
+labeling tool with their labels.
 
 They go through the same temporary tables as a file, in one transaction. What is known stays, so the same lines again change nothing. Every
 wrong line is found at once, and either nothing is stored or all the others are.
@@ -20,11 +21,13 @@ from trainer.formats import (
     BadFile,
     BadLine,
     Detected,
+    Format,
     NewProblem,
     NewSolution,
     check_problem,
     check_solution,
     cut_solution,
+    read_mapping,
     read_object,
     unused_keys,
 )
@@ -39,6 +42,9 @@ WAIT_SECONDS = 10.0  # for another load of the project
 SHOWN_FAULTS = 100  # lines named; the others are counted
 CUTTING_RULES = tuple(RULES)  # how a solution that is one text can be cut into steps
 BY_LINE = LINES
+GENERIC = "generic"
+LINE_FORMATS = (GENERIC, "labelstudio", "labelstudio_min", "potato", "potato_table")  # those of which a line says all
+_ITEMS, _LINE = "Give the file that Potato showed to people with --items FILE", "Give what Potato showed to people under displayed_text"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +68,10 @@ class LoadRunning(RuntimeError):
     """Another load of this project has not ended, or its regrading. Nothing was stored."""
 
 
+class BadMapping(ValueError):
+    """A mapping that cannot be read, or of a format whose fields have fixed names."""
+
+
 class TooManyLines(ValueError):
     """More lines than one request can have."""
 
@@ -76,26 +86,39 @@ class Upserted:
 
 
 def upsert(
-    project: Project, content: bytes, *, actor: "User", are_solutions: bool, skips: bool, steps_by: str = BY_LINE, source: str = ""
+    project: Project,
+    content: bytes,
+    *,
+    actor: "User",
+    are_solutions: bool,
+    skips: bool,
+    steps_by: str = BY_LINE,
+    source: str = "",
+    line_format: str = GENERIC,
+    mapping: str = "",
 ) -> Upserted:
     """Store the problems, or the solutions with their problems, of some lines. `source` names the generator where a line does not.
 
-    With `skips`, wrong lines are left out; otherwise one wrong line refuses all. Raises BadLines, TooManyLines and LoadRunning.
+    `line_format`: one of LINE_FORMATS. Labels of another labeling tool become annotations, and `mapping` says what its fields and values
+    mean: one NAME=VALUE a line.
+    With `skips`, wrong lines are left out; otherwise one wrong line refuses all. Raises BadLines, BadMapping, TooManyLines and LoadRunning.
     """
     faults: list[LineFault] = []
-    values = list(_values(content, are_solutions=are_solutions, steps_by=steps_by, faults=faults))
-    with _turn(project), staged(project, Detected("generic", ""), path="body", source=source) as staging:
+    format_ = _read_format(line_format, mapping)
+    values = list(_values(content, format_, are_solutions=are_solutions, steps_by=steps_by, faults=faults))
+    with _turn(project), staged(project, Detected(line_format, ""), path="body", source=source) as staging:
         values = list(_without_clashes(project, values, faults))
         faults.sort(key=lambda fault: fault.line)
         if faults and not skips:
             raise BadLines(faults)
         try:
-            for line, fields, problem, solution, choice in values:
+            for line, fields, problem, solutions, choice in values:
                 with staging.at(line):
-                    if solution is None:
+                    if solutions is None:
                         staging.add_problem(problem)
                     else:
                         staging.use(staging.options._replace(choice=choice))
+                    for solution in solutions or ():
                         staging.add_solution(solution)
                     staging.report.unused.update(unused_keys(fields))
             staging.store()
@@ -103,6 +126,8 @@ def upsert(
             raise BadLines([LineFault(bad.line or 1, _sentence(bad.reason, bad.remedy))]) from None
         report = staging.report
         counts = {"problems": report.new_problems, "solutions": report.new_solutions, "left_out": len(faults)}
+        if report.annotations:
+            counts["annotations"] = report.new_annotations
         Event.objects.create(actor=actor, project=project, verb="load lines", subject=f"project {project.slug}", details=counts)
     return Upserted(report, faults[:SHOWN_FAULTS], len(faults))
 
@@ -126,12 +151,19 @@ def _turn(project: Project) -> Iterator[None]:
         yield
 
 
-Line = tuple[int, Any, NewProblem, NewSolution | None, RuleChoice]
+Line = tuple[int, Any, NewProblem, list[NewSolution] | None, RuleChoice]
 
 
-def _values(content: bytes, *, are_solutions: bool, steps_by: str, faults: list[LineFault]) -> Iterator[Line]:
+def _read_format(name: str, mapping: str) -> Format:
+    try:
+        return FORMATS[name].mapped(read_mapping(mapping.splitlines()))
+    except BadLine as bad:
+        raise BadMapping(_sentence(bad.reason, bad.remedy)) from None
+
+
+def _values(content: bytes, format_: Format, *, are_solutions: bool, steps_by: str, faults: list[LineFault]) -> Iterator[Line]:
     """Read the lines, and note the wrong ones."""
-    format_, choice = FORMATS["generic"], RuleChoice(steps_by, "")
+    choice = RuleChoice(steps_by, "")
     lines = content.removeprefix(b"\xef\xbb\xbf").split(b"\n")
     if sum(bool(line.strip()) for line in lines) > MOST_LINES:
         raise TooManyLines(f"The body has more than {MOST_LINES:,} lines. Send it in several requests.")
@@ -146,12 +178,13 @@ def _values(content: bytes, *, are_solutions: bool, steps_by: str, faults: list[
                 yield number, fields, problem, None, choice
                 continue
             assert format_.solutions is not None
-            for solution in format_.solutions(fields):
-                if solution.annotation is not None:
+            solutions = format_.solutions(fields)
+            for solution in solutions:
+                if solution.annotation is not None and not format_.takes_mapping:
                     raise BadLine("the line has ratings", "Leave them out here. Load labels as a file, on the page Data")
                 check_problem(solution.problem)
                 check_solution(cut_solution(solution, by=choice.rule))
-                yield number, fields, solution.problem, solution, choice
+            yield number, fields, solutions[0].problem, solutions, choice
         except BadLine as bad:
             faults.append(LineFault(number, _sentence(bad.reason, bad.remedy)))
 
@@ -175,4 +208,4 @@ def _without_clashes(project: Project, values: Iterable[Line], faults: list[Line
 
 
 def _sentence(reason: str, remedy: str) -> str:
-    return f"{reason[:1].upper()}{reason[1:]}. {remedy}."
+    return f"{reason[:1].upper()}{reason[1:]}. {remedy}.".replace(_ITEMS, _LINE).replace("--map ", "mapping ")

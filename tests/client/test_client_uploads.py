@@ -104,6 +104,12 @@ def test_what_is_asked_of_the_same_lines_makes_them_another_upload(enter: Enter,
     assert len(set(line.keys())) == 4
 
 
+def test_tasks_of_another_tool_are_uploaded_with_their_labels(enter: Enter) -> None:
+    given = {"id": "a", "problem": "p", "steps": ["One."], "label_annotations": {"step_1": {"odd": "true"}}}
+    done = enter().project("sums").solutions.upload([given], line_format="potato", mapping=["bad=odd", "ratings=step"])
+    assert (done.new_solutions, done.annotations, done.new_annotations) == (1, 1, 1)
+
+
 def test_a_packed_file_is_uploaded(enter: Enter, tmp_path: Path) -> None:
     done = enter().project("sums").solutions.upload(str(file_of(tmp_path, sum_line(1), sum_line(2), name="solutions.jsonl.gz")))
     assert done.new_solutions == 2

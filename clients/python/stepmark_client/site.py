@@ -1,6 +1,6 @@
 """A site and its projects, as a script sees them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from os import PathLike
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -29,6 +29,7 @@ from stepmark_client.generated.models.project import Project as ProjectData
 from stepmark_client.generated.models.project_detail import ProjectDetail
 from stepmark_client.generated.models.score import Score
 from stepmark_client.generated.models.solution import Solution
+from stepmark_client.generated.models.solutions_load_line_format import SolutionsLoadLineFormat
 from stepmark_client.generated.models.solutions_load_steps_by import SolutionsLoadStepsBy
 from stepmark_client.generated.types import UNSET, File, Response
 from stepmark_client.labels import Labels
@@ -148,12 +149,15 @@ class Solutions(Collection[Solution, Solution]):
         *,
         source: str = "",
         steps_by: SolutionsLoadStepsBy = "lines",
+        line_format: SolutionsLoadLineFormat = "generic",
+        mapping: Sequence[str] = (),
         wrong: Wrong = "refuse",
         progress: Progress | None = None,
     ) -> Uploaded:
         """Load solutions with their problems: a file of JSON lines (also .gz), a table, or objects, as many as there are.
 
-        `source` names the generator of lines that name none, `steps_by` the rule that cuts a solution that is one text. With
+        `source` names the generator of lines that name none, `steps_by` the rule that cuts a solution that is one text. Lines of another
+        labeling tool (`line_format`) can have labels, and `mapping` says what its fields and values mean, each as "NAME=VALUE". With
         wrong="skip", wrong lines are left out and `skipped` names them. With wrong="refuse" the first chunk (10,000 lines) with a
         wrong line stores nothing and raises BadLines, which names the lines; the chunks before are stored. `progress` is called with
         "upload", the lines sent, and all lines if their number is known. An upload that broke off can be run again.
@@ -167,12 +171,16 @@ class Solutions(Collection[Solution, Solution]):
                 body=body,
                 source=source or UNSET,
                 steps_by=steps_by,
+                line_format=line_format,
+                mapping="\n".join(mapping) or UNSET,
                 wrong=wrong,
                 idempotency_key=key,
                 content_encoding="gzip",
             )
 
         how = {"what": "solutions", "source": source, "steps_by": steps_by, "wrong": wrong}
+        if line_format != "generic":  # the keys of other uploads stay as they were
+            how |= {"line_format": line_format, "mapping": "\n".join(mapping)}
         return upload(send, lines, named=named(Project(self._api, slug), **how), progress=progress)
 
 

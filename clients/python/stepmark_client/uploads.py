@@ -43,6 +43,8 @@ class Uploaded:
     new_problems: int = 0
     solutions: int = 0
     new_solutions: int = 0
+    annotations: int = 0
+    new_annotations: int = 0
     outcomes: Counter[str] = field(default_factory=Counter)
     n_skipped: int = 0
     skipped: list[SkippedLine] = field(default_factory=list)
@@ -52,7 +54,8 @@ class Uploaded:
 
     def add(self, loaded: Loaded, chunk: Chunk, *, is_repeated: bool) -> None:
         """Add what one request stored."""
-        for name in ("lines", "problems", "new_problems", "solutions", "new_solutions", "n_skipped"):
+        counts = ("lines", "problems", "new_problems", "solutions", "new_solutions", "annotations", "new_annotations", "n_skipped")
+        for name in counts:
             setattr(self, name, getattr(self, name) + getattr(loaded, name))
         self.outcomes.update(loaded.outcomes.additional_properties)
         self.skipped += [SkippedLine(line=chunk.numbers[one.line - 1], detail=one.detail) for one in loaded.skipped]

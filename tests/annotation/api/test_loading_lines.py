@@ -10,7 +10,7 @@ from django.db import connection
 
 from annotation import ingest, retries
 from annotation.ingest import staging, upserting
-from annotation.models import Event, Problem, Project, Role, Solution, StoredAnswer
+from annotation.models import Event, Problem, Project, Role, Solution, StepLabel, StoredAnswer
 from tests import make
 from tests.api import ask, error_of, send, token_for
 
@@ -340,3 +340,47 @@ def test_a_line_is_read_as_a_line_of_a_file_is(tmp_path: Any, project: Project) 
     ingest.load_solutions(path, project=project, steps_by="lines")
     loaded = ingest.upsert(project, path.read_bytes(), actor=make.olga(project), are_solutions=True, skips=False)
     assert (loaded.report.solutions, loaded.report.new_solutions, loaded.report.new_problems) == (2, 0, 0)
+
+
+# --- tasks of another labeling tool ---------------------------------------------------------------------------------------------
+
+STARS = {
+    "data": {"question": "What is 2 + 3?", "chain": ["2 + 3 is 5.", "So it is 6."]},
+    "annotations": [
+        {"id": 4, "completed_by": 1, "result": [
+            {"from_name": f"step_{number}", "type": "rating", "value": {"rating": stars}} for number, stars in ((1, 5), (2, 1))
+        ]}
+    ],
+}  # fmt: skip
+MAPPED = "?line_format=labelstudio&mapping=steps=chain%0Agood=4,5%0Abad=1,2"
+
+
+def test_tasks_of_another_tool_load_with_their_labels_by_a_mapping_and_once(token: str) -> None:
+    answer = load(token, lines(STARS, STARS | {"id": 9}), query=MAPPED).json()
+    assert (answer["lines"], answer["new_solutions"], answer["annotations"], answer["new_annotations"]) == (2, 1, 2, 2)
+    assert sorted(StepLabel.objects.values_list("step_index", "rating")) == [(0, 1), (0, 1), (1, -1), (1, -1)]
+    assert load(token, lines(STARS, STARS), query=MAPPED).json()["new_annotations"] == 0
+    assert Event.objects.filter(verb="load lines").earliest("pk").details["annotations"] == 2
+
+
+def test_values_and_fields_of_another_tool_that_nobody_can_know_are_named_as_the_command_names_them(token: str) -> None:
+    [(line, detail)] = faults(load(token, lines(STARS), query="?line_format=labelstudio&mapping=steps=chain"))
+    assert line == 1 and "is 5 on a scale. Say what they mean, such as mapping good=4,5 mapping neutral=3 mapping bad=1,2." in detail
+    [(_, detail)] = faults(load(token, lines(STARS), query="?line_format=labelstudio"))
+    assert "Name the field with the list of steps, or with the text, with mapping steps=FIELD." in detail
+    [(_, detail)] = faults(load(token, lines({"id": "a", "label_annotations": {"step_1": {"good": "true"}}}), query="?line_format=potato"))
+    assert "Give what Potato showed to people under displayed_text." in detail and not Problem.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("?line_format=labelstudio&mapping=colour=red", "The mapping 'colour' is not known. The names are problem, steps,"),
+        ("?line_format=labelstudio&mapping=good", "The mapping 'good' is not NAME=VALUE."),
+        ("?mapping=steps=chain", "The fields of this format have fixed names. A mapping is for labelstudio, labelstudio_min,"),
+        ("?line_format=potato_state", "potato_state"),
+    ],
+)
+def test_a_wrong_mapping_is_a_wrong_option(token: str, query: str, words: str) -> None:
+    answer = load(token, lines(STARS), query=query)
+    assert error_of(answer) == (400, "bad_query") and words in answer.json()["errors"][0]["detail"] and not Problem.objects.exists()

@@ -78,6 +78,7 @@ from .solution import Solution
 from .solution_line import SolutionLine
 from .solutions_list_outcome import SolutionsListOutcome
 from .solutions_list_split import SolutionsListSplit
+from .solutions_load_line_format import SolutionsLoadLineFormat
 from .solutions_load_steps_by import SolutionsLoadStepsBy
 from .solutions_load_wrong import SolutionsLoadWrong
 from .stage import Stage
@@ -171,6 +172,7 @@ __all__ = (
     "SolutionLine",
     "SolutionsListOutcome",
     "SolutionsListSplit",
+    "SolutionsLoadLineFormat",
     "SolutionsLoadStepsBy",
     "SolutionsLoadWrong",
     "Stage",

@@ -24,6 +24,8 @@ class Loaded:
         new_problems (int):
         solutions (int):
         new_solutions (int):
+        annotations (int): Labels of one person for one solution.
+        new_annotations (int):
         outcomes (LoadedOutcomes): Of the new solutions.
         skipped (list[SkippedLine]): The first 100 lines that were left out.
         n_skipped (int):
@@ -35,6 +37,8 @@ class Loaded:
     new_problems: int
     solutions: int
     new_solutions: int
+    annotations: int
+    new_annotations: int
     outcomes: LoadedOutcomes
     skipped: list[SkippedLine]
     n_skipped: int
@@ -51,6 +55,10 @@ class Loaded:
         solutions = self.solutions
 
         new_solutions = self.new_solutions
+
+        annotations = self.annotations
+
+        new_annotations = self.new_annotations
 
         outcomes = self.outcomes.to_dict()
 
@@ -72,6 +80,8 @@ class Loaded:
                 "new_problems": new_problems,
                 "solutions": solutions,
                 "new_solutions": new_solutions,
+                "annotations": annotations,
+                "new_annotations": new_annotations,
                 "outcomes": outcomes,
                 "skipped": skipped,
                 "n_skipped": n_skipped,
@@ -97,6 +107,10 @@ class Loaded:
 
         new_solutions = d.pop("new_solutions")
 
+        annotations = d.pop("annotations")
+
+        new_annotations = d.pop("new_annotations")
+
         outcomes = LoadedOutcomes.from_dict(d.pop("outcomes"))
 
         skipped = []
@@ -116,6 +130,8 @@ class Loaded:
             new_problems=new_problems,
             solutions=solutions,
             new_solutions=new_solutions,
+            annotations=annotations,
+            new_annotations=new_annotations,
             outcomes=outcomes,
             skipped=skipped,
             n_skipped=n_skipped,

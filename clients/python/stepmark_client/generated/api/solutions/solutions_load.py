@@ -4,6 +4,7 @@ from urllib.parse import quote
 import httpx
 
 from ...models.loaded import Loaded
+from ...models.solutions_load_line_format import SolutionsLoadLineFormat
 from ...models.solutions_load_steps_by import SolutionsLoadStepsBy
 from ...models.solutions_load_wrong import SolutionsLoadWrong
 from ...types import UNSET, File, Response, Unset
@@ -13,6 +14,8 @@ def _request(
     slug: str,
     *,
     body: File,
+    line_format: SolutionsLoadLineFormat | Unset = "generic",
+    mapping: str | Unset = UNSET,
     source: str | Unset = UNSET,
     steps_by: SolutionsLoadStepsBy | Unset = "lines",
     wrong: SolutionsLoadWrong | Unset = "refuse",
@@ -27,6 +30,14 @@ def _request(
         headers["Content-Encoding"] = content_encoding
 
     params: dict[str, Any] = {}
+
+    json_line_format: str | Unset = UNSET
+    if not isinstance(line_format, Unset):
+        json_line_format = line_format
+
+    params["line_format"] = json_line_format
+
+    params["mapping"] = mapping
 
     params["source"] = source
 
@@ -72,6 +83,8 @@ def call(
     *,
     client: httpx.Client,
     body: File,
+    line_format: SolutionsLoadLineFormat | Unset = "generic",
+    mapping: str | Unset = UNSET,
     source: str | Unset = UNSET,
     steps_by: SolutionsLoadStepsBy | Unset = "lines",
     wrong: SolutionsLoadWrong | Unset = "refuse",
@@ -84,6 +97,8 @@ def call(
 
     Args:
         slug (str):
+        line_format (SolutionsLoadLineFormat | Unset):  Default: 'generic'.
+        mapping (str | Unset):
         source (str | Unset):
         steps_by (SolutionsLoadStepsBy | Unset):  Default: 'lines'.
         wrong (SolutionsLoadWrong | Unset):  Default: 'refuse'.
@@ -95,6 +110,8 @@ def call(
         **_request(
             slug=slug,
             body=body,
+            line_format=line_format,
+            mapping=mapping,
             source=source,
             steps_by=steps_by,
             wrong=wrong,
