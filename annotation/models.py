@@ -401,6 +401,7 @@ class Solution(models.Model):
         indexes = [
             # Selection asks for each candidate whether it was withdrawn. This index is nearly empty; the table is the widest of all.
             models.Index(name="solution_withdrawn", fields=["id"], condition=Q(withdrawn_at__isnull=False)),
+            models.Index(name="solution_withdrawn_in_order", fields=["problem", "id"], condition=Q(withdrawn_at__isnull=False)),
             # These serve the search for solutions, in its order. Without them, a value that few have is looked for in every row.
             models.Index(name="solution_by_source", fields=["source", "problem", "id"]),
             models.Index(name="solution_by_outcome", fields=["outcome", "problem", "id"]),

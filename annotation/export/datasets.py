@@ -49,7 +49,7 @@ def find_snapshot(project: Project, number: int) -> Snapshot:
     snapshot = Snapshot.objects.select_related("project").filter(project=project, number=number).first()
     if snapshot is None:
         newest = Snapshot.objects.filter(project=project).order_by("-number").values_list("number", flat=True).first()
-        there = f"Its newest snapshot is {newest}." if newest else "It has no snapshot yet: manage.py snapshot takes one."
+        there = f"Its newest snapshot is {newest}." if newest else "It has no snapshot yet. Take one first."
         raise NoSuchSnapshot(f"{project.slug} has no snapshot {number}. {there}")
     return snapshot
 

@@ -74,8 +74,8 @@ def limited(seconds: float) -> Iterator[None]:
         if not isinstance(error, QueryCanceled) and not isinstance(error.__cause__, QueryCanceled):
             raise
         raise TooLarge(
-            f"This project is so large that its labels are not counted within {seconds} seconds. Narrow the filter, or use "
-            "manage.py snapshot. A snapshot itself can be taken: a worker has all the time that it needs."
+            f"This project is so large that its labels are not counted within {seconds} seconds. Narrow the filter, or take the snapshot "
+            "without looking first: a worker has all the time that it needs."
         ) from error
 
 

@@ -17,7 +17,8 @@ SCANNED = 2_000  # problems that a page looks at, at most
 LAST = 2**63 - 1  # no key comes after it
 FIRST_SCANNED = 64  # at first; then twice as many each time, until the page is full
 # The first statement reads an index of two columns from a place onwards: in this form no other index can serve it. The second one takes
-# each problem's solutions by one probe of an index: OFFSET 0 keeps the planner from other ways when its statistics are old.
+# each problem's solutions by one probe of an index: of the problem, with the source, with the outcome, or of what was withdrawn. OFFSET 0
+# keeps the planner from other ways when its statistics are old.
 _PROBLEMS = """
 SELECT id, split FROM annotation_problem
  WHERE (project_id, id) >= (%(project)s::bigint, %(first)s::bigint) AND (project_id, id) < (%(project)s::bigint + 1, 0)
@@ -26,8 +27,8 @@ SELECT id, split FROM annotation_problem
 _SOLUTIONS = """
 SELECT p.id, s.id
   FROM unnest(%(problems)s::bigint[]) p(id)
- CROSS JOIN LATERAL (SELECT * FROM annotation_solution WHERE problem_id = p.id OFFSET 0) s
- WHERE (p.id > %(problem)s OR s.id > %(solution)s) AND ({condition})
+ CROSS JOIN LATERAL (SELECT id FROM annotation_solution WHERE problem_id = p.id AND {condition} OFFSET 0) s
+ WHERE p.id > %(problem)s OR s.id > %(solution)s
  ORDER BY p.id, s.id LIMIT %(limit)s
 """
 _SOLUTION_FILTERS = ("source", "outcome")
@@ -112,9 +113,9 @@ def solutions_of(
 
     Filters: problem (its key), split, withdrawn, source, outcome.
     """
-    conditions = [f"s.{name} = %({name})s" for name in _SOLUTION_FILTERS if name in filters]
+    conditions = [f"{name} = %({name})s" for name in _SOLUTION_FILTERS if name in filters]
     if withdrawn is not None:
-        conditions.append(f"s.withdrawn_at IS {'NOT ' if withdrawn else ''}NULL")
+        conditions.append(f"withdrawn_at IS {'NOT ' if withdrawn else ''}NULL")
     values: dict[str, Any] = {"problem": after[0], "solution": after[1], **filters}
     found: list[tuple[int, int]] = []
     first, size, n_scanned, following = max(after[0], problem or 0), FIRST_SCANNED, 0, None

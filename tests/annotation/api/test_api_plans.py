@@ -7,6 +7,7 @@ from uuid import uuid4
 
 import pytest
 from django.db import connection
+from django.db.models.functions import Now
 from django.test.utils import CaptureQueriesContext
 
 from annotation import export, ingest
@@ -73,6 +74,22 @@ def test_a_page_reads_few_rows_whatever_the_statistics_know(known: str) -> None:
     read = {name: rows_read(act) for name, act in lists(project).items()}
     assert {name: count for name, count in read.items() if count > MOST_READ} == {}
     assert all(count for name, count in read.items() if "another project" not in name)
+
+
+@pytest.mark.parametrize("known", ["others", "all"])
+@pytest.mark.parametrize("filters", [{"withdrawn": True}, {"source": "rare"}, {"outcome": "unsure"}], ids=str)
+def test_a_filter_that_few_solutions_fit_reads_no_others(filters: dict[str, Any], known: str) -> None:
+    labeled_project("others", 1_000)
+    make.statistics()
+    project = labeled_project("sums", 500)
+    few = list(Solution.objects.filter(problem__project=project).order_by("-problem", "-pk").values_list("pk", flat=True)[:3])
+    Solution.objects.filter(pk__in=few).update(withdrawn_at=Now(), source="rare", outcome="unsure")
+    if known == "all":
+        make.statistics()
+    found: list[int] = []
+    read = rows_read(lambda: found.extend(row.id for row in ingest.solutions_of(project, after=(0, 0), limit=LIMIT, **filters)[0]))
+    assert found == sorted(few)
+    assert read < Solution.objects.filter(problem__project=project).count() / 2  # it goes along the problems
 
 
 def pages(project: Project) -> list[int]:
