@@ -44,7 +44,12 @@ CUTTING_RULES = tuple(RULES)  # how a solution that is one text can be cut into 
 BY_LINE = LINES
 GENERIC = "generic"
 LINE_FORMATS = (GENERIC, "labelstudio", "labelstudio_min", "potato", "potato_table")  # those of which a line says all
-_ITEMS, _LINE = "Give the file that Potato showed to people with --items FILE", "Give what Potato showed to people under displayed_text"
+# A remedy names the options of the commands. A request has its own, and no file of items.
+_SAID_HERE = {
+    "Give the file that Potato showed to people with --items FILE": "Give what Potato showed to people under displayed_text",
+    "Leave --map and --items out": "Leave mapping out",
+    "--map ": "mapping ",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +184,8 @@ def _values(content: bytes, format_: Format, *, are_solutions: bool, steps_by: s
                 continue
             assert format_.solutions is not None
             solutions = format_.solutions(fields)
+            if not solutions:
+                raise BadLine("the line names no item", "Leave it out")
             for solution in solutions:
                 if solution.annotation is not None and not format_.takes_mapping:
                     raise BadLine("the line has ratings", "Leave them out here. Load labels as a file, on the page Data")
@@ -208,4 +215,6 @@ def _without_clashes(project: Project, values: Iterable[Line], faults: list[Line
 
 
 def _sentence(reason: str, remedy: str) -> str:
-    return f"{reason[:1].upper()}{reason[1:]}. {remedy}.".replace(_ITEMS, _LINE).replace("--map ", "mapping ")
+    for option, words in _SAID_HERE.items():
+        remedy = remedy.replace(option, words)
+    return f"{reason[:1].upper()}{reason[1:]}. {remedy}."

@@ -372,12 +372,24 @@ def test_values_and_fields_of_another_tool_that_nobody_can_know_are_named_as_the
     assert "Give what Potato showed to people under displayed_text." in detail and not Problem.objects.exists()
 
 
+def test_a_person_who_labeled_nothing_is_a_wrong_line(token: str) -> None:
+    empty = {"user_id": "ann", "displayed_text": "What is 2 + 3?", "instance_id_to_label_to_value": {}}
+    assert faults(load(token, lines(empty), query="?line_format=potato")) == [(1, "The line names no item. Leave it out.")]
+
+
+def test_the_words_of_a_line_are_quoted_as_they_are(token: str) -> None:
+    other = STARS | {"data": {"question": "What is 2 + 3?", "--map x": 1}}
+    [(_, detail)] = faults(load(token, lines(other), query="?line_format=labelstudio"))
+    assert "fields: 'question', '--map x'" in detail
+
+
 @pytest.mark.parametrize(
     ("query", "words"),
     [
         ("?line_format=labelstudio&mapping=colour=red", "The mapping 'colour' is not known. The names are problem, steps,"),
         ("?line_format=labelstudio&mapping=good", "The mapping 'good' is not NAME=VALUE."),
         ("?mapping=steps=chain", "The fields of this format have fixed names. A mapping is for labelstudio, labelstudio_min,"),
+        ("?mapping=steps=chain", "Leave mapping out."),
         ("?line_format=potato_state", "potato_state"),
     ],
 )
