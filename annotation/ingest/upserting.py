@@ -185,7 +185,7 @@ def _values(content: bytes, format_: Format, *, are_solutions: bool, steps_by: s
             assert format_.solutions is not None
             solutions = format_.solutions(fields)
             if not solutions:
-                raise BadLine("the line names no item", "Leave it out")
+                raise BadLine("nothing is labeled here", "Leave the line out")
             for solution in solutions:
                 if solution.annotation is not None and not format_.takes_mapping:
                     raise BadLine("the line has ratings", "Leave them out here. Load labels as a file, on the page Data")

@@ -46,12 +46,12 @@ def read_finish_reason(stated: object) -> Finish:
     raise BadLine(f"finish_reason is {in_words(stated)}", f"It must be one of {', '.join(FINISHES)}")
 
 
-def canonical_bytes(fields: Fields) -> bytes:
-    """Return the same bytes for a line whatever the order of its keys: they identify its annotation."""
+def canonical_bytes(value: Fields | list[object]) -> bytes:
+    """Return the same bytes for a line, or a list of what it says, whatever the order of its keys: they identify its annotation."""
     try:
-        return orjson.dumps(fields, option=orjson.OPT_SORT_KEYS, default=_plain)
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS, default=_plain)
     except orjson.JSONEncodeError:  # a lone surrogate, or a number of more than 64 bits: the check of its field reports it
-        return json.dumps(fields, sort_keys=True, default=_plain).encode()
+        return json.dumps(value, sort_keys=True, default=_plain).encode()
 
 
 def _plain(value: object) -> int | float | str:

@@ -5,13 +5,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-import orjson
-
 from trainer.counting import counted
 from trainer.formats.fields import as_object, read_optional, read_split, read_texts
 from trainer.formats.mapping import ANSWERS, IDS, PROBLEMS, SOURCES, STEPS, TEXTS, LabelMapping
 from trainer.formats.objects import Cell, Fields, type_in_words, use_keys
-from trainer.formats.ratings import rate_path
+from trainer.formats.ratings import canonical_bytes, rate_path
 from trainer.formats.values import AFTER_MISTAKE, BadLine, Finish, NewAnnotation, NewProblem, NewSolution, in_words
 
 NUMBERED = re.compile(r"(?P<stem>.*?)[_\-. ]*(?P<number>\d{1,4})(?P<end>\D*)")
@@ -195,7 +193,7 @@ def annotate(
         labels=rated.labels,
         finish_reason=finish,
         # Not the whole line: an export of the next day has other counts and times, and the same labels are not new then.
-        canonical=orjson.dumps([identity, person, task.problem.statement, task.steps or task.text, used, finish]),
+        canonical=canonical_bytes([identity, person, task.problem.statement, task.steps or task.text, used, finish]),
         person=person,
         created_at=created_at,
         is_gold=is_gold,

@@ -374,7 +374,19 @@ def test_values_and_fields_of_another_tool_that_nobody_can_know_are_named_as_the
 
 def test_a_person_who_labeled_nothing_is_a_wrong_line(token: str) -> None:
     empty = {"user_id": "ann", "displayed_text": "What is 2 + 3?", "instance_id_to_label_to_value": {}}
-    assert faults(load(token, lines(empty), query="?line_format=potato")) == [(1, "The line names no item. Leave it out.")]
+    assert faults(load(token, lines(empty), query="?line_format=potato")) == [(1, "Nothing is labeled here. Leave the line out.")]
+
+
+def test_a_text_of_another_tool_that_is_no_unicode_is_named(token: str) -> None:
+    line = STARS | {"data": {"question": "\ud800", "chain": ["a", "b"]}}
+    [(number, detail)] = faults(load(token, lines(line), query=MAPPED))
+    assert number == 1 and "half of a surrogate pair" in detail and not Problem.objects.exists()
+
+
+def test_an_item_whose_name_is_no_unicode_is_known_again(token: str) -> None:
+    line = {"id": "\ud800", "problem": "p", "steps": ["a"], "label_annotations": {"step_1": {"good": "true"}}}
+    loads = [load(token, lines(line), query="?line_format=potato").json()["new_annotations"] for _ in range(2)]
+    assert loads == [1, 0]
 
 
 def test_the_words_of_a_line_are_quoted_as_they_are(token: str) -> None:
