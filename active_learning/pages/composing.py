@@ -9,7 +9,7 @@ from active_learning import registry, rounds
 from active_learning.models import ModelKind
 from active_learning.pages.remaining import in_minutes
 from active_learning.pages.rows import unfinished
-from active_learning.selection import HALF_MIX, PRESETS, UNIFORM, Mix, RecipeForecast
+from active_learning.selection import PRESETS, UNIFORM, Mix, RecipeForecast
 from annotation import quality
 from annotation.models import Project
 
@@ -22,6 +22,7 @@ class RecipeCard:
     forecast: RecipeForecast | None
     time: str
     is_chosen: bool
+    is_recommended: bool
     size: int  # that was asked for
 
 
@@ -35,6 +36,21 @@ class RecipeCards:
     silent: str
 
 
+@dataclass(frozen=True, slots=True)
+class Recommendation:
+    """The recipe that the composer recommends, and why: sentences."""
+
+    mix: Mix
+    why: str
+
+
+AT_RANDOM = (
+    "On real labels no way of choosing taught a model more than chance on both sets of labels that we tried (docs/real-labels.md). Labels "
+    "at random also describe all solutions. To find out whether choosing pays here, take a recipe with a part at random: the page of a "
+    "round then compares what both parts teach."
+)
+
+
 def composer(project: Project, *, preset: str = "") -> dict[str, Any]:
     """Return what the composer shows besides its form: the recipes to begin with, and what stands in the way of a round now."""
     return {
@@ -46,17 +62,19 @@ def composer(project: Project, *, preset: str = "") -> dict[str, Any]:
 
 def recipes(project: Project, *, preset: str = "") -> dict[str, Any]:
     """Return the named recipes with what each would serve now, and which one the form begins with."""
-    chosen = chosen_preset(project, preset)
+    recommended = recommendation(project)
+    chosen = preset if preset in PRESETS else recommended.mix.name
     forecasts, pace = rounds.forecasts_of(project), _pace(project)
     cards = []
     for name, mix in PRESETS.items():
         forecast = forecasts.by_recipe.get(name)
         labels = forecast.n_solutions * project.overlap if forecast else 0
         time = in_minutes(labels * pace / 1000) if labels and pace else ""
-        cards.append(RecipeCard(mix, forecast, time, name == chosen, project.batch_size))
+        cards.append(RecipeCard(mix, forecast, time, name == chosen, name == recommended.mix.name, project.batch_size))
     silent = rounds.why_silent(rounds.life_signs(), "default") if forecasts.is_counting else ""
     return {
         "recipes": RecipeCards(cards, forecasts.counted_at, forecasts.is_counting, silent),
+        "recommended": recommended,
         "preset": chosen,
         "chosen": PRESETS[chosen],
         "champion": registry.serving_version(project, ModelKind.PRM),
@@ -70,13 +88,12 @@ def _pace(project: Project) -> float | None:
     return sum(ms for _, _, ms, _, _ in work) / timed if timed else None
 
 
-def chosen_preset(project: Project, preset: str) -> str:
-    """Return the name of the recipe that the form begins with. Without a model that serves, only a draw at random is sure to work."""
-    if preset in PRESETS:
-        return preset
-    return HALF_MIX.name if registry.serving_version(project) else UNIFORM.name
+def recommendation(project: Project) -> Recommendation:
+    """Return the recipe that the composer recommends: at random, until the project's own rounds show that choosing pays."""
+    return Recommendation(PRESETS[UNIFORM.name], AT_RANDOM)
 
 
 def preset_settings(project: Project, *, preset: str = "") -> dict[str, Any]:
-    """Return the settings of a recipe to begin with."""
-    return {"parts": PRESETS[chosen_preset(project, preset)].parts, "size": project.batch_size, "per_problem": project.per_problem}
+    """Return the settings of a recipe to begin with; by default of the recommended one."""
+    mix = PRESETS.get(preset) or recommendation(project).mix
+    return {"parts": mix.parts, "size": project.batch_size, "per_problem": project.per_problem}

@@ -107,6 +107,13 @@ MIXES: Mapping[str, Mix] = {mix.name: mix for mix in (PAPER_MIX, HALF_MIX, EXPLO
 PRESETS: Mapping[str, Mix] = {
     mix.name: mix
     for mix in (
+        Mix(
+            UNIFORM.name,
+            UNIFORM.label,
+            ((UNIFORM.name, 1.0),),
+            "Solutions at random.",
+            "It needs no model. Its labels describe all solutions.",
+        ),
         HALF_MIX,
         EXPLORE_MIX,
         PAPER_MIX,
@@ -116,13 +123,6 @@ PRESETS: Mapping[str, Mix] = {
             ((CONVINCING.name, 1.0),),
             "Only solutions that look right and are wrong.",
             "A model that learns only from these doubts everything after a while. Keep a part at random.",
-        ),
-        Mix(
-            UNIFORM.name,
-            UNIFORM.label,
-            ((UNIFORM.name, 1.0),),
-            "Solutions at random.",
-            "It needs no model. Its labels describe all solutions.",
         ),
     )
 }

@@ -82,7 +82,7 @@ def test_the_composer_begins_with_a_sentence_for_each_recipe_and_what_it_would_s
     labeled(project, 6)
     Project.objects.filter(pk=project.pk).update(overlap=2)
     found = cards(page(olga, "compose"))
-    assert list(found) == list(PRESETS) == ["half", "explore", "paper", "convincing", "uniform"]
+    assert list(found) == list(PRESETS) == ["uniform", "half", "explore", "paper", "convincing"]
     assert found["explore"].startswith("Mostly solutions that look right and are wrong, with a control group.")
     for words in ("10 solutions of 6 problems", "10 convincing wrong answers", "mean score 0.65", "about 2 h 0 min of labeling"):
         assert words in found["convincing"], words
@@ -311,10 +311,18 @@ def test_a_recipe_is_proposed_as_it_is_with_one_click(project: Project, olga: Cl
     assert Round.objects.get().plan["recipe"]["parts"] == [["convincing", 0.8], ["convincing_rest", 0.2]]
 
 
-def test_an_unknown_recipe_begins_with_the_one_that_brought_the_most(project: Project, olga: Client, champion: ModelVersion) -> None:
+def test_an_unknown_recipe_begins_with_the_recommended_one(project: Project, olga: Client, champion: ModelVersion) -> None:
     html = olga.get(path("compose"), {"preset": "hope"}).content.decode()
-    assert 'name="preset" value="half"' in html
-    assert pages.recipes(project, preset="hope")["chosen"] is PRESETS["half"]
+    assert 'name="preset" value="uniform"' in html
+    assert pages.recipes(project, preset="hope")["chosen"] is PRESETS["uniform"]
+
+
+def test_the_composer_recommends_a_draw_at_random_and_says_why(project: Project, olga: Client, champion: ModelVersion) -> None:
+    html = page(olga, "compose")
+    found = cards(html)
+    assert "recommended" in found["uniform"] and "On real labels no way of choosing taught a model more than chance" in found["uniform"]
+    assert not [name for name, words in found.items() if name != "uniform" and "recommended" in words]
+    assert 'name="preset" value="uniform"' in html and re.search('name="weight-uniform" value="100"', html)
 
 
 def test_a_researcher_does_not_compose(project: Project, rita: Client) -> None:
