@@ -1,11 +1,12 @@
 """Stage: selection. What a round can choose from, what it chooses by its recipe, and the proof that it would choose the same again.
 
-`strategies` holds every strategy; `candidates`, `recipes` and `choosing` are pure like it. `pool` reads the candidates from the database,
-`running` chooses for a round, and `files` keeps what it chose from.
+`strategies` holds every strategy, and `covering` the orders by states; `candidates`, `recipes` and `choosing` are pure like them. `pool`
+reads the candidates from the database, `running` chooses for a round, and `files` keeps what it chose from.
 """
 
 from active_learning.selection.candidates import RIGHT, WRONG, Candidates
 from active_learning.selection.choosing import choose
+from active_learning.selection.covering import reduced_states, state_of_solution
 from active_learning.selection.files import read_candidates, write_candidates
 from active_learning.selection.recipes import EXPLORE_MIX, HALF_MIX, MIXES, PAPER_MIX, PRESETS, BadRecipe, Mix, Parts, Recipe
 from active_learning.selection.running import NothingToChoose, RecipeForecast, Replay, Scorers, Selected, forecast, replay, select
@@ -50,6 +51,8 @@ __all__ = [
     "choose",
     "forecast",
     "read_candidates",
+    "reduced_states",
+    "state_of_solution",
     "premise_of",
     "replay",
     "select",

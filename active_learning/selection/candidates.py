@@ -11,6 +11,7 @@ Indices = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 UNKNOWN, WRONG, RIGHT = -1, 0, 1  # outcomes: what is known of a final answer
+MATRICES = ("states", "queued_states")  # kept to the precision of float16, so that a file holds exactly what was chosen from
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Candidates:
-    """What is known of n solutions a batch may be chosen from: arrays (n,), nan, UNKNOWN or 0 where it is not known."""
+    """What is known of n solutions a batch may be chosen from: arrays (n,), nan, UNKNOWN or 0 where it is not known; states as rows."""
 
     solutions: NDArray[np.int64]
     problems: NDArray[np.int64]
@@ -44,10 +45,18 @@ class Candidates:
     strata: NDArray[np.int32]  # subject and level
     prefixes: NDArray[np.int64]  # hash of the steps up to and including the first doubtful one
     drawn: NDArray[np.bool_]  # one of a uniform draw from the whole pool: only these may be taken at random
+    states: NDArray[np.float16]  # (n, d), of a frozen base: `covering` says what stands for a solution; nan, or d = 0: not known
+    queued_states: NDArray[np.float16]  # (m, d), of the m solutions that were queued before
 
     def __post_init__(self) -> None:
-        if uneven := [field.name for field in fields(self) if getattr(self, field.name).shape != (len(self),)]:
+        flat = [field.name for field in fields(self) if field.name not in MATRICES]
+        if uneven := [name for name in flat if getattr(self, name).shape != (len(self),)]:
             raise ValueError(f"{len(self)} solutions need as many {', '.join(uneven)}.")
+        states, queued = self.states.shape, self.queued_states.shape
+        if len(states) != 2 or len(queued) != 2 or states[0] != len(self) or states[1] != queued[1]:
+            raise ValueError(
+                f"{len(self)} solutions need as many rows of states, as wide as those queued before, not {states} and {queued}."
+            )
         ordered = np.sort(self.solutions)
         if len(twice := ordered[1:][ordered[1:] == ordered[:-1]]):
             raise ValueError(f"Solution {twice[0]} is listed twice among the candidates.")
@@ -56,10 +65,14 @@ class Candidates:
     def of(cls, *, solutions: ArrayLike, problems: ArrayLike, **known: ArrayLike) -> Self:
         """Make candidates of the arrays that are known. Without `drawn`, all of them count as a draw from the whole pool."""
         given: dict[str, ArrayLike] = {"solutions": solutions, "problems": problems, **known}
-        if strange := given.keys() - _KINDS.keys():
+        if strange := given.keys() - _KINDS.keys() - set(MATRICES):
             raise TypeError(f"Candidates have no field {', '.join(sorted(strange))}.")
-        blank = {name: np.full(len(np.asarray(solutions)), unknown) for name, (_, unknown) in _KINDS.items()}
-        return cls(**{name: np.asarray((blank | given)[name], kind) for name, (kind, _) in _KINDS.items()})
+        n = len(np.asarray(solutions))
+        width = np.shape(given["states"])[1] if "states" in given else 0
+        blank = {name: np.full(n, unknown) for name, (_, unknown) in _KINDS.items()}
+        blank |= {"states": np.empty((n, 0)), "queued_states": np.empty((0, width))}
+        kinds = {name: kind for name, (kind, _) in _KINDS.items()} | dict.fromkeys(MATRICES, np.float16)
+        return cls(**{name: np.asarray((blank | given)[name], kind) for name, kind in kinds.items()})
 
     def __len__(self) -> int:
         return len(self.solutions)
@@ -77,8 +90,10 @@ class Candidates:
         )
 
     def take(self, indices: ArrayLike) -> "Candidates":
-        """Return the candidates at these places, in this order."""
-        return Candidates(**{field.name: getattr(self, field.name)[np.asarray(indices, np.int64)] for field in fields(self)})
+        """Return the candidates at these places, in this order. What was queued before stays the same."""
+        places = np.asarray(indices, np.int64)
+        taken = {field.name: getattr(self, field.name)[places] for field in fields(self) if field.name != "queued_states"}
+        return Candidates(**taken, queued_states=self.queued_states)
 
 
 _KINDS: dict[str, tuple[type, float]] = {  # of each array, and what stands for unknown

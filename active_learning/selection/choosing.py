@@ -30,7 +30,7 @@ def choose(candidates: Candidates, recipe: Recipe, *, rng: np.random.Generator) 
     """
     strategies = [STRATEGIES[name] for name, _ in recipe.parts]
     shares = apportion(recipe.size, [weight for _, weight in recipe.parts])
-    orders = [strategy.order(candidates, rng).tolist() for strategy in strategies]
+    orders = [strategy.order(candidates, rng, recipe.size).tolist() for strategy in strategies]
     batch, promised = _Batch(candidates, recipe), 0
     for part in sorted(range(len(strategies)), key=lambda part: not strategies[part].is_draw):
         promised += int(shares[part])

@@ -8,7 +8,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from active_learning.selection.candidates import Candidates
+from active_learning.selection.candidates import MATRICES, Candidates
 from trainer.files import write_file
 
 
@@ -25,6 +25,7 @@ def read_candidates(path: Path) -> Candidates:
     """Read what `write_candidates` wrote. Raises ValueError if the file is damaged or holds something else."""
     try:
         with path.open("rb") as source, np.load(source, allow_pickle=False) as arrays:
-            return Candidates(**{field.name: arrays[field.name] for field in fields(Candidates)})
+            known = {field.name: arrays[field.name] for field in fields(Candidates) if field.name in arrays or field.name not in MATRICES}
+            return Candidates.of(**known)  # a file of an earlier release has no states
     except (KeyError, TypeError, ValueError, EOFError, BadZipFile) as error:
         raise ValueError(f"{path} is not a file of candidates ({error}). Restore it from a backup.") from error

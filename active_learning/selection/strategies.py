@@ -10,6 +10,7 @@ from enum import Enum, auto
 
 import numpy as np
 
+from active_learning.selection import covering
 from active_learning.selection.candidates import RIGHT, UNKNOWN, WRONG, Candidate, Candidates, Floats, Indices
 from trainer.counting import counted
 
@@ -25,6 +26,7 @@ class Need(Enum):
     ORM = auto()  # the scores of the ORM that serves, where there is one
     CONTROL = auto()  # the scores of the frozen control model, in place of those of the model that serves
     MAJORITY = auto()  # how many solutions of the same problem have the same answer
+    STATES = auto()  # of the frozen base of the model that serves
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,16 +60,17 @@ class Strategy:
     """A rule that puts candidates in an order.
 
     name: in recipes, commands and tables. label, picks, note: for people; `picks` completes "it takes ..". order: places among the
-    candidates, first the ones to take; those it never takes are left out. shortlists: the same order in SQL. why: one sentence for one
-    candidate. why_empty: why there is no candidate and what to do; empty: nothing special. is_draw: it takes from a draw out of the
-    whole pool, before the others choose. premise: which outcome (annotation.models.Premise) it takes for granted, by its reason.
+    candidates for a batch of so many solutions, first the ones to take; those it never takes are left out. shortlists: the same order in
+    SQL. why: one sentence for one candidate. why_empty: why there is no candidate and what to do; empty: nothing special. is_draw: it
+    takes from a draw out of the whole pool, before the others choose. premise: which outcome (annotation.models.Premise) it takes for
+    granted, by its reason.
     """
 
     name: str
     label: str
     picks: str
     needs: frozenset[Need]
-    order: Callable[[Candidates, np.random.Generator], Indices]
+    order: Callable[[Candidates, np.random.Generator, int], Indices]
     shortlists: tuple[Shortlist, ...]
     why: Callable[[Candidate], str]
     why_empty: Callable[[EmptyPool], str] = lambda pool: ""
@@ -85,20 +88,20 @@ def best_first(key: Floats) -> Indices:
     return order[: int(np.count_nonzero(~np.isnan(key)))]
 
 
-def _uncertain(candidates: Candidates, _: np.random.Generator) -> Indices:
+def _uncertain(candidates: Candidates, *_: object) -> Indices:
     confidence, deviation = np.nan_to_num(candidates.confidence, nan=1.0), np.nan_to_num(candidates.deviation, nan=0.0)
     order = np.lexsort((-deviation, confidence)).astype(np.int64)
     return order[((confidence < CONFIDENT) | (deviation > STEADY))[order]]
 
 
-def _disagreement(candidates: Candidates, _: np.random.Generator) -> Indices:
+def _disagreement(candidates: Candidates, *_: object) -> Indices:
     is_doubted = (candidates.outcomes == RIGHT) & (candidates.scores < DOUBTED)
     # How far the PRM's score lies from the ORM's or the majority's, whichever is further; nan where neither is known.
     gap = np.fmax(abs(candidates.scores - candidates.orm), abs(candidates.scores - candidates.majority))
     return best_first(np.where(is_doubted, 2 - candidates.scores, gap))  # the doubted: above 1.5; a gap is at most 1
 
 
-def _uniform(candidates: Candidates, rng: np.random.Generator) -> Indices:
+def _uniform(candidates: Candidates, rng: np.random.Generator, _: int) -> Indices:
     by_solution = np.argsort(candidates.solutions, kind="stable").astype(np.int64)  # the draw does not depend on the candidates' order
     return rng.permutation(by_solution[candidates.drawn[by_solution]])
 
@@ -150,6 +153,10 @@ def _no_heads(pool: EmptyPool) -> str:
     return f"Model {pool.model} of {pool.project} has no uncertainty heads. Train one with heads, or choose entropy."
 
 
+def _no_states(pool: EmptyPool) -> str:
+    return f"No states are known of the solutions of {pool.project} that can still be chosen."
+
+
 def _no_control(pool: EmptyPool) -> str:
     return f"The frozen control model of {pool.project} has scored no wrong answer that is still free. Choose another strategy."
 
@@ -161,7 +168,7 @@ CONVINCING = Strategy(
     label="Convincing wrong answers",
     picks="wrong answers that the model scores highest",
     needs=frozenset({Need.MODEL}),
-    order=lambda candidates, _: best_first(np.where(candidates.outcomes == WRONG, candidates.scores, np.nan)),
+    order=lambda candidates, *_: best_first(np.where(candidates.outcomes == WRONG, candidates.scores, np.nan)),
     shortlists=(Shortlist("s.score DESC", "s.outcome = 'wrong'", is_indexed=True),),
     why=lambda candidate: f"A wrong answer that convinces the model: {scored(candidate)}.",
     why_empty=_no_wrong_answer,
@@ -172,7 +179,7 @@ REST = Strategy(
     label="Other convincing solutions",
     picks="solutions without a wrong answer that the model scores highest",
     needs=frozenset({Need.MODEL}),
-    order=lambda candidates, _: best_first(np.where(candidates.outcomes != WRONG, candidates.scores, np.nan)),
+    order=lambda candidates, *_: best_first(np.where(candidates.outcomes != WRONG, candidates.scores, np.nan)),
     shortlists=(Shortlist("s.score DESC", "s.outcome <> 'wrong'"),),
     why=lambda candidate: f"{_ANSWER[candidate.outcome]} that convinces the model: {scored(candidate)}.",
     premise=lambda reason: "not_wrong",
@@ -182,7 +189,7 @@ ENTROPY = Strategy(
     label="Unclear first mistake",
     picks="solutions where the model is least sure which step is the first mistake",
     needs=frozenset({Need.MODEL}),
-    order=lambda candidates, _: best_first(candidates.entropy),
+    order=lambda candidates, *_: best_first(candidates.entropy),
     shortlists=(Shortlist("s.entropy DESC", "s.entropy IS NOT NULL"),),
     why=lambda candidate: f"The model is unsure where its first mistake is: entropy {candidate.entropy:.2f} nats, {scored(candidate)}.",
 )
@@ -230,15 +237,62 @@ CONTROL = Strategy(
     label="Control model's choice",
     picks="wrong answers that the frozen control model scores highest",
     needs=frozenset({Need.MODEL, Need.CONTROL}),
-    order=lambda candidates, _: best_first(np.where(candidates.outcomes == WRONG, candidates.control, np.nan)),
+    order=lambda candidates, *_: best_first(np.where(candidates.outcomes == WRONG, candidates.control, np.nan)),
     shortlists=CONVINCING.shortlists,
     why=lambda candidate: f"A wrong answer that convinces the frozen control model: scored {candidate.control:.2f} by it.",
     why_empty=_no_control,
     premise=lambda reason: "wrong",
     note="The control model is the one that chose the first batch. Until there is one, the serving model chooses.",
 )
+
+
+def _by_states(
+    name: str, label: str, picks: str, order: Callable[[Candidates, np.random.Generator, int], Indices], *, why: str
+) -> Strategy:
+    return Strategy(
+        name=name,
+        label=label,
+        picks=picks,
+        needs=frozenset({Need.MODEL, Need.STATES}),
+        order=order,
+        shortlists=(),
+        why=lambda candidate: f"{why} ({scored(candidate)}).",
+        why_empty=_no_states,
+        note="Needs a model with a frozen base. It is not shown to be better than at random.",
+    )
+
+
+TYPICAL = _by_states(
+    "typical",
+    "Typical solutions",
+    "solutions with the most others like them, from groups without labels first",
+    covering.typical,
+    why="It is typical of solutions without labels",
+)
+COVERING = _by_states(
+    "covering",
+    "Solutions that cover others",
+    "solutions with the most near ones that no labeled solution is near",
+    covering.covering,
+    why="Many solutions near it have no label near them",
+)
+HERDING = _by_states(
+    "herding",
+    "Solutions that stand for many",
+    "solutions that make all others most similar to a labeled one",
+    covering.herding,
+    why="It resembles many solutions that no labeled one resembles",
+)
+DIVERSE = _by_states(
+    "diverse",
+    "Unlike those labeled",
+    "solutions that resemble those labeled before least",
+    covering.diverse,
+    why="It is unlike those labeled before",
+)
 STRATEGIES: dict[str, Strategy] = {
-    strategy.name: strategy for strategy in (CONVINCING, REST, ENTROPY, UNCERTAIN, DISAGREEMENT, UNIFORM, CONTROL)
+    strategy.name: strategy
+    for strategy in (CONVINCING, REST, ENTROPY, UNCERTAIN, DISAGREEMENT, UNIFORM, TYPICAL, COVERING, HERDING, DIVERSE, CONTROL)
 }
 
 

@@ -43,6 +43,8 @@ def some(n: int, *, seed: int = 0, n_problems: int = 10, **known: Any) -> Candid
         "strata": rng.integers(0, 4, n),
         "prefixes": rng.integers(0, 4, n),
         "deviation": rng.random(n) / 100,
+        "states": rng.normal(size=(n, 6)),
+        "queued_states": rng.normal(size=(3, 6)),
     }
     return Candidates.of(**facts | known)
 
