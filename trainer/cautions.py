@@ -33,6 +33,24 @@ def cautions(metrics: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def why_not_better(metrics: Mapping[str, Any]) -> str:
+    """Return why nothing shows that a model is better than always answering the base rates; empty if it is better.
+
+    It is better if, on held-out labels, its log-loss is below theirs and its AUC is above 0.5. The end of a sentence about "it".
+    """
+    loss, base = metrics.get("log_loss"), metrics.get("base_rate_log_loss")
+    what, auc = ("steps", metrics.get("step_auc")) if "solution_auc" not in metrics else ("solutions", metrics["solution_auc"])
+    if loss is None or base is None:
+        return "no held-out label shows what it has learned"
+    if loss >= base:
+        return f"on held-out problems its log-loss is {loss:.3f}, and that of always answering how often each label occurs is {base:.3f}"
+    if auc is None:
+        return f"all held-out {what} have the same label, so nothing shows whether it tells wrong from right"
+    if auc <= 0.5:
+        return f"on held-out problems it does not tell wrong from right {what}: its AUC is {auc:.3f}, and chance gives 0.5"
+    return ""
+
+
 def pace_sentences(metrics: Mapping[str, Any]) -> list[str]:
     """Return for each phase with little data how it was read differently from what the config says, as a sentence."""
     note = metrics.get("training", {}).get("frozen", {}).get("note")  # heads on a frozen base that could not be chosen

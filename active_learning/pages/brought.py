@@ -62,7 +62,7 @@ def brought(row: RoundRow, chooser: ModelVersion | None) -> dict[str, Any]:
     ends = ends_of(round_)
     chosen = list(Selection.objects.filter(round=round_).values_list("solution_id", "part", "is_dropped", "step_scores"))
     parts = []
-    for name, _ in row.plan.recipe.parts if row.plan.recipe else ():
+    for name, _ in row.recipe.parts if row.recipe else ():
         taken = [(solution, is_dropped) for solution, part, is_dropped, _ in chosen if (part or round_.strategy) == name]
         verdicts = [verdict for solution, _ in taken if (verdict := is_confirmed(ends.get(solution, []))) is not None]
         dropped = sum(is_dropped for _, is_dropped in taken)

@@ -9,7 +9,7 @@ from active_learning import rounds
 from active_learning.models import UNFINISHED, Round, RoundStage, RoundState, StageName
 from active_learning.pages.remaining import time_left
 from active_learning.rounds import Findings, RoundPlan
-from active_learning.selection import STRATEGIES
+from active_learning.selection import STRATEGIES, Recipe
 from annotation.models import Project
 
 AT = {  # the stage of a round that has no records of its stages
@@ -37,7 +37,12 @@ class RoundRow:
     @property
     def parts(self) -> list[tuple[str, float]]:
         """The strategies of its recipe in words, with their weights."""
-        return [(label_of(name), weight) for name, weight in self.plan.recipe.parts] if self.plan.recipe else []
+        return [(label_of(name), weight) for name, weight in self.recipe.parts] if self.recipe else []
+
+    @property
+    def recipe(self) -> Recipe | None:
+        """The recipe by which it chose, which is not the plan's if no model served."""
+        return rounds.recipe_followed(self.plan, self.findings)
 
 
 def row_of(round_: Round) -> RoundRow:

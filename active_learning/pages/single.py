@@ -149,7 +149,9 @@ def _state(row: RoundRow, name: StageName, attempts: Sequence[Attempt], *, has_r
 
 
 def _chooser(row: RoundRow) -> ModelVersion | None:
-    """Return the model a round chose with."""
+    """Return the model a round chose with; None: it chose at random."""
+    if row.findings.at_random:
+        return None
     trained = row.round.model_version
     own = trained.number if trained and trained.kind == ModelKind.PRM and row.round.batch_id else None
     number = row.findings.chosen_with or own

@@ -1,7 +1,8 @@
 """Serving: which model version serves, who decided that and why; how another one comes to serve; a version as a file.
 
-Reads Judgements and the folders of models; writes ModelVersion.champion, ModelVersion.decision and Events. After the first version of a
-project and kind there is always exactly one champion: one leaves service only when another takes its place.
+Reads Judgements and the folders of models; writes ModelVersion.champion, ModelVersion.decision and Events. The first champion of a project
+and kind is better than the base rate, or a person let it serve. From then on there is always exactly one champion: one leaves service only
+when another takes its place.
 """
 
 import io
@@ -21,11 +22,13 @@ from active_learning.registry.judging import Judgement, serving_version
 from active_learning.registry.training import Fence
 from annotation import notifications, people
 from annotation.models import Event, NotificationKind, Project
+from trainer.cautions import why_not_better
 from trainer.files import is_disk_full
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
+REMEDY = "Label more solutions and train again, or let this one serve on its page."
 CHUNK = 1 << 20  # bytes of a model file read, and sent, at a time
 
 
@@ -75,13 +78,15 @@ def ask_for_missing_steps(project: Project, solution_id: int) -> None:
 def decide(version: ModelVersion, judgement: Judgement, *, fence: Fence) -> bool:
     """Let a judged version serve unless it is significantly worse than the champion; then it waits for a person.
 
+    Without a champion to compare with it must be better than the base rate on held-out labels.
+
     Writes the judgement's metrics and the decision with its reason. Returns whether the version serves now.
     """
     with transaction.atomic():
         _take_turn(version.project)
         fence()
         champion = serving_version(version.project, version.kind)
-        is_promoted, reason = _verdict(champion, judgement)
+        is_promoted, reason = _verdict(version, champion, judgement)
         event = _note(version, actor=None, verb="promote" if is_promoted else "keep back")
         if is_promoted:
             _put_into_service(version)
@@ -114,13 +119,17 @@ def _notify_waiting(version: ModelVersion, reason: str) -> None:
     )
 
 
-def _verdict(champion: ModelVersion | None, judgement: Judgement) -> tuple[bool, str]:
+def _verdict(version: ModelVersion, champion: ModelVersion | None, judgement: Judgement) -> tuple[bool, str]:
     if champion is None:
-        return True, "It is the first of its kind."
+        if why := why_not_better(version.metrics):
+            return False, f"No {version.kind.upper()} serves yet, and this one is not good enough to begin with: {why}. {REMEDY}"
+        return True, "It is the first of its kind that is better than the base rate."
     if champion.number != judgement.champion:
         return False, f"Model {champion.number} began to serve while this one was judged, so they were not compared."
     if judgement.champion_is_gone:
-        return True, f"Model {champion.number}, which served before, cannot be read any more: {judgement.obstacle}"
+        gone = f"Model {champion.number}, which served before, cannot be read any more: {judgement.obstacle}"
+        why = why_not_better(version.metrics)
+        return (False, f"{gone} This one is not good enough to take its place: {why}. {REMEDY}") if why else (True, gone)
     if judgement.comparison is None:
         return False, f"It could not be compared with model {champion.number}: {judgement.obstacle}"
     if judgement.comparison["worse"]:

@@ -16,6 +16,7 @@ from active_learning.rounds.plan import (
     checked_sampling,
     findings_of,
     plan_of,
+    recipe_followed,
     recipe_for,
 )
 from active_learning.rounds.publishing import publish, replay
@@ -59,6 +60,7 @@ __all__ = [
     "preview",
     "publish",
     "published",
+    "recipe_followed",
     "recipe_for",
     "replay",
     "run",

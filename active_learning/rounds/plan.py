@@ -11,7 +11,7 @@ from typing import Any, Self
 from active_learning import registry, sampling
 from active_learning.models import Labels, ModelKind, Round
 from active_learning.rounds.states import RoundRefused
-from active_learning.selection import CONVINCING, MIXES, BadRecipe, Recipe
+from active_learning.selection import CONVINCING, MIXES, UNIFORM, BadRecipe, Recipe
 from annotation import queue
 from annotation.models import Project
 from trainer.config import BadBase, BadConfig, TrainConfig
@@ -177,7 +177,7 @@ class Findings:
 
     chosen_with, control, orm: numbers of the model versions whose scores it chose by. resumed: number of the version whose training
     it continues. mix: figures of the choice and of as many solutions at random (`pool.describe`). short: a sentence, if fewer solutions
-    fit the recipe than were asked for.
+    fit the recipe than were asked for. at_random: a sentence, if the recipe needs a model and none serves: why the batch is a random draw.
     """
 
     chosen_with: int | None = None
@@ -186,6 +186,7 @@ class Findings:
     resumed: int | None = None
     mix: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
     short: str = ""
+    at_random: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """Return what is known, for JSON."""
@@ -195,3 +196,10 @@ class Findings:
 def findings_of(round_: Round) -> Findings:
     """Return what a round has found out so far."""
     return Findings(**round_.findings)
+
+
+def recipe_followed(plan: RoundPlan, findings: Findings) -> Recipe | None:
+    """Return the recipe by which a round chooses: that of its plan, or a random draw of the same size if no model serves."""
+    if plan.recipe and findings.at_random:
+        return replace(plan.recipe, parts=((UNIFORM.name, 1.0),), is_diverse=False)
+    return plan.recipe

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from active_learning import selection
 from active_learning.models import Round, RoundStage, RoundState, Selection, StageName
-from active_learning.rounds.plan import plan_of
+from active_learning.rounds.plan import findings_of, plan_of, recipe_followed
 from active_learning.rounds.states import RoundFailed, RoundRefused, find, tell_webhooks
 from active_learning.selection import Replay
 from annotation import queue
@@ -76,4 +76,4 @@ def replay(project: Project, number: int) -> Replay:
     """Choose again from the candidates that a round kept, and compare with its selection. Raises NoSuchRound."""
     round_ = find(project, number)
     plan = plan_of(round_)
-    return selection.replay(round_, plan.recipe, seed=plan.seed)
+    return selection.replay(round_, recipe_followed(plan, findings_of(round_)), seed=plan.seed)

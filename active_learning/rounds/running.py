@@ -27,7 +27,7 @@ from active_learning.models import (
     StageName,
 )
 from active_learning.registry import ProgressCallback
-from active_learning.rounds.plan import RoundPlan, findings_of, plan_of
+from active_learning.rounds.plan import RoundPlan, findings_of, plan_of, recipe_followed
 from active_learning.rounds.publishing import open_batch
 from active_learning.rounds.starting import notify_worker
 from active_learning.rounds.states import (
@@ -213,7 +213,8 @@ def _turn(hold: Hold) -> None:
             drawn = sampling.sample(round_.project, settings=plan.sample, progress=hold.advance, fence=hold.update, name=name)
             hold.log(str(drawn))
     scorers = _score(hold, plan) if plan.scores else selection.Scorers()
-    if plan.recipe is None:
+    recipe = recipe_followed(plan, findings_of(round_))
+    if recipe is None:
         with transaction.atomic():
             hold.update(state=RoundState.PUBLISHED, finished_at=Now(), progress={})
             _tell_done(round_, "It publishes no batch")
@@ -221,7 +222,7 @@ def _turn(hold: Hold) -> None:
     if not hold.has_ended(StageName.SELECT):
         hold.update(state=RoundState.SELECTING)
         with hold.at(StageName.SELECT):
-            _select(hold, plan, plan.recipe, scorers)
+            _select(hold, plan, recipe, scorers)
     if plan.review:
         with transaction.atomic():
             hold.update(state=RoundState.PROPOSED, heartbeat_at=None, progress={})
@@ -269,13 +270,22 @@ def _begin_version(round_: Round, plan: RoundPlan) -> ModelVersion:
 
 def _score(hold: Hold, plan: RoundPlan) -> selection.Scorers:
     """Score the pool with the champion and with the other models the recipe reads (the frozen control, the ORM), unless their files are
-    gone."""
+    gone. If no model serves, because the one just trained waits for a person, nothing is scored, and the batch is a random draw."""
     round_, findings = hold.round, findings_of(hold.round)
     if hold.has_ended(StageName.SCORE):
         return selection.Scorers(*(_version(round_.project, number) for number in (findings.chosen_with, findings.control, findings.orm)))
-    chooser = registry.serving_version(round_.project) or round_.model_version
+    chooser, trained = registry.serving_version(round_.project), round_.model_version
     if chooser is None:
-        raise RoundFailed(f"{round_.project.slug} has no serving model to choose with. Start a round that trains one.")
+        if trained is None:
+            raise RoundFailed(f"{round_.project.slug} has no serving model to choose with. Start a round that trains one.")
+        hold.update(state=RoundState.SCORING)
+        with hold.at(StageName.SCORE):
+            hold.log(f"No model serves, so nothing is scored. {trained.decision['reason']}")
+            if plan.recipe:
+                at_random = f"The batch is drawn at random: no model serves, and model {trained.number} waits for a person."
+                hold.update(findings=replace(findings, at_random=at_random).as_dict())
+                hold.log(at_random)
+        return selection.Scorers()
     others = {
         "control": (control_of(round_.project) or chooser) if plan.recipe and plan.recipe.needs(Need.CONTROL) else None,
         "orm": registry.serving_version(round_.project, ModelKind.ORM) if plan.recipe and plan.recipe.needs(Need.ORM) else None,

@@ -89,7 +89,10 @@ def preview(project: Project, plan: RoundPlan) -> list[str]:
     except registry.ModelUnusable as error:
         raise RoundRefused(str(error)) from error
     champion = registry.serving_version(project, plan.kind)
-    return [*lines, f"serves: model {champion.number}" if champion else "serves: none, so the new one would serve"]
+    return [
+        *lines,
+        f"serves: model {champion.number}" if champion else "serves: none, so the new one would serve if it is better than the base rate",
+    ]
 
 
 def notify_worker(round_id: int) -> None:

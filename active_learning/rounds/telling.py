@@ -9,7 +9,7 @@ from django.db.models.functions import Now
 
 from active_learning import registry
 from active_learning.models import WORKER_SILENT, Round, RoundState, Score, Selection, Worker
-from active_learning.rounds.plan import findings_of, plan_of
+from active_learning.rounds.plan import findings_of, plan_of, recipe_followed
 from active_learning.rounds.states import NoSuchRound
 from active_learning.selection import STRATEGIES
 from annotation.models import Project, Task
@@ -41,9 +41,10 @@ def describe(round_: Round) -> list[str]:
             lines.append(f"Scored {counted(n_scored, 'solution')}.")
         if (number := findings.chosen_with) and number != version.number:
             lines.append(f"Chose with model {number}, which still serves.")
-    if not plan.recipe:
+    recipe = recipe_followed(plan, findings)
+    if not recipe:
         return lines
-    mix = plan.recipe.parts
+    mix = recipe.parts
     parts = "; ".join(f"{weight:.0%} {STRATEGIES[name].picks}" if len(mix) > 1 else STRATEGIES[name].picks for name, weight in mix)
     if round_.batch_id:
         lines.append(
@@ -52,6 +53,8 @@ def describe(round_: Round) -> list[str]:
     elif round_.state == RoundState.PROPOSED:
         n_chosen = Selection.objects.filter(round=round_).count()
         lines.append(f"Proposed {counted(n_chosen, 'solution')}, {parts}. Review and publish them on the project's page Rounds.")
+    if findings.at_random:
+        lines.append(findings.at_random)
     if findings.short:
         lines.append(findings.short)
     return lines

@@ -18,8 +18,11 @@ def home(settings, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A model of the smallest shape: what is tested here is the loop."""
+    """A model of the smallest shape, which serves although it has learned next to nothing: what is tested here is the loop."""
+    from active_learning.registry import serving
     from trainer import config
+
+    monkeypatch.setattr(serving, "why_not_better", lambda _: "")
 
     shape = config.TinyShape(layers=1, width=32, heads=2, feed_forward=64, merges=50)
     monkeypatch.setitem(config.TINY_DEFAULTS, "shape", shape)

@@ -11,7 +11,9 @@ from django.core.management import CommandError, call_command
 
 from active_learning import registry, rounds, tasks
 from active_learning.models import ModelState, ModelVersion, Round, RoundState, Score, Selection, StepScores
-from active_learning.registry import judging, training
+from active_learning.pages.single import one_round
+from active_learning.registry import judging, serving, training
+from active_learning.selection import STRATEGIES
 from annotation.models import Outcome, Problem, Project, Snapshot, Solution
 from tests import make
 from trainer import config, evaluate
@@ -35,7 +37,30 @@ def split(home: Path, version: ModelVersion) -> dict[str, set[str]]:
 
 def test_the_first_version_serves_and_says_why(world: Project) -> None:
     version = turn(world, size=0).model_version
-    assert version.champion and version.decision["reason"] == "It is the first of its kind."
+    assert version.champion and version.decision["reason"] == "It is the first of its kind that is better than the base rate."
+
+
+def test_a_round_whose_first_model_waits_draws_its_batch_at_random_and_says_so(world: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serving, "why_not_better", lambda _: "its AUC is 0.400")
+    ended = turn(world, size=3, review=True)
+    assert ended.state == RoundState.PROPOSED and registry.serving_version(world) is None
+    rounds.publish(world, ended.number, actor=make.olga(world))
+    chosen = Selection.objects.filter(round=ended)
+    assert {(one.part, one.score) for one in chosen} == {("uniform", None)} and len(chosen) == 3
+    assert not Score.objects.exists() and rounds.replay(world, ended.number).same
+    lines = rounds.describe(rounds.find(world, ended.number))
+    assert "The batch is drawn at random: no model serves, and model 1 waits for a person." in lines
+    assert any(f"3 solutions, {STRATEGIES['uniform'].picks}" in line for line in lines) and any(
+        "its AUC is 0.400" in line for line in lines
+    )
+    page = one_round(world, ended.number)
+    assert page["chooser"] is None and [part.label for part in page["brought"]["parts"]] == [STRATEGIES["uniform"].label]
+
+
+def test_a_round_without_a_batch_whose_first_model_waits_scores_nothing(world: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serving, "why_not_better", lambda _: "its AUC is 0.400")
+    ended = turn(world, size=0)
+    assert ended.state == RoundState.PUBLISHED and not Score.objects.exists() and ended.findings == {}
 
 
 def test_step_scores_are_kept_of_solutions_it_was_not_trained_on(world: Project, home: Path) -> None:

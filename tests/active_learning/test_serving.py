@@ -37,9 +37,13 @@ def trained(project: Project, home: Path) -> Callable[..., ModelVersion]:
         hashes = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
         (folder / "manifest.json").write_text(json.dumps(hashes))
         told = {"base": "tiny", "state": "ready", "sha256": "ab" * 32, "artifact": f"models/{project.slug}/{number}", "ready_at": Now()}
+        told["metrics"] = BETTER
         return ModelVersion.objects.create(project=project, number=number, **(told | fields))
 
     return make_version
+
+
+BETTER = {"log_loss": 0.4, "base_rate_log_loss": 0.5, "step_auc": 0.7}  # than the base rate
 
 
 def compared(champion: int, *, worse: bool) -> Judgement:
@@ -55,11 +59,47 @@ def in_service(project: Project) -> list[int]:
     return list(ModelVersion.objects.filter(project=project, champion=True).values_list("number", flat=True))
 
 
-def test_the_first_version_serves_without_a_comparison(project: Project, trained: Callable[..., ModelVersion]) -> None:
+def test_the_first_version_serves_if_it_is_better_than_the_base_rate(project: Project, trained: Callable[..., ModelVersion]) -> None:
     first = trained(1)
     assert decide(first, Judgement(metrics={"best_of_n": {"n": [1]}}))
     first.refresh_from_db()
     assert first.champion and first.decision["promoted"] and first.metrics["best_of_n"] == {"n": [1]}
+
+
+@pytest.mark.parametrize(
+    ("worse", "why"),
+    [
+        ({"log_loss": 0.5}, "log-loss is 0.500, and that of always answering how often each label occurs is 0.500"),
+        ({"step_auc": 0.5}, "its AUC is 0.500, and chance gives 0.5"),
+        ({"step_auc": None}, "all held-out steps have the same label"),
+        ({"log_loss": None}, "no held-out label shows what it has learned"),
+    ],
+)
+def test_a_first_version_that_is_not_better_than_the_base_rate_waits_for_a_person(
+    project: Project, trained: Callable[..., ModelVersion], worse: dict[str, float | None], why: str
+) -> None:
+    first = trained(1, metrics=BETTER | worse)
+    assert not decide(first, Judgement())
+    assert in_service(project) == [] and why in first.decision["reason"]
+    assert first.decision["reason"].endswith("Label more solutions and train again, or let this one serve on its page.")
+    registry.promote(project, 1, actor=make.olga(project))
+    assert in_service(project) == [1]
+
+
+def test_a_first_orm_that_does_not_tell_right_from_wrong_waits_too(project: Project, trained: Callable[..., ModelVersion]) -> None:
+    metrics = {"log_loss": 0.4, "base_rate_log_loss": 0.5, "solution_auc": 0.45}
+    orm = trained(1, kind="orm", metrics=metrics)
+    assert not decide(orm, Judgement())
+    assert orm.decision["reason"].startswith("No ORM serves yet") and "wrong from right solutions" in orm.decision["reason"]
+
+
+def test_a_version_below_the_base_rate_does_not_replace_one_whose_files_are_gone(
+    project: Project, trained: Callable[..., ModelVersion]
+) -> None:
+    trained(1, champion=True)
+    worse = trained(2, metrics=BETTER | {"log_loss": 0.6})
+    assert not decide(worse, Judgement(1, obstacle="There is no model folder.", champion_is_gone=True))
+    assert in_service(project) == [1] and "There is no model folder. This one is not good enough" in worse.decision["reason"]
 
 
 def test_a_version_not_worse_beyond_noise_takes_over(project: Project, trained: Callable[..., ModelVersion]) -> None:

@@ -229,9 +229,17 @@ def test_subjects_come_before_levels_each_in_order_and_what_has_none_comes_last(
 @pytest.mark.parametrize(
     ("more", "decision", "sentence"),
     [
-        ({}, {"promoted": True, "reason": "It is the first of its kind."}, "kept no figures by subject and level"),
+        (
+            {},
+            {"promoted": True, "reason": "It is the first of its kind that is better than the base rate."},
+            "kept no figures by subject and level",
+        ),
         ({}, {}, "come when the model is judged"),
-        ({"groups": {}}, {"promoted": True, "reason": "It is the first of its kind."}, "has a subject or a level"),
+        (
+            {"groups": {}},
+            {"promoted": True, "reason": "It is the first of its kind that is better than the base rate."},
+            "has a subject or a level",
+        ),
     ],
 )
 def test_a_version_without_groups_says_why(
