@@ -21,7 +21,7 @@ SETTINGS_FILE = "stepmark.json"
 MANIFEST_FILE = "manifest.json"
 CARD_FILE = "README.md"
 FROZEN_FILE = "base.json"  # of a model on a frozen base: which base, and at which layers it is read
-SPLIT_FILE = "split.json"  # the keys of the problems trained on and held out, so that a later evaluation can tell them apart
+SPLIT_FILE = "split.json"  # the keys of the problems trained on, held out, and read as text: a later evaluation tells them apart
 ABOUT = (SETTINGS_FILE, SPLIT_FILE, CARD_FILE)  # files about a model, from which no score comes
 FRAMING = ("kind", "context", "threshold", "prefix", "step_end", "rating_ids", "pad_id")  # settings that change scores
 

@@ -1,14 +1,17 @@
 """Choose the problems that a run holds out to judge the model: a share, by a hash of the problem.
 
-Reads labeled or graded solutions; gives problem keys, or says what is missing. All solutions of a problem are on the same side.
+Reads labeled or graded solutions; gives problem keys, or says what is missing. All solutions of a problem are on the same side. The hash of
+a problem does not depend on others, so it stays on its side when labels and problems come, and a problem that nobody has labeled yet has a
+side too: the text of a problem that will be held out is never read.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from trainer.config import TrainConfig
 from trainer.counting import counted
-from trainer.data import GradedSolution, LabeledSolution
-from trainer.evaluate import split_problems
+from trainer.data import GradedSolution, LabeledSolution, SolutionText
+from trainer.evaluate import split_place, split_problems
+from trainer.statements import without_blanks
 
 
 class TooLittleToLearn(ValueError):
@@ -18,7 +21,8 @@ class TooLittleToLearn(ValueError):
 def hold_out(labels: Sequence[LabeledSolution | GradedSolution], *, config: TrainConfig) -> frozenset[str]:
     """Choose the held-out problems, or raise TooLittleToLearn.
 
-    Training needs a negative label and another one. If there is only one problem with such a label, it stays in training.
+    These are the ones whose hash says so, with exceptions while there are few: without any, the nearest one is held out; and training
+    needs a negative label and another one, so if all problems with such a label would be held out, the one nearest to the border is not.
     """
     labeled, negative, more = ("graded solution", "wrong", "Grade") if config.kind == "orm" else ("rated step", "negative", "Label")
     problems = {label.solution.problem_key for label in labels}
@@ -46,8 +50,24 @@ def hold_out(labels: Sequence[LabeledSolution | GradedSolution], *, config: Trai
     for wanted in (True, False):
         having = {problem for problem, is_negative in ratings if is_negative == wanted}
         if having <= chosen:
-            chosen.remove(min(having))
+            chosen.remove(max(having, key=lambda key: split_place(key, seed=config.split_seed)))
     return frozenset(chosen)
+
+
+def readable(
+    texts: Iterable[SolutionText], labels: Sequence[LabeledSolution | GradedSolution], *, held_out: frozenset[str], config: TrainConfig
+) -> Iterator[SolutionText]:
+    """Yield those of `texts`, solutions without labels, that a training can read.
+
+    Left out are solutions of problems that are held out, or will be when they are labeled, and solutions that are among `labels`. Keys such
+    as "line 5" are of one file only, so a held-out problem is also known by its statement.
+    """
+    known = {(label.solution.problem, label.solution.steps) for label in labels}
+    statements = {without_blanks(label.solution.problem) for label in labels if label.solution.problem_key in held_out}
+    for text in texts:
+        is_held_out = text.problem_key in held_out or split_place(text.problem_key, seed=config.split_seed) < config.held_out
+        if not is_held_out and (text.problem, text.steps) not in known and without_blanks(text.problem) not in statements:
+            yield text
 
 
 def _negatives(label: LabeledSolution | GradedSolution) -> list[bool]:

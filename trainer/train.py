@@ -60,7 +60,7 @@ from trainer.phases import LossNotFinite, MemoryFull, Phase, run, take_step, tra
 from trainer.processes import Processes
 from trainer.progress import Progress
 from trainer.score import score_solutions
-from trainer.split import TooLittleToLearn, hold_out
+from trainer.split import TooLittleToLearn, hold_out, readable
 
 __all__ = ["DiskFull", "LossNotFinite", "MemoryFull", "Phase", "TooLittleToLearn", "TrainedModel", "hold_out", "take_step", "train"]
 
@@ -127,9 +127,8 @@ def train(
             config = replace(config, revision=_commit(found.model) or config.revision)
             return finish(found.model, config=config, sequences=found.sequences, details=found.details)
     config = config.settled(text_suits=config.is_tiny and suits_shipped_base(some_texts([label.solution for label in training])))
-    known = {(label.solution.problem, label.solution.steps) for label in labels}  # keys such as "line 5" are of one file only
     texts = uniform_draw(
-        (s for s in unlabeled if s.problem_key not in held_out and (s.problem, s.steps) not in known),
+        readable(unlabeled, labels, held_out=held_out, config=config),
         size=config.language_model_solutions if config.language_model_epochs else 0,
         rng=seeded(config.seed, "unlabeled"),
     )
@@ -168,7 +167,7 @@ def train(
             "paces": [asdict(pace) for pace in outcome.paces],
             "halvings": outcome.halvings,
         }
-        result = finish(model, config=config, sequences=rated, details=details)
+        result = finish(model, config=config, sequences=rated, details=details, texts=texts)
     return cast(TrainedModel, processes.tell(result))
 
 
@@ -186,6 +185,7 @@ def _finish(
     checkpoint: Path | None,
     progress: Progress | None,
     began: float,
+    texts: Sequence[SolutionText] = (),
 ) -> TrainedModel:
     """Judge a trained model on the held-out solutions, write its folder, and remove its checkpoints."""
     report = _judged(model, training, held_out, progress=progress)
@@ -206,7 +206,9 @@ def _finish(
         metrics=metrics,
         threshold=report.threshold,
         split={
-            side: sorted({label.solution.problem_key for label in part}) for side, part in (("training", training), ("held_out", held_out))
+            "training": sorted(problem_keys(label.solution for label in training)),
+            "held_out": sorted(problem_keys(label.solution for label in held_out)),
+            "text": sorted(problem_keys(texts) - problem_keys(label.solution for label in training)),
         },
         provenance=provenance,
         overwrite=overwrite,
@@ -214,6 +216,11 @@ def _finish(
     if checkpoint:
         forget_checkpoint(checkpoint)
     return TrainedModel(folder, sha256, metrics, config, time.monotonic() - began)
+
+
+def problem_keys(solutions: Iterable[SolutionText]) -> set[str]:
+    """Return the keys of the problems of some solutions."""
+    return {solution.problem_key for solution in solutions}
 
 
 def _commit(model: RewardModel) -> str | None:

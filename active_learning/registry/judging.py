@@ -137,7 +137,9 @@ def problems_of(version: ModelVersion) -> tuple[frozenset[str], frozenset[str]]:
 
 
 def _trained_on(version: ModelVersion) -> frozenset[str]:
-    return frozenset(_split(version)["training"])
+    """Return the keys of the problems whose labels or text a version has read."""
+    split = _split(version)
+    return frozenset((*split["training"], *split.get("text", ())))
 
 
 def _split(version: ModelVersion) -> dict[str, list[str]]:

@@ -10,11 +10,13 @@ import torch
 from tests.trainer.sums import SHAPE, small, sums
 from trainer.config import TrainConfig
 from trainer.data import LabeledSolution, RatedAlternative, SolutionText, TrainingSequence, encode_labeled
+from trainer.evaluate import split_place
 from trainer.folders import BadModelFolder, check_manifest, model_sha256, write_folder
 from trainer.losses import summed_losses
 from trainer.model import RewardModel, build_tiny
 from trainer.phases import learning_rate_factor
 from trainer.progress import ProgressUpdate
+from trainer.split import readable
 from trainer.train import (
     DiskFull,
     LossNotFinite,
@@ -141,6 +143,27 @@ def test_no_problem_is_on_both_sides_and_no_held_out_text_is_read(tmp_path: Path
     assert not set(split["training"]) & set(split["held_out"])
     assert trained.metrics["training"]["n_unlabeled_solutions"] == sum(s.problem_key in split["training"] for s in unlabeled)
     assert trained.metrics["n_problems"] == len(split["held_out"])
+
+
+def test_a_problem_stays_on_its_side_while_a_project_grows_and_text_that_will_be_held_out_is_never_read(tmp_path: Path) -> None:
+    labeled = sums(60)
+    sides = [hold_out(labeled[:n], config=small()) for n in (15, 30, 45, 60)]
+    for (n, before), after in zip(zip((15, 30, 45), sides, strict=False), sides[1:], strict=True):
+        assert before and after & {one.solution.problem_key for one in labeled[:n]} == before
+    later = sides[-1] - sides[0]
+    assert later, "some problems without labels will be held out"
+    trained = train(labeled[:15], unlabeled=[one.solution for one in labeled[15:]], config=small(**QUICK), folder=tmp_path / "model")
+    split = json.loads((trained.folder / "split.json").read_text())
+    assert split["text"] and not later & {*split["text"], *split["training"]}
+
+
+def test_solutions_of_a_held_out_problem_under_another_key_are_not_read() -> None:
+    labeled = sums(20)
+    held_out = hold_out(labeled, config=small())
+    texts = [replace(one.solution, problem_key="line 6", problem=f" {one.solution.problem}", steps=("other",)) for one in labeled]
+    assert split_place("line 6") > small().held_out
+    read = list(readable(texts, labeled, held_out=held_out, config=small()))
+    assert read == [text for text, one in zip(texts, labeled, strict=True) if one.solution.problem_key not in held_out]
 
 
 def test_a_single_negative_step_stays_in_training() -> None:

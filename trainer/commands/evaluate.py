@@ -134,7 +134,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def load(folder: Path, *, kind: str) -> "tuple[RewardModel, frozenset[str], frozenset[str]]":
-    """Load a model of this kind, with the keys of its training problems and of its held-out problems.
+    """Load a model of this kind, with the keys of the problems that it has read, labels or text alone, and of its held-out problems.
 
     Models of older versions have whole statements as keys, so each key is there without its white space too.
     """
@@ -146,8 +146,8 @@ def load(folder: Path, *, kind: str) -> "tuple[RewardModel, frozenset[str], froz
         needed = {"prm": "--model needs a process reward model", "orm": "--orm needs an outcome reward model"}
         raise BadInput(f"{folder} holds a reward model of kind {model.kind}, but {needed[kind]}. Name another folder.")
     split = json.loads((folder / SPLIT_FILE).read_text(encoding="utf-8"))
-    training, held_out = (frozenset(split[side]).union(map(without_blanks, split[side])) for side in ("training", "held_out"))
-    return model, training, held_out
+    read, held_out = [*split["training"], *split.get("text", ())], split["held_out"]
+    return model, *(frozenset(keys).union(map(without_blanks, keys)) for keys in (read, held_out))
 
 
 def read(

@@ -20,6 +20,7 @@ from trainer.evaluate.steps import (
     cross_fitted_thresholds,
     evaluate_steps,
     first_mistake_f1,
+    split_place,
     split_problems,
 )
 from trainer.evaluate.temperature import FLOOR, Bin, Calibration, calibration, log_loss
@@ -62,5 +63,6 @@ __all__ = [
     "log_loss",
     "share_of_draws_inside",
     "solution_score",
+    "split_place",
     "split_problems",
 ]

@@ -103,16 +103,18 @@ def split_problems(problem_keys: Iterable[str], *, held_out: float = 0.2, seed: 
 
     With two problems or more, at least one is held out and at least one is not.
     """
-    places = {
-        key: int.from_bytes(hashlib.sha256(f"{seed}:{key}".encode("utf-8", "surrogatepass")).digest()[:8], "big") / 2**64
-        for key in problem_keys
-    }
+    places = {key: split_place(key, seed=seed) for key in problem_keys}
     chosen = {key for key, place in places.items() if place < held_out}
     if len(places) > 1 and not chosen:
         chosen = {min(places, key=places.__getitem__)}
     elif len(chosen) == len(places) > 1:
         chosen.remove(max(places, key=places.__getitem__))
     return frozenset(chosen)
+
+
+def split_place(problem_key: str, *, seed: int = 0) -> float:
+    """Return the place of a problem in [0, 1), by a hash of (seed, key). Below the share that is held out, it is held out."""
+    return int.from_bytes(hashlib.sha256(f"{seed}:{problem_key}".encode("utf-8", "surrogatepass")).digest()[:8], "big") / 2**64
 
 
 def check_apart(problem_keys: Iterable[str], *, trained_on: Collection[str]) -> None:
