@@ -27,6 +27,7 @@ gc.disable()
 
 from labelapp import embedded_postgres  # noqa: E402
 from tests.doors import door  # noqa: E402, F401 - of browsers, and of the client
+from tests.migrated import migrated_database  # noqa: E402
 
 # Without this an example that takes 0.2 s, or examples that are slow to draw, fail a test: both say how busy the machine is. The same
 # examples in each run, so that a run that fails can be repeated.
@@ -137,6 +138,13 @@ def own_home(tmp_path_factory: pytest.TempPathFactory) -> None:
 def quick_passwords() -> None:
     """Hash a password once, not a million times. That a password costs half a second is Django's promise, and no test is about it."""
     PBKDF2PasswordHasher.iterations = 1
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(django_db_modify_db_settings: None, django_db_blocker: Any) -> None:
+    """Copy a migrated database. Django still runs `migrate` in the copy, which then finds nothing to do."""
+    with django_db_blocker.unblock():
+        connection.settings_dict["TEST"]["TEMPLATE"] = migrated_database()
 
 
 @pytest.fixture(scope="session")
