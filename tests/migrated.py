@@ -1,7 +1,7 @@
 """A database in the state after all migrations, which every process of the tests copies instead of migrating one of its own.
 
-Migrating takes 8 s of a processor in each of the three processes, and a copy 0.3 s. It stays in the server of the tests, and is made anew when
-a migration changes: its name has the checksum of what decides about it.
+Migrating takes 8 s of a processor in each of the three processes, and a copy 0.3 s. It stays in the server of the tests, and is made anew
+when a migration changes: its name has the checksum of what decides about it.
 """
 
 import fcntl
