@@ -22,8 +22,9 @@ BANDWIDTH = 0.5  # of the Gaussian kernel; points lie 1.4 apart if they have not
 NEIGHBOURS = 20  # of which the mean distance says how typical a solution is
 MOST_CLUSTERS = 500
 ROUNDS_OF_MEANS = 8
-AHEAD = 4  # places that are thought through for each place in the batch: limits may refuse some
-BLOCK = 512  # rows of a distance matrix at a time
+AHEAD = 2  # places that are thought through for each place in the batch: limits may refuse some
+RADII = 500  # points from which the radius of a ball is found
+BLOCK = 128  # rows of a distance matrix at a time: a few megabytes, which stay near the processor
 AT_ONCE = 16  # points whose gain is computed anew at a time
 
 
@@ -93,7 +94,9 @@ def _known(states: Points) -> NDArray[np.bool_]:
 
 def _apart(some: Points, others: Points) -> Points:
     """Return the squared distances between points, (n, m)."""
-    squares: Points = (some**2).sum(1)[:, None] + (others**2).sum(1)[None] - 2 * some @ others.T
+    squares: Points = (-2 * some) @ others.T
+    squares += np.einsum("ij,ij->i", some, some)[:, None]
+    squares += np.einsum("ij,ij->i", others, others)
     return np.maximum(squares, 0, out=squares)
 
 
@@ -115,7 +118,7 @@ def typical(candidates: Candidates, rng: np.random.Generator, places: int) -> In
     n_clusters = int(own.max()) + 1
     size, queued = np.bincount(own, minlength=n_clusters), np.bincount(own[n:], minlength=n_clusters)
     rank = np.zeros(n, np.int64)
-    for cluster in range(n_clusters):
+    for cluster in np.unique(own[:n]):  # others hold only what was queued
         members = np.flatnonzero(own[:n] == cluster)
         order = np.argsort(_typicality(both[members], both[own == cluster]), kind="stable")
         rank[members[order]] = np.arange(len(members))
@@ -140,7 +143,7 @@ def herding(candidates: Candidates, rng: np.random.Generator, places: int) -> In
     Coverage is the sum over solutions of the largest exp(-|a - b|^2 / 0.5^2) to one that is queued or taken.
     """
     placed = _Placed(candidates, rng)
-    return placed.places[_greedy(placed, lambda squares: np.exp(-squares / BANDWIDTH**2), places)]
+    return placed.places[_greedy(placed, _gaussian, places)]
 
 
 def diverse(candidates: Candidates, rng: np.random.Generator, places: int) -> Indices:
@@ -162,6 +165,11 @@ def diverse(candidates: Candidates, rng: np.random.Generator, places: int) -> In
         far = np.minimum(far, _apart(placed.free, placed.free[best : best + 1])[:, 0])
         far[taken] = -1
     return placed.places[_with_rest(taken, far)]
+
+
+def _gaussian(squares: Points) -> Points:
+    squares *= -1 / BANDWIDTH**2
+    return np.exp(squares, out=squares)
 
 
 # --- parts of them ------------------------------------------------------------------------------------------------------------
@@ -194,7 +202,8 @@ def _greedy(placed: _Placed, kernel: Kernel, places: int) -> Indices:
 
 
 def _gain(near: Points, covered: Points) -> Points:
-    gains: Points = np.maximum(near - covered, 0, out=near).sum(1)
+    near -= covered
+    gains: Points = np.maximum(near, 0, out=near).sum(1)
     return gains
 
 
@@ -208,7 +217,7 @@ def _radius(points: Points, *, share: float) -> float:
     """Return the squared radius at which a ball around a point holds this share of all points on average."""
     if not len(points):
         return 0.0
-    some = points[:BLOCK]  # in drawn order
+    some = points[:RADII]  # in drawn order
     return float(np.quantile(_apart(some, points), min(1.0, share)))
 
 

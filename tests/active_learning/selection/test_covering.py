@@ -108,6 +108,12 @@ def test_the_order_of_the_candidates_does_not_matter(strategy: str) -> None:
 
 
 @pytest.mark.parametrize("strategy", BY_STATES)
+def test_groups_of_which_everything_was_queued_do_no_harm(strategy: str) -> None:
+    candidates, groups = clouds([5, 4], queued_states=np.concatenate([group_state(group) for group in (3, 4, 5, 6)] * 3))
+    assert sorted(groups[place] for place in chosen(candidates, strategy, 2)) == [0, 1]
+
+
+@pytest.mark.parametrize("strategy", BY_STATES)
 @pytest.mark.parametrize("size", [1, 7, 90])
 def test_every_solution_whose_states_are_known_is_taken_once_if_the_batch_is_large_enough(strategy: str, size: int) -> None:
     states = np.random.default_rng(0).normal(size=(60, 5))
