@@ -1,9 +1,10 @@
-"""Figure: data efficiency: the slope of best-of-N over the logarithm of chosen labels, over the slope for uniform labels; goal: 2.6.
+"""Figure: what choosing is worth: by how much the slope of the pre-named strategy exceeds that of uniform labels, with its interval.
 
-Runs the short form of `manage.py simulate` (uniform labels, and half convincing; an able generator) with its three seeds in a temporary
-home. `--full` also runs every strategy, outcome labels and the other generators. `ratio` belongs to the arm that the plan names; `low` and
-`high` bound it at 95 % over seeds and test problems (null: unbounded). The raw figures follow. `--smoke`: the smallest form, whose figures
-are noise.
+Runs the short form of `manage.py simulate` (the protocol `able` with uniform labels and the named strategy alone) in a temporary home; the
+base that it reads takes minutes to make. `--full` runs the protocols as they were fixed. `difference` belongs to the primary figure of the
+protocol (best-of-N over the logarithm of labeled solutions); `low` and `high` bound it at 95 % over seeds and test problems; `area` is the
+same for the areas under the curves. `ratio` divides the slopes; it is null, and `why_no_ratio` says why, where uniform labels teach nothing
+beyond noise. `--smoke`: the smallest form, whose figures are noise.
 """
 
 import argparse
@@ -14,10 +15,9 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-
-GOAL = 2.6
 
 
 def main() -> None:
@@ -25,7 +25,7 @@ def main() -> None:
         prog="script/bench data_efficiency", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     form = parser.add_mutually_exclusive_group()
-    form.add_argument("--full", action="store_const", const="full", dest="form", help="every strategy, and outcome labels")
+    form.add_argument("--full", action="store_const", const="full", dest="form", help="the protocols as they were fixed")
     form.add_argument("--smoke", action="store_const", const="smallest", dest="form", help="the smallest form: shows that it runs")
     parser.add_argument("--home", help="keep points and figures here, and continue from those already there")
     options = parser.parse_args()
@@ -38,47 +38,49 @@ def main() -> None:
         if done.returncode:
             sys.exit(done.returncode)
         finished = {path.parent.name: json.loads(path.read_text(encoding="utf-8")) for path in home.glob("experiments/*/results.json")}
-    results = finished["smallest" if name == "smallest" else "able"]
-    rows = {row["strategy"]: row for row in results["table"]}
-    ratio = rows[results["plan"]["shown"]]["efficiency"]
-    print(
-        json.dumps(
-            {
-                "form": name,
-                "ratio": ratio["value"] and round(ratio["value"], 2),
-                "low": ratio["low"],
-                "high": ratio["high"],
-                "goal": GOAL,
-                "strategy": results["plan"]["shown"],
-                "best": results["best"],
-                "seconds": round(time.monotonic() - began, 1),
-                "work_seconds": results["seconds"],
-                "labels": results["labels"],
-                "seeds": results["plan"]["seeds"],
-                "nothing": results["nothing"],
-                "strategies": {
-                    arm: {
-                        "efficiency": row["efficiency"],
-                        "slope": round(row["slope"], 4),
-                        "step_auc": row["step_auc"],
-                        "first_mistake_f1": row["first_mistake_f1"],
-                        "equal_labels": row["equal_labels"],
-                        "best_of_n": [at["seeds"] for at in results["b"][arm]],
-                    }
-                    for arm, row in rows.items()
-                },
-                "others": {
-                    experiment: {
-                        "efficiency": {row["strategy"]: row["efficiency"] for row in other["table"]},
-                        "labels": other["labels"],
-                        "by_label": {kind: [at["value"] for at in curve] for kind, curve in other["a"].items()},
-                        "against_n": {curve: at[-1] for curve, at in other["c"]["curves"].items()},
-                    }
-                    for experiment, other in finished.items()
-                },
+    first = "smallest" if name == "smallest" else "able"
+    print(json.dumps({"form": name, **figures(finished[first]), "seconds": round(time.monotonic() - began, 1), "others": {
+        experiment: figures(results) for experiment, results in finished.items() if experiment != first
+    }}))  # fmt: skip
+
+
+def figures(results: dict[str, Any]) -> dict[str, Any]:
+    """Return what the last line says of one experiment."""
+    primary, rows = results["primary"], {row["strategy"]: row for row in results["table"]}
+    row, protocol = rows[primary["arm"]], results["protocol"]
+    compared, ratio = row["differences"][primary["figure"]][primary["cost"]], row["efficiency"][primary["figure"]]
+    uniform = rows["uniform"]["slope" if primary["figure"] == "best_of_n" else "step_auc_slope"]
+    return {
+        "difference": compared["slope"]["value"],
+        "low": compared["slope"]["low"],
+        "high": compared["slope"]["high"],
+        "area": compared["area"],
+        "ratio": ratio["value"],
+        "ratio_low": ratio["low"],
+        "ratio_high": ratio["high"],
+        "why_no_ratio": None if ratio["value"] is not None else "uniform labels taught nothing beyond noise here",
+        "uniform_slope": uniform,
+        "primary": primary,
+        "protocol": protocol and {"name": protocol["name"], "sha256": protocol["sha256"], "notes": protocol["notes"]},
+        "seeds": results["plan"]["seeds"],
+        "labels": results["labels"],
+        "work_seconds": results["seconds"],
+        "few": results["few"],
+        "strategies": {
+            arm: {
+                "differences": row["differences"],
+                "efficiency": row["efficiency"],
+                "slope": row["slope"],
+                "costs": row["costs"],
+                "step_auc": row["step_auc"],
+                "first_mistake_f1": row["first_mistake_f1"],
+                "best_of_n": [at["value"] for at in results["b"][arm]],
             }
-        )
-    )
+            for arm, row in rows.items()
+        },
+        "by_label": {kind: [at["value"] for at in curve] for kind, curve in results["a"].items()},
+        "against_n": {curve: at[-1]["value"] for curve, at in results["c"]["curves"].items()},
+    }
 
 
 if __name__ == "__main__":

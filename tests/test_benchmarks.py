@@ -143,7 +143,8 @@ def test_loading_and_exporting_are_timed(data: Path) -> None:
 @pytest.mark.long  # tests/active_learning/test_experiment.py runs the same command in the same form
 def test_data_efficiency_is_measured() -> None:
     found = figures("data_efficiency", "--smoke")
-    assert found["form"] == "smallest" and found["strategy"] in found["strategies"]
+    assert found["form"] == "smallest" and found["primary"]["arm"] in found["strategies"] and found["protocol"] is None
+    assert found["low"] <= found["difference"] <= found["high"] and (found["ratio"] is None) == bool(found["why_no_ratio"])
 
 
 def test_the_consensus_of_simulated_labelers_is_compared_with_its_peers() -> None:

@@ -96,9 +96,11 @@ def tables(
     while True:
         try:
             done: list[tuple[NDArray[np.int64], Tensor]] = []
+            n_done = before
             for places, states in reader.step_end_states(encoded, [solution.problem for solution in window]):
                 done.append((places, step_figures(reader.model, states)))
-                clock.tick(before + sum(len(some) for some, _ in done))
+                n_done += len(places)
+                clock.tick(n_done)
             return done
         except torch.OutOfMemoryError:
             if reader.token_budget < max(len(one.ids) for one in encoded):  # each batch is one solution already

@@ -1,11 +1,12 @@
-"""Part of the experiment: learning curves. PURE: arrays in, slopes, ratios and their intervals out.
+"""Part of the experiment: learning curves. PURE: arrays in, slopes, areas, their differences and intervals out.
 
-values[arm] has the shape (seeds, sizes, problems): the best-of-N of each test problem, for each seed and size. The line of an arm is fitted
-by least squares to its mean, over the logarithm of the number of labeled solutions, as in section 4.2 of "Let's Verify Step by Step".
+values[arm] has the shape (seeds, sizes, problems): the best-of-N of each test problem, for each seed and size. A figure of all test
+problems together, such as step AUC, has one problem: (seeds, sizes, 1). A cost is what the labels of a point cost, (seeds, sizes):
+solutions, rated steps or seconds. Slopes and areas are over the logarithm of the cost, as in section 4.2 of "Let's Verify Step by Step".
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,76 +14,138 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 LEVEL = 0.95  # of every interval
-# 97.5 % quantiles of Student's t distribution for 1, 2, .. degrees of freedom. With more seeds, the last one is used.
+# 97.5 % quantiles of Student's t distribution for 1 to 9 degrees of freedom.
 STUDENT = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
+NORMAL = 1.959964  # and of the normal distribution
+LARGEST_RATIO = 1000.0
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A figure with its 95 % interval. Without `value` it is unbounded or undefined. Without `low` or `high` that end is unbounded."""
+    """A figure with its 95 % interval. Without `value` there is none. Without `low` or `high` that end is not known or unbounded."""
 
     value: float | None
     low: float | None = None
     high: float | None = None
-    is_unbounded: bool = False
 
 
-def slope(labels: Floats, values: Floats) -> Floats:
-    """Return the slope of the least-squares line over log(labels), for values (.., sizes): (..)."""
-    x = np.log(labels) - np.log(labels).mean()
-    slopes: Floats = values @ x / (x @ x)
-    return slopes
+def student(freedom: float) -> float:
+    """Return the 97.5 % quantile of Student's t distribution. From 10 degrees of freedom on by the expansion of Cornish and Fisher."""
+    if freedom < len(STUDENT) + 1:
+        return STUDENT[max(1, math.floor(freedom)) - 1]
+    z, n = NORMAL, freedom
+    first, second = (z**3 + z) / (4 * n), (5 * z**5 + 16 * z**3 + 3 * z) / (96 * n**2)
+    return z + first + second + (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384 * n**3)
 
 
 def over_seeds(values: Floats) -> Estimate:
     """Return the mean of one figure over its seeds (seeds,), with the interval of Student's t distribution."""
+    return crossed(values[:, None])
+
+
+def crossed(values: Floats) -> Estimate:
+    """Return the mean of values (seeds, problems) with its interval over both: other seeds and other test problems were possible.
+
+    The variance of the mean of crossed random effects is that of the means of the seeds, plus that of the means of the problems, less that
+    of what remains, which both contain. It is never taken for less than either of the two. Degrees of freedom after Satterthwaite. With
+    one seed there is no interval; one problem means a figure of all problems together.
+    """
+    n_seeds, n_problems = values.shape
     mean = float(values.mean())
-    if len(values) < 2:
+    if n_seeds < 2:
         return Estimate(mean)
-    half = STUDENT[min(len(values), len(STUDENT) + 1) - 2] * float(values.std(ddof=1)) / math.sqrt(len(values))
+    of_seeds = float(values.mean(1).var(ddof=1)) / n_seeds
+    if n_problems < 2:
+        half = student(n_seeds - 1) * math.sqrt(of_seeds)
+        return Estimate(mean, mean - half, mean + half)
+    of_problems = float(values.mean(0).var(ddof=1)) / n_problems
+    rest = values - values.mean(1, keepdims=True) - values.mean(0, keepdims=True) + mean
+    n_rest = (n_seeds - 1) * (n_problems - 1)
+    of_rest = float((rest**2).sum()) / n_rest / (n_seeds * n_problems)
+    sum_of_squares = of_seeds**2 / (n_seeds - 1) + of_problems**2 / (n_problems - 1) + of_rest**2 / n_rest
+    variance = max(of_seeds + of_problems - of_rest, of_seeds, of_problems)
+    if sum_of_squares <= 0:
+        return Estimate(mean, mean, mean)
+    half = student(max(variance**2 / sum_of_squares, min(n_seeds, n_problems) - 1)) * math.sqrt(variance)
     return Estimate(mean, mean - half, mean + half)
 
 
-def resample(values: Mapping[str, Floats], *, rng: np.random.Generator, trials: int) -> dict[str, Floats]:
-    """Draw seeds and test problems with replacement, the same for all arms. Return the mean curves of each arm: (trials, sizes)."""
-    n_seeds, _, n_problems = next(iter(values.values())).shape
-    seeds = rng.multinomial(n_seeds, np.full(n_seeds, 1 / n_seeds), size=trials) / n_seeds  # (trials, seeds)
-    problems = rng.multinomial(n_problems, np.full(n_problems, 1 / n_problems), size=trials) / n_problems  # (trials, problems)
-    return {arm: np.einsum("ts,snp,tp->tn", seeds, own, problems, optimize=True) for arm, own in values.items()}
+def slopes(costs: Floats, values: Floats) -> Floats:
+    """Return the slope of the least-squares line over log(costs): values (seeds, sizes, problems) -> (seeds, problems)."""
+    x = np.log(costs)
+    x = x - x.mean(1, keepdims=True)
+    lines: Floats = np.einsum("sn,snp->sp", x, values) / (x**2).sum(1)[:, None]
+    return lines
 
 
-def efficiency(
-    labels: Floats, values: Mapping[str, Floats], *, arm: str, against: str, rng: np.random.Generator, trials: int = 2000
-) -> Estimate:
-    """Return the slope of the arm's line divided by the slope of the other line. The interval comes from resampling seeds and problems.
+def areas(costs: Floats, values: Floats, *, between: tuple[float, float]) -> Floats:
+    """Return the mean height of each curve over log(costs) between two costs, for each seed and problem: (seeds, problems).
 
-    If the arm's line rises and the other one does not, the ratio is unbounded; the ends of the interval follow the same rule. A draw in
-    which neither line rises counts as 0. If neither line rises in the mean, there is no ratio and no interval.
+    A curve is straight between its points. Outside of them it is as high as its first or last point.
     """
-    mean = {name: slope(labels, own.mean(axis=(0, 2))) for name, own in values.items()}
-    if max(mean[arm], mean[against]) <= 0:
+    ends = np.log(between)
+    heights = []
+    for own_costs, own_values in zip(np.log(costs), values, strict=True):
+        inside = own_costs[(own_costs > ends[0]) & (own_costs < ends[1])]
+        places = np.array([ends[0], *inside, ends[1]])
+        weights = np.stack([np.interp(places, own_costs, unit) for unit in np.eye(len(own_costs))], 1)  # (places, sizes): it is linear
+        steps = np.diff(places)
+        trapezium = (steps[:, None] * (weights[1:] + weights[:-1]) / 2).sum(0) / steps.sum()
+        heights.append(trapezium @ own_values)
+    found: Floats = np.stack(heights)
+    return found
+
+
+def common_range(costs: Mapping[str, Floats]) -> tuple[float, float]:
+    """Return the costs between which the curves of all arms and seeds have points."""
+    return max(float(own[:, 0].max()) for own in costs.values()), min(float(own[:, -1].min()) for own in costs.values())
+
+
+def difference(costs: Mapping[str, Floats], values: Mapping[str, Floats], *, arm: str, against: str, figure: str) -> Estimate:
+    """Return by how much the "slope" or the "area" of one arm exceeds that of another, with the interval of the paired difference.
+
+    A seed has the same pool, start and test problems in both arms, so the difference is taken for each seed and test problem.
+    """
+    pair = {name: costs[name] for name in (arm, against)}
+    if figure == "slope":
+        mine, other = (slopes(costs[name], values[name]) for name in pair)
+    else:
+        between = common_range(pair)
+        if between[0] >= between[1]:
+            return Estimate(None)
+        mine, other = (areas(costs[name], values[name], between=between) for name in pair)
+    return crossed(mine - other)
+
+
+def efficiency(costs: Mapping[str, Floats], values: Mapping[str, Floats], *, arm: str, against: str) -> Estimate:
+    """Return the slope of the arm divided by the slope of the other, if the other rises beyond noise. Otherwise there is no ratio.
+
+    The other rises beyond noise if the lower end of its slope's interval is above 0. The interval of the ratio is Fieller's: all r for
+    which the interval of (slope - r * other slope) covers 0.
+    """
+    mine, other = (slopes(costs[name], values[name]) for name in (arm, against))
+    base = crossed(other)
+    if base.value is None or base.low is None or base.low <= 0:
         return Estimate(None)
-    if arm == against:
-        return Estimate(1.0, 1.0, 1.0)
-    pair = {name: values[name] for name in (arm, against)}
-    drawn = {name: slope(labels, own) for name, own in resample(pair, rng=rng, trials=trials).items()}
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratios = np.where(drawn[against] > 0, drawn[arm] / drawn[against], np.where(drawn[arm] > 0, np.inf, 0.0))
-    ends = np.quantile(ratios, ((1 - LEVEL) / 2, (1 + LEVEL) / 2), method="nearest")
-    low, high = (float(end) if math.isfinite(end) else None for end in ends)
-    is_unbounded = bool(mean[against] <= 0)
-    return Estimate(None if is_unbounded else float(mean[arm] / mean[against]), low, high, is_unbounded)
+    ratio = float(mine.mean()) / base.value
+    ends = (_end(lambda r: _covers_0(mine - r * other), ratio, direction) for direction in (-1, 1))
+    return Estimate(ratio, *ends)
 
 
-def equal_labels(labels: Floats, values: Mapping[str, Floats], *, arm: str, against: str) -> Floats:
-    """Return how many times as many labels the other arm needs for the result of this arm, at each size: (sizes,).
+def _covers_0(values: Floats) -> bool:
+    found = crossed(values)
+    return found.low is not None and found.high is not None and found.low <= 0 <= found.high
 
-    The number of labels is read from the line of the other arm. It is nan if that line does not rise.
-    """
-    own, other = (values[name].mean(axis=(0, 2)) for name in (arm, against))
-    rise = slope(labels, other)
-    if rise <= 0:
-        return np.full(len(labels), np.nan)
-    start = other.mean() - rise * np.log(labels).mean()
-    times: Floats = np.exp(np.minimum((own - start) / rise, 60.0)) / labels
-    return times
+
+def _end(covers: Callable[[float], bool], start: float, direction: int) -> float | None:
+    """Return where an interval around `start` ends in a direction, to a thousandth; None if it goes on beyond LARGEST_RATIO."""
+    inside, width = start, 0.001
+    while covers(start + direction * width):
+        inside, width = start + direction * width, 2 * width
+        if width > LARGEST_RATIO:
+            return None
+    outside = start + direction * width
+    while abs(outside - inside) > 0.0005:
+        middle = (inside + outside) / 2
+        inside, outside = (middle, outside) if covers(middle) else (inside, middle)
+    return inside

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from active_learning.experiment import results, running, starting
 from active_learning.experiment.plan import NAME, BadPlan
+from active_learning.experiment.protocol import COSTS, FIGURES
 from annotation import people
 from annotation.models import Membership
 
@@ -54,8 +55,13 @@ def describe(name: str, *, home: Path, person: "Person") -> dict[str, Any]:
         page["figures"] = [(key, titles[key], charts[key]) for key in drawn]
         page["settings"] = [(setting, value) for setting, value in plan.items() if setting != "strategies" and value is not None]
         page["last"] = outcome["labels"][-1]
-        page["table"] = [row | {"label": results.arm_label(row["strategy"])} for row in outcome["table"]]
-        page["efficiency_words"] = results.EFFICIENCY_WORDS
+        page["table"] = [_row(row, outcome) for row in outcome["table"]]
+        page["difference_words"] = results.DIFFERENCE_WORDS
+        page["old"] = results.OLD if outcome["format"] == 1 else ""
+        if not page["old"]:
+            page["protocol"] = results.protocol_lines(outcome)
+            page["primary"] = results.primary_lines(outcome)
+            page["compared"] = _compared(outcome)
     return page
 
 
@@ -89,12 +95,38 @@ def _progress(folder: Path) -> dict[str, Any]:
         "n_all": len(starts) + len(rest),
         "n_seeds": len(plan.seeds),
         "results": outcome,
-        "best": _best(outcome) if outcome else None,
+        "primary": _primary(outcome) if outcome else None,
         "failure": "",
     }
 
 
-def _best(outcome: dict[str, Any]) -> dict[str, Any] | None:
-    """Return the label and the data efficiency of the best strategy; None if only random labels were measured."""
-    row = next((row for row in outcome["table"] if row["strategy"] == outcome["best"]), None)
-    return row and {"label": results.arm_label(row["strategy"]), "efficiency": row["efficiency"]}
+def _row(row: dict[str, Any], outcome: dict[str, Any]) -> dict[str, Any]:
+    """Return a row of the table as the page writes it: its name, its differences in the primary figure, and the ratio."""
+    shown = {"label": results.arm_label(row["strategy"]), "differences": None, "ratio": ""}
+    if outcome["format"] > 1 and row["differences"] is not None:
+        primary = outcome["primary"]
+        shown["differences"] = results.written(row["differences"][primary["figure"]][primary["cost"]])
+        shown["ratio"] = results.ratio_words(row["efficiency"][primary["figure"]])
+    return row | shown
+
+
+def _compared(outcome: dict[str, Any]) -> list[dict[str, Any]]:
+    """List the differences of every strategy to random labels by figure and cost."""
+    return [
+        {"label": results.arm_label(row["strategy"]), "figure": FIGURES[figure], "cost": COSTS[cost]} | results.written(found)
+        for row in outcome["table"]
+        if row["differences"] is not None
+        for figure, by_cost in row["differences"].items()
+        for cost, found in by_cost.items()
+    ]
+
+
+def _primary(outcome: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the arm of the primary figure with its differences; None if there are none."""
+    if outcome["format"] == 1:
+        return None
+    primary = outcome["primary"]
+    row = next(row for row in outcome["table"] if row["strategy"] == primary["arm"])
+    if row["differences"] is None:
+        return None
+    return {"label": results.arm_label(row["strategy"])} | results.written(row["differences"][primary["figure"]][primary["cost"]])

@@ -10,11 +10,14 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Self
 
-from active_learning.selection import BadRecipe, Recipe
+from active_learning.experiment.bases import Undrilled
+from active_learning.selection import STRATEGIES, BadRecipe, Need, Recipe
 from active_learning.world import Habits, MistakeKind
 
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 UNIFORM = "uniform"
+# Settings that decide which models there are, or what their labels cost, but not what becomes of one.
+NOT_OF_MODELS = ("seeds", "sizes", "strategies", "shown", "outcomes", "reading", "judging")
 PROCESS, ORACLE, ANSWER = "process labels", "outcome, from the oracle", "outcome, from the final answer"
 
 
@@ -27,14 +30,14 @@ class Plan:
     """The settings of an experiment. A labeled solution counts once, with process labels as with an outcome label.
 
     sizes: how many solutions a strategy chooses in addition to the `n_start` random ones. The selector learns from the random ones.
-    strategies: arm -> parts of its recipe. `uniform` is always one of the arms. outcomes: whether outcome labels are compared too.
+    strategies: arm -> parts of its recipe. `uniform` is always one of the arms.
     """
 
     seeds: tuple[int, ...]
     sizes: tuple[int, ...]
     strategies: Mapping[str, tuple[tuple[str, float], ...]]
-    shown: str = UNIFORM  # the arm whose PRM is in figure (c); fixed before the run
-    outcomes: bool = True
+    shown: str = UNIFORM  # the arm of the primary figure, and whose PRM is in figure (c); named before the run
+    outcomes: bool = True  # whether outcome labels are compared too
     n_start: int = 50
     per_problem: int | None = None  # most solutions that are chosen from one problem
     # The world
@@ -55,7 +58,12 @@ class Plan:
     token_budget: int = 2048
     held_out: float = 0.03
     uncertainty_heads: int = 0
-    shape: Mapping[str, int] | None = None  # train a model of this shape from scratch, for tests; None: use the shipped base
+    shape: Mapping[str, int] | None = None  # train a model of this shape from scratch, for tests; None: use a base
+    frozen: bool = False  # train heads on the states of the base, which never changes: seconds for a model
+    undrilled: Mapping[str, Any] | None = None  # settings of bases.Undrilled, a base that the run makes; None: the shipped one
+    # What labels cost: an assumption of the plan, not a measurement
+    reading: float = 20.0  # characters a second, of the problem and of the steps up to the last rated one
+    judging: float = 5.0  # seconds for the rating of a step
 
     def __post_init__(self) -> None:
         if not self.seeds or len(set(self.seeds)) < len(self.seeds):
@@ -77,7 +85,25 @@ class Plan:
             raise BadPlan(str(error)) from error
         if not 1 <= self.n_best <= self.n_test_solutions:
             raise BadPlan(f"n_best must be from 1 to {self.n_test_solutions}, the solutions of a test problem, not {self.n_best}.")
+        if min(self.reading, self.judging) <= 0:
+            raise BadPlan(f"reading and judging must be above 0, not {self.reading} and {self.judging}.")
+        if self.undrilled is not None and not self.frozen:
+            raise BadPlan("undrilled names a base whose states are read. Set frozen too, or leave undrilled out.")
+        if self.needs(Need.STATES) and not self.frozen:
+            raise BadPlan("A strategy that chooses by states needs a frozen base. Choose other strategies, or set frozen.")
+        if self.shape is not None and self.frozen:
+            raise BadPlan("A model of shape is trained from scratch, so it has no base to keep frozen. Leave out one of them.")
+        self.base()
         self.generator()
+
+    def base(self) -> Undrilled | None:
+        """Return the base that the run makes. None: it uses another one. Raises BadPlan."""
+        if self.undrilled is None:
+            return None
+        try:
+            return Undrilled(**self.undrilled)
+        except (TypeError, ValueError) as error:
+            raise BadPlan(f"undrilled cannot be used: {error}.") from error
 
     def generator(self) -> Habits:
         """Return the habits of the generator of this world. Raises BadPlan."""
@@ -93,6 +119,10 @@ class Plan:
         except (TypeError, ValueError) as error:
             raise BadPlan(f"habits cannot be used: {error}.") from error
 
+    def needs(self, need: Need) -> bool:
+        """Return whether the recipe of any arm has this need."""
+        return any(need in STRATEGIES[name].needs for parts in self.strategies.values() for name, _ in parts)
+
     @property
     def labels(self) -> tuple[int, ...]:
         """The number of labeled solutions at each point of the curves: the start alone, then the start with each size."""
@@ -100,8 +130,8 @@ class Plan:
 
     @property
     def fingerprint(self) -> str:
-        """A hash of all settings except seeds, sizes and strategies, so a larger plan can use the models of a smaller one."""
-        settings = {k: v for k, v in self.as_dict().items() if k not in ("seeds", "sizes", "strategies", "shown", "outcomes")}
+        """A hash of what a trained model depends on, so a larger plan can use the models of a smaller one."""
+        settings = {k: v for k, v in self.as_dict().items() if k not in NOT_OF_MODELS}
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
 
     def as_dict(self) -> dict[str, Any]:

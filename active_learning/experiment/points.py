@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from active_learning.experiment.bases import make_base
 from active_learning.experiment.curves import Floats
 from active_learning.experiment.plan import ANSWER, ORACLE, PROCESS, Plan
-from active_learning.selection import RIGHT, WRONG, Candidates, Recipe, choose
+from active_learning.selection import RIGHT, WRONG, Candidates, Need, Recipe, choose, reduced_states, state_of_solution
 from active_learning.world import SimulatedProblem, SimulatedSolution, label, make_world
 
 if TYPE_CHECKING:
@@ -24,8 +25,12 @@ if TYPE_CHECKING:
     from trainer.evaluate import Samples
     from trainer.score import RewardModel, ScoredSolution
 
-START, NOTHING = "start", "nothing"  # two more arms: the selector, which learns from the random start alone, and the untrained base
+# Three more arms: the selector, which learns from the random start alone; what the first few labels of the start give; and the ORM that
+# knows the final answers of the whole pool, which cost no label.
+START, FEW, POOL = "start", "few", "pool"
+N_FEW = 5
 CONTEXT = 1024
+READ_AT_ONCE = 8192  # tokens
 
 
 class TrainingPoint(NamedTuple):
@@ -104,7 +109,10 @@ def unscored_candidates(plan: Plan, solutions: list[WorldSolution]) -> Candidate
 
 
 def score_candidates(plan: Plan, solutions: list[WorldSolution], *, prm: "RewardModel", orm: "RewardModel | None") -> Candidates:
-    """Describe the solutions after the start: the figures of the selector, the score of an ORM, the majority of each problem."""
+    """Describe the solutions after the start: the figures of the selector, the score of an ORM, the majority of each problem.
+
+    With them come the states of the frozen base if an arm needs them; the solutions of the start are those that were queued before.
+    """
     from active_learning.scoring import first_mistake_entropy, prefix_hash
     from trainer.score import first_weak_step, score_solutions
 
@@ -130,7 +138,28 @@ def score_candidates(plan: Plan, solutions: list[WorldSolution], *, prm: "Reward
             prefix_hash(s.problem_place, s.simulated.steps if weak is None else s.simulated.steps[: weak + 1])
             for s, weak in zip(rest, weak_steps, strict=True)
         ],
+        **(_states(plan, solutions, prm) if plan.needs(Need.STATES) else {}),
     )
+
+
+def _states(plan: Plan, solutions: list[WorldSolution], prm: "RewardModel") -> dict[str, Floats]:
+    """Return what the strategies know of the states of the solutions after the start, and of those of the start."""
+    from trainer.data import encode
+    from trainer.prefix import Reader
+
+    encoded = encode([s.text for s in solutions], tokenizer=prm.tokenizer, context=prm.context)
+    found = np.full((len(solutions), 0), np.nan)
+    reader = Reader(prm, token_budget=READ_AT_ONCE)
+    for places, states in reader.step_end_states(encoded, [s.problem.external_id for s in solutions]):
+        rows, start = states.float().cpu().numpy(), 0
+        if not found.shape[1]:
+            found = np.full((len(solutions), rows.shape[1]), np.nan)
+        for place in places.tolist():
+            stop = start + len(encoded[place].step_ends)
+            found[place] = state_of_solution(rows[start:stop])
+            start = stop
+    free, queued = reduced_states(found[plan.n_start :], found[: plan.n_start])
+    return {"states": free, "queued_states": queued}
 
 
 def _confidence(scores: "ScoredSolution", weak: int | None) -> float:
@@ -147,42 +176,54 @@ def _deviation(scores: "ScoredSolution", weak: int | None) -> float:
 # --- learning and judging -----------------------------------------------------------------------------------------------------
 
 
-def train_point(plan: Plan, point: TrainingPoint, learned: list[WorldSolution]) -> "RewardModel":
-    """Train a fresh model on these solutions, with the kind of labels that the point names, in a temporary folder."""
+def train_point(plan: Plan, point: TrainingPoint, learned: list[WorldSolution], *, home: Path) -> "RewardModel":
+    """Train a fresh model on these solutions, with the kind of labels that the point names, in a temporary folder.
+
+    A frozen base keeps its states under `home`, for the models after this one and for the judging.
+    """
     from trainer.score import load_prm
     from trainer.train import train
 
-    with tempfile.TemporaryDirectory(prefix="stepmark-") as home:
-        trained = train([_label(s, point.labels) for s in learned], config=_config(plan, point), folder=Path(home) / "model")
-        return load_prm(trained.folder)
+    with tempfile.TemporaryDirectory(prefix="stepmark-") as temporary:
+        labeled, states = [_label(s, point.labels) for s in learned], home / "states"
+        trained = train(labeled, config=_config(plan, point, home=home), folder=Path(temporary) / "model", states=states)
+        return load_prm(trained.folder).keeping_states(states)
 
 
-def make_untrained(plan: Plan, learned: list[WorldSolution]) -> "RewardModel":
-    """Return the model before it has seen any label."""
-    from trainer.train import starting_model
+def few_solutions(solutions: Sequence[WorldSolution]) -> list[WorldSolution]:
+    """Return the first few solutions of a pool. If none of them has a mistake, the last is replaced by the next one that has."""
+    few = list(solutions[:N_FEW])
+    if all(s.simulated.first_mistake is None for s in few):
+        few[-1] = next(s for s in solutions[N_FEW:] if s.simulated.first_mistake is not None)
+    return few
 
-    return starting_model(_config(plan, TrainingPoint(0, NOTHING, 0)), solutions=[s.text for s in learned])
 
-
-def _config(plan: Plan, point: TrainingPoint) -> "TrainConfig":
+def _config(plan: Plan, point: TrainingPoint, *, home: Path) -> "TrainConfig":
     from trainer.config import TINY, TINY_BASE, TinyShape, TrainConfig
 
     kind = "prm" if point.labels == PROCESS else "orm"
     settings: dict[str, Any] = {
         "kind": kind,
+        "held_out": plan.held_out,
+        "context": CONTEXT,
+        "seed": point.seed,
+        "uncertainty_heads": plan.uncertainty_heads if kind == "prm" and point.arm == START else 0,
+    }
+    if plan.frozen or (point.arm == FEW and plan.shape is None):
+        undrilled = plan.base()
+        base = TINY if undrilled is None else str(make_base(undrilled, home=home))
+        # Linear heads: cross-validation over problems chooses the penalty alone, so that arms differ in their labels and in nothing else.
+        return TrainConfig.for_base(base, frozen=True, frozen_head="linear", **settings)
+    settings |= {
         "epochs": plan.epochs if kind == "prm" else plan.outcome_epochs,
         "learning_rate": plan.learning_rate,
         "token_budget": plan.token_budget,
         "minimum_updates": 1,  # every arm and every number of labels is trained by one recipe
-        "held_out": plan.held_out,
-        "context": CONTEXT,
         "autocast": False,
-        "seed": point.seed,
-        "uncertainty_heads": plan.uncertainty_heads if kind == "prm" and point.arm == START else 0,
     }
     if plan.shape is not None:
         return TrainConfig.for_base(TINY, shape=TinyShape(**plan.shape), from_shipped_base=False, **settings)
-    # Named as a folder, the shipped base is treated as any pretrained base: its rating tokens are made equal, so it cannot rate steps yet.
+    # Named as a folder, the shipped base is treated as any pretrained base: its rating tokens are made equal.
     return TrainConfig.for_base(str(TINY_BASE), **settings)
 
 
@@ -200,8 +241,8 @@ def judge(model: "RewardModel", tested: list[WorldSolution], *, n: int) -> dict[
     from trainer.score import score_solutions
 
     scored = list(score_solutions(model, [s.text for s in tested]))
-    figures: dict[str, Any] = {"scores": [float(np.float32(scores.score)) for scores in scored], "step_auc": None, "first_mistake_f1": None}
-    figures["log_loss"] = None
+    figures: dict[str, Any] = {"scores": [float(np.float32(scores.score)) for scores in scored]}
+    figures |= {"step_auc": None, "first_mistake_f1": None, "log_loss": None, "auc_by_kind": {}}
     figures["best_of_n"] = best_of(np.array(figures["scores"]), tested, n=n).tolist()
     if model.kind == "prm":
         judged = [
@@ -211,7 +252,20 @@ def judge(model: "RewardModel", tested: list[WorldSolution], *, n: int) -> dict[
         report = evaluate_steps(judged, base_rates=model.base_rates)
         figures |= {"step_auc": report.step_auc, "first_mistake_f1": report.first_mistake and report.first_mistake.f1}
         figures["log_loss"] = report.log_loss
+        figures["auc_by_kind"] = _auc_by_kind(scored, tested)
     return figures
+
+
+def _auc_by_kind(scored: "list[ScoredSolution]", tested: list[WorldSolution]) -> dict[str, float | None]:
+    """Return the step AUC of the first mistakes of each kind, among all steps without a mistake."""
+    from trainer.evaluate import auc
+
+    right: list[float] = []
+    wrong: dict[str, list[float]] = defaultdict(list)
+    for solution, scores in zip(tested, scored, strict=True):
+        for rating, negative in zip(label(solution.simulated).ratings, scores.probabilities[:, 0], strict=False):
+            (wrong[str(solution.simulated.mistake_kind)] if rating < 0 else right).append(float(negative))
+    return {kind: auc(np.array([*own, *right]), np.arange(len(own) + len(right)) < len(own)) for kind, own in sorted(wrong.items())}
 
 
 def best_of(scores: Floats, tested: list[WorldSolution], *, n: int) -> Floats:
@@ -240,6 +294,17 @@ def group_by_problem(tested: list[WorldSolution], scores: dict[str, list[float]]
         scores_here = {name: np.array(values[part]) for name, values in scores.items()}
         by_problem.append(Samples(own[0].problem.external_id, right, answers, scores_here))
     return by_problem
+
+
+def cost(plan: Plan, solutions: Sequence[WorldSolution]) -> dict[str, float]:
+    """Return what process labels of these solutions cost: rated steps, and seconds by the plan's assumption about people.
+
+    A person reads the problem and the steps up to the last rated one, and rates each of them.
+    """
+    rated = [s.simulated.steps[: len(label(s.simulated).ratings)] for s in solutions]
+    n_steps = sum(map(len, rated))
+    n_characters = sum(len(s.problem.statement) + sum(map(len, steps)) for s, steps in zip(solutions, rated, strict=True))
+    return {"rated_steps": n_steps, "labeling_seconds": round(n_characters / plan.reading + n_steps * plan.judging, 1)}
 
 
 def count_solutions(solutions: Sequence[WorldSolution]) -> dict[str, Any]:

@@ -16,30 +16,39 @@ from django.template.loader import render_to_string
 
 from active_learning import charts
 from active_learning.charts import Chart, Point
-from active_learning.experiment import curves, points, running
+from active_learning.experiment import curves, points, protocol, running
 from active_learning.experiment.plan import ANSWER, ORACLE, PROCESS, UNIFORM, BadPlan, Plan
-from active_learning.experiment.points import NOTHING, START, TrainingPoint, WorldSolution
+from active_learning.experiment.points import FEW, POOL, START, TrainingPoint, WorldSolution
+from active_learning.experiment.protocol import COSTS, FIGURES
 from active_learning.selection import STRATEGIES
 
 ByPoint = Mapping[TrainingPoint, dict[str, Any]]  # the figures of each point
 
-TABLE, FORMAT = "strategies.csv", 1
+TABLE, FORMAT = "strategies.csv", 2
+FORMATS = (1, FORMAT)  # 1: of earlier releases, without differences
 OF_UNIFORM = "PRM, uniform labels"
-TRIALS = 2000
 TITLES = {
     "a": "Best of {n} by number of labeled solutions, for each kind of label",
     "b": "Best of {n} by number of labeled solutions, for each strategy",
     "c": "Share of problems solved by choosing among N solutions",
 }
-EFFICIENCY_WORDS = (  # the page, the command and docs/experiment.md all use these words
-    "Data efficiency says how fast a strategy improves compared with random labels: 2 means twice as fast.",
-    "It is the slope of the strategy's line divided by the slope of the line for random labels; both lines are fitted to best-of-N over "
-    "the logarithm of the number of labels.",
+DIFFERENCE_WORDS = (  # the page, the command and docs/experiment.md all use these words
+    "The difference of slopes says how much more a strategy gains than random labels each time the number of labels grows e-fold.",
+    "The difference of areas says how much higher its curve is on average.",
+    "Both are paired: they are taken for each seed and test problem, and their 95 % interval is over both.",
 )
-HEADER = (
-    "strategy", "best_of_n", "best_of_n_low", "best_of_n_high", "step_auc", "first_mistake_f1", "slope", "efficiency", "efficiency_low",
-    "efficiency_high", "equal_labels", "mistakes_share",
-)  # fmt: skip
+NOTHING_FOUND: Mapping[str, Any] = {"value": None, "low": None, "high": None}
+NO_RATIO = "no ratio: random labels taught nothing beyond noise here"
+OLD = "An earlier release measured this experiment, and it has no differences with intervals. Start it again for them: its models are kept."
+COMPARED = [(figure, cost, kind) for figure in FIGURES for cost in COSTS for kind in ("slope", "area")]
+ESTIMATED = ["best_of_n", "slope", *(f"{figure}_{kind}_over_{cost}" for figure, cost, kind in COMPARED), "ratio"]
+HEADER = [
+    "strategy",
+    *(name + end for name in ESTIMATED for end in ("", "_low", "_high")),
+    "step_auc",
+    "first_mistake_f1",
+    "mistakes_share",
+]
 
 
 def summarise(folder: Path) -> dict[str, Any]:
@@ -57,7 +66,9 @@ def summarise(folder: Path) -> dict[str, Any]:
         {kind: _values(plan, by_point, arm=UNIFORM, labels=kind) for kind in (ORACLE, ANSWER)} if plan.outcomes else {}
     )
     tested = points.make_test_solutions(plan)
-    table = [_row(plan, by_point, values, arm=arm) for arm in plan.strategies]
+    aucs = {arm: _values(plan, by_point, arm=arm, figure="step_auc") for arm in plan.strategies}
+    costs = {arm: _costs(plan, by_point, arm=arm) for arm in plan.strategies}
+    table = [_row(plan, by_point, {"best_of_n": values, "step_auc": aucs}, costs, arm=arm) for arm in plan.strategies]
     results = {
         "format": FORMAT,
         "name": folder.name,
@@ -65,12 +76,13 @@ def summarise(folder: Path) -> dict[str, Any]:
         "fingerprint": plan.fingerprint,
         "labels": list(plan.labels),
         "world": _describe_world(plan, tested),
-        "nothing": _without_labels(by_point[TrainingPoint(0, NOTHING, 0)]),
+        "protocol": protocol.describe(plan, folder),
+        "primary": _primary(plan, folder),
+        "few": _with_few_labels(plan, by_point),
         "a": {kind: _curve(own) for kind, own in kinds.items()},
         "b": {arm: _curve(own) for arm, own in values.items()},
         "c": _against_n(plan, by_point, tested),
         "table": table,
-        "best": _best(plan, values),
         "seconds": round(sum(sum(figures["seconds"]) for figures in by_point.values()), 1),
         "n_points": len(by_point),
     }
@@ -82,12 +94,35 @@ def summarise(folder: Path) -> dict[str, Any]:
     return results
 
 
-def _values(plan: Plan, by_point: ByPoint, *, arm: str, labels: str = PROCESS) -> curves.Floats:
-    """Return best-of-N as (seeds, sizes, problems). The first size is the start alone, which all arms share."""
-    rows = [
+def _values(plan: Plan, by_point: ByPoint, *, arm: str, labels: str = PROCESS, figure: str = "best_of_n") -> curves.Floats:
+    """Return a figure as (seeds, sizes, problems), or (seeds, sizes, 1). The first size is the start alone, which all arms share."""
+    rows = [[by_point[point][figure] for point in row] for row in _points_of(plan, arm=arm, labels=labels)]
+    return np.array(rows, np.float64).reshape(len(rows), len(rows[0]), -1)
+
+
+def _points_of(plan: Plan, *, arm: str, labels: str = PROCESS) -> list[list[TrainingPoint]]:
+    return [
         [TrainingPoint(seed, START, 0, labels), *(TrainingPoint(seed, arm, size, labels) for size in plan.sizes)] for seed in plan.seeds
     ]
-    return np.array([[by_point[point]["best_of_n"] for point in row] for row in rows])
+
+
+def _costs(plan: Plan, by_point: ByPoint, *, arm: str) -> dict[str, curves.Floats]:
+    """Return what the labels of an arm cost, (seeds, sizes), in solutions, rated steps and seconds; the last two only if all are known."""
+    rows = [[by_point[point] for point in row] for row in _points_of(plan, arm=arm)]
+    costs = {"labels": np.array([plan.labels] * len(rows), np.float64)}
+    if all("cost" in figures for row in rows for figures in row):  # an earlier release did not count them
+        costs["steps"] = np.array([[figures["cost"]["rated_steps"] for figures in row] for row in rows], np.float64)
+        costs["seconds"] = np.array([[figures["cost"]["labeling_seconds"] for figures in row] for row in rows], np.float64)
+    return costs
+
+
+def _primary(plan: Plan, folder: Path) -> dict[str, str]:
+    """Return what is looked at first: by the protocol of the run, or best-of-N of the arm that the plan shows."""
+    kept = protocol.kept(folder)
+    primary = kept.primary if kept else protocol.Primary(plan.shown)
+    if primary.arm not in plan.strategies:
+        primary = protocol.Primary(plan.shown, figure=primary.figure, cost=primary.cost)
+    return asdict(primary)
 
 
 def _curve(values: curves.Floats) -> list[dict[str, Any]]:
@@ -96,23 +131,47 @@ def _curve(values: curves.Floats) -> list[dict[str, Any]]:
     return [asdict(curves.over_seeds(own)) | {"seeds": own.round(4).tolist()} for own in by_seed.T]
 
 
-def _row(plan: Plan, by_point: ByPoint, values: Mapping[str, curves.Floats], *, arm: str) -> dict[str, Any]:
-    """Return a strategy's row of the table: its figures at the largest size, its slope and its data efficiency."""
-    labels = np.array(plan.labels, np.float64)
+def _row(
+    plan: Plan,
+    by_point: ByPoint,
+    values: Mapping[str, Mapping[str, curves.Floats]],
+    costs: Mapping[str, Mapping[str, curves.Floats]],
+    *,
+    arm: str,
+) -> dict[str, Any]:
+    """Return a strategy's row of the table: its figures at the largest size, its slope, and its differences to uniform labels.
+
+    values: figure -> arm. costs: arm -> cost. `differences`: figure -> cost -> "slope" and "area".
+    """
     last = [by_point[TrainingPoint(seed, arm, plan.sizes[-1])] for seed in plan.seeds]
     learned = [figures["learned"] for figures in last]
-    ratio = curves.efficiency(labels, values, arm=arm, against=UNIFORM, rng=np.random.default_rng(plan.test_world), trials=TRIALS)
-    needed = curves.equal_labels(labels, values, arm=arm, against=UNIFORM)
-    reached = curves.over_seeds(values[arm][:, -1].mean(axis=1))
+    known = [cost for cost in COSTS if all(cost in own for own in costs.values())]
+    over = {cost: {name: own[cost] for name, own in costs.items()} for cost in known}
+    solved = values["best_of_n"]
     return {
         "strategy": arm,
         "parts": [list(part) for part in plan.strategies[arm]],
-        "best_of_n": asdict(reached),
+        "best_of_n": asdict(curves.over_seeds(solved[arm][:, -1].mean(axis=1))),
         "step_auc": _means(plan, by_point, arm=arm, figure="step_auc"),
         "first_mistake_f1": _means(plan, by_point, arm=arm, figure="first_mistake_f1", missing=0.0),
-        "slope": float(curves.slope(labels, values[arm].mean(axis=(0, 2)))),
-        "efficiency": asdict(ratio),
-        "equal_labels": [None if np.isnan(n) else round(float(n), 2) for n in needed],
+        "slope": asdict(curves.crossed(curves.slopes(costs[arm]["labels"], solved[arm]))),
+        "step_auc_slope": asdict(curves.crossed(curves.slopes(costs[arm]["labels"], values["step_auc"][arm]))),
+        "differences": None
+        if arm == UNIFORM
+        else {
+            figure: {
+                cost: {
+                    kind: asdict(curves.difference(over[cost], values[figure], arm=arm, against=UNIFORM, figure=kind))
+                    for kind in ("slope", "area")
+                }
+                for cost in known
+            }
+            for figure in FIGURES
+        },
+        "efficiency": None
+        if arm == UNIFORM
+        else {figure: asdict(curves.efficiency(over["labels"], values[figure], arm=arm, against=UNIFORM)) for figure in FIGURES},
+        "costs": {cost: [round(float(mean), 1) for mean in costs[arm][cost].mean(0)] for cost in known},
         "mistakes_share": round(1 - sum(counts["n_without_mistake"] for counts in learned) / (len(last) * plan.sizes[-1]), 3),
         "mistakes": _add_up([counts["mistakes"] for counts in learned]),
         "n_problems": round(float(np.mean([counts["n_problems"] for counts in learned])), 1),
@@ -132,16 +191,18 @@ def _add_up(counts: list[dict[str, int]]) -> dict[str, int]:
     return {kind: sum(row.get(kind, 0) for row in counts) for kind in sorted({kind for row in counts for kind in row})}
 
 
-def _best(plan: Plan, values: Mapping[str, curves.Floats]) -> str | None:
-    """Return the strategy with the steepest line, uniform not included; None if there is no other."""
-    labels = np.array(plan.labels, np.float64)
-    slopes = {arm: float(curves.slope(labels, own.mean(axis=(0, 2)))) for arm, own in values.items() if arm != UNIFORM}
-    return max(slopes, key=lambda arm: slopes[arm], default=None)
-
-
-def _without_labels(figures: Mapping[str, Any]) -> dict[str, Any]:
-    best_of_n = float(np.mean(figures["best_of_n"]))
-    return {name: figures[name] for name in ("step_auc", "first_mistake_f1", "log_loss")} | {"best_of_n": best_of_n}
+def _with_few_labels(plan: Plan, by_point: ByPoint) -> dict[str, Any]:
+    """Return what the base can do before it is taught: the figures of heads on its states that saw a few labeled solutions."""
+    seen = [by_point[TrainingPoint(seed, FEW, 0)] for seed in plan.seeds]
+    found = {name: np.array([figures[name] or 0.0 for figures in seen]) for name in ("step_auc", "first_mistake_f1")}
+    found["best_of_n"] = np.array([np.mean(figures["best_of_n"]) for figures in seen])
+    kinds = sorted({kind for figures in seen for kind in figures["auc_by_kind"]})
+    by_kind = {kind: [f["auc_by_kind"][kind] for f in seen if f["auc_by_kind"].get(kind) is not None] for kind in kinds}
+    return {
+        "n_labels": points.N_FEW,
+        **{name: asdict(curves.over_seeds(own)) for name, own in found.items()},
+        "auc_by_kind": {kind: round(float(np.mean(own)), 4) for kind, own in by_kind.items() if own},
+    }
 
 
 def _describe_world(plan: Plan, tested: list[WorldSolution]) -> dict[str, Any]:
@@ -158,7 +219,7 @@ def _describe_world(plan: Plan, tested: list[WorldSolution]) -> dict[str, Any]:
 
 
 def _against_n(plan: Plan, by_point: ByPoint, tested: list[WorldSolution]) -> dict[str, Any]:
-    """Return best-of-N at the largest size: the PRMs of the plan's arm and of uniform labels, the ORM of final answers, majority voting."""
+    """Return best-of-N at the largest size: the PRMs of two arms, the ORM of all final answers, majority voting."""
     from trainer.evaluate import best_of_n
 
     by_seed, last = [], plan.sizes[-1]
@@ -167,7 +228,7 @@ def _against_n(plan: Plan, by_point: ByPoint, tested: list[WorldSolution]) -> di
         if plan.shown != UNIFORM:
             scores[OF_UNIFORM] = by_point[TrainingPoint(seed, UNIFORM, last)]["scores"]
         if plan.outcomes:
-            scores["ORM"] = by_point[TrainingPoint(seed, UNIFORM, last, ANSWER)]["scores"]
+            scores["ORM"] = by_point[TrainingPoint(seed, POOL, 0, ANSWER)]["scores"]
         by_seed.append(best_of_n(points.group_by_problem(tested, scores), seed=seed, trials=300))
     names = [name for name in ("PRM", "ORM", "majority", OF_UNIFORM, "oracle") if name in by_seed[0].curves]
     means = {name: np.array([report.curves[name].mean for report in by_seed]) for name in names}
@@ -179,22 +240,12 @@ def _csv(rows: list[dict[str, Any]]) -> str:
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(HEADER)
     for row in rows:
-        reached, ratio = row["best_of_n"], row["efficiency"]
-        cells = (
-            row["strategy"],
-            reached["value"],
-            reached["low"],
-            reached["high"],
-            row["step_auc"][-1],
-            row["first_mistake_f1"][-1],
-            row["slope"],
-            ratio["value"],
-            ratio["low"],
-            ratio["high"],
-            row["equal_labels"][-1],
-            row["mistakes_share"],
-        )
-        writer.writerow(["" if cell is None else cell if isinstance(cell, str) else f"{cell:.4f}" for cell in cells])
+        differences = row["differences"] or {}
+        found = [differences.get(figure, {}).get(cost, {}).get(kind, NOTHING_FOUND) for figure, cost, kind in COMPARED]
+        ratio = (row["efficiency"] or {}).get("best_of_n", NOTHING_FOUND)
+        numbers = [own[end] for own in (row["best_of_n"], row["slope"], *found, ratio) for end in ("value", "low", "high")]
+        numbers += [row["step_auc"][-1], row["first_mistake_f1"][-1], row["mistakes_share"]]
+        writer.writerow([row["strategy"], *("" if number is None else f"{number:.4f}" for number in numbers)])
     return out.getvalue()
 
 
@@ -231,7 +282,7 @@ def read_results(folder: Path) -> dict[str, Any]:
     """Read the results that `summarise` wrote. Raises BadPlan if they are damaged."""
     try:
         results: dict[str, Any] = json.loads((folder / running.RESULTS).read_text(encoding="utf-8"))
-        if results["format"] != FORMAT:
+        if results["format"] not in FORMATS:
             raise ValueError(f"format {results['format']}")
         return results
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -241,33 +292,69 @@ def read_results(folder: Path) -> dict[str, Any]:
 
 
 def result_lines(results: Mapping[str, Any]) -> list[str]:
-    """Describe the results in lines for a terminal."""
-    plan, without = results["plan"], results["nothing"]
+    """Describe the results in lines for a terminal, the primary figure first."""
+    plan, few = results["plan"], results["few"]
     best, labels = f"best of {plan['n_best']}", ", ".join(map(str, results["labels"]))
     lines = [
         f"{results['n_points']} models, {len(plan['seeds'])} seeds, {results['seconds']:.0f} s of training and judging.",
-        f"Without labels: {best} {without['best_of_n']:.3f}, step AUC {_write(without['step_auc'])}.",
+        *protocol_lines(results),
+        *primary_lines(results),
+        f"With {few['n_labels']} labels: {best} {few['best_of_n']['value']:.3f}, step AUC {few['step_auc']['value']:.3f}.",
         f"(a) Kinds of label: {best} with {labels} labeled solutions:",
         *(f"    {kind}: {_along(curve)}" for kind, curve in results["a"].items()),
-        f"(b) Strategies: {best} with {labels} labeled solutions, and data efficiency with its 95 % interval:",
+        f"(b) Strategies: {best} with {labels} labeled solutions; by how much slope and area exceed those of random labels:",
     ]
     for row in results["table"]:
-        lines.append(f"    {arm_label(row['strategy'])}: {_along(results['b'][row['strategy']])}; {_write_ratio(row['efficiency'])}")
+        compared = "" if row["differences"] is None else "; {slope}; {area}".format(**written(row["differences"]["best_of_n"]["labels"]))
+        lines.append(f"    {arm_label(row['strategy'])}: {_along(results['b'][row['strategy']])}{compared}")
     last = {name: curve[-1]["value"] for name, curve in results["c"]["curves"].items()}
     lines.append(f"(c) Share of problems solved by choosing among {results['c']['n'][-1]} solutions:")
     lines += [f"    {name}: {value:.3f}" for name, value in last.items()]
-    return [*lines, *EFFICIENCY_WORDS]
+    return [*lines, *DIFFERENCE_WORDS]
+
+
+def protocol_lines(results: Mapping[str, Any]) -> list[str]:
+    """Say which protocol a run followed, and how it differs from it."""
+    if (followed := results["protocol"]) is None:
+        return ["There is no protocol: this plan was not fixed before the run."]
+    return [f"Protocol {followed['name']}, SHA-256 {followed['sha256']}.", *followed["notes"]]
+
+
+def primary_lines(results: Mapping[str, Any]) -> list[str]:
+    """Say the primary figure: differences of slopes and areas with their intervals, and the ratio or why there is none."""
+    primary = results["primary"]
+    row = next(row for row in results["table"] if row["strategy"] == primary["arm"])
+    if row["differences"] is None:
+        return ["There is no primary figure: the plan has random labels alone."]
+    found = written(row["differences"][primary["figure"]][primary["cost"]])
+    words = f"{FIGURES[primary['figure']]} over {COSTS[primary['cost']]}"
+    return [
+        f"Primary figure: {arm_label(primary['arm'])} against random labels, {words}: "
+        f"difference of slopes {found['slope']}, of areas {found['area']}; {ratio_words(row['efficiency'][primary['figure']])}."
+    ]
+
+
+def ratio_words(ratio: Mapping[str, Any]) -> str:
+    """Write a ratio of slopes with its interval, or why there is none."""
+    if ratio["value"] is None:
+        return NO_RATIO
+    high = "unbounded" if ratio["high"] is None else f"{ratio['high']:.2f}"
+    low = "unbounded" if ratio["low"] is None else f"{ratio['low']:.2f}"
+    return f"ratio of slopes {ratio['value']:.2f} ({low} to {high})"
+
+
+def written(estimates: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """Write estimates with their signs and intervals."""
+    return {name: _signed(estimate) for name, estimate in estimates.items()}
+
+
+def _signed(estimate: Mapping[str, Any]) -> str:
+    if estimate["value"] is None:
+        return "unknown"
+    if estimate["low"] is None or estimate["high"] is None:
+        return f"{estimate['value']:+.4f}"
+    return f"{estimate['value']:+.4f} ({estimate['low']:+.4f} to {estimate['high']:+.4f})"
 
 
 def _along(curve: Sequence[Mapping[str, Any]]) -> str:
     return ", ".join(f"{at['value']:.3f}" for at in curve)
-
-
-def _write_ratio(ratio: Mapping[str, Any]) -> str:
-    if ratio["value"] is None and not ratio["is_unbounded"]:
-        return "undefined"
-    return f"{_write(ratio['value'])} ({_write(ratio['low'])} to {_write(ratio['high'])})"
-
-
-def _write(figure: float | None) -> str:
-    return "unbounded" if figure is None else f"{figure:.2f}"

@@ -17,11 +17,12 @@ from typing import Any
 
 import django
 
-from active_learning.experiment import points
+from active_learning.experiment import points, protocol
+from active_learning.experiment.bases import make_base
 from active_learning.experiment.plan import ANSWER, NAME, ORACLE, PROCESS, UNIFORM, BadPlan, Plan
-from active_learning.experiment.points import NOTHING, START, TrainingPoint, WorldSolution
+from active_learning.experiment.points import FEW, POOL, START, TrainingPoint, WorldSolution
 from active_learning.registry import ProgressCallback
-from active_learning.selection import STRATEGIES, Need, read_candidates, write_candidates
+from active_learning.selection import Need, read_candidates, write_candidates
 from trainer.files import write_file
 
 # The environment of a worker process. It uses one thread, because the other workers use the other cores.
@@ -38,15 +39,13 @@ Job = tuple[Any, ...]  # a function and its arguments
 def all_points(plan: Plan) -> tuple[list[TrainingPoint], list[TrainingPoint]]:
     """List what must be trained: first the starts (the selectors among them), then the points that depend on the selectors' choices."""
     kinds = (PROCESS, ORACLE, ANSWER) if plan.outcomes else (PROCESS,)
-    kinds_of_start = kinds if plan.outcomes else (PROCESS, ANSWER) if _needs_orm(plan) else (PROCESS,)
-    starts = [TrainingPoint(seed, START, 0, kind) for seed in plan.seeds for kind in kinds_of_start]
+    starts = [TrainingPoint(seed, START, 0, kind) for seed in plan.seeds for kind in kinds]
+    starts += [TrainingPoint(seed, FEW, 0) for seed in plan.seeds]
+    if plan.outcomes:
+        starts += [TrainingPoint(seed, POOL, 0, ANSWER) for seed in plan.seeds]
     rest = [TrainingPoint(seed, arm, size) for size in plan.sizes for seed in plan.seeds for arm in plan.strategies]
     rest += [TrainingPoint(seed, UNIFORM, size, kind) for size in plan.sizes for seed in plan.seeds for kind in kinds if kind != PROCESS]
-    return [TrainingPoint(0, NOTHING, 0), *starts], rest
-
-
-def _needs_orm(plan: Plan) -> bool:
-    return any(Need.ORM in STRATEGIES[name].needs for parts in plan.strategies.values() for name, _ in parts)
+    return starts, rest
 
 
 def run(
@@ -59,6 +58,8 @@ def run(
     folder = open_folder(name, plan, home=home)
     if project is not None:
         write_text(folder / OWNER, f"{project}\n")
+    if (undrilled := plan.base()) is not None:
+        make_base(undrilled, home=home, tick=lambda done, total: progress("base", done, total))
     starts, rest = all_points(plan)
     missing = [point for point in starts if not point_path(folder, point).exists()]
     unscored = [seed for seed in plan.seeds if set(plan.strategies) != {UNIFORM} and not _candidates_path(folder, seed).exists()]
@@ -87,6 +88,7 @@ def open_folder(name: str, plan: Plan, *, home: Path) -> Path:
         )
     for part in (POINTS, CANDIDATES):
         (folder / part).mkdir(parents=True, exist_ok=True)
+    protocol.keep(plan, folder)
     write_text(folder / PLAN, json.dumps(plan.as_dict(), indent=2) + "\n")
     return folder
 
@@ -133,28 +135,32 @@ def _candidates_path(folder: Path, seed: int) -> Path:
 def _train_and_judge(plan: Plan, folder: Path, point: TrainingPoint) -> None:
     """Train one point. Write all its figures, and what it was trained on."""
     began, solutions, tested = time.monotonic(), _pool(plan, point.seed), _test_solutions(plan)
-    learned: list[WorldSolution] = []
-    if point.arm == NOTHING:
-        model = points.make_untrained(plan, solutions[: plan.n_start])
+    if point.arm == POOL:
+        learned = solutions
+    elif point.arm == FEW:
+        learned = points.few_solutions(solutions)
     else:
         needs_scores = point.size and point.arm != UNIFORM
         candidates = read_candidates(_candidates_path(folder, point.seed)) if needs_scores else points.unscored_candidates(plan, solutions)
         learned = points.choose_solutions(plan, point, solutions, candidates=candidates)
-        model = points.train_point(plan, point, learned)
+    model = points.train_point(plan, point, learned, home=_home_of(folder))
     trained = time.monotonic()
     figures = points.judge(model, tested, n=plan.n_best)
     figures |= {"n_labeled": len(learned), "seconds": [round(trained - began, 1), round(time.monotonic() - trained, 1)]}
-    figures |= {"learned": points.count_solutions(learned[plan.n_start :])}
+    figures |= {"learned": points.count_solutions(learned[plan.n_start :]), "cost": points.cost(plan, learned)}
     write_text(point_path(folder, point), json.dumps(figures) + "\n")
 
 
 def _score_pool(plan: Plan, folder: Path, seed: int) -> None:
     """Let the selector score the pool, and write what the strategies can know of it."""
-    solutions = _pool(plan, seed)
-    start = solutions[: plan.n_start]
-    prm = points.train_point(plan, TrainingPoint(seed, START, 0), start)
-    orm = points.train_point(plan, TrainingPoint(seed, START, 0, ANSWER), start) if _needs_orm(plan) else None
+    solutions, home = _pool(plan, seed), _home_of(folder)
+    prm = points.train_point(plan, TrainingPoint(seed, START, 0), solutions[: plan.n_start], home=home)
+    orm = points.train_point(plan, TrainingPoint(seed, POOL, 0, ANSWER), solutions, home=home) if plan.needs(Need.ORM) else None
     write_candidates(_candidates_path(folder, seed), points.score_candidates(plan, solutions, prm=prm, orm=orm))
+
+
+def _home_of(folder: Path) -> Path:
+    return folder.parent.parent
 
 
 def _pool(plan: Plan, seed: int) -> list[WorldSolution]:

@@ -17,7 +17,7 @@ from django.db.models import F, QuerySet
 from django.db.models.functions import Now
 
 from active_learning.experiment import results, running
-from active_learning.experiment.forms import ABLE, ALL, FULL, HIDDEN, QUICK, SHORT, SMALLEST
+from active_learning.experiment.forms import ABLE, ALL, EVEN, QUICK, SHORT, SMALLEST
 from active_learning.experiment.plan import UNIFORM, BadPlan, Plan
 from active_learning.models import ExperimentRun, JobState, Round, RoundState
 from annotation import longwork, people
@@ -36,15 +36,14 @@ log = logging.getLogger(__name__)
 UNENDED = (JobState.QUEUED, JobState.RUNNING)
 ENDED_EARLY = (JobState.FAILED, JobState.CANCELLED)
 MOST_UNENDED = 3  # of a project
-MOST_SEEDS, MOST_SIZES = 10, 8
+MOST_SEEDS, MOST_SIZES = 20, 8
 WHY_LOST = f"Its worker was lost {ATTEMPTS} times. Read the log of the worker, remove the cause, and continue."
 # What a page offers. Each is the plan of that name in forms.py; short is the small form of able.
 OFFERED: dict[str, tuple[Plan, str]] = {
     "quick": (QUICK, "shows that everything works, its figures are noise"),
-    "short": (SHORT, "uniform labels and one strategy, three seeds, a generator that is mostly right"),
-    "able": (ABLE, "a generator that is mostly right, with the paper’s mix"),
-    "full": (FULL, "a generator that is wrong half of the time, all strategies and kinds of label"),
-    "hidden": (HIDDEN, "right answers that hide wrong reasoning, kinds of label"),
+    "short": (SHORT, "uniform labels and the strategy that the protocol of able names"),
+    "able": (ABLE, "by its protocol: a generator that is mostly right, all strategies and kinds of label"),
+    "even": (EVEN, "by its protocol: a generator that is wrong half of the time"),
     "smallest": (SMALLEST, "a model that learns nothing, in seconds"),
 }
 STRATEGIES_OFFERED = tuple(arm for arm in ALL if arm != UNIFORM)  # uniform labels are always compared
@@ -92,7 +91,7 @@ def compose_plan(form: str, *, seeds: Sequence[int] = (), sizes: Sequence[int] =
         if unknown := [arm for arm in strategies if arm not in ALL]:
             raise BadPlan(f"There is no strategy {unknown[0]}. Choose from {', '.join(ALL)}.")
         if "uncertain" in strategies and not plan.uncertainty_heads:
-            raise BadPlan(f"The strategy uncertain needs a model with uncertainty heads, and the form {form} trains none. Choose full.")
+            raise BadPlan(f"The strategy uncertain needs a model with uncertainty heads, and the form {form} trains none. Choose others.")
         arms = {arm: ALL[arm] for arm in ALL if arm in (UNIFORM, *strategies)}
         others = [arm for arm in arms if arm != UNIFORM]
         changes |= {"strategies": arms, "shown": plan.shown if plan.shown in arms else others[0] if others else UNIFORM}

@@ -86,13 +86,12 @@ PAPER_MIX = Mix(
     "Mostly solutions that look right and are wrong, and some others that look right.",
     "The mix of the paper. It has no part at random, so its labels do not describe all solutions.",
 )
-# The best in the simulated world: docs/experiment.md.
 HALF_MIX = Mix(
     "half",
     "Half convincing wrong answers, half at random",
     ((CONVINCING.name, 0.5), (UNIFORM.name, 0.5)),
     "Half solutions that look right and are wrong, half solutions at random.",
-    "It brought the most in our experiment.",
+    "The random half keeps the model from doubting everything, and it gives figures without bias.",
 )
 # What a schedule starts with: a random part keeps the figures unbiased, and the frozen control stands next to the newest model.
 EXPLORE_MIX = Mix(

@@ -1,6 +1,7 @@
 """The experiment: lines and ratios, points trained by the product's own code, files from which a killed run continues, pages."""
 
 import csv
+import hashlib
 import html
 import io
 import json
@@ -19,10 +20,10 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 
 from active_learning import experiment
-from active_learning.experiment import curves, points, results, running
+from active_learning.experiment import bases, curves, points, protocol, results, running
 from active_learning.experiment.forms import ALL, MIX
 from active_learning.experiment.plan import ANSWER, ORACLE, PROCESS, UNIFORM, BadPlan, Plan
-from active_learning.experiment.points import NOTHING, START, TrainingPoint
+from active_learning.experiment.points import FEW, POOL, START, TrainingPoint
 from active_learning.models import ExperimentRun
 from active_learning.selection import Candidates
 from active_learning.world import Habits, MistakeKind, make_world
@@ -49,58 +50,87 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return done
 
 
-# --- lines and ratios ---------------------------------------------------------------------------------------------------------
+# --- lines, differences and ratios --------------------------------------------------------------------------------------------
 
 
-def on_lines(rises: dict[str, float], *, noise: float = 0.0, seeds: int = 3, problems: int = 50) -> dict[str, Any]:
-    rng = np.random.default_rng(0)
+def on_lines(rises: dict[str, float], *, noise: float = 0.0, seeds: int = 3, problems: int = 50, rng: Any = 0) -> dict[str, Any]:
+    rng = np.random.default_rng(rng)
     shape = (seeds, len(LABELS), problems)
     return {arm: 0.3 + rise * np.log(LABELS / 40)[:, None] + noise * rng.standard_normal(shape) for arm, rise in rises.items()}
 
 
-def test_the_data_efficiency_is_the_ratio_of_the_slopes_over_the_logarithm_of_the_labels() -> None:
+def costs_of(values: dict[str, Any]) -> dict[str, Any]:
+    return {arm: np.broadcast_to(LABELS, own.shape[:2]) for arm, own in values.items()}
+
+
+def compared(values: dict[str, Any], figure: str = "slope") -> curves.Estimate:
+    return curves.difference(costs_of(values), values, arm="mix", against="uniform", figure=figure)
+
+
+def ratio(values: dict[str, Any]) -> curves.Estimate:
+    return curves.efficiency(costs_of(values), values, arm="mix", against="uniform")
+
+
+def test_the_differences_of_slopes_and_areas_are_those_of_the_lines() -> None:
     values = on_lines({"uniform": 0.04, "mix": 0.11})
-    assert curves.slope(LABELS, values["mix"].mean(axis=(0, 2))) == pytest.approx(0.11)
-    estimate = curves.efficiency(LABELS, values, arm="mix", against="uniform", rng=np.random.default_rng(1))
-    assert (estimate.value, estimate.low, estimate.high) == pytest.approx((2.75, 2.75, 2.75))
+    slopes, areas = compared(values), compared(values, "area")
+    assert (slopes.value, slopes.low, slopes.high) == pytest.approx((0.07, 0.07, 0.07))
+    assert areas.value == pytest.approx(0.07 * np.log(180 / 40) / 2)  # straight lines over the logarithm, both from 0.3
 
 
-def test_the_interval_of_the_ratio_holds_the_truth_and_widens_with_noise() -> None:
-    estimates = [
-        curves.efficiency(
-            LABELS, on_lines({"uniform": 0.04, "mix": 0.1}, noise=noise), arm="mix", against="uniform", rng=np.random.default_rng(1)
-        )
-        for noise in (0.02, 0.06)
-    ]
-    for estimate in estimates:
-        assert estimate.low is not None and estimate.high is not None and estimate.low < 2.5 < estimate.high
-    assert estimates[1].high - estimates[1].low > 1.5 * (estimates[0].high - estimates[0].low)  # type: ignore[operator]
+def test_areas_over_a_cost_are_taken_where_both_arms_have_points() -> None:
+    costs = {"cheap": np.array([[10.0, 100.0]]), "dear": np.array([[20.0, 400.0]])}
+    assert curves.common_range(costs) == (20.0, 100.0)
+    values = {arm: np.log(own)[..., None] for arm, own in costs.items()}  # one curve, seen at other costs
+    same = curves.difference(costs, values, arm="cheap", against="dear", figure="area")
+    assert same.value == pytest.approx(0)
+    apart = {"cheap": costs["cheap"], "dear": costs["dear"] * 100}
+    assert curves.difference(apart, values, arm="cheap", against="dear", figure="area") == curves.Estimate(None)
 
 
-def test_a_strategy_measured_against_itself_has_the_ratio_1_without_doubt() -> None:
-    values = on_lines({"uniform": 0.03}, noise=0.15)  # its line falls in some draws
-    estimate = curves.efficiency(LABELS, values, arm="uniform", against="uniform", rng=np.random.default_rng(1))
-    assert (estimate.value, estimate.low, estimate.high) == pytest.approx((1, 1, 1))
+@pytest.mark.parametrize(("seeds", "problems", "of_problems"), [(10, 30, 0.0), (10, 30, 0.05), (3, 1, 0.0)])
+def test_where_choosing_brings_nothing_the_interval_of_the_difference_covers_0_in_about_95_of_100_runs(
+    seeds: int, problems: int, of_problems: float
+) -> None:
+    rng, n_runs, covered, high_ratios = np.random.default_rng(7), 300, 0, 0
+    for _ in range(n_runs):
+        values = on_lines({"uniform": 0.02, "mix": 0.02}, noise=0.15, seeds=seeds, problems=problems, rng=rng)
+        for own in values.values():  # whole seeds are lucky, and some problems suit an arm at some sizes
+            own += 0.02 * rng.standard_normal((seeds, len(LABELS), 1)) + of_problems * rng.standard_normal((1, len(LABELS), problems))
+        found, share = compared(values), ratio(values)
+        covered += found.low <= 0 <= found.high  # type: ignore[operator]
+        high_ratios += share.value is not None and share.value >= 2.6 and share.low > 1  # type: ignore[operator]
+    assert 0.915 <= covered / n_runs <= 0.985
+    assert high_ratios / n_runs <= 0.01  # 29 in 100 runs, when a ratio was shown whatever the slope of uniform labels
 
 
-def test_a_ratio_to_a_line_that_falls_is_unbounded_and_one_of_two_such_lines_undefined() -> None:
-    falling = on_lines({"uniform": -0.01, "mix": 0.1, "worse": -0.04})
-    unbounded = curves.efficiency(LABELS, falling, arm="mix", against="uniform", rng=np.random.default_rng(1))
-    assert unbounded == curves.Estimate(None, is_unbounded=True)
-    assert curves.efficiency(LABELS, falling, arm="worse", against="uniform", rng=np.random.default_rng(1)) == curves.Estimate(None)
-    assert np.isnan(curves.equal_labels(LABELS, falling, arm="mix", against="uniform")).all()
+def test_the_interval_of_a_difference_that_is_there_leaves_out_0() -> None:
+    found = compared(on_lines({"uniform": 0.02, "mix": 0.06}, noise=0.1, seeds=10))
+    assert found.low is not None and 0 < found.low < 0.04 < found.high  # type: ignore[operator]
 
 
-def test_where_the_uniform_line_may_fall_the_ratio_has_no_upper_end() -> None:
-    flat = curves.efficiency(
-        LABELS, on_lines({"uniform": 0.02, "mix": 0.1}, noise=0.15), arm="mix", against="uniform", rng=np.random.default_rng(1)
-    )
-    assert flat.value is not None and flat.low is not None and flat.high is None
+def test_the_interval_counts_that_other_test_problems_were_possible() -> None:
+    rng = np.random.default_rng(3)
+    by_problem = np.broadcast_to(rng.standard_normal((1, 40)), (10, 40))  # every seed finds the same
+    found = curves.crossed(by_problem)
+    assert found.high - found.low == pytest.approx(2 * 2.0227 * by_problem[0].std(ddof=1) / 40**0.5, rel=0.01)  # type: ignore[operator]
 
 
-def test_equal_labels_says_how_many_uniform_ones_reach_as_much() -> None:
-    times = curves.equal_labels(LABELS, on_lines({"uniform": 0.05, "mix": 0.1}), arm="mix", against="uniform")
-    assert times == pytest.approx(LABELS / 40)  # twice as steep: n^2 / 40 labels
+@pytest.mark.parametrize(("freedom", "quantile"), [(2, 4.303), (9.9, 2.262), (10, 2.228), (30, 2.042), (1000, 1.962)])
+def test_the_quantiles_are_those_of_students_distribution(freedom: float, quantile: float) -> None:
+    assert curves.student(freedom) == pytest.approx(quantile, abs=0.001)
+
+
+def test_the_ratio_of_slopes_is_shown_with_fiellers_interval_where_uniform_labels_teach() -> None:
+    exact = ratio(on_lines({"uniform": 0.04, "mix": 0.11}))
+    assert (exact.value, exact.low, exact.high) == pytest.approx((2.75, 2.75, 2.75), abs=0.002)
+    noisy = ratio(on_lines({"uniform": 0.04, "mix": 0.1}, noise=0.05, seeds=10))
+    assert noisy.low is not None and noisy.high is not None and 1.5 < noisy.low < 2.5 < noisy.high < 4
+
+
+@pytest.mark.parametrize("rise", [-0.01, 0.0, 0.004])
+def test_there_is_no_ratio_to_a_line_that_may_not_rise(rise: float) -> None:
+    assert ratio(on_lines({"uniform": rise, "mix": 0.1}, noise=0.3, seeds=10)) == curves.Estimate(None)
 
 
 def test_the_interval_over_seeds_is_students() -> None:
@@ -122,6 +152,11 @@ def test_the_interval_over_seeds_is_students() -> None:
         ({"n_best": 9}, "n_best must be from 1 to 4"),
         ({"strategies": ALL | {"bold": (("bold", 1.0),)}}, "no strategy named bold"),
         ({"habits": {"weights": {"typo": 1}}}, "habits"),
+        ({"frozen": True}, "no base to keep frozen"),
+        ({"undrilled": {"world": 1}}, "Set frozen too"),
+        ({"shape": None, "frozen": True, "undrilled": {"world": 1, "words": 2}}, "undrilled cannot be used"),
+        ({"strategies": {UNIFORM: ALL[UNIFORM], "herding": ALL["herding"]}, "shown": UNIFORM}, "needs a frozen base"),
+        ({"judging": 0}, "must be above 0"),
     ],
 )
 def test_a_plan_that_cannot_be_carried_out_says_what_to_change(changes: dict[str, Any], message: str) -> None:
@@ -181,14 +216,13 @@ def test_best_of_n_is_certain_for_a_perfect_score_and_the_share_of_right_ones_fo
 def test_every_point_of_the_plan_is_trained_and_judged(folder: Path) -> None:
     starts, rest = running.all_points(SMALL)
     assert {path.stem for path in (folder / "points").glob("*.json")} == {point.key for point in (*starts, *rest)}
-    assert (
-        TrainingPoint(0, NOTHING, 0) in starts
-        and TrainingPoint(2, START, 0, ORACLE) in starts
-        and TrainingPoint(1, UNIFORM, 8, ANSWER) in rest
-    )
+    assert {TrainingPoint(2, FEW, 0), TrainingPoint(2, START, 0, ORACLE), TrainingPoint(2, POOL, 0, ANSWER)} < set(starts)
+    assert TrainingPoint(1, UNIFORM, 8, ANSWER) in rest
     figures = running.read_point(folder, TrainingPoint(1, MIX, 8))
     assert figures["n_labeled"] == 22 and len(figures["scores"]) == 24 and len(figures["best_of_n"]) == 6
-    assert figures["step_auc"] is not None
+    assert figures["step_auc"] is not None and figures["cost"]["rated_steps"] > 22
+    assert running.read_point(folder, TrainingPoint(1, POOL, 0, ANSWER))["n_labeled"] == 42  # every final answer of the pool is free
+    assert running.read_point(folder, TrainingPoint(1, FEW, 0))["n_labeled"] == 5
     assert running.read_point(folder, TrainingPoint(1, UNIFORM, 8, ANSWER))["step_auc"] is None  # an ORM rates no step
     assert not list(folder.glob("tmp*"))  # no model stays
 
@@ -235,13 +269,19 @@ def test_workers_find_what_one_process_finds(folder: Path, tmp_path: Path) -> No
 # --- results ------------------------------------------------------------------------------------------------------------------
 
 
-def test_the_results_hold_three_figures_a_row_for_each_strategy_and_what_0_labels_give(folder: Path) -> None:
+def test_the_results_hold_three_figures_a_row_for_each_strategy_and_what_a_few_labels_give(folder: Path) -> None:
     outcome = results.read_results(folder)
     assert list(outcome["a"]) == [PROCESS, ORACLE, ANSWER] and list(outcome["b"]) == [UNIFORM, MIX]
     assert set(outcome["c"]["curves"]) == {"PRM", "PRM, uniform labels", "ORM", "majority", "oracle"} and outcome["c"]["n"][-1] == 4
-    assert outcome["labels"] == [14, 18, 22] and outcome["best"] == MIX
+    assert outcome["labels"] == [14, 18, 22] and outcome["primary"] == {
+        "arm": MIX, "against": UNIFORM, "figure": "best_of_n", "cost": "labels"
+    }  # fmt: skip
     assert outcome["a"][PROCESS] == outcome["b"][UNIFORM]
-    assert outcome["nothing"]["step_auc"] is not None
+    assert outcome["few"]["n_labels"] == 5 and outcome["few"]["auc_by_kind"]
+    uniform, mix = outcome["table"]
+    assert uniform["differences"] is None and set(mix["differences"]) == {"best_of_n", "step_auc"}
+    for by_cost in mix["differences"].values():
+        assert set(by_cost) == {"labels", "steps", "seconds"} and by_cost["labels"]["slope"]["low"] is not None
     by_hand = np.mean([np.mean(running.read_point(folder, TrainingPoint(seed, MIX, 8))["best_of_n"]) for seed in (1, 2)])
     assert outcome["b"][MIX][-1]["value"] == pytest.approx(by_hand)
 
@@ -253,6 +293,111 @@ def test_the_table_and_the_figures_are_files(folder: Path) -> None:
     for key in "abc":
         drawing = (folder / f"figure-{key}.svg").read_text()
         assert drawing.startswith("<svg") and drawing.count("<polyline") >= 4
+
+
+# --- protocols, and a base that nobody taught ---------------------------------------------------------------------------------
+
+UNDRILLED = {"world": 95_001, "n_problems": 30, "n_solutions": 2, "skill": 0.6, "layers": 2, "width": 32, "vocabulary": 60}
+FROZEN = SMALL.changed(
+    seeds=(1,), shape=None, frozen=True, undrilled=UNDRILLED, outcomes=False, uncertainty_heads=2, n_problems=30,
+    strategies={UNIFORM: ALL[UNIFORM], "herding": ALL["herding"], "uncertain": ALL["uncertain"]}, shown="herding",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def frozen_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of a protocol, on a base that the run made."""
+    home = tmp_path_factory.mktemp("frozen")
+    content = {"why": "It is a test.", "primary": {"arm": "herding", "figure": "step_auc"}, "plan": FROZEN.as_dict()}
+    (home / "protocols").mkdir()
+    (home / "protocols" / "tried.json").write_text(json.dumps(content))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(protocol, "FOLDER", home / "protocols")
+        done = experiment.run("frozen", FROZEN, home=home)
+        experiment.summarise(done)
+    return done
+
+
+def summarised(folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    monkeypatch.setattr(protocol, "FOLDER", folder.parent.parent / "protocols")
+    return experiment.summarise(folder)
+
+
+def test_a_run_makes_its_base_once_and_chooses_by_its_states(frozen_folder: Path) -> None:
+    home = frozen_folder.parent.parent
+    made = home / "bases" / bases.Undrilled(**UNDRILLED).name
+    before = (made / "model.safetensors").stat().st_mtime_ns
+    assert bases.make_base(bases.Undrilled(**UNDRILLED), home=home) == made
+    assert (made / "model.safetensors").stat().st_mtime_ns == before and list(made.parent.iterdir()) == [made]
+    solutions = points.make_pool(FROZEN, 1)
+    prm = points.train_point(FROZEN, TrainingPoint(1, START, 0), solutions[: FROZEN.n_start], home=home)
+    candidates = points.score_candidates(FROZEN, solutions, prm=prm, orm=None)
+    assert candidates.queued_states.shape[0] == FROZEN.n_start and np.isfinite(candidates.states).all()
+    assert not np.isnan(candidates.confidence).any()
+    assert running.read_point(frozen_folder, TrainingPoint(1, "herding", 8))["n_labeled"] == 22
+
+
+def test_the_base_depends_on_its_settings_alone(frozen_folder: Path, tmp_path: Path) -> None:
+    first = frozen_folder.parent.parent / "bases" / bases.Undrilled(**UNDRILLED).name / "model.safetensors"
+    again = bases.make_base(bases.Undrilled(**UNDRILLED), home=tmp_path) / "model.safetensors"
+    assert again.read_bytes() == first.read_bytes()
+    assert bases.Undrilled(**UNDRILLED | {"skill": 0.7}).name != again.parent.name
+
+
+def test_the_results_name_the_protocol_and_its_primary_figure(frozen_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = summarised(frozen_folder, monkeypatch)
+    file = frozen_folder.parent.parent / "protocols" / "tried.json"
+    assert found["protocol"]["sha256"] == hashlib.sha256(file.read_bytes()).hexdigest() and found["protocol"]["notes"] == []
+    assert found["primary"] == {"arm": "herding", "against": UNIFORM, "figure": "step_auc", "cost": "labels"}
+    lines = experiment.result_lines(found)
+    assert f"Protocol tried, SHA-256 {found['protocol']['sha256']}." in lines
+    assert any(line.startswith("Primary figure: ") and "step AUC over labeled solutions" in line for line in lines)
+
+
+def test_a_run_whose_protocol_was_changed_says_so(frozen_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = frozen_folder.parent.parent / "protocols" / "tried.json"
+    before = file.read_text()
+    first = hashlib.sha256(file.read_bytes()).hexdigest()
+    try:
+        file.write_text(before.replace("It is a test.", "It is another one."))
+        changed = summarised(frozen_folder, monkeypatch)
+        file.unlink()
+        removed = summarised(frozen_folder, monkeypatch)
+    finally:
+        file.write_text(before)
+    assert changed["protocol"]["sha256"] == first and changed["primary"]["arm"] == "herding"
+    assert changed["protocol"]["notes"][0].startswith("The file was changed after this run began.")
+    assert removed["protocol"]["notes"] == ["The file was removed or damaged after this run began."]
+
+
+def test_a_run_with_other_seeds_than_its_protocol_says_so(frozen_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = FROZEN.changed(sizes=(4, 6))
+    described = protocol.describe(plan, frozen_folder)
+    assert described is not None
+    assert "This run is not the one of the protocol: it has other sizes." in described["notes"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"primary": {"arm": "bold"}}, "names bold in primary"),
+        ({"primary": {"arm": UNIFORM}}, "Make them the same"),
+        ({"primary": {"arm": "herding", "cost": "money"}}, "cost of primary must be one of labels"),
+        ({"plan": {"seeds": [1]}}, "is not a valid protocol"),
+    ],
+)
+def test_a_protocol_that_does_not_fit_is_refused(change: dict[str, Any], message: str, tmp_path: Path) -> None:
+    content = {"why": "", "primary": {"arm": "herding"}, "plan": FROZEN.as_dict()}
+    (tmp_path / "bad.json").write_text(json.dumps(content | change))
+    with pytest.raises(BadPlan, match=message):
+        protocol.read(tmp_path / "bad.json")
+
+
+def test_the_document_names_the_protocols_that_are_there() -> None:
+    document = (Path(__file__).resolve().parents[2] / "docs" / "experiment.md").read_text()
+    for one in experiment.PROTOCOLS.values():
+        assert one.sha256 in document, f"The protocol {one.name} is another one than that of the figures in docs/experiment.md."
+        assert len(one.plan.seeds) >= 10
 
 
 # --- the world ----------------------------------------------------------------------------------------------------------------
@@ -276,8 +421,13 @@ def test_the_command_runs_a_form_and_says_what_it_found(folder: Path, settings: 
     call_command("simulate", "--workers", "1")
     printed = capsys.readouterr().out
     assert "(a) Kinds of label: best of 2 with 14, 18, 22 labeled solutions:\n      process labels: 0." in printed
-    assert "      mix 80/20: 0." in printed and "(c) Share of problems solved by choosing among 4 solutions:\n      PRM: 0." in printed
-    assert all(sentence in printed for sentence in results.EFFICIENCY_WORDS)
+    assert "  Primary figure: mix 80/20 against random labels, best-of-N over labeled solutions: difference of slopes " in printed
+    assert (
+        "There is no protocol" in printed
+        and "      mix 80/20: 0." in printed
+        and "(c) Share of problems solved by choosing among 4 solutions:\n      PRM: 0." in printed
+    )
+    assert all(sentence in printed for sentence in results.DIFFERENCE_WORDS)
     for arguments, message in (
         (("--name", "../x"), "cannot be used"),
         (("--workers", "0"), "must be at least 1"),
@@ -360,16 +510,36 @@ def test_a_run_notes_its_project_and_a_continued_run_keeps_it(folder: Path, tmp_
         assert (done / "project.txt").read_text() == "7\n"
 
 
-def test_the_document_explains_data_efficiency_in_the_words_of_the_page_and_the_command() -> None:
+def test_the_document_explains_the_differences_in_the_words_of_the_page_and_the_command() -> None:
     document = Path(__file__).resolve().parents[2] / "docs" / "experiment.md"
-    assert " ".join(results.EFFICIENCY_WORDS) in " ".join(document.read_text().split())
+    assert " ".join(results.DIFFERENCE_WORDS) in " ".join(document.read_text().split())
 
 
 def test_the_page_shows_figures_with_their_numbers_and_a_row_for_each_strategy(shown: Path) -> None:
     page = visitor(make.rita(Project.objects.get())).get("/experiments/small/").content.decode()
     assert page.count('role="img" aria-label=') == 3 and page.count("As a table") == 3
-    assert MIX in page and " ".join(results.EFFICIENCY_WORDS) in html.unescape(page) and "without labels" in page
+    assert MIX in page and " ".join(results.DIFFERENCE_WORDS) in html.unescape(page) and "with 5 labels" in page
+    assert "What was to be found out" in page and "The same differences for other figures and costs" in page
     assert b"small" in visitor(make.rita()).get("/experiments/").content
+
+
+def test_results_of_an_earlier_release_still_open_and_say_what_they_lack(shown: Path) -> None:
+    path = shown / "results.json"
+    before = path.read_text()
+    outcome = json.loads(before)
+    for row in outcome["table"]:
+        del row["differences"], row["costs"], row["step_auc_slope"]
+        row |= {"efficiency": {"value": 6.3, "low": 1.7, "high": None, "is_unbounded": False}, "slope": 0.1, "equal_labels": [1.0]}
+    for name in ("protocol", "primary", "few"):
+        del outcome[name]
+    path.write_text(json.dumps(outcome | {"format": 1, "best": MIX, "nothing": {"step_auc": 0.5}}))
+    try:
+        client = visitor(make.rita(Project.objects.get()))
+        page, listed = (client.get(f"/experiments/{name}").content.decode() for name in ("small/", ""))
+    finally:
+        path.write_text(before)
+    assert html.escape(results.OLD) in page and "6.3" not in page + listed and "(b) Best of" in page
+    assert "experiments/small/" in listed
 
 
 def test_a_figure_with_a_line_alone_is_not_shown(shown: Path) -> None:

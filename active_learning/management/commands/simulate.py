@@ -38,7 +38,7 @@ class Command(BaseCommand):
             help="quick shows that everything works, but its figures are too noisy to use",
         )
         form.add_argument(
-            "--full", action="store_const", const="full", dest="form", help="run the form that gave the figures in docs/experiment.md"
+            "--full", action="store_const", const="full", dest="form", help="run the protocols that gave the figures in docs/experiment.md"
         )
         parser.add_argument("--seeds", type=int, nargs="+", metavar="N", help="use these seeds instead of the seeds of the form")
         parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="number of processes that train at once")
@@ -57,6 +57,9 @@ class Command(BaseCommand):
             try:
                 if seeds:
                     plan = plan.changed(seeds=tuple(seeds))
+                protocol = experiment.PROTOCOLS.get(own_name)
+                if protocol is not None and protocol.plan.fingerprint == plan.fingerprint:
+                    self.stdout.write(f"Protocol {protocol.name}, SHA-256 {protocol.sha256}.")
                 with drawn_progress(when_stopped="Finished models are kept. The same command continues.") as progress:
                     folder = experiment.run(
                         full_name,
