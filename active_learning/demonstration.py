@@ -10,12 +10,22 @@ import orjson
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import User
 from django.db import transaction
+from django.db.models.functions import Now
 
 from active_learning import rounds
 from active_learning.selection import UNIFORM
-from active_learning.world import SimulatedProblem, SimulatedSolution, label, make_world
-from annotation import ingest, people
-from annotation.models import Membership, Project, Role
+from active_learning.world import (
+    N_PROBLEMS,
+    N_SOLUTIONS,
+    PREFIX,
+    SimulatedProblem,
+    SimulatedSolution,
+    demonstrated_world,
+    label,
+    truth_of,
+)
+from annotation import ingest, labels, people, quality, queue
+from annotation.models import Membership, Problem, Project, Role
 
 DEMONSTRATION = "demonstration"
 GUIDELINES = """\
@@ -44,8 +54,9 @@ WELCOME = (
     "Your account and the demonstration project are made. A worker chooses the first solutions for its labelers, ann and ben, in some "
     "seconds. To see the site as one of them, open People, then the person, and make a sign-in link."
 )
-N_PROBLEMS, N_SOLUTIONS, N_LABELED, N_BATCH = 300, 8, 400, 60
+N_LABELED, N_BATCH = 60, 60
 SEED = 2305
+ORACLE_NAME = "oracle"  # of the account with which it labels what waits in the queue
 ORACLE = uuid.UUID("0c1e0c1e-0000-4000-8000-000000002305")  # the pseudonym under which the oracle's labels are published
 
 
@@ -122,7 +133,7 @@ def set_up(*, username: str, full_name: str, password: str) -> User:
 
 
 def _load(project: Project, *, progress: Callable[[str, int, int | None], None] | None = None) -> None:
-    world = make_world(SEED, n_problems=N_PROBLEMS, n_solutions=N_SOLUTIONS)
+    world = demonstrated_world(n_problems=N_PROBLEMS, n_solutions=N_SOLUTIONS)
     ingest.add_solutions(project, _rows(world), progress=progress)
 
 
@@ -153,6 +164,59 @@ def _annotation(problem: SimulatedProblem, solution: SimulatedSolution) -> inges
         canonical=orjson.dumps([problem.external_id, solution.steps, labels.ratings]),
         labeler=ORACLE,
     )
+
+
+def label_as_oracle(project: Project, *, most: int | None = None, progress: Callable[[str, int, int | None], None] | None = None) -> int:
+    """Let the oracle label what waits in the queue, at most `most` solutions, as a labeler with an account of its own. Return how many.
+
+    It leases and submits as people do in the browser. A solution that is not of the simulated world is left to people. Raises
+    ingest.BadProject for a project that is not the demonstration, and queue.NotQualified if its account may not label.
+    """
+    if Problem.objects.filter(project=project).exclude(external_id__startswith=PREFIX).exists() or not project.problem_set.exists():
+        raise ingest.BadProject(
+            f"The oracle knows only the mistakes of the demonstration. {project.slug} has other problems, or none. Label it in the browser."
+        )
+    oracle = _oracle(project)
+    done = 0
+    while most is None or done < most:
+        try:
+            lease = quality.lease_next(oracle, project=project)
+        except queue.NothingToLabel:
+            break
+        solution = truth_of(lease.problem, tuple(lease.steps))
+        if solution is None:
+            labels.skip(lease.assignment_id, labeler=oracle, token=lease.token, reason="not of the simulated world")
+            continue
+        own = label(solution)
+        labels.submit(
+            lease.assignment_id,
+            labeler=oracle,
+            token=lease.token,
+            submission_id=uuid.uuid4(),
+            ratings=[{"step": step, "rating": rating} for step, rating in enumerate(own.ratings)],
+            finish_reason=own.finish_reason,
+            active_ms=0,
+            total_ms=0,
+        )
+        done += 1
+        if progress:
+            progress("labeling", done, most)
+    return done
+
+
+def _oracle(project: Project) -> User:
+    """Return the oracle's account, which nobody can sign in to. It needs no practice and no screening."""
+    with transaction.atomic():
+        person, is_new = User.objects.get_or_create(username=ORACLE_NAME)
+        if is_new:
+            person.set_unusable_password()
+            person.save(update_fields=["password"])
+        elif not Membership.objects.filter(project=project, user=person).exists():
+            raise ingest.BadProject(
+                f"An account called {ORACLE_NAME} exists already, and it is not the oracle's. Give that person another name first."
+            )
+        Membership.objects.get_or_create(project=project, user=person, defaults={"role": Role.LABELER, "qualified_at": Now()})
+    return person
 
 
 def sign_in_links(address: str, *, is_first_start: bool) -> list[tuple[str, str, str]]:

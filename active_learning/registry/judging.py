@@ -21,6 +21,7 @@ from django.db.models import Q
 from active_learning.models import ModelKind, ModelVersion, StepScores
 from active_learning.registry import training
 from active_learning.registry.training import ModelUnusable, ProgressCallback
+from active_learning.world import PREFIX, truth_of
 from annotation.models import Outcome, Problem, Project, Solution, Split
 from trainer.answers import group_answers
 
@@ -67,6 +68,7 @@ def judge(version: ModelVersion, *, progress: ProgressCallback) -> Judgement:
     metrics["groups"] = _groups(version, model, ours, samples)
     if version.kind == ModelKind.PRM:
         _keep_step_scores(version, unseen, ours)
+        metrics |= _kinds(version, model, progress=progress)
     elif ours:
         outcomes = np.array([(judged.ratings[0] or 0) + 1 for judged in ours])
         metrics["calibration"] = calibration(np.concatenate([judged.probabilities for judged in ours]), outcomes).as_dict()
@@ -184,6 +186,48 @@ def _groups(
         for by, groups in named.items()
         if groups
     }
+
+
+# --- kinds of mistakes -------------------------------------------------------------------------------------------------------
+
+
+def _kinds(version: ModelVersion, model: "RewardModel", *, progress: ProgressCallback) -> dict[str, Any]:
+    """Return the AUC of each kind of mistake, where the truth is known: in the demonstration. Empty in every other project.
+
+    {"kinds": {kind: {"auc", "low", "high", "n_wrong"}}}, and "kinds_before" with the same of the shipped base without any label, if the
+    version learned from it. All solutions of the problems that every version holds out are judged, labeled or not, so that the figures of
+    two versions stand on the same steps.
+    """
+    from trainer.config import TINY, TrainConfig
+    from trainer.evaluate import Judged, evaluate_kinds, split_problems
+    from trainer.model import load_tiny
+    from trainer.score import score_solutions
+
+    simulated = Problem.objects.filter(project=version.project, split=Split.TRAIN, external_id__startswith=PREFIX)
+    keys = [str(key) for key in simulated.values_list("pk", flat=True)]
+    if not keys:
+        return {}
+    config = TrainConfig.from_settings({"base": version.base, "seed": version.seed} | version.config)
+    apart = split_problems(keys, held_out=config.held_out, seed=config.split_seed) - _trained_on(version)
+    rows = (
+        Solution.objects.filter(problem__in=map(int, apart)).order_by("pk").values_list("pk", "problem_id", "problem__statement", "steps")
+    )
+    known = [(row, truth) for row in rows if (truth := truth_of(row[2], tuple(row[3])))]
+
+    def judged_by(judge: "RewardModel") -> dict[str, Any]:
+        texts, callback = [training.trainer_solution(row) for row, _ in known], training.trainer_progress(progress, stage="judging")
+        scores = score_solutions(judge, texts, total=len(texts), progress=callback)
+        solutions = [
+            Judged(text.problem_key, scored.probabilities, truth.ratings, len(text.steps))
+            for text, scored, (_, truth) in zip(texts, scores, known, strict=True)
+        ]
+        kinds = [truth.mistake_kind and str(truth.mistake_kind) for _, truth in known]
+        return {kind: report.as_dict() for kind, report in evaluate_kinds(solutions, kinds).items()}
+
+    found = {"kinds": judged_by(model)}
+    if version.base == TINY and (config.from_shipped_base or config.frozen):
+        found["kinds_before"] = judged_by(load_tiny(context=config.context))
+    return found
 
 
 # --- best of N ----------------------------------------------------------------------------------------------------------------

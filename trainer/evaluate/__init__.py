@@ -6,6 +6,7 @@ docs/evaluation.md explains each figure.
 
 from trainer.evaluate.comparison import Comparison, Difference, compare
 from trainer.evaluate.groups import FEWEST, UNGROUPED, GroupReport, difficulty_quintiles, evaluate_groups
+from trainer.evaluate.kinds import KindReport, evaluate_kinds
 from trainer.evaluate.samples import BestOfN, Curve, Samples, best_of_n, counts_to, expected_right, share_of_draws_inside
 from trainer.evaluate.scores import AGGREGATES, ORACLE_THRESHOLD, Probabilities, aggregate, first_weak_step, solution_score
 from trainer.evaluate.steps import (
@@ -40,6 +41,7 @@ __all__ = [
     "FirstMistakeF1",
     "GroupReport",
     "Judged",
+    "KindReport",
     "Probabilities",
     "ProblemStraddles",
     "Samples",
@@ -56,6 +58,7 @@ __all__ = [
     "cross_fitted_thresholds",
     "difficulty_quintiles",
     "evaluate_groups",
+    "evaluate_kinds",
     "evaluate_steps",
     "expected_right",
     "first_mistake_f1",
