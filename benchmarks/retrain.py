@@ -20,6 +20,7 @@ from benchmarks import temporary_site
 from benchmarks.temporary_site import DATA, ROOT
 from trainer.steps import cut
 
+N_MORE = 280  # with the 60 labels of the demonstration and the 60 of its first batch: 400
 LIMITS = {"prm800k": 300, "gsm8k": 600, "demonstration": 300, "beat": 600}
 
 
@@ -94,6 +95,8 @@ def measure(form: str, home: Path, *, n_lines: int | None, n_labels: int) -> dic
 
     if form == "demonstration":
         manage("make_demonstration")
+        manage("retrain", "--project", form, "--strategy", "uniform", "--size", str(N_MORE))
+        manage("oracle_labels")
     else:
         projects.create_project(form, name=form)
     if form == "prm800k":

@@ -1,4 +1,4 @@
-"""Figure: the preset `tiny` on 1,000 labeled solutions of the demonstration's world, two seeds; goal: 300 s, AUC 0.90, first-mistake F1 70.
+"""Figure: the preset `tiny` on 1,000 labeled solutions of the simulated world, two seeds; goal: 300 s, AUC 0.90, first-mistake F1 70.
 
 Trains as the product does (a fifth of the problems held out, labels from the oracle). Judges on 500 other problems of the same world, on
 which nothing was trained or chosen. `seconds` is the slower run, `auc` and `f1` are means, `ratio` is the limit over the seconds.
@@ -22,7 +22,7 @@ from trainer.score import load_prm
 from trainer.train import judge, train
 
 LIMIT, WORLD, SEEDS = 300, 2305, (0, 1)
-N_LABELED, PER_PROBLEM, N_JUDGED = 1000, 2, 500  # two solutions of a problem, as the demonstration
+N_LABELED, PER_PROBLEM, N_JUDGED = 1000, 2, 500  # two solutions of a problem
 
 
 def labeled(problem: SimulatedProblem, solutions: list[SimulatedSolution]) -> list[LabeledSolution]:

@@ -56,10 +56,12 @@ text of a project is like the text it has read.
   {drills:,} drills and {sums:,} single sums.
 - **Read**: problems of the simulated world with the seeds {first} to {last}, solved without mistakes (skill 1). A program that sees only
   the text spoiled one step in four of five solutions (`script/corrupt.py`: {kinds}). Also drills, which are bare sums over given numbers,
-  and single sums. The demonstration and the benchmarks use a world with another seed. The vocabulary comes from text of the world
+  and single sums. The demonstration and the benchmarks use worlds with other seeds. The vocabulary comes from text of the world
   {texts}, mistakes included.
 - **Learned**: at every number and every step end, whether the step is wrong so far. No label of a person or of the simulation's
-  oracle was used. Labels teach it what neutral means, and the mistakes that a program cannot imitate.
+  oracle was used. What spoils the texts is like slips, wrong copies, wrong operations, skipped conditions, forgotten units and answers to
+  other questions: the base is drilled on these kinds. It is not drilled on misread conditions, where words and sum match each other but
+  not the problem. Labels teach it these, and what neutral means.
 - **Not useful for** anything else: it knows small whole numbers and the words of these stories.
 """
 

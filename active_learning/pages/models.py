@@ -16,6 +16,7 @@ from django.db.models import Case, OuterRef, QuerySet, Value, When
 from active_learning import charts, registry
 from active_learning.charts import Chart, Point
 from active_learning.models import ModelKind, ModelState, ModelVersion, StepScores
+from active_learning.pages.mistakes import mistake_table
 from annotation import eligibility
 from annotation.eligibility import LeftOut, Use
 from annotation.models import Annotation, FinishReason, Project, Solution, StepLabel
@@ -179,6 +180,7 @@ def one_version(project: Project, number: int) -> dict[str, Any]:
         "groups": group_tables(version.metrics.get("groups") or {}),
         "has_groups": "groups" in version.metrics,
         "fewest": FEWEST,
+        "mistakes": mistake_table(project, until=number) if "kinds" in version.metrics else None,
         "before": version.decision.get("before") if version.champion else None,
         "first_held_out": listed[:HELD_OUT_OPEN],
         "more_held_out": listed[HELD_OUT_OPEN:],
