@@ -16,6 +16,7 @@ urlpatterns = [
     path("", round_views.loop, name="loop"),
     path("all/", round_views.all_rounds, name="rounds"),
     path("start/", round_views.start_round, name="start-round"),
+    path("oracle/", round_views.oracle_labels, name="oracle-labels"),
     path("compose/", round_views.compose, name="compose"),
     path("compose/recipes/", round_views.recipes, name="recipes"),
     path("schedule/", round_views.schedule, name="schedule"),

@@ -241,6 +241,7 @@ TABLE = {
     "loop": Row(RESEARCHERS),
     "rounds": Row(RESEARCHERS),
     "start-round": Row(MANAGERS, None, 302),
+    "oracle-labels": Row(MANAGERS, None, 302),
     "compose": Row(MANAGERS, 200, 400),
     "recipes": Row(MANAGERS),
     "schedule": Row(RESEARCHERS, 200, 302, decide=MANAGERS),

@@ -11,10 +11,12 @@ from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 from django_htmx.http import HttpResponseClientRefresh
 
-from active_learning import pages, rounds, schedules
+from active_learning import demonstration, pages, rounds, schedules
 from active_learning.views.forms import ComposeForm, ProposalForm, ScheduleForm, StartForm, faults_of
-from annotation import people
+from annotation import people, queue
+from annotation.ingest import BadProject
 from annotation.views import SignedInRequest, View, for_roles, read_key, render_fragment
+from trainer.counting import counted
 
 if TYPE_CHECKING:
     from annotation.models import Project
@@ -43,7 +45,8 @@ def of_rounds(view: View) -> View:
 @for_roles(people.RESEARCHERS)
 def loop(request: SignedInRequest, project: "Project") -> HttpResponse:
     """Return the fragment that the overview fetches every few seconds: rounds, model versions, workers."""
-    part = {"project": project, "form": StartForm(size=project.batch_size)}
+    has_oracle = project.slug == demonstration.DEMONSTRATION
+    part = {"project": project, "form": StartForm(size=project.batch_size), "has_oracle": has_oracle}
     return render_fragment(request, "active_learning/_loop.html", part | pages.loop(project), title="Rounds and models", again_seconds=5)
 
 
@@ -103,6 +106,20 @@ def start_round(request: SignedInRequest, project: "Project") -> HttpResponse:
             messages.error(request, str(refused))
     for fault in faults_of(form):
         messages.error(request, fault)
+    return redirect("overview", slug=project.slug)
+
+
+@require_POST
+@for_roles(people.MANAGERS)
+def oracle_labels(request: SignedInRequest, project: "Project") -> HttpResponse:
+    """Let the oracle of the demonstration label a batch of what waits in the queue. It takes a few seconds."""
+    try:
+        done = demonstration.label_as_oracle(project, most=demonstration.N_BATCH)
+    except (BadProject, queue.NotQualified) as refused:
+        messages.error(request, str(refused))
+    else:
+        nothing = "Nothing waits in the queue. Start a round: it publishes the next batch."
+        messages.success(request, f"The oracle labeled {counted(done, 'solution')}." if done else nothing)
     return redirect("overview", slug=project.slug)
 
 

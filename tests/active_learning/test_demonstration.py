@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.test import Client
+from django.urls import reverse
 
 from active_learning import demonstration, rounds
 from active_learning.models import ModelVersion
@@ -35,6 +37,24 @@ def test_the_oracle_labels_all_that_waits_as_the_world_knows_it(world: Project, 
         assert truth is not None and tuple(rated) == label(truth).ratings and annotation.finish_reason == label(truth).finish_reason
     oracle_labels()
     assert by_oracle().count() == demonstration.N_BATCH and "Nothing waits in the queue." in capsys.readouterr().out
+
+
+def test_a_manager_lets_the_oracle_label_from_the_overview(world: Project) -> None:
+    olga = Client()
+    olga.force_login(make.olga())
+    assert "Let the oracle label what waits" in olga.get(reverse("loop", args=[world.slug])).content.decode()
+    answers = [olga.post(reverse("oracle-labels", args=[world.slug]), follow=True).content.decode() for _ in range(2)]
+    assert by_oracle().count() == demonstration.N_BATCH
+    assert "The oracle labeled 5 solutions." in answers[0] and "Nothing waits in the queue. Start a round" in answers[1]
+
+
+def test_no_other_project_is_offered_the_oracle_and_its_address_refuses(db: None) -> None:
+    other = make.project("other")
+    olga = Client()
+    olga.force_login(make.olga(other))
+    assert "oracle" not in olga.get(reverse("loop", args=["other"])).content.decode()
+    refused = olga.post(reverse("oracle-labels", args=["other"]), follow=True).content.decode()
+    assert "The oracle knows only the mistakes of the demonstration." in refused
 
 
 def test_the_oracle_stops_after_the_number_that_was_asked_for(world: Project) -> None:
