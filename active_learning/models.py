@@ -10,7 +10,7 @@ from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import F, Q
-from django.db.models.functions import Now
+from django.db.models.functions import Coalesce, Now
 
 from annotation.longwork import ClaimedWork, LongWork
 from annotation.models import Annotation, Batch, Problem, Project, Snapshot, Solution, one_of
@@ -140,14 +140,30 @@ class Score(models.Model):
     confidence = models.FloatField(null=True)
     deviation = models.FloatField(null=True)
     prefix = models.BigIntegerField(null=True)  # hash of the steps up to the first doubtful one: solutions that share it teach the same
+    # What choosing reads besides; None in scores of older versions.
+    per_step = models.FloatField(null=True)  # geometric mean over steps of the calibrated p(neutral) + p(positive)
+    margin = models.FloatField(null=True)  # by how much the most likely place of the first mistake leads the next one
+    change = models.FloatField(null=True)  # expected length of the change of the head above a frozen base
 
     class Meta:
         indexes = [
-            # The selection: the most convincing wrong answers of a problem.
-            models.Index(F("problem"), F("score").desc(), name="score_wrong", condition=Q(outcome="wrong")),
+            # The selection: the most convincing wrong answers of a problem; by the product in scores of older versions.
+            models.Index(F("problem"), Coalesce("per_step", "score").desc(), name="score_convincing", condition=Q(outcome="wrong")),
             # The search for solutions in order of score.
             models.Index(fields=["score", "solution"], name="score_order"),
         ]
+
+
+class ProblemMean(models.Model):
+    """How convincing the solutions of a problem usually are to one model version: what each of them is compared with.
+
+    No foreign keys in the database, for the reason that Score has none.
+    """
+
+    pk = models.CompositePrimaryKey("model_version", "problem")
+    model_version = models.ForeignKey(ModelVersion, on_delete=models.CASCADE, db_index=False, db_constraint=False)
+    problem = models.ForeignKey(Problem, on_delete=models.CASCADE, db_index=False, db_constraint=False)
+    per_step = models.FloatField()  # mean of Score.per_step; the mean of all solutions counts as one solution more
 
 
 class ScoreShard(ClaimedWork):

@@ -6,6 +6,7 @@ Makes a private PostgreSQL and synthetic rows, which takes minutes and 7 GB of d
 
 `ratio`: the limit of 2 s over the seconds of pool and choice together. `growth`: those seconds over the same with a tenth of the solutions
 per problem, alternating. `peer_seconds`: the same rows by a window function. `blocked_reads`: reads that waited 50 ms for a lock.
+`seconds_of_200`, `seconds_per_million`: to choose 200 by each strategy that reads scores, without a limit per problem in the second.
 `handing_out_ratio`: p95 of `queue.lease_next` in this database over that in one with 12,000 solutions, alternating, on the same queue.
 """
 
@@ -66,7 +67,7 @@ SELECT p.id, decode(lpad(to_hex(k), 64, '0'), 'hex'), '["Add."]', '7',
 """
 SCORES = """
 COPY (SELECT {version}, n.id, n.problem_id, chance(n.id, 2), 0, n.outcome, 2 * chance(n.id, 3), .5 + chance(n.id, 4) / 2,
-             chance(n.id, 5) / 100, hashint8extended(n.id, 6)
+             chance(n.id, 5) / 100, hashint8extended(n.id, 6), .7 + .3 * chance(n.id, 2), chance(n.id, 7), 5 * chance(n.id, 8)
         FROM annotation_solution n JOIN annotation_problem p ON p.id = n.problem_id
        WHERE p.project_id = {project} ORDER BY n.id) TO '{path}'
 """
@@ -76,7 +77,7 @@ CREATE FUNCTION chance(bigint, bigint) RETURNS real LANGUAGE sql IMMUTABLE
 """
 WINDOW = """
 SELECT solution_id FROM (
-  SELECT s.solution_id, s.score, row_number() OVER (PARTITION BY s.problem_id ORDER BY s.score DESC, s.solution_id) AS place
+  SELECT s.solution_id, row_number() OVER (PARTITION BY s.problem_id ORDER BY s.per_step DESC, s.solution_id) AS place
     FROM active_learning_score s JOIN annotation_problem p ON p.id = s.problem_id
    WHERE s.model_version_id = %(version)s AND s.outcome = 'wrong' AND p.project_id = %(project)s AND p.split = 'train'
      AND NOT EXISTS (SELECT 1 FROM annotation_task t WHERE t.solution_id = s.solution_id)
@@ -278,6 +279,7 @@ def measure(form: Form, folder: Path) -> dict[str, Any]:
     """Fill a database with the form's rows and return all figures."""
     from django.db import connection
 
+    from active_learning.selection import STRATEGIES, Need
     from annotation.projects import create_project
 
     def show(*words: object) -> None:
@@ -310,11 +312,14 @@ def measure(form: Form, folder: Path) -> dict[str, Any]:
     show(f"chosen in {seconds:.2f} s, out of a tenth in {seconds_tenth:.2f} s")
     peer = compare_windows(many, version, n=form.n_problems * K)
     show(f"the window function takes {peer:.2f} s")
-    others = {}
+    others, per_million = {}, {}
+    names = [name for name, strategy in STRATEGIES.items() if Need.STATES not in strategy.needs]  # states are read from files
     for cap in (K, None):
-        for name in ("convincing", "convincing_rest", "entropy", "uncertain", "disagreement", "uniform", "control"):
+        for name in names:
             took, n_chosen = timed(partial(choose, many, version, name, size=200, per_problem=cap))
             others[f"{name}, {f'{cap} a problem' if cap else 'globally'}"] = round(took, 2)
+            if not cap:
+                per_million[name] = round(1e6 * took / (form.n_problems * form.each), 3)
             show(f"{n_chosen} by {name}, {cap or 'any number'} a problem: {took:.2f} s")
     return {
         "ratio": round(LIMIT / seconds, 2),
@@ -334,6 +339,7 @@ def measure(form: Form, folder: Path) -> dict[str, Any]:
         "blocked_reads": reads.blocked,
         **handing_out(many, people, n=form.handed),
         "seconds_of_200": others,
+        "seconds_per_million": per_million,
     }
 
 

@@ -82,6 +82,22 @@ class FrozenHeads(nn.Module):
         negative = masked(self(states)[1:], kind=kind).softmax(-1)[..., 0]  # (M - 1, N)
         return torch.stack((negative.mean(0), negative.std(0, correction=0)), -1)
 
+    def expected_change(self, states: Tensor, *, kind: str) -> Tensor:
+        """Return how long the gradient of the first head's loss is expected to be at states (N, F): (N,) float32.
+
+        Expected gradient length (Settles, Craven and Ray, *Multiple-Instance Active Learning*, NIPS 2007; EMCM: Cai, Zhang and Zhou, ICDM
+        2013). The last layer is a softmax of a linear function of x, so its gradient for class y is (p - e_y) x: the length is
+        |x| |p - e_y|, and the model itself says how likely each class is. x has a 1 for the bias.
+        """
+        places = (states.half().float() - self.mean) @ self.projection  # (N, P)
+        if self.hidden_weight is not None and self.hidden_bias is not None:
+            places = torch.tanh(places @ self.hidden_weight[0] + self.hidden_bias[0])
+        length = (places.square().sum(-1) + 1).sqrt()
+        p = masked(places @ self.weight[0] + self.bias[0], kind=kind).softmax(-1)  # (N, 3)
+        # |p - e_y|^2 = |p|^2 - 2 p_y + 1
+        residuals = (p.square().sum(-1, keepdim=True) - 2 * p + 1).clamp_min(0).sqrt()
+        return length * (p * residuals).sum(-1)
+
     @property
     def n_ensemble(self) -> int:
         return len(self.weight) - 1

@@ -35,7 +35,9 @@ class ScoredSolution:
     """One solution's step probabilities, (n_steps read, 3) float32: negative, neutral, positive.
 
     `means` and `deviations`, (n_steps read,) float32, are mean and standard deviation of p(negative) over the uncertainty heads; None
-    without heads. For an outcome reward model (`kind` "orm") a row says whether the final answer will be right, and neutral is 0.
+    without heads. `changes`, (n_steps read,) float32, is how much the head above a frozen base would change if the step were rated
+    (`FrozenHeads.expected_change`); None for other models. For an outcome reward model (`kind` "orm") a row says whether the final answer
+    will be right, and neutral is 0.
     """
 
     key: str
@@ -44,6 +46,7 @@ class ScoredSolution:
     deviations: NDArray[np.float32] | None = None
     means: NDArray[np.float32] | None = None
     kind: str = "prm"
+    changes: NDArray[np.float32] | None = None
 
     @property
     def score(self) -> float:
@@ -72,7 +75,7 @@ def score_solutions(
     clock, done = Clock("scoring", total, progress), 0
     reader = Reader(model, token_budget=token_budget or suitable_budget(model), bfloat16=bfloat16, packing=packing)
     for window, encoded in encoded_ahead(solutions, model=model):
-        figures: list[NDArray[np.float32]] = [np.empty((0, 5), np.float32)] * len(window)
+        figures: list[NDArray[np.float32]] = [np.empty((0, 6), np.float32)] * len(window)
         for places, table in tables(reader, window, encoded, clock=clock, before=done):
             counts = [len(encoded[place].step_ends) for place in places]
             for place, own in zip(places, np.split(table.cpu().numpy(), np.cumsum(counts)[:-1]), strict=True):
@@ -81,7 +84,8 @@ def score_solutions(
         clock.tick(done)
         for solution, ids, rows in zip(window, encoded, figures, strict=True):
             means, deviations = (rows[:, 3], rows[:, 4]) if model.has_uncertainty else (None, None)
-            yield ScoredSolution(solution.key, rows[:, :3], ids.unread_steps, deviations, means, model.kind)
+            changes = rows[:, -1] if model.frozen_heads is not None else None
+            yield ScoredSolution(solution.key, rows[:, :3], ids.unread_steps, deviations, means, model.kind, changes)
 
 
 @torch.inference_mode()
@@ -127,9 +131,15 @@ def suitable_budget(model: RewardModel) -> int:
 
 
 def step_figures(model: RewardModel, states: Tensor) -> Tensor:
-    """Turn step-end states (N, D) into probabilities (N, 3), float32; with uncertainty heads (N, 5), mean and deviation last."""
-    probabilities = model.rating_log_probabilities(states).exp()
-    return torch.cat([probabilities, model.uncertainty(states)], dim=1) if model.has_uncertainty else probabilities
+    """Turn step-end states (N, D) into figures, float32: the probabilities (N, 3); with uncertainty heads their mean and deviation; above a
+    frozen base the expected change, which comes last.
+    """
+    figures = [model.rating_log_probabilities(states).exp()]
+    if model.has_uncertainty:
+        figures.append(model.uncertainty(states))
+    if model.frozen_heads is not None:
+        figures.append(model.frozen_heads.expected_change(states, kind=model.kind)[:, None])
+    return torch.cat(figures, dim=1) if len(figures) > 1 else figures[0]
 
 
 def encoded_ahead(solutions: Iterable[SolutionText], *, model: RewardModel) -> Iterator[tuple[list[SolutionText], list[EncodedSolution]]]:

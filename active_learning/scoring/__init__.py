@@ -5,7 +5,14 @@ Reads solutions and the model's folder; writes ScoreShard and Score. The scores 
 `jobs` scores what a program sends. Imports the trainer inside functions. All it knows of rounds is whether one waits.
 """
 
-from active_learning.scoring.figures import first_mistake_entropy, marks_of_champion, prefix_hash, step_scores
+from active_learning.scoring.figures import (
+    first_doubted,
+    first_mistake_entropy,
+    first_mistake_margin,
+    marks_of_champion,
+    prefix_hash,
+    step_scores,
+)
 from active_learning.scoring.files import ScoreFileDamaged, ScoresRefused, StoredScores, drop_old, drop_to_file, restore, stored
 from active_learning.scoring.jobs import (
     MOST_SOLUTIONS,
@@ -57,7 +64,9 @@ __all__ = [
     "claim",
     "drop_old",
     "drop_to_file",
+    "first_doubted",
     "first_mistake_entropy",
+    "first_mistake_margin",
     "help_score",
     "is_attached",
     "marks_of_champion",

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from trainer.score import RewardModel, ScoredSolution
 
 
+COLDEST, HOTTEST = 0.25, 4.0  # bounds of the temperature that choosing trusts
+
+
 def step_scores(version: ModelVersion, solution_ids: list[int], *, progress: ProgressCallback) -> dict[int, list[float]]:
     """Return p(neutral) + p(positive) of each step of some solutions."""
     from trainer.score import score_solutions
@@ -39,8 +42,10 @@ def score_rows(
     version: ModelVersion, rows: Sequence[Any], *, model: "RewardModel", beat: Callable[[int], None]
 ) -> Iterator[tuple[Any, ...]]:
     """Yield the COLUMNS of each (solution, problem, outcome, statement, steps). Calls `beat` with the number read. Raises ScoringFailed."""
+    from trainer.evaluate import score_per_step
     from trainer.score import score_solutions
 
+    temperature = choosing_temperature(version)
     solutions = (trainer_solution((key, problem, statement, steps)) for key, problem, _, statement, steps in rows)
     for row, one in zip(rows, score_solutions(model, solutions, progress=lambda now: beat(now.done)), strict=True):
         key, problem, outcome, _, steps = row
@@ -49,8 +54,23 @@ def score_rows(
         if not np.isfinite(product):  # nan would be sorted above every score
             raise ScoringFailed(f"Model {version.number} gives solution {key} a score that is not a number. Train it again.")
         weak, *figures = _figures(one, model.threshold)
-        prefix = None if one.kind == "orm" else prefix_hash(problem, steps if weak is None else steps[: weak + 1])
-        yield version.pk, key, problem, product, weak, outcome, *figures, prefix
+        if one.kind == "orm":
+            yield version.pk, key, problem, product, weak, outcome, *figures, None, None, None, None
+            continue
+        prefix = prefix_hash(problem, steps if weak is None else steps[: weak + 1])
+        per_step = score_per_step(one.probabilities, temperature=temperature, unread_steps=one.unread_steps)
+        negative = one.probabilities[:, 0]
+        change = None if one.changes is None else expected_change(negative, one.changes)
+        yield version.pk, key, problem, product, weak, outcome, *figures, prefix, per_step, first_mistake_margin(negative), change
+
+
+def choosing_temperature(version: ModelVersion) -> float:
+    """Return the temperature of a version's held-out calibration, within bounds; 1 if it was not judged.
+
+    It is fitted on as many labels as are held out. With few of them it can be far off.
+    """
+    found = (version.metrics.get("calibration") or {}).get("temperature") or 1.0
+    return min(max(float(found), COLDEST), HOTTEST)
 
 
 def _figures(one: "ScoredSolution", threshold: float) -> tuple[int | None, float | None, float | None, float | None]:
@@ -63,14 +83,49 @@ def _figures(one: "ScoredSolution", threshold: float) -> tuple[int | None, float
     entropy = first_mistake_entropy(one.probabilities[:, 0])
     if one.means is None or one.deviations is None:
         return weak, entropy, None, None
-    means, deviations = (figures[: None if weak is None else weak + 1] for figures in (one.means, one.deviations))
+    cut = first_doubted(one.means)
+    means, deviations = one.means[:cut], one.deviations[:cut]
     return weak, entropy, float(np.maximum(means, 1 - means).min()), float(deviations.max())
+
+
+def first_doubted(means: "NDArray[np.floating]") -> int | None:
+    """Return how many steps ActPRM reads (arXiv 2504.10559): up to and including the first mistake that the heads predict.
+
+    means: (n_steps,) mean of p(negative) over the heads. A mistake is predicted where it is above one half. None: nowhere, so all steps.
+    """
+    doubted = np.flatnonzero(means > 0.5)
+    return int(doubted[0]) + 1 if len(doubted) else None
+
+
+def _places(negative: "NDArray[np.floating]") -> "NDArray[np.float64]":
+    """Return (n_steps + 1,) probabilities of where the first mistake is, given (n_steps,) p(negative); the last place is "nowhere"."""
+    none_until = np.concatenate([[1.0], np.cumprod(1.0 - negative.astype(np.float64))])
+    return np.append(negative * none_until[:-1], none_until[-1])
+
+
+def first_mistake_margin(negative: "NDArray[np.floating]") -> float | None:
+    """Return by how much the most likely place of the first mistake leads the next one; "nowhere" is one of the places.
+
+    Margin sampling: Scheffer, Decomain and Wrobel, *Active Hidden Markov Models for Information Extraction*, 2001. None without a step.
+    """
+    if not len(negative):
+        return None
+    second, first = np.sort(_places(negative))[-2:]
+    return float(first - second)
+
+
+def expected_change(negative: "NDArray[np.floating]", changes: "NDArray[np.floating]") -> float:
+    """Return how much the head is expected to change if a solution is labeled: (n_steps,) p(negative) and change of each rated step.
+
+    A labeler stops at the first mistake, so a step counts as far as it is likely to be reached.
+    """
+    reached = np.cumprod(np.append(1.0, 1.0 - negative[:-1].astype(np.float64)))
+    return float(np.float32((reached * changes).sum()))
 
 
 def first_mistake_entropy(negative: "NDArray[np.floating]") -> float:
     """Return the entropy in nats of where the first mistake is, given (n_steps,) p(negative); "nowhere" is one of the places."""
-    none_until = np.concatenate([[1.0], np.cumprod(1.0 - negative.astype(np.float64))])
-    places = np.append(negative * none_until[:-1], none_until[-1])
+    places = _places(negative)
     places = places[places > 0]
     return max(0.0, float(-(places * np.log(places)).sum()))
 

@@ -16,7 +16,7 @@ from django.db import DatabaseError, OperationalError, connection, transaction
 from django.db.models import Count
 
 from active_learning.models import ModelVersion, ScoreShard, ShardState
-from active_learning.scoring.partitions import COLUMNS, attach_indexed, freeze, index, is_attached, partition, table_of
+from active_learning.scoring.partitions import COLUMNS, attach_indexed, compare, freeze, index, is_attached, partition, table_of
 from annotation.corrections import hold_outcomes
 from annotation.models import Project
 from trainer.files import is_disk_full, rename_file, sync
@@ -148,6 +148,7 @@ def restore(version: ModelVersion) -> int:
             f"UPDATE {table} s SET outcome = x.outcome FROM annotation_solution x WHERE x.id = s.solution_id AND x.outcome <> s.outcome"
         )
         index(cursor, table, version=version)
+        compare(version)
         attach_indexed(cursor, table, version=version)
         ModelVersion.objects.filter(pk=version.pk).update(scores_file="", scores_sha256="")
         transaction.on_commit(lambda: path.unlink(missing_ok=True))

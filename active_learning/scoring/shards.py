@@ -32,7 +32,7 @@ from active_learning.models import (
 from active_learning.registry import Fence, ProgressCallback, load, readable_solutions
 from active_learning.scoring.figures import score_rows
 from active_learning.scoring.files import ScoreFileDamaged, ScoresRefused, restore
-from active_learning.scoring.partitions import COLUMNS, ScoringFailed, attach, is_attached, partition, table_of
+from active_learning.scoring.partitions import COLUMNS, ScoringFailed, attach, compare, is_attached, partition, table_of
 from annotation import holders
 from annotation.corrections import hold_outcomes
 from annotation.holders import ATTEMPTS, STALE
@@ -187,6 +187,8 @@ def _finish(version: ModelVersion, *, progress: ProgressCallback, fence: Fence) 
     """Score the open shards, wait for those of other workers, and attach the table when all are done."""
     if _unfinished(version).exists():
         _work(version, model=load(version), count=_Count(version, progress))
+        if is_attached(version):
+            compare(version)
     if table_of(version) and not is_attached(version):
         attach(version, fence=fence)
 

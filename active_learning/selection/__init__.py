@@ -8,7 +8,7 @@ from active_learning.selection.candidates import RIGHT, WRONG, Candidates
 from active_learning.selection.choosing import choose
 from active_learning.selection.covering import reduced_states, state_of_solution
 from active_learning.selection.files import read_candidates, write_candidates
-from active_learning.selection.recipes import EXPLORE_MIX, HALF_MIX, MIXES, PAPER_MIX, PRESETS, BadRecipe, Mix, Parts, Recipe
+from active_learning.selection.recipes import EXPLORE_MIX, HALF_MIX, MIXES, PAPER_MIX, PRESETS, BadRecipe, Mix, Parts, Recipe, without_floor
 from active_learning.selection.running import NothingToChoose, RecipeForecast, Replay, Scorers, Selected, forecast, replay, select
 from active_learning.selection.strategies import (
     CONVINCING,
@@ -56,5 +56,6 @@ __all__ = [
     "premise_of",
     "replay",
     "select",
+    "without_floor",
     "write_candidates",
 ]

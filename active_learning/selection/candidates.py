@@ -26,6 +26,11 @@ class Candidate:
     orm: float
     majority: float
     control: float
+    per_step: float
+    conviction: float
+    control_conviction: float
+    margin: float
+    change: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,6 +50,12 @@ class Candidates:
     strata: NDArray[np.int32]  # subject and level
     prefixes: NDArray[np.int64]  # hash of the steps up to and including the first doubtful one
     drawn: NDArray[np.bool_]  # one of a uniform draw from the whole pool: only these may be taken at random
+    per_step: Floats  # geometric mean over steps of the calibrated p(neutral) + p(positive)
+    conviction: Floats  # per_step, less what is usual for the problem
+    control_conviction: Floats  # the same by the frozen control model
+    margin: Floats  # by how much the most likely place of the first mistake leads the next one
+    change: Floats  # expected length of the change of the head
+    chance: Floats  # a seeded draw between 0 and 1
     states: NDArray[np.float16]  # (n, d), of a frozen base: `covering` says what stands for a solution; nan, or d = 0: not known
     queued_states: NDArray[np.float16]  # (m, d), of the m solutions that were queued before
 
@@ -87,6 +98,11 @@ class Candidates:
             orm=float(self.orm[index]),
             majority=float(self.majority[index]),
             control=float(self.control[index]),
+            per_step=float(self.per_step[index]),
+            conviction=float(self.conviction[index]),
+            control_conviction=float(self.control_conviction[index]),
+            margin=float(self.margin[index]),
+            change=float(self.change[index]),
         )
 
     def take(self, indices: ArrayLike) -> "Candidates":
@@ -96,8 +112,10 @@ class Candidates:
         return Candidates(**taken, queued_states=self.queued_states)
 
 
+# What the files of older rounds lack. Their replays choose without it.
+ADDED = ("per_step", "conviction", "control_conviction", "margin", "change", "chance")
 _KINDS: dict[str, tuple[type, float]] = {  # of each array, and what stands for unknown
     "solutions": (np.int64, 0), "problems": (np.int64, 0), "outcomes": (np.int8, UNKNOWN), "strata": (np.int32, 0),
     "prefixes": (np.int64, 0), "drawn": (np.bool_, True),
-    **dict.fromkeys(("scores", "entropy", "confidence", "deviation", "orm", "majority", "control"), (np.float64, math.nan)),
+    **dict.fromkeys(("scores", "entropy", "confidence", "deviation", "orm", "majority", "control", *ADDED), (np.float64, math.nan)),
 }  # fmt: skip

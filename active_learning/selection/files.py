@@ -8,7 +8,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from active_learning.selection.candidates import MATRICES, Candidates
+from active_learning.selection.candidates import ADDED, MATRICES, Candidates
 from trainer.files import write_file
 
 
@@ -22,10 +22,14 @@ def write_candidates(path: Path, candidates: Candidates) -> str:
 
 
 def read_candidates(path: Path) -> Candidates:
-    """Read what `write_candidates` wrote. Raises ValueError if the file is damaged or holds something else."""
+    """Read what `write_candidates` wrote. Raises ValueError if the file is damaged or holds something else.
+
+    What the files of older rounds lack (ADDED) is not known of their candidates.
+    """
     try:
         with path.open("rb") as source, np.load(source, allow_pickle=False) as arrays:
-            known = {field.name: arrays[field.name] for field in fields(Candidates) if field.name in arrays or field.name not in MATRICES}
-            return Candidates.of(**known)  # a file of an earlier release has no states
+            later = {*MATRICES, *ADDED}
+            known = {field.name: arrays[field.name] for field in fields(Candidates) if field.name in arrays or field.name not in later}
+            return Candidates.of(**known)
     except (KeyError, TypeError, ValueError, EOFError, BadZipFile) as error:
         raise ValueError(f"{path} is not a file of candidates ({error}). Restore it from a backup.") from error

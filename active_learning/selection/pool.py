@@ -15,26 +15,28 @@ from django.db.models import Count
 
 from active_learning.models import ModelVersion, Score
 from active_learning.registry import readable_solutions
-from active_learning.selection.candidates import RIGHT, UNKNOWN, WRONG, Candidates
+from active_learning.selection.candidates import ADDED, RIGHT, UNKNOWN, WRONG, Candidates
 from active_learning.selection.recipes import Recipe
-from active_learning.selection.strategies import STRATEGIES, UNIFORM, EmptyPool, Need, Shortlist
+from active_learning.selection.strategies import CHANCE, STRATEGIES, UNIFORM, EmptyPool, Need, Shortlist
 from annotation.models import Outcome, Project
 from trainer.answers import group_answers
 from trainer.counting import counted
 
-# The best of each problem, then of all. The LATERAL walks the partial index (problem, score DESC) and stops after k rows a problem: 36,000
-# candidates out of 12M rows in a second; a window function over the partition sorts all of it.
+# The best of each problem, then of all. The LATERAL walks the partial index (problem, score per step DESC) and stops after k rows a
+# problem: 36,000 candidates out of 12M rows in a second; a window function over the partition sorts all of it. What is usual for a problem
+# changes no order within it.
 BEST_OF_EACH = """
 SELECT c.solution_id
   FROM annotation_problem p
+  LEFT JOIN active_learning_problemmean m ON m.model_version_id = %(version)s AND m.problem_id = p.id
  CROSS JOIN LATERAL (
-       SELECT s.solution_id, s.score FROM active_learning_score s
+       SELECT s.solution_id, coalesce(s.per_step, s.score) AS per_step FROM active_learning_score s
         WHERE s.model_version_id = %(version)s AND s.problem_id = p.id AND s.outcome = 'wrong'
           AND NOT EXISTS (SELECT 1 FROM annotation_task t WHERE t.solution_id = s.solution_id OFFSET 0)
           AND NOT EXISTS (SELECT 1 FROM annotation_solution x WHERE x.id = s.solution_id AND x.withdrawn_at IS NOT NULL OFFSET 0)
-        ORDER BY s.score DESC, s.solution_id LIMIT %(each)s) c
+        ORDER BY coalesce(s.per_step, s.score) DESC, s.solution_id LIMIT %(each)s) c
  WHERE p.project_id = %(project)s AND p.split = 'train'
- ORDER BY c.score DESC, c.solution_id LIMIT %(limit)s
+ ORDER BY c.per_step - coalesce(m.per_step, 0) DESC, c.solution_id LIMIT %(limit)s
 """
 
 # The first of the whole partition in an order without an index: reads it once and keeps `limit` rows; FACTS drops what may not be chosen.
@@ -43,6 +45,7 @@ SELECT s.solution_id FROM active_learning_score s {join}
  WHERE s.model_version_id = %(version)s AND {where} ORDER BY {order}, s.solution_id LIMIT %(limit)s
 """
 JOIN_ORM = "JOIN active_learning_score o ON o.model_version_id = %(orm)s AND o.solution_id = s.solution_id"
+JOIN_MEANS = "LEFT JOIN active_learning_problemmean m ON m.model_version_id = %(version)s AND m.problem_id = s.problem_id"
 UNSCORED = """
 SELECT x.id FROM annotation_solution x JOIN annotation_problem p ON p.id = x.problem_id
  WHERE p.project_id = %(project)s AND p.split = 'train' AND x.withdrawn_at IS NULL
@@ -52,22 +55,29 @@ SELECT x.id FROM annotation_solution x JOIN annotation_problem p ON p.id = x.pro
 # The facts of some solutions, without those that may not be chosen. OFFSET 0: one index probe each, whatever the statistics say.
 # Of scored solutions only the scores are read: the solutions' own rows are wide, and each would be a page of its own.
 FACTS = """
-SELECT w.id, s.problem_id, s.outcome, s.score, s.entropy, s.confidence, s.deviation, s.prefix, c.score, o.score, p.subject, p.level
+SELECT w.id, s.problem_id, s.outcome, s.score, s.entropy, s.confidence, s.deviation, s.prefix, c.score, o.score, p.subject, p.level,
+       s.per_step, s.margin, s.change, s.per_step - coalesce(m.per_step, 0), c.per_step - coalesce(n.per_step, 0),
+       {chance}
   FROM unnest(%(solutions)s::bigint[]) AS w(id)
  CROSS JOIN LATERAL ({source} OFFSET 0) s
   JOIN annotation_problem p ON p.id = s.problem_id AND p.project_id = %(project)s AND p.split = 'train'
-  LEFT JOIN LATERAL (SELECT score FROM active_learning_score
+  LEFT JOIN LATERAL (SELECT score, coalesce(per_step, score) AS per_step FROM active_learning_score
                       WHERE model_version_id = %(control)s AND solution_id = w.id OFFSET 0) c ON true
+  LEFT JOIN active_learning_problemmean m ON m.model_version_id = %(chooser)s AND m.problem_id = s.problem_id
+  LEFT JOIN active_learning_problemmean n ON n.model_version_id = %(control)s AND n.problem_id = s.problem_id
   LEFT JOIN LATERAL (SELECT score FROM active_learning_score
                       WHERE model_version_id = %(orm)s AND solution_id = w.id OFFSET 0) o ON true
  WHERE NOT EXISTS (SELECT 1 FROM annotation_task t WHERE t.solution_id = w.id OFFSET 0)
    AND NOT EXISTS (SELECT 1 FROM annotation_solution x WHERE x.id = w.id AND x.withdrawn_at IS NOT NULL OFFSET 0)
 """
-SCORED = "SELECT * FROM active_learning_score WHERE model_version_id = %(chooser)s AND solution_id = w.id"
-BARE = """SELECT problem_id, outcome, NULL AS score, NULL AS entropy, NULL AS confidence, NULL AS deviation, NULL AS prefix
+SCORED = """SELECT problem_id, outcome, score, entropy, confidence, deviation, prefix, coalesce(per_step, score) AS per_step, margin, change
+              FROM active_learning_score WHERE model_version_id = %(chooser)s AND solution_id = w.id"""
+BARE = """SELECT problem_id, outcome, NULL AS score, NULL AS entropy, NULL AS confidence, NULL AS deviation, NULL AS prefix,
+                 NULL::real AS per_step, NULL AS margin, NULL AS change
             FROM annotation_solution WHERE id = w.id"""
 _Vote = tuple[str | None, str]  # an answer and its outcome
-_COLUMNS = ("problems", "outcomes", "scores", "entropy", "confidence", "deviation", "prefixes", "control", "orm", "subject", "level")
+_COLUMNS = ("problems", "outcomes", "scores", "entropy", "confidence", "deviation", "prefixes", "control", "orm", "subject", "level",
+            "per_step", "margin", "change", "conviction", "control_conviction", "chance")  # fmt: skip
 
 _CODES = {Outcome.CORRECT: RIGHT, Outcome.WRONG: WRONG}
 
@@ -135,7 +145,8 @@ class _Shortlists:
     def _statement(self, shortlist: Shortlist) -> str:
         if shortlist.is_indexed and self.recipe.per_problem is not None:
             return BEST_OF_EACH
-        return READ_ONCE.format(join=JOIN_ORM if shortlist.joins_orm else "", where=shortlist.where, order=shortlist.order)
+        joined = [join for join, wanted in ((JOIN_ORM, shortlist.joins_orm), (JOIN_MEANS, shortlist.joins_means)) if wanted]
+        return READ_ONCE.format(join=" ".join(joined), where=shortlist.where, order=shortlist.order)
 
     def _take(self, statement: str, *, version: int | None = None, is_enough: bool = False) -> set[int]:
         """Take the first rows of a statement, and more of them until they could fill a batch alone or there are no more."""
@@ -156,7 +167,7 @@ class _Shortlists:
         """Read the facts of the solutions that were not read before."""
         new = sorted(set(solutions) - self.read)
         self.read.update(new)
-        statement = FACTS.format(source=BARE if self.versions["chooser"] is None else SCORED)
+        statement = FACTS.format(source=BARE if self.versions["chooser"] is None else SCORED, chance=CHANCE.format(solution="w.id"))
         with connection.cursor() as cursor:
             cursor.execute(statement, self.values | dict(self.versions) | {"solutions": _listed(new)})
             self.known.update((solution, facts) for solution, *facts in cursor.fetchall())
@@ -176,7 +187,7 @@ class _Shortlists:
             return Candidates.of(solutions=[], problems=[])
         strata = list(zip(columns.pop("subject"), columns.pop("level"), strict=True))
         codes = {stratum: code for code, stratum in enumerate(sorted(set(strata)))}
-        figures = ("scores", "entropy", "confidence", "deviation", "control", "orm")
+        figures = ("scores", "entropy", "confidence", "deviation", "control", "orm", *ADDED)
         arrays = {name: np.array(columns[name], np.float64) for name in figures}
         if self.recipe.needs(Need.MAJORITY):
             arrays["majority"] = np.array(_majorities(solutions, columns["problems"]))
@@ -271,6 +282,7 @@ def why_empty(project: Project, chooser: ModelVersion | None, *, recipe: Recipe)
         n_solutions=n_solutions,
         n_wrong=counts.get(Outcome.WRONG, 0),
         has_confidence=recipe.needs(Need.HEADS) and scores.filter(confidence__isnull=False).exists(),
+        has_change=recipe.needs(Need.CHANGE) and scores.filter(change__isnull=False).exists(),
     )
     causes = dict.fromkeys(strategy.why_empty(pool) for strategy in strategies)  # in order, each once
     if "" not in causes:

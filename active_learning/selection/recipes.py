@@ -1,11 +1,11 @@
 """Recipes: what a batch is chosen by. PURE."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
-from active_learning.selection.strategies import CONTROL, CONVINCING, REST, STRATEGIES, UNIFORM, Need
+from active_learning.selection.strategies import ALL, CONTROL, CONVINCING, STRATEGIES, UNIFORM, Need
 
 Parts = tuple[tuple[str, float], ...]  # (name of a strategy, weight)
 
@@ -60,9 +60,25 @@ class Recipe:
         """Return whether any part has this need."""
         return any(need in STRATEGIES[name].needs for name, _ in self.parts)
 
+    @property
+    def without_floor(self) -> str:
+        """Why a recipe without a part at random is worth another thought, in a sentence; empty: it has one."""
+        return without_floor(name for name, _ in self.parts)
+
     def as_dict(self) -> dict[str, Any]:
         """Return the settings this recipe can be made from again, fit for JSON."""
         return asdict(self) | {"parts": [list(part) for part in self.parts]}
+
+
+def without_floor(names: Iterable[str]) -> str:
+    """Say what a recipe of these strategies lacks if none of them draws at random; empty: one does, or there is none at all."""
+    listed = [STRATEGIES[name] for name in names]
+    if not listed or any(strategy.is_draw for strategy in listed):
+        return ""
+    return (
+        f"This recipe has no part “{UNIFORM.label}”, so nobody can see whether its choice teaches more than a random one, and its labels "
+        "do not describe all solutions. Give that part 10 to 20 %."
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +97,9 @@ class Mix:
 
 PAPER_MIX = Mix(
     "paper",
-    "80 % convincing wrong answers, 20 % other solutions",
-    ((CONVINCING.name, 0.8), (REST.name, 0.2)),
-    "Mostly solutions that look right and are wrong, and some others that look right.",
+    "80 % convincing wrong answers, 20 % the most convincing of all",
+    ((CONVINCING.name, 0.8), (ALL.name, 0.2)),
+    "Mostly solutions that look right and are wrong, and some that look right whatever their answer.",
     "The mix of the paper. It has no part at random, so its labels do not describe all solutions.",
 )
 HALF_MIX = Mix(

@@ -15,6 +15,8 @@ from active_learning.selection.candidates import RIGHT, UNKNOWN, WRONG, Candidat
 from trainer.counting import counted
 
 CONFIDENT, STEADY = 0.95, 0.005  # ActPRM's thresholds: a solution is asked about below the first or above the second
+# A draw between 0 and 1 for each solution, by its low 52 bits: exact in a double, and apart from the order of the uniform draw.
+CHANCE = "((hashint8extended({solution}, %(seed)s) & 4503599627370495) + 0.5::float8) / 4503599627370496"
 DOUBTED = 0.5  # a right answer that the PRM scores lower is one whose reasoning it takes for wrong
 
 
@@ -25,13 +27,15 @@ class Need(Enum):
     HEADS = auto()  # of a model with uncertainty heads
     ORM = auto()  # the scores of the ORM that serves, where there is one
     CONTROL = auto()  # the scores of the frozen control model, in place of those of the model that serves
+    CHANGE = auto()  # of a model above a frozen base
     MAJORITY = auto()  # how many solutions of the same problem have the same answer
     STATES = auto()  # of the frozen base of the model that serves
 
 
 @dataclass(frozen=True, slots=True)
 class Shortlist:
-    """Which scores a strategy reads, and in which order: SQL over the score table as `s`, and the ORM's as `o` where it is joined.
+    """Which scores a strategy reads, and in which order: SQL over the score table as `s`, the ORM's as `o` and what is usual
+    for the problem (ProblemMean) as `m` where they are joined.
 
     is_indexed: the partial index of wrong answers by score serves this order, so the best of each problem are found without reading all.
     is_enough: the first rows do; no more are read where some of them may not be chosen.
@@ -41,6 +45,7 @@ class Shortlist:
     where: str = "true"
     is_indexed: bool = False
     joins_orm: bool = False
+    joins_means: bool = False
     is_enough: bool = False
 
 
@@ -53,6 +58,7 @@ class EmptyPool:
     n_solutions: int
     n_wrong: int  # with a wrong final answer
     has_confidence: bool  # the model has uncertainty heads; only looked up for strategies that need them
+    has_change: bool = False  # the model is above a frozen base; likewise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +94,24 @@ def best_first(key: Floats) -> Indices:
     return order[: int(np.count_nonzero(~np.isnan(key)))]
 
 
+def conviction(candidates: Candidates) -> Floats:
+    """Return (n,) how convincing each candidate is. What an older version scored has only the product."""
+    return np.where(np.isnan(candidates.conviction), candidates.scores, candidates.conviction)
+
+
+def _control_conviction(candidates: Candidates) -> Floats:
+    return np.where(np.isnan(candidates.control_conviction), candidates.control, candidates.control_conviction)
+
+
+def _entropy_draw(candidates: Candidates, rng: np.random.Generator, *_: object) -> Indices:
+    chance = candidates.chance
+    if np.isnan(chance).any():  # nobody drew: the draw does not depend on the candidates' order
+        chance = np.empty(len(candidates))
+        chance[np.argsort(candidates.solutions, kind="stable")] = 1 - rng.random(len(candidates))
+    with np.errstate(divide="ignore"):
+        return best_first(np.where(candidates.entropy > 0, candidates.entropy / -np.log(chance), np.nan))
+
+
 def _uncertain(candidates: Candidates, *_: object) -> Indices:
     confidence, deviation = np.nan_to_num(candidates.confidence, nan=1.0), np.nan_to_num(candidates.deviation, nan=0.0)
     order = np.lexsort((-deviation, confidence)).astype(np.int64)
@@ -116,6 +140,26 @@ _ANSWER = {RIGHT: "A right answer", WRONG: "A wrong answer", UNKNOWN: "An answer
 def scored(candidate: Candidate) -> str:
     """Write the score of a candidate as the end of a sentence."""
     return "not scored" if math.isnan(candidate.score) else f"scored {candidate.score:.2f}"
+
+
+def convinces(candidate: Candidate) -> str:
+    """Write how convincing a candidate is as the end of a sentence."""
+    if math.isnan(candidate.conviction):
+        return scored(candidate)
+    usual = candidate.per_step - candidate.conviction
+    compared = f", {_gap(candidate.conviction)} what is usual for its problem" if usual > 1e-4 else ""  # nothing to compare with: 0
+    return f"{candidate.per_step:.2f} a step{compared}; {scored(candidate)} in all"
+
+
+def _gap(difference: float) -> str:
+    return f"{abs(difference):.2f} {'below' if difference < 0 else 'above'}"
+
+
+def _why_control(candidate: Candidate) -> str:
+    sentence = f"A wrong answer that convinces the frozen control model: scored {candidate.control:.2f} by it"
+    if math.isnan(candidate.control_conviction):
+        return f"{sentence}."
+    return f"{sentence} in all, and for each step {_gap(candidate.control_conviction)} what is usual for its problem."
 
 
 def _why_uncertain(candidate: Candidate) -> str:
@@ -157,32 +201,53 @@ def _no_states(pool: EmptyPool) -> str:
     return f"No states are known of the solutions of {pool.project} that can still be chosen."
 
 
+def _no_change(pool: EmptyPool) -> str:
+    if pool.has_change:
+        return ""
+    return (
+        f"Model {pool.model} of {pool.project} has no head above a frozen base, so no change of it is known. "
+        "Train one with `--preset frozen`, or choose entropy."
+    )
+
+
 def _no_control(pool: EmptyPool) -> str:
     return f"The frozen control model of {pool.project} has scored no wrong answer that is still free. Choose another strategy."
 
 
 # --- the strategies -----------------------------------------------------------------------------------------------------------
 
+# As in the order of the partial index of wrong answers. Scores of older versions have the product only, and nothing to compare it with.
+_CONVICTION = "coalesce(s.per_step, s.score) - coalesce(m.per_step, 0) DESC"
 CONVINCING = Strategy(
     name="convincing",
     label="Convincing wrong answers",
-    picks="wrong answers that the model scores highest",
+    picks="wrong answers that the model believes most, step by step and compared with other solutions of their problem",
     needs=frozenset({Need.MODEL}),
-    order=lambda candidates, *_: best_first(np.where(candidates.outcomes == WRONG, candidates.scores, np.nan)),
-    shortlists=(Shortlist("s.score DESC", "s.outcome = 'wrong'", is_indexed=True),),
-    why=lambda candidate: f"A wrong answer that convinces the model: {scored(candidate)}.",
+    order=lambda candidates, *_: best_first(np.where(candidates.outcomes == WRONG, conviction(candidates), np.nan)),
+    shortlists=(Shortlist(_CONVICTION, "s.outcome = 'wrong'", is_indexed=True, joins_means=True),),
+    why=lambda candidate: f"A wrong answer that convinces the model: {convinces(candidate)}.",
     why_empty=_no_wrong_answer,
     premise=lambda reason: "wrong",
 )
 REST = Strategy(
     name="convincing_rest",
     label="Other convincing solutions",
-    picks="solutions without a wrong answer that the model scores highest",
+    picks="solutions without a wrong answer that the model believes most",
     needs=frozenset({Need.MODEL}),
-    order=lambda candidates, *_: best_first(np.where(candidates.outcomes != WRONG, candidates.scores, np.nan)),
-    shortlists=(Shortlist("s.score DESC", "s.outcome <> 'wrong'"),),
-    why=lambda candidate: f"{_ANSWER[candidate.outcome]} that convinces the model: {scored(candidate)}.",
+    order=lambda candidates, *_: best_first(np.where(candidates.outcomes != WRONG, conviction(candidates), np.nan)),
+    shortlists=(Shortlist(_CONVICTION, "s.outcome <> 'wrong'", joins_means=True),),
+    why=lambda candidate: f"{_ANSWER[candidate.outcome]} that convinces the model: {convinces(candidate)}.",
     premise=lambda reason: "not_wrong",
+)
+ALL = Strategy(
+    name="convincing_all",
+    label="Most convincing of all",
+    picks="solutions that the model believes most, whatever their answer",
+    needs=frozenset({Need.MODEL}),
+    order=lambda candidates, *_: best_first(conviction(candidates)),
+    shortlists=(Shortlist(_CONVICTION, joins_means=True),),
+    why=lambda candidate: f"{_ANSWER[candidate.outcome]} that convinces the model: {convinces(candidate)}.",
+    note="In a mix it takes what the other parts leave.",
 )
 ENTROPY = Strategy(
     name="entropy",
@@ -192,6 +257,36 @@ ENTROPY = Strategy(
     order=lambda candidates, *_: best_first(candidates.entropy),
     shortlists=(Shortlist("s.entropy DESC", "s.entropy IS NOT NULL"),),
     why=lambda candidate: f"The model is unsure where its first mistake is: entropy {candidate.entropy:.2f} nats, {scored(candidate)}.",
+)
+ENTROPY_DRAW = Strategy(
+    name="entropy_draw",
+    label="Unclear first mistake, by chance",
+    picks="solutions drawn at random, the likelier the less sure the model is which step is the first mistake",
+    needs=frozenset({Need.MODEL}),
+    order=_entropy_draw,
+    # Exponential draws over the entropies: the least one is of each solution in proportion to its entropy.
+    shortlists=(Shortlist(f"s.entropy / -ln({CHANCE.format(solution='s.solution_id')}) DESC", "s.entropy > 0"),),
+    why=lambda candidate: f"Drawn by how unsure the model is where its first mistake is: entropy {candidate.entropy:.2f} nats.",
+)
+MARGIN = Strategy(
+    name="margin",
+    label="Two places for the first mistake",
+    picks="solutions where the model finds two places of the first mistake almost equally likely",
+    needs=frozenset({Need.MODEL}),
+    order=lambda candidates, *_: best_first(-candidates.margin),
+    shortlists=(Shortlist("s.margin", "s.margin IS NOT NULL"),),
+    why=lambda candidate: f"The two likeliest places of its first mistake differ by {candidate.margin:.2f}, {scored(candidate)}.",
+)
+CHANGE = Strategy(
+    name="change",
+    label="Largest expected change",
+    picks="solutions whose labels are expected to change the model's head most",
+    needs=frozenset({Need.MODEL, Need.CHANGE}),
+    order=lambda candidates, *_: best_first(candidates.change),
+    shortlists=(Shortlist("s.change DESC", "s.change IS NOT NULL"),),
+    why=lambda candidate: f"Its labels are expected to change the model's head by {candidate.change:.2f}, {scored(candidate)}.",
+    why_empty=_no_change,
+    note="Needs a model above a frozen base.",
 )
 UNCERTAIN = Strategy(
     name="uncertain",
@@ -235,11 +330,11 @@ UNIFORM = Strategy(
 CONTROL = Strategy(
     name="control",
     label="Control model's choice",
-    picks="wrong answers that the frozen control model scores highest",
+    picks="wrong answers that the frozen control model believes most",
     needs=frozenset({Need.MODEL, Need.CONTROL}),
-    order=lambda candidates, *_: best_first(np.where(candidates.outcomes == WRONG, candidates.control, np.nan)),
+    order=lambda candidates, *_: best_first(np.where(candidates.outcomes == WRONG, _control_conviction(candidates), np.nan)),
     shortlists=CONVINCING.shortlists,
-    why=lambda candidate: f"A wrong answer that convinces the frozen control model: scored {candidate.control:.2f} by it.",
+    why=_why_control,
     why_empty=_no_control,
     premise=lambda reason: "wrong",
     note="The control model is the one that chose the first batch. Until there is one, the serving model chooses.",
@@ -292,7 +387,23 @@ DIVERSE = _by_states(
 )
 STRATEGIES: dict[str, Strategy] = {
     strategy.name: strategy
-    for strategy in (CONVINCING, REST, ENTROPY, UNCERTAIN, DISAGREEMENT, UNIFORM, TYPICAL, COVERING, HERDING, DIVERSE, CONTROL)
+    for strategy in (
+        CONVINCING,
+        ALL,
+        REST,
+        ENTROPY,
+        ENTROPY_DRAW,
+        MARGIN,
+        CHANGE,
+        UNCERTAIN,
+        DISAGREEMENT,
+        UNIFORM,
+        TYPICAL,
+        COVERING,
+        HERDING,
+        DIVERSE,
+        CONTROL,
+    )
 }
 
 

@@ -11,7 +11,7 @@ from django import forms
 from django.utils.text import capfirst
 
 from active_learning import rounds, schedules
-from active_learning.selection import CONVINCING, STRATEGIES, UNIFORM, Parts
+from active_learning.selection import CONVINCING, STRATEGIES, UNIFORM, Parts, without_floor
 from annotation import quality, queue
 
 LARGEST = 2_147_483_647  # what the columns hold
@@ -230,6 +230,11 @@ class RecipeForm(forms.Form):
         if not whole or math.isclose(whole, 100, abs_tol=1e-6):
             return []
         return [(label, round(100 * weight / whole)) for label, weight in shown if weight]
+
+    @property
+    def without_floor(self) -> str:
+        """What the recipe shown lacks if no part of it is at random, in a sentence."""
+        return without_floor(name for name in STRATEGIES if _weight(self[f"{WEIGHT}{name}"].value()))
 
     @property
     def recipe(self) -> dict[str, Any]:

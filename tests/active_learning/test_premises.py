@@ -18,6 +18,7 @@ PREMISES = {
     ("convincing", "A wrong answer."): "wrong",
     ("control", "A wrong answer."): "wrong",
     ("convincing_rest", "A right answer."): "not_wrong",
+    **{(part, "The model believes it."): "" for part in ("convincing_all", "entropy_draw", "margin", "change")},
     ("disagreement", DOUBTED): "correct",
     ("disagreement", "Judgements differ: PRM 0.10, ORM 0.90."): "",
     ("entropy", "The model is unsure."): "",

@@ -154,10 +154,12 @@ def test_a_round_that_draws_solutions_is_renamed_with_its_stage_and_back(walked:
 
 
 @pytest.mark.usefixtures("walked")
-def test_scores_that_were_there_before_get_their_place_in_the_order_of_scores() -> None:
+@pytest.mark.parametrize("index", ["score_order", "score_convincing"])
+def test_scores_that_were_there_before_get_their_place_in_the_order_of_scores(index: str) -> None:
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT count(*) FROM pg_inherits i JOIN pg_index x ON x.indexrelid = i.inhrelid"
-            " WHERE i.inhparent = 'score_order'::regclass AND x.indrelid = 'active_learning_score_999999'::regclass"
+            " WHERE i.inhparent = %s::regclass AND x.indrelid = 'active_learning_score_999999'::regclass",
+            [index],
         )
         assert cursor.fetchone() == (1,)

@@ -127,7 +127,8 @@ def test_changing_a_schedule_leaves_the_round_under_way_alone(world: Project) ->
 def test_the_command_says_and_changes_the_schedule(world: Project, capsys: pytest.CaptureFixture[str]) -> None:
     changes = ("--every-labels", "50000", "--daily-at", "03:30", "--strategy", "paper", "--size", "9", "--labels", "consensus")
     call_command("schedule", "--project", world.slug, *changes)
-    assert "03:30 UTC" in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert "03:30 UTC" in said.out and "This recipe has no part “At random”" in said.err
     schedule = schedules.find(world)
     assert schedule.daily_at == time(3, 30) and schedule.recipe["size"] == 9 and schedule.recipe["parts"][0] == ["convincing", 0.8]
     assert schedule.labels == "consensus"

@@ -14,6 +14,7 @@ from trainer.evaluate import (
     first_mistake_f1,
     first_weak_step,
     log_loss,
+    score_per_step,
     solution_score,
     split_problems,
 )
@@ -39,6 +40,19 @@ def test_auc_is_the_share_of_pairs_in_the_right_order_with_ties_halved() -> None
 
 def test_auc_over_one_class_is_undefined() -> None:
     assert auc(np.array([0.1, 0.2]), np.array([True, True])) is None
+
+
+def test_the_score_per_step_is_the_geometric_mean_and_does_not_fall_with_the_length() -> None:
+    assert score_per_step(probabilities(0.5, 0.2)) == pytest.approx((0.5 * 0.8) ** 0.5)
+    assert score_per_step(probabilities(0.1)) == pytest.approx(score_per_step(probabilities(*[0.1] * 9)))
+    assert solution_score(probabilities(*[0.1] * 9)) < 0.5 * solution_score(probabilities(0.1))
+    assert score_per_step(probabilities(0.1), unread_steps=1) == score_per_step(probabilities()) == 0.0
+
+
+def test_the_score_per_step_of_a_model_that_is_too_sure_is_brought_nearer_to_one_half() -> None:
+    sure = probabilities(0.01, 0.01)
+    assert score_per_step(sure, temperature=2.0) == pytest.approx(1 / (1 + (0.01 / 0.99) ** 0.5), abs=1e-4)
+    assert score_per_step(sure, temperature=2.0) < score_per_step(sure)
 
 
 def test_log_loss_of_a_sure_mistake_is_large_but_finite() -> None:

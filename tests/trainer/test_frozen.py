@@ -169,6 +169,30 @@ def test_labels_of_which_no_fold_has_both_kinds_give_a_cautious_head_and_a_sente
     assert load_prm(trained.folder)
 
 
+def test_the_expected_change_is_the_mean_length_of_the_gradient_of_the_last_layer(trained: TrainedModel) -> None:
+    model = load_prm(trained.folder)
+    heads = model.frozen_heads
+    assert heads is not None
+    states = torch.randn(5, len(heads.mean), generator=torch.Generator().manual_seed(0))
+    expected = []
+    for state in states:
+        places = (state.half().float() - heads.mean) @ heads.projection
+        if heads.hidden_weight is not None and heads.hidden_bias is not None:
+            places = torch.tanh(places @ heads.hidden_weight[0] + heads.hidden_bias[0])
+        weight, bias = (part[0].clone().requires_grad_() for part in (heads.weight, heads.bias))
+        log_p, mean = (places @ weight + bias).log_softmax(-1), 0.0
+        for class_ in range(3):
+            gradients = torch.autograd.grad(-log_p[class_], (weight, bias), retain_graph=True)
+            mean += float(log_p[class_].detach().exp()) * float(torch.cat([gradient.flatten() for gradient in gradients]).norm())
+        expected.append(mean)
+    assert heads.expected_change(states, kind="prm").tolist() == pytest.approx(expected, rel=1e-4)
+
+
+def test_scores_above_a_frozen_base_say_the_expected_change_of_each_step(trained: TrainedModel, states: Path) -> None:
+    for scored in scores(trained.folder, sums(3, seed=7), states=states):
+        assert scored.changes is not None and len(scored.changes) == len(scored.probabilities) and (scored.changes > 0).all()
+
+
 def test_packing_is_refused_for_a_frozen_base(trained: TrainedModel) -> None:
     with pytest.raises(PackingRefused, match="not packed for a frozen base"):
         list(score_solutions(load_prm(trained.folder), [SolutionText("s", "p", "1?", ("1.",))], packing=True))

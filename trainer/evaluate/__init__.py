@@ -8,7 +8,7 @@ from trainer.evaluate.comparison import Comparison, Difference, compare
 from trainer.evaluate.groups import FEWEST, UNGROUPED, GroupReport, difficulty_quintiles, evaluate_groups
 from trainer.evaluate.kinds import KindReport, evaluate_kinds
 from trainer.evaluate.samples import BestOfN, Curve, Samples, best_of_n, counts_to, expected_right, share_of_draws_inside
-from trainer.evaluate.scores import AGGREGATES, ORACLE_THRESHOLD, Probabilities, aggregate, first_weak_step, solution_score
+from trainer.evaluate.scores import AGGREGATES, ORACLE_THRESHOLD, Probabilities, aggregate, first_weak_step, score_per_step, solution_score
 from trainer.evaluate.steps import (
     FirstMistakeF1,
     Judged,
@@ -64,6 +64,7 @@ __all__ = [
     "first_mistake_f1",
     "first_weak_step",
     "log_loss",
+    "score_per_step",
     "share_of_draws_inside",
     "solution_score",
     "split_place",

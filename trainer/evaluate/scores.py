@@ -10,6 +10,8 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from trainer.evaluate.temperature import FLOOR, tempered
+
 Probabilities = NDArray[np.float32]  # (n_steps, 3)
 ORACLE_THRESHOLD = 0.2  # p(negative) above which the paper's oracle counts a step as wrong (section 4.1)
 OVER_STEPS: Mapping[str, Callable[[NDArray[np.float64]], np.floating]] = {
@@ -41,6 +43,18 @@ AGGREGATES: Mapping[str, Callable[..., float]] = {  # each takes (probabilities,
 def solution_score(probabilities: Probabilities, *, unread_steps: int = 0) -> float:
     """Return the probability that all steps are right: the product of p(neutral) + p(positive) over (n_steps, 3) probabilities."""
     return aggregate(probabilities, unread_steps=unread_steps)
+
+
+def score_per_step(probabilities: Probabilities, *, temperature: float = 1.0, unread_steps: int = 0) -> float:
+    """Return the geometric mean over the steps of p(neutral) + p(positive), with the log-probabilities divided by `temperature`.
+
+    The product prefers short solutions: each step more is a factor below 1. This mean compares solutions of any length. A solution that
+    was not read to its end gets 0.
+    """
+    if unread_steps or not len(probabilities):
+        return 0.0
+    right = 1.0 - tempered(probabilities, temperature)[:, 0]
+    return float(np.exp(np.log(np.maximum(right, FLOOR)).mean()))
 
 
 def first_weak_step(probabilities: Probabilities, *, threshold: float = ORACLE_THRESHOLD) -> int | None:

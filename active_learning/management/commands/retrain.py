@@ -84,6 +84,8 @@ class Command(BaseCommand):
                     is_diverse=diverse,
                     is_stratified=stratified,
                 )
+            if recipe and recipe.size and (lacks := recipe.without_floor):
+                self.stderr.write(lacks)
             plan = rounds.RoundPlan(
                 recipe,
                 train=False if without_training else None,

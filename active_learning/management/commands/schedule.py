@@ -47,7 +47,10 @@ class Command(BaseCommand):
         try:
             labeled = ingest.find_project(project)
             if off or every_labels is not None or every_hours is not None or daily_at is not None:
-                recipe = rounds.recipe_for(labeled, strategy=strategy, size=size).as_dict()
+                chosen = rounds.recipe_for(labeled, strategy=strategy, size=size)
+                if lacks := chosen.without_floor:
+                    self.stderr.write(lacks)
+                recipe = chosen.as_dict()
                 schedules.change(
                     labeled,
                     is_on=not off,

@@ -263,7 +263,7 @@ def is_open(html: str) -> bool:
     return re.search('<details class="fold-recipe"( open)?>', html)[1] is not None  # type: ignore[index]
 
 
-FORM = {"preset": "paper", "weight-convincing": "80", "weight-convincing_rest": "20", "size": "10", "per_problem": "2"}
+FORM = {"preset": "paper", "weight-convincing": "80", "weight-convincing_all": "20", "size": "10", "per_problem": "2"}
 
 
 def test_weights_and_limits_are_folded_as_long_as_they_are_those_of_the_recipe(
@@ -282,7 +282,7 @@ def test_weights_and_limits_are_folded_as_long_as_they_are_those_of_the_recipe(
     "changes",
     [
         {"weight-convincing": "much"},
-        {"weight-convincing": "", "weight-convincing_rest": ""},
+        {"weight-convincing": "", "weight-convincing_all": ""},
         {"weight-convincing": "70", "size": "many"},
         {"weight-uniform": "5", "size": "many"},
         {"per_problem": "", "size": "many"},
@@ -308,7 +308,7 @@ def test_a_generator_that_the_schedule_names_is_not_hidden(project: Project, olg
 
 def test_a_recipe_is_proposed_as_it_is_with_one_click(project: Project, olga: Client, champion: ModelVersion) -> None:
     assert olga.post(path("compose"), FORM).status_code == 302
-    assert Round.objects.get().plan["recipe"]["parts"] == [["convincing", 0.8], ["convincing_rest", 0.2]]
+    assert Round.objects.get().plan["recipe"]["parts"] == [["convincing", 0.8], ["convincing_all", 0.2]]
 
 
 def test_an_unknown_recipe_begins_with_the_recommended_one(project: Project, olga: Client, champion: ModelVersion) -> None:
@@ -323,6 +323,15 @@ def test_the_composer_recommends_a_draw_at_random_and_says_why(project: Project,
     assert "recommended" in found["uniform"] and "On real labels no way of choosing taught a model more than chance" in found["uniform"]
     assert not [name for name, words in found.items() if name != "uniform" and "recommended" in words]
     assert 'name="preset" value="uniform"' in html and re.search('name="weight-uniform" value="100"', html)
+
+
+def test_a_recipe_without_a_part_at_random_says_what_it_lacks(project: Project, olga: Client, champion: ModelVersion) -> None:
+    lacks = "This recipe has no part “At random”"
+    said = {name for name in PRESETS if lacks in olga.get(path("compose"), {"preset": name}).content.decode()}
+    assert said == {"paper", "convincing"}
+    assert lacks not in olga.get(path("schedule")).content.decode()
+    Schedule.objects.create(project=project, recipe={"parts": [["entropy", 1]], "size": 5})
+    assert lacks in olga.get(path("schedule")).content.decode()
 
 
 def test_a_researcher_does_not_compose(project: Project, rita: Client) -> None:

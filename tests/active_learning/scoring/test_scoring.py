@@ -15,13 +15,15 @@ from hypothesis import given
 from hypothesis import strategies as given_
 
 from active_learning import scoring
-from active_learning.models import ModelState, ModelVersion, Score, ScoreShard
+from active_learning.models import ModelState, ModelVersion, ProblemMean, Score, ScoreShard
 from active_learning.registry import ModelUnusable, load
 from active_learning.scoring import shards
+from active_learning.scoring.figures import choosing_temperature, expected_change
 from annotation.models import Solution
 from tests import make
 from tests.scorings import begun, nothing, rows, score
 from trainer.data import SolutionText
+from trainer.evaluate import score_per_step
 from trainer.score import first_weak_step, score_solutions
 
 pytestmark = pytest.mark.django_db
@@ -45,6 +47,7 @@ def test_the_figures_are_those_of_the_model(version: ModelVersion, monkeypatch: 
     told = [SolutionText(str(key), str(one.problem_id), one.problem.statement, tuple(one.steps)) for key, one in solutions.items()]
     scores, seen = list(score_solutions(load(version), told)), set()
     worst = [one.probabilities[:, 0].max() for one in scores]
+    version.metrics = {"calibration": {"temperature": 2.0}}
     model = replace(load(version), threshold=float(np.median(worst)))  # half of the solutions have a weak step
     monkeypatch.setattr(shards, "load", lambda _: model)
     score(version)
@@ -52,11 +55,15 @@ def test_the_figures_are_those_of_the_model(version: ModelVersion, monkeypatch: 
         weak = first_weak_step(one.probabilities, threshold=model.threshold)
         assert one.means is not None and one.deviations is not None
         until = slice(None if weak is None else weak + 1)
+        read = slice(scoring.first_doubted(one.means))
         assert figure.score == pytest.approx(one.score, abs=1e-5)
         assert (figure.first_weak_step, figure.outcome) == (weak, "wrong")
         assert figure.entropy == pytest.approx(scoring.first_mistake_entropy(one.probabilities[:, 0]), abs=1e-4)
-        assert figure.confidence == pytest.approx(np.maximum(one.means, 1 - one.means)[until].min(), abs=1e-5)
-        assert figure.deviation == pytest.approx(one.deviations[until].max(), abs=1e-5)
+        assert figure.confidence == pytest.approx(np.maximum(one.means, 1 - one.means)[read].min(), abs=1e-5)
+        assert figure.deviation == pytest.approx(one.deviations[read].max(), abs=1e-5)
+        assert figure.per_step == pytest.approx(score_per_step(one.probabilities, temperature=2.0), abs=1e-5)
+        assert figure.margin == pytest.approx(scoring.first_mistake_margin(one.probabilities[:, 0]), abs=1e-5)
+        assert figure.change is None  # the network itself learns
         solution = solutions[figure.solution_id]
         assert figure.prefix == scoring.prefix_hash(solution.problem_id, solution.steps[until])
         seen.add(weak is None)
@@ -66,7 +73,7 @@ def test_the_figures_are_those_of_the_model(version: ModelVersion, monkeypatch: 
 def test_an_outcome_model_says_nothing_of_steps(version: ModelVersion, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shards, "load", lambda version: replace(load(version), kind="orm"))
     score(version)
-    assert {row[4:5] + row[6:] for row in rows(version)} == {(None, None, None, None, None)}
+    assert {row[4:5] + row[6:] for row in rows(version)} == {(None,) * 8}
     assert len({row[3] for row in rows(version)}) > 1
 
 
@@ -78,6 +85,42 @@ def test_the_entropy_is_that_of_where_the_first_mistake_is(negative: list[float]
         none_until *= 1 - p
     surprise = -sum(p * math.log(p) for p in (*places, none_until) if p > 0)
     assert scoring.first_mistake_entropy(np.array(negative, np.float32)) == pytest.approx(surprise, abs=1e-6)
+
+
+def test_the_margin_is_the_lead_of_the_likeliest_place_of_the_first_mistake() -> None:
+    assert scoring.first_mistake_margin(np.array([0.5, 0.5], np.float32)) == pytest.approx(0.25)  # .5, .25, nowhere .25
+    assert scoring.first_mistake_margin(np.array([0.1], np.float32)) == pytest.approx(0.8)
+    assert scoring.first_mistake_margin(np.array([], np.float32)) is None
+
+
+@pytest.mark.parametrize(("means", "read"), [([0.1, 0.6, 0.9], 2), ([0.5, 0.5], None), ([0.9], 1)])
+def test_the_heads_are_read_up_to_the_first_mistake_that_their_mean_predicts(means: list[float], read: int | None) -> None:
+    assert scoring.first_doubted(np.array(means, np.float32)) == read
+
+
+def test_a_temperature_out_of_bounds_is_not_trusted() -> None:
+    told = [
+        choosing_temperature(ModelVersion(metrics={"calibration": found})) for found in ({"temperature": 90.0}, {"temperature": 0.01}, None)
+    ]
+    assert told == [4.0, 0.25, 1.0]
+
+
+def test_what_is_usual_for_a_problem_follows_the_solutions_scored_since(version: ModelVersion) -> None:
+    score(version)
+    means = dict(ProblemMean.objects.values_list("problem", "per_step"))
+    own: dict[int, list[float]] = {}
+    for problem, per_step in Score.objects.values_list("problem", "per_step"):
+        own.setdefault(problem, []).append(per_step)
+    mean = np.mean([one for some in own.values() for one in some])
+    assert means == pytest.approx({problem: np.mean([*some, mean]) for problem, some in own.items()}, abs=1e-6)
+    first = version.project.problem_set.earliest("pk")
+    make.solution(first, ["We add.", "It is 5."])
+    score(version)
+    assert ProblemMean.objects.get(problem=first).per_step != means[first.pk]
+
+
+def test_a_change_counts_each_step_as_far_as_it_is_likely_to_be_reached() -> None:
+    assert expected_change(np.array([0.5, 0.25], np.float32), np.array([2.0, 4.0], np.float32)) == pytest.approx(4.0)
 
 
 def test_a_prefix_is_the_same_in_every_process_and_belongs_to_its_problem() -> None:

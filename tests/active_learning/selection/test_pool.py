@@ -1,5 +1,6 @@
 """The pool against a real partition of scores: what a recipe may choose from, and what it never gets to see."""
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -7,8 +8,9 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import connection
 
-from active_learning.models import ModelKind, ModelState, ModelVersion, Score
-from active_learning.selection import PAPER_MIX, RIGHT, WRONG, Candidates, Recipe, choose, pool
+from active_learning.models import ModelKind, ModelState, ModelVersion, ProblemMean, Score
+from active_learning.scoring.partitions import compare
+from active_learning.selection import PAPER_MIX, RIGHT, STRATEGIES, WRONG, Candidates, Recipe, choose, pool
 from active_learning.selection.candidates import UNKNOWN
 from annotation import queue
 from annotation.models import Project, Solution, Split
@@ -122,6 +124,57 @@ def test_under_a_cap_the_best_wrong_answers_of_each_problem_come(project: Projec
     assert found(project, prm, only("convincing", per_problem=2)) == keys(first[0], first[2], *second)
 
 
+def test_the_most_convincing_for_its_problem_comes_before_a_higher_one_of_a_problem_where_all_convince(
+    project: Project, prm: ModelVersion
+) -> None:
+    usual, rare = make.problem(project), make.problem(project)
+    high = [score(prm, make.solution(usual), 0.5, per_step=value) for value in (0.95, 0.96, 0.97)]
+    low = [score(prm, make.solution(rare), 0.1, per_step=value) for value in (0.9, 0.1, 0.2)]
+    compare(prm)
+    for cap in (None, 2):
+        recipe = only("convincing", size=3, per_problem=cap)
+        candidates = pool.candidates(project, prm, recipe=recipe)
+        choice = choose(candidates, recipe, rng=np.random.default_rng(0))
+        chosen = candidates.solutions[choice.indices].tolist()
+        assert chosen == keys(low[0], high[2], high[1])
+        mean = 4.08 / 6  # of all
+        expected = [0.9 - (1.2 + mean) / 4, 0.97 - (2.88 + mean) / 4, 0.96 - (2.88 + mean) / 4]
+        assert candidates.conviction[choice.indices].tolist() == pytest.approx(expected, abs=1e-6)
+
+
+def test_problems_of_one_solution_each_are_compared_with_each_other(project: Project, prm: ModelVersion) -> None:
+    each = [score(prm, make.solution(make.problem(project)), 0.5, per_step=value) for value in (0.3, 0.9, 0.6)]
+    compare(prm)
+    for cap in (None, 1):
+        recipe = only("convincing", size=2, per_problem=cap)
+        candidates = pool.candidates(project, prm, recipe=recipe)
+        choice = choose(candidates, recipe, rng=np.random.default_rng(0))
+        assert candidates.solutions[choice.indices].tolist() == keys(each[1], each[2])
+
+
+def test_scores_of_an_older_version_are_ordered_by_their_product(project: Project, prm: ModelVersion) -> None:
+    every = solved(project, prm, 0.2, 0.9, 0.5)
+    assert not ProblemMean.objects.exists()
+    for cap in (None, 2):
+        recipe = only("convincing", size=2, per_problem=cap)
+        candidates = pool.candidates(project, prm, recipe=recipe)
+        choice = choose(candidates, recipe, rng=np.random.default_rng(0))
+        assert candidates.solutions[choice.indices].tolist() == keys(every[1], every[2])
+        assert STRATEGIES["convincing"].why(candidates[int(choice.indices[0])]) == (
+            "A wrong answer that convinces the model: 0.90 a step; scored 0.90 in all."
+        )
+
+
+def test_what_is_drawn_by_its_entropy_is_drawn_in_proportion(project: Project, prm: ModelVersion) -> None:
+    likely, unlikely, never = (score(prm, make.solution(make.problem(project)), 0.5, entropy=value) for value in (3, 1, 0))
+    recipe, first = only("entropy_draw", size=1), Counter[int]()
+    for seed in range(200):
+        candidates = pool.candidates(project, prm, recipe=recipe, seed=seed)
+        choice = choose(candidates, recipe, rng=np.random.default_rng(0))
+        first.update(candidates.solutions[choice.indices].tolist())
+    assert first[never.pk] == 0 and first[likely.pk] == pytest.approx(150, abs=25) and first[unlikely.pk] == 200 - first[likely.pk]
+
+
 def test_right_answers_come_for_the_parts_that_want_them(project: Project, prm: ModelVersion) -> None:
     wrong = solved(project, prm, 0.9)
     right, unsure = solved(project, prm, 0.3, outcome="correct"), solved(project, prm, 0.4, outcome="unsure")
@@ -136,9 +189,15 @@ def test_a_shortlist_is_enough_for_the_choice_that_everything_would_give(project
         for value in rng.random(6).tolist():
             problem = make.problem(project) if place % 2 else _shared(project)
             one = make.solution(problem, outcome=str(rng.choice(["wrong", "correct"])))
-            score(prm, one, value, entropy=float(rng.random()), prefix=int(rng.integers(1, 4)))
+            known = {name: float(rng.random()) for name in ("entropy", "per_step", "margin", "change")}
+            score(prm, one, value, prefix=int(rng.integers(1, 4)), **known)
+    compare(prm)
     for recipe in (
         Recipe(PAPER_MIX.parts, 12, per_problem=2),
+        only("entropy_draw", size=9),
+        only("entropy_draw", size=9, per_problem=1, is_diverse=True),
+        only("margin", size=9, per_problem=2),
+        only("change", size=9),
         Recipe(PAPER_MIX.parts, 12),
         Recipe((("entropy", 0.5), ("convincing", 0.5)), 10, per_problem=1),
         Recipe(PAPER_MIX.parts, 12, is_diverse=True),
@@ -294,7 +353,7 @@ def test_the_lateral_walks_the_index_of_each_problem(project: Project, prm: Mode
         values = {"version": prm.pk, "project": project.pk, "each": 3, "limit": 100}
         cursor.execute("EXPLAIN " + pool.BEST_OF_EACH, values)
         plan = "\n".join(line for (line,) in cursor.fetchall())
-    assert f"Index Scan using active_learning_score_{prm.pk}_problem_id_score_idx" in plan
+    assert f"Index Scan using active_learning_score_{prm.pk}_problem_id_coalesce_idx" in plan
 
 
 # --- what is said -------------------------------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ from active_learning.selection import (
     read_candidates,
     write_candidates,
 )
-from active_learning.selection.candidates import UNKNOWN
+from active_learning.selection.candidates import ADDED, UNKNOWN
 from active_learning.selection.choosing import apportion
 
 MIXES = [
@@ -34,7 +34,7 @@ MIXES = [
 def some(n: int, *, seed: int = 0, n_problems: int = 10, **known: Any) -> Candidates:
     """Return candidates of whom everything is known; no two figures are equal."""
     rng = np.random.default_rng(seed)
-    names = ("scores", "entropy", "orm", "majority", "control", "confidence")
+    names = ("scores", "entropy", "orm", "majority", "control", "confidence", *ADDED)
     facts = {name: rng.random(n) for name in names}
     facts |= {
         "solutions": rng.permutation(5 * n)[:n],
@@ -131,13 +131,15 @@ def test_a_recipe_survives_its_settings(recipe: Recipe) -> None:
 # --- what each strategy takes -------------------------------------------------------------------------------------------------
 
 
-def test_convincing_takes_wrong_answers_by_score_and_nothing_else() -> None:
-    candidates = some(5, scores=[0.1, 0.9, 0.5, 0.8, 0.7], outcomes=[WRONG, RIGHT, WRONG, UNKNOWN, WRONG])
+def test_convincing_takes_wrong_answers_by_conviction_and_nothing_else() -> None:
+    candidates = some(5, conviction=[0.1, 0.9, 0.5, 0.8, 0.7], outcomes=[WRONG, RIGHT, WRONG, UNKNOWN, WRONG])
     assert chosen(candidates, only("convincing", 5)) == [4, 2, 0]
 
 
-def test_convincing_rest_takes_all_other_answers_by_score() -> None:
-    candidates = some(5, scores=[0.1, 0.9, 0.5, 0.95, math.nan], outcomes=[WRONG, RIGHT, WRONG, UNKNOWN, RIGHT])
+def test_convincing_rest_takes_all_other_answers_by_conviction() -> None:
+    candidates = some(
+        5, conviction=[0.1, 0.9, 0.5, 0.95, math.nan], scores=np.full(5, math.nan), outcomes=[WRONG, RIGHT, WRONG, UNKNOWN, RIGHT]
+    )
     assert chosen(candidates, only("convincing_rest", 5)) == [3, 1]
 
 
@@ -156,14 +158,40 @@ def test_equal_scores_are_taken_in_their_order() -> None:
     assert chosen(candidates, only("convincing", 3)) == [0, 1, 2]
 
 
-def test_the_papers_mix_is_four_convincing_wrong_answers_to_one_of_the_rest() -> None:
+def test_the_papers_mix_is_four_convincing_wrong_answers_to_one_of_all_that_remain() -> None:
     candidates = some(100)
     choice = choose(candidates, Recipe(PAPER_MIX.parts, 20), rng=np.random.default_rng(0))
     assert Counter(choice.parts.tolist()) == {0: 16, 1: 4}
-    assert {(part, outcome == WRONG) for part, outcome in zip(choice.parts, candidates.outcomes[choice.indices], strict=True)} == {
-        (0, True),
-        (1, False),
-    }
+    wrong, of_all = choice.indices[choice.parts == 0], choice.indices[choice.parts == 1]
+    assert set(candidates.outcomes[wrong].tolist()) == {WRONG}
+    left = np.setdiff1d(np.arange(100), wrong)
+    assert of_all.tolist() == left[np.argsort(-candidates.conviction[left])][:4].tolist()
+
+
+def test_the_part_of_all_takes_a_wrong_answer_too_if_it_convinces_most() -> None:
+    candidates = some(3, conviction=[0.9, 0.8, 0.7], outcomes=[WRONG, WRONG, RIGHT])
+    assert chosen(candidates, Recipe(PAPER_MIX.parts, 2)) == [0, 1]
+
+
+def test_a_round_of_before_chooses_by_the_product_and_says_the_same() -> None:
+    candidates = Candidates.of(solutions=[1, 2], problems=[1, 2], scores=[0.25, 0.93], outcomes=[WRONG, WRONG], control=[0.5, 0.25])
+    assert chosen(candidates, only("convincing", 2)) == [1, 0]
+    assert chosen(candidates, only("control", 2)) == [0, 1]
+    assert STRATEGIES["convincing"].why(candidates[1]) == "A wrong answer that convinces the model: scored 0.93."
+    assert STRATEGIES["control"].why(candidates[0]) == "A wrong answer that convinces the frozen control model: scored 0.50 by it."
+
+
+def test_margin_takes_first_whose_two_likeliest_places_are_closest() -> None:
+    assert chosen(some(4, margin=[0.2, 0.01, math.nan, 0.7]), only("margin", 4)) == [1, 0, 3]
+
+
+def test_change_takes_first_what_would_change_the_head_most() -> None:
+    assert chosen(some(4, change=[0.2, 3.1, math.nan, 0.7]), only("change", 4)) == [1, 3, 0]
+
+
+def test_without_a_part_at_random_a_recipe_says_what_it_lacks() -> None:
+    assert "no part “At random”" in Recipe(PAPER_MIX.parts, 5).without_floor
+    assert Recipe((("convincing", 0.9), ("uniform", 0.1)), 5).without_floor == ""
 
 
 def test_entropy_takes_first_whose_first_mistake_is_least_certain() -> None:
@@ -186,8 +214,14 @@ def test_disagreement_takes_doubted_right_answers_first_and_then_the_widest_gap(
     assert chosen(candidates, only("disagreement", 6)) == [1, 0, 2, 5, 3]
 
 
-def test_control_takes_wrong_answers_by_the_frozen_models_score() -> None:
-    candidates = some(4, scores=[0.9, 0.1, 0.5, 0.6], control=[0.2, 0.8, 0.9, math.nan], outcomes=[WRONG, WRONG, RIGHT, WRONG])
+def test_control_takes_wrong_answers_by_the_frozen_models_conviction() -> None:
+    candidates = some(
+        4,
+        conviction=[0.9, 0.1, 0.5, 0.6],
+        control_conviction=[0.2, 0.8, 0.9, math.nan],
+        control=np.full(4, math.nan),
+        outcomes=[WRONG, WRONG, RIGHT, WRONG],
+    )
     assert chosen(candidates, only("control", 4)) == [1, 0]
 
 
@@ -285,7 +319,7 @@ def test_parts_are_served_interleaved_and_each_best_first() -> None:
     choice = choose(candidates, Recipe(PAPER_MIX.parts, 10), rng=np.random.default_rng(0))
     assert choice.parts.tolist() == [0, 0, 1, 0, 0, 0, 0, 1, 0, 0]
     for part in (0, 1):
-        scores = candidates.scores[choice.indices[choice.parts == part]]
+        scores = candidates.conviction[choice.indices[choice.parts == part]]
         assert np.all(np.diff(scores) < 0)
 
 
@@ -308,6 +342,7 @@ def test_every_strategy_gives_its_reason_with_its_number(strategy: str) -> None:
     index = chosen(candidates, only(strategy, 1))[0]
     said = STRATEGIES[strategy].why(candidates[index])
     figures = {"entropy": candidates.entropy, "uncertain": candidates.confidence, "control": candidates.control}
+    figures |= {"entropy_draw": candidates.entropy, "margin": candidates.margin, "change": candidates.change}
     assert f"{figures.get(strategy, candidates.scores)[index]:.{3 if strategy == 'uncertain' else 2}f}" in said
     assert len(said) <= 200 and said.endswith(".")
 
@@ -326,6 +361,15 @@ def test_candidates_come_back_from_their_file_and_equal_ones_give_equal_bytes(tm
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
     assert chosen(back, Recipe(PAPER_MIX.parts, 9)) == chosen(candidates, Recipe(PAPER_MIX.parts, 9))
     assert np.isnan(back.orm).all() and back.outcomes.dtype == np.int8
+
+
+def test_the_file_of_an_older_round_lacks_what_came_later(tmp_path: Path) -> None:
+    candidates = some(9)
+    fields = [name for name in Candidates.__dataclass_fields__ if name not in ADDED]
+    np.savez(tmp_path / "old.npz", **{name: getattr(candidates, name) for name in fields})
+    back = read_candidates(tmp_path / "old.npz")
+    assert np.isnan(back.conviction).all() and back.scores.tolist() == candidates.scores.tolist()
+    assert chosen(back, only("convincing", 1)) == [int(np.argmax(np.where(candidates.outcomes == WRONG, candidates.scores, -1)))]
 
 
 @pytest.mark.parametrize("written", [b"", b"PK\x03\x04 cut off", b"something else"])
@@ -380,4 +424,4 @@ def test_a_recipe_without_a_size_says_so() -> None:
 
 
 def test_weights_are_brought_to_one() -> None:
-    assert Recipe.from_settings({"parts": {"convincing": 8, "convincing_rest": 2}, "size": 5}).parts == PAPER_MIX.parts
+    assert Recipe.from_settings({"parts": {"convincing": 8, "convincing_all": 2}, "size": 5}).parts == PAPER_MIX.parts

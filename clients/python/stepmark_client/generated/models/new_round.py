@@ -16,8 +16,9 @@ class NewRound:
     """What a new round is asked to do. What is left out is as the project has it.
 
     Attributes:
-        strategy (str | Unset): convincing, convincing_rest, entropy, uncertain, disagreement, uniform, control, paper,
-            half, explore, or parts such as `convincing:0.7,uniform:0.3`.
+        strategy (str | Unset): convincing, convincing_all, convincing_rest, entropy, entropy_draw, margin, change,
+            uncertain, disagreement, uniform, typical, covering, herding, diverse, control, paper, half, explore, or parts
+            such as `convincing:0.7,uniform:0.3`.
         size (int | Unset): How many solutions the batch gets.
         per_problem (int | Unset):
         is_diverse (bool | Unset):
