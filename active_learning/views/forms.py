@@ -11,7 +11,7 @@ from django import forms
 from django.utils.text import capfirst
 
 from active_learning import rounds, schedules
-from active_learning.selection import CONVINCING, STRATEGIES, UNIFORM, Parts, without_floor
+from active_learning.selection import CONVINCING, HALF_MIX, STRATEGIES, UNIFORM, Parts, without_floor
 from annotation import quality, queue
 
 LARGEST = 2_147_483_647  # what the columns hold
@@ -321,11 +321,11 @@ class ScheduleForm(RecipeForm):
 
 
 class StartForm(forms.Form):
-    """The short way on the overview: one strategy and a size."""
+    """The short way on the overview: one strategy or mix, and a size. It begins with the mix, which has a part at random."""
 
     strategy = forms.ChoiceField(
         label="Select",
-        choices=[(strategy.name, strategy.label) for strategy in (CONVINCING, UNIFORM)],
+        choices=[(one.name, one.label) for one in (HALF_MIX, CONVINCING, UNIFORM)],
         error_messages={"invalid_choice": "There is no strategy named %(value)s here. Choose one from the list."},
     )
     size = forms.IntegerField(

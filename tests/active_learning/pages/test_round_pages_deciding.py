@@ -196,6 +196,14 @@ def test_the_overviews_form_starts_a_round_that_publishes_by_itself(project: Pro
 # --- the proposal -------------------------------------------------------------------------------------------------------------
 
 
+def test_the_overviews_form_begins_with_half_convincing_and_half_at_random(project: Project, olga: Client) -> None:
+    learnable(project)
+    offered = re.findall(r'<option value="(\w+)"', olga.get(reverse("loop", args=[project.slug])).content.decode())
+    assert offered == ["half", "convincing", "uniform"]
+    olga.post(path("start-round"), {"strategy": "half", "size": "40"})
+    assert Round.objects.get().plan["recipe"]["parts"] == [["convincing", 0.5], ["uniform", 0.5]]
+
+
 def test_a_proposal_shows_each_solution_shaded_with_its_reason_and_the_mix_beside_uniform(project: Project, olga: Client) -> None:
     html = page(olga, "round", proposed(project).number)
     assert html.count("data-chosen") == 3 and html.count("taken by convincing") == 3
