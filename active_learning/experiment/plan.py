@@ -50,7 +50,7 @@ class Plan:
     n_best: int = 8  # the N of figures (a) and (b)
     skill: float = 0.5
     level: int = 2
-    habits: Mapping[str, Any] | None = None  # settings of world.Habits; None: as in the demonstration
+    habits: Mapping[str, Any] | None = None  # settings of world.Habits; None: its own defaults
     # The training config, the same in every arm
     epochs: int = 4
     learning_rate: float = 5e-4
