@@ -49,6 +49,9 @@ def main() -> None:
     parser.add_argument(
         "--smoke", action="store_true", help="the smallest form: few people, each kind of fault once, those of workers and beat at once"
     )
+    parser.add_argument(
+        "--kind", action="append", metavar="KIND", help="only this kind of fault, such as postmaster; repeatable (default: all)"
+    )
     options = parser.parse_args()
     if options.smoke:
         vars(options).update(people=5, seconds=0, calm_seconds=1, think=0.25)
@@ -84,7 +87,7 @@ def measure(home: Path, options: argparse.Namespace) -> tuple[dict[str, Any], bo
         with crowd.at_work(faults.Office(project=project.pk, rng=rng)):
             began = time.monotonic()
             while not blows or time.monotonic() - began < options.seconds:
-                for kinds in conductor.turn(at_once=options.smoke):
+                for kinds in conductor.turn(at_once=options.smoke, only=options.kind):
                     time.sleep(rng.uniform(0, 0.5))
                     for blow in conductor.strike(kinds):
                         blows.append(blow)

@@ -49,9 +49,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 # These begin first. A long file that begins last runs alone at the end, while the other processes are idle.
 LONGEST = (
-    "test_docs.py", "test_benchmarks.py", "test_first_day.py", "test_sequences.py", "test_accessibility.py", "test_supervisor.py",
-    "test_answers.py", "test_experiment.py", "test_launch.py", "test_embedded_postgres.py", "test_models.py", "test_queue_races.py",
-    "test_judging.py", "test_checkpoint.py", "test_deployment.py", "test_quickstart.py", "test_composer.py", "test_answer_pairs.py",
+    "test_benchmarks.py", "test_docs.py", "test_accessibility.py", "test_supervisor.py", "test_first_day.py",
+    "test_gold_looks_like_others.py", "test_sequences.py", "test_every_page.py", "test_access.py", "test_experiment.py",
+    "test_answer_pairs.py", "test_hostile_requests.py", "test_bad_requests.py", "test_page_queries.py", "test_quickstart.py",
+    "test_deployment.py", "test_answers.py", "test_judging.py", "test_rounds.py", "test_launch.py", "test_embedded_postgres.py",
+    "test_models.py", "test_queue_races.py", "test_checkpoint.py", "test_composer.py",
 )  # fmt: skip
 
 
@@ -71,6 +73,7 @@ def pytest_runtestloop() -> None:
     gc.collect()
     gc.freeze()  # what is loaded by now stays until the end, so no later collection looks at it
     gc.enable()
+    gc.set_threshold(20_000)  # one in thirty processor seconds of a page was spent on it
 
 
 @pytest.fixture(scope="session")

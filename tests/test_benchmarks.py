@@ -87,6 +87,10 @@ def test_answers_are_graded_as_in_a_load_and_by_two_peers(data: Path) -> None:
     assert found["gsm8k_ours"]["pairs"] == 5 * 4 and found["math_800_ours"]["pairs"] == 5 * 8
     assert found["gsm8k_agreement"] == found["math_800_agreement_where_the_record_is_sound"] == 1
     assert found["table_ours"]["false_correct"] == found["table_ours"]["false_wrong"] == 0 < found["table_math_verify"]["false_wrong"]
+
+
+@pytest.mark.long  # tests/annotation/answers/test_answer_pairs.py grades answers with one digit changed in every run
+def test_near_misses_are_graded(data: Path) -> None:
     assert set(figures("grading", "--smoke", "--near-misses")["outcomes"]) <= {"wrong", "unsure", "ungraded"}
 
 
@@ -97,8 +101,14 @@ def test_a_round_is_timed_from_the_command_line_and_by_schedule(data: Path, form
     assert (found["stages"] or {}).keys() == ({"train", "judge", "score", "select", "publish"} if form == "beat" else set())
 
 
-def test_the_first_page_is_timed_with_a_fresh_home_and_a_second_time() -> None:
+def test_the_first_page_is_timed() -> None:
     found = figures("starting", "--smoke")
+    assert found["ratio"] > 0 and found["runs"] == {"fresh": [found["fresh_seconds"]], "second": []}
+
+
+@pytest.mark.long
+def test_the_first_page_is_timed_with_a_fresh_home_and_a_second_time() -> None:
+    found = figures("starting", "--repeats", "1")
     assert found["ratio"] > 0 and found["runs"] == {"fresh": [found["fresh_seconds"]], "second": [found["second_seconds"]]}
 
 
@@ -117,16 +127,27 @@ def test_every_part_of_a_site_is_killed_and_comes_back() -> None:
     assert min(found[name] for name in ("acknowledged", "ratio", "web_gap_s", "database_gap_s", "other_gap_s", "again_s")) > 0
 
 
-def test_labels_survive_every_kind_of_fault_and_a_fault_that_loses_them_is_seen() -> None:
-    found = figures("faults", "--smoke")
-    assert set(found["slowest_s"]) == {
-        "web", "web worker", "worker", "trainer", "beat", "postmaster", "runner", "session ended", "session killed", "full disk"
-    }  # fmt: skip
+FAULTS = ("web worker", "postmaster", "session killed", "full disk")
+# test_supervisor.py kills these too in every run, and test_the_parts_whose_absence_people_notice_are_killed_and_come_back the first.
+OTHER_FAULTS = ("web", "worker", "trainer", "beat", "runner", "session ended")
+
+
+@pytest.mark.parametrize("kinds", [FAULTS, pytest.param(FAULTS + OTHER_FAULTS, marks=pytest.mark.long)], ids=["some", "all"])
+def test_labels_survive_every_kind_of_fault_and_a_fault_that_loses_them_is_seen(kinds: tuple[str, ...]) -> None:
+    found = figures("faults", "--smoke", *(f"--kind={kind}" for kind in kinds))
+    assert set(found["slowest_s"]) == set(kinds)
     assert not any(found["findings"].values()) and found["not_back"] == []
     assert min(found["acknowledged"], found["planted_lost"], found["calm"]["acknowledged"], found["calm"]["submit_over_health"]) > 0
     assert found["answers"]["submit 503 disk_full"] > 0 < found["acts"]["answers cut"]
 
 
+def test_loading_is_timed_and_a_broken_line_refused(data: Path) -> None:
+    found = figures("load", "--smoke", "--part=plain", "--part=records", "--part=broken")
+    assert min(found[part][name] for part in ("plain", "records") for name in ("per_second", "memory_mb", "memory_together_mb")) > 0
+    assert found["broken"]["line"] == 40 and found["broken"]["said"].startswith("CommandError: line 40: not JSON")
+
+
+@pytest.mark.long  # tests/annotation/test_large_files.py kills loads in every run, and each command has tests of its own
 def test_loading_and_exporting_are_timed(data: Path) -> None:
     found = figures("load", "--smoke")
     small = found["small"]

@@ -48,7 +48,7 @@ class Checkouts:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.after = folder, {(): self.fresh(folder / "fresh")}
-        # `migrate` finds its work done, which takes eight seconds. test_first_day.py and a test of test_supervisor.py begin with nothing.
+        # `migrate` finds its work done, which takes eight seconds. A test of test_supervisor.py begins with nothing.
         (folder / "fresh" / "home").mkdir(mode=0o755)
         template.fill(folder / "fresh" / "home")
 

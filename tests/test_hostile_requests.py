@@ -26,7 +26,7 @@ from tests.test_access import BODIES, TABLE, World, address_of, routes, world
 __all__ = ["world"]  # the fixture
 pytestmark = pytest.mark.django_db
 
-STRIDE = 41  # a prime, so that the short form takes inputs, addresses and places in every combination of parity
+STRIDE = 83  # a prime, so that the short form takes inputs, addresses and places in every combination of parity
 # Each text goes to every second address of ours, and to every seventh of the administration, which are Django's own and much alike.
 EVERY, EVERY_OF_THE_ADMINISTRATION = 2, 7
 LOOKUPS = (

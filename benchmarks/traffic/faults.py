@@ -146,10 +146,17 @@ class Conductor:
     def __init__(self, site: SupervisedSite, journal: Journal, disk: "SmallDisk | PlantedDisk", *, rng: random.Random) -> None:
         self.site, self.journal, self.disk, self.rng = site, journal, disk, rng
 
-    def turn(self, *, at_once: bool) -> list[list[str]]:
-        """Return every kind of fault, shuffled. `at_once`: the parts that report, which take longest to come back, are struck together."""
+    def turn(self, *, at_once: bool, only: Sequence[str] | None = None) -> list[list[str]]:
+        """Return every kind of fault, or those of `only`, shuffled.
+
+        `at_once`: the parts that report, which take longest to come back, are struck together. Raises RuntimeError if `only` names none.
+        """
         kinds = [["session ended"], ["session killed"], ["web worker"], ["full disk"], *([name] for name in PARTS if name not in SIGNS)]
         kinds += [list(SIGNS)] if at_once else [[name] for name in SIGNS]
+        if only is not None:
+            kinds = [wanted for several in kinds if (wanted := [kind for kind in several if kind in only])]
+            if {kind for several in kinds for kind in several} != set(only):
+                raise RuntimeError(f"A kind of fault is unknown: {', '.join(only)}.")
         self.rng.shuffle(kinds)
         return kinds
 

@@ -392,10 +392,12 @@ def test_nothing_that_a_labeler_gets_tells_gold_from_other_work() -> None:
     assert is_hidden(figures), figures
 
 
-def test_gold_that_the_site_mixed_in_by_itself_tells_nothing_either(monkeypatch: pytest.MonkeyPatch) -> None:
-    project = renewed_project(130, seed=12, patch=monkeypatch)
-    figures = walked(220, seed=12, project=project).figures()
-    assert is_hidden(figures), figures
+@pytest.mark.parametrize("n", [60, pytest.param(220, marks=pytest.mark.long)])
+def test_gold_that_the_site_mixed_in_by_itself_tells_nothing_either(n: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = renewed_project(n // 2 + 20, seed=12, patch=monkeypatch)
+    area, low, high = walked(n, seed=12, project=project).figures()
+    # Each planted fault below shifts the interval of 30 solutions above 0.5. The upper bound needs as many as the long form has.
+    assert low <= 0.5 <= high and (n < 220 or high <= UPPER_BOUND), (area, low, high)
 
 
 def test_the_numbers_of_assignments_and_claims_tell_nothing_of_gold() -> None:
@@ -493,7 +495,11 @@ PLANTS: dict[str, tuple[Plant, dict[str, int]]] = {
 }
 
 
-@pytest.mark.parametrize("plant", PLANTS)
+# One of what is in the page, one of what it costs, and one of what is seen elsewhere. The others are seen in the same way.
+EVERY_RUN = ("an attribute", "a statement", "a record that counts the answers of today")
+
+
+@pytest.mark.parametrize("plant", [name if name in EVERY_RUN else pytest.param(name, marks=pytest.mark.long) for name in PLANTS])
 def test_a_planted_fault_is_seen(plant: str, monkeypatch: pytest.MonkeyPatch) -> None:
     change, often = PLANTS[plant]
     change(monkeypatch)
@@ -501,7 +507,7 @@ def test_a_planted_fault_is_seen(plant: str, monkeypatch: pytest.MonkeyPatch) ->
     assert low > 0.5
 
 
-@pytest.mark.parametrize("name", ["assignment", "token"])
+@pytest.mark.parametrize("name", ["assignment", pytest.param("token", marks=pytest.mark.long)])
 def test_a_number_that_is_shown_as_it_is_is_seen(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     hide = labeling.shown_number
     as_it_is = {"assignment": lambda place: not place, "token": bool}[name]

@@ -1,4 +1,8 @@
-"""The migrations of annotation on a database with data, forward and backward: one walk, and each test looks at what it is about."""
+"""The migrations of annotation on a database with data, forward and backward: one walk, and each test looks at what it is about.
+
+The walk is in the long form. In every run, tests/active_learning/test_round_migrations.py walks all newer migrations of its application,
+and tests/labelapp/test_migration_locks.py looks for a migration without a way back.
+"""
 
 import io
 from collections.abc import Iterator
@@ -15,7 +19,7 @@ from annotation.models import Assignment, Event, Problem, Project, Solution, bro
 from tests import make
 from tests.conftest import delete_rows
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.long]
 
 # Without assignment_done, which a later migration builds.
 RULES = """

@@ -609,7 +609,10 @@ MUTANTS = {
 }
 
 
-@pytest.mark.parametrize("mutant", MUTANTS)
+RARE = "a closed place that stays closed"  # a long search
+
+
+@pytest.mark.parametrize("mutant", [pytest.param(name, marks=pytest.mark.long) if name == RARE else name for name in MUTANTS])
 def test_the_model_sees_a_fault(mutant: str, monkeypatch: pytest.MonkeyPatch) -> None:
     module, name, right, wrong = MUTANTS[mutant]
     statement = getattr(module, name)

@@ -10,15 +10,21 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 
 from tests.doors import Door
 from tests.e2e import chromium
+from tests.e2e.turns import Turns
 from tests.waiting import PATIENCE
 
-# The window and the colours a test acts in. `violations` looks at each state also in the other window with the other colours: each width
-# and each scheme once in the short form, both with both in the long one. A phone is where a control is out of reach first.
+# The window and the colours a test acts in. `violations` looks at each state in this one or in the other window with the other colours, in
+# turn, and in the long form in all four. A phone is where a control is out of reach first.
 LOOKS = [
     pytest.param((375, "dark"), id="375-dark"),
     pytest.param((1400, "dark"), id="1400-dark", marks=pytest.mark.long),
 ]
 expect.set_options(timeout=PATIENCE * 1000)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def thoroughness(request: pytest.FixtureRequest) -> None:
+    Turns.is_thorough = request.config.getoption("--long")
 
 
 @pytest.fixture(scope="session")

@@ -170,6 +170,21 @@ def test_a_migration_that_waits_for_a_lock_gives_up_and_says_who_has_it(monkeypa
         assert cursor.execute("SELECT count(*) FROM pg_trigger WHERE tgname = 'scores_follow_outcomes'").fetchone() == (1,)
 
 
+def no_way_back(migration: migrations.Migration) -> list[str]:
+    return [f"{migration}: {operation.describe()}" for operation in migration.operations if not operation.reversible]
+
+
+def test_every_migration_can_be_undone() -> None:
+    ours = [migration for (app, _), migration in MigrationLoader(None).disk_migrations.items() if app in APPS]
+    assert len(ours) > 50 and [operation for migration in ours for operation in no_way_back(migration)] == []
+
+
+def test_a_migration_without_a_way_back_is_seen() -> None:
+    lost = migrations.Migration("0999_lost", "annotation")
+    lost.operations = [migrations.RunPython(migrations.RunPython.noop), migrations.RunSQL("SELECT 1", "SELECT 1")]
+    assert no_way_back(lost) == ["annotation.0999_lost: Raw Python operation"]
+
+
 def test_a_migration_waits_two_seconds_at_most() -> None:
     assert migrate.LOCK_SECONDS <= 2
 
