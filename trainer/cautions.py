@@ -6,6 +6,8 @@ Standard library only, so that the command line, the model card and the pages of
 from collections.abc import Mapping
 from typing import Any
 
+from trainer.counting import counted
+
 
 def cautions(metrics: Mapping[str, Any]) -> list[str]:
     """Return why the figures of a model are no reason to trust it, as sentences; nothing if they are one."""
@@ -52,9 +54,9 @@ def why_not_better(metrics: Mapping[str, Any]) -> str:
 
 
 def pace_sentences(metrics: Mapping[str, Any]) -> list[str]:
-    """Return for each phase with little data how it was read differently from what the config says, as a sentence."""
+    """Return in sentences what was done with repeats of labels, and how phases with little data were read otherwise than by the config."""
     note = metrics.get("training", {}).get("frozen", {}).get("note")  # heads on a frozen base that could not be chosen
-    sentences = [note] if note else []
+    sentences = [*_repeat_sentences(metrics.get("training", {}).get("repeats") or {}), *([note] if note else [])]
     for pace in metrics.get("training", {}).get("paces", []):
         wanted, changes = pace["wanted"], []
         if pace["token_budget"] < wanted["token_budget"]:
@@ -68,4 +70,21 @@ def pace_sentences(metrics: Mapping[str, Any]) -> list[str]:
             if pace["updates"] < wanted["updates"]:
                 n_steps += f", fewer than the {wanted['updates']} that a training needs"
             sentences.append(f"There is little data for the phase {pace['phase']!r}. It was read {', '.join(changes)}: {n_steps}.")
+    return sentences
+
+
+def _repeat_sentences(repeats: Mapping[str, Any]) -> list[str]:
+    sentences = []
+    if repeats and repeats["n_remaining"] < repeats["n_labeled"]:
+        shares = f" People rated {repeats['n_conflicting']:,} of them differently, and the shares of the ratings are learned."
+        sentences.append(
+            f"{repeats['n_remaining']:,} of {counted(repeats['n_labeled'], 'labeled solution')} remain after exact repeats were merged."
+            + (shares if repeats["n_conflicting"] else "")
+        )
+    if n_capped := repeats.get("n_capped_problems", 0):
+        has, they = ("was capped, which has", "they count") if n_capped == 1 else ("were capped, which have", "those of each of them count")
+        sentences.append(
+            f"{counted(n_capped, 'problem')} {has} {repeats['n_capped_steps']:,} rated steps: {they} as much as "
+            f"{repeats['counts_as']:,.0f}, so that no problem outweighs all others."
+        )
     return sentences

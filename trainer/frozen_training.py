@@ -20,6 +20,7 @@ from trainer.frozen_heads import Examples, fit
 from trainer.model import RewardModel, load_frozen_base
 from trainer.prefix import Reader
 from trainer.progress import Clock, Progress
+from trainer.repeats import Repeats, cap_problems
 from trainer.score import on_fastest_device, suitable_budget
 from trainer.split import TooLittleToLearn
 from trainer.states import LIMIT
@@ -29,12 +30,14 @@ from trainer.states import LIMIT
 class HeadsTrained:
     """A model with heads on its frozen base, and the sequences that they learned from.
 
-    report: plain values that say how: layers, kind of head, what cross-validation tried, how many solutions were in the cache.
+    report: plain values that say how: layers, kind of head, what cross-validation tried, how many solutions were in the cache. repeats:
+    what was merged and capped; None of an ORM.
     """
 
     model: RewardModel
     sequences: list[TrainingSequence]
     report: dict[str, Any]
+    repeats: Repeats | None = None
 
     @property
     def details(self) -> dict[str, Any]:
@@ -57,10 +60,12 @@ def train_heads(
     *,
     config: TrainConfig,
     states: Path,
+    repeats: Repeats | None = None,
     limit: int = LIMIT,
     progress: Progress | None = None,
 ) -> HeadsTrained:
-    """Train heads on the states of `config.base` at the labeled steps. `states` is the folder of the cache.
+    """Train heads on the states of `config.base` at the labeled steps. `states` is the folder of the cache. repeats: of what `training` is
+    left; then the weight of a problem is bounded.
 
     An ORM learns the outcome at every step end. Raises BadBase, BadConfig, and TooLittleToLearn if no label lies within the context.
     """
@@ -68,6 +73,8 @@ def train_heads(
     model = on_fastest_device(replace(model, kind=config.kind)).keeping_states(states, limit=limit, spares=False)
     assert model.frozen is not None and model.states is not None
     sequences = _encoded(training, model=model, config=config)
+    if repeats:
+        sequences, repeats = cap_problems(sequences, repeats)
     began = time.monotonic()
     examples = _examples(model, sequences, progress=progress)
     read, n_kept = time.monotonic(), model.states.n_found
@@ -84,7 +91,7 @@ def train_heads(
     base = {"layers": list(model.frozen.layers), "base_sha256": model.frozen.sha256}
     counts = {"n_solutions": sum(len(sequence.encoded.step_ends) > 0 for sequence in sequences), "n_from_cache": n_kept}
     heads = heads.to(model.network.device)
-    return HeadsTrained(replace(model, frozen_heads=heads.eval()), sequences, base | report | counts | {"seconds": seconds})
+    return HeadsTrained(replace(model, frozen_heads=heads.eval()), sequences, base | report | counts | {"seconds": seconds}, repeats)
 
 
 def _encoded(training: Sequence[LabeledSolution | GradedSolution], *, model: RewardModel, config: TrainConfig) -> list[TrainingSequence]:

@@ -59,6 +59,7 @@ from trainer.outcome import OutcomeReport, outcome_rates, report_outcomes
 from trainer.phases import LossNotFinite, MemoryFull, Phase, run, take_step, trained_parts
 from trainer.processes import Processes
 from trainer.progress import Progress
+from trainer.repeats import Repeats, cap_problems, merge_repeats
 from trainer.score import score_solutions
 from trainer.split import TooLittleToLearn, hold_out, readable
 
@@ -108,6 +109,10 @@ def train(
         raise BadLabels("A prm learns from solutions with rated steps, an orm from graded solutions. Change the labels or the kind.")
     held_out = hold_out(labels, config=config)
     training = [label for label in labels if label.solution.problem_key not in held_out]
+    distinct: Sequence[LabeledSolution | GradedSolution] = training
+    repeats: Repeats | None = None
+    if config.kind == "prm":
+        distinct, repeats = merge_repeats(cast(list[LabeledSolution], training))
     finish = partial(
         _finish,
         training=training,
@@ -123,9 +128,9 @@ def train(
         if processes.count > 1:
             raise BadConfig("A frozen base is read by one process. Start the training without a launcher.")
         with TemporaryDirectory(prefix="stepmark-states-") as none_kept:
-            found = train_heads(training, config=config, states=Path(states or none_kept), progress=progress)
+            found = train_heads(distinct, repeats=repeats, config=config, states=Path(states or none_kept), progress=progress)
             config = replace(config, revision=_commit(found.model) or config.revision)
-            return finish(found.model, config=config, sequences=found.sequences, details=found.details)
+            return finish(found.model, config=config, sequences=found.sequences, details=found.details, repeats=found.repeats)
     config = config.settled(text_suits=config.is_tiny and suits_shipped_base(some_texts([label.solution for label in training])))
     texts = uniform_draw(
         readable(unlabeled, labels, held_out=held_out, config=config),
@@ -133,16 +138,18 @@ def train(
         rng=seeded(config.seed, "unlabeled"),
     )
 
-    model = prepared_model(config, solutions=[*(label.solution for label in training), *texts])
+    model = prepared_model(config, solutions=[*(label.solution for label in distinct), *texts])
     config = replace(config, revision=_commit(model) or config.revision)
     if config.kind == "orm":
-        rated = encode_graded(cast(list[GradedSolution], training), tokenizer=model.tokenizer, context=model.context)
+        rated = encode_graded(cast(Sequence[GradedSolution], distinct), tokenizer=model.tokenizer, context=model.context)
     else:
-        rated = encode_labeled(cast(list[LabeledSolution], training), tokenizer=model.tokenizer, context=model.context)
+        rated = encode_labeled(cast(Sequence[LabeledSolution], distinct), tokenizer=model.tokenizer, context=model.context)
     if not any(sequence.n_rated for sequence in rated):
         raise TooLittleToLearn(
             f"No label lies within the first {model.context} tokens of its solution. Raise context, or give shorter solutions."
         )
+    if repeats:
+        rated, repeats = cap_problems(rated, repeats)
     read = rated if config.language_model_weight else cut_after_ratings(rated)
     plain = encode_unlabeled(texts, tokenizer=model.tokenizer, context=model.context)
     phases = [
@@ -167,7 +174,7 @@ def train(
             "paces": [asdict(pace) for pace in outcome.paces],
             "halvings": outcome.halvings,
         }
-        result = finish(model, config=config, sequences=rated, details=details, texts=texts)
+        result = finish(model, config=config, sequences=rated, details=details, repeats=repeats, texts=texts)
     return cast(TrainedModel, processes.tell(result))
 
 
@@ -185,17 +192,19 @@ def _finish(
     checkpoint: Path | None,
     progress: Progress | None,
     began: float,
+    repeats: Repeats | None = None,
     texts: Sequence[SolutionText] = (),
 ) -> TrainedModel:
     """Judge a trained model on the held-out solutions, write its folder, and remove its checkpoints."""
     report = _judged(model, training, held_out, progress=progress)
     counts = {
         "n_problems": len({label.solution.problem_key for label in training}),
-        "n_solutions": len(training),
+        "n_solutions": repeats.n_remaining if repeats else len(training),
         "n_rated_steps": sum(sequence.n_rated for sequence in sequences) if config.kind == "prm" else 0,
         "n_unread_steps": sum(sequence.encoded.unread_steps for sequence in sequences),
         "n_cut_solutions": sum(sequence.encoded.unread_steps > 0 for sequence in sequences),
         "n_parameters": model.n_parameters,
+        "repeats": repeats.as_dict() if repeats else {},
     }
     metrics = report.as_dict() | {"training": counts | dict(details) | {"seconds": round(time.monotonic() - began, 1)}}
     metrics["cautions"] = cautions(metrics)

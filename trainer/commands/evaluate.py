@@ -147,7 +147,8 @@ def load(folder: Path, *, kind: str) -> "tuple[RewardModel, frozenset[str], froz
         raise BadInput(f"{folder} holds a reward model of kind {model.kind}, but {needed[kind]}. Name another folder.")
     split = json.loads((folder / SPLIT_FILE).read_text(encoding="utf-8"))
     read, held_out = [*split["training"], *split.get("text", ())], split["held_out"]
-    return model, *(frozenset(keys).union(map(without_blanks, keys)) for keys in (read, held_out))
+    training, apart = (frozenset(keys).union(map(without_blanks, keys)) for keys in (read, held_out))
+    return model, training, apart
 
 
 def read(
