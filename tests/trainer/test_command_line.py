@@ -9,6 +9,7 @@ from tests.trainer.sums import SHAPE, sums
 from trainer.__main__ import main
 from trainer.config import TrainConfig
 from trainer.data import LabeledSolution
+from trainer.evaluate import split_problems
 from trainer.lines import read_solutions
 from trainer.score import load_prm, score_solutions
 
@@ -38,7 +39,8 @@ def test_train_then_evaluate_then_score_from_files(tmp_path: Path, capsys: pytes
         == 0
     )
     said = json.loads(capsys.readouterr().out)
-    assert said["metrics"]["training"]["n_unlabeled_solutions"] == 20 and Path(said["folder"]) == out
+    read = {one.solution.problem_key for one in sums(10, seed=4)}
+    assert said["metrics"]["training"]["n_unlabeled_solutions"] == 2 * len(read - split_problems(read)) and Path(said["folder"]) == out
     assert json.loads((out / "stepmark.json").read_text())["config"]["epochs"] == 1
 
     assert main(["evaluate", "--model", str(out), "--labeled", str(labeled)]) == 0
