@@ -136,7 +136,10 @@ def why_unusable(base: str, error: Exception) -> str:
     if "Unrecognized configuration class" in reason:
         return f"The base {base} is not a causal language model. {CAUSAL}"
     if Path(base).exists():
-        return f"The model folder {base} cannot be loaded: {reason[:300]}"
+        return (
+            f"The model folder {base} cannot be loaded: {reason[:300].rstrip('.')}. If a file of it is incomplete or missing, copy or "
+            "convert the model again. Otherwise name another base."
+        )
     causes = tuple(_causes(error))
     here = f"There is no folder {base} here, and"
     if any(isinstance(cause, hub.GatedRepoError) for cause in causes):

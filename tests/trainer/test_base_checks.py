@@ -320,3 +320,10 @@ def test_a_sound_base_is_accepted(base: Path) -> None:
 
 def test_a_trained_model_comes_back(trained: TrainedModel) -> None:
     assert load_prm(trained.folder).sha256 == trained.sha256
+
+
+@pytest.mark.parametrize("kept", [0, 5, 2000])
+def test_weights_that_a_conversion_left_incomplete_are_refused_with_a_remedy(base: Path, kept: int) -> None:
+    weights = base / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:kept])
+    assert refusal(base).endswith("incomplete or missing, copy or convert the model again. Otherwise name another base.")
