@@ -6,7 +6,7 @@ from typing import Any
 
 from trainer.cautions import cautions, pace_sentences
 from trainer.config import TINY, TINY_BASE, TrainConfig
-from trainer.naming import FETCHED
+from trainer.naming import FETCHED, is_hub_id
 
 PROCESS = (
     "Process reward model",
@@ -157,10 +157,7 @@ def model_card(
 {paces}- AdamW, seed {config.seed}, {training["seconds"]:g} seconds"""
     if frozen is not None:
         passes = _frozen_training(config, training, frozen) + paces
-    return f"""---
-library_name: transformers
-tags: [{kind.lower().replace(" ", "-")}, step-ratings]
----
+    return f"""{front_matter(config, tag=kind.lower().replace(" ", "-"))}
 # {kind}
 
 {purpose}
@@ -190,6 +187,21 @@ All settings are in `stepmark.json`.
 The model has seen only solutions of the kind above; do not rely on it for others. {LIMITS[is_orm]}
 A solution that was not read to its end scores 0.
 """
+
+
+def front_matter(config: TrainConfig, *, tag: str) -> str:
+    """Write what the hub reads of a card: library, tags, and the base with its licence where they are known.
+
+    Heads on a frozen base are no model that transformers loads. A folder has no name on the hub.
+    """
+    lines = [f"library_name: {'stepmark' if config.frozen else 'transformers'}", f"tags: [{tag}, step-ratings]"]
+    if fetched := FETCHED.get(config.base):
+        lines += [f"license: {fetched.licence.lower()}", f"base_model: {fetched.hub_id}"]
+    elif not config.is_tiny and is_hub_id(config.base):
+        lines.append(f"base_model: {config.base}")
+    if lines[-1].startswith("base_model:"):
+        lines.append(f"base_model_relation: {'adapter' if config.frozen else 'finetune'}")
+    return "\n".join(["---", *lines, "---"])
 
 
 def _frozen_training(config: TrainConfig, training: Mapping[str, Any], frozen: Mapping[str, Any]) -> str:

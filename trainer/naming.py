@@ -37,6 +37,10 @@ class FetchedBase:
         return f"script/base {self.name}"
 
     @property
+    def hub_id(self) -> str:
+        return self.page.removeprefix("https://huggingface.co/")
+
+    @property
     def origin(self) -> str:
         """Say what the base is and whose it is, in half a sentence."""
         return (
@@ -63,6 +67,11 @@ FETCHED: Mapping[str, FetchedBase] = {
 def is_named(base: str) -> bool:
     """Tell whether a base is named by a word of Stepmark's own. A folder of the same name is written as ./NAME."""
     return base == TINY or base in FETCHED
+
+
+def is_hub_id(base: str) -> bool:
+    """Tell whether a base is named by its id on the hub: no word of Stepmark's own, and no folder here."""
+    return not is_named(base) and HUB_ID.fullmatch(base) is not None and not Path(base).exists()
 
 
 def bases_folder() -> Path:

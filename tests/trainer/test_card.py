@@ -7,13 +7,39 @@ from typing import Any
 
 import numpy as np
 import pytest
+from huggingface_hub import ModelCard
 
 from tests.trainer.bases import make_base
 from tests.trainer.sums import small, sums
+from trainer.card import front_matter
 from trainer.config import TINY_BASE, TrainConfig
 from trainer.data import GradedSolution, SolutionText
 from trainer.score import load_prm, score_solutions
 from trainer.train import TrainedModel, train
+
+
+@pytest.mark.parametrize(
+    ("base", "frozen", "told"),
+    [
+        ("tiny", False, {"library_name": "transformers"}),
+        ("owner/name", False, {"library_name": "transformers", "base_model": "owner/name", "base_model_relation": "finetune"}),
+        ("/a/folder", False, {"library_name": "transformers"}),
+        (
+            "smollm2",
+            True,
+            {
+                "library_name": "stepmark",
+                "license": "apache-2.0",
+                "base_model": "HuggingFaceTB/SmolLM2-135M-Instruct",
+                "base_model_relation": "adapter",
+            },
+        ),
+    ],
+)
+def test_the_card_begins_with_what_the_hub_reads(base: str, frozen: bool, told: dict[str, str]) -> None:
+    text = front_matter(TrainConfig.for_base(base, **({"frozen": True} if frozen else {})), tag="process-reward-model")
+    found = ModelCard(f"{text}\n# A model\n").data.to_dict()
+    assert found == told | {"tags": ["process-reward-model", "step-ratings"]}
 
 
 @pytest.fixture(scope="module", params=["tiny", "tiny orm", "gpt2", "llama", "frozen", "frozen orm"])
