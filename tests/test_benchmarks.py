@@ -40,6 +40,12 @@ def test_tiny_is_judged(options: tuple[str, ...], n_labeled: int) -> None:
     assert 0 < found["auc"] <= 1 and 0 <= found["f1"] <= 100
 
 
+def test_a_frozen_base_is_read_once_and_a_round_after_the_first_reads_nothing() -> None:
+    found = figures("frozen", "--smoke")
+    assert found["ratio"] == min(found["ratios"].values()) > 0 and found["ratio_processor_time"] > 0
+    assert found["first"]["n_from_cache"] == 0 < found["next"]["n_from_cache"] == found["next"]["n_solutions"]
+
+
 def test_the_watch_over_bad_work_flags_spammers_and_not_the_honest() -> None:
     found = figures("watching", "--smoke")
     assert found["ratio"] >= 0.8 and found["spammers"]["of"] == 10
