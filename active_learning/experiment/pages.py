@@ -102,7 +102,7 @@ def _progress(folder: Path) -> dict[str, Any]:
 
 def _row(row: dict[str, Any], outcome: dict[str, Any]) -> dict[str, Any]:
     """Return a row of the table as the page writes it: its name, its differences in the primary figure, and the ratio."""
-    shown = {"label": results.arm_label(row["strategy"]), "differences": None, "ratio": ""}
+    shown: dict[str, Any] = {"label": results.arm_label(row["strategy"]), "differences": None, "ratio": ""}
     if outcome["format"] > 1 and row["differences"] is not None:
         primary = outcome["primary"]
         shown["differences"] = results.written(row["differences"][primary["figure"]][primary["cost"]])

@@ -142,7 +142,7 @@ def score_candidates(plan: Plan, solutions: list[WorldSolution], *, prm: "Reward
     )
 
 
-def _states(plan: Plan, solutions: list[WorldSolution], prm: "RewardModel") -> dict[str, Floats]:
+def _states(plan: Plan, solutions: list[WorldSolution], prm: "RewardModel") -> dict[str, Any]:
     """Return what the strategies know of the states of the solutions after the start, and of those of the start."""
     from trainer.data import encode
     from trainer.prefix import Reader
