@@ -11,7 +11,7 @@ from typing import Any, Self
 from active_learning import registry, sampling
 from active_learning.models import Labels, ModelKind, Round
 from active_learning.rounds.states import RoundRefused
-from active_learning.selection import CONVINCING, MIXES, UNIFORM, BadRecipe, Recipe
+from active_learning.selection import CONVINCING, MIXES, UNIFORM, BadRecipe, Need, Recipe, is_frozen, switched, why_no_states
 from annotation import queue
 from annotation.models import Project
 from trainer.config import BadBase, BadConfig, TrainConfig
@@ -89,7 +89,12 @@ class RoundPlan:
         """Return the plan as the project can follow it now, with the base and the settings of sampling filled in. Raises RoundRefused."""
         if self.scores and not self.train and registry.serving_version(project) is None:
             raise RoundRefused(f"{project.slug} has no serving model to choose with. Train one first, or choose at random.")
-        base = self.config(project).base
+        config = self.config(project)
+        base = config.base
+        if self.recipe and self.recipe.needs(Need.STATES):
+            serving = registry.serving_version(project)
+            if not (self.train and config.frozen) and not is_frozen(serving):
+                raise RoundRefused(why_no_states(project, serving, recipe=self.recipe))
         if self.resume and (self.preset or self.base or self.seed or self.labels != Labels.EACH):
             raise RoundRefused(
                 "A training that is resumed keeps its base, config, seed and labels. Leave out preset, base, seed and labels."
@@ -178,6 +183,7 @@ class Findings:
     chosen_with, control, orm: numbers of the model versions whose scores it chose by. resumed: number of the version whose training
     it continues. mix: figures of the choice and of as many solutions at random (`pool.describe`). short: a sentence, if fewer solutions
     fit the recipe than were asked for. at_random: a sentence, if the recipe needs a model and none serves: why the batch is a random draw.
+    switch: what the strategy that switches stood for, and the figures that decided (`selection.Decision`).
     """
 
     chosen_with: int | None = None
@@ -187,6 +193,7 @@ class Findings:
     mix: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
     short: str = ""
     at_random: str = ""
+    switch: Mapping[str, Any] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """Return what is known, for JSON."""
@@ -199,7 +206,12 @@ def findings_of(round_: Round) -> Findings:
 
 
 def recipe_followed(plan: RoundPlan, findings: Findings) -> Recipe | None:
-    """Return the recipe by which a round chooses: that of its plan, or a random draw of the same size if no model serves."""
+    """Return the recipe by which a round chooses: that of its plan, or a random draw of the same size if no model serves.
+
+    What the switch stands for takes its place as soon as that is decided.
+    """
     if plan.recipe and findings.at_random:
         return replace(plan.recipe, parts=((UNIFORM.name, 1.0),), is_diverse=False)
+    if plan.recipe and findings.switch:
+        return switched(plan.recipe, findings.switch["takes"])
     return plan.recipe

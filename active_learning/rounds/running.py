@@ -27,7 +27,7 @@ from active_learning.models import (
     StageName,
 )
 from active_learning.registry import ProgressCallback
-from active_learning.rounds.plan import RoundPlan, findings_of, plan_of, recipe_followed
+from active_learning.rounds.plan import Findings, RoundPlan, findings_of, plan_of, recipe_followed
 from active_learning.rounds.publishing import open_batch
 from active_learning.rounds.starting import notify_worker
 from active_learning.rounds.states import (
@@ -270,10 +270,13 @@ def _begin_version(round_: Round, plan: RoundPlan) -> ModelVersion:
 
 def _score(hold: Hold, plan: RoundPlan) -> selection.Scorers:
     """Score the pool with the champion and with the other models the recipe reads (the frozen control, the ORM), unless their files are
-    gone. If no model serves, because the one just trained waits for a person, nothing is scored, and the batch is a random draw."""
+    gone. If no model serves, because the one just trained waits for a person, nothing is scored. The batch is then a random draw, unless
+    the recipe needs only the states of a frozen base."""
     round_, findings = hold.round, findings_of(hold.round)
     if hold.has_ended(StageName.SCORE):
-        return selection.Scorers(*(_version(round_.project, number) for number in (findings.chosen_with, findings.control, findings.orm)))
+        numbers = (findings.chosen_with, findings.control, findings.orm)
+        versions = [_version(round_.project, number) for number in numbers]
+        return selection.Scorers(versions[0], versions[1], versions[2], _reader(versions[0], round_.model_version))
     chooser, trained = registry.serving_version(round_.project), round_.model_version
     if chooser is None:
         if trained is None:
@@ -281,11 +284,13 @@ def _score(hold: Hold, plan: RoundPlan) -> selection.Scorers:
         hold.update(state=RoundState.SCORING)
         with hold.at(StageName.SCORE):
             hold.log(f"No model serves, so nothing is scored. {trained.decision['reason']}")
-            if plan.recipe:
+            findings, reader = _decide_switch(hold, plan, None), _reader(trained)
+            recipe = recipe_followed(plan, findings)
+            if recipe and not (reader and recipe.needs_only_states):
                 at_random = f"The batch is drawn at random: no model serves, and model {trained.number} waits for a person."
                 hold.update(findings=replace(findings, at_random=at_random).as_dict())
                 hold.log(at_random)
-        return selection.Scorers()
+        return selection.Scorers(reader=reader)
     others = {
         "control": (control_of(round_.project) or chooser) if plan.recipe and plan.recipe.needs(Need.CONTROL) else None,
         "orm": registry.serving_version(round_.project, ModelKind.ORM) if plan.recipe and plan.recipe.needs(Need.ORM) else None,
@@ -302,9 +307,26 @@ def _score(hold: Hold, plan: RoundPlan) -> selection.Scorers:
             except registry.ModelUnusable as unusable:
                 hold.log(f"The {name} is left out. {unusable}")
                 others[name] = None
+        findings = _decide_switch(hold, plan, chooser)
         control, orm = (version.number if (version := others[name]) else None for name in ("control", "orm"))
         hold.update(findings=replace(findings, chosen_with=chooser.number, control=control, orm=orm).as_dict())
-    return selection.Scorers(chooser, **others)
+    return selection.Scorers(chooser, **others, reader=_reader(chooser, round_.model_version))
+
+
+def _reader(*versions: ModelVersion | None) -> ModelVersion | None:
+    """Return the first of some versions with a frozen base; its states do not depend on whether its heads are good enough to serve."""
+    return next((version for version in versions if selection.is_frozen(version)), None)
+
+
+def _decide_switch(hold: Hold, plan: RoundPlan, chooser: ModelVersion | None) -> Findings:
+    """Decide what the switch in the recipe stands for, if there is one, note it, and return the findings."""
+    findings = findings_of(hold.round)
+    if plan.recipe and selection.has_switch(plan.recipe):
+        decision = selection.decided(chooser.number if chooser else None, chooser.metrics if chooser else {})
+        findings = replace(findings, switch=decision.as_dict())
+        hold.update(findings=findings.as_dict())
+        hold.log(decision.sentence)
+    return findings
 
 
 def _score_with(hold: Hold, version: ModelVersion) -> None:
@@ -344,6 +366,8 @@ def _select(hold: Hold, plan: RoundPlan, recipe: Recipe, scorers: selection.Scor
         )
         Selection.objects.filter(round=hold.round).delete()  # of an attempt that was lost before its stage was noted
         Selection.objects.bulk_create(selected.rows, batch_size=1000)
+    if selected.states:
+        hold.log(selected.states)
     hold.log(f"Chose {len(selected.rows):,} of {selected.n_candidates:,} candidates. {selected.short}".strip())
 
 

@@ -53,6 +53,8 @@ def describe(round_: Round) -> list[str]:
     elif round_.state == RoundState.PROPOSED:
         n_chosen = Selection.objects.filter(round=round_).count()
         lines.append(f"Proposed {counted(n_chosen, 'solution')}, {parts}. Review and publish them on the project's page Rounds.")
+    if findings.switch:
+        lines.append(findings.switch["sentence"])
     if findings.at_random:
         lines.append(findings.at_random)
     if findings.short:

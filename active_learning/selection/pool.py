@@ -81,6 +81,7 @@ _COLUMNS = ("problems", "outcomes", "scores", "entropy", "confidence", "deviatio
 
 _CODES = {Outcome.CORRECT: RIGHT, Outcome.WRONG: WRONG}
 
+LOOKED_AT = 20_000  # solutions of which states are read: a draw, where the pool is larger
 SPARE = 4  # a shortlist is this many times the batch: some of it was queued, withdrawn or begins like another solution
 SPARE_STRATIFIED = 32  # and the rarer strata lie deep in it
 GROWTH = 8
@@ -135,6 +136,9 @@ class _Shortlists:
             for shortlist in strategy.shortlists:
                 if not shortlist.joins_orm or self.versions["orm"]:
                     self._take(self._statement(shortlist), version=version, is_enough=shortlist.is_enough)
+        if self.recipe.needs(Need.STATES):
+            version = self.versions["chooser"]
+            self._list(UNSCORED if version is None else self._statement(UNIFORM.shortlists[0]), version=version, limit=LOOKED_AT)
         if self.recipe.is_stratified or any(
             strategy.is_draw for strategy in strategies
         ):  # strata are weighed by a draw from the whole pool
@@ -154,14 +158,19 @@ class _Shortlists:
         while True:
             limit = max(1, recipe.size) * spare
             each = (recipe.per_problem or 0) * (spare if recipe.is_diverse else 1)
-            with connection.cursor() as cursor:
-                cursor.execute(statement, self.values | {"version": version, "limit": limit, "each": each})
-                listed = [solution for (solution,) in cursor.fetchall()]
-            self._read_facts(listed)
+            listed = self._list(statement, version=version, limit=limit, each=each)
             fit = self.known.keys() & set(listed)
             if is_enough or len(listed) < limit or self._n_fitting(fit) >= recipe.size:
                 return fit
             spare *= GROWTH
+
+    def _list(self, statement: str, *, version: int | None, limit: int, each: int = 0) -> list[int]:
+        """Return the first solutions of a statement, and read their facts."""
+        with connection.cursor() as cursor:
+            cursor.execute(statement, self.values | {"version": version, "limit": limit, "each": each})
+            listed = [solution for (solution,) in cursor.fetchall()]
+        self._read_facts(listed)
+        return listed
 
     def _read_facts(self, solutions: Iterable[int]) -> None:
         """Read the facts of the solutions that were not read before."""
@@ -262,6 +271,16 @@ def describe(candidates: Candidates) -> dict[str, Any]:
     }
 
 
+def why_no_states(project: Project, version: ModelVersion | None, *, recipe: Recipe) -> str:
+    """Say why a recipe that reads states cannot have them, and what to do."""
+    labels = " and ".join(STRATEGIES[name].label for name, _ in recipe.parts if Need.STATES in STRATEGIES[name].needs)
+    cause = f"model {version.number} of {project.slug} has none" if version else f"no model of {project.slug} serves yet"
+    return (
+        f"{labels}: this reads the states of a frozen base, and {cause}. Choose *Keep the base frozen* in the settings of the project, or "
+        "train with --preset frozen, and start a round that trains. Or choose at random."
+    )
+
+
 def why_empty(project: Project, chooser: ModelVersion | None, *, recipe: Recipe) -> str:
     """Say why nothing is left to choose, and what to do."""
     strategies = [STRATEGIES[name] for name, _ in recipe.parts]
@@ -269,16 +288,16 @@ def why_empty(project: Project, chooser: ModelVersion | None, *, recipe: Recipe)
     n_solutions, labels = sum(counts.values()), ", ".join(strategy.label for strategy in strategies)
     if not counts:
         return f"{project.slug} has no solutions to serve. Load some with `manage.py load_solutions`."
-    if chooser is None:
+    if chooser is None and not recipe.needs(Need.STATES):
         if any(strategy.is_draw for strategy in strategies):
             return f"Every solution of {project.slug} has been queued already. Load more solutions."
         return f"{labels}: this needs a model's scores, and no model of {project.slug} serves yet. Train one first, or choose at random."
     scores = Score.objects.filter(model_version=chooser)
-    if not scores.exists():
+    if chooser and not scores.exists():
         return f"The scores of model {chooser.number} of {project.slug} are gone. Restore them, or start a round that scores again."
     pool = EmptyPool(
         project=project.slug,
-        model=chooser.number,
+        model=chooser.number if chooser else 0,
         n_solutions=n_solutions,
         n_wrong=counts.get(Outcome.WRONG, 0),
         has_confidence=recipe.needs(Need.HEADS) and scores.filter(confidence__isnull=False).exists(),

@@ -65,6 +65,12 @@ class Recipe:
         """Why a recipe without a part at random is worth another thought, in a sentence; empty: it has one."""
         return without_floor(name for name, _ in self.parts)
 
+    @property
+    def needs_only_states(self) -> bool:
+        """Whether some part reads the states of a frozen base, and every other one is a draw: then no score is read."""
+        strategies = [STRATEGIES[name] for name, _ in self.parts]
+        return self.needs(Need.STATES) and all(strategy.is_draw or Need.STATES in strategy.needs for strategy in strategies)
+
     def as_dict(self) -> dict[str, Any]:
         """Return the settings this recipe can be made from again, fit for JSON."""
         return asdict(self) | {"parts": [list(part) for part in self.parts]}

@@ -22,7 +22,8 @@ from active_learning.selection.candidates import Candidates
 from active_learning.selection.choosing import Choice, choose
 from active_learning.selection.files import read_candidates, write_candidates
 from active_learning.selection.recipes import Recipe
-from active_learning.selection.strategies import STRATEGIES, UNIFORM, premise_of
+from active_learning.selection.states import is_frozen, with_states
+from active_learning.selection.strategies import STRATEGIES, UNIFORM, Need, premise_of
 from annotation.models import Premise, Project
 from trainer.counting import counted
 
@@ -33,16 +34,23 @@ class NothingToChoose(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Scorers:
-    """The versions whose scores a selection reads; all None: it is made without a model."""
+    """The versions whose scores a selection reads; all None: it is made without a model.
+
+    reader: a version with a frozen base whose states are read, if the recipe needs states. Its heads do not matter for that.
+    """
 
     chooser: ModelVersion | None = None
     control: ModelVersion | None = None
     orm: ModelVersion | None = None
+    reader: ModelVersion | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Selected:
-    """What a round chose, and the file of what it chose from. `short` is a sentence where fewer were chosen than the recipe says."""
+    """What a round chose, and the file of what it chose from.
+
+    short: a sentence where fewer were chosen than the recipe says. states: a sentence on the states that were read, if any were.
+    """
 
     rows: list[Selection]
     n_candidates: int
@@ -50,6 +58,7 @@ class Selected:
     short: str
     file: str
     sha256: str
+    states: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +72,13 @@ class Replay:
 def select(round_: Round, recipe: Recipe, scorers: Scorers, *, seed: int, progress: ProgressCallback) -> Selected:
     """Choose by the recipe, with step scores for the person who reviews the choice. Raises NothingToChoose."""
     project, chooser = round_.project, scorers.chooser
+    if recipe.needs(Need.STATES) and not is_frozen(scorers.reader):
+        raise NothingToChoose(pool.why_no_states(project, scorers.reader or chooser, recipe=recipe))
     candidates = pool.candidates(project, chooser, recipe=recipe, control=scorers.control, orm=scorers.orm, seed=seed)
+    states = ""
+    if recipe.needs(Need.STATES) and scorers.reader:
+        candidates, told = with_states(candidates, scorers.reader, progress=progress)
+        states = str(told)
     choice = _choice(recipe, candidates, seed=seed, generation=round_.generation)
     if not len(choice.indices):
         raise NothingToChoose(pool.why_empty(project, chooser, recipe=recipe))
@@ -78,7 +93,7 @@ def select(round_: Round, recipe: Recipe, scorers: Scorers, *, seed: int, progre
     ]
     mix = {"chosen": pool.describe(chosen), "uniform": pool.describe(_uniform(round_, recipe, scorers, seed=seed))}
     short = f"The recipe says {counted(recipe.size, 'solution')}, but only {len(rows):,} fit it." if len(rows) < recipe.size else ""
-    return Selected(rows, len(candidates), mix, short, file, sha256)
+    return Selected(rows, len(candidates), mix, short, file, sha256, states)
 
 
 _COLUMN = {"solution": "solution_id"}
@@ -100,6 +115,8 @@ class RecipeForecast:
 
 def forecast(project: Project, recipe: Recipe, scorers: Scorers, *, seed: int, generation: int) -> RecipeForecast:
     """Return what a round of this generation would choose now, with the scores that there are. Reads the pool as a round does."""
+    if recipe.needs(Need.STATES):  # a web process cannot read them, and a worker takes minutes
+        return RecipeForecast(why_not="What it takes is known when the round runs, because it reads states.")
     chooser = scorers.chooser
     candidates = pool.candidates(project, chooser, recipe=recipe, control=scorers.control, orm=scorers.orm, seed=seed)
     choice = _choice(recipe, candidates, seed=seed, generation=generation)

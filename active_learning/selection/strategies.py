@@ -5,7 +5,7 @@ A new strategy is one more Strategy here, listed in STRATEGIES, and its test. Re
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 
 import numpy as np
@@ -54,7 +54,7 @@ class EmptyPool:
     """The facts of a pool with solutions and scores in which no strategy of a recipe has a candidate."""
 
     project: str
-    model: int  # number of the model that serves
+    model: int  # number of the model that serves; 0: none
     n_solutions: int
     n_wrong: int  # with a wrong final answer
     has_confidence: bool  # the model has uncertainty heads; only looked up for strategies that need them
@@ -198,7 +198,10 @@ def _no_heads(pool: EmptyPool) -> str:
 
 
 def _no_states(pool: EmptyPool) -> str:
-    return f"No states are known of the solutions of {pool.project} that can still be chosen."
+    return (
+        f"Every solution of {pool.project} has been queued already, or no step of it lies within the context of the model. Load more "
+        "solutions, or shorter ones."
+    )
 
 
 def _no_change(pool: EmptyPool) -> str:
@@ -385,6 +388,12 @@ DIVERSE = _by_states(
     covering.diverse,
     why="It is unlike those labeled before",
 )
+SWITCH = replace(
+    TYPICAL,
+    name="typical_first",
+    label="Typical first, unclear later",
+    picks="typical solutions until the model is clearly better than the base rate, then those whose first mistake is unclear",
+)
 STRATEGIES: dict[str, Strategy] = {
     strategy.name: strategy
     for strategy in (
@@ -402,6 +411,7 @@ STRATEGIES: dict[str, Strategy] = {
         COVERING,
         HERDING,
         DIVERSE,
+        SWITCH,
         CONTROL,
     )
 }

@@ -23,7 +23,7 @@ PREMISES = {
     ("disagreement", "Judgements differ: PRM 0.10, ORM 0.90."): "",
     ("entropy", "The model is unsure."): "",
     ("uncertain", "The model is unsure."): "",
-    **dict.fromkeys(((name, "Its states.") for name in ("typical", "covering", "herding", "diverse")), ""),
+    **dict.fromkeys(((name, "Its states.") for name in ("typical", "covering", "herding", "diverse", "typical_first")), ""),
     ("uniform", "Drawn at random (not scored)."): "",
 }
 

@@ -17,8 +17,8 @@ class NewRound:
 
     Attributes:
         strategy (str | Unset): convincing, convincing_all, convincing_rest, entropy, entropy_draw, margin, change,
-            uncertain, disagreement, uniform, typical, covering, herding, diverse, control, paper, half, explore, or parts
-            such as `convincing:0.7,uniform:0.3`.
+            uncertain, disagreement, uniform, typical, covering, herding, diverse, typical_first, control, paper, half,
+            explore, or parts such as `convincing:0.7,uniform:0.3`.
         size (int | Unset): How many solutions the batch gets.
         per_problem (int | Unset):
         is_diverse (bool | Unset):
