@@ -95,7 +95,7 @@ def measure(form: str, home: Path, *, n_lines: int | None, n_labels: int) -> dic
 
     if form == "demonstration":
         manage("make_demonstration")
-        manage("retrain", "--project", form, "--strategy", "uniform", "--size", str(N_MORE))
+        manage("retrain", "--project", form, "--strategy", "uniform", "--size", str(N_MORE), "--globally")
         manage("oracle_labels")
     else:
         projects.create_project(form, name=form)
