@@ -80,7 +80,7 @@ def raising(error: BaseException) -> Callable[..., Any]:
         ({"name": "../x"}, "cannot be used"), ({"seeds": "one"}, "Seeds are whole numbers"), ({"seeds": "1 1"}, "different whole numbers"),
         ({"sizes": "8 4"}, "each larger than the one before"), ({"sizes": "4 4000"}, "more than the 42 of the pool"),
         ({"strategies": ["uncertain"]}, "needs a model with uncertainty heads"), ({"strategies": ["bold"]}, "bold"),
-        ({"form": "huge"}, "huge"), ({"seeds": " ".join(map(str, range(11)))}, "At most 10 seeds"), ({"project": "999999"}, "999999"),
+        ({"form": "huge"}, "huge"), ({"seeds": " ".join(map(str, range(21)))}, "At most 20 seeds"), ({"project": "999999"}, "999999"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_carried_out_is_refused_with_a_sentence_and_starts_nothing(
