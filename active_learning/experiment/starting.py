@@ -42,8 +42,8 @@ WHY_LOST = f"Its worker was lost {ATTEMPTS} times. Read the log of the worker, r
 OFFERED: dict[str, tuple[Plan, str]] = {
     "quick": (QUICK, "shows that everything works, its figures are noise"),
     "short": (SHORT, "uniform labels and the strategy that the protocol of able names"),
-    "able": (ABLE, "by its protocol: a generator that is mostly right, all strategies and kinds of label"),
-    "even": (EVEN, "by its protocol: a generator that is wrong half of the time"),
+    "able": (ABLE, "by its protocol: a generator that is mostly right, four strategies"),
+    "even": (EVEN, "by its protocol: a generator that is wrong half of the time, two strategies and all kinds of label"),
     "smallest": (SMALLEST, "a model that learns nothing, in seconds"),
 }
 STRATEGIES_OFFERED = tuple(arm for arm in ALL if arm != UNIFORM)  # uniform labels are always compared
