@@ -72,7 +72,7 @@ def train_heads(
     model = load_frozen_base(config.base, revision=config.revision, context=config.context, layers=config.frozen_layers)
     model = on_fastest_device(replace(model, kind=config.kind)).keeping_states(states, limit=limit, spares=False)
     assert model.frozen is not None and model.states is not None
-    sequences = _encoded(training, model=model, config=config)
+    sequences = encode_training(training, model=model, config=config)
     if repeats:
         sequences, repeats = cap_problems(sequences, repeats)
     began = time.monotonic()
@@ -94,7 +94,10 @@ def train_heads(
     return HeadsTrained(replace(model, frozen_heads=heads.eval()), sequences, base | report | counts | {"seconds": seconds}, repeats)
 
 
-def _encoded(training: Sequence[LabeledSolution | GradedSolution], *, model: RewardModel, config: TrainConfig) -> list[TrainingSequence]:
+def encode_training(
+    training: Sequence[LabeledSolution | GradedSolution], *, model: RewardModel, config: TrainConfig
+) -> list[TrainingSequence]:
+    """Encode what heads learn from. Raises TooLittleToLearn if no label lies within the context."""
     if config.kind == "prm":
         labeled = cast(Sequence[LabeledSolution], training)
         sequences = encode_labeled(labeled, tokenizer=model.tokenizer, context=model.context)
@@ -112,32 +115,40 @@ def _encoded(training: Sequence[LabeledSolution | GradedSolution], *, model: Rew
     return sequences
 
 
-@torch.inference_mode()
 def _examples(model: RewardModel, sequences: Sequence[TrainingSequence], *, progress: Progress | None) -> Examples:
-    """Read the states of the rated places of all sequences."""
+    """Read the states of the rated places of all sequences, and put them together."""
+    found, rated = rated_states(model, sequences, progress=progress), [sequence.classes != UNRATED for sequence in sequences]
+    used = [place for place, own in enumerate(found) if len(own)]
+    whole = np.concatenate([found[place] for place in used])
+    keys = tuple(sorted({sequences[place].problem_key for place in used}))
+    numbers = {key: number for number, key in enumerate(keys)}
+    problems = np.repeat([numbers[sequences[place].problem_key] for place in used], [len(found[place]) for place in used])
+    return Examples(whole, np.concatenate([targets_of(sequences[place])[rated[place]] for place in used]), problems, keys)
+
+
+@torch.inference_mode()
+def rated_states(
+    model: RewardModel, sequences: Sequence[TrainingSequence], *, progress: Progress | None = None
+) -> list[NDArray[np.float16]]:
+    """Read the states of the rated places of each sequence, (places, width), from the cache where they are. Raises BadBase."""
     reader, clock, done = Reader(model, token_budget=suitable_budget(model)), Clock("states", len(sequences), progress), 0
-    rated = [sequence.classes != UNRATED for sequence in sequences]
     found: list[NDArray[np.float16]] = [np.empty((0, 0), np.float16)] * len(sequences)
     for places, states in reader.step_end_states([one.encoded for one in sequences], [one.problem_key for one in sequences]):
         rows, start = states.half().cpu().numpy(), 0
         for place in places.tolist():
             stop = start + len(sequences[place].encoded.step_ends)
-            found[place] = rows[start:stop][rated[place]]
+            found[place] = rows[start:stop][sequences[place].classes != UNRATED]
             start = stop
         done += len(places)
         clock.tick(done)
     clock.tick(len(sequences))
-    used = [place for place, own in enumerate(found) if len(own)]
-    whole = np.concatenate([found[place] for place in used])
-    if not np.isfinite(whole).all():
+    if not all(np.isfinite(own).all() for own in found):
         raise BadBase("The states of the base are not finite numbers on these solutions. Name other frozen_layers, or another base.")
-    keys = tuple(sorted({sequences[place].problem_key for place in used}))
-    numbers = {key: number for number, key in enumerate(keys)}
-    problems = np.repeat([numbers[sequences[place].problem_key] for place in used], [len(found[place]) for place in used])
-    return Examples(whole, np.concatenate([_targets(sequences[place])[rated[place]] for place in used]), problems, keys)
+    return found
 
 
-def _targets(sequence: TrainingSequence) -> NDArray[np.float64]:
+def targets_of(sequence: TrainingSequence) -> NDArray[np.float64]:
+    """Return what heads learn at each place of a sequence: (places, 3), the probabilities of the classes times the weight."""
     if sequence.soft is not None:
         return sequence.soft.astype(np.float64)
     return np.eye(3)[np.maximum(sequence.classes, 0)]

@@ -7,9 +7,10 @@ from typing import Any
 
 from active_learning import registry, rounds
 from active_learning.models import ModelKind
+from active_learning.pages.payoffs import payoffs_of
 from active_learning.pages.remaining import in_minutes
 from active_learning.pages.rows import unfinished
-from active_learning.selection import PRESETS, UNIFORM, Mix, RecipeForecast
+from active_learning.selection import CONTROL, PRESETS, UNIFORM, Mix, RecipeForecast
 from annotation import quality
 from annotation.models import Project
 
@@ -89,8 +90,18 @@ def _pace(project: Project) -> float | None:
 
 
 def recommendation(project: Project) -> Recommendation:
-    """Return the recipe that the composer recommends: at random, until the project's own rounds show that choosing pays."""
-    return Recommendation(PRESETS[UNIFORM.name], AT_RANDOM)
+    """Return the recipe that the composer recommends: at random, until the project's own rounds show that choosing pays.
+
+    Then it is the first recipe with what pays and a part at random, so that the rounds go on to compare.
+    """
+    found = payoffs_of(project)
+    if found is None:
+        return Recommendation(PRESETS[UNIFORM.name], AT_RANDOM)
+    if best := found.best:
+        mixes = [mix for mix in PRESETS.values() if {best.name, UNIFORM.name} <= {name for name, _ in mix.parts}]
+        if mixes and registry.serving_version(project):
+            return Recommendation(mixes[0], best.sentence)
+    return Recommendation(PRESETS[UNIFORM.name], " ".join(row.sentence for row in found.rows if row.name != CONTROL.name) or AT_RANDOM)
 
 
 def preset_settings(project: Project, *, preset: str = "") -> dict[str, Any]:

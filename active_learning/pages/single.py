@@ -14,6 +14,7 @@ from active_learning.charts import Point
 from active_learning.models import ModelKind, ModelState, ModelVersion, Round, RoundStage, RoundState, Selection, StageName
 from active_learning.pages.brought import brought, ends_of, over_whole_numbers, threshold_of, weak_step
 from active_learning.pages.models import model_figures
+from active_learning.pages.payoffs import has_control_group, payoffs_of
 from active_learning.pages.rows import AT, RoundRow, label_of, lasted, planned, row_of
 from annotation.models import Project
 
@@ -80,6 +81,8 @@ def one_round(project: Project, number: int, *, page: int = 1, dropped: Collecti
         shown["proposal"] = _proposal(row.round, chooser, page=page, dropped=set(dropped))
     elif row.round.batch_id:
         shown |= {"brought": brought(row, chooser), "selected": _selected(row.round, page=page)}
+    if has_control_group(row) or row.findings.payoff:
+        shown |= {"has_payoff": True, "payoffs": payoffs_of(project)}
     return shown | _models(row, chooser)
 
 

@@ -9,6 +9,7 @@ waits; `sweep` sends it again.
 
 from active_learning.models import Labels
 from active_learning.rounds.forecasting import Forecasts, forecast_again, forecasts_of, preset_recipe
+from active_learning.rounds.payoffs import KnownPayoff, newest_payoff
 from active_learning.rounds.plan import (
     Findings,
     RoundPlan,
@@ -32,6 +33,7 @@ __all__ = [
     "Findings",
     "Forecasts",
     "Labels",
+    "KnownPayoff",
     "LifeSign",
     "NoSuchRound",
     "RoundPlan",
@@ -52,6 +54,7 @@ __all__ = [
     "forecast_again",
     "forecasts_of",
     "life_signs",
+    "newest_payoff",
     "notify_worker",
     "number_of",
     "offer_abandoned",

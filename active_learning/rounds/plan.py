@@ -184,6 +184,8 @@ class Findings:
     it continues. mix: figures of the choice and of as many solutions at random (`pool.describe`). short: a sentence, if fewer solutions
     fit the recipe than were asked for. at_random: a sentence, if the recipe needs a model and none serves: why the batch is a random draw.
     switch: what the strategy that switches stood for, and the figures that decided (`selection.Decision`).
+    payoff: what labels that earlier rounds chose taught beside labels at random, by strategy
+    (`payoffs.measure`).
     """
 
     chosen_with: int | None = None
@@ -194,6 +196,7 @@ class Findings:
     short: str = ""
     at_random: str = ""
     switch: Mapping[str, Any] = field(default_factory=dict)
+    payoff: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """Return what is known, for JSON."""

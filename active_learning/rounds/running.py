@@ -27,6 +27,7 @@ from active_learning.models import (
     StageName,
 )
 from active_learning.registry import ProgressCallback
+from active_learning.rounds import payoffs
 from active_learning.rounds.plan import Findings, RoundPlan, findings_of, plan_of, recipe_followed
 from active_learning.rounds.publishing import open_batch
 from active_learning.rounds.starting import notify_worker
@@ -204,7 +205,9 @@ def _turn(hold: Hold) -> None:
         version = _train(hold, plan)
         if not version.decision:
             with hold.at(StageName.JUDGE):
-                registry.decide(version, registry.judge(version, progress=hold.advance), fence=hold.update)
+                judgement = registry.judge(version, progress=hold.advance)
+                _weigh(hold, version)
+                registry.decide(version, judgement, fence=hold.update)
                 hold.log(version.decision["reason"])
     if plan.sample and not hold.has_ended(StageName.SAMPLE):
         hold.update(state=RoundState.SAMPLING)
@@ -257,6 +260,17 @@ def _train(hold: Hold, plan: RoundPlan) -> ModelVersion:
         for caution in registry.cautions_of(version):
             hold.log(caution)
     return version
+
+
+def _weigh(hold: Hold, version: ModelVersion) -> None:
+    """Find out whether labels that earlier rounds chose taught more than labels at random."""
+    if version.kind != ModelKind.PRM:
+        return
+    payoff, obstacle = payoffs.measure(version, progress=hold.advance)
+    if payoff:
+        hold.update(findings=replace(findings_of(hold.round), payoff=payoff).as_dict())
+    if obstacle:
+        hold.log(obstacle)
 
 
 def _begin_version(round_: Round, plan: RoundPlan) -> ModelVersion:

@@ -14,6 +14,7 @@ from active_learning.selection.recipes import EXPLORE_MIX, HALF_MIX, MIXES, PAPE
 from active_learning.selection.running import NothingToChoose, RecipeForecast, Replay, Scorers, Selected, forecast, replay, select
 from active_learning.selection.states import is_frozen
 from active_learning.selection.strategies import (
+    CONTROL,
     CONVINCING,
     DISAGREEMENT,
     ENTROPY,
@@ -27,6 +28,7 @@ from active_learning.selection.strategies import (
 from active_learning.selection.switching import Decision, decided, has_switch, switched
 
 __all__ = [
+    "CONTROL",
     "CONVINCING",
     "DISAGREEMENT",
     "ENTROPY",

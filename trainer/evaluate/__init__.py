@@ -4,7 +4,7 @@ Reads step probabilities with ratings (`Judged`) and graded samples with scores 
 docs/evaluation.md explains each figure.
 """
 
-from trainer.evaluate.comparison import Comparison, Difference, compare
+from trainer.evaluate.comparison import Comparison, Difference, compare, resampled_auc
 from trainer.evaluate.groups import FEWEST, UNGROUPED, GroupReport, difficulty_quintiles, evaluate_groups
 from trainer.evaluate.kinds import KindReport, evaluate_kinds
 from trainer.evaluate.samples import BestOfN, Curve, Samples, best_of_n, counts_to, expected_right, share_of_draws_inside
@@ -64,6 +64,7 @@ __all__ = [
     "first_mistake_f1",
     "first_weak_step",
     "log_loss",
+    "resampled_auc",
     "score_per_step",
     "share_of_draws_inside",
     "solution_score",
