@@ -62,6 +62,7 @@ QUERIES = {
     "find-on-site": ["q=other"],
     "find-solution": ["id=1"],
     "guidelines-versions": ["a=1&b=2"],
+    "models": ["by=steps"],
     "models-on-solution": ["a=1&b=2"],
     "new-snapshot": ["preview=1&min_labels=1", "preview=1&people=nobody"],
     "people": ["words=person", "role=labeler&state=active"],

@@ -9,6 +9,7 @@ numpy, never torch.
 from active_learning.pages.agreements import AgreementPage, NoSuchChart, agreement_file, agreement_page
 from active_learning.pages.composing import composer, preset_settings, recipes
 from active_learning.pages.finding import FoundGroup, FoundThing, found_projects, found_things
+from active_learning.pages.learning import learning_of
 from active_learning.pages.models import all_versions, compared_versions, one_version
 from active_learning.pages.needs import ToDo, to_do
 from active_learning.pages.overviews import all_rounds, loop, times_chart
@@ -39,6 +40,7 @@ __all__ = [
     "found_projects",
     "found_solutions",
     "found_things",
+    "learning_of",
     "loop",
     "model_reading",
     "models_on_solution",

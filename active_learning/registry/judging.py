@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import orjson
@@ -20,6 +20,7 @@ from django.db.models import Q
 
 from active_learning.models import ModelKind, ModelVersion, StepScores
 from active_learning.registry import training
+from active_learning.registry.learning import on_the_same
 from active_learning.registry.training import ModelUnusable, ProgressCallback
 from active_learning.world import PREFIX, truth_of
 from annotation.models import Outcome, Problem, Project, Solution, Split
@@ -28,6 +29,7 @@ from trainer.answers import group_answers
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from trainer.data import LabeledSolution
     from trainer.evaluate import Judged, Samples
     from trainer.model import RewardModel
 
@@ -69,6 +71,7 @@ def judge(version: ModelVersion, *, progress: ProgressCallback) -> Judgement:
     metrics["groups"] = _groups(version, model, ours, samples)
     if version.kind == ModelKind.PRM:
         _keep_step_scores(version, unseen, ours)
+        metrics["learning"] = on_the_same(version, cast("list[LabeledSolution]", unseen))
         metrics |= _kinds(version, model, progress=progress)
     elif ours:
         outcomes = np.array([(judged.ratings[0] or 0) + 1 for judged in ours])

@@ -35,9 +35,11 @@ def of_models(view: View) -> View:
 @require_GET
 @of_models
 def models(request: SignedInRequest, project: "Project") -> HttpResponse:
-    """List the versions of each kind. The page asks for the fragment every few seconds."""
+    """List the versions of each kind, and draw what they learned. The page asks for the fragment with the list every few seconds."""
     page = {"project": project, "kinds": pages.all_versions(project)}
-    return render(request, "active_learning/_versions.html" if request.htmx else "active_learning/models.html", page)
+    if request.htmx:
+        return render(request, "active_learning/_versions.html", page)
+    return render(request, "active_learning/models.html", page | {"learning": pages.learning_of(project, by=request.GET.get("by", ""))})
 
 
 @require_GET

@@ -1,17 +1,12 @@
 """Chosen labels beside labels at random: from the rounds of a small world to what the next round that trains keeps."""
 
-import uuid
-
 import pytest
 
 from active_learning import demonstration, rounds
 from active_learning.models import Round
 from active_learning.rounds import payoffs as measured
-from active_learning.world import label, make_world
-from annotation import labels, queue
-from annotation.models import Assignment, Project
+from annotation.models import Project
 from tests import make
-from tests.clients import rated
 from trainer import payoff
 from trainer.config import TrainConfig
 
@@ -26,31 +21,13 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(payoff, "REPLICATES", 20)
 
 
-def label_all(project: Project) -> None:
-    """Label everything that waits as the oracle does."""
-    problems = make_world(demonstration.SEED, n_problems=demonstration.N_PROBLEMS, n_solutions=demonstration.N_SOLUTIONS)
-    truth = {(problem.statement, tuple(one.steps)): label(one) for problem, several in problems for one in several}
-    ann = make.ann(project)
-    while True:
-        try:
-            lease = queue.lease_next(ann, project=project)
-        except queue.NothingToLabel:
-            return
-        solution = Assignment.objects.get(pk=lease.assignment_id).task.solution
-        answer = truth[solution.problem.statement, tuple(solution.steps)]
-        labels.submit(
-            lease.assignment_id, labeler=ann, token=lease.token, submission_id=uuid.uuid4(), ratings=rated(*answer.ratings),
-            finish_reason=answer.finish_reason, active_ms=1, total_ms=1,
-        )  # fmt: skip
-
-
 @pytest.fixture
 def after_one_round(world: Project) -> Project:
     """The world when a round of half convincing wrong answers and half at random is labeled."""
-    label_all(world)
+    demonstration.label_as_oracle(world)
     first = rounds.run(rounds.start(world, make.plan(world, strategy="half", size=16, per_problem=4), notify=False).pk, **WATCHED)
     assert first.state == "published" and "payoff" not in first.findings, "no round had labels of both parts yet"
-    label_all(world)
+    demonstration.label_as_oracle(world)
     return world
 
 

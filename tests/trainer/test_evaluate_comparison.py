@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from trainer.evaluate import Comparison, Judged, auc, compare, evaluate_steps, log_loss
+from trainer.evaluate import Comparison, Judged, auc, compare, evaluate_steps, intervals_of, log_loss
 
 RATES = (1 / 3, 1 / 3, 1 / 3)
 
@@ -158,3 +158,17 @@ def test_the_same_seed_gives_the_same_comparison_as_plain_json() -> None:
     assert plain == compare(good, bad, seed=5).as_dict() != compare(good, bad, seed=6).as_dict()
     assert json.loads(json.dumps(plain)) == plain and plain["worse"] is True
     assert set(plain["figures"]["step_auc"]) == {"champion", "challenger", "difference", "low", "high"}
+
+
+def test_the_interval_of_one_model_encloses_its_figures_and_narrows_with_problems() -> None:
+    few, many = judged(20, quality=1.0), judged(200, quality=1.0)
+    report, spread = evaluate_steps(few, base_rates=RATES), intervals_of(few)
+    for name, value in (("step_auc", report.step_auc), ("log_loss", report.log_loss)):
+        low, high = spread[name]
+        low_of_many, high_of_many = intervals_of(many)[name]
+        assert None not in (low, high, low_of_many, high_of_many, value)
+        assert low < value < high and high_of_many - low_of_many < (high - low) / 2  # type: ignore[operator]
+
+
+def test_one_problem_has_no_interval() -> None:
+    assert set(intervals_of(judged(1, quality=1.0)).values()) == {(None, None)}

@@ -4,7 +4,7 @@ Reads step probabilities with ratings (`Judged`) and graded samples with scores 
 docs/evaluation.md explains each figure.
 """
 
-from trainer.evaluate.comparison import Comparison, Difference, compare, resampled_auc
+from trainer.evaluate.comparison import Comparison, Difference, compare, intervals_of, resampled_auc
 from trainer.evaluate.groups import FEWEST, UNGROUPED, GroupReport, difficulty_quintiles, evaluate_groups
 from trainer.evaluate.kinds import KindReport, evaluate_kinds
 from trainer.evaluate.samples import BestOfN, Curve, Samples, best_of_n, counts_to, expected_right, share_of_draws_inside
@@ -63,6 +63,7 @@ __all__ = [
     "expected_right",
     "first_mistake_f1",
     "first_weak_step",
+    "intervals_of",
     "log_loss",
     "resampled_auc",
     "score_per_step",

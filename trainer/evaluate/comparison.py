@@ -79,6 +79,22 @@ def compare(champion: Sequence[Judged], challenger: Sequence[Judged], *, seed: i
     return Comparison(len(keys), len(champion), figures)
 
 
+def intervals_of(judged: Sequence[Judged], *, seed: int = 0, trials: int = 2000) -> dict[str, tuple[float | None, float | None]]:
+    """Return the 95 % interval of each of FIGURES of one model, from a bootstrap over problems; None where one is undefined."""
+    keys = sorted({solution.problem_key for solution in judged})
+    if len(keys) < 2:
+        return {name: (None, None) for name in FIGURES}
+    parts = _FigureParts.of(judged, {key: i for i, key in enumerate(keys)})
+    times = seeded(seed, "paired").multinomial(len(keys), np.full(len(keys), 1 / len(keys)), size=trials)
+    found: dict[str, tuple[float | None, float | None]] = {}
+    for name in FIGURES:
+        values = getattr(parts, name)(times)
+        values = values[~np.isnan(values)]  # a resample can contain only one class
+        low, high = np.quantile(values, (0.025, 0.975)).tolist() if len(values) else (None, None)
+        found[name] = (low, high)
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class _FigureParts:
     """The parts of one model's figures, each with its problem, so that a resample is a weight for each problem."""

@@ -1,0 +1,107 @@
+"""The curves on the page of the models: what each version learned, from what is known without a label on."""
+
+import re
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from active_learning import pages
+from active_learning.models import ModelVersion
+from annotation.models import Project
+from tests import make
+from tests.proposals import page, path
+
+pytestmark = pytest.mark.django_db
+
+
+def version(project: Project, number: int, n: int, auc: float, **more: Any) -> ModelVersion:
+    """Make a version that learned from n solutions with five rated steps each."""
+    fields = {name: more.pop(name) for name in ("base", "config") if name in more}
+    metrics = {
+        "step_auc": auc, "log_loss": 0.4, "base_rate_log_loss": 0.5, "position_auc": 0.6, "first_mistake": {"f1": 0.3},
+        "training": {"n_solutions": n, "n_rated_steps": 5 * n}, "base_rates": [0.2, 0.1, 0.7],
+    }  # fmt: skip
+    return make.version(project, number, metrics=metrics | more, **fields)
+
+
+def same(*numbers: int) -> dict[str, Any]:
+    """Return figures of versions on the same labels, as judging keeps them."""
+    figure = {"value": 0.75, "low": 0.7, "high": 0.8}
+    own = {"step_auc": figure, "log_loss": figure, "first_mistake_f1": figure, "base_rate_log_loss": 0.55, "position_auc": 0.65}
+    return {"n_solutions": 80, "n_problems": 40, "versions": {str(number): own for number in numbers}}
+
+
+def rows(project: Project, name: str, *, by: str = "") -> dict[str, list[str]]:
+    """Return the table of a chart: by the number of labels, the cells by their heads."""
+    chart = next(one.chart for one in pages.learning_of(project, by=by).charts if one.key == name)
+    assert chart is not None
+    return {row[0]: [f"{head}: {cell}" for head, cell in zip(chart.header[1:], row[1:], strict=True) if cell] for row in chart.rows}
+
+
+def test_beside_the_models_stands_from_0_labels_on_what_a_model_says_that_learned_nothing(project: Project) -> None:
+    version(project, 1, 20, 0.6)
+    version(project, 2, 60, 0.7)
+    auc = rows(project, "learning-step-auc")
+    assert auc["0"] == ["always the base rates: 0.5000"]
+    assert auc["60"] == ["models: 0.7000", "position alone: 0.6000", "always the base rates: 0.5000"]
+    assert rows(project, "learning-log-loss")["0"] == ["always the base rates: 0.5000"]
+    assert rows(project, "learning-first-mistake-f1")["0"] == ["always the base rates: 0.0000"]
+
+
+def test_the_axis_counts_rated_steps_too(project: Project, olga: Client) -> None:
+    version(project, 1, 20, 0.6)
+    assert list(rows(project, "learning-step-auc", by="steps")) == ["0", "100"]
+    html = olga.get(path("models"), {"by": "steps"}).content.decode()
+    assert re.search(r'\?by=steps#learning-title" aria-current="true"', html) and "rated steps it learned from" in html
+    assert "labeled solutions it learned from" in olga.get(path("models"), {"by": "hope"}).content.decode()
+
+
+def test_figures_on_the_same_labels_are_shown_where_all_versions_have_them(project: Project) -> None:
+    version(project, 1, 20, 0.6)
+    version(project, 2, 60, 0.7, learning=same(1, 2))
+    learning = pages.learning_of(project)
+    assert learning.measured == (
+        "All models are measured on the same labels: 80 labeled solutions of 40 problems that none of them learned from."
+    )
+    assert rows(project, "learning-step-auc")["20"][:3] == ["models: 0.7500", "models low: 0.7000", "models high: 0.8000"]
+    version(project, 3, 90, 0.7)  # it was not measured with the others
+    assert "They are not the same for all" in pages.learning_of(project).measured
+    assert rows(project, "learning-step-auc")["20"][0] == "models: 0.6000"
+
+
+def test_versions_on_other_bases_are_lines_of_their_own(project: Project) -> None:
+    version(project, 1, 20, 0.6)
+    version(project, 2, 60, 0.7, base="smollm2", config={"frozen": True})
+    auc = rows(project, "learning-step-auc")
+    assert auc["20"][0] == "tiny: 0.6000" and auc["60"][0] == "smollm2, frozen: 0.7000"
+
+
+def test_kinds_of_mistakes_are_drawn_where_they_are_known_and_begin_with_the_base(project: Project) -> None:
+    slip = {"auc": 0.6, "low": 0.5, "high": 0.7, "n_wrong": 9}
+    version(project, 1, 20, 0.6, kinds={"wrong_operation": slip}, kinds_before={"wrong_operation": slip | {"auc": 0.52}})
+    version(project, 2, 60, 0.7, kinds={"wrong_operation": slip | {"auc": 0.8}, "slip": slip})
+    found = rows(project, "learning-kinds")
+    assert "wrong operation: 0.6000" in found["20"] and {"slip: 0.6000", "wrong operation: 0.8000"} <= set(found["60"])
+    assert list(found) == ["20", "60"], "the newest version has no figures of the base"
+    version(project, 3, 90, 0.7, kinds={"wrong_operation": slip}, kinds_before={"wrong_operation": slip | {"auc": 0.52}})
+    assert "wrong operation: 0.5200" in rows(project, "learning-kinds")["0"]
+
+
+def test_without_a_measured_model_the_page_says_when_curves_appear(project: Project, olga: Client) -> None:
+    html = page(olga, "models")
+    assert "Curves appear when a model has been trained and measured on held-out labels." in html and "<figure" not in html
+
+
+def test_the_part_that_the_page_asks_for_every_few_seconds_has_no_curves(project: Project, olga: Client) -> None:
+    version(project, 1, 20, 0.6)
+    assert "<figure" in page(olga, "models")
+    assert "<figure" not in olga.get(path("models"), headers={"HX-Request": "true"}).content.decode()
+
+
+def test_the_list_says_why_a_model_waits_for_a_person(project: Project, olga: Client) -> None:
+    reason = "No PRM serves yet, and this one is not good enough to begin with: its log-loss is 0.6."
+    make.version(project, 1, decision={"promoted": False, "reason": reason})
+    make.version(project, 2, champion=True, decision={"promoted": True, "reason": "It is the first of its kind."})
+    html = page(olga, "models")
+    assert reason in html and "It is the first of its kind." not in html
