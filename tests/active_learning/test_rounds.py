@@ -8,11 +8,11 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 
 from active_learning import demonstration, registry, rounds
-from active_learning.models import ModelState, ModelVersion, Round, RoundStage, RoundState, Score, Selection
+from active_learning.models import ModelState, ModelVersion, ProblemMean, Round, RoundStage, RoundState, Score, Selection
 from active_learning.rounds import running, starting
 from annotation import ingest, queue
 from annotation.holders import ATTEMPTS
-from annotation.models import Batch, Outcome, Problem, Project, Snapshot, Solution, Task
+from annotation.models import Batch, Outcome, Problem, Project, Snapshot, Solution, Split, Task
 from tests import make
 from tests.assignments import learnable, published, rated, submit
 from trainer import config
@@ -70,11 +70,13 @@ def test_only_wrong_answers_not_queued_before_are_chosen_the_most_convincing_fir
     assert chosen and {one.solution.outcome for one in chosen} == {Outcome.WRONG}
     assert not queued & {one.solution_id for one in chosen}
     assert len({one.solution.problem_id for one in chosen}) == len(chosen)
-    scores = [one.score for one in chosen]
-    assert scores == sorted(scores, reverse=True)
-    left_out = Score.objects.filter(model_version=ended.model_version, outcome=Outcome.WRONG).exclude(solution__in=queued)
-    best = left_out.order_by("-score").first()
-    assert best.solution_id == chosen[0].solution_id
+    usual = dict(ProblemMean.objects.filter(model_version=ended.model_version).values_list("problem", "per_step"))
+    left = Score.objects.filter(model_version=ended.model_version, outcome=Outcome.WRONG).exclude(solution__in=queued)
+    conviction = {one.solution_id: one.per_step - usual[one.problem_id] for one in left}
+    convictions = [conviction[one.solution_id] for one in chosen]
+    assert convictions == sorted(convictions, reverse=True)
+    trained = left.filter(problem__split=Split.TRAIN).values_list("solution_id", flat=True)
+    assert convictions[0] == max(conviction[solution] for solution in trained)
 
 
 def test_the_score_is_the_product_over_the_steps(world: Project) -> None:
@@ -353,7 +355,7 @@ def test_a_reviewed_round_waits_and_publishes_what_a_person_left(world: Project)
     make.solutions(world, 6)
     proposed = turn(world, size=6, review=True)
     assert proposed.state == RoundState.PROPOSED and proposed.batch is None
-    assert rounds.describe(proposed)[-1].startswith("Proposed 6 solutions, wrong answers that the model scores highest.")
+    assert rounds.describe(proposed)[-1].startswith("Proposed 6 solutions, wrong answers that the model believes most")
     assert rounds.sweep() == [], "nobody is to run what waits for a person"
     assert rounds.run(proposed.pk).state == RoundState.PROPOSED
     with pytest.raises(rounds.RoundRefused, match="waits for a review"):

@@ -120,7 +120,7 @@ def test_what_the_schedule_keeps_of_a_generator_goes_along_with_its_model(projec
 
 def test_a_preset_fills_the_weights(project: Project, olga: Client) -> None:
     html = olga.get(path("compose"), {"preset": "paper"}).content.decode()
-    assert typed(html, "weight-convincing") == "80" and typed(html, "weight-convincing_rest") == "20"
+    assert typed(html, "weight-convincing") == "80" and typed(html, "weight-convincing_all") == "20"
     assert typed(html, "weight-uniform") == ""
 
 

@@ -142,6 +142,15 @@ def test_the_most_convincing_for_its_problem_comes_before_a_higher_one_of_a_prob
         assert candidates.conviction[choice.indices].tolist() == pytest.approx(expected, abs=1e-6)
 
 
+def test_a_solution_that_was_not_read_to_its_end_makes_no_other_of_its_problem_stand_out(project: Project, prm: ModelVersion) -> None:
+    torn, whole = make.problem(project), make.problem(project)
+    score(prm, make.solution(torn), 0, per_step=0)
+    for problem in (torn, whole):
+        score(prm, make.solution(problem), 0.5, per_step=0.8)
+    compare(prm)
+    assert ProblemMean.objects.get(problem=torn).per_step == ProblemMean.objects.get(problem=whole).per_step == pytest.approx(0.8)
+
+
 def test_problems_of_one_solution_each_are_compared_with_each_other(project: Project, prm: ModelVersion) -> None:
     each = [score(prm, make.solution(make.problem(project)), 0.5, per_step=value) for value in (0.3, 0.9, 0.6)]
     compare(prm)
