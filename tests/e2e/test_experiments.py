@@ -96,7 +96,7 @@ def test_an_experiment_is_found_from_the_list_and_says_its_figures_in_numbers(vi
     drawn = page.locator("figure", has=page.get_by_role("img", name="for each strategy"))
     expect(drawn.locator("svg[role=img] polyline")).to_have_count(2)
     drawn.get_by_text("As a table").click()
-    expect(drawn.get_by_role("row", name=f"{LABELS[-1]} 0.6600")).to_be_visible()
+    expect(drawn.get_by_role("row", name=f"{LABELS[-1]} 0.6600 0.6400")).to_be_visible()
     table = page.get_by_role("group", name="Strategies")
     expect(table.get_by_role("row", name="mix 80/20")).to_contain_text("ratio of slopes 2.75 (1.25 to unbounded)")
     expect(table.get_by_role("row", name="Unclear first mistake")).to_contain_text("no ratio: random labels taught nothing")
