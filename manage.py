@@ -21,7 +21,15 @@ def main() -> None:
     from labelapp import embedded_postgres
 
     embedded_postgres.join_if_wanted()
-    execute_from_command_line(sys.argv)
+    from django.db import ProgrammingError
+
+    try:
+        execute_from_command_line(sys.argv)
+    except ProgrammingError as error:
+        if "--traceback" in sys.argv or type(error.__cause__).__name__ not in ("UndefinedTable", "UndefinedColumn"):
+            raise
+        what = str(error).splitlines()[0]
+        sys.exit(f"The database does not fit this version: {what}. Run `python manage.py migrate`, then this command again.")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import django_otp.plugins.otp_static.admin
+import django_otp.plugins.otp_totp.admin  # noqa: F401  both register what is taken out below: this module does not count on who is first
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin

@@ -127,6 +127,13 @@ def test_a_home_that_cannot_be_written_is_a_plain_sentence(tmp_path: Path) -> No
     assert "set STEPMARK_HOME to another folder" in done.stderr and "Traceback" not in done.stderr
 
 
+def test_a_command_says_that_the_database_has_no_tables_yet(home: Path) -> None:
+    command = [sys.executable, "manage.py", "make_demonstration"]
+    done = subprocess.run(command, cwd=ROOT, env=environment(home), capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "does not exist. Run `python manage.py migrate`, then this command again." in done.stderr
+
+
 @pytest.mark.parametrize("file", ["PG_VERSION", "thesis.txt"])
 def test_a_folder_of_something_else_is_refused_and_never_deleted(home: Path, file: str) -> None:
     theirs = home / "postgres" / "data"
