@@ -7,7 +7,7 @@ over all of them.
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -56,7 +56,7 @@ def serving_version(project: Project, kind: str = ModelKind.PRM) -> ModelVersion
 def judge(version: ModelVersion, *, progress: ProgressCallback) -> Judgement:
     """Compare a ready version with the champion of its kind, store some step scores, and measure best-of-N. Takes minutes."""
     from trainer.data import GradedSolution
-    from trainer.evaluate import best_of_n, calibration, compare
+    from trainer.evaluate import best_of_n, calibration, compare, over_base_rate
 
     model, champion, trained_on = training.load(version), serving_version(version.project, version.kind), _trained_on(version)
     unseen = [
@@ -67,7 +67,7 @@ def judge(version: ModelVersion, *, progress: ProgressCallback) -> Judgement:
     ours = _judge_all(version.kind, model, unseen, progress=progress)
     samples, numbers = _samples_apart(version, model, progress=progress)
     metrics: dict[str, Any] = {"best_of_n": best_of_n(samples, seed=0).as_dict() | {"models": numbers} if samples else None}
-    metrics["over_base_rate"] = _over_base_rate(model, ours)
+    metrics["over_base_rate"] = over_base_rate(ours, base_rates=model.base_rates)
     metrics["groups"] = _groups(version, model, ours, samples)
     if version.kind == ModelKind.PRM:
         _keep_step_scores(version, unseen, ours)
@@ -157,17 +157,6 @@ def _split(version: ModelVersion) -> dict[str, list[str]]:
 
 def _rounded(probabilities: "NDArray[np.float32]") -> list[list[float]]:
     return np.asarray(probabilities, float).round(5).tolist()
-
-
-def _over_base_rate(model: "RewardModel", judged: Sequence["Judged"]) -> dict[str, Any]:
-    """Compare the log-loss of a model with that of always answering its base rates, as with a champion; {} without held-out labels."""
-    from trainer.evaluate import compare
-
-    if not judged:
-        return {}
-    always = [replace(one, probabilities=np.tile(np.array(model.base_rates, np.float32), (one.n_steps, 1))) for one in judged]
-    comparison = compare(always, judged)
-    return asdict(comparison.figures["log_loss"]) | {"n_problems": comparison.n_problems}
 
 
 # --- groups -------------------------------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ Reads step probabilities with ratings (`Judged`) and graded samples with scores 
 docs/evaluation.md explains each figure.
 """
 
-from trainer.evaluate.comparison import Comparison, Difference, compare, intervals_of, resampled_auc
+from trainer.evaluate.comparison import Comparison, Difference, compare, intervals_of, over_base_rate, resampled_auc
 from trainer.evaluate.groups import FEWEST, UNGROUPED, GroupReport, difficulty_quintiles, evaluate_groups
 from trainer.evaluate.kinds import KindReport, evaluate_kinds
 from trainer.evaluate.samples import BestOfN, Curve, Samples, best_of_n, counts_to, expected_right, share_of_draws_inside
@@ -65,6 +65,7 @@ __all__ = [
     "first_weak_step",
     "intervals_of",
     "log_loss",
+    "over_base_rate",
     "resampled_auc",
     "score_per_step",
     "share_of_draws_inside",

@@ -4,7 +4,7 @@ Reads two sequences of Judged over the same solutions; gives a Comparison with i
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -93,6 +93,15 @@ def intervals_of(judged: Sequence[Judged], *, seed: int = 0, trials: int = 2000)
         low, high = np.quantile(values, (0.025, 0.975)).tolist() if len(values) else (None, None)
         found[name] = (low, high)
     return found
+
+
+def over_base_rate(judged: Sequence[Judged], *, base_rates: Sequence[float]) -> dict[str, Any]:
+    """Compare the log-loss of a model with that of always answering the base rates, as with a champion; {} without solutions."""
+    if not judged:
+        return {}
+    always = [replace(one, probabilities=np.tile(np.array(base_rates, np.float32), (one.n_steps, 1))) for one in judged]
+    comparison = compare(always, judged)
+    return asdict(comparison.figures["log_loss"]) | {"n_problems": comparison.n_problems}
 
 
 @dataclass(frozen=True, slots=True)
