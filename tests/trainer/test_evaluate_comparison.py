@@ -161,7 +161,7 @@ def test_the_same_seed_gives_the_same_comparison_as_plain_json() -> None:
 
 
 def test_the_interval_of_one_model_encloses_its_figures_and_narrows_with_problems() -> None:
-    few, many = judged(20, quality=1.0), judged(200, quality=1.0)
+    few, many = judged(20, quality=0.3), judged(400, quality=0.3)
     report, spread = evaluate_steps(few, base_rates=RATES), intervals_of(few)
     for name, value in (("step_auc", report.step_auc), ("log_loss", report.log_loss)):
         low, high = spread[name]
