@@ -21,7 +21,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Any
 # One thread: the products are small, and a second thread that waits for its turn costs four times the work.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
@@ -47,7 +48,10 @@ SHOWN = (20, 60, 180)  # sizes at which gains are listed
 T_975 = {1: 12.706, 3: 3.182, 29: 2.045, 59: 2.001}  # by degrees of freedom
 GRID = 60  # places at which a curve is read for its area
 
+DOUBTFUL = 0.5  # p(negative) from which a step is taken for the first mistake
+
 Floats = NDArray[np.float64]
+Places = NDArray[np.int64]
 
 
 class NothingToRead(Exception):
@@ -101,8 +105,6 @@ def processbench_solutions(paths: Sequence[Path]) -> "list[tuple[LabeledSolution
 
 def with_states(name: str, rows: "list[tuple[LabeledSolution, bool]]", *, base: str, layers: Sequence[int], cache: Path) -> LabeledSet:
     """Read the states of all steps as the trainer does, from its cache where they are."""
-    import torch
-
     from trainer.data import encode
     from trainer.model import load_frozen_base
     from trainer.prefix import Reader
@@ -143,8 +145,6 @@ class Split:
     """A set with a third of its problems held out, the states as components found on the pool, and what is judged."""
 
     def __init__(self, labeled: LabeledSet, *, seed: int, protocol: Mapping[str, Any]) -> None:
-        import torch
-
         from active_learning.selection import reduced_states, state_of_solution
         from trainer.frozen_heads import principal
 
@@ -169,8 +169,6 @@ class Split:
 
     def heads(self, chosen: Sequence[int], *, n_ensemble: int) -> "FrozenHeads":
         """Fit linear heads with the penalty of the protocol, on components; the ensemble by bootstrap over problems, as the trainer."""
-        import torch
-
         from trainer.data import bootstrap
         from trainer.frozen_heads import FrozenHeads, Kind, fit_heads
 
@@ -190,8 +188,6 @@ class Split:
 
     def probabilities(self, heads: "FrozenHeads", rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return the probabilities (N, 3) of some steps."""
-        import torch
-
         found: NDArray[np.float32] = heads.log_probabilities(self.components[torch.from_numpy(rows)], kind="prm").exp().numpy()
         return found
 
@@ -226,9 +222,12 @@ class Split:
         position = auc(self.labeled.place[self.judged].astype(np.float64), known == 0)
         return {"position": position or float("nan"), "base_rate": log_loss(np.tile(rates, (len(known), 1)), known) or float("nan")}
 
-    def candidates(self, chosen: Sequence[int], heads: "FrozenHeads | None") -> "tuple[Candidates, NDArray[np.int64]]":
-        """Return what a site knows of the solutions of the pool that are not labeled, and their places in the pool."""
-        from active_learning.scoring.figures import convictions, expected_change, first_mistake_entropy, first_mistake_margin, prefix_hash
+    def candidates(self, chosen: Sequence[int], heads: "FrozenHeads | None", reads: Collection[str]) -> "tuple[Candidates, Places]":
+        """Return what a site knows of the solutions of the pool that are not labeled, and their places in the pool.
+
+        reads: the strategies of the recipe. Figures that none of them reads are left out.
+        """
+        from active_learning.scoring.figures import convictions, expected_change, first_mistake_entropy, first_mistake_margin
         from active_learning.selection import Candidates
         from trainer.evaluate import score_per_step, solution_score
 
@@ -240,32 +239,26 @@ class Split:
         }  # fmt: skip
         if heads is None:
             return Candidates.of(**known), free
-        import torch
-
         rows = np.concatenate([self.rows[place] for place in free])
         cuts = np.cumsum([len(self.rows[place]) for place in free])[:-1]
         states = self.components[torch.from_numpy(rows)]
         probabilities = np.split(self.probabilities(heads, rows), cuts)
-        changes = np.split(heads.expected_change(states, kind="prm").numpy(), cuts)
-        per_step = [score_per_step(own) for own in probabilities]
-        known |= {
-            "scores": [solution_score(own) for own in probabilities],
-            "entropy": [first_mistake_entropy(own[:, 0]) for own in probabilities],
-            "margin": [first_mistake_margin(own[:, 0]) for own in probabilities],
-            "change": [expected_change(own[:, 0], change) for own, change in zip(probabilities, changes, strict=True)],
-            "per_step": per_step,
-            "conviction": convictions(known["problems"], per_step),
-        }
-        weak = [np.flatnonzero(own[:, 0] > 0.5) for own in probabilities]
-        upto = [int(found[0]) + 1 if len(found) else None for found in weak]
-        texts = [labeled.solutions[at].solution.steps for at in self.pool[free]]
-        known["prefixes"] = [
-            prefix_hash(int(problem), steps[:end]) for problem, steps, end in zip(known["problems"], texts, upto, strict=True)
-        ]
+        if any(name.startswith("entropy") for name in reads):
+            known["entropy"] = [first_mistake_entropy(own[:, 0]) for own in probabilities]
+        if "margin" in reads:
+            known["margin"] = [first_mistake_margin(own[:, 0]) for own in probabilities]
+        if "change" in reads:
+            changes = np.split(heads.expected_change(states, kind="prm").numpy(), cuts)
+            known["change"] = [expected_change(own[:, 0], change) for own, change in zip(probabilities, changes, strict=True)]
+        if any(name.startswith("convincing") for name in reads):
+            known["scores"] = [solution_score(own) for own in probabilities]
+            known["conviction"] = convictions(known["problems"], [score_per_step(own) for own in probabilities])
         if heads.n_ensemble:
+            weak = [np.flatnonzero(own[:, 0] > DOUBTFUL) for own in probabilities]
+            ends = [int(found[0]) + 1 if len(found) else None for found in weak]
             means, deviations = (np.split(column, cuts) for column in heads.uncertainty(states, kind="prm").numpy().T)
-            known["confidence"] = [np.maximum(own, 1 - own)[:end].min() for own, end in zip(means, upto, strict=True)]
-            known["deviation"] = [own[:end].max() for own, end in zip(deviations, upto, strict=True)]
+            known["confidence"] = [np.maximum(own, 1 - own)[:end].min() for own, end in zip(means, ends, strict=True)]
+            known["deviation"] = [own[:end].max() for own, end in zip(deviations, ends, strict=True)]
         return Candidates.of(**known), free
 
     def run(self, arm: Mapping[str, Any], *, draw: int) -> dict[str, Any]:
@@ -288,7 +281,7 @@ class Split:
             )
             if reads_scores and heads is None:
                 recipe = Recipe((("uniform", 1.0),), size - len(chosen))
-            candidates, free = self.candidates(chosen, heads if reads_scores else None)
+            candidates, free = self.candidates(chosen, heads if reads_scores else None, [name for name, _ in recipe.parts])
             rng = np.random.default_rng([self.seed, draw, size])
             took = free[choose(candidates, recipe, rng=rng).indices].tolist()
             if len(took) < recipe.size:  # the recipe ran out of candidates: the rest at random, as a round would say
@@ -308,8 +301,6 @@ SETS: dict[str, LabeledSet] = {}  # in each process, by name
 
 def run_split(name: str, seed: int, arms: Sequence[str], reading: "Reading") -> str:
     """Run a split and keep its figures as a file. Arms that the file has already are not run again."""
-    import torch
-
     torch.set_num_threads(1)
     protocol, path = reading.protocol, reading.path(name, seed)
     kept: dict[str, Any] = dict(np.load(path)) if path.exists() else {}
@@ -525,8 +516,6 @@ def reaching(sets: Mapping[str, Any]) -> list[str]:
 
 def product_check(labeled: LabeledSet, seeds: Sequence[int], protocol: Mapping[str, Any]) -> dict[str, Any]:
     """Return the AUC of heads that the trainer fits itself, with components of the labeled steps and the penalty that it chooses."""
-    import torch
-
     from trainer.evaluate import auc
     from trainer.frozen_heads import Examples, fit
 
