@@ -90,7 +90,7 @@ def prm800k_paths(path: Path, *, most: int) -> "list[tuple[LabeledSolution, bool
             continue
         seen.add(key)
         of_problem[row["problem"]] = of_problem.get(row["problem"], 0) + 1
-        labeled = LabeledSolution(SolutionText(f"path {number}", *[row["problem"]] * 2, key[1]), tuple(s["rating"] for s in row["steps"]))
+        labeled = LabeledSolution(SolutionText(f"path {number}", row["problem"], *key), tuple(s["rating"] for s in row["steps"]))
         found.append((labeled, labeled.first_mistake is None))
     return found
 
@@ -209,7 +209,7 @@ class Split:
             for one, start, end in ((labeled.solutions[at], ends[at - 1] if at else 0, ends[at]) for at in self.test.tolist())
         ]
         f1 = first_mistake_f1(judged, threshold=cross_fitted_thresholds(judged))
-        found = [auc(negative, classes == 0), f1 and f1.f1, log_loss(whole[self.judged], classes)]
+        found = [auc(negative, classes == 0), None if f1 is None else f1.f1, log_loss(whole[self.judged], classes)]
         return [float("nan") if value is None else value for value in found], negative
 
     def without_labels(self) -> dict[str, float]:
@@ -227,7 +227,7 @@ class Split:
 
         reads: the strategies of the recipe. Figures that none of them reads are left out.
         """
-        from active_learning.scoring.figures import convictions, expected_change, first_mistake_entropy, first_mistake_margin
+        from active_learning.scoring.figures import expected_change, first_mistake_entropy, first_mistake_margin
         from active_learning.selection import Candidates
         from trainer.evaluate import score_per_step, solution_score
 
@@ -252,7 +252,7 @@ class Split:
             known["change"] = [expected_change(own[:, 0], change) for own, change in zip(probabilities, changes, strict=True)]
         if any(name.startswith("convincing") for name in reads):
             known["scores"] = [solution_score(own) for own in probabilities]
-            known["conviction"] = convictions(known["problems"], [score_per_step(own) for own in probabilities])
+            known["conviction"] = compared(known["problems"], np.array([score_per_step(own) for own in probabilities]))
         if heads.n_ensemble:
             weak = [np.flatnonzero(own[:, 0] > DOUBTFUL) for own in probabilities]
             ends = [int(found[0]) + 1 if len(found) else None for found in weak]
@@ -294,6 +294,14 @@ class Split:
             points.append([*figures, len(self.rated(chosen)), float(np.mean(mistakes))])
             negatives.append(negative)
         return {"points": points, "negative": np.stack(negatives)}
+
+
+def compared(problems: Places, per_step: Floats) -> Floats:
+    """Return scores per step less what is usual for the problem, as active_learning.scoring.partitions does in the database."""
+    _, places, counts = np.unique(problems, return_inverse=True, return_counts=True)
+    usual = (np.bincount(places, per_step) + per_step.mean()) / (counts + 1)
+    found: Floats = per_step - usual[places]
+    return found
 
 
 SETS: dict[str, LabeledSet] = {}  # in each process, by name
@@ -485,7 +493,7 @@ class Reading:
         alone = np.mean([split["alone"] for split in found.splits], 0)
         pool = float(np.mean([split["all"][4] for split in found.splits]))
         area = float(
-            np.interp(np.linspace(*np.log([sizes[0], sizes[-1]]), GRID), np.log(sizes), found.of["uniform"][:, :, 0].mean(0)).mean()
+            np.interp(np.linspace(np.log(sizes[0]), np.log(sizes[-1]), GRID), np.log(sizes), found.of["uniform"][:, :, 0].mean(0)).mean()
         )
         return {
             "splits": len(seeds), "pool": pool, "auc_all": told["all"]["auc"], "auc_none": float(alone[0]),
@@ -536,7 +544,7 @@ def product_check(labeled: LabeledSet, seeds: Sequence[int], protocol: Mapping[s
             name = str(size) if size in SHOWN else "all"
             found.setdefault(name, []).append([auc(own, labeled.classes[split.judged] == 0) or float("nan"), ours])
     means = {size: np.mean(values, 0) for size, values in found.items()}
-    return rounded({size: {"trainer": float(own[0]), "here": float(own[1])} for size, own in means.items()} | {"splits": len(seeds)})  # type: ignore[no-any-return]
+    return rounded({size: {"trainer": float(own[0]), "here": float(own[1])} for size, own in means.items()} | {"splits": len(seeds)})
 
 
 # --- command ------------------------------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """Each benchmark runs in its smallest form, started as people start it (script/bench), and prints the figures it promises."""
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import pytest
 
 from benchmarks import labeling, peers
 from benchmarks.temporary_site import parts
+from tests.trainer.sums import sums
 
 ROOT = Path(__file__).resolve().parent.parent
 BENCHMARKS = ROOT / "benchmarks"
@@ -195,6 +197,36 @@ def test_a_model_that_learned_soft_labels_is_judged_beside_one_that_learned_hard
     found = figures("soft_labels", "--smoke")
     assert found["log_loss"].keys() == found["f1"].keys() == {"soft", "consensus", "each"}
     assert 0.5 < found["exact"] <= 1 and found["seeds"] == 1 and found["n_solutions"] == 30
+
+
+def test_choosing_is_compared_with_chance_on_labels_that_people_gave(tmp_path: Path) -> None:
+    paths, whole, hidden = tmp_path / "paths.jsonl", tmp_path / "whole.json", sums(24)
+    rows = [(one.solution, one.ratings) for one in hidden]
+    paths.write_text(
+        "".join(
+            json.dumps({"problem": s.problem, "steps": [{"text": t, "rating": r} for t, r in zip(s.steps, ratings, strict=False)]}) + "\n"
+            for s, ratings in rows
+        )
+    )
+    labels = [-1 if one.first_mistake is None else one.first_mistake for one in hidden]
+    whole.write_text(
+        json.dumps(
+            [
+                {"id": str(n), "problem": s.problem, "steps": s.steps, "label": label, "final_answer_correct": label < 0}
+                for n, ((s, _), label) in enumerate(zip(rows, labels, strict=True))
+            ]
+        )
+    )
+    files = ("--paths", str(paths), "--whole", str(whole), "--states", str(tmp_path / "states"), "--base", "tiny")
+    found = figures("real_labels", "--smoke", *files)
+    assert found["protocol_sha256"] == hashlib.sha256((BENCHMARKS / "real_labels.json").read_bytes()).hexdigest()
+    assert found["sets"].keys() == {"prm800k", "processbench"} and found["reach_the_criterion"] == []
+    for own in found["sets"].values():
+        assert own["low"] <= own["gain"] <= own["high"] and own["best"] in own["arms"] and 0 < own["auc_all"] <= 1
+        assert own["uniform"].keys() == {"4", "8", "all"} and own["splits"] == 4 and own["named"]["arm"] == "herding"
+        assert {"auc_over_solutions", "auc_over_steps", "f1_over_steps", "log_loss_over_solutions"} < own["named"].keys()
+    gone = run("real_labels", "--smoke", "--paths", str(tmp_path / "none.jsonl"))
+    assert gone.returncode == 1 and "none.jsonl is missing. Set STEPMARK_DATA" in gone.stderr
 
 
 def test_a_pool_is_loaded_chosen_from_and_handed_out() -> None:

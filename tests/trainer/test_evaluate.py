@@ -12,6 +12,7 @@ from trainer.evaluate import (
     cross_fitted_thresholds,
     evaluate_steps,
     first_mistake_f1,
+    first_mistake_interval,
     first_weak_step,
     log_loss,
     score_per_step,
@@ -209,3 +210,15 @@ def test_a_split_of_two_problems_holds_one_out() -> None:
     for share in (0.001, 0.999):
         assert len(split_problems(["a", "b", "a"], held_out=share)) == 1
     assert split_problems([]) == frozenset()
+
+
+def test_the_interval_of_first_mistake_f1_is_over_problems_and_holds_the_figure() -> None:
+    some = [judged((0.1, 0.9), (1, -1), problem=f"p{n}") for n in range(12)] + [judged((0.1,), (1,), problem=f"q{n}") for n in range(12)]
+    mixed = some + [judged((0.9, 0.9), (1, -1), problem=f"r{n}") for n in range(8)]  # a wrong place
+    assert first_mistake_interval(some, threshold=0.5, seed=0) == (1.0, 1.0)
+    found, interval = first_mistake_f1(mixed, threshold=0.5), first_mistake_interval(mixed, threshold=0.5, seed=0)
+    assert found and interval and interval[0] < found.f1 < interval[1]
+    copies = [judged((0.9, 0.9), (1, -1), problem="r") for _ in range(8)]  # of one problem: this says less
+    wider = first_mistake_interval(some + copies, threshold=0.5, seed=0)
+    assert wider and wider[1] - wider[0] > interval[1] - interval[0]
+    assert first_mistake_interval(some[:12], threshold=0.5, seed=0) is None

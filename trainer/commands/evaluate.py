@@ -27,9 +27,11 @@ from trainer.evaluate import (
     best_of_n,
     check_apart,
     counts_to,
+    cross_fitted_thresholds,
     difficulty_quintiles,
     evaluate_groups,
     evaluate_steps,
+    first_mistake_interval,
 )
 from trainer.formats import place_in_words
 from trainer.lines import (
@@ -67,12 +69,14 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     )
     parser.add_argument("--by-subject", action="store_const", dest="by", const="subject", help="add a table by the subject of each line")
     parser.add_argument("--by-source", action="store_const", dest="by", const="source", help="add a table by the source of each line")
+    parser.add_argument("--states", type=Path, help="folder where the states of a frozen base are kept (default: in your folder of caches)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the bootstrap and of the draws of a vote")
     parser.set_defaults(command=run)
 
 
 def run(options: argparse.Namespace) -> None:
     """Print a report on the solutions of problems on which no model was trained."""
+    from trainer.states import default_folder
     from trainer.train import judge_solutions
 
     if not options.labeled and not options.samples:
@@ -82,6 +86,7 @@ def run(options: argparse.Namespace) -> None:
     if options.best_of is not None and options.best_of < 1:
         raise BadInput(f"--best-of must be at least 1, not {options.best_of}.")
     model, training, held_out = load(options.model, kind="prm")
+    model = model.keeping_states(options.states or default_folder())
     models, trained_on = {"PRM": model}, training
     if options.orm:
         models["ORM"], training_of_orm, _ = load(options.orm, kind="orm")
@@ -106,7 +111,9 @@ def run(options: argparse.Namespace) -> None:
                 threshold = None  # the model's own threshold was chosen on these problems
             split = "the model's held-out problems, of which none is here"
             steps = evaluate_steps(judged, base_rates=model.base_rates, threshold=threshold, threshold_split=split, trained_on=training)
-            report |= {"left_out_as_trained_on": len(rated) - len(unseen)} | steps.as_dict()
+            used = cross_fitted_thresholds(judged) if threshold is None else threshold
+            interval = first_mistake_interval(judged, threshold=used, seed=options.seed)
+            report |= {"left_out_as_trained_on": len(rated) - len(unseen), "first_mistake_interval": interval} | steps.as_dict()
         if options.samples:
             problems, left_out = gather(
                 options.samples,

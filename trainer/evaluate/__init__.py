@@ -21,6 +21,7 @@ from trainer.evaluate.steps import (
     cross_fitted_thresholds,
     evaluate_steps,
     first_mistake_f1,
+    first_mistake_interval,
     split_place,
     split_problems,
 )
@@ -62,6 +63,7 @@ __all__ = [
     "evaluate_steps",
     "expected_right",
     "first_mistake_f1",
+    "first_mistake_interval",
     "first_weak_step",
     "intervals_of",
     "log_loss",

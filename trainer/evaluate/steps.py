@@ -163,6 +163,25 @@ def first_mistake_f1(judged: Sequence[Judged], *, threshold: float | Mapping[str
     return FirstMistakeF1(2 * wrong * right / (wrong + right) if wrong + right else 0.0, wrong, right, len(hits[True]), len(hits[False]))
 
 
+def first_mistake_interval(
+    judged: Sequence[Judged], *, threshold: float | Mapping[str, float], seed: int, times: int = 1000
+) -> tuple[float, float] | None:
+    """Return the 95 % interval of the first-mistake F1 over resampled problems (percentiles). None where F1 is undefined."""
+    complete = [solution for solution in judged if solution.tells_first_mistake]
+    wrong = np.array([solution.first_mistake is not None for solution in complete], bool)
+    if not wrong.any() or wrong.all():
+        return None
+    found = np.array(
+        [one.is_recognised(threshold=threshold if isinstance(threshold, float) else threshold[one.problem_key]) for one in complete]
+    )
+    keys, places = np.unique([solution.problem_key for solution in complete], return_inverse=True)
+    counts = np.stack([np.bincount(places, side, len(keys)) for side in (wrong, wrong & found, ~wrong, ~wrong & found)], 1)
+    drawn = np.random.default_rng(seed).multinomial(len(keys), np.full(len(keys), 1 / len(keys)), times) @ counts  # (times, 4)
+    named, unblamed = drawn[:, 1] / np.maximum(drawn[:, 0], 1), drawn[:, 3] / np.maximum(drawn[:, 2], 1)
+    low, high = np.percentile(2 * named * unblamed / np.maximum(named + unblamed, 1e-9), [2.5, 97.5])
+    return float(low), float(high)
+
+
 def choose_threshold(judged: Sequence[Judged]) -> float:
     """Return the p(negative) threshold with the best first-mistake F1 over these solutions, or the paper's 0.2 if F1 is undefined."""
     complete = [solution for solution in judged if solution.tells_first_mistake]
