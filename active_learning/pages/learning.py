@@ -153,13 +153,15 @@ def _chart(learned: Sequence[Learned], name: str, y_words: str, *, by: str) -> C
 
 
 def _kinds_chart(learned: Sequence[Learned], *, by: str) -> Chart | None:
-    """Draw the AUC of each kind of mistake, of those with most wrong steps. At 0 labels stands the base, where it was measured."""
+    """Draw the AUC of the kinds with most wrong steps, of the first with its band. At 0 labels stands the base, where it was measured."""
     newest = next(one for one in reversed(learned) if one.kinds)
-    names = sorted(sorted(newest.kinds, key=lambda name: -newest.kinds[name].get("n_wrong", 0))[:OF_KINDS])
+    by_number = sorted(newest.kinds, key=lambda name: -newest.kinds[name].get("n_wrong", 0))
+    names, banded = sorted(by_number[:OF_KINDS]), by_number[0]  # the bands of all kinds would hide the lines
     in_order = sorted(learned, key=lambda one: _place(one, by))
     series = []
     for name in names:
         rows = [(0.0, newest.kinds_before.get(name)), *((_place(one, by), one.kinds.get(name)) for one in in_order)]
-        line = [Point(place, row.get("auc"), row.get("low"), row.get("high")) for place, row in rows if row]
+        ends = ("low", "high") if name == banded else ()
+        line = [Point(place, row.get("auc"), *map(row.get, ends)) for place, row in rows if row]
         series.append((name.replace("_", " "), line))
     return charts.line_chart(series, x_words=BY[by][1], y_words="step AUC", x_range=(0, _place(in_order[-1], by) or 1.0))

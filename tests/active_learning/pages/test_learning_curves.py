@@ -88,6 +88,14 @@ def test_kinds_of_mistakes_are_drawn_where_they_are_known_and_begin_with_the_bas
     assert "wrong operation: 0.5200" in rows(project, "learning-kinds")["0"]
 
 
+def test_only_the_kind_with_the_most_wrong_steps_has_a_band_so_that_the_lines_are_seen(project: Project) -> None:
+    one = {"auc": 0.6, "low": 0.5, "high": 0.7}
+    version(project, 1, 20, 0.6, kinds={"slip": one | {"n_wrong": 9}, "unit": one | {"n_wrong": 30}, "copied_number": one | {"n_wrong": 2}})
+    version(project, 2, 60, 0.7, kinds={"slip": one | {"n_wrong": 9}, "unit": one | {"n_wrong": 30}, "copied_number": one | {"n_wrong": 2}})
+    chart = next(own.chart for own in pages.learning_of(project).charts if own.key == "learning-kinds")
+    assert chart and {line.name: bool(line.band) for line in chart.lines} == {"copied number": False, "slip": False, "unit": True}
+
+
 def test_without_a_measured_model_the_page_says_when_curves_appear(project: Project, olga: Client) -> None:
     html = page(olga, "models")
     assert "Curves appear when a model has been trained and measured on held-out labels." in html and "<figure" not in html
