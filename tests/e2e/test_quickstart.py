@@ -100,8 +100,9 @@ def test_the_quickstart_on_the_real_gsm8k_solutions(
     assert version.state == "ready" and Path(tmp_path, version.artifact, "model.safetensors").is_file()
     assert Solution.objects.count() == n_loaded
     batch = Batch.objects.get(generation=1)
-    assert f"Published batch 1: {Task.objects.filter(batch=batch).count()} solutions, solutions drawn at random, without a model." in said
-    assert "The batch is drawn at random: no model serves, and model 1 waits for a person." in said
+    assert f"Published batch 1: {Task.objects.filter(batch=batch).count()} solutions, " in said
+    # Which solutions are drawn depends on their keys, and so does whether a model of four labels is better than the base rate.
+    assert version.champion != ("The batch is drawn at random: no model serves, and model 1 waits for a person." in said)
 
     overview = visit(make.olga(), "/p/gsm8k/")
     expect(overview.locator("[data-loop]")).to_contain_text("Published")
@@ -123,4 +124,5 @@ def test_the_quickstart_on_the_real_gsm8k_solutions(
     records = [json.loads(line) for line in out.read_text().splitlines()]
     assert [record["label"]["finish_reason"] for record in records[:3]] == ["found_error", "solution", "solution"]
     assert records[2]["label"]["steps"][0]["completions"][0] | {"text": ""} == {"text": "", "rating": 0, "flagged": True}
-    assert all(record["question"]["pre_generated_steps"][-1].count("\n\n# Answer\n\n") == 1 for record in records)
+    questions = [record["question"] for record in records]  # two of the solutions end without an answer, and any may be drawn
+    assert all(q["pre_generated_steps"][-1].count("\n\n# Answer\n\n") == (q["pre_generated_answer"] is not None) for q in questions)
