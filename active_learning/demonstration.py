@@ -10,9 +10,11 @@ import orjson
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import User
 from django.db import transaction
+from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from active_learning import rounds
+from active_learning.models import UNFINISHED, Round, RoundState
 from active_learning.selection import UNIFORM
 from active_learning.world import (
     N_PROBLEMS,
@@ -25,7 +27,7 @@ from active_learning.world import (
     truth_of,
 )
 from annotation import ingest, labels, people, quality, queue
-from annotation.models import Membership, Problem, Project, Role
+from annotation.models import AssignmentState, Batch, BatchKind, BatchState, Membership, Problem, Project, Role
 
 DEMONSTRATION = "demonstration"
 GUIDELINES = """\
@@ -99,7 +101,8 @@ def find_demonstration() -> Project | None:
 def make_demonstration(*, progress: Callable[[str, int, int | None], None] | None = None) -> Project:
     """Fill the demonstration: problems, solutions, labels of the oracle on some of them, and a first batch for people.
 
-    A second call changes nothing: loading is idempotent, and the batch is published once.
+    A second call changes nothing: loading is idempotent, and the batch is published once. Raises ingest.BadProject if the site cannot have
+    it, or has the demonstration of an earlier version, which stays as it is.
     """
     found_demonstration()
     project = find_demonstration()
@@ -107,6 +110,11 @@ def make_demonstration(*, progress: Callable[[str, int, int | None], None] | Non
         raise ingest.BadProject(
             "The demonstration was not made: this site has a project already, or an account called "
             f"{', '.join(PEOPLE)}. Set STEPMARK_HOME to an empty folder for it."
+        )
+    if project.problem_set.exists() and not _simulated(project).exists():
+        raise ingest.BadProject(
+            f"The project {project.slug} has problems of another world: an earlier version made it. It stays as it is. Set STEPMARK_HOME "
+            "to an empty folder for a new demonstration."
         )
     _load(project, progress=progress)
     if not rounds.any_published(project):
@@ -166,42 +174,81 @@ def _annotation(problem: SimulatedProblem, solution: SimulatedSolution) -> inges
     )
 
 
+def is_known_to_oracle(project: Project) -> bool:
+    """Return whether the oracle knows the mistakes of a project: it has problems, and all of them are of the demonstration's world."""
+    return _simulated(project).exists() and not project.problem_set.exclude(external_id__startswith=PREFIX).exists()
+
+
 def label_as_oracle(project: Project, *, most: int | None = None, progress: Callable[[str, int, int | None], None] | None = None) -> int:
     """Let the oracle label what waits in the queue, at most `most` solutions, as a labeler with an account of its own. Return how many.
 
-    It leases and submits as people do in the browser. A solution that is not of the simulated world is left to people. Raises
-    ingest.BadProject for a project that is not the demonstration, and queue.NotQualified if its account may not label.
+    It leases and submits as people do in the browser, but no time is noted: it takes none. Two calls at once share the work. A solution
+    that is not of the simulated world is left to people. Raises ingest.BadProject for a project whose mistakes it does not know,
+    queue.NothingToLabel with what to do if it labels none, and queue.NotQualified and queue.LeaseLost if its account may not label.
     """
-    if Problem.objects.filter(project=project).exclude(external_id__startswith=PREFIX).exists() or not project.problem_set.exists():
+    if not is_known_to_oracle(project):
         raise ingest.BadProject(
-            f"The oracle knows only the mistakes of the demonstration. {project.slug} has other problems, or none. Label it in the browser."
+            f"The oracle knows only the mistakes of the demonstration of this version. {project.slug} has other problems, or none. Label "
+            "it in the browser."
         )
     oracle = _oracle(project)
-    done = 0
+    done, lost = 0, set[tuple[int, int]]()
     while most is None or done < most:
         try:
             lease = quality.lease_next(oracle, project=project)
         except queue.NothingToLabel:
+            if not done:
+                raise queue.NothingToLabel(_why_nothing_waits(project)) from None
             break
-        solution = truth_of(lease.problem, tuple(lease.steps))
-        if solution is None:
-            labels.skip(lease.assignment_id, labeler=oracle, token=lease.token, reason="not of the simulated world")
+        try:
+            done += _label(lease, oracle)
+        except queue.LeaseLost:
+            # Another call of this function was faster with the same lease. The same claim is not lost twice, unless something is wrong.
+            if (claim := (lease.assignment_id, lease.token)) in lost:
+                raise
+            lost.add(claim)
             continue
-        own = label(solution)
-        labels.submit(
-            lease.assignment_id,
-            labeler=oracle,
-            token=lease.token,
-            submission_id=uuid.uuid4(),
-            ratings=[{"step": step, "rating": rating} for step, rating in enumerate(own.ratings)],
-            finish_reason=own.finish_reason,
-            active_ms=0,
-            total_ms=0,
-        )
-        done += 1
         if progress:
             progress("labeling", done, most)
     return done
+
+
+def _label(lease: queue.Lease, oracle: User) -> bool:
+    """Submit the oracle's labels, or skip what it does not know and return False. Raises queue.LeaseLost."""
+    solution = truth_of(lease.problem, tuple(lease.steps))
+    if solution is None:
+        labels.skip(lease.assignment_id, labeler=oracle, token=lease.token, reason="not of the simulated world")
+        return False
+    own = label(solution)
+    labels.submit(
+        lease.assignment_id,
+        labeler=oracle,
+        token=lease.token,
+        submission_id=uuid.uuid4(),
+        ratings=[{"step": step, "rating": rating} for step, rating in enumerate(own.ratings)],
+        finish_reason=own.finish_reason,
+        active_ms=None,  # else a project's time per solution would fall to nothing
+        total_ms=None,
+    )
+    return True
+
+
+def _why_nothing_waits(project: Project) -> str:
+    """Say to a manager why the oracle has nothing to label, and what to do."""
+    if project.archived_at:
+        return f"{project.slug} is archived, so nobody labels. Open it again in its settings first."
+    paused = Batch.objects.filter(project=project, kind=BatchKind.SELECTED, state=BatchState.PAUSED).order_by("generation")
+    if paused := paused.filter(assignment__state=AssignmentState.OPEN).first():
+        return f"Batch {paused.generation} is paused, so nothing of it is handed out. Resume it on its page."
+    if under_way := Round.objects.filter(project=project, state__in=UNFINISHED).first():
+        if under_way.state == RoundState.PROPOSED:
+            return f"Nothing waits in the queue. Round {under_way.number} proposes a batch: review it, and publish it."
+        return f"Nothing waits in the queue. Round {under_way.number} is under way, and publishes the next batch."
+    return "Nothing waits in the queue. Start a round: it publishes the next batch."
+
+
+def _simulated(project: Project) -> QuerySet[Problem]:
+    return project.problem_set.filter(external_id__startswith=PREFIX)
 
 
 def _oracle(project: Project) -> User:

@@ -45,7 +45,7 @@ def of_rounds(view: View) -> View:
 @for_roles(people.RESEARCHERS)
 def loop(request: SignedInRequest, project: "Project") -> HttpResponse:
     """Return the fragment that the overview fetches every few seconds: rounds, model versions, workers."""
-    has_oracle = project.slug == demonstration.DEMONSTRATION
+    has_oracle = project.slug == demonstration.DEMONSTRATION and demonstration.is_known_to_oracle(project)
     part = {"project": project, "form": StartForm(size=project.batch_size), "has_oracle": has_oracle}
     return render_fragment(request, "active_learning/_loop.html", part | pages.loop(project), title="Rounds and models", again_seconds=5)
 
@@ -115,11 +115,12 @@ def oracle_labels(request: SignedInRequest, project: "Project") -> HttpResponse:
     """Let the oracle of the demonstration label a batch of what waits in the queue. It takes a few seconds."""
     try:
         done = demonstration.label_as_oracle(project, most=demonstration.N_BATCH)
-    except (BadProject, queue.NotQualified) as refused:
+    except queue.NothingToLabel as nothing:
+        messages.info(request, str(nothing))
+    except (BadProject, queue.NotQualified, queue.LeaseLost) as refused:
         messages.error(request, str(refused))
     else:
-        nothing = "Nothing waits in the queue. Start a round: it publishes the next batch."
-        messages.success(request, f"The oracle labeled {counted(done, 'solution')}." if done else nothing)
+        messages.success(request, f"The oracle labeled {counted(done, 'solution')}.")
     return redirect("overview", slug=project.slug)
 
 

@@ -46,12 +46,12 @@ class Label:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a sitting ended, as the browser sends it."""
+    """How a sitting ended, as the browser sends it. None: no time was measured, because no person sat there."""
 
     finish_reason: str
     reason: str
-    active_ms: int
-    total_ms: int
+    active_ms: int | None
+    total_ms: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,15 +122,15 @@ def _written(sent: Rating, step: int, ms: int | None) -> tuple[int, Rating]:
     return LARGEST_POSITION + 1, Rating(step=step, rating=None, flagged=False, ms=ms, text=text)
 
 
-def ending(*, finish_reason: str, reason: str, active_ms: int, total_ms: int) -> Ending:
+def ending(*, finish_reason: str, reason: str, active_ms: int | None, total_ms: int | None) -> Ending:
     """Return how the sitting ended, checked without its ratings. Raises BadSubmission."""
     refuse_unless(
         finish_reason in FinishReason.values, "bad_finish_reason", f"finish_reason must be one of {', '.join(FinishReason.values)}."
     )
     active = _milliseconds(active_ms, "bad_time", "active_ms")
     total = _milliseconds(total_ms, "bad_time", "total_ms")
-    refuse_unless(active is not None and total is not None, "bad_time", "active_ms and total_ms must be numbers of milliseconds.")
-    return Ending(str(finish_reason), clean_reason(reason, limit=LONGEST_REASON), active or 0, total or 0)
+    refuse_unless((active is None) == (total is None), "bad_time", "active_ms and total_ms must both be numbers of milliseconds.")
+    return Ending(str(finish_reason), clean_reason(reason, limit=LONGEST_REASON), active, total)
 
 
 def clean_reason(reason: str, *, limit: int) -> str:

@@ -92,8 +92,8 @@ def submit(
     ratings: Sequence[Rating],
     finish_reason: str,
     reason: str = "",
-    active_ms: int,
-    total_ms: int,
+    active_ms: int | None,
+    total_ms: int | None,
     ahead: Claim | None = None,
     subject: "Subject | None" = None,
 ) -> Annotation:
@@ -101,8 +101,9 @@ def submit(
 
     ahead: the assignment rendered ahead, which becomes the lease in the same transaction if it is still reserved. After a lapsed
     lease the work still counts as long as nobody took the assignment. subject: what `subject_of` returned, so that it is not read again.
-    Raises BadSubmission, SubmissionConflict (this submission_id
-    came before with other content), LeaseLost (`kept`: the work is stored as a draft).
+    active_ms, total_ms: None if no person sat there; then the times of the project do not know this sitting.
+    Raises BadSubmission, SubmissionConflict (this submission_id came before with other content), LeaseLost (`kept`: the work is stored
+    as a draft).
     """
     if (subject := subject or _subject(SUBJECT_OF_ASSIGNMENT, assignment=assignment_id)) is None:
         raise LeaseLost

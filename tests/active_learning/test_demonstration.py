@@ -5,14 +5,15 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db.models.functions import Now
 from django.test import Client
 from django.urls import reverse
 
 from active_learning import demonstration, rounds
-from active_learning.models import ModelVersion
+from active_learning.models import ModelVersion, Round, RoundState
 from active_learning.world import MistakeKind, demonstrated_world, label, truth_of
-from annotation import ingest
-from annotation.models import Annotation, Assignment, AssignmentState, Membership, Problem, Project, Solution
+from annotation import ingest, queue
+from annotation.models import Annotation, Assignment, AssignmentState, Batch, BatchState, Membership, Problem, Project, Solution
 from tests import make
 
 
@@ -48,13 +49,73 @@ def test_a_manager_lets_the_oracle_label_from_the_overview(world: Project) -> No
     assert "The oracle labeled 5 solutions." in answers[0] and "Nothing waits in the queue. Start a round" in answers[1]
 
 
+def test_two_presses_at_once_share_the_work_and_neither_fails(world: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    own, others = queue.lease_next, iter([True, True])
+
+    def lease_with_a_rival(labeler: Any, *, project: Project) -> Any:
+        """Lease, and let another press submit the same lease first."""
+        lease = own(labeler, project=project)
+        if next(others, False):
+            assert demonstration._label(lease, labeler)
+        return lease
+
+    monkeypatch.setattr(demonstration.quality, "lease_next", lease_with_a_rival)
+    assert demonstration.label_as_oracle(world) == demonstration.N_BATCH - 2
+    assert by_oracle().count() == demonstration.N_BATCH
+
+
+def test_a_lease_that_is_lost_again_and_again_is_an_answer_and_no_endless_loop(world: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    def lose(*_: Any) -> bool:
+        raise queue.LeaseLost
+
+    monkeypatch.setattr(demonstration, "_label", lose)
+    olga = Client()
+    olga.force_login(make.olga())
+    assert "This solution is no longer yours." in olga.post(reverse("oracle-labels", args=[world.slug]), follow=True).content.decode()
+
+
+def test_no_time_is_noted_for_the_oracle_so_that_the_times_are_those_of_people(world: Project) -> None:
+    oracle_labels("--size", "2")
+    assert set(by_oracle().values_list("active_ms", "total_ms")) == {(None, None)}
+
+
+def test_where_nothing_can_be_labeled_the_answer_says_why(world: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    Batch.objects.filter(project=world, generation=0).update(state=BatchState.PAUSED)
+    oracle_labels()
+    assert "Batch 0 is paused, so nothing of it is handed out. Resume it on its page." in capsys.readouterr().out
+    Project.objects.update(archived_at=Now())
+    oracle_labels()
+    assert "demonstration is archived, so nobody labels. Open it again in its settings first." in capsys.readouterr().out
+    Project.objects.update(archived_at=None)
+    Batch.objects.update(state=BatchState.OPEN)
+    oracle_labels()
+    begun = rounds.start(world, make.plan(world, size=3), notify=False)
+    capsys.readouterr()
+    oracle_labels()
+    assert f"Round {begun.number} is under way, and publishes the next batch." in capsys.readouterr().out
+    Round.objects.filter(pk=begun.pk).update(state=RoundState.PROPOSED)
+    oracle_labels()
+    assert f"Round {begun.number} proposes a batch: review it, and publish it." in capsys.readouterr().out
+
+
+def test_the_demonstration_of_an_earlier_version_has_no_oracle_and_is_not_added_to(db: None) -> None:
+    older = make.project(demonstration.DEMONSTRATION)
+    Problem.objects.create(project=older, external_id="world-2305-1", statement="How many?")
+    with pytest.raises(CommandError, match="has problems of another world: an earlier version made it. It stays as it is."):
+        call_command("make_demonstration", verbosity=0)
+    assert Problem.objects.count() == 1
+    olga = Client()
+    olga.force_login(make.olga(older))
+    assert "oracle" not in olga.get(reverse("loop", args=[older.slug])).content.decode()
+
+
 def test_no_other_project_is_offered_the_oracle_and_its_address_refuses(db: None) -> None:
     other = make.project("other")
     olga = Client()
     olga.force_login(make.olga(other))
     assert "oracle" not in olga.get(reverse("loop", args=["other"])).content.decode()
     refused = olga.post(reverse("oracle-labels", args=["other"]), follow=True).content.decode()
-    assert "The oracle knows only the mistakes of the demonstration." in refused
+    assert "The oracle knows only the mistakes of the demonstration of this version." in refused
 
 
 def test_the_oracle_stops_after_the_number_that_was_asked_for(world: Project) -> None:

@@ -28,8 +28,9 @@ class Command(BaseCommand):
             simulated = ingest.find_project(project)
             with drawn_progress(when_stopped="The labels that were submitted are kept. The same command continues.") as progress:
                 done = demonstration.label_as_oracle(simulated, most=size, progress=progress)
-        except (ingest.BadProject, queue.NotQualified) as error:
+        except queue.NothingToLabel as nothing:
+            self.stdout.write(str(nothing))
+        except (ingest.BadProject, queue.NotQualified, queue.LeaseLost) as error:
             raise CommandError(str(error)) from error
-        self.stdout.write(
-            f"The oracle labeled {counted(done, 'solution')}." if done else "Nothing waits in the queue. Start a round first."
-        )
+        else:
+            self.stdout.write(f"The oracle labeled {counted(done, 'solution')}.")
