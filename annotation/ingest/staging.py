@@ -179,7 +179,21 @@ class Staging:
             self._store_gold()
         if self.report.solutions and self.project.text_kind == TextKind.UNDECIDED:
             self._decide_text_kind()
+        self._read_statistics()
         self._run(sql.CHECK_REFERENCES)
+
+    def _read_statistics(self) -> None:
+        """Tell the planner of the tables that this load made much larger.
+
+        The server does so by itself within a minute or two. Until then it can take a table for empty, most surely after a load that failed:
+        its rows are gone, and their pages stay. A page that joins such tables then reads each of them whole for each row.
+        """
+        report = self.report
+        rows = {"problem": report.new_problems, "solution": report.new_solutions, "annotation": report.new_annotations}
+        for name, new in {**rows, "goldanswer": report.new_gold}.items():
+            self.cursor.execute(sql.IS_MUCH_LARGER, {"table": f"annotation_{name}", "new": new})
+            if self.cursor.fetchone()[0]:
+                self._run(sql.READ_STATISTICS.format(tables=", ".join(sql.FILLED[name])))
 
     def _decide_text_kind(self) -> None:
         """Take the project's texts for Markdown or for plain text by a sample of the new solutions, and say so."""

@@ -37,7 +37,7 @@ from annotation.models import (
     StepSource,
     Task,
 )
-from annotation.quality.gold import GOLD, is_within_gold, newest
+from annotation.quality.gold import FIRST_MISTAKE, GOLD, is_within_gold, newest
 
 log = logging.getLogger(__name__)
 
@@ -364,7 +364,7 @@ def _versions(project: Project, rows: Sequence[_Row], draws: Draws) -> list[Vers
     for number, finish_reason, n in ends:
         counts[number][finish_reason] = n
     gold: dict[int, list[bool]] = defaultdict(list)
-    checked = newest(pk__in=labels.filter(solution__goldanswer__isnull=False).values("pk"))
+    checked = labels.filter(solution__goldanswer__isnull=False).annotate(first_mistake=FIRST_MISTAKE)
     for number, *verdict in checked.values_list("guidelines_version", "finish_reason", "first_mistake", GOLD):
         gold[number].append(is_within_gold(*verdict))
     times: dict[int, list[int]] = defaultdict(list)

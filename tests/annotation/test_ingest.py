@@ -8,6 +8,7 @@ import pyarrow.parquet
 import pytest
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
+from django.db import connection
 
 from annotation import ingest
 from annotation.ingest import BadFile, BadProject, NewProblem, NewSolution, staging
@@ -54,6 +55,33 @@ def test_a_bad_line_leaves_nothing_of_the_lines_before(tmp_path: Path) -> None:
         ingest.load_solutions(write(tmp_path / "bad.jsonl", *lines, b"{"), project=project)
     assert bad.value.line == 2_501
     assert counts() == before
+
+
+def known_rows(table: str) -> float:
+    """How many rows the planner expects in a table."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT reltuples FROM pg_class WHERE oid = %s::regclass", [table])
+        rows: float = cursor.fetchone()[0]
+    return rows
+
+
+def test_the_planner_knows_a_large_load_at_once_also_after_one_that_failed(tmp_path: Path) -> None:
+    project = make.project()
+    lines = [record(step([completion(f"step {number}", -1)])) for number in range(600)]
+    with pytest.raises(BadFile):
+        ingest.load_solutions(write(tmp_path / "bad.jsonl", *lines, b"{"), project=project)
+    tables = ["annotation_solution", "annotation_annotation", "annotation_assignment", "annotation_steplabel"]
+    make.statistics()
+    assert {known_rows(table) for table in tables} == {0}  # rows that are gone, pages that stay: each join would read all of them
+    ingest.load_solutions(write(tmp_path / "good.jsonl", *lines), project=project)
+    assert {known_rows(table) for table in tables} == {600}
+
+
+def test_a_small_load_does_not_read_the_statistics_of_large_tables(tmp_path: Path) -> None:
+    project = make.project()
+    make.statistics()
+    ingest.load_solutions(write(tmp_path / "small.jsonl", record(step([completion("one", -1)]))), project=project)
+    assert known_rows("annotation_solution") == 0 == known_rows("annotation_annotation")
 
 
 def test_gsm8k_solutions_load_and_are_graded_as_their_file_says(samples: Path) -> None:
