@@ -12,19 +12,22 @@ from typing import NamedTuple
 
 WIDTH, HEIGHT = 640, 300
 LEFT, RIGHT, TOP, BOTTOM = 58, 18, 12, 34  # margins, for the numbers of the ticks
-# A mark for each series, around its point: disc, square, triangle, diamond, cross, and none for the last: it bounds the others.
-SHAPES = ("M-4 0a4 4 0 1 0 8 0a4 4 0 1 0-8 0", "M-4-4h8v8h-8z", "M0-5l5 9h-10z", "M0-5l5 5-5 5-5-5z", "M-4-4l8 8M4-4l-8 8", "")
+# A mark for each series, around its point: disc, square, triangle, diamond, cross, triangle on its tip.
+SHAPES = (
+    "M-4 0a4 4 0 1 0 8 0a4 4 0 1 0-8 0", "M-4-4h8v8h-8z", "M0-5l5 9h-10z", "M0-5l5 5-5 5-5-5z", "M-4-4l8 8M4-4l-8 8", "M0 5l5-9h-10z",
+)  # fmt: skip
 FRAME = {"width": WIDTH, "height": HEIGHT, "left": LEFT, "right": WIDTH - RIGHT, "top": TOP, "bottom": HEIGHT - BOTTOM}
 MARKS = 12  # most points of a line with a mark: marks tell series apart without colour
 
 
 class Point(NamedTuple):
-    """One value of a series. `low` and `high` bound its band, if it has one. None: no value."""
+    """One value of a series. `low` and `high` bound its band, if it has one. None: no value. `of`: what it belongs to, such as a model."""
 
     x: float
     y: float | None
     low: float | None = None
     high: float | None = None
+    of: str = ""
 
 
 class Tick(NamedTuple):
@@ -86,10 +89,11 @@ def line_chart(
     x_range: tuple[float, float] | None = None,
     is_diagonal_drawn: bool = False,
     name_of: Callable[[float], str] | None = None,
+    of_words: str = "",
 ) -> Chart | None:
     """Lay out lines with optional bands over shared axes; None if there is no value. The place of a series sets its colour.
 
-    `name_of` writes a place of the x axis in words, such as a day.
+    `name_of` writes a place of the x axis in words, such as a day. `of_words` heads the column of what points belong to, if they say so.
     """
     name_of = name_of or words
     points = [p for _, line in series for p in line if p.y is not None]
@@ -126,7 +130,7 @@ def line_chart(
         tuple(lines),
         tuple(Tick(across(n), name_of(n)) for n in x_numbers),
         tuple(Tick(down(n), words(n)) for n in y_numbers if y_low <= n <= y_high),
-        *_table(series, x_words, name_of),
+        *_table(series, x_words, name_of, of_words),
         is_diagonal_drawn,
     )
 
@@ -163,18 +167,21 @@ def _path(points: Sequence[tuple[float, float]]) -> str:
 
 
 def _table(
-    series: Sequence[tuple[str, Sequence[Point]]], x_words: str, name_of: Callable[[float], str]
+    series: Sequence[tuple[str, Sequence[Point]]], x_words: str, name_of: Callable[[float], str], of_words: str
 ) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
-    """Return a row for every x, and for every series a column and those of its band."""
-    places = sorted({p.x for _, line in series for p in line})
-    header, columns = [x_words], [[name_of(x) for x in places]]
+    """Return a row for every x and what has a point there, and for every series a column and those of its band."""
+    places = list(dict.fromkeys(sorted(((p.x, p.of) for _, line in series for p in line), key=lambda place: place[0])))
+    header, columns = [x_words], [[name_of(x) for x, _ in places]]
+    if any(of for _, of in places):
+        header.append(of_words)
+        columns.append([of for _, of in places])
     for name, line in series:
         if not line:
             continue
-        here = {p.x: p for p in line}
+        here = {(p.x, p.of): p for p in line}
         is_banded = any(p.low is not None for p in line)
         for suffix, part in (("", "y"), (" low", "low"), (" high", "high"))[: 3 if is_banded else 1]:
             header.append(name + suffix)
-            numbers = [getattr(here.get(x), part, None) for x in places]
+            numbers = [getattr(here.get(place), part, None) for place in places]
             columns.append(["" if number is None else f"{number:.4f}" for number in numbers])
     return tuple(header), tuple(zip(*columns, strict=True))

@@ -7,13 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from active_learning import charts
+from active_learning import charts, registry
 from active_learning.charts import Chart, Point
-from active_learning.models import ModelKind, ModelState, ModelVersion
 from annotation.models import Project
 from trainer.counting import counted
 
-DRAWN = 16  # versions of a curve
 LINES = 3  # bases with a line of their own; places 4 and 5 are of position alone and of the base rates
 OF_KINDS = 6  # kinds of mistakes with a line of their own
 BY = {"solutions": ("n_solutions", "labeled solutions it learned from"), "steps": ("n_rated_steps", "rated steps it learned from")}
@@ -56,15 +54,17 @@ class LearningChart:
 
 @dataclass(frozen=True, slots=True)
 class Learning:
-    """The curves of a project. by: a key of BY, what the axis counts. measured: a sentence, on what the points are measured.
+    """The curves of a project. by: a key of BY, what the axis counts. measured: sentences, on what the points are measured.
 
-    has_base: whether the base was measured before any label, by kind of mistake.
+    has_base: whether the base was measured before any label, by kind of mistake. of_kinds: a sentence on what these are measured; empty if
+    they are not known.
     """
 
     by: str
     charts: Sequence[LearningChart]
     measured: str
     has_base: bool
+    of_kinds: str
 
 
 def learning_of(project: Project, *, by: str = "") -> Learning:
@@ -72,14 +72,31 @@ def learning_of(project: Project, *, by: str = "") -> Learning:
     by = by if by in BY else next(iter(BY))
     kept = _versions(project)
     same, measured = _measured(kept)
-    learned = [_learned(row, same.get(str(row["number"]))) for row in kept]
+    everyone = [_learned(row, same.get(str(row["number"]))) for row in kept]
+    learned = [one for one in everyone if not same or str(one.number) in same]
     drawn = [
         LearningChart(f"learning-{name.replace('_', '-')}", title, _chart(learned, name, y_words, by=by))
         for name, (title, y_words) in TITLES.items()
     ]
-    if any(one.kinds for one in learned):
-        drawn.append(LearningChart("learning-kinds", "Step AUC by kind of mistake", _kinds_chart(learned, by=by)))
-    return Learning(by, drawn if learned else [], measured, any(one.kinds_before for one in learned))
+    of_kinds = ""
+    if any(one.kinds for one in everyone):
+        drawn.append(LearningChart("learning-kinds", "Step AUC by kind of mistake", _kinds_chart(everyone, by=by)))
+        of_kinds = same_for_kinds([row["kinds_on"] for row in kept if row["kinds"]])
+    return Learning(by, drawn if learned else [], measured, any(one.kinds_before for one in learned), of_kinds)
+
+
+def same_for_kinds(kinds_on: Sequence[Mapping[str, Any] | None]) -> str:
+    """Say on which solutions the kinds of mistakes are measured, of one or more versions, and whether these are the same for all."""
+    newest = kinds_on[-1]
+    if newest and all(one and one["digest"] == newest["digest"] for one in kinds_on):
+        return (
+            f"Kinds of mistakes are measured on the same {counted(newest['n_solutions'], 'solution')} of "
+            f"{counted(newest['n_problems'], 'problem')}, labeled or not, that no model learned from."
+        )
+    return (
+        "Kinds of mistakes are measured on solutions, labeled or not, of problems that the model did not learn from. They may not be the "
+        "same for all models, so a small difference can come from the solutions."
+    )
 
 
 def _versions(project: Project) -> list[dict[str, Any]]:
@@ -88,28 +105,49 @@ def _versions(project: Project) -> list[dict[str, Any]]:
         "n_solutions": "metrics__training__n_solutions", "n_rated_steps": "metrics__training__n_rated_steps",
         "step_auc": "metrics__step_auc", "log_loss": "metrics__log_loss", "base_rate": "metrics__base_rate_log_loss",
         "position": "metrics__position_auc", "mistake": "metrics__first_mistake", "rates": "metrics__base_rates",
-        "kinds": "metrics__kinds", "before": "metrics__kinds_before", "is_frozen": "config__frozen", "same": "metrics__learning",
+        "kinds": "metrics__kinds", "before": "metrics__kinds_before", "kinds_on": "metrics__kinds_on", "is_frozen": "config__frozen",
+        "same": "metrics__learning",
     }  # fmt: skip
-    ready = ModelVersion.objects.filter(project=project, kind=ModelKind.PRM, state=ModelState.READY)
-    measured = ready.filter(metrics__training__n_solutions__gt=0, metrics__log_loss__isnull=False).order_by("-number")
-    rows = measured.values_list("number", "base", *paths.values())[:DRAWN]  # not the whole metrics: their curves of losses are long
+    # Not the whole metrics: their curves of losses are long.
+    rows = registry.measured_versions(project).values_list("number", "base", *paths.values())[: registry.VERSIONS]
     return [dict(zip(("number", "base", *paths), row, strict=True)) for row in reversed(rows)]
 
 
 def _measured(kept: Sequence[Mapping[str, Any]]) -> tuple[Mapping[str, Any], str]:
-    """Return the figures of all versions on the same labels, by number, and a sentence: on what the points are measured."""
+    """Return the figures of versions on the same labels, by number, and sentences: on what the points are measured, and who is left out."""
     same: Mapping[str, Any] = next((row["same"] for row in reversed(kept) if row["same"]), {})
-    if same and all(str(row["number"]) in same["versions"] for row in kept):
-        return same["versions"], (
-            f"All models are measured on the same labels: {counted(same['n_solutions'], 'labeled solution')} of "
-            f"{counted(same['n_problems'], 'problem')} that none of them learned from."
-        )
+    left_out: Mapping[str, int] = same.get("left_out", {})
+    if same and all(str(row["number"]) in same["versions"] or str(row["number"]) in left_out for row in kept):
+        shown = {str(row["number"]) for row in kept}
+        sentences = [
+            f"All models are measured on the same labels: those of {counted(same['n_solutions'], 'solution')} of "
+            f"{counted(same['n_problems'], 'problem')} that none of them learned from.",
+            *_left_out({number: shares for number, shares in left_out.items() if number in shown}, same),
+        ]
+        return same["versions"], " ".join(sentences)
     if len(kept) < 2:
         return {}, "The model is measured on the problems that were held out when it was trained."
     return {}, (
         "Each model is measured on the problems that were held out when it was trained. They are not the same for all, so a difference "
         "between two points can come from the problems."
     )
+
+
+def _left_out(left_out: Mapping[str, int], same: Mapping[str, Any]) -> list[str]:
+    """Say which versions are not drawn, and why."""
+    without = sorted((int(number) for number, shares in left_out.items() if not shares))
+    few = sorted((int(number), shares) for number, shares in left_out.items() if shares)
+    sentences = []
+    if few:
+        named = ", ".join(f"PRM {number} ({shares:,})" for number, shares in few)
+        sentences.append(
+            f"Left out: {named}. In brackets: how many solutions all would have in common with it. At least {same['least']:,} of the "
+            f"newest model's {same['n_newest']:,} are needed."
+        )
+    if without:
+        named = ", ".join(f"PRM {number}" for number in without)
+        sentences.append(f"Left out, because no step scores of these solutions are stored: {named}.")
+    return sentences
 
 
 def _learned(row: Mapping[str, Any], same: Mapping[str, Any] | None) -> Learned:
@@ -127,6 +165,10 @@ def _place(one: Learned, by: str) -> float:
     return float(getattr(one, BY[by][0]))
 
 
+def _point(one: Learned, by: str, y: float | None, low: float | None = None, high: float | None = None) -> Point:
+    return Point(_place(one, by), y, low, high, of=f"PRM {one.number}")
+
+
 def _chart(learned: Sequence[Learned], name: str, y_words: str, *, by: str) -> Chart | None:
     """Draw one figure: a line for each base, and beside them what is known without a model, from 0 labels on.
 
@@ -136,20 +178,20 @@ def _chart(learned: Sequence[Learned], name: str, y_words: str, *, by: str) -> C
     series: list[tuple[str, list[Point]]] = []
     for line in lines:
         own = sorted((one for one in learned if one.line == line), key=lambda one: _place(one, by))
-        points = [Point(_place(one, by), one.figures.get(name), one.low.get(name), one.high.get(name)) for one in own]
+        points = [_point(one, by, one.figures.get(name), one.low.get(name), one.high.get(name)) for one in own]
         series.append((line if len(lines) > 1 else "models", points))
     series += [("", [])] * (LINES - len(series))
     everywhere = sorted(learned, key=lambda one: _place(one, by))
-    position = [Point(_place(one, by), one.position) for one in everywhere if one.position is not None] if name == "step_auc" else []
+    position = [_point(one, by, one.position) for one in everywhere if one.position is not None] if name == "step_auc" else []
     series.append(("position alone", position))
     if name == "log_loss":
-        base = [Point(_place(one, by), one.base_rate) for one in everywhere if one.base_rate is not None]
+        base = [_point(one, by, one.base_rate) for one in everywhere if one.base_rate is not None]
         base = [Point(0, base[0].y), *base] if base else []
     else:
-        base = [Point(place, NOTHING_KNOWN[name]) for place in (0.0, *(_place(one, by) for one in everywhere))]
+        base = [Point(0.0, NOTHING_KNOWN[name]), *(_point(one, by, NOTHING_KNOWN[name]) for one in everywhere)]
     series.append(("always the base rates", base))
     most = max((_place(one, by) for one in learned), default=0.0)
-    return charts.line_chart(series, x_words=BY[by][1], y_words=y_words, x_range=(0, most or 1.0))
+    return charts.line_chart(series, x_words=BY[by][1], y_words=y_words, x_range=(0, most or 1.0), of_words="model")
 
 
 def _kinds_chart(learned: Sequence[Learned], *, by: str) -> Chart | None:
@@ -160,8 +202,11 @@ def _kinds_chart(learned: Sequence[Learned], *, by: str) -> Chart | None:
     in_order = sorted(learned, key=lambda one: _place(one, by))
     series = []
     for name in names:
-        rows = [(0.0, newest.kinds_before.get(name)), *((_place(one, by), one.kinds.get(name)) for one in in_order)]
-        ends = ("low", "high") if name == banded else ()
-        line = [Point(place, row.get("auc"), *map(row.get, ends)) for place, row in rows if row]
+        ends = ("auc", "low", "high") if name == banded else ("auc",)
+        line = [_point(one, by, *map(row.get, ends)) for one in in_order if (row := one.kinds.get(name))]
+        if before := newest.kinds_before.get(name):
+            y, low, high = (before.get(end) if end in ends else None for end in ("auc", "low", "high"))
+            line.insert(0, Point(0.0, y, low, high, of="base"))
         series.append((name.replace("_", " "), line))
-    return charts.line_chart(series, x_words=BY[by][1], y_words="step AUC", x_range=(0, _place(in_order[-1], by) or 1.0))
+    most = _place(in_order[-1], by) or 1.0
+    return charts.line_chart(series, x_words=BY[by][1], y_words="step AUC", x_range=(0, most), of_words="model")

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from active_learning.models import ModelKind, ModelState, ModelVersion
+from active_learning.pages.learning import same_for_kinds
 from annotation.models import Project
+from trainer.counting import counted
 
 SHOWN = 6  # models, the newest ones
 
@@ -21,10 +23,14 @@ class KindCell:
 
 @dataclass(frozen=True, slots=True)
 class MistakeTable:
-    """heads: model, and how many labels it learned from. rows: kind in words, number of wrong steps, a cell for each head."""
+    """heads: model, and how many solutions it learned from. rows: kind in words, number of wrong steps, a cell for each head.
+
+    measured: a sentence, on what the columns are measured, and whether that is the same for all.
+    """
 
     heads: Sequence[tuple[str, str]]
     rows: Sequence[tuple[str, int, Sequence[KindCell]]]
+    measured: str
 
 
 def mistake_table(project: Project, *, until: int) -> MistakeTable | None:
@@ -37,11 +43,11 @@ def mistake_table(project: Project, *, until: int) -> MistakeTable | None:
             project=project, kind=ModelKind.PRM, state=ModelState.READY, number__lte=until, metrics__has_key="kinds"
         )
         .order_by("-number")
-        .values_list("number", "snapshot__count", "metrics__kinds", "metrics__kinds_before")[:SHOWN]
+        .values_list("number", "metrics__training__n_solutions", "metrics__kinds", "metrics__kinds_before", "metrics__kinds_on")[:SHOWN]
     )[::-1]
     if not found:
         return None
-    columns = [(f"PRM {number}", f"{count} labeled", kinds) for number, count, kinds, _ in found]
+    columns = [(f"PRM {number}", f"learned from {counted(count or 0, 'solution')}", kinds) for number, count, kinds, *_ in found]
     if before := found[-1][3]:
         columns.insert(0, ("Base", "no label", before))
     names = {name for *_, kinds in columns for name in kinds}
@@ -55,7 +61,7 @@ def mistake_table(project: Project, *, until: int) -> MistakeTable | None:
         (name.replace("_", " "), newest.get(name, {}).get("n_wrong", 0), [_cell(kinds.get(name)) for *_, kinds in columns])
         for name in sorted(names, key=rise)
     ]
-    return MistakeTable([head[:2] for head in columns], rows)
+    return MistakeTable([head[:2] for head in columns], rows, same_for_kinds([on for *_, on in found]))
 
 
 def _cell(row: Mapping[str, Any] | None) -> KindCell:

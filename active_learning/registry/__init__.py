@@ -5,6 +5,7 @@ Reads snapshots and solutions; writes ModelVersion, StepScores, Events and the f
 
 from active_learning.registry.judging import Judgement, judge, problems_of, score_steps, serving_version
 from active_learning.registry.labels import NoConsensus, check_consensus
+from active_learning.registry.learning import VERSIONS, measured_versions
 from active_learning.registry.reading import ModelRow, model_row, models_of
 from active_learning.registry.serving import (
     NoSuchVersion,
@@ -57,6 +58,7 @@ __all__ = [
     "NoConsensus",
     "NoPrior",
     "NoSuchVersion",
+    "VERSIONS",
     "ProgressCallback",
     "VersionRefused",
     "archive",
@@ -74,6 +76,7 @@ __all__ = [
     "trainer_progress",
     "load",
     "make_ready",
+    "measured_versions",
     "metrics_line",
     "has_checkpoint",
     "learned_from",

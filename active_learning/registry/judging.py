@@ -5,6 +5,7 @@ the version serves. Like `training` it imports the trainer inside functions. Sol
 over all of them.
 """
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -123,17 +124,30 @@ def _judge_all(kind: str, model: "RewardModel", unseen: Sequence[Any], *, progre
 
 
 def _keep_step_scores(version: ModelVersion, unseen: Sequence[Any], judged: Sequence["Judged"]) -> None:
-    """Store the probabilities of the first SHOWN held-out solutions that were labeled as they were loaded, once each."""
-    by_key = {int(labeled.solution.key): (list(labeled.solution.steps), own) for labeled, own in zip(unseen, judged, strict=True)}
-    loaded = dict(Solution.objects.filter(pk__in=sorted(by_key)[: 2 * SHOWN]).values_list("pk", "steps"))
-    keys = [key for key in sorted(by_key) if loaded.get(key) == by_key[key][0]][:SHOWN]  # an interactive walk has steps of its own
+    """Store the probabilities of SHOWN held-out solutions that were labeled as they were loaded, once each.
+
+    Of more than SHOWN, those with the smallest hashes are drawn: no kind of solution is preferred, and the draws of two versions have as
+    many in common as they can.
+    """
+    judged_of: dict[int, dict[tuple[str, ...], Judged]] = {}
+    for labeled, own in zip(unseen, judged, strict=True):
+        judged_of.setdefault(int(labeled.solution.key), {})[labeled.solution.steps] = own
+    drawn = sorted(judged_of, key=_place_in_draw)[: 2 * SHOWN]
+    loaded = {key: tuple(steps) for key, steps in Solution.objects.filter(pk__in=drawn).values_list("pk", "steps")}
+    keys = [key for key in drawn if loaded.get(key) in judged_of[key]][:SHOWN]  # an interactive walk has steps of its own
     StepScores.objects.bulk_create(
         [
-            StepScores(model_version=version, solution_id=key, probabilities=_rounded(by_key[key][1].probabilities), held_out=True)
+            StepScores(
+                model_version=version, solution_id=key, probabilities=_rounded(judged_of[key][loaded[key]].probabilities), held_out=True
+            )
             for key in keys
         ],
         ignore_conflicts=True,  # from a judging that was lost before its decision
     )
+
+
+def _place_in_draw(solution: int) -> bytes:
+    return hashlib.sha256(f"steps:{solution}".encode()).digest()
 
 
 def problems_of(version: ModelVersion) -> tuple[frozenset[str], frozenset[str]]:
@@ -200,7 +214,7 @@ def _kinds(version: ModelVersion, model: "RewardModel", *, progress: ProgressCal
 
     {"kinds": {kind: {"auc", "low", "high", "n_wrong"}}}, and "kinds_before" with the same of the shipped base without any label, if the
     version learned from it. All solutions of the problems that every version holds out are judged, labeled or not, so that the figures of
-    two versions stand on the same steps.
+    two versions mostly stand on the same steps. "kinds_on" tells whether they do: {"n_solutions", "n_problems", "digest"}.
     """
     from trainer.config import TINY, TrainConfig
     from trainer.evaluate import Judged, evaluate_kinds, split_problems
@@ -228,7 +242,12 @@ def _kinds(version: ModelVersion, model: "RewardModel", *, progress: ProgressCal
         kinds = [truth.mistake_kind and str(truth.mistake_kind) for _, truth in known]
         return {kind: report.as_dict() for kind, report in evaluate_kinds(solutions, kinds).items()}
 
-    found = {"kinds": judged_by(model)}
+    found: dict[str, Any] = {"kinds": judged_by(model)}
+    found["kinds_on"] = {
+        "n_solutions": len(known),
+        "n_problems": len({problem for (_, problem, *_), _ in known}),
+        "digest": hashlib.sha256(",".join(str(key) for (key, *_), _ in known).encode()).hexdigest(),
+    }
     if version.base == TINY and (config.from_shipped_base or config.frozen):
         found["kinds_before"] = judged_by(load_tiny(context=config.context))
     return found

@@ -161,6 +161,7 @@ def test_a_model_of_the_demonstration_is_judged_by_kind_of_mistake_on_problems_i
     oracle_labels()
     later = train(world)
     assert sum(row["n_wrong"] for row in later.metrics["kinds"].values()) == n_wrong, "Both stand on the same steps."
+    assert version.metrics["kinds_on"] == later.metrics["kinds_on"] and version.metrics["kinds_on"]["n_problems"] > 0
 
 
 def test_a_model_of_a_project_without_known_truth_has_no_kinds(world: Project) -> None:

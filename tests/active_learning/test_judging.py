@@ -18,6 +18,7 @@ from annotation.models import Outcome, Problem, Project, Snapshot, Solution
 from tests import make
 from trainer import config, evaluate
 from trainer.__main__ import main
+from trainer.data import LabeledSolution, SolutionText
 from trainer.evaluate import Comparison, Difference
 
 WORSE = Comparison(3, 5, {"log_loss": Difference(0.4, 0.5, 0.1, 0.05, 0.2), "step_auc": Difference(0.8, 0.7, -0.1, -0.2, 0.1)})
@@ -71,6 +72,24 @@ def test_step_scores_are_kept_of_solutions_it_was_not_trained_on(world: Project,
     for one in kept:
         assert one.held_out and len(one.probabilities) == len(one.solution.steps)
         assert all(sum(row) == pytest.approx(1, abs=1e-4) for row in one.probabilities)
+
+
+def test_step_scores_are_kept_of_a_draw_that_has_as_many_as_possible_in_common_with_those_before(
+    db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(judging, "SHOWN", 20)
+    project = make.project()
+    solutions = [make.solution(make.problem(project), steps=["a"]) for _ in range(80)]
+    labeled = [LabeledSolution(SolutionText(str(one.pk), str(one.problem_id), "what", ("a",)), (1,)) for one in solutions]
+
+    def kept(number: int, known: list[LabeledSolution]) -> set[int]:
+        version, judged = make.version(project, number), evaluate.Judged("1", np.array([[0.1, 0.1, 0.8]], np.float32), (1,), 1)
+        judging._keep_step_scores(version, known, [judged] * len(known))
+        return set(StepScores.objects.filter(model_version=version).values_list("solution", flat=True))
+
+    half, everything = kept(1, labeled[:40]), kept(2, labeled)
+    assert len(half) == len(everything) == 20 and everything & {one.pk for one in solutions[:40]} <= half
+    assert everything & {one.pk for one in solutions[60:]}, "Not only what was loaded first."
 
 
 def with_test_problems(project: Project) -> list[Problem]:

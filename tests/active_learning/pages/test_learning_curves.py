@@ -8,6 +8,7 @@ from django.test import Client
 
 from active_learning import pages
 from active_learning.models import ModelVersion
+from active_learning.pages.mistakes import mistake_table
 from annotation.models import Project
 from tests import make
 from tests.proposals import page, path
@@ -25,18 +26,28 @@ def version(project: Project, number: int, n: int, auc: float, **more: Any) -> M
     return make.version(project, number, metrics=metrics | more, **fields)
 
 
-def same(*numbers: int) -> dict[str, Any]:
+def same(*numbers: int, **left_out: int) -> dict[str, Any]:
     """Return figures of versions on the same labels, as judging keeps them."""
     figure = {"value": 0.75, "low": 0.7, "high": 0.8}
     own = {"step_auc": figure, "log_loss": figure, "first_mistake_f1": figure, "base_rate_log_loss": 0.55, "position_auc": 0.65}
-    return {"n_solutions": 80, "n_problems": 40, "versions": {str(number): own for number in numbers}}
+    return {
+        "n_solutions": 80,
+        "n_problems": 40,
+        "versions": {str(number): own for number in numbers},
+        "n_newest": 160,
+        "least": 40,
+        "left_out": left_out,
+    }
 
 
 def rows(project: Project, name: str, *, by: str = "") -> dict[str, list[str]]:
     """Return the table of a chart: by the number of labels, the cells by their heads."""
     chart = next(one.chart for one in pages.learning_of(project, by=by).charts if one.key == name)
     assert chart is not None
-    return {row[0]: [f"{head}: {cell}" for head, cell in zip(chart.header[1:], row[1:], strict=True) if cell] for row in chart.rows}
+    found: dict[str, list[str]] = {}
+    for row in chart.rows:
+        found.setdefault(row[0], []).extend(f"{head}: {cell}" for head, cell in zip(chart.header[1:], row[1:], strict=True) if cell)
+    return found
 
 
 def test_beside_the_models_stands_from_0_labels_on_what_a_model_says_that_learned_nothing(project: Project) -> None:
@@ -44,7 +55,7 @@ def test_beside_the_models_stands_from_0_labels_on_what_a_model_says_that_learne
     version(project, 2, 60, 0.7)
     auc = rows(project, "learning-step-auc")
     assert auc["0"] == ["always the base rates: 0.5000"]
-    assert auc["60"] == ["models: 0.7000", "position alone: 0.6000", "always the base rates: 0.5000"]
+    assert auc["60"] == ["model: PRM 2", "models: 0.7000", "position alone: 0.6000", "always the base rates: 0.5000"]
     assert rows(project, "learning-log-loss")["0"] == ["always the base rates: 0.5000"]
     assert rows(project, "learning-first-mistake-f1")["0"] == ["always the base rates: 0.0000"]
 
@@ -62,19 +73,59 @@ def test_figures_on_the_same_labels_are_shown_where_all_versions_have_them(proje
     version(project, 2, 60, 0.7, learning=same(1, 2))
     learning = pages.learning_of(project)
     assert learning.measured == (
-        "All models are measured on the same labels: 80 labeled solutions of 40 problems that none of them learned from."
+        "All models are measured on the same labels: those of 80 solutions of 40 problems that none of them learned from."
     )
-    assert rows(project, "learning-step-auc")["20"][:3] == ["models: 0.7500", "models low: 0.7000", "models high: 0.8000"]
+    assert rows(project, "learning-step-auc")["20"][1:4] == ["models: 0.7500", "models low: 0.7000", "models high: 0.8000"]
     version(project, 3, 90, 0.7)  # it was not measured with the others
     assert "They are not the same for all" in pages.learning_of(project).measured
-    assert rows(project, "learning-step-auc")["20"][0] == "models: 0.6000"
+    assert rows(project, "learning-step-auc")["20"][1] == "models: 0.6000"
+
+
+def test_versions_that_are_left_out_are_named_with_the_reason_and_not_drawn(project: Project) -> None:
+    slip = {"auc": 0.6, "low": 0.5, "high": 0.7, "n_wrong": 9}
+    for number in (1, 2, 3):
+        version(project, number, 20 * number, 0.6, kinds={"slip": slip})
+    version(project, 4, 90, 0.7, kinds={"slip": slip}, learning=same(3, 4, **{"1": 12, "2": 0}))
+    assert list(rows(project, "learning-step-auc")) == ["0", "60", "90"]
+    assert pages.learning_of(project).measured.endswith(
+        "learned from. Left out: PRM 1 (12). In brackets: how many solutions all would have in common with it. At least 40 of the newest "
+        "model's 160 are needed. Left out, because no step scores of these solutions are stored: PRM 2."
+    )
+    assert list(rows(project, "learning-kinds")) == ["20", "40", "60", "90"], "Kinds are measured on solutions of their own."
+
+
+def test_two_versions_with_as_many_labels_are_two_rows_of_the_table(project: Project) -> None:
+    version(project, 1, 20, 0.6)
+    version(project, 2, 20, 0.7)
+    assert [cell for cell in rows(project, "learning-step-auc")["20"] if cell.startswith("model")] == [
+        "model: PRM 1", "models: 0.6000", "model: PRM 2", "models: 0.7000",
+    ]  # fmt: skip
+
+
+def test_each_of_six_kinds_of_mistakes_has_a_mark_of_its_own(project: Project) -> None:
+    one = {"auc": 0.6, "low": 0.5, "high": 0.7, "n_wrong": 9}
+    version(project, 1, 20, 0.6, kinds={f"kind_{n}": one for n in range(6)})
+    chart = next(own.chart for own in pages.learning_of(project).charts if own.key == "learning-kinds")
+    assert chart and len({line.shape for line in chart.lines if line.shape}) == 6
+
+
+def test_the_page_says_whether_the_kinds_of_two_versions_stand_on_the_same_solutions(project: Project) -> None:
+    one = {"slip": {"auc": 0.6, "low": 0.5, "high": 0.7, "n_wrong": 9}}
+    on = {"n_solutions": 480, "n_problems": 60, "digest": "a"}
+    version(project, 1, 96, 0.6, kinds=one, kinds_on=on)
+    version(project, 2, 144, 0.6, kinds=one, kinds_on=on)
+    table = mistake_table(project, until=2)
+    assert table and table.measured.startswith("Kinds of mistakes are measured on the same 480 solutions of 60 problems")
+    assert table.heads == [("PRM 1", "learned from 96 solutions"), ("PRM 2", "learned from 144 solutions")]
+    version(project, 3, 150, 0.6, kinds=one, kinds_on=on | {"digest": "b"})
+    assert "They may not be the same for all models" in pages.learning_of(project).of_kinds
 
 
 def test_versions_on_other_bases_are_lines_of_their_own(project: Project) -> None:
     version(project, 1, 20, 0.6)
     version(project, 2, 60, 0.7, base="smollm2", config={"frozen": True})
     auc = rows(project, "learning-step-auc")
-    assert auc["20"][0] == "tiny: 0.6000" and auc["60"][0] == "smollm2, frozen: 0.7000"
+    assert auc["20"][1] == "tiny: 0.6000" and auc["60"][1] == "smollm2, frozen: 0.7000"
 
 
 def test_kinds_of_mistakes_are_drawn_where_they_are_known_and_begin_with_the_base(project: Project) -> None:
