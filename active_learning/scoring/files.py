@@ -15,7 +15,7 @@ from django.conf import settings
 from django.db import DatabaseError, OperationalError, connection, transaction
 from django.db.models import Count
 
-from active_learning.models import ModelVersion, ScoreShard, ShardState
+from active_learning.models import ModelVersion, ProblemMean, ScoreShard, ShardState
 from active_learning.scoring.partitions import COLUMNS, attach_indexed, compare, freeze, index, is_attached, partition, table_of
 from annotation.corrections import hold_outcomes
 from annotation.models import Project
@@ -99,6 +99,7 @@ def drop_to_file(version: ModelVersion, *, keep: Iterable[int] = ()) -> Path:
                     cursor.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
                     cursor.execute(f"DROP TABLE {partition(version)}")
                     ScoreShard.objects.filter(model_version=version).delete()
+                    ProblemMean.objects.filter(model_version=version).delete()
                     ModelVersion.objects.filter(pk=version.pk).update(scores_file=file, scores_sha256=sha256)
                     rename_file(draft, path)
                 version.scores_file, version.scores_sha256 = file, sha256

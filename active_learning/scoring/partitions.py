@@ -4,20 +4,29 @@ from typing import Any
 
 from django.db import connection, transaction
 
-from active_learning.models import ModelVersion
+from active_learning.models import ModelKind, ModelVersion
 from active_learning.registry import Fence, ModelUnusable
 
 # What the solutions of each problem are usually worth to a version. The mean of all counts as one solution more: a problem with one
 # solution would otherwise be compared with itself alone. A solution that was not read to its end has 0, which says nothing of the others.
+# In the order of problems, so that two workers do not wait for each other's rows.
 COMPARED = """
-WITH own AS (SELECT problem_id, coalesce(sum(coalesce(per_step, score)::float8), 0) AS total,
-                    count(*) FILTER (WHERE coalesce(per_step, score) > 0) AS n
+WITH own AS (SELECT problem_id, sum(per_step::float8) AS total, count(*) FILTER (WHERE per_step > 0) AS n,
+                    bool_or(per_step IS NULL) AS is_older
                FROM {table} GROUP BY 1),
-     whole AS (SELECT sum(total) / nullif(sum(n), 0) AS mean FROM own)
+     whole AS (SELECT sum(total) / nullif(sum(n), 0) AS mean, bool_or(is_older) AS is_older FROM own)
 INSERT INTO active_learning_problemmean (model_version_id, problem_id, per_step)
-SELECT %s, problem_id, (total + mean) / (n + 1) FROM own CROSS JOIN whole WHERE mean IS NOT NULL
+SELECT %(version)s, problem_id, (total + mean) / (n + 1) FROM own CROSS JOIN whole WHERE mean IS NOT NULL AND NOT whole.is_older ORDER BY 2
     ON CONFLICT (model_version_id, problem_id) DO UPDATE SET per_step = excluded.per_step
 """
+# A version that scored before these columns were there has them of later solutions only, which would come first whatever they are worth.
+# So it has them of none.
+OLDER = "EXISTS (SELECT FROM {table} WHERE per_step IS NULL)"
+ONE_SCALE = f"""
+UPDATE {{table}} SET per_step = NULL, margin = NULL, change = NULL
+ WHERE (per_step IS NOT NULL OR margin IS NOT NULL OR change IS NOT NULL) AND {OLDER}
+"""
+NOT_COMPARED = f"DELETE FROM active_learning_problemmean WHERE model_version_id = %(version)s AND {OLDER}"
 COLUMNS = (
     "model_version_id, solution_id, problem_id, score, first_weak_step, outcome, entropy, confidence, deviation, prefix, per_step, margin, "
     "change"
@@ -53,16 +62,27 @@ def attach(version: ModelVersion, *, fence: Fence) -> None:
     fence()
     with transaction.atomic(), connection.cursor() as cursor:
         index(cursor, table, version=version)
-    compare(version)
+    compare(version, fence=fence)
     with transaction.atomic(), connection.cursor() as cursor:
         fence()
         attach_indexed(cursor, table, version=version)
 
 
-def compare(version: ModelVersion) -> None:
-    """Write what the solutions of each problem usually get from a version (ProblemMean). Reads the version's scores once."""
-    with connection.cursor() as cursor:
-        cursor.execute(COMPARED.format(table=partition(version)), [version.pk])
+def compare(version: ModelVersion, *, fence: Fence = lambda: None) -> None:
+    """Write what the solutions of each problem usually get from a version (ProblemMean). Reads the version's scores once.
+
+    A version that has scored some solutions without `per_step` gets no means, and keeps the figures for choosing of no solution. An ORM
+    has none either.
+    """
+    if version.kind == ModelKind.ORM:
+        return
+    table, values = partition(version), {"version": version.pk}
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(COMPARED.format(table=table), values)
+        if not cursor.rowcount:
+            for statement in (ONE_SCALE, NOT_COMPARED):
+                cursor.execute(statement.format(table=table), values)
+        fence()  # last: it locks the row of the round, and a person who cancels it would wait for the reading
 
 
 def freeze(table: str) -> None:

@@ -90,6 +90,7 @@ def score(version: ModelVersion, *, progress: ProgressCallback, fence: Fence) ->
     _finish(version, progress=progress, fence=fence)
     if not is_attached(version):
         raise ScoringFailed(f"The scores of model {version.number} were dropped while it scored. Start a new round.")
+    compare(version, fence=fence)  # always: the worker that should have done it after the last shard may have been killed
 
 
 def help_score(version: ModelVersion, *, progress: Callable[[int], None] = lambda done: None) -> int:
@@ -187,8 +188,6 @@ def _finish(version: ModelVersion, *, progress: ProgressCallback, fence: Fence) 
     """Score the open shards, wait for those of other workers, and attach the table when all are done."""
     if _unfinished(version).exists():
         _work(version, model=load(version), count=_Count(version, progress))
-        if is_attached(version):
-            compare(version)
     if table_of(version) and not is_attached(version):
         attach(version, fence=fence)
 

@@ -17,7 +17,7 @@ from active_learning.models import ModelVersion, Score
 from active_learning.registry import readable_solutions
 from active_learning.selection.candidates import ADDED, RIGHT, UNKNOWN, WRONG, Candidates
 from active_learning.selection.recipes import Recipe
-from active_learning.selection.strategies import CHANCE, STRATEGIES, UNIFORM, EmptyPool, Need, Shortlist
+from active_learning.selection.strategies import CHANCE, MARGIN, STRATEGIES, UNIFORM, USUAL, EmptyPool, Need, Shortlist
 from annotation.models import Outcome, Project
 from trainer.answers import group_answers
 from trainer.counting import counted
@@ -25,18 +25,18 @@ from trainer.counting import counted
 # The best of each problem, then of all. The LATERAL walks the partial index (problem, score per step DESC) and stops after k rows a
 # problem: 36,000 candidates out of 12M rows in a second; a window function over the partition sorts all of it. What is usual for a problem
 # changes no order within it.
-BEST_OF_EACH = """
+BEST_OF_EACH = f"""
 SELECT c.solution_id
   FROM annotation_problem p
   LEFT JOIN active_learning_problemmean m ON m.model_version_id = %(version)s AND m.problem_id = p.id
  CROSS JOIN LATERAL (
-       SELECT s.solution_id, coalesce(s.per_step, s.score) AS per_step FROM active_learning_score s
+       SELECT s.solution_id, s.per_step, s.score FROM active_learning_score s
         WHERE s.model_version_id = %(version)s AND s.problem_id = p.id AND s.outcome = 'wrong'
           AND NOT EXISTS (SELECT 1 FROM annotation_task t WHERE t.solution_id = s.solution_id OFFSET 0)
           AND NOT EXISTS (SELECT 1 FROM annotation_solution x WHERE x.id = s.solution_id AND x.withdrawn_at IS NOT NULL OFFSET 0)
         ORDER BY coalesce(s.per_step, s.score) DESC, s.solution_id LIMIT %(each)s) c
  WHERE p.project_id = %(project)s AND p.split = 'train'
- ORDER BY c.per_step - coalesce(m.per_step, 0) DESC, c.solution_id LIMIT %(limit)s
+ ORDER BY coalesce(c.per_step - {USUAL.format(means="m", version="version")}, c.score) DESC, c.solution_id LIMIT %(limit)s
 """
 
 # The first of the whole partition in an order without an index: reads it once and keeps `limit` rows; FACTS drops what may not be chosen.
@@ -54,14 +54,14 @@ SELECT x.id FROM annotation_solution x JOIN annotation_problem p ON p.id = x.pro
 
 # The facts of some solutions, without those that may not be chosen. OFFSET 0: one index probe each, whatever the statistics say.
 # Of scored solutions only the scores are read: the solutions' own rows are wide, and each would be a page of its own.
-FACTS = """
+FACTS = f"""
 SELECT w.id, s.problem_id, s.outcome, s.score, s.entropy, s.confidence, s.deviation, s.prefix, c.score, o.score, p.subject, p.level,
-       s.per_step, s.margin, s.change, s.per_step - coalesce(m.per_step, 0), c.per_step - coalesce(n.per_step, 0),
-       {chance}
+       s.per_step, s.margin, s.change, s.per_step - {USUAL.format(means="m", version="chooser")},
+       c.per_step - {USUAL.format(means="n", version="control")}, {{chance}}
   FROM unnest(%(solutions)s::bigint[]) AS w(id)
- CROSS JOIN LATERAL ({source} OFFSET 0) s
+ CROSS JOIN LATERAL ({{source}} OFFSET 0) s
   JOIN annotation_problem p ON p.id = s.problem_id AND p.project_id = %(project)s AND p.split = 'train'
-  LEFT JOIN LATERAL (SELECT score, coalesce(per_step, score) AS per_step FROM active_learning_score
+  LEFT JOIN LATERAL (SELECT score, per_step FROM active_learning_score
                       WHERE model_version_id = %(control)s AND solution_id = w.id OFFSET 0) c ON true
   LEFT JOIN active_learning_problemmean m ON m.model_version_id = %(chooser)s AND m.problem_id = s.problem_id
   LEFT JOIN active_learning_problemmean n ON n.model_version_id = %(control)s AND n.problem_id = s.problem_id
@@ -70,7 +70,7 @@ SELECT w.id, s.problem_id, s.outcome, s.score, s.entropy, s.confidence, s.deviat
  WHERE NOT EXISTS (SELECT 1 FROM annotation_task t WHERE t.solution_id = w.id OFFSET 0)
    AND NOT EXISTS (SELECT 1 FROM annotation_solution x WHERE x.id = w.id AND x.withdrawn_at IS NOT NULL OFFSET 0)
 """
-SCORED = """SELECT problem_id, outcome, score, entropy, confidence, deviation, prefix, coalesce(per_step, score) AS per_step, margin, change
+SCORED = """SELECT problem_id, outcome, score, entropy, confidence, deviation, prefix, per_step, margin, change
               FROM active_learning_score WHERE model_version_id = %(chooser)s AND solution_id = w.id"""
 BARE = """SELECT problem_id, outcome, NULL AS score, NULL AS entropy, NULL AS confidence, NULL AS deviation, NULL AS prefix,
                  NULL::real AS per_step, NULL AS margin, NULL AS change
@@ -302,6 +302,7 @@ def why_empty(project: Project, chooser: ModelVersion | None, *, recipe: Recipe)
         n_wrong=counts.get(Outcome.WRONG, 0),
         has_confidence=recipe.needs(Need.HEADS) and scores.filter(confidence__isnull=False).exists(),
         has_change=recipe.needs(Need.CHANGE) and scores.filter(change__isnull=False).exists(),
+        has_margin=any(strategy is MARGIN for strategy in strategies) and scores.filter(margin__isnull=False).exists(),
     )
     causes = dict.fromkeys(strategy.why_empty(pool) for strategy in strategies)  # in order, each once
     if "" not in causes:

@@ -17,6 +17,11 @@ from trainer.counting import counted
 CONFIDENT, STEADY = 0.95, 0.005  # ActPRM's thresholds: a solution is asked about below the first or above the second
 # A draw between 0 and 1 for each solution, by its low 52 bits: exact in a double, and apart from the order of the uniform draw.
 CHANCE = "((hashint8extended({solution}, %(seed)s) & 4503599627370495) + 0.5::float8) / 4503599627370496"
+# What is usual for the problem of a score, in SQL. A problem that was scored since the last comparison has no mean yet: it gets that of
+# the others.
+USUAL = (
+    "coalesce({means}.per_step, (SELECT avg(u.per_step) FROM active_learning_problemmean u WHERE u.model_version_id = %({version})s), 0)"
+)
 DOUBTED = 0.5  # a right answer that the PRM scores lower is one whose reasoning it takes for wrong
 
 
@@ -59,6 +64,7 @@ class EmptyPool:
     n_wrong: int  # with a wrong final answer
     has_confidence: bool  # the model has uncertainty heads; only looked up for strategies that need them
     has_change: bool = False  # the model is above a frozen base; likewise
+    has_margin: bool = False  # the model scored in this release; likewise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,7 +140,7 @@ def _uniform(candidates: Candidates, rng: np.random.Generator, _: int) -> Indice
 
 # A replay compares these sentences with the ones that a round wrote: other words would make old rounds differ.
 _DOUBTED_RIGHT = "A right answer whose reasoning the model doubts"
-_ANSWER = {RIGHT: "A right answer", WRONG: "A wrong answer", UNKNOWN: "An answer not known to be right or wrong"}
+_ANSWER = {RIGHT: "A right answer", UNKNOWN: "An answer not known to be right or wrong"}
 
 
 def scored(candidate: Candidate) -> str:
@@ -213,14 +219,23 @@ def _no_change(pool: EmptyPool) -> str:
     )
 
 
+def _no_margin(pool: EmptyPool) -> str:
+    if pool.has_margin:
+        return ""
+    return (
+        f"Model {pool.model} of {pool.project} scored in an earlier release, which kept no margin. "
+        "Start a round that trains a model, or choose entropy."
+    )
+
+
 def _no_control(pool: EmptyPool) -> str:
     return f"The frozen control model of {pool.project} has scored no wrong answer that is still free. Choose another strategy."
 
 
 # --- the strategies -----------------------------------------------------------------------------------------------------------
 
-# As in the order of the partial index of wrong answers. Scores of older versions have the product only, and nothing to compare it with.
-_CONVICTION = "coalesce(s.per_step, s.score) - coalesce(m.per_step, 0) DESC"
+# Scores of older versions have the product only, and nothing to compare it with.
+_CONVICTION = f"coalesce(s.per_step - {USUAL.format(means='m', version='version')}, s.score) DESC"
 CONVINCING = Strategy(
     name="convincing",
     label="Convincing wrong answers",
@@ -249,7 +264,7 @@ ALL = Strategy(
     needs=frozenset({Need.MODEL}),
     order=lambda candidates, *_: best_first(conviction(candidates)),
     shortlists=(Shortlist(_CONVICTION, joins_means=True),),
-    why=lambda candidate: f"{_ANSWER[candidate.outcome]} that convinces the model: {convinces(candidate)}.",
+    why=lambda candidate: f"A solution that convinces the model, whatever its answer: {convinces(candidate)}.",
     note="In a mix it takes what the other parts leave.",
 )
 ENTROPY = Strategy(
@@ -279,6 +294,7 @@ MARGIN = Strategy(
     order=lambda candidates, *_: best_first(-candidates.margin),
     shortlists=(Shortlist("s.margin", "s.margin IS NOT NULL"),),
     why=lambda candidate: f"The two likeliest places of its first mistake differ by {candidate.margin:.2f}, {scored(candidate)}.",
+    why_empty=_no_margin,
 )
 CHANGE = Strategy(
     name="change",

@@ -14,7 +14,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 
 from active_learning import scoring
-from active_learning.models import ModelVersion, Score, ScoreShard, ShardState
+from active_learning.models import ModelVersion, ProblemMean, Score, ScoreShard, ShardState
 from active_learning.scoring import files, partitions
 from tests import make
 from tests.scorings import begun, reading, rows, score, version_of
@@ -90,16 +90,17 @@ def test_a_fence_that_falls_attaches_nothing_and_the_next_run_does(version: Mode
 @committed
 def test_scores_go_to_a_file_and_come_back_the_same(version: ModelVersion, home: Path) -> None:
     score(version)
-    before = rows(version)
+    before, means = rows(version), dict(ProblemMean.objects.values_list("problem", "per_step"))
     file = scoring.drop_to_file(version)
     assert file == home / "scores" / "sums" / "1.csv.gz"
-    assert rows(version) == [] and not ScoreShard.objects.exists()
+    assert rows(version) == [] and not ScoreShard.objects.exists() and not ProblemMean.objects.exists()
     assert ModelVersion.objects.get().scores_file == "scores/sums/1.csv.gz" and len(ModelVersion.objects.get().scores_sha256) == 64
     lines = gzip.decompress(file.read_bytes()).decode().splitlines()
     assert lines[0] == partitions.COLUMNS.replace(" ", "") and len(lines) == 11
     written = file.read_bytes()
     assert scoring.restore(version) == 10
     assert rows(version) == before and not file.exists() and ModelVersion.objects.get().scores_file == ""
+    assert means and dict(ProblemMean.objects.values_list("problem", "per_step")) == pytest.approx(means)
     assert scoring.drop_to_file(version).read_bytes() == written
 
 

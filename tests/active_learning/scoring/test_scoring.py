@@ -119,6 +119,35 @@ def test_what_is_usual_for_a_problem_follows_the_solutions_scored_since(version:
     assert ProblemMean.objects.get(problem=first).per_step != means[first.pk]
 
 
+def test_a_comparison_that_a_killed_worker_missed_is_made_up(version: ModelVersion, monkeypatch: pytest.MonkeyPatch) -> None:
+    score(version)
+    late = make.problem(version.project)
+    make.solution(late, ["We add.", "It is 5."])
+
+    def killed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(shards, "compare", killed)
+        with pytest.raises(KeyboardInterrupt):
+            score(version)
+    assert Score.objects.filter(problem=late).exists() and not ProblemMean.objects.filter(problem=late).exists()
+    score(version)
+    assert ProblemMean.objects.filter(problem=late).exists()
+
+
+def test_a_worker_that_lost_its_round_writes_no_comparison(version: ModelVersion) -> None:
+    score(version)
+    ProblemMean.objects.all().delete()
+
+    def lost() -> None:
+        raise shards.ShardLost
+
+    with pytest.raises(shards.ShardLost):
+        score(version, fence=lost)
+    assert not ProblemMean.objects.exists()
+
+
 def test_a_change_counts_each_step_as_far_as_it_is_likely_to_be_reached() -> None:
     assert expected_change(np.array([0.5, 0.25], np.float32), np.array([2.0, 4.0], np.float32)) == pytest.approx(4.0)
 

@@ -169,9 +169,49 @@ def test_scores_of_an_older_version_are_ordered_by_their_product(project: Projec
         candidates = pool.candidates(project, prm, recipe=recipe)
         choice = choose(candidates, recipe, rng=np.random.default_rng(0))
         assert candidates.solutions[choice.indices].tolist() == keys(every[1], every[2])
-        assert STRATEGIES["convincing"].why(candidates[int(choice.indices[0])]) == (
-            "A wrong answer that convinces the model: 0.90 a step; scored 0.90 in all."
-        )
+        best = candidates[int(choice.indices[0])]
+        assert STRATEGIES["convincing"].why(best) == "A wrong answer that convinces the model: scored 0.90."
+    of_control = pool.candidates(project, prm, recipe=only("control", size=2), control=prm)
+    assert STRATEGIES["control"].why(of_control[int(of_control.solutions.tolist().index(every[1].pk))]) == (
+        "A wrong answer that convinces the frozen control model: scored 0.90 by it."
+    )
+
+
+def test_a_version_that_scored_a_part_of_its_solutions_before_an_upgrade_orders_all_by_their_product(
+    project: Project, prm: ModelVersion
+) -> None:
+    before = solved(project, prm, 0.2, 0.9, 0.5)
+    later = score(prm, make.solution(before[0].problem), 0.4, per_step=0.99, margin=0.1, change=2.0)
+    ProblemMean.objects.create(model_version=prm, problem=later.problem, per_step=0.9)
+    compare(prm)
+    assert not ProblemMean.objects.exists()
+    for cap in (None, 4):
+        recipe = only("convincing", size=4, per_problem=cap)
+        candidates = pool.candidates(project, prm, recipe=recipe)
+        choice = choose(candidates, recipe, rng=np.random.default_rng(0))
+        assert candidates.solutions[choice.indices].tolist() == keys(before[1], before[2], later, before[0])
+    assert found(project, prm, only("margin")) == found(project, prm, only("change")) == []
+    assert "Model 1 of sums scored in an earlier release" in pool.why_empty(project, prm, recipe=only("margin"))
+
+
+def test_a_problem_without_a_mean_is_compared_with_the_mean_of_the_others(project: Project, prm: ModelVersion) -> None:
+    usual = make.problem(project)
+    high, low = (score(prm, make.solution(usual), 0.5, per_step=value) for value in (0.95, 0.85))
+    compare(prm)  # 0.9
+    late = score(prm, make.solution(make.problem(project)), 0.5, per_step=0.93)
+    for cap in (None, 2):
+        recipe = Recipe((("convincing", 0.5), ("control", 0.5)), 3, per_problem=cap)
+        candidates = pool.candidates(project, prm, recipe=recipe, control=prm)
+        assert candidates.solutions[np.argsort(-candidates.conviction)].tolist() == keys(high, late, low)
+        assert candidates.conviction.tolist() == candidates.control_conviction.tolist()
+        assert sorted(candidates.conviction) == pytest.approx([-0.05, 0.03, 0.05], abs=1e-6)
+
+
+def test_an_orm_is_compared_with_nothing(project: Project) -> None:
+    orm = version(project, kind=ModelKind.ORM)
+    solved(project, orm, 0.4, 0.6)
+    compare(orm)
+    assert not ProblemMean.objects.exists()
 
 
 def test_what_is_drawn_by_its_entropy_is_drawn_in_proportion(project: Project, prm: ModelVersion) -> None:
