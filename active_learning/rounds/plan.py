@@ -89,22 +89,25 @@ class RoundPlan:
         """Return the plan as the project can follow it now, with the base and the settings of sampling filled in. Raises RoundRefused."""
         if self.scores and not self.train and registry.serving_version(project) is None:
             raise RoundRefused(f"{project.slug} has no serving model to choose with. Train one first, or choose at random.")
-        config = self.config(project)
-        base = config.base
-        if self.recipe and self.recipe.needs(Need.STATES):
-            serving = registry.serving_version(project)
-            if not (self.train and config.frozen) and not is_frozen(serving):
-                raise RoundRefused(why_no_states(project, serving, recipe=self.recipe))
         if self.resume and (self.preset or self.base or self.seed or self.labels != Labels.EACH):
             raise RoundRefused(
                 "A training that is resumed keeps its base, config, seed and labels. Leave out preset, base, seed and labels."
             )
+        if self.resume:  # its config is that of its start, whatever the project's is today
+            base, freezes = None, is_frozen(registry.resumable(project, kind=self.kind))
+        else:
+            config = self.config(project)
+            base, freezes = config.base, config.frozen
+        if self.recipe and self.recipe.needs(Need.STATES):
+            serving = registry.serving_version(project)
+            if not (self.train and freezes) and not is_frozen(serving):
+                raise RoundRefused(why_no_states(project, serving, recipe=self.recipe))
         if self.train and self.labels != Labels.EACH:
             try:
                 registry.check_consensus(project)
             except registry.NoConsensus as error:
                 raise RoundRefused(str(error)) from error
-        return replace(self, base=None if self.resume else base, sample=checked_sampling(self.sample) if self.sample else {})
+        return replace(self, base=base, sample=checked_sampling(self.sample) if self.sample else {})
 
     def as_dict(self) -> dict[str, Any]:
         """Return the plan for JSON: every field, the recipe as its settings."""

@@ -77,7 +77,7 @@ def select(round_: Round, recipe: Recipe, scorers: Scorers, *, seed: int, progre
     candidates = pool.candidates(project, chooser, recipe=recipe, control=scorers.control, orm=scorers.orm, seed=seed)
     states = ""
     if recipe.needs(Need.STATES) and scorers.reader:
-        candidates, told = with_states(candidates, scorers.reader, progress=progress)
+        candidates, told = with_states(candidates, scorers.reader, seed=seed, progress=progress)
         states = str(told)
     choice = _choice(recipe, candidates, seed=seed, generation=round_.generation)
     if not len(choice.indices):
@@ -157,9 +157,19 @@ def replay(round_: Round, recipe: Recipe | None, *, seed: int) -> Replay:
     )
     n_chosen = Selection.objects.filter(round=round_).count()
     if again != written:
-        return Replay(False, "Choosing again gives a selection that differs from that of the round.")
+        return Replay(False, f"Choosing again gives a selection that differs from that of the round.{_by_states(recipe)}")
     digest = hashlib.sha256(again).hexdigest()[:12]
     return Replay(True, f"Choosing again gives the same {counted(n_chosen, 'solution')}, byte for byte (sha256 {digest}).")
+
+
+def _by_states(recipe: Recipe) -> str:
+    """Say what else can make a replay differ."""
+    if not recipe.needs(Need.STATES):
+        return ""
+    return (
+        " It was chosen by states, whose distances are rounded otherwise on another kind of processor: replay it on a machine like the one "
+        "that ran the round."
+    )
 
 
 def _choice(recipe: Recipe, candidates: Candidates, *, seed: int, generation: int) -> Choice:

@@ -6,9 +6,12 @@ from typing import Any
 
 import pytest
 
+from active_learning import registry
+from active_learning.models import ModelVersion
 from active_learning.rounds import Findings, RoundPlan, RoundRefused
 from active_learning.selection import MIXES, Recipe
 from annotation.models import Project
+from tests import make
 
 UNIFORM = Recipe((("uniform", 1.0),), 5)
 CONVINCING = Recipe((("convincing", 1.0),), 5, per_problem=2, is_diverse=True)
@@ -48,6 +51,21 @@ def test_the_quick_preset_is_a_very_small_model_whatever_base_the_project_has() 
     assert RoundPlan(preset="quick", base="tiny").config(project) == config
     with pytest.raises(RoundRefused, match="The preset quick has its own base. Leave out owner/other"):
         RoundPlan(preset="quick", base="owner/other").config(project)
+
+
+def test_a_resumed_training_keeps_to_the_base_of_its_start_whatever_the_project_has_today(
+    db: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STEPMARK_HOME", str(tmp_path))
+    project, by_states = make.project(base_model="smollm2"), RoundPlan(Recipe((("herding", 1.0),), 5), resume=True)
+    for freezes in (True, False):
+        started = ModelVersion(project=project, config={"frozen": freezes})
+        monkeypatch.setattr(registry, "resumable", lambda *_, version=started, **__: version)
+        if freezes:
+            assert by_states.checked(project) == by_states
+        else:
+            with pytest.raises(RoundRefused, match="reads the states of a frozen base"):
+                by_states.checked(project)
 
 
 def test_a_round_whose_base_was_not_fetched_is_refused_with_the_command_that_fetches_it(

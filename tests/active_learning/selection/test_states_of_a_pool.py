@@ -48,28 +48,53 @@ def test_rounds_choose_by_states_and_choose_the_same_again(frozen: Project, home
     assert candidates.states.shape == (48 - queued, 100) and candidates.queued_states.shape == (queued, 100)
     assert np.isfinite(candidates.states.astype(np.float32)).all()
     assert told(first).startswith(
-        f"Looked at the states of {48 - queued} of {48 - queued} candidates and of {queued} solutions queued before."
+        f"The states of {48 - queued} of {48 - queued} candidates are known, and those of {queued} solutions queued before."
     )
     assert rounds.replay(frozen, first.number).same
 
     # Another strategy later, with a cache that is gone: the states are read again, up to a limit that leaves candidates out.
     for file in kept(home):
         file.unlink()
-    monkeypatch.setattr(reading, "READ_ANEW", queued + 4 + 10)
+    monkeypatch.setattr(reading, "READ_ANEW", 9)
     second = turn(frozen, strategy="typical:0.5,uniform:0.5", size=4, train=False)
     assert second.failure == "" and rounds.replay(frozen, second.number).same
-    assert f"states of 10 of {44 - queued} candidates" in told(second) and "were read anew" in told(second)
-    assert "were not read and cannot be chosen by states" in told(second)
+    assert told(second).startswith(
+        f"The states of 5 of {44 - queued} candidates are known, and those of 4 of {queued + 4} solutions queued before. "
+        "The cache did not hold 9 of these, so they were read anew. "
+        f"{39 - queued} candidates cannot be chosen by states: a round reads 9 solutions anew at most."
+    )
+
+
+def test_of_what_is_not_kept_a_draw_is_read(frozen: Project, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    turn(frozen, strategy="uniform", size=2, train=True)
+    monkeypatch.setattr(reading, "READ_ANEW", 12)
+    candidates, drawn = some(frozen), []
+    for seed in (1, 1, 2):
+        for file in kept(home):
+            file.unlink()
+        known = running.with_states(candidates, serving(frozen), seed=seed, progress=lambda *_: None)[0]
+        drawn.append(known.solutions[np.isfinite(known.states).all(axis=1)].tolist())
+    assert drawn[0] == drawn[1] != drawn[2] and [len(some) for some in drawn] == [6, 6, 6]
+    assert candidates.solutions[:6].tolist() not in drawn
+
+
+def test_what_was_queued_last_counts_as_queued_before(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = make.project()
+    first, second, third = make.solutions(project, 3)
+    for solution in (third, first, second):
+        make.batch(project, [solution])
+    monkeypatch.setattr(reading, "QUEUED", 2)
+    assert reading._queued(ModelVersion(project=project)) == [second.pk, first.pk]
 
 
 def test_a_torn_cache_and_one_of_another_base_change_nothing_but_the_time(frozen: Project, home: Path) -> None:
     turn(frozen, strategy="uniform", size=2, train=True)
     plan = {"strategy": "diverse", "size": 3, "train": False}
-    sound = running.with_states(some(frozen), serving(frozen), progress=lambda *_: None)[0]
+    sound = running.with_states(some(frozen), serving(frozen), seed=0, progress=lambda *_: None)[0]
     for number, file in enumerate(kept(home)):
         content = file.read_bytes()
         file.write_bytes(content[: len(content) // 2] if number % 2 else content[:-1] + bytes([content[-1] ^ 1]))
-    again, said = running.with_states(some(frozen), serving(frozen), progress=lambda *_: None)
+    again, said = running.with_states(some(frozen), serving(frozen), seed=0, progress=lambda *_: None)
     assert np.array_equal(sound.states, again.states) and said.n_anew > 0
     ended = turn(frozen, **plan)
     assert ended.failure == "" and ended.model_version is None and serving(frozen).champion
