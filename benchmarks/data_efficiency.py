@@ -3,8 +3,8 @@
 Runs the short form of `manage.py simulate` (the protocol `able` with uniform labels and the named strategy alone) in a temporary home; the
 base that it reads takes minutes to make. `--full` runs the protocols as they were fixed. `difference` belongs to the primary figure of the
 protocol (best-of-N over the logarithm of labeled solutions); `low` and `high` bound it at 95 % over seeds and test problems; `area` is the
-same for the areas under the curves. `ratio` divides the slopes; it is null, and `why_no_ratio` says why, where uniform labels teach nothing
-beyond noise. `--smoke`: the smallest form, whose figures are noise.
+same for the areas under the curves. `ratio` divides the slopes of the same arm; it is null where uniform labels teach nothing beyond noise,
+and `why_no_ratio` says why. `--smoke`: the smallest form, whose figures are noise.
 """
 
 import argparse
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
+NAMES = {"smallest": ("smallest",), "short": ("able",), "full": ("able", "even")}  # form -> its experiments, the one that leads first
 
 
 def main() -> None:
@@ -38,8 +39,8 @@ def main() -> None:
             done = subprocess.run([sys.executable, "manage.py", *command], cwd=ROOT, env=environment, check=False)
             if done.returncode:
                 sys.exit(done.returncode)
-        finished = {path.parent.name: json.loads(path.read_text(encoding="utf-8")) for path in home.glob("experiments/*/results.json")}
-    first = "smallest" if name == "smallest" else "able"
+        finished = {own: json.loads((home / "experiments" / own / "results.json").read_text(encoding="utf-8")) for own in NAMES[name]}
+    first = NAMES[name][0]
     print(json.dumps({"form": name, **figures(finished[first]), "seconds": round(time.monotonic() - began, 1), "others": {
         experiment: figures(results) for experiment, results in finished.items() if experiment != first
     }}))  # fmt: skip
@@ -59,7 +60,7 @@ def figures(results: dict[str, Any]) -> dict[str, Any]:
         "ratio": ratio["value"],
         "ratio_low": ratio["low"],
         "ratio_high": ratio["high"],
-        "why_no_ratio": None if ratio["value"] is not None else "uniform labels taught nothing beyond noise here",
+        "why_no_ratio": ratio["why"],
         "uniform_slope": uniform,
         "primary": primary,
         "protocol": protocol and {"name": protocol["name"], "sha256": protocol["sha256"], "notes": protocol["notes"]},

@@ -3,9 +3,9 @@
 It compares process labels with outcome labels, each strategy with uniform labels, and a PRM with an ORM and majority voting.
 
 `plan` holds the settings, `protocol` reads the files that fix a plan and its primary figure before a run, and `forms` has the ready-made
-plans. `bases` makes a base that nobody taught right from wrong. `points` trains and judges one model. `running` carries out a plan and
-writes a file for every model, so that a killed run continues. `starting` lets a worker do so for a person. `curves` fits lines and gives
-differences with intervals, `results` makes figures and tables, `pages` feeds the web pages. Reads and writes
+plans. `bases` makes a base that nobody taught right from wrong. `points` trains and judges one model, and `origins` says what it came from.
+`running` carries out a plan and writes a file for every model, so that a killed run continues. `starting` lets a worker do so for a person.
+`curves` fits lines and gives differences with intervals, `results` makes figures and tables, `pages` feeds the web pages. Reads and writes
 STEPMARK_HOME/experiments/NAME.
 """
 

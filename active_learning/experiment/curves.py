@@ -48,9 +48,12 @@ def crossed(values: Floats) -> Estimate:
 
     The variance of the mean of crossed random effects is that of the means of the seeds, plus that of the means of the problems, less that
     of what remains, which both contain. It is never taken for less than either of the two. Degrees of freedom after Satterthwaite. With
-    one seed there is no interval; one problem means a figure of all problems together.
+    one seed there is no interval; one problem means a figure of all problems together, whose interval is over the seeds alone. Where a
+    value is not a number there is no mean.
     """
     n_seeds, n_problems = values.shape
+    if not np.isfinite(values).all():
+        return Estimate(None)
     mean = float(values.mean())
     if n_seeds < 2:
         return Estimate(mean)
@@ -104,9 +107,12 @@ def common_range(costs: Mapping[str, Floats]) -> tuple[float, float]:
 def difference(costs: Mapping[str, Floats], values: Mapping[str, Floats], *, arm: str, against: str, figure: str) -> Estimate:
     """Return by how much the "slope" or the "area" of one arm exceeds that of another, with the interval of the paired difference.
 
-    A seed has the same pool, start and test problems in both arms, so the difference is taken for each seed and test problem.
+    A seed has the same pool, start and test problems in both arms, so the difference is taken for each seed and test problem. There is none
+    where a value is not known, where costs do not rise from point to point, or where the costs of the two arms have no range in common.
     """
     pair = {name: costs[name] for name in (arm, against)}
+    if not all(np.isfinite(own).all() and (np.diff(own, axis=1) > 0).all() for own in pair.values()):
+        return Estimate(None)
     if figure == "slope":
         mine, other = (slopes(costs[name], values[name]) for name in pair)
     else:
@@ -125,7 +131,7 @@ def efficiency(costs: Mapping[str, Floats], values: Mapping[str, Floats], *, arm
     """
     mine, other = (slopes(costs[name], values[name]) for name in (arm, against))
     base = crossed(other)
-    if base.value is None or base.low is None or base.low <= 0:
+    if base.value is None or base.low is None or base.low <= 0 or not np.isfinite(mine).all():
         return Estimate(None)
     ratio = float(mine.mean()) / base.value
     ends = (_end(lambda r: _covers_0(mine - r * other), ratio, direction) for direction in (-1, 1))

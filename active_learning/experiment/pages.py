@@ -56,6 +56,7 @@ def describe(name: str, *, home: Path, person: "Person") -> dict[str, Any]:
         page["settings"] = [(setting, value) for setting, value in plan.items() if setting != "strategies" and value is not None]
         page["last"] = outcome["labels"][-1]
         page["table"] = [_row(row, outcome) for row in outcome["table"]]
+        page["shared"] = results.shared_lines(outcome)
         page["difference_words"] = results.DIFFERENCE_WORDS
         page["old"] = results.OLD if outcome["format"] == 1 else ""
         if not page["old"]:
@@ -106,7 +107,7 @@ def _row(row: dict[str, Any], outcome: dict[str, Any]) -> dict[str, Any]:
     if outcome["format"] > 1 and row["differences"] is not None:
         primary = outcome["primary"]
         shown["differences"] = results.written(row["differences"][primary["figure"]][primary["cost"]])
-        shown["ratio"] = results.ratio_words(row["efficiency"][primary["figure"]])
+        shown["ratio"] = results.ratio_words(row["efficiency"][primary["figure"]], n_seeds=len(outcome["plan"]["seeds"]))
     return row | shown
 
 

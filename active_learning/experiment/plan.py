@@ -1,6 +1,6 @@
 """Part of the experiment: the plan. PURE: a Plan holds every setting: world, start, training, arms, sizes and seeds.
 
-The same plan gives the same figures on the same machine. Its fingerprint keeps models of another plan out of a folder.
+The same plan gives the same figures with the same code on the same machine. Its fingerprint keeps models of another plan out of a folder.
 """
 
 import hashlib
@@ -16,9 +16,17 @@ from active_learning.world import Habits, MistakeKind
 
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 UNIFORM = "uniform"
+# Three more arms: the selector, which learns from the random start alone; what the first few labels of the start give; and the ORM that
+# knows the final answers of the whole pool, which cost no label.
+START, FEW, POOL = "start", "few", "pool"
 # Settings that decide which models there are, or what their labels cost, but not what becomes of one.
 NOT_OF_MODELS = ("seeds", "sizes", "strategies", "shown", "outcomes", "reading", "judging")
 PROCESS, ORACLE, ANSWER = "process labels", "outcome, from the oracle", "outcome, from the final answer"
+
+
+def short_name(arm: str) -> str:
+    """Return the name of an arm as files have it."""
+    return re.sub("[^a-z0-9]+", "-", arm.lower())
 
 
 class BadPlan(ValueError):
@@ -66,17 +74,25 @@ class Plan:
     judging: float = 5.0  # seconds for the rating of a step
 
     def __post_init__(self) -> None:
-        if not self.seeds or len(set(self.seeds)) < len(self.seeds):
-            raise BadPlan(f"seeds must be one or more different whole numbers, not {self.seeds}.")
+        if not self.seeds or len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
+            raise BadPlan(f"seeds must be one or more different whole numbers from 0 on, not {', '.join(map(str, self.seeds)) or 'none'}.")
         if len(self.sizes) < 2 or list(self.sizes) != sorted(set(self.sizes)) or self.sizes[0] < 1:
             raise BadPlan(f"sizes must be two or more numbers above 0, each larger than the one before it, not {self.sizes}.")
         for arm in (UNIFORM, self.shown):
             if arm not in self.strategies:
                 raise BadPlan(f"{arm} is missing from strategies. Add it: the other arms are compared with it, or figure (c) shows it.")
+        names = [short_name(arm) for arm in (START, FEW, POOL, *self.strategies)]
+        if again := [arm for arm, name in zip(self.strategies, names[3:], strict=True) if names.count(name) > 1]:
+            raise BadPlan(f"The files of the strategy {again[0]} would have the names of another one. Give it another name.")
         pool = self.n_problems * self.n_solutions
         if self.n_start < 1 or self.n_start + self.sizes[-1] > pool:
             raise BadPlan(
                 f"{self.n_start} + {self.sizes[-1]} solutions are more than the {pool} of the pool. Raise n_problems or n_solutions."
+            )
+        if self.per_problem is not None and self.sizes[-1] > self.n_problems * self.per_problem:
+            raise BadPlan(
+                f"{self.sizes[-1]} solutions cannot be chosen from {self.n_problems} problems with at most {self.per_problem} of each. "
+                "Choose smaller sizes, or raise n_problems or per_problem."
             )
         try:
             for parts in self.strategies.values():
@@ -93,8 +109,19 @@ class Plan:
             raise BadPlan("A strategy that chooses by states needs a frozen base. Choose other strategies, or set frozen.")
         if self.shape is not None and self.frozen:
             raise BadPlan("A model of shape is trained from scratch, so it has no base to keep frozen. Leave out one of them.")
-        self.base()
         self.generator()
+        self._check_worlds(self.base())
+
+    def _check_worlds(self, base: Undrilled | None) -> None:
+        """Refuse a world that serves twice: a model would be judged on problems that it or its base has read."""
+        taken = {self.test_world: "test_world"}
+        if base is not None and taken.setdefault(base.world, "the world of the base") == "test_world":
+            raise BadPlan(f"The base would read the test problems: its world is {base.world}, and so is test_world. Change one of them.")
+        if min(self.world, *taken) < 0:
+            raise BadPlan(f"Worlds are whole numbers from 0 on, not {min(self.world, *taken)}.")
+        for seed in self.seeds:
+            if other := taken.get(self.world + seed):
+                raise BadPlan(f"The pool of seed {seed} is the world {self.world + seed}, which is {other} too. Choose another seed.")
 
     def base(self) -> Undrilled | None:
         """Return the base that the run makes. None: it uses another one. Raises BadPlan."""
@@ -132,6 +159,8 @@ class Plan:
     def fingerprint(self) -> str:
         """A hash of what a trained model depends on, so a larger plan can use the models of a smaller one."""
         settings = {k: v for k, v in self.as_dict().items() if k not in NOT_OF_MODELS}
+        base, habits = self.base(), asdict(self.generator())  # with their defaults, which another release may change
+        settings |= {"undrilled": base and asdict(base), "habits": habits | {"traps": sorted(habits["traps"])}}
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
 
     def as_dict(self) -> dict[str, Any]:

@@ -4,7 +4,6 @@ Reads the simulated world and returns plain values, which `running` writes to fi
 selection.choose, trainer.train, trainer.score and trainer.evaluate. The oracle labels. The trainer is imported inside functions.
 """
 
-import re
 import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -15,7 +14,7 @@ import numpy as np
 
 from active_learning.experiment.bases import make_base
 from active_learning.experiment.curves import Floats
-from active_learning.experiment.plan import ANSWER, ORACLE, PROCESS, Plan
+from active_learning.experiment.plan import ANSWER, FEW, ORACLE, PROCESS, START, BadPlan, Plan, short_name
 from active_learning.selection import RIGHT, WRONG, Candidates, Need, Recipe, choose, reduced_states, state_of_solution
 from active_learning.world import SimulatedProblem, SimulatedSolution, label, make_world
 
@@ -25,9 +24,6 @@ if TYPE_CHECKING:
     from trainer.evaluate import Samples
     from trainer.score import RewardModel, ScoredSolution
 
-# Three more arms: the selector, which learns from the random start alone; what the first few labels of the start give; and the ORM that
-# knows the final answers of the whole pool, which cost no label.
-START, FEW, POOL = "start", "few", "pool"
 N_FEW = 5
 CONTEXT = 1024
 READ_AT_ONCE = 8192  # tokens
@@ -45,7 +41,7 @@ class TrainingPoint(NamedTuple):
     def key(self) -> str:
         """The name of its file."""
         kind = {PROCESS: "", ORACLE: "-oracle", ANSWER: "-answer"}[self.labels]
-        return f"{self.seed}-{re.sub('[^a-z0-9]+', '-', self.arm.lower())}-{self.size}{kind}"
+        return f"{self.seed}-{short_name(self.arm)}-{self.size}{kind}"
 
 
 class WorldSolution(NamedTuple):
@@ -86,19 +82,47 @@ def _make_solutions(plan: Plan, seed: int, n_problems: int, n_solutions: int) ->
     return [WorldSolution(place, *pair) for place, pair in enumerate(pairs)]
 
 
+def shared_statements(plan: Plan) -> dict[str, int]:
+    """Count the statements that test problems and pools share, and those of either that the base of the plan has read; 0 without one."""
+
+    def statements(seed: int, n_problems: int, **settings: Any) -> list[str]:
+        made = make_world(seed, n_problems=n_problems, n_solutions=1, **settings)
+        return [problem.statement for problem, _ in made]
+
+    own: dict[str, Any] = {"skill": plan.skill, "habits": plan.generator(), "level": plan.level}
+    tested = statements(plan.test_world, plan.n_test_problems, **own)
+    pools = [statement for seed in plan.seeds for statement in statements(plan.world + seed, plan.n_problems, **own)]
+    base = plan.base()
+    read = set(statements(base.world, base.n_problems, skill=base.skill, level=base.level) if base else ())
+    return {
+        "n_test": len(tested),
+        "n_pools": len(pools),
+        "n_base": len(read),
+        "test_in_pools": len(set(tested) & set(pools)),
+        "test_in_base": len(set(tested) & read),
+        "pools_in_base": sum(statement in read for statement in pools),
+    }
+
+
 # --- choosing -----------------------------------------------------------------------------------------------------------------
 
 
 def choose_solutions(plan: Plan, point: TrainingPoint, solutions: list[WorldSolution], *, candidates: Candidates) -> list[WorldSolution]:
     """Return the start and what the arm chooses in addition. `candidates` describes the solutions after the start, in the same order.
 
-    The random numbers depend on the seed alone, so a larger size contains the smaller one.
+    The random numbers depend on the seed alone, so a larger size contains the smaller one. Raises BadPlan if fewer can be chosen: a curve
+    would have a point where no such number of labels is.
     """
     start, rest = solutions[: plan.n_start], solutions[plan.n_start :]
     if not point.size:
         return start
     recipe = Recipe(plan.strategies[point.arm], point.size, per_problem=plan.per_problem)
     choice = choose(candidates, recipe, rng=np.random.default_rng((plan.world, point.seed)))
+    if len(choice.indices) < point.size:
+        raise BadPlan(
+            f"The strategy {point.arm} can choose {len(choice.indices)} solutions of the pool of seed {point.seed}, and not {point.size}. "
+            f"Choose smaller sizes, or raise n_problems or per_problem under another name."
+        )
     return [*start, *(rest[index] for index in choice.indices)]
 
 
@@ -194,7 +218,10 @@ def few_solutions(solutions: Sequence[WorldSolution]) -> list[WorldSolution]:
     """Return the first few solutions of a pool. If none of them has a mistake, the last is replaced by the next one that has."""
     few = list(solutions[:N_FEW])
     if all(s.simulated.first_mistake is None for s in few):
-        few[-1] = next(s for s in solutions[N_FEW:] if s.simulated.first_mistake is not None)
+        wrong = next((s for s in solutions[N_FEW:] if s.simulated.first_mistake is not None), None)
+        if wrong is None:
+            raise BadPlan("No solution of the pool has a mistake, so no label teaches what one is. Lower the skill under another name.")
+        few[-1] = wrong
     return few
 
 

@@ -1,7 +1,8 @@
 """Part of the experiment: protocols. A protocol is a file that says, before the run, what is run and which figure is looked at first.
 
 Files: protocols/NAME.json, with `why`, `primary` and `plan`. A run of the same plan keeps a copy as protocol.json in its folder, and its
-results name the sha256. If the file is changed later, or the run has other seeds, sizes or strategies, the results say so.
+results name the sha256. A run that has models already gets no protocol any more. If the file is changed later, or the run has other seeds,
+sizes or strategies, the results say so.
 """
 
 import hashlib
@@ -13,7 +14,7 @@ from typing import Any
 from active_learning.experiment.plan import UNIFORM, BadPlan, Plan
 from trainer.files import write_file
 
-FOLDER, KEPT = Path(__file__).parent / "protocols", "protocol.json"
+FOLDER, KEPT, POINTS = Path(__file__).parent / "protocols", "protocol.json", "points"
 FIGURES = {"best_of_n": "best-of-N", "step_auc": "step AUC"}
 COSTS = {"labels": "labeled solutions", "steps": "rated steps", "seconds": "seconds of labeling"}
 
@@ -70,12 +71,20 @@ def named(name: str) -> Protocol:
 
 
 def keep(plan: Plan, folder: Path) -> None:
-    """Copy the protocol of a plan into the folder of its run, if there is one and the run has none yet."""
+    """Copy the protocol of a plan into the folder of its run, if there is one and the run has none yet.
+
+    Raises BadPlan if the run has trained models already: a protocol comes before them.
+    """
     if (folder / KEPT).exists():
         return
     for path in sorted(FOLDER.glob("*.json")):
         protocol = read(path)
         if protocol.plan.fingerprint == plan.fingerprint:
+            if n_models := len(list((folder / POINTS).glob("*.json"))):
+                raise BadPlan(
+                    f"The protocol {protocol.name} fixes this plan, but the experiment {folder.name} had {n_models} models before it had a "
+                    f"protocol. A protocol comes before the run. Choose another name, and all models are trained again."
+                )
             with write_file(folder / KEPT, overwrite=True) as file:
                 file.write(json.dumps({"name": protocol.name, "content": protocol.content.decode()}).encode())
             return

@@ -17,8 +17,8 @@ from django.template.loader import render_to_string
 from active_learning import charts
 from active_learning.charts import Chart, Point
 from active_learning.experiment import curves, points, protocol, running
-from active_learning.experiment.plan import ANSWER, ORACLE, PROCESS, UNIFORM, BadPlan, Plan
-from active_learning.experiment.points import FEW, POOL, START, TrainingPoint, WorldSolution
+from active_learning.experiment.plan import ANSWER, FEW, ORACLE, POOL, PROCESS, START, UNIFORM, BadPlan, Plan
+from active_learning.experiment.points import TrainingPoint, WorldSolution
 from active_learning.experiment.protocol import COSTS, FIGURES
 from active_learning.selection import STRATEGIES
 
@@ -35,11 +35,17 @@ TITLES = {
 DIFFERENCE_WORDS = (  # the page, the command and docs/experiment.md all use these words
     "The difference of slopes says how much more a strategy gains than random labels each time the number of labels grows e-fold.",
     "The difference of areas says how much higher its curve is on average.",
-    "Both are paired: they are taken for each seed and test problem, and their 95 % interval is over both.",
+    "Both are paired: those of best-of-N are taken for each seed and test problem, and their 95 % interval is over both.",
+    "Those of the step AUC are taken for each seed, and their interval is over the seeds alone, as those of all curves are.",
 )
 NOTHING_FOUND: Mapping[str, Any] = {"value": None, "low": None, "high": None}
 NO_RATIO = "no ratio: random labels taught nothing beyond noise here"
-OLD = "An earlier release measured this experiment, and it has no differences with intervals. Start it again for them: its models are kept."
+NO_RATIO_OF_ONE = "no ratio: one seed alone does not tell whether random labels teach"
+NOT_KNOWN = "no ratio: not every model has this figure"
+OLD = (
+    "An earlier release measured this experiment, and it has no differences with intervals. For them, start one under another name: "
+    "models of this release cannot be added to it."
+)
 COMPARED = [(figure, cost, kind) for figure in FIGURES for cost in COSTS for kind in ("slope", "area")]
 ESTIMATED = ["best_of_n", "slope", *(f"{figure}_{kind}_over_{cost}" for figure, cost, kind in COMPARED), "ratio"]
 HEADER = [
@@ -61,6 +67,7 @@ def summarise(folder: Path) -> dict[str, Any]:
         raise BadPlan(
             f"The experiment {folder.name} is not finished ({error.filename} is missing). Start it again: it continues where it stopped."
         ) from error
+    _check_numbers(plan, folder, by_point)
     values = {arm: _values(plan, by_point, arm=arm) for arm in plan.strategies}
     kinds = {PROCESS: values[UNIFORM]} | (
         {kind: _values(plan, by_point, arm=UNIFORM, labels=kind) for kind in (ORACLE, ANSWER)} if plan.outcomes else {}
@@ -74,6 +81,7 @@ def summarise(folder: Path) -> dict[str, Any]:
         "name": folder.name,
         "plan": plan.as_dict(),
         "fingerprint": plan.fingerprint,
+        "code": sorted({figures.get("made_of", {}).get("code", "") for figures in by_point.values()}),  # "": an earlier release
         "labels": list(plan.labels),
         "world": _describe_world(plan, tested),
         "protocol": protocol.describe(plan, folder),
@@ -92,6 +100,17 @@ def summarise(folder: Path) -> dict[str, Any]:
         drawing = render_to_string("charts/file.svg", {"chart": chart, "title": TITLES[key].format(n=plan.n_best)})
         running.write_text(folder / f"figure-{key}.svg", drawing)
     return results
+
+
+def _check_numbers(plan: Plan, folder: Path, by_point: ByPoint) -> None:
+    """Raise BadPlan if a model learned from fewer solutions than its place on the axis says, as those of an earlier release could."""
+    for point, figures in by_point.items():
+        expected = plan.n_start + point.size
+        if point.arm not in (FEW, POOL) and figures["n_labeled"] != expected:
+            raise BadPlan(
+                f"The model {point.key} of the experiment {folder.name} learned from {figures['n_labeled']} solutions and not from "
+                f"{expected}. Run it again with smaller sizes."
+            )
 
 
 def _values(plan: Plan, by_point: ByPoint, *, arm: str, labels: str = PROCESS, figure: str = "best_of_n") -> curves.Floats:
@@ -168,9 +187,7 @@ def _row(
             }
             for figure in FIGURES
         },
-        "efficiency": None
-        if arm == UNIFORM
-        else {figure: asdict(curves.efficiency(over["labels"], values[figure], arm=arm, against=UNIFORM)) for figure in FIGURES},
+        "efficiency": None if arm == UNIFORM else {figure: _efficiency(over["labels"], values[figure], arm=arm) for figure in FIGURES},
         "costs": {cost: [round(float(mean), 1) for mean in costs[arm][cost].mean(0)] for cost in known},
         "mistakes_share": round(1 - sum(counts["n_without_mistake"] for counts in learned) / (len(last) * plan.sizes[-1]), 3),
         "mistakes": _add_up([counts["mistakes"] for counts in learned]),
@@ -178,12 +195,25 @@ def _row(
     }
 
 
-def _means(plan: Plan, by_point: ByPoint, *, arm: str, figure: str, missing: float | None = None) -> list[float]:
-    """Return the mean of a figure over the seeds, for the start and each size. `missing` stands in for a model without the figure."""
-    means = []
+def _efficiency(costs: Mapping[str, curves.Floats], values: Mapping[str, curves.Floats], *, arm: str) -> dict[str, Any]:
+    """Return the ratio of slopes, and in `why` the reason if there is none."""
+    found, why = curves.efficiency(costs, values, arm=arm, against=UNIFORM), None
+    if found.value is None:
+        is_known = all(np.isfinite(values[name]).all() for name in (arm, UNIFORM))
+        why = NOT_KNOWN if not is_known else NO_RATIO_OF_ONE if len(values[arm]) < 2 else NO_RATIO
+    return asdict(found) | {"why": why}
+
+
+def _means(plan: Plan, by_point: ByPoint, *, arm: str, figure: str, missing: float | None = None) -> list[float | None]:
+    """Return the mean of a figure over the seeds, for the start and each size. `missing` stands in for a model without the figure.
+
+    Without `missing`, there is no mean of models one of which lacks the figure.
+    """
+    means: list[float | None] = []
     for place, size in ((START, 0), *((arm, size) for size in plan.sizes)):
         values = [by_point[TrainingPoint(seed, place, size)][figure] for seed in plan.seeds]
-        means.append(round(float(np.mean([missing if value is None else value for value in values])), 4))
+        known: list[Any] = [missing if value is None else value for value in values]
+        means.append(None if None in known else round(float(np.mean(known)), 4))
     return means
 
 
@@ -194,12 +224,13 @@ def _add_up(counts: list[dict[str, int]]) -> dict[str, int]:
 def _with_few_labels(plan: Plan, by_point: ByPoint) -> dict[str, Any]:
     """Return what the base can do before it is taught: the figures of heads on its states that saw a few labeled solutions."""
     seen = [by_point[TrainingPoint(seed, FEW, 0)] for seed in plan.seeds]
-    found = {name: np.array([figures[name] or 0.0 for figures in seen]) for name in ("step_auc", "first_mistake_f1")}
+    found = {"step_auc": np.array([figures["step_auc"] for figures in seen], np.float64)}  # NaN if it is not known
+    found["first_mistake_f1"] = np.array([figures["first_mistake_f1"] or 0.0 for figures in seen])
     found["best_of_n"] = np.array([np.mean(figures["best_of_n"]) for figures in seen])
     kinds = sorted({kind for figures in seen for kind in figures["auc_by_kind"]})
     by_kind = {kind: [f["auc_by_kind"][kind] for f in seen if f["auc_by_kind"].get(kind) is not None] for kind in kinds}
     return {
-        "n_labels": points.N_FEW,
+        "n_labels": seen[0]["n_labeled"],
         **{name: asdict(curves.over_seeds(own)) for name, own in found.items()},
         "auc_by_kind": {kind: round(float(np.mean(own)), 4) for kind, own in by_kind.items() if own},
     }
@@ -215,6 +246,7 @@ def _describe_world(plan: Plan, tested: list[WorldSolution]) -> dict[str, Any]:
         "share_without_mistake": round(counts["n_without_mistake"] / len(tested), 4),
         "share_wrong_reasoning_of_right_answers": round(n_wrong_reasoning / max(1, counts["n_right_answers"]), 4),
         "mistakes": {kind: round(n / len(tested), 4) for kind, n in counts["mistakes"].items()},
+        "shared_statements": points.shared_statements(plan),
     }
 
 
@@ -224,12 +256,18 @@ def _against_n(plan: Plan, by_point: ByPoint, tested: list[WorldSolution]) -> di
 
     by_seed, last = [], plan.sizes[-1]
     for seed in plan.seeds:
-        scores = {"PRM": by_point[TrainingPoint(seed, plan.shown, last)]["scores"]}
+        shown = by_point[TrainingPoint(seed, plan.shown, last)]
+        scores = {"PRM": shown["scores"]}
         if plan.shown != UNIFORM:
             scores[OF_UNIFORM] = by_point[TrainingPoint(seed, UNIFORM, last)]["scores"]
         if plan.outcomes:
             scores["ORM"] = by_point[TrainingPoint(seed, POOL, 0, ANSWER)]["scores"]
         by_seed.append(best_of_n(points.group_by_problem(tested, scores), seed=seed, trials=300))
+        if not np.allclose(points.best_of(np.array(scores["PRM"]), tested, n=plan.n_best), shown["best_of_n"], atol=1e-6):
+            raise BadPlan(
+                "The models were judged on other test solutions than those that this version of the code makes. The results stay as they "
+                "were. Start an experiment under another name for new ones."
+            )
     names = [name for name in ("PRM", "ORM", "majority", OF_UNIFORM, "oracle") if name in by_seed[0].curves]
     means = {name: np.array([report.curves[name].mean for report in by_seed]) for name in names}
     return {"n": list(by_seed[0].n), "curves": {name: [asdict(curves.over_seeds(at)) for at in own.T] for name, own in means.items()}}
@@ -299,7 +337,8 @@ def result_lines(results: Mapping[str, Any]) -> list[str]:
         f"{results['n_points']} models, {len(plan['seeds'])} seeds, {results['seconds']:.0f} s of training and judging.",
         *protocol_lines(results),
         *primary_lines(results),
-        f"With {few['n_labels']} labels: {best} {few['best_of_n']['value']:.3f}, step AUC {few['step_auc']['value']:.3f}.",
+        f"With {few['n_labels']} labels: {best} {few['best_of_n']['value']:.3f}, step AUC {_number(few['step_auc']['value'])}.",
+        *shared_lines(results),
         f"(a) Kinds of label: {best} with {labels} labeled solutions:",
         *(f"    {kind}: {_along(curve)}" for kind, curve in results["a"].items()),
         f"(b) Strategies: {best} with {labels} labeled solutions; by how much slope and area exceed those of random labels:",
@@ -330,14 +369,28 @@ def primary_lines(results: Mapping[str, Any]) -> list[str]:
     words = f"{FIGURES[primary['figure']]} over {COSTS[primary['cost']]}"
     return [
         f"Primary figure: {arm_label(primary['arm'])} against random labels, {words}: "
-        f"difference of slopes {found['slope']}, of areas {found['area']}; {ratio_words(row['efficiency'][primary['figure']])}."
+        f"difference of slopes {found['slope']}, of areas {found['area']}; "
+        f"{ratio_words(row['efficiency'][primary['figure']], n_seeds=len(results['plan']['seeds']))}."
     ]
 
 
-def ratio_words(ratio: Mapping[str, Any]) -> str:
-    """Write a ratio of slopes with its interval, or why there is none."""
+def shared_lines(results: Mapping[str, Any]) -> list[str]:
+    """Say how many statements of the test problems, of the pools and of what the base has read are the same. [] if nobody counted."""
+    if (shared := results["world"].get("shared_statements")) is None:
+        return []
+    lines = [f"Test problems whose statement is in a pool too: {shared['test_in_pools']} of {shared['n_test']}."]
+    if shared["n_base"]:
+        lines.append(
+            f"Statements that the base has read: {shared['test_in_base']} of the test problems, and {shared['pools_in_base']} of "
+            f"{shared['n_pools']} in the pools."
+        )
+    return lines
+
+
+def ratio_words(ratio: Mapping[str, Any], *, n_seeds: int) -> str:
+    """Write a ratio of slopes with its interval, or why there is none. Results of an earlier release do not say why."""
     if ratio["value"] is None:
-        return NO_RATIO
+        return ratio.get("why") or (NO_RATIO_OF_ONE if n_seeds < 2 else NO_RATIO)
     high = "unbounded" if ratio["high"] is None else f"{ratio['high']:.2f}"
     low = "unbounded" if ratio["low"] is None else f"{ratio['low']:.2f}"
     return f"ratio of slopes {ratio['value']:.2f} ({low} to {high})"
@@ -346,6 +399,10 @@ def ratio_words(ratio: Mapping[str, Any]) -> str:
 def written(estimates: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     """Write estimates with their signs and intervals."""
     return {name: _signed(estimate) for name, estimate in estimates.items()}
+
+
+def _number(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.3f}"
 
 
 def _signed(estimate: Mapping[str, Any]) -> str:

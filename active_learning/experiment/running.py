@@ -1,14 +1,14 @@
 """Part of the experiment: carry out a plan, point by point. Every point is a file, so a killed run continues where it stopped.
 
-Reads the plan and the points that exist. Writes plan.json, candidates/SEED.npz and points/KEY.json under STEPMARK_HOME/experiments/NAME,
-each file completely or not at all. Workers are processes with one thread each: two small models at the same time train faster than one
-model on two cores.
+Reads the plan and the points that exist. Writes plan.json, candidates/SEED-HASH.npz and points/KEY.json under
+STEPMARK_HOME/experiments/NAME, each file completely or not at all. Each point says what it was made of (origins.py). Workers are processes
+with one thread each: two small models at the same time train faster than one model on two cores.
 """
 
 import json
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from multiprocessing import get_context
@@ -17,17 +17,18 @@ from typing import Any
 
 import django
 
-from active_learning.experiment import points, protocol
+from active_learning.experiment import origins, points, protocol
 from active_learning.experiment.bases import make_base
-from active_learning.experiment.plan import ANSWER, NAME, ORACLE, PROCESS, UNIFORM, BadPlan, Plan
-from active_learning.experiment.points import FEW, POOL, START, TrainingPoint, WorldSolution
+from active_learning.experiment.plan import ANSWER, FEW, NAME, ORACLE, POOL, PROCESS, START, UNIFORM, BadPlan, Plan
+from active_learning.experiment.points import TrainingPoint, WorldSolution
+from active_learning.experiment.protocol import POINTS
 from active_learning.registry import ProgressCallback
 from active_learning.selection import Need, read_candidates, write_candidates
 from trainer.files import write_file
 
 # The environment of a worker process. It uses one thread, because the other workers use the other cores.
 WORKER_ENVIRONMENT = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TRANSFORMERS_VERBOSITY": "error"}
-PLAN, POINTS, CANDIDATES, RESULTS = "plan.json", "points", "candidates", "results.json"
+PLAN, CANDIDATES, RESULTS = "plan.json", "candidates", "results.json"
 OWNER = "project.txt"  # the key of the project whose people see the experiment
 # The worlds that this process has made. Making one takes a second, and every point reads it. The key is (fingerprint, seed), with the seed
 # None for the test problems.
@@ -51,31 +52,70 @@ def all_points(plan: Plan) -> tuple[list[TrainingPoint], list[TrainingPoint]]:
 def run(
     name: str, plan: Plan, *, home: Path, project: int | None = None, workers: int = 1, progress: ProgressCallback = lambda *_: None
 ) -> Path:
-    """Train and judge every point of the plan that has no file yet. Return the folder of the experiment. Raises BadPlan.
+    """Train and judge every point of the plan that has no file yet. Return the folder of the experiment.
 
+    Raises BadPlan, and leaves all files as they are, if the points that are there were made of something else: another recipe, other code.
     `project` is the key of the project whose people see it. None: it stays as it was; of a new experiment, only superusers see it.
     """
-    folder = open_folder(name, plan, home=home)
+    folder = folder_of(name, home=home)
+    starts, rest = all_points(plan)
+    there = [point for point in (*starts, *rest) if point_path(folder, point).exists()]
+    is_whole = len(there) == len(starts) + len(rest)
+    if there:
+        _refuse_mixing(folder, plan, there, parts=("settings", "recipe") if is_whole else ("settings", "recipe", "code"))
+        protocol.keep(plan, folder)  # which refuses a folder without one
+    else:
+        open_folder(name, plan, home=home)  # the page shows it while its base is made
+    base = ""
+    if (undrilled := plan.base()) is not None and not is_whole:
+        made = make_base(undrilled, home=home, tick=lambda done, total: progress("base", done, total))
+        base = origins.hash_of_folder(made)
+        _refuse_mixing(folder, plan, there, parts=("base",), base=base)
+    open_folder(name, plan, home=home)
     if project is not None:
         write_text(folder / OWNER, f"{project}\n")
-    if (undrilled := plan.base()) is not None:
-        make_base(undrilled, home=home, tick=lambda done, total: progress("base", done, total))
-    starts, rest = all_points(plan)
-    missing = [point for point in starts if not point_path(folder, point).exists()]
-    unscored = [seed for seed in plan.seeds if set(plan.strategies) != {UNIFORM} and not _candidates_path(folder, seed).exists()]
-    todo = [point for point in rest if not point_path(folder, point).exists()]
+    if is_whole:
+        return folder
+    missing, todo = ([point for point in some if point not in there] for some in (starts, rest))
+    mark = origins.mark_of_candidates(plan, base=base)
+    pools = {seed: folder / CANDIDATES / f"{seed}-{mark}.npz" for seed in plan.seeds}
+    choosing = sorted({point.seed for point in todo if point.arm != UNIFORM})
+    unscored = [seed for seed in choosing if not pools[seed].exists()]
     total, done = len(missing) + len(unscored) + len(todo), 0
     with _workers(workers) as finish:
         stages: tuple[tuple[str, list[Job]], ...] = (
-            ("start", [(_train_and_judge, plan, folder, point) for point in missing]),
-            ("pool", [(_score_pool, plan, folder, seed) for seed in unscored]),
-            ("points", [(_train_and_judge, plan, folder, point) for point in todo]),
+            ("start", [(_train_and_judge, plan, folder, point, base, pools[point.seed]) for point in missing]),
+            ("pool", [(_score_pool, plan, folder, seed, pools[seed]) for seed in unscored]),
+            ("points", [(_train_and_judge, plan, folder, point, base, pools[point.seed]) for point in todo]),
         )
         for stage, jobs in stages:
             for _ in finish(jobs):
                 done += 1
                 progress(stage, done, total)
     return folder
+
+
+def _refuse_mixing(folder: Path, plan: Plan, there: Sequence[TrainingPoint], *, parts: Sequence[str], base: str = "") -> None:
+    """Raise BadPlan if points that are there differ in one of these parts from what the plan makes now.
+
+    Points of an earlier release name no parts: their settings and recipes are those of the plan in their folder.
+    """
+    before, remedy = read_plan(folder), f"Choose another name for this one, or remove {folder}."
+    for point in there:
+        found = read_point(folder, point).get("made_of")
+        if found is None:
+            found = {part: value for part, value in origins.origin(before, point.arm, base="").items() if part in ("settings", "recipe")}
+            if "code" in parts:
+                raise BadPlan(
+                    f"An earlier release trained the {len(there)} models that the experiment {folder.name} has, and did not note of what. "
+                    f"No model can be added to them. {remedy}"
+                )
+        for part in origins.differing(found, origins.origin(plan, point.arm, base=base)):
+            if part in parts:
+                raise BadPlan(
+                    f"Models that the experiment {folder.name} has ({point.key} is one) {origins.WORDS[part]}. They cannot be compared "
+                    f"with new ones. {remedy}"
+                )
 
 
 def open_folder(name: str, plan: Plan, *, home: Path) -> Path:
@@ -125,15 +165,11 @@ def point_path(folder: Path, point: TrainingPoint) -> Path:
     return folder / POINTS / f"{point.key}.json"
 
 
-def _candidates_path(folder: Path, seed: int) -> Path:
-    return folder / CANDIDATES / f"{seed}.npz"
-
-
 # --- what a worker does -------------------------------------------------------------------------------------------------------
 
 
-def _train_and_judge(plan: Plan, folder: Path, point: TrainingPoint) -> None:
-    """Train one point. Write all its figures, and what it was trained on."""
+def _train_and_judge(plan: Plan, folder: Path, point: TrainingPoint, base: str, pool: Path) -> None:
+    """Train one point. Write all its figures, what it was trained on, and what it was made of. pool: the file of the candidates."""
     began, solutions, tested = time.monotonic(), _pool(plan, point.seed), _test_solutions(plan)
     if point.arm == POOL:
         learned = solutions
@@ -141,22 +177,26 @@ def _train_and_judge(plan: Plan, folder: Path, point: TrainingPoint) -> None:
         learned = points.few_solutions(solutions)
     else:
         needs_scores = point.size and point.arm != UNIFORM
-        candidates = read_candidates(_candidates_path(folder, point.seed)) if needs_scores else points.unscored_candidates(plan, solutions)
+        candidates = read_candidates(pool) if needs_scores else points.unscored_candidates(plan, solutions)
         learned = points.choose_solutions(plan, point, solutions, candidates=candidates)
     model = points.train_point(plan, point, learned, home=_home_of(folder))
     trained = time.monotonic()
     figures = points.judge(model, tested, n=plan.n_best)
     figures |= {"n_labeled": len(learned), "seconds": [round(trained - began, 1), round(time.monotonic() - trained, 1)]}
     figures |= {"learned": points.count_solutions(learned[plan.n_start :]), "cost": points.cost(plan, learned)}
+    figures["made_of"] = origins.origin(plan, point.arm, base=base)
     write_text(point_path(folder, point), json.dumps(figures) + "\n")
 
 
-def _score_pool(plan: Plan, folder: Path, seed: int) -> None:
-    """Let the selector score the pool, and write what the strategies can know of it."""
+def _score_pool(plan: Plan, folder: Path, seed: int, pool: Path) -> None:
+    """Let the selector score the pool, and write what the strategies can know of it. Raises BadPlan if a strategy finds too few there."""
     solutions, home = _pool(plan, seed), _home_of(folder)
     prm = points.train_point(plan, TrainingPoint(seed, START, 0), solutions[: plan.n_start], home=home)
     orm = points.train_point(plan, TrainingPoint(seed, POOL, 0, ANSWER), solutions, home=home) if plan.needs(Need.ORM) else None
-    write_candidates(_candidates_path(folder, seed), points.score_candidates(plan, solutions, prm=prm, orm=orm))
+    candidates = points.score_candidates(plan, solutions, prm=prm, orm=orm)
+    for arm in plan.strategies:  # before hours of training
+        points.choose_solutions(plan, TrainingPoint(seed, arm, plan.sizes[-1]), solutions, candidates=candidates)
+    write_candidates(pool, candidates)
 
 
 def _home_of(folder: Path) -> Path:

@@ -20,10 +20,10 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 
 from active_learning import experiment
-from active_learning.experiment import bases, curves, points, protocol, results, running
+from active_learning.experiment import bases, curves, origins, points, protocol, results, running
 from active_learning.experiment.forms import ALL, MIX
-from active_learning.experiment.plan import ANSWER, ORACLE, PROCESS, UNIFORM, BadPlan, Plan
-from active_learning.experiment.points import FEW, POOL, START, TrainingPoint
+from active_learning.experiment.plan import ANSWER, FEW, ORACLE, POOL, PROCESS, START, UNIFORM, BadPlan, Plan
+from active_learning.experiment.points import TrainingPoint
 from active_learning.models import ExperimentRun
 from active_learning.selection import Candidates
 from active_learning.world import Habits, MistakeKind, make_world
@@ -32,6 +32,7 @@ from tests import make
 
 LABELS = np.array([40, 60, 100, 180], float)
 SMALL = experiment.SMALLEST
+UNDRILLED = {"world": 95_001, "n_problems": 30, "n_solutions": 2, "skill": 0.6, "layers": 2, "width": 32, "vocabulary": 60}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -128,6 +129,16 @@ def test_the_ratio_of_slopes_is_shown_with_fiellers_interval_where_uniform_label
     assert noisy.low is not None and noisy.high is not None and 1.5 < noisy.low < 2.5 < noisy.high < 4
 
 
+def test_a_value_that_is_no_number_and_costs_that_do_not_rise_give_no_difference() -> None:
+    values = on_lines({"uniform": 0.04, "mix": 0.11})
+    values["mix"][1, 2, 3] = np.nan
+    for found in (compared(values), compared(values, "area"), ratio(values), curves.over_seeds(values["mix"][:, 2, 3])):
+        assert found == curves.Estimate(None)
+    values = on_lines({"uniform": 0.04, "mix": 0.11})
+    costs = costs_of(values) | {"mix": np.array([[40.0, 60, 60, 180]] * 3)}
+    assert curves.difference(costs, values, arm="mix", against="uniform", figure="area") == curves.Estimate(None)
+
+
 @pytest.mark.parametrize("rise", [-0.01, 0.0, 0.004])
 def test_there_is_no_ratio_to_a_line_that_may_not_rise(rise: float) -> None:
     assert ratio(on_lines({"uniform": rise, "mix": 0.1}, noise=0.3, seeds=10)) == curves.Estimate(None)
@@ -147,6 +158,14 @@ def test_the_interval_over_seeds_is_students() -> None:
     [
         ({"sizes": (8, 4)}, "sizes"),
         ({"seeds": ()}, "seeds"),
+        ({"seeds": (1, -1)}, "whole numbers from 0 on, not 1, -1"),
+        ({"test_world": 41_002}, "pool of seed 2 is the world 41002, which is test_world too"),
+        ({"world": -5}, "from 0 on, not -5"),
+        ({"shape": None, "frozen": True, "undrilled": UNDRILLED | {"world": 41_001}}, "pool of seed 1 .* the world of the base too"),
+        ({"shape": None, "frozen": True, "undrilled": UNDRILLED | {"world": 40_999}}, "would read the test problems"),
+        ({"strategies": {**SMALL.strategies, "mix 80-20": ALL[MIX]}}, "would have the names of another one"),
+        ({"strategies": {**SMALL.strategies, "pool": ALL[MIX]}}, "strategy pool would have the names of another one"),
+        ({"per_problem": 1, "sizes": (4, 15)}, "15 solutions cannot be chosen from 14 problems with at most 1 of each"),
         ({"strategies": {MIX: ALL[MIX]}}, "uniform is missing from strategies"),
         ({"sizes": (4, 400)}, "more than the 42 of the pool"),
         ({"n_best": 9}, "n_best must be from 1 to 4"),
@@ -168,6 +187,16 @@ def test_a_plan_comes_back_from_its_file() -> None:
     plan = SMALL.changed(habits={"weights": {kind: 1.0 for kind in MistakeKind}, "traps": ["unit"], "trap": 2.0})
     again = Plan.from_settings(json.loads(json.dumps(plan.as_dict())))
     assert again.fingerprint == plan.fingerprint and again.generator() == plan.generator()
+
+
+def test_the_fingerprint_of_a_plan_counts_what_it_leaves_to_a_default() -> None:
+    said = SMALL.changed(habits={**SMALL.habits, "mends_within": Habits().mends_within})  # type: ignore[dict-item]
+    assert said.fingerprint == SMALL.fingerprint != SMALL.changed(habits={**SMALL.habits, "mends_within": 5}).fingerprint  # type: ignore[dict-item]
+    assert SMALL.changed(habits=None).fingerprint == SMALL.changed(habits={}).fingerprint != SMALL.fingerprint
+    based = [
+        FROZEN.changed(undrilled=UNDRILLED | own).fingerprint for own in ({}, {"level": bases.Undrilled(**UNDRILLED).level}, {"level": 3})
+    ]
+    assert based[0] == based[1] != based[2]
 
 
 # --- points -------------------------------------------------------------------------------------------------------------------
@@ -196,6 +225,36 @@ def test_every_arm_shares_the_start_and_adds_what_its_strategy_takes() -> None:
         assert len(fewer) == SMALL.n_start + 4 and len({solution.place for solution in more}) == SMALL.n_start + 8
     chosen = points.choose_solutions(SMALL, TrainingPoint(1, MIX, 5), solutions, candidates=candidates)[SMALL.n_start :]
     assert sum(not solution.is_right for solution in chosen) >= 4  # 80 % of 5, and the most convincing of all that remain
+
+
+def test_a_strategy_that_finds_fewer_solutions_than_its_place_on_the_axis_is_refused() -> None:
+    plan = SMALL.changed(per_problem=1, sizes=(4, 14))
+    solutions = points.make_pool(plan, 1)
+    candidates = points.unscored_candidates(plan, solutions)
+    found = len({solution.problem_place for solution in solutions[plan.n_start :]})
+    assert len(points.choose_solutions(plan, TrainingPoint(1, UNIFORM, found), solutions, candidates=candidates)) == plan.n_start + found
+    with pytest.raises(BadPlan, match=f"uniform can choose {found} solutions of the pool of seed 1, and not {found + 1}. Choose smaller"):
+        points.choose_solutions(plan, TrainingPoint(1, UNIFORM, found + 1), solutions, candidates=candidates)
+
+
+def test_a_pool_without_a_mistake_is_refused() -> None:
+    solutions = [solution for solution in points.make_pool(SMALL, 1) if solution.simulated.first_mistake is None]
+    with pytest.raises(BadPlan, match="No solution of the pool has a mistake"):
+        points.few_solutions(solutions)
+
+
+def test_statements_that_test_problems_pools_and_base_share_are_counted() -> None:
+    plan = FROZEN.changed(seeds=(1, 2), n_problems=120, n_test_problems=80, undrilled=UNDRILLED | {"n_problems": 120, "level": 1}, level=1)
+    tested = {solution.problem.statement for solution in points.make_test_solutions(plan)}
+    pools = [{solution.problem.statement for solution in points.make_pool(plan, seed)} for seed in plan.seeds]
+    read = {problem.statement for problem, _ in make_world(95_001, n_problems=120, n_solutions=2, skill=0.6, level=1)}
+    found = points.shared_statements(plan)
+    assert found == {
+        "n_test": 80, "n_pools": 240, "n_base": 120, "test_in_pools": len(tested & (pools[0] | pools[1])),
+        "test_in_base": len(tested & read), "pools_in_base": sum(len(pool & read) for pool in pools),
+    }  # fmt: skip
+    assert found["test_in_pools"] > 0 < found["pools_in_base"]  # easy ones are soon the same
+    assert points.shared_statements(SMALL)["n_base"] == 0
 
 
 def test_no_test_problem_is_in_the_pool() -> None:
@@ -252,6 +311,83 @@ def test_other_settings_need_another_name(folder: Path) -> None:
     assert running.read_plan(folder).skill == SMALL.skill
 
 
+def copied(folder: Path, home: Path) -> Path:
+    return Path(shutil.copytree(folder, home / "experiments" / "small"))
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def refused(plan: Plan, folder: Path, message: str) -> None:
+    """Check that a plan cannot go on in a folder, and that this leaves every file as it is."""
+    before = contents(folder)
+    with pytest.raises(BadPlan, match=message):
+        experiment.run(folder.name, plan, home=folder.parent.parent)
+    assert contents(folder) == before
+
+
+def test_a_strategy_with_another_recipe_under_the_same_name_is_refused(folder: Path, tmp_path: Path) -> None:
+    other = SMALL.changed(strategies=SMALL.strategies | {MIX: (("convincing", 0.5), ("uniform", 0.5))})
+    mine = copied(folder, tmp_path)
+    refused(other, mine, r"small has \(1-mix-80-20-4 is one\) learned from solutions that another recipe chose.* Choose another name")
+    for path in (mine / "points").iterdir():  # an earlier release noted nothing, but its plan is there
+        path.write_text(json.dumps({k: v for k, v in json.loads(path.read_text()).items() if k != "made_of"}))
+    refused(other, mine, "another recipe chose")
+    experiment.run("small", SMALL, home=tmp_path)
+    assert experiment.summarise(mine)["code"] == [""]
+    refused(SMALL.changed(seeds=(1, 2, 3)), mine, "An earlier release trained the 26 models .* No model can be added to them")
+
+
+def test_models_of_other_code_stay_readable_and_get_no_new_ones_beside_them(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine, before = copied(folder, tmp_path), origins.code_version()
+    monkeypatch.setattr(origins, "code_version", lambda: "another")
+    refused(SMALL.changed(seeds=(1, 2, 3)), mine, "were trained by another version of the code")
+    assert experiment.summarise(experiment.run("small", SMALL, home=tmp_path))["code"] == [before]
+    monkeypatch.setattr(
+        points, "make_test_solutions", lambda plan: points._make_solutions(plan, 7, plan.n_test_problems, plan.n_test_solutions)
+    )
+    held = contents(mine)
+    with pytest.raises(BadPlan, match="judged on other test solutions .* The results stay as they were"):
+        experiment.summarise(mine)
+    assert contents(mine) == held
+
+
+def test_the_version_of_the_code_changes_with_its_files_and_with_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in origins.CODE:
+        path = tmp_path / name
+        (path.parent if path.suffix else path).mkdir(parents=True, exist_ok=True)
+        (path if path.suffix else path / "one.py").write_text("1\n")
+    monkeypatch.setattr(origins, "ROOT", tmp_path)
+    seen = []
+    for name in ("trainer/one.py", "trainer/one.py", "active_learning/experiment/points.py", "trainer/__pycache__/one.pyc", "docs.md"):
+        seen.append(origins.code_version.__wrapped__())
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(f"new {len(seen)}\n")
+    seen.append(origins.code_version.__wrapped__())
+    assert len(set(seen[:4])) == 4 and len(set(seen[3:])) == 1  # what Python compiled and the documents are no code
+
+
+def test_candidates_are_made_anew_for_strategies_that_need_more(frozen_folder: Path) -> None:
+    fewer = FROZEN.changed(strategies={arm: FROZEN.strategies[arm] for arm in (UNIFORM, "uncertain")}, shown="uncertain")
+    marks = {origins.mark_of_candidates(plan, base=base) for plan in (FROZEN, fewer) for base in ("", "one")}
+    assert len(marks) == 4
+    assert [path.name for path in (frozen_folder / "candidates").iterdir()] == [
+        f"1-{origins.mark_of_candidates(FROZEN, base=running.read_point(frozen_folder, TrainingPoint(1, START, 0))['made_of']['base'])}.npz"
+    ]
+
+
+def test_models_on_another_base_are_refused(frozen_folder: Path, tmp_path: Path) -> None:
+    mine = Path(shutil.copytree(frozen_folder, tmp_path / "experiments" / "frozen"))
+    shutil.copytree(frozen_folder.parent.parent / "bases", tmp_path / "bases")
+    card = next((tmp_path / "bases").glob("*/config.json"))
+    card.write_text(card.read_text() + " ")
+    running.point_path(mine, TrainingPoint(1, UNIFORM, 8)).unlink()
+    refused(FROZEN, mine, "read another base")
+
+
 @pytest.mark.parametrize("name", ["", "../up", "Big", "a" * 41])
 def test_a_name_that_is_no_folder_of_its_own_is_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(BadPlan, match="cannot be used"):
@@ -295,9 +431,43 @@ def test_the_table_and_the_figures_are_files(folder: Path) -> None:
         assert drawing.startswith("<svg") and drawing.count("<polyline") >= 4
 
 
+def changed_points(folder: Path, home: Path, **figures: Any) -> Path:
+    mine = copied(folder, home)
+    for path in (mine / "points").iterdir():
+        path.write_text(json.dumps(json.loads(path.read_text()) | figures))
+    return mine
+
+
+def test_a_model_that_learned_from_fewer_solutions_than_its_place_says_is_not_drawn(folder: Path, tmp_path: Path) -> None:
+    mine = copied(folder, tmp_path)
+    path = running.point_path(mine, TrainingPoint(2, MIX, 8))
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"n_labeled": 19}))
+    with pytest.raises(BadPlan, match="2-mix-80-20-8 of the experiment small learned from 19 solutions and not from 22"):
+        experiment.summarise(mine)
+
+
+def test_a_figure_that_models_lack_is_unknown_and_not_0(folder: Path, tmp_path: Path) -> None:
+    found = experiment.summarise(changed_points(folder, tmp_path, step_auc=None, auc_by_kind={}))
+    mix = found["table"][1]
+    assert mix["step_auc"] == [None] * 3 and found["few"]["step_auc"]["value"] is None
+    assert {own["value"] for by_cost in mix["differences"]["step_auc"].values() for own in by_cost.values()} == {None}
+    assert results.ratio_words(mix["efficiency"]["step_auc"], n_seeds=2) == results.NOT_KNOWN
+    assert mix["differences"]["best_of_n"]["labels"]["slope"]["value"] is not None
+    assert "NaN" not in (tmp_path / "experiments" / "small" / "results.json").read_text()
+    assert any(line.endswith("step AUC unknown.") for line in experiment.result_lines(found))
+
+
+def test_one_seed_gives_no_ratio_and_says_that_the_seed_is_why(folder: Path, tmp_path: Path) -> None:
+    copied(folder, tmp_path)
+    found = experiment.summarise(experiment.run("small", SMALL.changed(seeds=(1,)), home=tmp_path))
+    line = next(line for line in experiment.result_lines(found) if line.startswith("Primary figure"))
+    assert line.endswith("; no ratio: one seed alone does not tell whether random labels teach.")
+    assert results.ratio_words({"value": None}, n_seeds=1) == results.NO_RATIO_OF_ONE  # of an earlier release
+    assert results.ratio_words({"value": None}, n_seeds=2) == results.NO_RATIO
+
+
 # --- protocols, and a base that nobody taught ---------------------------------------------------------------------------------
 
-UNDRILLED = {"world": 95_001, "n_problems": 30, "n_solutions": 2, "skill": 0.6, "layers": 2, "width": 32, "vocabulary": 60}
 FROZEN = SMALL.changed(
     seeds=(1,), shape=None, frozen=True, undrilled=UNDRILLED, outcomes=False, uncertainty_heads=2, n_problems=30,
     strategies={UNIFORM: ALL[UNIFORM], "herding": ALL["herding"], "uncertain": ALL["uncertain"]}, shown="herding",
@@ -370,6 +540,18 @@ def test_a_run_whose_protocol_was_changed_says_so(frozen_folder: Path, monkeypat
     assert removed["protocol"]["notes"] == ["The file was removed or damaged after this run began."]
 
 
+def test_a_protocol_that_comes_after_the_models_is_refused(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mine = copied(folder, tmp_path)
+    (tmp_path / "protocols").mkdir()
+    content = {"why": "", "primary": {"arm": MIX}, "plan": SMALL.as_dict()}
+    (tmp_path / "protocols" / "late.json").write_text(json.dumps(content))
+    monkeypatch.setattr(protocol, "FOLDER", tmp_path / "protocols")
+    for plan in (SMALL, SMALL.changed(seeds=(3,))):
+        refused(plan, mine, "The protocol late fixes this plan, but the experiment small had 26 models .* A protocol comes before the run")
+    experiment.running.open_folder("new", SMALL, home=tmp_path)
+    assert protocol.kept(tmp_path / "experiments" / "new") is not None
+
+
 def test_a_run_with_other_seeds_than_its_protocol_says_so(frozen_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = FROZEN.changed(sizes=(4, 6))
     described = protocol.describe(plan, frozen_folder)
@@ -432,6 +614,7 @@ def test_the_command_runs_a_form_and_says_what_it_found(folder: Path, settings: 
         (("--name", "../x"), "cannot be used"),
         (("--workers", "0"), "must be at least 1"),
         (("--seeds", "1", "1"), "seeds"),
+        (("--seeds", "-1"), "whole numbers from 0 on, not -1"),
     ):
         with pytest.raises(CommandError, match=message):
             call_command("simulate", *arguments)
