@@ -154,7 +154,9 @@ class _Shortlists:
 
     def _take(self, statement: str, *, version: int | None = None, is_enough: bool = False) -> set[int]:
         """Take the first rows of a statement, and more of them until they could fill a batch alone or there are no more."""
-        recipe, spare = self.recipe, SPARE_STRATIFIED if self.recipe.is_stratified else SPARE
+        recipe = self.recipe
+        is_filtered = statement == BEST_OF_EACH and not recipe.is_diverse  # every row may be chosen
+        spare = SPARE_STRATIFIED if recipe.is_stratified else 1 if is_filtered else SPARE
         while True:
             limit = max(1, recipe.size) * spare
             each = (recipe.per_problem or 0) * (spare if recipe.is_diverse else 1)

@@ -249,6 +249,7 @@ def test_a_shortlist_is_enough_for_the_choice_that_everything_would_give(project
         only("change", size=9),
         Recipe(PAPER_MIX.parts, 12),
         Recipe((("entropy", 0.5), ("convincing", 0.5)), 10, per_problem=1),
+        Recipe((("margin", 0.4), ("convincing", 0.6)), 20, per_problem=2),
         Recipe(PAPER_MIX.parts, 12, is_diverse=True),
         only("entropy", size=9, per_problem=2, is_diverse=True),
     ):
