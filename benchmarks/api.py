@@ -4,7 +4,7 @@ Makes the site of `script/bench pages`: one project with 1,200,000 solutions and
 200 annotations are spread over those of the large one. A program reads through gunicorn with a token. It asks each list of docs/api.md for
 pages of 50 items at twenty places from the first to the last, and each object at twenty keys, three times each, in mixed order. Before each
 of them it asks `/api/v1/me`, which reads almost nothing. An answer other than 200 ends the run. `--small`: a tenth of the rows; `--smoke`:
-the smallest form, which says nothing about speed.
+the smallest form, at four places, which says nothing about speed.
 
 `p95_ms`: the 95th percentile of the slowest address; `limit_ms`: 100. `ratio`: that over the 95th percentile of `/api/v1/me`. `flat`: of
 the lists, the greatest ratio of the median of the last quarter of a list to that of the first quarter. `addresses`: figures of each.
@@ -46,12 +46,12 @@ def cursor(*keys: int) -> str:
     return cursor_of(keys)
 
 
-def spread(values: Sequence[Any]) -> list[Any]:
-    """Return PLACES of some values, from the first to the last."""
-    return [values[place * (len(values) - 1) // (PLACES - 1)] for place in range(PLACES)] if values else []
+def spread(values: Sequence[Any], n_places: int) -> list[Any]:
+    """Return some of the values, from the first to the last."""
+    return [values[place * (len(values) - 1) // (n_places - 1)] for place in range(n_places)] if values else []
 
 
-def asked(project: Any, other: Any) -> dict[str, list[str]]:
+def asked(project: Any, other: Any, n_places: int) -> dict[str, list[str]]:
     """Return the addresses to ask for each kind: those of a list in the order of its pages."""
     from active_learning.models import ModelVersion, Round
     from annotation.models import Annotation, Batch, Membership, Problem, Snapshot, Solution, SolutionConsensus
@@ -67,20 +67,25 @@ def asked(project: Any, other: Any) -> dict[str, list[str]]:
         "models": list(ModelVersion.objects.filter(project=project).order_by("number").values_list("number", flat=True)),
         "people": list(Membership.objects.filter(project=project).order_by("pk").values_list("pk", flat=True)),
     }
-    solutions = spread(list(Solution.objects.filter(problem__project=project).order_by("problem", "pk").values_list("problem", "pk")))
-    found = {f"{base}/{name}": [f"{base}/{name}?cursor={cursor(max(key - 1, 0))}" for key in spread(some)] for name, some in keys.items()}
+    solutions = spread(
+        list(Solution.objects.filter(problem__project=project).order_by("problem", "pk").values_list("problem", "pk")), n_places
+    )
+    found = {
+        f"{base}/{name}": [f"{base}/{name}?cursor={cursor(max(key - 1, 0))}" for key in spread(some, n_places)]
+        for name, some in keys.items()
+    }
     found[f"{base}/solutions"] = [f"{base}/solutions?cursor={cursor(problem, key - 1)}" for problem, key in solutions]
     scored = sorted(key for _, key in solutions)
     found[f"{base}/models/1/scores"] = [f"{base}/models/1/scores?cursor={cursor(key - 1)}" for key in scored]
     small = f"projects/{other.slug}/annotations"
-    found[small] = [f"{small}?cursor={cursor(key - 1)}" for key in spread(keys["annotations"])]
+    found[small] = [f"{small}?cursor={cursor(key - 1)}" for key in spread(keys["annotations"], n_places)]
     own = set(Annotation.objects.filter(assignment__batch__project=project).values_list("pk", flat=True))
     keys["annotations"] = [key for key in keys["annotations"] if key in own]
     for name in ("problems", "batches", "annotations", "snapshots", "rounds", "models"):
-        found[f"{base}/{name}/KEY"] = [f"{base}/{name}/{key}" for key in spread(keys[name])]
+        found[f"{base}/{name}/KEY"] = [f"{base}/{name}/{key}" for key in spread(keys[name], n_places)]
     found[f"{base}/solutions/KEY"] = [f"{base}/solutions/{key}" for _, key in solutions]
-    found[f"{base}/solutions/KEY/consensus"] = [f"{base}/solutions/{key}/consensus" for key in spread(keys["consensus"])]
-    found["projects"], found[base] = ["projects"] * PLACES, [base] * PLACES
+    found[f"{base}/solutions/KEY/consensus"] = [f"{base}/solutions/{key}/consensus" for key in spread(keys["consensus"], n_places)]
+    found["projects"], found[base] = ["projects"] * n_places, [base] * n_places
     return {name: addresses for name, addresses in found.items() if addresses}
 
 
@@ -162,7 +167,7 @@ def main() -> None:
         from annotation import people
 
         token = people.make_token(owner, name="benchmark", scope="read", project="", days=7)[1]
-        wanted = asked(project, other)
+        wanted = asked(project, other, 4 if name == "smoke" else PLACES)
         with (
             temporary_site.serving(home) as site,
             httpx.Client(base_url=site.address, headers={"Authorization": f"Bearer {token}"}, timeout=300, trust_env=False) as client,

@@ -116,7 +116,7 @@ def main() -> None:
     parser.add_argument("--smoke", action="store_true")
     smallest = parser.parse_args().smoke
     form = {"n_seeds": 1, "n_problems": 15, "n_judged": 6} if smallest else {"n_seeds": SEEDS, "n_problems": PROBLEMS, "n_judged": JUDGED}
-    with temporary_site.running_home():
+    with temporary_site.home_without_database():
         print(json.dumps(measure(**form, is_smallest=smallest)))
 
 

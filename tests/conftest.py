@@ -63,8 +63,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     else:
         items.sort(key=lambda test: LONGEST.index(test.path.name) if test.path.name in LONGEST else len(LONGEST))
     if not config.getoption("--long"):
-        long = [test for test in items if test.get_closest_marker("long")]
-        config.hook.pytest_deselected(items=long)
+        long = {test for test in items if test.get_closest_marker("long")}
+        config.hook.pytest_deselected(items=list(long))
         items[:] = [test for test in items if test not in long]
 
 

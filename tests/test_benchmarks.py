@@ -1,12 +1,19 @@
-"""Each benchmark runs in its smallest form, started as people start it (script/bench), and prints the figures it promises."""
+"""Each benchmark runs in its smallest form and prints the figures it promises, most of them started as people start it (script/bench)."""
 
+import contextlib
+import importlib
+import io
 import json
+import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
+import torch
 
 from benchmarks import labeling, peers
 from benchmarks.temporary_site import parts
@@ -20,14 +27,36 @@ def run(name: str, *options: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(["script/bench", name, *options], cwd=ROOT, capture_output=True, text=True, check=False)
 
 
-def figures(name: str, *options: str) -> dict[str, Any]:
+def figures(name: str, *options: str, is_here: bool = False) -> dict[str, Any]:
+    """Run a benchmark and return its last line.
+
+    `is_here`: in this process, for one that has no site. Torch and transformers are loaded here, which takes four seconds of a processor.
+    """
+    if is_here:
+        return json.loads(output_here(name, *options).splitlines()[-1])
     done = run(name, *options)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 
 
+def output_here(name: str, *options: str) -> str:
+    threads, output = torch.get_num_threads(), io.StringIO()
+    try:
+        with (
+            mock.patch.object(sys, "argv", [name, *options]),
+            mock.patch.dict(os.environ),
+            contextlib.redirect_stdout(output),
+            warnings.catch_warnings(),
+        ):
+            warnings.simplefilter("default")  # as in a process of its own
+            importlib.import_module(f"benchmarks.{name}").main()
+    finally:
+        torch.set_num_threads(threads)
+    return output.getvalue()
+
+
 def test_training_is_measured_against_its_peer() -> None:
-    found = figures("training", "--smoke")
+    found = figures("training", "--smoke", is_here=True)
     assert min(found["ratio"], found["ratio_processor_time"]) > 0
     assert found["steps"] == {"ours": 4, "random": 4}
 
@@ -36,13 +65,13 @@ def test_training_is_measured_against_its_peer() -> None:
     ("options", "n_labeled"), [(("--smoke",), 20), pytest.param(("--smoke", "0"), 0, marks=pytest.mark.long)], ids=["trained", "base"]
 )
 def test_tiny_is_judged(options: tuple[str, ...], n_labeled: int) -> None:
-    found = figures("tiny", *options)
+    found = figures("tiny", *options, is_here=True)
     assert found["n_labeled"] == n_labeled and len(found["runs"]) == 1
     assert 0 < found["auc"] <= 1 and 0 <= found["f1"] <= 100
 
 
 def test_a_frozen_base_is_read_once_and_a_round_after_the_first_reads_nothing() -> None:
-    found = figures("frozen", "--smoke")
+    found = figures("frozen", "--smoke", is_here=True)
     assert found["ratio"] == min(found["ratios"].values()) > 0 and found["ratio_processor_time"] > 0
     assert found["first"]["n_from_cache"] == 0 < found["next"]["n_from_cache"] == found["next"]["n_solutions"]
 
@@ -80,7 +109,7 @@ def test_lists_and_objects_of_the_api_are_measured_against_the_trivial_one() -> 
     ids=["smoke", "stream"],
 )
 def test_scoring_is_measured_with_its_peers(options: tuple[str, ...]) -> None:
-    found = figures("scoring", *options)
+    found = figures("scoring", *options, is_here="--smoke" in options)
     assert found["ratio"] > 0
     if "--smoke" in options:
         assert found["ratio_per_prefix"] > 0 and found["largest_difference"] < 1e-5 and found["ours"]["n"] == 16
@@ -193,7 +222,7 @@ def test_settling_is_timed_through_the_database() -> None:
 
 
 def test_a_model_that_learned_soft_labels_is_judged_beside_one_that_learned_hard_ones() -> None:
-    found = figures("soft_labels", "--smoke")
+    found = figures("soft_labels", "--smoke", is_here=True)
     assert found["log_loss"].keys() == found["f1"].keys() == {"soft", "consensus", "each"}
     assert 0.5 < found["exact"] <= 1 and found["seeds"] == 1 and found["n_solutions"] == 30
 

@@ -77,6 +77,17 @@ def running_home() -> Iterator[Path]:
         shutil.rmtree(home, ignore_errors=True)
 
 
+@contextlib.contextmanager
+def home_without_database() -> Iterator[None]:
+    """Set Django up in this process with a temporary home, for what asks no database; at the end remove the home."""
+    with tempfile.TemporaryDirectory(prefix="stepmark-bench-") as home:
+        os.environ.update(STEPMARK_HOME=home, DJANGO_SETTINGS_MODULE="labelapp.settings")
+        import django
+
+        django.setup()
+        yield
+
+
 def _leave(home: Path) -> None:
     """Release the database before the process ends, so that its folder can be removed."""
     if "django" in sys.modules:
