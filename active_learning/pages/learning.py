@@ -14,7 +14,10 @@ from trainer.counting import counted
 
 LINES = 3  # bases with a line of their own; places 4 and 5 are of position alone and of the base rates
 OF_KINDS = 6  # kinds of mistakes with a line of their own
-BY = {"solutions": ("n_solutions", "labeled solutions it learned from"), "steps": ("n_rated_steps", "rated steps it learned from")}
+BY = {
+    "solutions": ("n_solutions", "labeled solutions that the model learned from"),
+    "steps": ("n_rated_steps", "rated steps that the model learned from"),
+}
 TITLES = {
     "step_auc": ("Step AUC", "step AUC"),
     "first_mistake_f1": ("First-mistake F1", "first-mistake F1"),
@@ -141,8 +144,8 @@ def _left_out(left_out: Mapping[str, int], same: Mapping[str, Any]) -> list[str]
     if few:
         named = ", ".join(f"PRM {number} ({shares:,})" for number, shares in few)
         sentences.append(
-            f"Left out: {named}. In brackets: how many solutions all would have in common with it. At least {same['least']:,} of the "
-            f"newest model's {same['n_newest']:,} are needed."
+            f"Left out, because too few solutions would be left for all: {named}. At least {same['least']:,} are needed; the newest model "
+            f"has {same['n_newest']:,}."
         )
     if without:
         named = ", ".join(f"PRM {number}" for number in without)

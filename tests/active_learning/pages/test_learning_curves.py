@@ -64,8 +64,8 @@ def test_the_axis_counts_rated_steps_too(project: Project, olga: Client) -> None
     version(project, 1, 20, 0.6)
     assert list(rows(project, "learning-step-auc", by="steps")) == ["0", "100"]
     html = olga.get(path("models"), {"by": "steps"}).content.decode()
-    assert re.search(r'\?by=steps#learning-title" aria-current="true"', html) and "rated steps it learned from" in html
-    assert "labeled solutions it learned from" in olga.get(path("models"), {"by": "hope"}).content.decode()
+    assert re.search(r'\?by=steps#learning-title" aria-current="true"', html) and "rated steps that the model learned from" in html
+    assert "labeled solutions that the model learned from" in olga.get(path("models"), {"by": "hope"}).content.decode()
 
 
 def test_figures_on_the_same_labels_are_shown_where_all_versions_have_them(project: Project) -> None:
@@ -88,8 +88,8 @@ def test_versions_that_are_left_out_are_named_with_the_reason_and_not_drawn(proj
     version(project, 4, 90, 0.7, kinds={"slip": slip}, learning=same(3, 4, **{"1": 12, "2": 0}))
     assert list(rows(project, "learning-step-auc")) == ["0", "60", "90"]
     assert pages.learning_of(project).measured.endswith(
-        "learned from. Left out: PRM 1 (12). In brackets: how many solutions all would have in common with it. At least 40 of the newest "
-        "model's 160 are needed. Left out, because no step scores of these solutions are stored: PRM 2."
+        "learned from. Left out, because too few solutions would be left for all: PRM 1 (12). At least 40 are needed; the newest model has "
+        "160. Left out, because no step scores of these solutions are stored: PRM 2."
     )
     assert list(rows(project, "learning-kinds")) == ["20", "40", "60", "90"], "Kinds are measured on solutions of their own."
 
