@@ -237,8 +237,8 @@ def _why_nothing_waits(project: Project) -> str:
     """Say to a manager why the oracle has nothing to label, and what to do."""
     if project.archived_at:
         return f"{project.slug} is archived, so nobody labels. Open it again in its settings first."
-    paused = Batch.objects.filter(project=project, kind=BatchKind.SELECTED, state=BatchState.PAUSED).order_by("generation")
-    if paused := paused.filter(assignment__state=AssignmentState.OPEN).first():
+    batches = Batch.objects.filter(project=project, kind=BatchKind.SELECTED, state=BatchState.PAUSED)
+    if paused := batches.filter(assignment__state=AssignmentState.OPEN).order_by("generation").first():
         return f"Batch {paused.generation} is paused, so nothing of it is handed out. Resume it on its page."
     if under_way := Round.objects.filter(project=project, state__in=UNFINISHED).first():
         if under_way.state == RoundState.PROPOSED:
