@@ -28,6 +28,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(config.TINY_DEFAULTS, "shape", shape)
     monkeypatch.setitem(config.TINY_DEFAULTS, "epochs", 1)
     monkeypatch.setitem(config.TINY_DEFAULTS, "language_model_epochs", 1)
+    monkeypatch.setitem(config.TINY_DEFAULTS, "minimum_updates", 1)  # with 20 of them a phase, half of a round was optimizer steps
 
 
 @pytest.fixture

@@ -213,9 +213,10 @@ def put_back(ended: Round) -> None:
 def test_a_round_that_is_stopped_or_killed_at_a_random_moment_ends_published_with_the_same_bytes(
     world: Project, home: Path, monkeypatch: pytest.MonkeyPatch, n_stops: int
 ) -> None:
-    import trainer.train  # noqa: F401 - once, before the processes are made
+    import trainer.train  # once, before the processes are made
 
     monkeypatch.setattr("celery.app.base.Celery.send_task", lambda *_, **__: None)
+    monkeypatch.setitem(trainer.config.TINY_DEFAULTS, "minimum_updates", 20)  # so that half of the moments lie in the training
     seed = random.SystemRandom().randrange(10**6)
     print(f"seed {seed}")
     rng = random.Random(seed)
