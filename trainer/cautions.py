@@ -3,6 +3,7 @@
 Standard library only, so that the command line, the model card and the pages of a site write the same sentences.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -44,6 +45,8 @@ def why_not_better(metrics: Mapping[str, Any]) -> str:
     what, auc = ("steps", metrics.get("step_auc")) if "solution_auc" not in metrics else ("solutions", metrics["solution_auc"])
     if loss is None or base is None:
         return "no held-out label shows what it has learned"
+    if not (math.isfinite(loss) and math.isfinite(base) and (auc is None or math.isfinite(auc))):
+        return "on held-out problems its figures are not finite numbers"
     if loss >= base:
         return f"on held-out problems its log-loss is {loss:.3f}, and that of always answering how often each label occurs is {base:.3f}"
     if auc is None:
@@ -76,9 +79,10 @@ def pace_sentences(metrics: Mapping[str, Any]) -> list[str]:
 def _repeat_sentences(repeats: Mapping[str, Any]) -> list[str]:
     sentences = []
     if repeats and repeats["n_remaining"] < repeats["n_labeled"]:
-        shares = f" People rated {repeats['n_conflicting']:,} of them differently, and the shares of the ratings are learned."
+        shares = f" In {repeats['n_conflicting']:,} of them a step was rated differently, and the shares of its ratings are learned."
+        different = counted(repeats["n_remaining"], "different solution was", "different solutions were")
         sentences.append(
-            f"{repeats['n_remaining']:,} of {counted(repeats['n_labeled'], 'labeled solution')} remain after exact repeats were merged."
+            f"{different} labeled {repeats['n_labeled']:,} times in all, and the labels of each one were merged."
             + (shares if repeats["n_conflicting"] else "")
         )
     if n_capped := repeats.get("n_capped_problems", 0):

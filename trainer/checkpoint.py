@@ -31,7 +31,7 @@ from trainer.folders import (
 from trainer.loading import not_finite
 
 log = logging.getLogger(__name__)
-CHECKPOINT_FORMAT = 3  # a checkpoint of another format belongs to another run
+CHECKPOINT_FORMAT = 4  # a checkpoint of another format belongs to another run
 STATE_FILE = "state.safetensors"
 FILES = (MANIFEST_FILE, SETTINGS_FILE, STATE_FILE)
 NAME = re.compile(r"\d{2}-\d{9}")  # number of the phase, optimizer steps done

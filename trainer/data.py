@@ -44,11 +44,17 @@ class SolutionText:
 
 @dataclass(frozen=True, slots=True)
 class RatedAlternative:
-    """Another text for step `step_index` after the same earlier steps, with its own rating."""
+    """Another text for step `step_index` after the same earlier steps, with its own rating.
+
+    `soft`, if given, replaces the rating as the target of training, and `weight`, from 0 to 1, says how much it counts. It was given to an
+    alternative of merged repeats (`repeats`), and some of them did not end before it.
+    """
 
     step_index: int
     text: str
     rating: int
+    soft: tuple[float, float, float] | None = None
+    weight: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,9 +137,9 @@ class LabeledSolution:
 
     @property
     def supervised_alternatives(self) -> tuple[RatedAlternative, ...]:
-        """The alternatives at or before the first negative. Later ones would follow a wrong step."""
+        """The alternatives at or before the first negative. Later ones would follow a wrong step, unless merged repeats differ on it."""
         last = len(self.solution.steps) if self.first_mistake is None else self.first_mistake
-        return tuple(a for a in self.alternatives if a.step_index <= last)
+        return tuple(a for a in self.alternatives if a.step_index <= last or a.soft is not None)
 
     @property
     def n_rated(self) -> int:
@@ -252,8 +258,11 @@ def encode_labeled(labeled: Sequence[LabeledSolution], *, tokenizer: StepTokeniz
         if not encoded.unread_steps:
             ratings = (None,) * alternative.step_index + (alternative.rating,)
             text_from = int(encoded.step_ends[-2]) if alternative.step_index else 0
-            classes = _classes(ratings, len(encoded.step_ends))
-            sequences.append(TrainingSequence(encoded, classes, text_from, problem_key=solution.problem_key, family=family))
+            classes, soft = _classes(ratings, len(encoded.step_ends)), None
+            if alternative.soft is not None:
+                soft = np.zeros((len(classes), 3), np.float32)
+                soft[-1] = np.multiply(alternative.soft, alternative.weight)
+            sequences.append(TrainingSequence(encoded, classes, text_from, soft=soft, problem_key=solution.problem_key, family=family))
     return sequences
 
 

@@ -48,7 +48,10 @@ class MemoryFull(OSError):
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """One part of a training: its sequences, how often they are read, and the weights of both losses."""
+    """One part of a training: its sequences, how often they are read, and the weights of both losses.
+
+    mean_weight: of a rated place, over all sequences. It is 1 if there are no soft labels and no problem was capped.
+    """
 
     name: str
     sequences: Sequence[TrainingSequence]
@@ -56,6 +59,12 @@ class Phase:
     learning_rate: float
     language_model_weight: float
     rating_weight: float
+    mean_weight: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        n_rated = sum(sequence.n_rated for sequence in self.sequences)
+        total = sum(sequence.weight for sequence in self.sequences)
+        object.__setattr__(self, "mean_weight", total / n_rated if n_rated and total else 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +89,7 @@ class LossCurve:
     n_steps: int = 0
 
     def add(self, phase: Phase, done: int, total: int, sums: NDArray[np.float64]) -> None:
-        """Add the sums of one optimizer step: rating loss, rated places, token loss, tokens."""
+        """Add the sums of one optimizer step: rating loss, weight of the rated places, token loss, tokens."""
         self.sums = [a + b for a, b in zip(self.sums, sums.tolist(), strict=True)]
         self.n_steps += 1
         if self.n_steps == self.stride or done == total:
@@ -159,7 +168,7 @@ def run(
             while done < len(plan):
                 epoch, update = plan[done]
                 if done and plan[done - 1][0] != epoch:
-                    sums = np.zeros(4)  # of this epoch: rating loss, rated places, language-model loss, tokens
+                    sums = np.zeros(4)  # of this epoch: rating loss, weight of the rated places, token loss, tokens
                 slow_down(optimizer, learning_rate_factor(done + 1, len(plan), warmup=config.warmup))
                 seed_everything(config.seed, phase.name, done, processes.rank, device=processes.device)
                 try:
@@ -211,14 +220,17 @@ def take_step(
     trained: nn.Module | None = None,
     processes: Processes | None = None,
 ) -> NDArray[np.float64]:
-    """Take one optimizer step over all `batches`; return the sums (rating loss, rated places, token loss, tokens).
+    """Take one optimizer step over all `batches`; return the sums (rating loss, weight of the rated places, token loss, tokens).
 
-    Each loss is its sum over the whole step divided by its count (for soft labels: their weights) over the whole step. So the gradient is
-    that of one big batch, however the sequences are split into batches and processes. Raises LossNotFinite before the weights change.
+    Each loss is its sum over the whole step divided by its count over the whole step. So the gradient is that of one big batch, however
+    the sequences are split into batches and processes. The rating loss, of which each place has its weight, is divided by the rated places
+    times the mean weight of the phase. The weight of the step itself would undo the weights: a step with one light example would count as
+    much as a step with a heavy one. Raises LossNotFinite before the weights change.
     """
     processes = processes or Processes()
     trained = trained or Trained(model)
-    n_rated = sum(sequence.weight for batch in batches for sequence in batch)
+    weight = sum(sequence.weight for batch in batches for sequence in batch)
+    n_rated = phase.mean_weight * sum(sequence.n_rated for batch in batches for sequence in batch) or 1.0
     n_tokens = sum(len(sequence) - 1 - sequence.text_from for batch in batches for sequence in batch)
     device, autocast = processes.device, autocasts(config, processes.device)
     optimizer.zero_grad(set_to_none=True)
@@ -230,7 +242,7 @@ def take_step(
                 rating, token, heads = trained(
                     batch, language_model=phase.language_model_weight > 0, ratings=phase.rating_weight > 0, seed=config.seed
                 )
-            loss = (phase.rating_weight * rating + heads) / max(1, n_rated) + phase.language_model_weight * token / max(1, n_tokens)
+            loss = (phase.rating_weight * rating + heads) / n_rated + phase.language_model_weight * token / max(1, n_tokens)
             if loss.requires_grad:
                 (loss * (processes.count * counts)).backward()  # DDP and FSDP average over the processes
             if counts:
@@ -245,7 +257,7 @@ def take_step(
             f"The {what} became {value} in the phase {phase.name!r}. Lower its learning rate ({phase.learning_rate:g}) and train again."
         )
     optimizer.step()
-    return np.array([rating_sum, n_rated, token_sum, n_tokens])
+    return np.array([rating_sum, weight, token_sum, n_tokens])
 
 
 def autocasts(config: TrainConfig, device: torch.device) -> bool:

@@ -1,12 +1,13 @@
 """Put exact repeats of a labeled solution together, and bound what one problem counts, before a training.
 
-Reads labeled solutions and their sequences; gives fewer of them, with the shares of their ratings as soft labels, and says how many. Pure:
-the same labels give the same result in any order of their repeats. What models are judged on is not changed.
+Reads labeled solutions and their sequences; gives fewer of them, with the shares of their ratings as soft labels, and says how many. A
+merged solution teaches the mean of what its repeats teach. Pure: the same labels in the same order give the same result; in another order,
+that of the solutions, and which key of its repeats a merged one has, are others. What models are judged on is not changed.
 """
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,8 @@ TIMES_THE_MEAN = 4.0  # a problem counts at most as much as this many problems o
 
 @dataclass(frozen=True, slots=True)
 class Repeats:
-    """What was put together: labeled solutions before, those that remain, those of them whose ratings differed; problems that were capped.
+    """What was put together: labels of whole solutions before, the different solutions, those of them of which two people rated the same
+    step differently; problems that were capped.
 
     n_capped_steps: the rated steps of the capped problems, before. counts_as: as how many rated steps each of them counts now.
     """
@@ -39,15 +41,30 @@ class Repeats:
 def merge_repeats(labeled: Sequence[LabeledSolution]) -> tuple[list[LabeledSolution], Repeats]:
     """Merge solutions of one problem that have the same statement and steps, in the order of their first labels.
 
-    If the ratings of repeats differ, the merged solution has soft labels: at each step the shares of the ratings given there. A step
-    counts as the share of the repeats that rate it, so one after a mistake that some people saw counts less.
+    If the labels of repeats differ, the merged solution has soft labels: at each step the shares of the ratings given there. A step or an
+    alternative counts as the share of the repeats that rate it, so one after a mistake that some people saw counts less.
     """
     groups: dict[tuple[str, str, tuple[str, ...]], list[LabeledSolution]] = {}
     for one in labeled:
         groups.setdefault((one.solution.problem_key, one.solution.problem, one.solution.steps), []).append(one)
     merged = [_merged(group) for group in groups.values()]
-    n_conflicting = sum(any(one.supervised != group[0].supervised for one in group) for group in groups.values())
-    return merged, Repeats(len(labeled), len(merged), n_conflicting)
+    return merged, Repeats(len(labeled), len(merged), sum(_differ(group) for group in groups.values()))
+
+
+def _differ(group: Sequence[LabeledSolution]) -> bool:
+    """Tell whether two of some repeats rate the same step differently. A label that stops earlier says nothing of the rest."""
+    given = [{rating for rating in step if rating is not None} for step in zip_longest(*(one.supervised for one in group))]
+    return any(len(ratings) > 1 for ratings in given)
+
+
+def learned_rates(labeled: Iterable[LabeledSolution]) -> tuple[float, float, float]:
+    """Return the shares of negative, neutral and positive among the steps that a model learns, by their weights, alternatives left out.
+
+    Each is counted once more than seen, so that none is impossible.
+    """
+    counts = np.ones(3) + sum((step_targets(one).sum(0) for one in labeled), np.zeros(3))
+    negative, neutral, positive = (counts / counts.sum()).tolist()
+    return negative, neutral, positive
 
 
 def cap_problems(sequences: Sequence[TrainingSequence], repeats: Repeats) -> tuple[list[TrainingSequence], Repeats]:
@@ -66,17 +83,16 @@ def _merged(group: Sequence[LabeledSolution]) -> LabeledSolution:
     first = group[0]
     if len(group) == 1:
         return first
-    alternatives = _alternatives(group)
     if all(one.soft is None and one.supervised == first.supervised for one in group):
-        return replace(first, alternatives=alternatives)
-    each = np.stack([_targets(one) for one in group]).mean(0)  # (steps, 3): the share of the repeats that gave each rating
+        return replace(first, alternatives=_alternatives(group, plain=True))
+    each = np.stack([step_targets(one) for one in group]).mean(0)  # (steps, 3): the share of the repeats that gave each rating
     weights = np.minimum(each.sum(-1), 1.0)
     soft = tuple(tuple((row / row.sum()).tolist()) if row.sum() > 0 else None for row in each)
     ratings = tuple(None if one is None else int(np.argmax(one)) - 1 for one in soft)
-    return LabeledSolution(first.solution, ratings, alternatives, soft, tuple(weights.tolist()))
+    return LabeledSolution(first.solution, ratings, _alternatives(group, plain=False), soft, tuple(weights.tolist()))
 
 
-def _targets(labels: LabeledSolution) -> NDArray[np.float64]:
+def step_targets(labels: LabeledSolution) -> NDArray[np.float64]:
     """Return what a solution teaches at each step: the probabilities of the ratings times the weight of the step, (steps, 3)."""
     targets = np.zeros((len(labels.solution.steps), 3))
     if labels.soft is not None:
@@ -89,13 +105,26 @@ def _targets(labels: LabeledSolution) -> NDArray[np.float64]:
     return targets
 
 
-def _alternatives(group: Sequence[LabeledSolution]) -> tuple[RatedAlternative, ...]:
-    """Return each alternative once, with what most repeats rated it; of equally many, the lower rating."""
-    rated: dict[tuple[int, str], Counter[int]] = {}
+def _alternatives(group: Sequence[LabeledSolution], *, plain: bool) -> tuple[RatedAlternative, ...]:
+    """Return each alternative once, with the shares of its ratings. plain: one that all repeats rate the same has only this rating."""
+    given: dict[tuple[int, str], NDArray[np.float64]] = {}
     for labels in group:
+        own: dict[tuple[int, str], list[int]] = {}
         for one in labels.supervised_alternatives:
-            rated.setdefault((one.step_index, one.text), Counter())[one.rating] += 1
-    return tuple(RatedAlternative(*place, min(ratings, key=lambda rating: (-ratings[rating], rating))) for place, ratings in rated.items())
+            own.setdefault((one.step_index, one.text), []).append(one.rating)
+        for place, ratings in own.items():
+            shares = given.setdefault(place, np.zeros(3))
+            for rating in ratings:
+                shares[rating + 1] += 1 / len(ratings)
+    merged = []
+    for place, counts in given.items():
+        rating = int(np.argmax(counts)) - 1
+        if plain and counts[rating + 1] == len(group):
+            merged.append(RatedAlternative(*place, rating))
+        else:
+            negative, neutral, positive = (counts / counts.sum()).tolist()
+            merged.append(RatedAlternative(*place, rating, (negative, neutral, positive), min(1.0, counts.sum() / len(group))))
+    return tuple(merged)
 
 
 def _weighted(sequence: TrainingSequence, factor: float) -> TrainingSequence:

@@ -6,6 +6,7 @@ side too: the text of a problem that will be held out is never read.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache, partial
 
 from trainer.config import TrainConfig
 from trainer.counting import counted
@@ -21,12 +22,13 @@ class TooLittleToLearn(ValueError):
 def hold_out(labels: Sequence[LabeledSolution | GradedSolution], *, config: TrainConfig) -> frozenset[str]:
     """Choose the held-out problems, or raise TooLittleToLearn.
 
-    These are the ones whose hash says so, with exceptions while there are few: without any, the nearest one is held out; and training
-    needs a negative label and another one, so if all problems with such a label would be held out, the one nearest to the border is not.
+    These are the ones whose hash says so, with exceptions while there are few. Training needs a negative label and another one, so if all
+    problems with such a label would be held out, the one nearest to the border is not. If then none is held out, the nearest one is that
+    training can spare: a model that is not judged does not serve. With three problems or more there always is one.
     """
     labeled, negative, more = ("graded solution", "wrong", "Grade") if config.kind == "orm" else ("rated step", "negative", "Label")
-    problems = {label.solution.problem_key for label in labels}
     ratings = [(label.solution.problem_key, is_negative) for label in labels for is_negative in _negatives(label)]
+    problems = {problem for problem, _ in ratings}
     n_negative = sum(is_negative for _, is_negative in ratings)
     if len(ratings) < config.minimum_rated_steps:
         raise TooLittleToLearn(
@@ -46,11 +48,16 @@ def hold_out(labels: Sequence[LabeledSolution | GradedSolution], *, config: Trai
             f"needed: some are held out to judge "
             f"the model. {more} solutions of other problems first."
         )
+    place = partial(split_place, seed=config.split_seed)
     chosen = set(split_problems(problems, held_out=config.held_out, seed=config.split_seed))
     for wanted in (True, False):
         having = {problem for problem, is_negative in ratings if is_negative == wanted}
         if having <= chosen:
-            chosen.remove(max(having, key=lambda key: split_place(key, seed=config.split_seed)))
+            chosen.remove(max(having, key=place))
+    if not chosen:
+        needed = [{problem for problem, is_negative in ratings if is_negative == wanted} for wanted in (True, False)]
+        spared = [problem for problem in problems if all(having != {problem} for having in needed)]
+        chosen = {min(spared, key=place)} if spared else set()
     return frozenset(chosen)
 
 
@@ -64,9 +71,14 @@ def readable(
     """
     known = {(label.solution.problem, label.solution.steps) for label in labels}
     statements = {without_blanks(label.solution.problem) for label in labels if label.solution.problem_key in held_out}
+
+    @lru_cache(maxsize=10_000)  # a problem has many solutions, which mostly come together
+    def can_be_read(problem_key: str, statement: str) -> bool:
+        will_be_held_out = split_place(problem_key, seed=config.split_seed) < config.held_out
+        return problem_key not in held_out and not will_be_held_out and without_blanks(statement) not in statements
+
     for text in texts:
-        is_held_out = text.problem_key in held_out or split_place(text.problem_key, seed=config.split_seed) < config.held_out
-        if not is_held_out and (text.problem, text.steps) not in known and without_blanks(text.problem) not in statements:
+        if can_be_read(text.problem_key, text.problem) and (text.problem, text.steps) not in known:
             yield text
 
 

@@ -3,12 +3,15 @@
 Reads and writes segments, safetensors files of at most SEGMENT bytes, in a folder for each base and choice of layers. A segment never
 changes: it is written aside, synced and renamed, so any number of processes can read and write, and a killed one leaves nothing half. Each
 solution's states carry a checksum that is compared whenever they are read. What is damaged or belongs to another base is never used.
+A segment is deleted only if it is proven torn: its name is the hash of its bytes. What cannot be read for another reason, such as too many
+open files, stays, and its solutions are read anew.
 """
 
 import hashlib
 import json
 import logging
 import os
+import re
 import tempfile
 import time
 import zlib
@@ -36,7 +39,8 @@ LOST_AFTER = 3600  # seconds after which an unfinished file belongs to a killed 
 A_DAY = 86_400  # seconds
 MAPPED = 64  # segments that are mapped into memory at once
 DRAFT = ".draft-"
-UNUSABLE = (SafetensorError, OSError, ValueError, KeyError, TypeError)
+NAME = re.compile("[0-9a-f]{32}")  # the beginning of the sha256 of a segment
+UNUSABLE = (SafetensorError, OSError, MemoryError, ValueError, KeyError, TypeError)
 
 States = NDArray[np.float16]  # (steps, width)
 
@@ -90,7 +94,11 @@ class StateCache:
 
     def refresh(self) -> None:
         """Take note of the segments that other processes have written since, and forget those that are gone."""
-        found = {path for path in self.folder.glob("*.safetensors") if not path.name.startswith(".")}
+        try:
+            found = {path for path in self.folder.glob("*.safetensors") if not path.name.startswith(".")}
+        except OSError as error:
+            log.warning("The cache of states in %s cannot be read: %s. Its solutions are read anew.", self.folder, error)
+            return
         gone = self.known - found
         if gone:
             self.places = {key: place for key, place in self.places.items() if place.segment not in gone}
@@ -108,11 +116,8 @@ class StateCache:
             return None
         try:
             rows: States = np.ascontiguousarray(self._map(place.segment).get_slice("states")[place.start : place.stop])
-        except FileNotFoundError:  # another process needed the room
-            self._forget(place.segment)
-            return None
         except UNUSABLE as error:
-            self._discard(place.segment, str(error))
+            self._discard(place.segment, _reason(error))
             return None
         if rows.shape != (place.stop - place.start, self.width) or zlib.crc32(rows.tobytes()) != place.checksum:
             self._discard(place.segment, "the checksum of a solution's states is another one")
@@ -175,9 +180,7 @@ class StateCache:
             )
             os.chmod(draft, 0o644)
             sync(Path(draft))
-            with open(draft, "rb") as file:
-                name = hashlib.file_digest(file, "sha256").hexdigest()[:32]
-            path = self.folder / f"{name}.safetensors"  # two processes that read the same solutions write the same file
+            path = self.folder / f"{_name_of(Path(draft))}.safetensors"  # two processes that read the same solutions write the same file
             os.replace(draft, path)
             sync(self.folder)
             return path
@@ -199,10 +202,8 @@ class StateCache:
                 shape = tuple(stored.get_slice("states").get_shape())
             if keys.shape != (len(counts), 16) or len(checksums) != len(counts) or shape != (int(counts.sum()), self.width):
                 raise ValueError("its parts do not fit each other")
-        except FileNotFoundError:
-            return
         except UNUSABLE as error:
-            self._discard(path, str(error))
+            self._discard(path, _reason(error))
             return
         ends = np.cumsum(counts).tolist()
         for key, count, end, checksum in zip(keys, counts.tolist(), ends, checksums.tolist(), strict=True):
@@ -222,11 +223,18 @@ class StateCache:
         self.places = {key: place for key, place in self.places.items() if place.segment != path}
 
     def _discard(self, path: Path, why: str) -> None:
-        """Remove a damaged segment: its solutions are read again."""
-        log.warning("%s in the cache of states is damaged and was removed: %s. Its solutions are read again.", path, why.rstrip("."))
+        """Use a segment no more, and delete it if it is torn: its solutions are read again."""
         self._forget(path)
-        with suppress(OSError):
-            path.unlink()
+        if not path.exists():  # another process needed the room
+            return
+        if _is_torn(path):
+            log.warning("%s in the cache of states is damaged and was removed: %s. Its solutions are read again.", path, why.rstrip("."))
+            with suppress(OSError):
+                path.unlink()
+        else:
+            log.warning(
+                "%s in the cache of states cannot be read now: %s. It stays, and its solutions are read again.", path, why.rstrip(".")
+            )
 
     def _make_room(self, *, keep: Path) -> None:
         """Remove what was not used for the longest time until the limit holds, and files that killed processes left."""
@@ -251,3 +259,22 @@ class StateCache:
                     path.unlink()
                 self._forget(path)
                 size -= own
+
+
+def _reason(error: Exception) -> str:
+    """Say why a segment cannot be used. safetensors says of a file that cannot be opened, whatever the reason is, that it is not there."""
+    return "it cannot be opened" if isinstance(error, FileNotFoundError) else str(error)
+
+
+def _name_of(path: Path) -> str:
+    """Return the name of a segment with these bytes. Raises OSError."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:32]
+
+
+def _is_torn(path: Path) -> bool:
+    """Tell whether a segment is proven to hold other bytes than were written: all of it can be read, and its name is that of others."""
+    try:
+        return NAME.fullmatch(path.stem) is not None and _name_of(path) != path.stem
+    except OSError:
+        return False

@@ -13,6 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, cast
 
+import numpy as np
 from torch import nn
 
 from trainer.adapters import add_adapters, merge_adapters, without_dropout
@@ -33,7 +34,7 @@ from trainer.data import (
     seeded,
     uniform_draw,
 )
-from trainer.evaluate import Judged, StepReport, base_rates, evaluate_steps
+from trainer.evaluate import Judged, Probabilities, StepReport, evaluate_steps
 from trainer.folders import (
     CARD_FILE,
     FORMAT_VERSION,
@@ -59,7 +60,7 @@ from trainer.outcome import OutcomeReport, outcome_rates, report_outcomes
 from trainer.phases import LossNotFinite, MemoryFull, Phase, run, take_step, trained_parts
 from trainer.processes import Processes
 from trainer.progress import Progress
-from trainer.repeats import Repeats, cap_problems, merge_repeats
+from trainer.repeats import Repeats, cap_problems, learned_rates, merge_repeats
 from trainer.score import score_solutions
 from trainer.split import TooLittleToLearn, hold_out, readable
 
@@ -116,6 +117,7 @@ def train(
     finish = partial(
         _finish,
         training=training,
+        distinct=distinct,
         held_out=[label for label in labels if label.solution.problem_key in held_out],
         folder=folder,
         provenance=dict(provenance or {}),
@@ -185,6 +187,7 @@ def _finish(
     sequences: Sequence[TrainingSequence],
     details: Mapping[str, Any],
     training: Sequence[LabeledSolution | GradedSolution],
+    distinct: Sequence[LabeledSolution | GradedSolution],
     held_out: Sequence[LabeledSolution | GradedSolution],
     folder: Path,
     provenance: dict[str, str],
@@ -195,8 +198,11 @@ def _finish(
     repeats: Repeats | None = None,
     texts: Sequence[SolutionText] = (),
 ) -> TrainedModel:
-    """Judge a trained model on the held-out solutions, write its folder, and remove its checkpoints."""
-    report = _judged(model, training, held_out, progress=progress)
+    """Judge a trained model on the held-out solutions, write its folder, and remove its checkpoints.
+
+    distinct: the solutions of `training` after exact repeats were merged: their base rates are those that a model has to beat.
+    """
+    report = _judged(model, distinct, held_out, progress=progress)
     counts = {
         "n_problems": len({label.solution.problem_key for label in training}),
         "n_solutions": repeats.n_remaining if repeats else len(training),
@@ -289,17 +295,27 @@ def judge(
     threshold: float | None = None,
     threshold_split: str = "given",
 ) -> StepReport:
-    """Score labeled solutions and compare the figures with those of the base rates."""
+    """Score labeled solutions and compare the figures with those of the base rates. Raises LossNotFinite."""
     judged = judge_solutions(model, labeled, progress=progress)
+    _check_numbers(one.probabilities for one in judged)
     return evaluate_steps(judged, base_rates=rates, threshold=threshold, threshold_split=threshold_split)
 
 
 def judge_graded(
     model: RewardModel, graded: Sequence[GradedSolution], *, rates: tuple[float, float, float], progress: Progress | None = None
 ) -> OutcomeReport:
-    """Score graded solutions with an ORM and compare the figures with those of the base rate."""
+    """Score graded solutions with an ORM and compare the figures with those of the base rate. Raises LossNotFinite."""
     scores = score_solutions(model, [label.solution for label in graded], total=len(graded), progress=progress)
-    return report_outcomes(graded, [s.probabilities for s in scores], base_rates=rates)
+    probabilities = [s.probabilities for s in scores]
+    _check_numbers(probabilities)
+    return report_outcomes(graded, probabilities, base_rates=rates)
+
+
+def _check_numbers(probabilities: Iterable[Probabilities]) -> None:
+    if not all(np.isfinite(own).all() for own in probabilities):
+        raise LossNotFinite(
+            "The trained model gives held-out solutions probabilities that are not numbers. Lower the learning rate and train again."
+        )
 
 
 def _judged(
@@ -307,7 +323,7 @@ def _judged(
 ) -> StepReport | OutcomeReport:
     if model.kind == "orm":
         return judge_graded(model, held_out, rates=outcome_rates(training), progress=progress)
-    return judge(model, held_out, rates=base_rates(rating for label in training for rating in label.supervised), progress=progress)
+    return judge(model, held_out, rates=learned_rates(training), progress=progress)
 
 
 def write_model(

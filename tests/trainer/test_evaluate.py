@@ -1,3 +1,5 @@
+from collections import Counter
+
 import numpy as np
 import pytest
 
@@ -168,6 +170,15 @@ def test_no_problem_is_judged_at_a_threshold_chosen_on_itself() -> None:
         assert cross_fitted_thresholds(turned)[problem] == before[problem]
 
 
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_the_halves_of_a_threshold_do_not_depend_on_the_split_of_the_problems(seed: int) -> None:
+    """The problems held out by a seed are those of small hash: by the same hash they would all be in one half."""
+    held_out = sorted(split_problems([f"p{n}" for n in range(200)], seed=seed))
+    solutions = [judged((0.1 + n / 1000, 0.9), (1, -1 if n % 2 else 1), problem=key) for n, key in enumerate(held_out)]
+    counts = Counter(cross_fitted_thresholds(solutions).values())
+    assert len(counts) == 2 and min(counts.values()) > len(held_out) / 4
+
+
 def test_report_ignores_what_follows_the_first_negative() -> None:
     cut, whole = judged((0.2, 0.7, 0.5), (1, -1)), judged((0.2, 0.7, 0.5), (1, -1, 1))
     assert evaluate_steps([cut], base_rates=RATES, threshold=0.5) == evaluate_steps([whole], base_rates=RATES, threshold=0.5)
@@ -222,3 +233,9 @@ def test_the_interval_of_first_mistake_f1_is_over_problems_and_holds_the_figure(
     wider = first_mistake_interval(some + copies, threshold=0.5, seed=0)
     assert wider and wider[1] - wider[0] > interval[1] - interval[0]
     assert first_mistake_interval(some[:12], threshold=0.5, seed=0) is None
+
+
+def test_a_resample_without_a_right_solution_has_no_f1_and_does_not_pull_the_interval_to_0() -> None:
+    """Of two problems a resample draws one twice every second time. Where both are drawn, both are recognised."""
+    two = [judged((0.1, 0.9), (1, -1), problem="wrong"), judged((0.1,), (1,), problem="right")]
+    assert first_mistake_interval(two, threshold=0.5, seed=0) == (1.0, 1.0)

@@ -45,6 +45,13 @@ def test_a_model_that_is_clearly_worse_is_called_so_and_the_better_one_is_not() 
     assert area.high is not None and f1.high is not None and area.high < 0 and f1.high < 0
 
 
+def test_a_model_that_gives_no_numbers_is_worse() -> None:
+    champion = judged(20, quality=1.0)
+    spoiled = [Judged(one.problem_key, np.full_like(one.probabilities, np.nan), one.ratings, 4) for one in champion]
+    found = compare(champion, spoiled)
+    assert found.worse and found.figures["log_loss"].challenger is None and not compare([], []).worse
+
+
 def test_a_step_auc_that_falls_is_worse_even_where_the_log_loss_does_not_rise() -> None:
     champion = judged(60, quality=1.0)
     rng = np.random.default_rng(3)

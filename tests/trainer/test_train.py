@@ -91,6 +91,28 @@ def test_one_update_over_many_batches_is_one_update_over_a_big_batch() -> None:
         assert np.allclose(losses, sums_of_losses[0], rtol=1e-5)
 
 
+def test_a_light_example_moves_the_weights_less_than_a_heavy_one_in_steps_of_their_own() -> None:
+    """Two rated steps of weight 1 and two of weight 0.25 weigh 0.625 on average, so a step of two of them divides its loss by 1.25."""
+    model, [first, *_] = model_and_sequences(1)
+    certain = np.eye(3, dtype=np.float32)[[2, 0]]
+    heavy = replace(first, classes=np.array([2, 0, -1][: len(first.places)]), soft=np.pad(certain, ((0, len(first.places) - 2), (0, 0))))
+    light = replace(heavy, soft=heavy.soft * np.float32(0.25))
+    phase, config = Phase("reward model", [heavy, light], 1, 1e-3, 0.0, 1.0), small(clip_norm=1e9)
+    assert phase.mean_weight == 0.625
+    unmoved = torch.optim.SGD(model.network.parameters(), lr=0.0)
+    found = []
+    for batch in ([heavy], [light], [heavy, light]):
+        losses = take_step(model, [batch], phase=phase, optimizer=unmoved, config=config)
+        found.append(gradients(model))
+        assert losses[1] == pytest.approx(sum(one.weight for one in batch)), "the mean loss that is shown is that of the weights"
+    model.network.zero_grad()
+    rating, _, _ = summed_losses(model, [heavy], language_model=False)
+    rating.backward()
+    whole = gradients(model)
+    for gradient, factor in zip(found, (1 / 1.25, 0.25 / 1.25, 1.25 / 2.5), strict=True):
+        assert torch.allclose(gradient, factor * whole, atol=1e-6) and gradient.abs().max() > 1e-3
+
+
 def test_the_rating_loss_is_the_mean_negative_log_likelihood_of_the_rated_steps() -> None:
     model, sequences = model_and_sequences(2)
     with torch.no_grad():
@@ -166,10 +188,15 @@ def test_solutions_of_a_held_out_problem_under_another_key_are_not_read() -> Non
     assert read == [text for text, one in zip(texts, labeled, strict=True) if one.solution.problem_key not in held_out]
 
 
-def test_a_single_negative_step_stays_in_training() -> None:
-    for seed in range(20):
-        labeled = rated((1, 1), (1, 0), (1, -1))
-        assert "p2" not in hold_out(labeled, config=TrainConfig.for_base(split_seed=seed))
+def test_a_single_negative_step_stays_in_training_and_another_problem_is_held_out() -> None:
+    sides = [hold_out(rated((1, 1), (1, 0), (1, -1)), config=TrainConfig.for_base(split_seed=seed)) for seed in range(20)]
+    assert set(sides) <= {frozenset(side) for side in ({"p0"}, {"p1"}, {"p0", "p1"})} and {"p0"} in sides and {"p1"} in sides
+
+
+def test_a_problem_without_any_rating_is_not_the_one_that_is_held_out() -> None:
+    labeled = rated((1, 1), (1, -1), (1, -1), *[(None,)] * 20)
+    for seed in range(10):
+        assert hold_out(labeled, config=TrainConfig.for_base(split_seed=seed)) & {"p0", "p1", "p2"}
 
 
 @pytest.mark.parametrize(
@@ -320,6 +347,13 @@ def test_a_loss_that_is_not_finite_ends_the_run_before_the_weights_are_touched()
         take_step(model, [sequences], phase=phase, optimizer=optimizer, config=small())
     after = model.network.state_dict()
     assert all(torch.allclose(after[name], before[name], rtol=0, atol=0, equal_nan=True) for name in before)
+
+
+def test_a_model_that_ends_with_probabilities_that_are_no_numbers_is_not_written(tmp_path: Path) -> None:
+    config = small(learning_rate=1e10, epochs=1, language_model_epochs=0, token_budget=10**6)  # one step: its loss is still a number
+    with pytest.raises(LossNotFinite, match="probabilities that are not numbers. Lower the learning rate"):
+        train(sums(4), config=config, folder=tmp_path / "model")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_autocast_changes_the_losses_by_rounding_only() -> None:

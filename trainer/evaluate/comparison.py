@@ -32,7 +32,10 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Both models on the same solutions. `worse` if the whole interval of the log-loss is above 0, or that of the step AUC below 0."""
+    """Both models on the same solutions. `worse` if the whole interval of the log-loss is above 0, or that of the step AUC below 0.
+
+    Also if only the champion has a log-loss: the challenger gives probabilities that are not numbers.
+    """
 
     n_problems: int
     n_solutions: int
@@ -40,7 +43,10 @@ class Comparison:
 
     @property
     def worse(self) -> bool:
-        lowest, highest = self.figures["log_loss"].low, self.figures["step_auc"].high
+        loss, highest = self.figures["log_loss"], self.figures["step_auc"].high
+        lowest = loss.low
+        if loss.challenger is None and loss.champion is not None:
+            return True
         return (lowest is not None and lowest > 0) or (highest is not None and highest < 0)
 
     def as_dict(self) -> dict[str, Any]:

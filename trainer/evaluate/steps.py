@@ -98,7 +98,7 @@ class StepReport:
         return asdict(self) | {"calibration": self.calibration and self.calibration.as_dict()}
 
 
-def split_problems(problem_keys: Iterable[str], *, held_out: float = 0.2, seed: int = 0) -> frozenset[str]:
+def split_problems(problem_keys: Iterable[str], *, held_out: float = 0.2, seed: int | str = 0) -> frozenset[str]:
     """Choose the held-out problems by a hash of (seed, key), so that a problem stays on its side when new labels arrive.
 
     With two problems or more, at least one is held out and at least one is not.
@@ -112,7 +112,7 @@ def split_problems(problem_keys: Iterable[str], *, held_out: float = 0.2, seed: 
     return frozenset(chosen)
 
 
-def split_place(problem_key: str, *, seed: int = 0) -> float:
+def split_place(problem_key: str, *, seed: int | str = 0) -> float:
     """Return the place of a problem in [0, 1), by a hash of (seed, key). Below the share that is held out, it is held out."""
     return int.from_bytes(hashlib.sha256(f"{seed}:{problem_key}".encode("utf-8", "surrogatepass")).digest()[:8], "big") / 2**64
 
@@ -166,7 +166,10 @@ def first_mistake_f1(judged: Sequence[Judged], *, threshold: float | Mapping[str
 def first_mistake_interval(
     judged: Sequence[Judged], *, threshold: float | Mapping[str, float], seed: int, times: int = 1000
 ) -> tuple[float, float] | None:
-    """Return the 95 % interval of the first-mistake F1 over resampled problems (percentiles). None where F1 is undefined."""
+    """Return the 95 % interval of the first-mistake F1 over resampled problems (percentiles). None where F1 is undefined.
+
+    A resample without a wrong solution, or without a right one, has no F1 and is left out.
+    """
     complete = [solution for solution in judged if solution.tells_first_mistake]
     wrong = np.array([solution.first_mistake is not None for solution in complete], bool)
     if not wrong.any() or wrong.all():
@@ -177,7 +180,10 @@ def first_mistake_interval(
     keys, places = np.unique([solution.problem_key for solution in complete], return_inverse=True)
     counts = np.stack([np.bincount(places, side, len(keys)) for side in (wrong, wrong & found, ~wrong, ~wrong & found)], 1)
     drawn = np.random.default_rng(seed).multinomial(len(keys), np.full(len(keys), 1 / len(keys)), times) @ counts  # (times, 4)
-    named, unblamed = drawn[:, 1] / np.maximum(drawn[:, 0], 1), drawn[:, 3] / np.maximum(drawn[:, 2], 1)
+    drawn = drawn[(drawn[:, 0] > 0) & (drawn[:, 2] > 0)]
+    if not len(drawn):
+        return None
+    named, unblamed = drawn[:, 1] / drawn[:, 0], drawn[:, 3] / drawn[:, 2]
     low, high = np.percentile(2 * named * unblamed / np.maximum(named + unblamed, 1e-9), [2.5, 97.5])
     return float(low), float(high)
 
@@ -200,7 +206,8 @@ def choose_threshold(judged: Sequence[Judged]) -> float:
 
 def cross_fitted_thresholds(judged: Sequence[Judged]) -> dict[str, float]:
     """Return for each problem the threshold chosen on the other half of the problems, so that it was not chosen on that problem."""
-    half = split_problems((solution.problem_key for solution in judged), held_out=0.5, seed=1)
+    # A hash of its own: by that of a split, the problems that it holds out would all be in one half.
+    half = split_problems((solution.problem_key for solution in judged), held_out=0.5, seed="halves")
     first = choose_threshold([solution for solution in judged if solution.problem_key in half])
     second = choose_threshold([solution for solution in judged if solution.problem_key not in half])
     return {solution.problem_key: second if solution.problem_key in half else first for solution in judged}

@@ -1,18 +1,26 @@
 """Rounds that choose by the states of a frozen base, on the small world: what they read, what they keep, and what they say without."""
 
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors import safe_open
+from safetensors.numpy import save_file
 
 from active_learning import registry, rounds
 from active_learning.models import ModelVersion, Round, RoundStage, RoundState, Selection
+from active_learning.registry.training import PRESETS
 from active_learning.rounds import RoundRefused
 from active_learning.selection import Candidates, Recipe, pool, read_candidates, running
 from active_learning.selection import states as reading
+from annotation import queue
 from annotation.models import Project, Solution, Task
 from tests import make
+from tests.assignments import rated, submit
 from trainer import config
+from trainer.cautions import pace_sentences
 
 BETTER = {"challenger": 0.3, "champion": 0.4, "low": -0.2, "high": -0.05, "n_problems": 9}
 
@@ -87,8 +95,10 @@ def test_what_was_queued_last_counts_as_queued_before(db: None, monkeypatch: pyt
     assert reading._queued(ModelVersion(project=project)) == [second.pk, first.pk]
 
 
-def test_a_torn_cache_and_one_of_another_base_change_nothing_but_the_time(frozen: Project, home: Path) -> None:
-    turn(frozen, strategy="uniform", size=2, train=True)
+def test_a_torn_cache_and_one_of_another_base_change_nothing_but_the_time(
+    frozen: Project, home: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = turn(frozen, strategy="uniform", size=2, train=True)
     plan = {"strategy": "diverse", "size": 3, "train": False}
     sound = running.with_states(some(frozen), serving(frozen), seed=0, progress=lambda *_: None)[0]
     for number, file in enumerate(kept(home)):
@@ -98,6 +108,57 @@ def test_a_torn_cache_and_one_of_another_base_change_nothing_but_the_time(frozen
     assert np.array_equal(sound.states, again.states) and said.n_anew > 0
     ended = turn(frozen, **plan)
     assert ended.failure == "" and ended.model_version is None and serving(frozen).champion
+
+    # A whole round: it trains on the same labels with a cache in which nothing can be used, and gives the same model.
+    for file in kept(home):
+        with safe_open(file, framework="np") as stored:
+            tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 - it is no mapping
+            identity = json.loads(stored.metadata()["stepmark"])
+        file.write_bytes(file.read_bytes()[:-1])
+        foreign = file.with_name(f"{'0' * 32}.safetensors")
+        save_file(tensors, foreign, metadata={"stepmark": json.dumps(identity | {"base": "f" * 64}, sort_keys=True)})
+    caplog.clear()
+    second = turn(frozen, strategy="uniform", size=2, train=True)
+    assert second.failure == "" and "is damaged and was removed" in caplog.text and "holds states of another base" in caplog.text
+    assert foreign.exists() and second.model_version.metrics["training"]["frozen"]["n_from_cache"] == 0
+    assert second.model_version.sha256 == first.model_version.sha256 and serving(frozen).champion
+
+
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        ("incomplete", "holds no weights: model.safetensors is missing"),
+        ("torn", "copy or convert the model again"),
+        ("layers", "so there is no layer 99. Give frozen_layers from 1 to 6, or none."),
+    ],
+)
+def test_a_base_that_cannot_be_read_fails_the_round_with_a_sentence_and_the_serving_model_stays(
+    harm: str, said: str, frozen: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = Path(shutil.copytree(config.TINY_BASE, tmp_path / "base"))
+    version = make.version(frozen, 1, champion=True)
+    started = rounds.start(frozen, make.plan(frozen, strategy="uniform", size=2, train=True, base=str(base)), notify=False)
+    if harm == "incomplete":
+        (base / "model.safetensors").unlink()
+    elif harm == "torn":
+        (base / "model.safetensors").write_bytes((base / "model.safetensors").read_bytes()[:-1000])
+    else:
+        monkeypatch.setitem(PRESETS, "frozen", PRESETS["frozen"] | {"frozen_layers": (99,)})
+    ended = rounds.run(started.pk, progress=lambda *_: None)
+    assert ended.state == RoundState.FAILED and said in ended.failure, ended.failure
+    assert registry.serving_version(frozen) == version
+
+
+def test_labels_of_which_no_fold_has_both_kinds_give_a_model_and_a_sentence(db: None, home: Path) -> None:
+    project = make.project(frozen_base=True)
+    make.batch(project, make.solutions(project, 3))
+    ann = make.ann(project)
+    for ratings, reason in ((rated(1, 0, -1), "found_error"), (rated(1, 1, 1), "solution"), (rated(1, 1, 1), "solution")):
+        submit(queue.lease_next(ann, project=project), ann, ratings, finish_reason=reason)
+    ended = turn(project, size=0)
+    assert ended.failure == "", ended.failure
+    said = [said for said in pace_sentences(ended.model_version.metrics) if said.startswith("Too few problems have both kinds of labels")]
+    assert len(said) == 1 and ended.model_version.state == "ready" and registry.serving_version(project) is None
 
 
 def serving(project: Project) -> ModelVersion:
