@@ -4,8 +4,9 @@ Events are append-only. While this migration writes, their trigger lets one chan
 has no foreign key, so no row of another table is locked, and the rows are written in parts.
 """
 
-from django.contrib.postgres.operations import AddIndexConcurrently
 from django.db import migrations, models
+
+from annotation.migrations._again import AddIndexConcurrently
 
 PART = 5_000  # events written in one transaction
 BODY = """

@@ -1,7 +1,8 @@
 import annotation.models
 from django.contrib.postgres.indexes import GinIndex
-from django.contrib.postgres.operations import AddIndexConcurrently
 from django.db import migrations, models
+
+from annotation.migrations._again import AddIndexConcurrently
 
 
 class Migration(migrations.Migration):

@@ -1,6 +1,7 @@
-from django.contrib.postgres.operations import AddIndexConcurrently, RemoveIndexConcurrently
 from django.db import migrations, models
 from django.db.models import F, Q
+
+from annotation.migrations._again import AddIndexConcurrently, RemoveIndexConcurrently
 
 
 class Migration(migrations.Migration):

@@ -1,7 +1,8 @@
 """Index withdrawn solutions in the order in which the API lists them: `withdrawn=yes` looked at 24,000 solutions for one page."""
 
-from django.contrib.postgres.operations import AddIndexConcurrently
 from django.db import migrations, models
+
+from annotation.migrations._again import AddIndexConcurrently
 
 
 class Migration(migrations.Migration):

@@ -4,22 +4,26 @@ import json
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
-from django.contrib.postgres.operations import AddIndexConcurrently
+from django.contrib.postgres.operations import AddIndexConcurrently, RemoveIndexConcurrently
 from django.core import management
 from django.core.management import CommandError, call_command
 from django.db import connection, migrations, models
+from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.operations.base import Operation
+from django.db.migrations.recorder import MigrationRecorder
 from django.db.models import Q
 from django.db.models.functions import Random
 
 from labelapp import supervisor
 from labelapp.management.commands import migrate
+from tests.waiting import until
 
 APPS = ("annotation", "active_learning")
 # These were written before the linter. All others are checked.
@@ -168,6 +172,140 @@ def test_a_migration_that_waits_for_a_lock_gives_up_and_says_who_has_it(monkeypa
     call_command("migrate", verbosity=0)
     with connection.cursor() as cursor:
         assert cursor.execute("SELECT count(*) FROM pg_trigger WHERE tgname = 'scores_follow_outcomes'").fetchone() == (1,)
+
+
+INDEX = """
+SELECT x.indrelid::regclass::text, x.indisvalid, EXISTS (SELECT FROM pg_inherits WHERE inhrelid = x.indexrelid)
+  FROM pg_index x JOIN pg_class c ON c.oid = x.indexrelid WHERE c.relname ~ %s ORDER BY 1
+"""
+
+
+@pytest.fixture
+def scores_before_their_new_index() -> Iterator[None]:
+    call_command("migrate", "active_learning", "0014", verbosity=0)
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE TABLE active_learning_score_999999 PARTITION OF active_learning_score FOR VALUES IN (999999)")
+    yield
+    call_command("migrate", verbosity=0)
+    with connection.cursor() as cursor:
+        cursor.execute("DROP TABLE IF EXISTS active_learning_score_999999, active_learning_score_999998")
+
+
+WAITS = "SELECT EXISTS (SELECT FROM pg_locks WHERE relation = 'active_learning_score'::regclass AND NOT granted)"
+
+
+def begin_scoring(begun: threading.Event) -> None:
+    """Make the table of a scoring in a transaction that ends when a migration waits for it."""
+    with (
+        psycopg.connect(**connection.get_connection_params()) as scoring,
+        psycopg.connect(**connection.get_connection_params(), autocommit=True) as watcher,
+    ):
+        scoring.execute("CREATE TABLE active_learning_score_999998 (LIKE active_learning_score)")
+        begun.set()
+        until(lambda: watcher.execute(WAITS).fetchone()[0], what="a migration that waits for the table of all scores")
+
+
+def can_become_a_partition(table: str) -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute(f"ALTER TABLE active_learning_score ATTACH PARTITION {table} FOR VALUES IN (999998)")
+        cursor.execute(f"ALTER TABLE active_learning_score DETACH PARTITION {table}")
+    return True
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("scores_before_their_new_index")
+def test_an_index_whose_building_broke_off_is_built_by_the_next_migrate_and_the_message_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def indexes(name: str) -> list[tuple[str, bool, bool]]:
+        with connection.cursor() as cursor:
+            return cursor.execute(INDEX, [name]).fetchall()
+
+    monkeypatch.setattr(migrate, "LOCK_SECONDS", 60)
+    scoring = threading.Thread(target=begin_scoring, args=[begun := threading.Event()])
+    scoring.start()
+    assert begun.wait(60)
+    call_command("migrate", "active_learning", "0015", verbosity=0)
+    scoring.join()
+    assert can_become_a_partition("active_learning_score_999998")  # it got the new columns, although nobody saw it at first
+
+    monkeypatch.setattr(migrate, "LOCK_SECONDS", 1)
+    with psycopg.connect(**connection.get_connection_params() | {"application_name": "a backup"}) as holder:
+        holder.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        holder.execute("SELECT 1")  # its snapshot: an index is ready when nobody reads an older state
+        for _ in range(2):
+            with pytest.raises(CommandError) as refused:
+                call_command("migrate", verbosity=0)
+            assert indexes("999999_score_convincing$") == [("active_learning_score_999999", False, False)]
+    assert str(refused.value).startswith("Migration active_learning.0016_index_for_choosing waited 1 s for a lock and gave up")
+    assert "goes on where it stopped" in str(refused.value) and "changed nothing" not in str(refused.value)
+    call_command("migrate", verbosity=0)
+    assert indexes("999999_score_convincing$") == [("active_learning_score_999999", True, True)]
+    assert indexes("^score_convincing$") == [("active_learning_score", True, False)] and indexes("score_wrong") == []
+    call_command("migrate", "active_learning", "0014", verbosity=0)
+    back = [(table, is_valid) for table, is_valid, _ in indexes("score_wrong")]
+    assert back == [("active_learning_score", True), ("active_learning_score_999999", True)] and indexes("score_convincing$") == []
+    assert can_become_a_partition("active_learning_score_999998")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_lock_after_the_last_migration_is_not_said_to_be_of_that_migration(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(migrate, "LOCK_SECONDS", 1)
+    call_command("migrate", "active_learning", "0015", verbosity=0)
+    with psycopg.connect(**connection.get_connection_params()) as holder:
+        holder.execute("LOCK TABLE auth_permission")
+        with pytest.raises(CommandError, match=r"^The work before and after all migrations .* All migrations that it began are done\."):
+            call_command("migrate", verbosity=0)
+    call_command("migrate", verbosity=0)
+
+
+SCHEMA = """
+SELECT indexdef FROM pg_indexes WHERE schemaname = 'public'
+ UNION ALL SELECT conrelid::regclass || ' ' || conname || ' ' || pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid > 0
+ UNION ALL SELECT concat_ws(' ', table_name, column_name, data_type, is_nullable, column_default) FROM information_schema.columns
+            WHERE table_schema = 'public'
+ ORDER BY 1
+"""
+
+
+@pytest.mark.long  # it walks back and forth through most migrations
+@pytest.mark.django_db(transaction=True)
+def test_every_migration_without_a_transaction_can_run_again_forward_and_backward() -> None:
+    def schema() -> list[tuple[str]]:
+        with connection.cursor() as cursor:
+            return cursor.execute(SCHEMA).fetchall()
+
+    def go(*goals: tuple[str, str]) -> None:
+        executor = MigrationExecutor(connection)
+        executor.migrate(list(goals) or executor.loader.graph.leaf_nodes())
+
+    before, noted = schema(), MigrationRecorder(connection)
+    go(("annotation", "0012_site_counts"), ("active_learning", "0007_which_process_holds_it"))
+    loader = MigrationLoader(connection)
+    plan = [migration for migration, _ in MigrationExecutor(connection).migration_plan(loader.graph.leaf_nodes())]
+    twice = [migration for migration in plan if not migration.atomic]
+    for migration in twice:  # each is stopped when all is done, before that is noted
+        go((migration.app_label, migration.name))
+        noted.record_unapplied(migration.app_label, migration.name)
+    go()
+    assert len(twice) >= 9 and schema() == before
+    for migration in reversed(twice):
+        go(next(key for key in migration.dependencies if key[0] == migration.app_label))
+        noted.record_applied(migration.app_label, migration.name)
+    go(("annotation", "0012_site_counts"), ("active_learning", "0007_which_process_holds_it"))
+    go()
+    assert schema() == before
+
+
+def runs_once(migration: migrations.Migration) -> list[str]:
+    plain = (AddIndexConcurrently, RemoveIndexConcurrently)  # of Django: those of annotation/migrations/_again.py can run again
+    return [f"{migration}: {operation.describe()}" for operation in migration.operations if type(operation) in plain]
+
+
+def test_no_index_is_built_by_an_operation_that_fails_where_a_run_before_was_stopped() -> None:
+    ours = [migration for (app, _), migration in MigrationLoader(None).disk_migrations.items() if app in APPS]
+    assert [operation for migration in ours for operation in runs_once(migration)] == []
+    planted = migrations.Migration("0999_planted", "annotation")
+    planted.operations = [AddIndexConcurrently("solution", SOLUTION_INDEX)]
+    assert len(runs_once(planted)) == 1
 
 
 def no_way_back(migration: migrations.Migration) -> list[str]:

@@ -20,7 +20,7 @@ SELECT pid, coalesce(nullif(application_name, ''), 'no name'), extract(epoch FRO
 
 
 class Command(migrate.Command):
-    migration = ""
+    running: Any = None  # the migration that runs; None: before the first, and after the last
 
     def handle(self, *args: Any, **options: Any) -> None:
         connection = connections[options.get("database") or DEFAULT_DB_ALIAS]
@@ -35,15 +35,27 @@ class Command(migrate.Command):
                 holder = cursor.execute(_HOLDERS, [LOCK_SECONDS]).fetchone()
             who = f" The oldest transaction is {holder[2]} s old: process {holder[0]} ({holder[1]})." if holder else ""
             raise CommandError(
-                f"Migration {self.migration} waited {LOCK_SECONDS} s for a lock and gave up, so that nobody has to wait behind it. "
-                f"It changed nothing. The migrations before it are done.{who} Run the command again when less is going on, or stop "
-                "web and workers first."
+                f"{self.task()} waited {LOCK_SECONDS} s for a lock and gave up, so that nobody has to wait behind it. {self.left()}{who} "
+                "Run the command again when less is going on, or stop web and workers first."
             ) from None
         finally:
             with connection.cursor() as cursor:
                 cursor.execute("RESET lock_timeout")  # to that of the connection
 
     def migration_progress_callback(self, action: str, migration: Any = None, fake: bool = False) -> None:
-        if action == "apply_start":
-            self.migration = str(migration)
+        if action in ("apply_start", "unapply_start"):
+            self.running = migration
+        elif action in ("apply_success", "unapply_success"):
+            self.running = None
         super().migration_progress_callback(action, migration, fake)
+
+    def task(self) -> str:
+        """Return what waited for the lock."""
+        return f"Migration {self.running}" if self.running else "The work before and after all migrations (content types, permissions)"
+
+    def left(self) -> str:
+        """Return what a run that gave up has changed."""
+        if self.running is None:
+            return "All migrations that it began are done."
+        own = "It changed nothing." if self.running.atomic else "What it has done so far stays, and the next run goes on where it stopped."
+        return f"{own} The migrations before it are done."
