@@ -185,7 +185,8 @@ class Findings:
 
     chosen_with, control, orm: numbers of the model versions whose scores it chose by. resumed: number of the version whose training
     it continues. mix: figures of the choice and of as many solutions at random (`pool.describe`). short: a sentence, if fewer solutions
-    fit the recipe than were asked for. at_random: a sentence, if the recipe needs a model and none serves: why the batch is a random draw.
+    fit the recipe than were asked for. unreadable: a sentence, if the model that serves cannot be loaded, so that the round goes on as if
+    none served. at_random: a sentence, if the recipe needs a model and none serves: why the batch is a random draw.
     switch: what the strategy that switches stood for, and the figures that decided (`selection.Decision`).
     payoff: what labels that earlier rounds chose taught beside labels at random, by strategy
     (`payoffs.measure`).
@@ -197,6 +198,7 @@ class Findings:
     resumed: int | None = None
     mix: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
     short: str = ""
+    unreadable: str = ""
     at_random: str = ""
     switch: Mapping[str, Any] = field(default_factory=dict)
     payoff: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)

@@ -284,35 +284,28 @@ def _begin_version(round_: Round, plan: RoundPlan) -> ModelVersion:
 
 def _score(hold: Hold, plan: RoundPlan) -> selection.Scorers:
     """Score the pool with the champion and with the other models the recipe reads (the frozen control, the ORM), unless their files are
-    gone. If no model serves, because the one just trained waits for a person, nothing is scored. The batch is then a random draw, unless
-    the recipe needs only the states of a frozen base."""
+    gone. If no model serves, because the one just trained waits for a person, or if the champion cannot be loaded, nothing is scored. The
+    batch is then a random draw, unless the recipe needs only the states of a frozen base.
+
+    What an attempt that was lost has found out about this is replaced: a person may have let another model serve since."""
     round_, findings = hold.round, findings_of(hold.round)
     if hold.has_ended(StageName.SCORE):
         numbers = (findings.chosen_with, findings.control, findings.orm)
         versions = [_version(round_.project, number) for number in numbers]
         return selection.Scorers(versions[0], versions[1], versions[2], _reader(versions[0], round_.model_version))
     chooser, trained = registry.serving_version(round_.project), round_.model_version
-    if chooser is None:
-        if trained is None:
-            raise RoundFailed(f"{round_.project.slug} has no serving model to choose with. Start a round that trains one.")
-        hold.update(state=RoundState.SCORING)
-        with hold.at(StageName.SCORE):
-            hold.log(f"No model serves, so nothing is scored. {trained.decision['reason']}")
-            findings, reader = _decide_switch(hold, plan, None), _reader(trained)
-            recipe = recipe_followed(plan, findings)
-            if recipe and not (reader and recipe.needs_only_states):
-                at_random = f"The batch is drawn at random: no model serves, and model {trained.number} waits for a person."
-                hold.update(findings=replace(findings, at_random=at_random).as_dict())
-                hold.log(at_random)
-        return selection.Scorers(reader=reader)
-    others = {
-        "control": (control_of(round_.project) or chooser) if plan.recipe and plan.recipe.needs(Need.CONTROL) else None,
-        "orm": registry.serving_version(round_.project, ModelKind.ORM) if plan.recipe and plan.recipe.needs(Need.ORM) else None,
-    }
+    if chooser is None and trained is None:
+        raise RoundFailed(f"{round_.project.slug} has no serving model to choose with. Start a round that trains one.")
     hold.update(state=RoundState.SCORING)
     with hold.at(StageName.SCORE):
-        if round_.model_version and round_.model_version != chooser:
-            hold.log(f"Model {chooser.number} still serves and chooses. {round_.model_version.decision['reason']}")
+        if chooser is None or (unreadable := _why_unreadable(chooser)):
+            return _without_champion(hold, plan, unreadable if chooser else "")
+        others = {
+            "control": (control_of(round_.project) or chooser) if plan.recipe and plan.recipe.needs(Need.CONTROL) else None,
+            "orm": registry.serving_version(round_.project, ModelKind.ORM) if plan.recipe and plan.recipe.needs(Need.ORM) else None,
+        }
+        if trained and trained != chooser:
+            hold.log(f"Model {chooser.number} still serves and chooses. {trained.decision['reason']}")
         _score_with(hold, chooser)
         for name, version in others.items():
             try:
@@ -323,8 +316,39 @@ def _score(hold: Hold, plan: RoundPlan) -> selection.Scorers:
                 others[name] = None
         findings = _decide_switch(hold, plan, chooser)
         control, orm = (version.number if (version := others[name]) else None for name in ("control", "orm"))
-        hold.update(findings=replace(findings, chosen_with=chooser.number, control=control, orm=orm).as_dict())
-    return selection.Scorers(chooser, **others, reader=_reader(chooser, round_.model_version))
+        scored = replace(findings, chosen_with=chooser.number, control=control, orm=orm, unreadable="", at_random="")
+        hold.update(findings=scored.as_dict())
+    return selection.Scorers(chooser, **others, reader=_reader(chooser, trained))
+
+
+def _why_unreadable(champion: ModelVersion) -> str:
+    """Return why the champion cannot be loaded, and what to do, in sentences; empty if it can. Loads it, which takes seconds at most."""
+    try:
+        registry.load(champion)
+    except registry.ModelUnusable as unusable:
+        return (
+            f"{unusable} It serves, but this round goes on as if no model served. Restore {champion.artifact} from a backup, or let "
+            "another model serve on its page."
+        )
+    return ""
+
+
+def _without_champion(hold: Hold, plan: RoundPlan, unreadable: str) -> selection.Scorers:
+    """Note that nothing is scored, because no model serves or the one that serves is unreadable, and how the batch is chosen then."""
+    trained = hold.round.model_version
+    why = unreadable or f"No model serves. {trained.decision['reason'] if trained else ''}".strip()
+    hold.log(f"Nothing is scored. {why}")
+    known = replace(findings_of(hold.round), chosen_with=None, control=None, orm=None, unreadable=unreadable, at_random="")
+    hold.update(findings=known.as_dict())
+    findings, reader = _decide_switch(hold, plan, None), _reader(trained)
+    recipe = recipe_followed(plan, findings)
+    if recipe and not (reader and recipe.needs_only_states):
+        waits = f", and model {trained.number} waits for a person" if trained and trained.decision.get("promoted") is False else ""
+        none = "the model that serves cannot be loaded" if unreadable else "no model serves"
+        at_random = f"The batch is drawn at random: {none}{waits}."
+        hold.update(findings=replace(findings, at_random=at_random).as_dict())
+        hold.log(at_random)
+    return selection.Scorers(reader=reader)
 
 
 def _reader(*versions: ModelVersion | None) -> ModelVersion | None:

@@ -55,6 +55,8 @@ def describe(round_: Round) -> list[str]:
         lines.append(f"Proposed {counted(n_chosen, 'solution')}, {parts}. Review and publish them on the project's page Rounds.")
     if findings.switch:
         lines.append(findings.switch["sentence"])
+    if findings.unreadable:
+        lines.append(findings.unreadable)
     if findings.at_random:
         lines.append(findings.at_random)
     if findings.short:

@@ -1,5 +1,6 @@
 """What happens between a training and a choice: judged against the champion, at best-of-N, and who chooses then."""
 
+import shutil
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from active_learning import registry, rounds, tasks
 from active_learning.models import ModelState, ModelVersion, Round, RoundState, Score, Selection, StepScores
 from active_learning.pages.single import one_round
 from active_learning.registry import judging, serving, training
+from active_learning.rounds import running
 from active_learning.selection import STRATEGIES
 from annotation.models import Outcome, Problem, Project, Snapshot, Solution
 from tests import make
@@ -56,6 +58,60 @@ def test_a_round_whose_first_model_waits_draws_its_batch_at_random_and_says_so(w
     )
     page = one_round(world, ended.number)
     assert page["chooser"] is None and [part.label for part in page["brought"]["parts"]] == [STRATEGIES["uniform"].label]
+
+
+def test_a_model_that_a_person_lets_serve_between_two_attempts_of_a_round_chooses(world: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serving, "why_not_better", lambda _: "its AUC is 0.400")
+    started, whole = rounds.start(world, make.plan(world, size=3), notify=False), running.Hold.log
+
+    def killed(hold: running.Hold, message: str) -> None:
+        if message.startswith("The batch is drawn at random"):
+            raise RuntimeError("the worker died")
+        whole(hold, message)
+
+    monkeypatch.setattr(running.Hold, "log", killed)
+    assert rounds.run(started.pk).state == RoundState.SCORING
+    registry.promote(world, 1, actor=make.olga(world))
+    ended = rounds.run(started.pk)
+    assert ended.state == RoundState.PUBLISHED and ended.findings["chosen_with"] == 1 and "at_random" not in ended.findings
+    assert {one.part for one in Selection.objects.filter(round=ended)} == {"convincing"}
+
+
+def without_files(home: Path, version: ModelVersion) -> None:
+    shutil.rmtree(home / version.artifact)
+
+
+GONE = "Model 1 cannot be loaded: "
+
+
+def test_a_round_goes_on_at_random_when_the_serving_model_is_gone_and_its_successor_waits(
+    world: Project, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_files(home, turn(world, size=0).model_version)
+    monkeypatch.setattr(serving, "why_not_better", lambda _: "its AUC is 0.400")
+    ended = turn(world, size=3, seed=1)
+    assert (ended.failure, ended.state) == ("", RoundState.PUBLISHED) and registry.serving_version(world).number == 1
+    assert {(one.part, one.score) for one in Selection.objects.filter(round=ended)} == {("uniform", None)}
+    lines = rounds.describe(ended)
+    assert "The batch is drawn at random: the model that serves cannot be loaded, and model 2 waits for a person." in lines
+    [gone] = [line for line in lines if line.startswith(GONE)]
+    assert gone.endswith(
+        "It serves, but this round goes on as if no model served. Restore models/demonstration/1 from a backup, or let another model "
+        "serve on its page."
+    )
+    page = one_round(world, ended.number)
+    assert page["chooser"] is None and page["row"].findings.unreadable == gone
+
+    registry.promote(world, 2, actor=make.olga(world))
+    assert turn(world, size=2, train=False).findings["chosen_with"] == 2
+
+
+def test_a_round_that_trains_nothing_goes_on_at_random_when_the_serving_model_is_gone(world: Project, home: Path) -> None:
+    without_files(home, turn(world, size=0).model_version)  # after it has scored all solutions
+    ended = turn(world, size=3, train=False)
+    assert (ended.failure, ended.state) == ("", RoundState.PUBLISHED)
+    assert "The batch is drawn at random: the model that serves cannot be loaded." in rounds.describe(ended)
+    assert ended.findings["unreadable"].startswith(GONE) and "chosen_with" not in ended.findings
 
 
 def test_a_round_without_a_batch_whose_first_model_waits_scores_nothing(world: Project, monkeypatch: pytest.MonkeyPatch) -> None:
