@@ -47,8 +47,8 @@ class Recommendation:
 
 AT_RANDOM = (
     "On real labels no way of choosing taught a model more than chance on both sets of labels that we tried (docs/real-labels.md). Labels "
-    "at random also describe all solutions. To find out whether choosing pays here, take a recipe with a part at random: the page of a "
-    "round then compares what both parts teach."
+    "at random also describe all solutions. To find out whether choosing pays here, take a recipe that also has another part: after three "
+    "such rounds the page of a round says it."
 )
 
 
@@ -94,14 +94,22 @@ def recommendation(project: Project) -> Recommendation:
 
     Then it is the first recipe with what pays and a part at random, so that the rounds go on to compare.
     """
-    found = payoffs_of(project)
-    if found is None:
-        return Recommendation(PRESETS[UNIFORM.name], AT_RANDOM)
-    if best := found.best:
-        mixes = [mix for mix in PRESETS.values() if {best.name, UNIFORM.name} <= {name for name, _ in mix.parts}]
-        if mixes and registry.serving_version(project):
-            return Recommendation(mixes[0], best.sentence)
-    return Recommendation(PRESETS[UNIFORM.name], " ".join(row.sentence for row in found.rows if row.name != CONTROL.name) or AT_RANDOM)
+    at_random, found = PRESETS[UNIFORM.name], payoffs_of(project)
+    if found and (best := found.best):
+        fitting = [mix for mix in PRESETS.values() if {best.name, UNIFORM.name} <= {name for name, _ in mix.parts}]
+        if registry.serving_version(project) is None:
+            why = f"“{best.label}” taught more than chance in this project, but no model serves now that could choose. Train one first."
+            return Recommendation(at_random, why)
+        if not fitting:
+            why = (
+                f"“{best.label}” taught more than chance in this project, but no recipe here has it. To use it, open “Change weights and "
+                "limits” and give it a weight beside a part at random."
+            )
+            return Recommendation(at_random, why)
+        return Recommendation(fitting[0], best.sentence)
+    sentences = [row.sentence for row in found.rows if row.name != CONTROL.name] if found else []
+    is_known = any(row.name != CONTROL.name for row in found.known) if found else False
+    return Recommendation(at_random, " ".join(sentences if is_known else [AT_RANDOM, *sentences]))
 
 
 def preset_settings(project: Project, *, preset: str = "") -> dict[str, Any]:

@@ -12,6 +12,7 @@ from active_learning import charts, registry, rounds, site_state
 from active_learning.charts import Chart, Point
 from active_learning.models import WORKER_SILENT, ModelVersion, Round, Worker
 from active_learning.pages.brought import confirmed_chart
+from active_learning.pages.composing import recommendation
 from active_learning.pages.rows import row_of, unfinished
 from annotation import quality
 from annotation.models import Project
@@ -26,6 +27,7 @@ def loop(project: Project) -> dict[str, Any]:
         "rounds": [row_of(round_) for round_ in _rounds(project)[:10]],
         "unfinished": unfinished(project),
         "nothing_new": registry.nothing_new(project),
+        "recommended": recommendation(project),
         "versions": [(version, registry.metrics_line(version.metrics)) for version in versions],
         "workers": list(
             Worker.objects.exclude(queues=rounds.BEAT).annotate(alive=Q(heartbeat_at__gt=Now() - WORKER_SILENT)).order_by("name")

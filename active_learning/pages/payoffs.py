@@ -21,18 +21,20 @@ class PayoffRow:
     n_each: int
     n_start: int
     n_problems: int
+    n_judged: int
+    n_resamples: int
     steps: tuple[str, str]  # rated steps of what was chosen, and of what was drawn
     auc: tuple[str, str]
     difference: str
     interval: str
     log_loss: tuple[str, str]
     verdict: str
-    low: float | None
+    low: float | None  # of the interval that decides; None: nothing is decided yet
     obstacle: str
 
     @property
     def pays(self) -> bool:
-        """Whether the whole interval is above 0: labels that were chosen teach more."""
+        """Whether the whole interval that decides is above 0: labels that were chosen teach more."""
         return self.low is not None and self.low > 0
 
     @property
@@ -52,6 +54,11 @@ class Payoffs:
 
     round_number: int
     rows: tuple[PayoffRow, ...]
+
+    @property
+    def known(self) -> list[PayoffRow]:
+        """The strategies with figures."""
+        return [row for row in self.rows if not row.obstacle]
 
     @property
     def best(self) -> PayoffRow | None:
@@ -74,14 +81,7 @@ def has_control_group(row: RoundRow) -> bool:
 
 def _row(name: str, found: Mapping[str, Any]) -> PayoffRow:
     auc, loss = (found["figures"].get(figure) or {} for figure in ("step_auc", "log_loss"))
-    low, high = auc.get("low"), auc.get("high")
-    verdict = (
-        "Choosing pays: the whole interval is above 0."
-        if low is not None and low > 0
-        else "Labels at random teach more: the whole interval is below 0."
-        if high is not None and high < 0
-        else "The rounds do not show yet which is better."
-    )
+    decides = found.get("decides") or {}
     return PayoffRow(
         name,
         label_of(name),
@@ -89,15 +89,29 @@ def _row(name: str, found: Mapping[str, Any]) -> PayoffRow:
         found["n_each"],
         found["n_start"],
         found["n_problems"],
+        found.get("n_judged", 0),
+        found.get("n_resamples", 0),
         (_written(found["steps"].get("chosen"), "{:,.0f}"), _written(found["steps"].get("at_random"), "{:,.0f}")),
         (_written(auc.get("challenger"), "{:.3f}"), _written(auc.get("champion"), "{:.3f}")),
         signed(auc.get("difference")),
-        f"{signed(low)} to {signed(high)}",
+        f"{signed(auc.get('low'))} to {signed(auc.get('high'))}",
         (_written(loss.get("challenger"), "{:.3f}"), _written(loss.get("champion"), "{:.3f}")),
-        verdict,
-        low,
+        _verdict(decides),
+        decides.get("low"),
         found.get("obstacle", ""),
     )
+
+
+def _verdict(decides: Mapping[str, float | None]) -> str:
+    low, high = decides.get("low"), decides.get("high")
+    if not decides:
+        return "It takes three rounds with both kinds of labels before this decides anything."
+    if low is None or high is None:
+        return "The held-out labels are too few for an interval, so nothing is decided."
+    ends = f"the interval that decides is {signed(low)} to {signed(high)}"
+    if low > 0:
+        return f"Choosing pays: {ends}."
+    return f"Labels at random teach more: {ends}." if high < 0 else f"The rounds do not show yet which is better: {ends}."
 
 
 def signed(value: float | None) -> str:

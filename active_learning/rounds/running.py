@@ -206,9 +206,9 @@ def _turn(hold: Hold) -> None:
         if not version.decision:
             with hold.at(StageName.JUDGE):
                 judgement = registry.judge(version, progress=hold.advance)
-                _weigh(hold, version)
                 registry.decide(version, judgement, fence=hold.update)
                 hold.log(version.decision["reason"])
+                _weigh(hold, version)  # last: what serves does not depend on it
     if plan.sample and not hold.has_ended(StageName.SAMPLE):
         hold.update(state=RoundState.SAMPLING)
         with hold.at(StageName.SAMPLE):

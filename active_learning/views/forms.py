@@ -321,13 +321,14 @@ class ScheduleForm(RecipeForm):
 
 
 class StartForm(forms.Form):
-    """The short way on the overview: one strategy or mix, and a size. It begins with the mix, which has a part at random."""
+    """The short way on the overview: one strategy or mix, a size, and whether a model is trained first, as the composer has them."""
 
     strategy = forms.ChoiceField(
         label="Select",
-        choices=[(one.name, one.label) for one in (HALF_MIX, CONVINCING, UNIFORM)],
+        choices=[(one.name, one.label) for one in (UNIFORM, HALF_MIX, CONVINCING)],
         error_messages={"invalid_choice": "There is no strategy named %(value)s here. Choose one from the list."},
     )
+    train = forms.BooleanField(required=False, label="Train first", initial=True)
     size = forms.IntegerField(
         label="Size",
         min_value=1,
@@ -340,8 +341,8 @@ class StartForm(forms.Form):
         },
     )
 
-    def __init__(self, data: Mapping[str, Any] | None = None, *, size: int) -> None:
-        super().__init__(data, auto_id="start-%s", label_suffix="", initial={"size": size})
+    def __init__(self, data: Mapping[str, Any] | None = None, *, size: int, strategy: str = UNIFORM.name) -> None:
+        super().__init__(data, auto_id="start-%s", label_suffix="", initial={"size": size, "strategy": strategy})
 
 
 class KeysOfSolutionsField(forms.Field):

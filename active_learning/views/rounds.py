@@ -46,8 +46,10 @@ def of_rounds(view: View) -> View:
 def loop(request: SignedInRequest, project: "Project") -> HttpResponse:
     """Return the fragment that the overview fetches every few seconds: rounds, model versions, workers."""
     has_oracle = project.slug == demonstration.DEMONSTRATION and demonstration.is_known_to_oracle(project)
-    part = {"project": project, "form": StartForm(size=project.batch_size), "has_oracle": has_oracle}
-    return render_fragment(request, "active_learning/_loop.html", part | pages.loop(project), title="Rounds and models", again_seconds=5)
+    shown = pages.loop(project)
+    form = StartForm(size=project.batch_size, strategy=shown["recommended"].mix.name)
+    part = {"project": project, "form": form, "has_oracle": has_oracle}
+    return render_fragment(request, "active_learning/_loop.html", part | shown, title="Rounds and models", again_seconds=5)
 
 
 @require_GET
@@ -100,7 +102,8 @@ def start_round(request: SignedInRequest, project: "Project") -> HttpResponse:
     form = StartForm(request.POST, size=project.batch_size)
     if form.is_valid():
         try:
-            plan = rounds.RoundPlan(rounds.recipe_for(project, **form.cleaned_data))
+            trains = form.cleaned_data.pop("train")
+            plan = rounds.RoundPlan(rounds.recipe_for(project, **form.cleaned_data), train=trains)
             messages.success(request, f"Round {rounds.start(project, plan, actor=request.user).number} is queued.")
         except rounds.RoundRefused as refused:
             messages.error(request, str(refused))

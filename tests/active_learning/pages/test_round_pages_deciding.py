@@ -189,19 +189,22 @@ def test_a_round_under_way_is_named_before_and_after_composing(project: Project,
 def test_the_overviews_form_starts_a_round_that_publishes_by_itself(project: Project, olga: Client) -> None:
     olga.post(path("start-round"), {"strategy": "uniform", "size": "7"})
     round_ = Round.objects.get()
-    assert (round_.strategy, round_.plan["recipe"]["size"], round_.plan["review"]) == ("uniform", 7, False)
+    assert (round_.strategy, round_.plan["recipe"]["size"], round_.plan["review"], round_.plan["train"]) == ("uniform", 7, False, False)
     assert "The size must be a whole number" in olga.post(path("start-round"), {"size": "x"}, follow=True).content.decode()
 
 
 # --- the proposal -------------------------------------------------------------------------------------------------------------
 
 
-def test_the_overviews_form_begins_with_half_convincing_and_half_at_random(project: Project, olga: Client) -> None:
+def test_the_overviews_form_offers_three_ways_and_to_train_first(project: Project, olga: Client) -> None:
     learnable(project)
-    offered = re.findall(r'<option value="(\w+)"', olga.get(reverse("loop", args=[project.slug])).content.decode())
-    assert offered == ["half", "convincing", "uniform"]
-    olga.post(path("start-round"), {"strategy": "half", "size": "40"})
-    assert Round.objects.get().plan["recipe"]["parts"] == [["convincing", 0.5], ["uniform", 0.5]]
+    html = olga.get(reverse("loop", args=[project.slug])).content.decode()
+    assert re.findall(r'<option value="(\w+)"', html) == ["uniform", "half", "convincing"]
+    assert re.search(r'name="train"[^>]* checked', html)
+    assert "has no serving model to choose with" in olga.post(path("start-round"), {"strategy": "half", "size": "4"}, follow=True).text
+    olga.post(path("start-round"), {"strategy": "half", "size": "40", "train": "on"})
+    plan = Round.objects.get().plan
+    assert plan["recipe"]["parts"] == [["convincing", 0.5], ["uniform", 0.5]] and plan["train"]
 
 
 def test_a_proposal_shows_each_solution_shaded_with_its_reason_and_the_mix_beside_uniform(project: Project, olga: Client) -> None:
