@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.trainer.payoff_world import project_of, says_that_choosing_pays
 from tests.trainer.sums import sums
 from trainer.config import TrainConfig
 from trainer.data import LabeledSolution
@@ -151,6 +152,17 @@ def test_equal_sides_are_rarely_told_apart_and_unequal_ones_are() -> None:
     assert len({one.difference for one in equal}) == 5, "each project drew its own labels"
     decides = looked(1, mistaken=1.0).decides
     assert decides["low"] is not None and decides["low"] > 0
+
+
+@pytest.mark.long
+def test_over_six_looks_equal_sides_mislead_at_most_one_project_in_twenty_and_the_intervals_hold_the_effect() -> None:
+    equal = [project_of(seed) for seed in range(60)]
+    assert sum(map(says_that_choosing_pays, equal)) <= 3
+    for worlds in (equal, [project_of(seed, share_false=0.25) for seed in range(1000, 1030)]):
+        aucs = [[look.figures["step_auc"] for look in looks] for looks in worlds]
+        effects = [float(np.mean([one.difference for one in at_look])) for at_look in zip(*aucs, strict=True)]  # type: ignore[misc]
+        held = [one.low < effect < one.high for looks in aucs for one, effect in zip(looks, effects, strict=True)]  # type: ignore[operator]
+        assert np.mean(held) > 0.9
 
 
 def test_the_interval_is_of_problems_and_not_of_solutions() -> None:
