@@ -8,8 +8,9 @@ printed where it holds: for these sets, this base and these layers, but not for 
 `--full`: all arms on splits 100 to 129 (`arms`), which pick the best one; splits 130 to 159 say what it and the arm named beforehand gain
 (`told`), so that picking is not counted as gain. Otherwise a few arms on the last 30 splits, and nothing is picked: `best` is the named
 arm. For each set: `auc_all` with all labels of the pool, `auc_none` with none (the AUC of the step's place alone: without a label there is
-no head), `best`, and of it `gain`, `low` and `high`: the difference to uniform in the area under the curve of AUC. `ratio` is the best
-arm's area over that of uniform, in the set where it is larger. `--smoke`: four splits and two sizes, figures without meaning. The data is
+no head), `best`, and of it `gain`, `low` and `high`: the difference to uniform in the area under the curve of AUC. `ratio` is the area of
+the arm that the protocol names over that of uniform, in the set where it is smaller: no arm and no set is picked for
+it. `best_ratio` of each set is that of the picked arm. `--smoke`: four splits and two sizes, figures without meaning. The data is
 read from $STEPMARK_DATA (default ../shared/data). States are kept in a cache, as by `python -m trainer train --frozen`.
 """
 
@@ -88,8 +89,6 @@ def read_sets(paths: Path, whole: Sequence[Path], model: "RewardModel", *, most:
         found = {"prm800k": prm800k_paths(paths, most=most), "processbench": processbench_solutions(whole)}
     except BadInput as error:
         raise NothingToRead(str(error)) from error
-    except (KeyError, TypeError, json.JSONDecodeError) as error:
-        raise NothingToRead(f"{paths} does not hold lines of problem and steps, each with text and rating ({error!r}).") from error
     return {name: with_states(name, rows, model) for name, rows in found.items()}
 
 
@@ -181,7 +180,8 @@ def main() -> None:
             found["told"] = reading.table(labeled, telling, told)
             gain = found["told"][bests[name]]["auc_over_solutions"]
             found |= {"best": bests[name], **{part: gain[part] for part in ("gain", "low", "high")}}
-            found["ratio"] = 1 + gain["gain"] / found["area_of_uniform"]
+            planned = found["told"][named]["auc_over_solutions"]["gain"]
+            found |= {key: 1 + own / found["area_of_uniform"] for key, own in (("ratio", planned), ("best_ratio", gain["gain"]))}
             if options.full:
                 found["fitted_by_the_trainer"] = product_check(labeled, telling[:2], protocol)
         sets = rounded(sets)
@@ -191,7 +191,7 @@ def main() -> None:
                 "form": "smoke" if options.smoke else "full" if options.full else "short",
                 "protocol_sha256": None if against else digest,
                 "of": own,
-                "ratio": max((found["ratio"] for found in sets.values() if found["ratio"] is not None), default=None),
+                "ratio": min((found["ratio"] for found in sets.values() if found["ratio"] is not None), default=None),
                 "reach_the_criterion": reaching(sets),
                 "seconds": round(time.monotonic() - began, 1),
                 "sets": sets,

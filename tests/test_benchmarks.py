@@ -254,6 +254,13 @@ def test_choosing_is_compared_with_chance_on_labels_that_people_gave(tmp_path: P
         assert own["uniform"].keys() == {"4", "8", "all"} and own["splits"] == 4 and own["named"]["arm"] == "herding"
         assert {"auc", "f1", "log_loss", "below_base_rate", "above_position"} < own["uniform"]["all"].keys()
         assert {"auc_over_solutions", "auc_over_steps", "f1_over_steps", "log_loss_over_solutions"} < own["named"].keys()
+    assert found["ratio"] == min(own["ratio"] for own in found["sets"].values())  # of the named arm, and of no set that was picked
+    for own in found["sets"].values():
+        assert own["ratio"] == pytest.approx(1 + own["told"]["herding"]["auc_over_solutions"]["gain"] / own["area_of_uniform"], abs=1e-3)
+    first = json.loads(paths.read_text().splitlines()[0]) | {"note": "one\u2028line"}
+    (tmp_path / "bad.jsonl").write_text(json.dumps(first, ensure_ascii=False) + "\nnot json\n")
+    bad = run("real_labels", "--smoke", "--paths", str(tmp_path / "bad.jsonl"), *files[2:])
+    assert bad.returncode == 1 and "bad.jsonl, line 2, does not hold problem and steps" in bad.stderr
     gone = run("real_labels", "--smoke", "--paths", str(tmp_path / "none.jsonl"))
     assert gone.returncode == 1 and "none.jsonl is missing. Set STEPMARK_DATA" in gone.stderr
 

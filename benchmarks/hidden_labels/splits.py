@@ -66,21 +66,26 @@ class LabeledSet:
 
 
 def prm800k_paths(path: Path, *, most: int) -> "list[tuple[LabeledSolution, bool]]":
-    """Read the distinct paths, at most so many of a problem, each with whether it has no mistake."""
+    """Read the distinct paths, at most so many of a problem, each with whether it has no mistake. Raises NothingToRead."""
     from trainer.data import LabeledSolution, SolutionText
 
     seen: set[tuple[str, tuple[str, ...]]] = set()
     of_problem: dict[str, int] = {}
     found = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        row = json.loads(line)
-        key = row["problem"], tuple(step["text"] for step in row["steps"])
+    for number, line in enumerate(path.read_bytes().splitlines(), 1):  # of bytes: a separator of Unicode in a text ends no line
+        try:
+            row = json.loads(line)
+            key = row["problem"], tuple(step["text"] for step in row["steps"])
+            ratings = tuple(step["rating"] for step in row["steps"])
+        except (KeyError, TypeError, ValueError) as error:
+            why = f"it lacks {error}" if isinstance(error, KeyError) else getattr(error, "msg", error)
+            raise NothingToRead(f"{path}, line {number}, does not hold problem and steps, each with text and rating: {why}.") from error
         if key in seen or of_problem.get(row["problem"], 0) >= most:
             seen.add(key)
             continue
         seen.add(key)
         of_problem[row["problem"]] = of_problem.get(row["problem"], 0) + 1
-        labeled = LabeledSolution(SolutionText(f"path {number}", row["problem"], *key), tuple(s["rating"] for s in row["steps"]))
+        labeled = LabeledSolution(SolutionText(f"path {number}", row["problem"], *key), ratings)
         found.append((labeled, labeled.first_mistake is None))
     return found
 
