@@ -167,8 +167,8 @@ def _by_states(recipe: Recipe) -> str:
     if not recipe.needs(Need.STATES):
         return ""
     return (
-        " It was chosen by states, whose distances are rounded otherwise on another kind of processor: replay it on a machine like the one "
-        "that ran the round."
+        " The cause may be rounding: it was chosen by states, and another kind of processor rounds their distances otherwise. Replay it on "
+        "a machine like the one that ran the round."
     )
 
 

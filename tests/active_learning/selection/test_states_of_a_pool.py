@@ -71,6 +71,8 @@ def test_rounds_choose_by_states_and_choose_the_same_again(frozen: Project, home
         "The cache did not hold 9 of these, so they were read anew. "
         f"{39 - queued} candidates cannot be chosen by states: a round reads 9 solutions anew at most."
     )
+    Selection.objects.filter(round=first).update(reason="Another one.")
+    assert "another kind of processor rounds their distances otherwise" in rounds.replay(frozen, first.number).message
 
 
 def test_of_what_is_not_kept_a_draw_is_read(frozen: Project, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
