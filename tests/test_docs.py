@@ -1,6 +1,7 @@
 """Every command in README, CONTRIBUTING and docs is run: the quickstart's by its own test, the rest in a copy of a checkout."""
 
 import contextlib
+import fcntl
 import os
 import re
 import shlex
@@ -112,7 +113,9 @@ def run_in_shell(commands: tuple[str, ...], checkout: Path) -> None:
     home = checkout / "home"
     script = "set -e\n" + "\n".join(commands).replace("python -m", f'"{sys.executable}" -m')
     env = {**os.environ, "PYTHONPATH": str(ROOT), "STEPMARK_HOME": str(home)}
-    done = subprocess.run(["/bin/sh", "-c", script], cwd=checkout, env=env, capture_output=True, text=True, check=False)
+    with (home / "postgres" / "users.lock").open("a") as users:
+        fcntl.flock(users, fcntl.LOCK_SH)  # as another command would: else each command starts PostgreSQL and stops it
+        done = subprocess.run(["/bin/sh", "-c", script], cwd=checkout, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     until(lambda: not servers(home), what="PostgreSQL has ended, so that its files can be copied")
 
