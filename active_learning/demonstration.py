@@ -200,6 +200,10 @@ def label_as_oracle(project: Project, *, most: int | None = None, progress: Call
             if not done:
                 raise queue.NothingToLabel(_why_nothing_waits(project)) from None
             break
+        except queue.NotQualified as refused:
+            raise queue.NotQualified(
+                f"The account {ORACLE_NAME} cannot label here; the page People says why. It was told: {refused}"
+            ) from None
         try:
             done += _label(lease, oracle)
         except queue.LeaseLost:

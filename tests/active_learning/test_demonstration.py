@@ -74,6 +74,13 @@ def test_a_lease_that_is_lost_again_and_again_is_an_answer_and_no_endless_loop(w
     assert "This solution is no longer yours." in olga.post(reverse("oracle-labels", args=[world.slug]), follow=True).content.decode()
 
 
+def test_an_oracle_whose_account_is_paused_is_named_so_that_nobody_looks_for_the_pause_of_their_own(world: Project) -> None:
+    oracle_labels("--size", "1")
+    Membership.objects.filter(user__username=demonstration.ORACLE_NAME).update(suspended_at=Now())
+    with pytest.raises(CommandError, match="The account oracle cannot label here; the page People says why. It was told: Your work in"):
+        oracle_labels()
+
+
 def test_no_time_is_noted_for_the_oracle_so_that_the_times_are_those_of_people(world: Project) -> None:
     oracle_labels("--size", "2")
     assert set(by_oracle().values_list("active_ms", "total_ms")) == {(None, None)}
