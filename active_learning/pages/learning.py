@@ -97,8 +97,8 @@ def same_for_kinds(kinds_on: Sequence[Mapping[str, Any] | None]) -> str:
             f"{counted(newest['n_problems'], 'problem')}, labeled or not, that no model learned from."
         )
     return (
-        "Kinds of mistakes are measured on solutions, labeled or not, of problems that the model did not learn from. They may not be the "
-        "same for all models, so a small difference can come from the solutions."
+        "Kinds of mistakes are measured on solutions, labeled or not, of problems that the model did not learn from. They can "
+        "differ between models, so a small difference can come from the solutions."
     )
 
 

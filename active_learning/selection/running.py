@@ -167,7 +167,7 @@ def _by_states(recipe: Recipe) -> str:
     if not recipe.needs(Need.STATES):
         return ""
     return (
-        " The cause may be rounding: it was chosen by states, and another kind of processor rounds their distances otherwise. Replay it on "
+        " The cause can be rounding: it was chosen by states, and another kind of processor rounds their distances otherwise. Replay it on "
         "a machine like the one that ran the round."
     )
 
