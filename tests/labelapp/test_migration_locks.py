@@ -23,7 +23,7 @@ from django.db.models.functions import Random
 
 from labelapp import supervisor
 from labelapp.management.commands import migrate
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 APPS = ("annotation", "active_learning")
 # These were written before the linter. All others are checked.
@@ -219,10 +219,10 @@ def test_an_index_whose_building_broke_off_is_built_by_the_next_migrate_and_the_
         with connection.cursor() as cursor:
             return cursor.execute(INDEX, [name]).fetchall()
 
-    monkeypatch.setattr(migrate, "LOCK_SECONDS", 60)
+    monkeypatch.setattr(migrate, "LOCK_SECONDS", int(PATIENCE))
     scoring = threading.Thread(target=begin_scoring, args=[begun := threading.Event()])
     scoring.start()
-    assert begun.wait(60)
+    assert begun.wait(PATIENCE)
     call_command("migrate", "active_learning", "0015", verbosity=0)
     scoring.join()
     assert can_become_a_partition("active_learning_score_999998")  # it got the new columns, although nobody saw it at first
