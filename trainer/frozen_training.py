@@ -25,6 +25,8 @@ from trainer.score import on_fastest_device, suitable_budget
 from trainer.split import TooLittleToLearn
 from trainer.states import LIMIT
 
+WINDOW = 4096  # solutions whose states are looked up at once: the reader keeps the states of all their steps until it has given them
+
 
 @dataclass(frozen=True, slots=True)
 class HeadsTrained:
@@ -119,10 +121,14 @@ def _examples(model: RewardModel, sequences: Sequence[TrainingSequence], *, prog
     """Read the states of the rated places of all sequences, and put them together."""
     found, rated = rated_states(model, sequences, progress=progress), [sequence.classes != UNRATED for sequence in sequences]
     used = [place for place, own in enumerate(found) if len(own)]
-    whole = np.concatenate([found[place] for place in used])
     keys = tuple(sorted({sequences[place].problem_key for place in used}))
     numbers = {key: number for number, key in enumerate(keys)}
     problems = np.repeat([numbers[sequences[place].problem_key] for place in used], [len(found[place]) for place in used])
+    whole, start = np.empty((len(problems), found[used[0]].shape[1]), np.float16), 0
+    for place in used:  # each is dropped when it is copied: all states are in memory once
+        own, found[place] = found[place], found[place][:0].copy()
+        whole[start : start + len(own)] = own
+        start += len(own)
     return Examples(whole, np.concatenate([targets_of(sequences[place])[rated[place]] for place in used]), problems, keys)
 
 
@@ -133,14 +139,16 @@ def rated_states(
     """Read the states of the rated places of each sequence, (places, width), from the cache where they are. Raises BadBase."""
     reader, clock, done = Reader(model, token_budget=suitable_budget(model)), Clock("states", len(sequences), progress), 0
     found: list[NDArray[np.float16]] = [np.empty((0, 0), np.float16)] * len(sequences)
-    for places, states in reader.step_end_states([one.encoded for one in sequences], [one.problem_key for one in sequences]):
-        rows, start = states.half().cpu().numpy(), 0
-        for place in places.tolist():
-            stop = start + len(sequences[place].encoded.step_ends)
-            found[place] = rows[start:stop][sequences[place].classes != UNRATED]
-            start = stop
-        done += len(places)
-        clock.tick(done)
+    for first in range(0, len(sequences), WINDOW):
+        window = sequences[first : first + WINDOW]
+        for places, states in reader.step_end_states([one.encoded for one in window], [one.problem_key for one in window]):
+            rows, start = states.half().cpu().numpy(), 0
+            for place in places.tolist():
+                stop = start + len(window[place].encoded.step_ends)
+                found[first + place] = rows[start:stop][window[place].classes != UNRATED]
+                start = stop
+            done += len(places)
+            clock.tick(done)
     clock.tick(len(sequences))
     if not all(np.isfinite(own).all() for own in found):
         raise BadBase("The states of the base are not finite numbers on these solutions. Name other frozen_layers, or another base.")

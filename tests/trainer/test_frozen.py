@@ -126,8 +126,11 @@ def test_scores_have_uncertainty_and_are_the_same_from_the_cache(trained: Traine
             assert one.deviations is not None and other.means is not None and one.deviations.shape == other.means.shape == (3,)
 
 
-def test_the_same_labels_give_the_same_bytes_from_a_full_cache_and_without_one(trained: TrainedModel, states: Path, tmp_path: Path) -> None:
+def test_the_same_labels_give_the_same_bytes_from_a_full_cache_and_without_one_and_in_small_parts(
+    trained: TrainedModel, states: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     again = train(sums(25), config=frozen(), folder=tmp_path / "again", states=states)
+    monkeypatch.setattr("trainer.frozen_training.WINDOW", 7)
     without = train(sums(25), config=frozen(), folder=tmp_path / "without")
     counts = [model.metrics["training"]["frozen"] for model in (again, without)]
     assert (counts[0]["n_from_cache"], counts[1]["n_from_cache"]) == (counts[0]["n_solutions"], 0)
