@@ -203,11 +203,12 @@ def _turn(hold: Hold) -> None:
     round_, plan = hold.round, plan_of(hold.round)
     if plan.train:
         version = _train(hold, plan)
-        if not version.decision:
+        if not hold.has_ended(StageName.JUDGE):
             with hold.at(StageName.JUDGE):
-                judgement = registry.judge(version, progress=hold.advance)
-                registry.decide(version, judgement, fence=hold.update)
-                hold.log(version.decision["reason"])
+                if not version.decision:
+                    judgement = registry.judge(version, progress=hold.advance)
+                    registry.decide(version, judgement, fence=hold.update)
+                    hold.log(version.decision["reason"])
                 _weigh(hold, version)  # last: what serves does not depend on it
     if plan.sample and not hold.has_ended(StageName.SAMPLE):
         hold.update(state=RoundState.SAMPLING)
@@ -263,8 +264,14 @@ def _train(hold: Hold, plan: RoundPlan) -> ModelVersion:
 
 
 def _weigh(hold: Hold, version: ModelVersion) -> None:
-    """Find out whether labels that earlier rounds chose taught more than labels at random."""
+    """Find out whether labels that earlier rounds chose taught more than labels at random.
+
+    The last attempt of a round does without, if the others were lost here: for want of memory, say. It is not worth the round.
+    """
     if version.kind != ModelKind.PRM:
+        return
+    if hold.round.attempt >= ATTEMPTS:
+        hold.log(f"Labels that were chosen and labels at random were not compared: the worker was lost {ATTEMPTS - 1} times before.")
         return
     payoff, obstacle = payoffs.measure(version, progress=hold.advance)
     if payoff:

@@ -197,8 +197,6 @@ SELECT seq FROM (SELECT seq, row_number() OVER (ORDER BY seq) AS number, count(*
  WHERE number %% %(chunk)s = 0 OR number = count ORDER BY seq
 """
 
-# Otherwise the database looks up what each new row refers to at the commit: all at once, for minutes, and says nothing meanwhile. It plans
-# these queries once, by the tables as they are now: planning them for every row took more than half of a load's time.
 # The share is autovacuum's own. A table that was never counted has -1 rows.
 IS_MUCH_LARGER = "SELECT %(new)s > 500 + 0.1 * greatest(reltuples, 0) FROM pg_class WHERE oid = %(table)s::regclass"
 # Another ANALYZE or VACUUM of the table does the same work. To wait for it would keep what this load has locked.
@@ -210,6 +208,8 @@ FILLED = {
     "goldanswer": ["annotation_goldanswer"],
 }
 
+# Otherwise the database looks up what each new row refers to at the commit: all at once, for minutes, and says nothing meanwhile. It plans
+# these queries once, by the tables as they are now: planning them for every row took more than half of a load's time.
 CHECK_REFERENCES = """
 SET LOCAL plan_cache_mode = auto;
 DISCARD PLANS;

@@ -1,23 +1,28 @@
 """Chosen labels beside labels at random: from the rounds of a small world to what the next round that trains keeps."""
 
+from typing import Any
+
 import pytest
 
 from active_learning import demonstration, rounds
 from active_learning.models import Round, Selection
 from active_learning.registry import ModelUnusable
 from active_learning.rounds import payoffs as measured
+from active_learning.rounds import running
 from active_learning.rounds.states import RunLost
 from annotation.models import Annotation, Project, Solution
 from tests import make
-from trainer import payoff
+from trainer import config, payoff
 from trainer.data import LabeledSolution, SolutionText
+from trainer.progress import Stopped
 
 WATCHED = {"progress": lambda *_: None}
 
 
 @pytest.fixture(autouse=True)
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In a small world a few labels are enough."""
+    """In a small world a few labels are enough, and several of its few problems judge: one alone gives no interval."""
+    monkeypatch.setitem(config.TINY_DEFAULTS, "held_out", 0.4)
     monkeypatch.setattr(payoff, "LEAST", 1)
     monkeypatch.setattr(payoff, "FEWEST", 1)
     monkeypatch.setattr(payoff, "REPLICATES", 20)
@@ -62,6 +67,46 @@ def test_a_comparison_that_breaks_down_costs_neither_the_round_nor_the_decision(
     assert decided[0]["reason"], "what serves was decided before"
     logs = " ".join(message for stage in last.stages.all() for _, message in stage.log)
     assert "Labels that were chosen and labels at random were not compared: the fit broke down" in logs
+
+
+def test_a_worker_that_is_stopped_while_it_compares_leaves_the_comparison_to_the_next(
+    after_one_round: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compare, begun = payoff.payoffs, []
+
+    def stopped(*arguments: Any, **named: Any) -> Any:
+        begun.append(after_one_round.modelversion_set.latest("pk").decision["reason"])
+        if len(begun) == 1:
+            raise Stopped(15)
+        return compare(*arguments, **named)
+
+    monkeypatch.setattr(payoff, "payoffs", stopped)
+    started = rounds.start(after_one_round, rounds.RoundPlan(None), notify=False)
+    with pytest.raises(Stopped):
+        rounds.run(started.pk)
+    last = rounds.run(started.pk)
+    assert last.state == "published" and last.findings["payoff"], last.failure
+    assert len(begun) == 2 and begun[0] == begun[1], "it was judged once"
+
+
+def test_the_last_attempt_of_a_round_goes_on_without_the_comparison_that_cost_the_others(
+    after_one_round: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = []
+
+    def lost(*_: object, **__: object) -> None:
+        begun.append(True)
+        raise Stopped(15)
+
+    monkeypatch.setattr(payoff, "payoffs", lost)
+    started = rounds.start(after_one_round, rounds.RoundPlan(None), notify=False)
+    with pytest.raises(Stopped):
+        rounds.run(started.pk)
+    Round.objects.filter(pk=started.pk).update(attempt=running.ATTEMPTS - 1)  # as if it was killed: a stop counts no attempt
+    last = rounds.run(started.pk)
+    assert last.state == "published" and "payoff" not in last.findings and len(begun) == 1, last.failure
+    logs = " ".join(message for stage in last.stages.all() for _, message in stage.log)
+    assert "were not compared: the worker was lost 2 times before." in logs
 
 
 @pytest.mark.parametrize(
