@@ -1,7 +1,7 @@
 """Part of the experiment: what a trained model comes from: the settings, the recipe that chose its solutions, the code and the base.
 
-The file of a model says so (`made_of`), because its name has the arm alone. A run that would mix models of two origins is refused. What an
-earlier release trained does not say it: it is read as before, and no model is added to it.
+The file of a model says so (`made_of`), because its name has the arm alone. A run that would mix models of two origins is refused, and so
+are results of such models. What an earlier release trained does not say it: it is read as before, and no model is added to it.
 """
 
 import hashlib
@@ -12,7 +12,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from active_learning.experiment.plan import Plan
+from active_learning.experiment.plan import BadPlan, Plan
+from active_learning.experiment.protocol import POINTS
 from active_learning.selection import Need
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -77,3 +78,37 @@ def mark_of_candidates(plan: Plan, *, base: str) -> str:
 def differing(found: Origin, expected: Origin) -> list[str]:
     """Return the parts in which two origins differ; a part that one of them does not say does not differ."""
     return [part for part in WORDS if part in found and part in expected and found[part] != expected[part]]
+
+
+def read_figures(path: Path) -> dict[str, Any]:
+    """Read the file of a model. Raises BadPlan if it is damaged."""
+    try:
+        figures = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise BadPlan(f"{path} is not the file of a model ({error}). Remove it: what is missing is trained again.") from error
+    if not isinstance(figures, dict):
+        raise BadPlan(f"{path} is not the file of a model. Remove it: what is missing is trained again.")
+    return figures
+
+
+def read_origins(folder: Path) -> dict[str, Origin | None]:
+    """Return what every model in the folder of an experiment comes from, by key; None for those of an earlier release. Raises BadPlan."""
+    return {path.stem: read_figures(path).get("made_of") for path in sorted((folder / POINTS).glob("*.json"))}
+
+
+def check_one(folder: Path, found: Mapping[str, Origin | None]) -> None:
+    """Raise BadPlan if models differ in code, base or settings. key -> origin; those of an earlier release (None) have one origin."""
+    first, *others = found
+    for key in others:
+        mine, theirs = found[first], found[key]
+        if mine is None or theirs is None:
+            old, new = (first, key) if mine is None else (key, first)
+            words = "" if mine is theirs else "were trained by an earlier release"
+        else:
+            old, new = key, first
+            words = next((WORDS[part] for part in differing(mine, theirs) if part != "recipe"), "")
+        if words:
+            raise BadPlan(
+                f"Models that the experiment {folder.name} has ({old} is one) {words}. They cannot be compared with the others ({new} is "
+                f"one). Choose another name, and all models are trained again, or remove {folder}."
+            )

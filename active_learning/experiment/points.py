@@ -4,6 +4,7 @@ Reads the simulated world and returns plain values, which `running` writes to fi
 selection.choose, trainer.train, trainer.score and trainer.evaluate. The oracle labels. The trainer is imported inside functions.
 """
 
+import re
 import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -42,6 +43,12 @@ class TrainingPoint(NamedTuple):
         """The name of its file."""
         kind = {PROCESS: "", ORACLE: "-oracle", ANSWER: "-answer"}[self.labels]
         return f"{self.seed}-{short_name(self.arm)}-{self.size}{kind}"
+
+
+def arm_in(key: str) -> str:
+    """Return the short name of the arm in the name of a point's file; "" if it is no such name."""
+    found = re.fullmatch(r"\d+-(.+?)-\d+(-oracle|-answer)?", key)
+    return found[1] if found else ""
 
 
 class WorldSolution(NamedTuple):

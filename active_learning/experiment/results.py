@@ -16,7 +16,7 @@ from django.template.loader import render_to_string
 
 from active_learning import charts
 from active_learning.charts import Chart, Point
-from active_learning.experiment import curves, points, protocol, running
+from active_learning.experiment import curves, origins, points, protocol, running
 from active_learning.experiment.plan import ANSWER, FEW, ORACLE, POOL, PROCESS, START, UNIFORM, BadPlan, Plan
 from active_learning.experiment.points import TrainingPoint, WorldSolution
 from active_learning.experiment.protocol import COSTS, FIGURES
@@ -67,6 +67,7 @@ def summarise(folder: Path) -> dict[str, Any]:
         raise BadPlan(
             f"The experiment {folder.name} is not finished ({error.filename} is missing). Start it again: it continues where it stopped."
         ) from error
+    origins.check_one(folder, {point.key: figures.get("made_of") for point, figures in by_point.items()})
     _check_numbers(plan, folder, by_point)
     values = {arm: _values(plan, by_point, arm=arm) for arm in plan.strategies}
     kinds = {PROCESS: values[UNIFORM]} | (

@@ -8,7 +8,7 @@ with one thread each: two small models at the same time train faster than one mo
 import json
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from multiprocessing import get_context
@@ -19,8 +19,8 @@ import django
 
 from active_learning.experiment import origins, points, protocol
 from active_learning.experiment.bases import make_base
-from active_learning.experiment.plan import ANSWER, FEW, NAME, ORACLE, POOL, PROCESS, START, UNIFORM, BadPlan, Plan
-from active_learning.experiment.points import TrainingPoint, WorldSolution
+from active_learning.experiment.plan import ANSWER, FEW, NAME, ORACLE, POOL, PROCESS, START, UNIFORM, BadPlan, Plan, short_name
+from active_learning.experiment.points import TrainingPoint, WorldSolution, arm_in
 from active_learning.experiment.protocol import POINTS
 from active_learning.registry import ProgressCallback
 from active_learning.selection import Need, read_candidates, write_candidates
@@ -54,15 +54,21 @@ def run(
 ) -> Path:
     """Train and judge every point of the plan that has no file yet. Return the folder of the experiment.
 
-    Raises BadPlan, and leaves all files as they are, if the points that are there were made of something else: another recipe, other code.
+    Raises BadPlan, and leaves all files as they are, if any point in the folder was made of something else: another recipe, other code. A
+    plan whose points are all there stays readable with other code, if they all have one origin.
     `project` is the key of the project whose people see it. None: it stays as it was; of a new experiment, only superusers see it.
     """
     folder = folder_of(name, home=home)
     starts, rest = all_points(plan)
-    there = [point for point in (*starts, *rest) if point_path(folder, point).exists()]
-    is_whole = len(there) == len(starts) + len(rest)
-    if there:
-        _refuse_mixing(folder, plan, there, parts=("settings", "recipe") if is_whole else ("settings", "recipe", "code"))
+    held = origins.read_origins(folder)  # of all models, because a later plan may draw them beside those of this one
+    own = {point.key: held[point.key] for point in (*starts, *rest) if point.key in held}
+    is_whole = len(own) == len(starts) + len(rest)
+    if is_whole:
+        _refuse_mixing(folder, plan, own, parts=("settings", "recipe"))
+        origins.check_one(folder, own)
+    elif held:
+        _refuse_mixing(folder, plan, held, parts=("settings", "recipe", "code"))
+    if held:
         protocol.keep(plan, folder)  # which refuses a folder without one
     else:
         open_folder(name, plan, home=home)  # the page shows it while its base is made
@@ -70,13 +76,13 @@ def run(
     if (undrilled := plan.base()) is not None and not is_whole:
         made = make_base(undrilled, home=home, tick=lambda done, total: progress("base", done, total))
         base = origins.hash_of_folder(made)
-        _refuse_mixing(folder, plan, there, parts=("base",), base=base)
+        _refuse_mixing(folder, plan, held, parts=("base",), base=base)
     open_folder(name, plan, home=home)
     if project is not None:
         write_text(folder / OWNER, f"{project}\n")
     if is_whole:
         return folder
-    missing, todo = ([point for point in some if point not in there] for some in (starts, rest))
+    missing, todo = ([point for point in some if point.key not in own] for some in (starts, rest))
     mark = origins.mark_of_candidates(plan, base=base)
     pools = {seed: folder / CANDIDATES / f"{seed}-{mark}.npz" for seed in plan.seeds}
     choosing = sorted({point.seed for point in todo if point.arm != UNIFORM})
@@ -95,25 +101,27 @@ def run(
     return folder
 
 
-def _refuse_mixing(folder: Path, plan: Plan, there: Sequence[TrainingPoint], *, parts: Sequence[str], base: str = "") -> None:
-    """Raise BadPlan if points that are there differ in one of these parts from what the plan makes now.
+def _refuse_mixing(folder: Path, plan: Plan, held: Mapping[str, origins.Origin | None], *, parts: Sequence[str], base: str = "") -> None:
+    """Raise BadPlan if models that are there differ in one of these parts from what the plan makes now. held: key -> origin.
 
-    Points of an earlier release name no parts: their settings and recipes are those of the plan in their folder.
+    Models of an earlier release (None) name no parts: their settings and recipes are those of the plan in their folder. A model
+    whose arm is not in the plan has no recipe to compare.
     """
     before, remedy = read_plan(folder), f"Choose another name for this one, or remove {folder}."
-    for point in there:
-        found = read_point(folder, point).get("made_of")
+    if "code" in parts and (unnoted := sum(found is None for found in held.values())):
+        raise BadPlan(
+            f"An earlier release trained the {unnoted} models that the experiment {folder.name} has, and did not note of what. "
+            f"No model can be added to them. {remedy}"
+        )
+    arms = {short_name(arm): arm for arm in (START, FEW, POOL, *plan.strategies)}
+    for key, found in held.items():
+        arm = arms.get(arm_in(key))
         if found is None:
-            found = {part: value for part, value in origins.origin(before, point.arm, base="").items() if part in ("settings", "recipe")}
-            if "code" in parts:
+            found = {part: value for part, value in origins.origin(before, arm or "", base="").items() if part in ("settings", "recipe")}
+        for part in origins.differing(found, origins.origin(plan, arm or "", base=base)):
+            if part in parts and (part != "recipe" or arm is not None):
                 raise BadPlan(
-                    f"An earlier release trained the {len(there)} models that the experiment {folder.name} has, and did not note of what. "
-                    f"No model can be added to them. {remedy}"
-                )
-        for part in origins.differing(found, origins.origin(plan, point.arm, base=base)):
-            if part in parts:
-                raise BadPlan(
-                    f"Models that the experiment {folder.name} has ({point.key} is one) {origins.WORDS[part]}. They cannot be compared "
+                    f"Models that the experiment {folder.name} has ({key} is one) {origins.WORDS[part]}. They cannot be compared "
                     f"with new ones. {remedy}"
                 )
 
@@ -149,9 +157,8 @@ def read_plan(folder: Path) -> Plan:
 
 
 def read_point(folder: Path, point: TrainingPoint) -> dict[str, Any]:
-    """Read the figures of a point."""
-    figures: dict[str, Any] = json.loads(point_path(folder, point).read_text(encoding="utf-8"))
-    return figures
+    """Read the figures of a point. Raises BadPlan if the file is damaged."""
+    return origins.read_figures(point_path(folder, point))
 
 
 def write_text(path: Path, text: str) -> None:

@@ -331,12 +331,14 @@ def test_a_strategy_with_another_recipe_under_the_same_name_is_refused(folder: P
     other = SMALL.changed(strategies=SMALL.strategies | {MIX: (("convincing", 0.5), ("uniform", 0.5))})
     mine = copied(folder, tmp_path)
     refused(other, mine, r"small has \(1-mix-80-20-4 is one\) learned from solutions that another recipe chose.* Choose another name")
+    refused(other.changed(seeds=(3,)), mine, r"small has \(1-mix-80-20-4 is one\) learned from solutions that another recipe chose")
     for path in (mine / "points").iterdir():  # an earlier release noted nothing, but its plan is there
         path.write_text(json.dumps({k: v for k, v in json.loads(path.read_text()).items() if k != "made_of"}))
     refused(other, mine, "another recipe chose")
     experiment.run("small", SMALL, home=tmp_path)
     assert experiment.summarise(mine)["code"] == [""]
-    refused(SMALL.changed(seeds=(1, 2, 3)), mine, "An earlier release trained the 26 models .* No model can be added to them")
+    for seeds in ((1, 2, 3), (3,)):
+        refused(SMALL.changed(seeds=seeds), mine, "An earlier release trained the 26 models .* No model can be added to them")
 
 
 def test_models_of_other_code_stay_readable_and_get_no_new_ones_beside_them(
@@ -344,7 +346,8 @@ def test_models_of_other_code_stay_readable_and_get_no_new_ones_beside_them(
 ) -> None:
     mine, before = copied(folder, tmp_path), origins.code_version()
     monkeypatch.setattr(origins, "code_version", lambda: "another")
-    refused(SMALL.changed(seeds=(1, 2, 3)), mine, "were trained by another version of the code")
+    for seeds in ((1, 2, 3), (3,)):  # models of seed 3 alone would be drawn beside the others later
+        refused(SMALL.changed(seeds=seeds), mine, r"small has \(1-few-0 is one\) were trained by another version of the code")
     assert experiment.summarise(experiment.run("small", SMALL, home=tmp_path))["code"] == [before]
     monkeypatch.setattr(
         points, "make_test_solutions", lambda plan: points._make_solutions(plan, 7, plan.n_test_problems, plan.n_test_solutions)
@@ -385,7 +388,49 @@ def test_models_on_another_base_are_refused(frozen_folder: Path, tmp_path: Path)
     card = next((tmp_path / "bases").glob("*/config.json"))
     card.write_text(card.read_text() + " ")
     running.point_path(mine, TrainingPoint(1, UNIFORM, 8)).unlink()
-    refused(FROZEN, mine, "read another base")
+    for seed in (1, 2):
+        refused(FROZEN.changed(seeds=(seed,)), mine, r"frozen has \(1-few-0 is one\) read another base")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"code": "another"}, "were trained by another version of the code"),
+        ({"base": "another"}, "read another base"),
+        (None, "were trained by an earlier release"),
+    ],
+)
+def test_models_of_two_origins_are_never_one_result(folder: Path, tmp_path: Path, change: dict[str, str] | None, words: str) -> None:
+    mine = copied(folder, tmp_path)
+    for path in (mine / "points").glob("2-*"):
+        figures = json.loads(path.read_text())
+        made_of = figures.pop("made_of")
+        path.write_text(json.dumps(figures | ({"made_of": made_of | change} if change else {})))
+    words = rf"small has \(2-.* is one\) {words}\. They cannot be compared with the others \(1-.* is one\)\. Choose another name"
+    refused(SMALL, mine, words)  # although no model is missing
+    held = contents(mine)
+    with pytest.raises(BadPlan, match=words):
+        experiment.summarise(mine)
+    assert contents(mine) == held  # the results of before
+    assert experiment.summarise(experiment.run("small", SMALL.changed(seeds=(1,)), home=tmp_path))["n_points"] == 13
+
+
+def test_a_plan_with_fewer_strategies_goes_on_beside_models_of_the_others(folder: Path, tmp_path: Path) -> None:
+    mine, fewer = copied(folder, tmp_path), SMALL.changed(outcomes=False, strategies={UNIFORM: ALL[UNIFORM]}, shown=UNIFORM)
+    lost = running.point_path(mine, TrainingPoint(2, UNIFORM, 4))
+    lost.unlink()
+    experiment.run("small", fewer, home=tmp_path)
+    assert lost.exists()
+
+
+def test_a_damaged_file_among_the_models_is_named(folder: Path, tmp_path: Path) -> None:
+    mine = copied(folder, tmp_path)
+    path = running.point_path(mine, TrainingPoint(2, MIX, 8))
+    for damaged in ("{", "[]"):
+        path.write_text(damaged)
+        refused(SMALL.changed(seeds=(1,)), mine, "2-mix-80-20-8.json is not the file of a model.* Remove it")
+        with pytest.raises(BadPlan, match="2-mix-80-20-8.json is not the file of a model"):
+            experiment.summarise(mine)
 
 
 @pytest.mark.parametrize("name", ["", "../up", "Big", "a" * 41])
