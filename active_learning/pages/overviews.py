@@ -28,6 +28,7 @@ def loop(project: Project) -> dict[str, Any]:
         "unfinished": unfinished(project),
         "nothing_new": registry.nothing_new(project),
         "recommended": recommendation(project),
+        "has_labels": bool(versions) or registry.has_labels(project),
         "versions": [(version, registry.metrics_line(version.metrics)) for version in versions],
         "workers": list(
             Worker.objects.exclude(queues=rounds.BEAT).annotate(alive=Q(heartbeat_at__gt=Now() - WORKER_SILENT)).order_by("name")

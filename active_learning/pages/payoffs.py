@@ -107,7 +107,7 @@ def _verdict(decides: Mapping[str, float | None]) -> str:
     if not decides:
         return "It takes three rounds with both kinds of labels before this decides anything."
     if low is None or high is None:
-        return "The held-out labels are too few for an interval, so nothing is decided."
+        return "The labels are of too few problems for an interval, so nothing is decided."
     ends = f"the interval that decides is {signed(low)} to {signed(high)}"
     if low > 0:
         return f"Choosing pays: {ends}."

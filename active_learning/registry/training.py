@@ -173,6 +173,12 @@ def nothing_new(project: Project, *, labels: str | None = None) -> str:
     return f"There is no new label since PRM {newest.number} was trained. A training now would learn from the same labels again."
 
 
+def has_labels(project: Project) -> bool:
+    """Return whether a project has labels to learn from. Whether they are enough, `check_learnable` says."""
+    counting = eligibility.counting(Use.TRAINING).filter(assignment__batch__project=project)
+    return ModelVersion.objects.filter(project=project, kind=ModelKind.PRM).exists() or counting.exists()
+
+
 def resume(project: Project, *, number: int) -> ModelVersion | None:
     """Let a failed version run again with its own snapshot and config, under a new token. Return None if it is not failed any more."""
     ModelVersion.objects.filter(project=project, number=number, state=ModelState.FAILED).update(
@@ -258,8 +264,8 @@ def _nothing_to_learn(project: Project, *, kind: str) -> str:
     if kind == ModelKind.ORM:
         return f"{project.slug} has no graded solutions to learn from. Load solutions of training problems that have a reference answer."
     return (
-        f"{project.slug} has no labels to learn from yet. Publish a batch that is chosen at random (strategy uniform, which needs no "
-        "model), label some of its solutions, and train then."
+        f"{project.slug} has no labels to learn from yet. Publish a batch that is chosen at random (strategy uniform), without a tick "
+        "at “Train first”. Label some of its solutions, and train then."
     )
 
 

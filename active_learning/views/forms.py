@@ -341,8 +341,8 @@ class StartForm(forms.Form):
         },
     )
 
-    def __init__(self, data: Mapping[str, Any] | None = None, *, size: int, strategy: str = UNIFORM.name) -> None:
-        super().__init__(data, auto_id="start-%s", label_suffix="", initial={"size": size, "strategy": strategy})
+    def __init__(self, data: Mapping[str, Any] | None = None, *, size: int, strategy: str = UNIFORM.name, has_labels: bool = True) -> None:
+        super().__init__(data, auto_id="start-%s", label_suffix="", initial={"size": size, "strategy": strategy, "train": has_labels})
 
 
 class KeysOfSolutionsField(forms.Field):

@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 from django_htmx.http import HttpResponseClientRefresh
 
-from active_learning import demonstration, pages, rounds, schedules
+from active_learning import demonstration, pages, registry, rounds, schedules
 from active_learning.views.forms import ComposeForm, ProposalForm, ScheduleForm, StartForm, faults_of
 from annotation import people, queue
 from annotation.ingest import BadProject
@@ -47,7 +47,7 @@ def loop(request: SignedInRequest, project: "Project") -> HttpResponse:
     """Return the fragment that the overview fetches every few seconds: rounds, model versions, workers."""
     has_oracle = project.slug == demonstration.DEMONSTRATION and demonstration.is_known_to_oracle(project)
     shown = pages.loop(project)
-    form = StartForm(size=project.batch_size, strategy=shown["recommended"].mix.name)
+    form = StartForm(size=project.batch_size, strategy=shown["recommended"].mix.name, has_labels=shown["has_labels"])
     part = {"project": project, "form": form, "has_oracle": has_oracle}
     return render_fragment(request, "active_learning/_loop.html", part | shown, title="Rounds and models", again_seconds=5)
 
@@ -133,7 +133,8 @@ def compose(request: SignedInRequest, project: "Project") -> HttpResponse:
     """Show the composer. A POST starts a round that proposes a batch."""
     typed = request.POST if request.method == "POST" else None
     preset = (typed or request.GET).get("preset", "")
-    form = ComposeForm(typed, recipe=pages.preset_settings(project, preset=preset), sample=schedules.find(project).sample)
+    begun, sample = pages.preset_settings(project, preset=preset), schedules.find(project).sample
+    form = ComposeForm(typed, recipe=begun, sample=sample, train=registry.has_labels(project))
     is_valid, is_unfolded = form.is_valid(), form.is_unfolded
     if is_valid:
         try:

@@ -25,6 +25,7 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(config.TINY_DEFAULTS, "held_out", 0.4)
     monkeypatch.setattr(payoff, "LEAST", 1)
     monkeypatch.setattr(payoff, "FEWEST", 1)
+    monkeypatch.setattr(payoff, "FREEDOM", 1)
     monkeypatch.setattr(payoff, "REPLICATES", 20)
 
 

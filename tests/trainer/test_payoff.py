@@ -12,7 +12,7 @@ from tests.trainer.payoff_world import project_of, says_that_choosing_pays
 from tests.trainer.sums import sums
 from trainer.config import TrainConfig
 from trainer.data import LabeledSolution
-from trainer.payoff import ERROR, ROUNDS, Addition, Payoff, Read, Sides, payoffs, spent, student
+from trainer.payoff import ERROR, FREEDOM, ROUNDS, Addition, Payoff, Read, Sides, payoffs, spent, student
 from trainer.payoff import compared as compared_as_read
 
 CONFIG = TrainConfig.for_base("tiny", frozen=True, context=200)
@@ -113,6 +113,13 @@ def test_what_lies_beyond_the_context_is_missing_and_that_is_said(labels: list[L
     assert "have only mistakes, or none at all" in compared(one, two, read_until_right, states).obstacle
 
 
+def test_problems_with_both_kinds_of_solutions_judge_in_any_order(labels: list[LabeledSolution], states: Path) -> None:
+    one, two, held_out = parts(labels)
+    right = [replace(label, ratings=(1,)) for label in held_out]
+    for both in ([*held_out, *right], [*right, *held_out]):
+        assert compared(one, two, both, states).obstacle == ""
+
+
 # --- how sure it is -----------------------------------------------------------------------------------------------------------
 
 
@@ -120,6 +127,17 @@ def test_students_quantiles_are_those_of_the_tables() -> None:
     table = {(0.025, 9): 2.2622, (0.025, 19): 2.0930, (0.005, 9): 3.2498, (0.001, 19): 3.5794, (0.0005, 99): 3.3919}
     for (error, freedom), quantile in table.items():
         assert student(error, freedom=freedom) == pytest.approx(quantile, abs=0.001)
+    assert student(0.001, freedom=FREEDOM) == pytest.approx(5.8934, rel=0.005)
+
+
+def test_labels_of_few_problems_have_no_interval_and_decide_nothing() -> None:
+    rng = np.random.default_rng(0)
+    start, held_out = drawn(rng, 6, name="start"), drawn(rng, 24, name="held out")
+    for n_problems, has_interval in ((FREEDOM, False), (FREEDOM + 1, True)):
+        sides = drawn(rng, n_problems, name="chosen", each=9), drawn(rng, 12, name="random", each=4)
+        rounds: list[Sides] = [(sides[0][n::ROUNDS], sides[1][n::ROUNDS]) for n in range(ROUNDS)]
+        found = compared_as_read(start, rounds, held_out, seed=0)
+        assert (found.figures["step_auc"].low is not None, found.decides["low"] is not None) == (has_interval, has_interval)
 
 
 def drawn(rng: np.random.Generator, n_problems: int, *, name: str, each: int = 2, mistaken: float = 0.0) -> list[Read]:

@@ -207,6 +207,17 @@ def test_the_overviews_form_offers_three_ways_and_to_train_first(project: Projec
     assert plan["recipe"]["parts"] == [["convincing", 0.5], ["uniform", 0.5]] and plan["train"]
 
 
+def test_both_forms_begin_without_a_training_while_there_is_nothing_to_learn_from(project: Project, olga: Client) -> None:
+    for name in ("loop", "compose"):
+        html = olga.get(reverse(name, args=[project.slug])).content.decode()
+        assert re.search(r'name="train"[^>]*>', html) and not re.search(r'name="train"[^>]* checked', html)
+    trained = olga.post(path("start-round"), {"strategy": "uniform", "size": "4", "train": "on"}, follow=True).text
+    assert "chosen at random (strategy uniform), without a tick at “Train first”" in trained and not Round.objects.exists()
+    learnable(project)
+    for name in ("loop", "compose"):
+        assert re.search(r'name="train"[^>]* checked', olga.get(reverse(name, args=[project.slug])).content.decode())
+
+
 def test_a_proposal_shows_each_solution_shaded_with_its_reason_and_the_mix_beside_uniform(project: Project, olga: Client) -> None:
     html = page(olga, "round", proposed(project).number)
     assert html.count("data-chosen") == 3 and html.count("taken by convincing") == 3
