@@ -4,9 +4,9 @@ import django.db.models.deletion
 from django.db import migrations, models
 
 NAMES = ("per_step", "margin", "change")
-# Every partition gets the columns with the parent. A table that a scoring has begun and not attached needs them too. The parent comes
-# first: whoever creates such a table, or attaches one, asks for the parent before. So all tables that there will be are seen, and nobody
-# who holds one of them waits for the parent.
+# Every partition gets the columns with the parent. A table that a scoring has begun and not attached needs them too. This locks the parent
+# first, and a scoring also locks the parent before it creates or attaches a table. So no new table appears while this runs, and the two
+# cannot wait for each other.
 COLUMNS = """
 ALTER TABLE active_learning_score {parent};
 DO $$

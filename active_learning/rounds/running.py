@@ -291,10 +291,12 @@ def _begin_version(round_: Round, plan: RoundPlan) -> ModelVersion:
 
 def _score(hold: Hold, plan: RoundPlan) -> selection.Scorers:
     """Score the pool with the champion and with the other models the recipe reads (the frozen control, the ORM), unless their files are
-    gone. If no model serves, because the one just trained waits for a person, or if the champion cannot be loaded, nothing is scored. The
-    batch is then a random draw, unless the recipe needs only the states of a frozen base.
+    gone.
 
-    What an attempt that was lost has found out about this is replaced: a person may have let another model serve since."""
+    Nothing is scored if no model serves, because the one just trained waits for a person, or if the champion cannot be loaded. Then the
+    batch is drawn at random. A recipe that needs only the states of a frozen base still chooses by them. Each attempt finds this out
+    anew: a person can have let another model serve since the last one.
+    """
     round_, findings = hold.round, findings_of(hold.round)
     if hold.has_ended(StageName.SCORE):
         numbers = (findings.chosen_with, findings.control, findings.orm)
