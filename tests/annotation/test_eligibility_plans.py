@@ -53,7 +53,8 @@ def test_the_queue_of_reviews_begins_at_the_least_certain_solutions() -> None:
 
 
 def test_who_labels_now_is_asked_for_the_newest_lease_of_each_person() -> None:
-    project = make.project()
+    project = labeled_project("sums", 300)
+    make.statistics()
     assert index_of(lambda: quality.gold_supply(project), "lease_by_labeler")
 
 
