@@ -15,6 +15,7 @@ import orjson
 from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import User
 from django.db import connection, transaction
+from django.db.models import Model
 from django.utils.crypto import salted_hmac
 
 from annotation.ingest import statements as sql
@@ -22,7 +23,24 @@ from annotation.ingest.noting import what_differs
 from annotation.ingest.preparing import FILE_LABELERS, Prepared, ReadingOptions, Rows, submission_id
 from annotation.ingest.projects import rules_of
 from annotation.ingest.values import LoadReport
-from annotation.models import Batch, BatchKind, BatchState, Membership, Project, Role, SiteCount, TextKind
+from annotation.models import (
+    Annotation,
+    Assignment,
+    Batch,
+    BatchKind,
+    BatchState,
+    GoldAnswer,
+    Membership,
+    Problem,
+    Project,
+    Role,
+    SiteCount,
+    Solution,
+    StepAlternative,
+    StepLabel,
+    Task,
+    TextKind,
+)
 from trainer.answers import Grader, grader_version
 from trainer.counting import counted
 from trainer.formats import (
@@ -43,6 +61,7 @@ FLUSHED = 1_000_000  # bytes of rows held in memory before they go to the databa
 COPY_HEAD = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 COPY_END = b"\xff\xff"
 CHUNK = 10_000  # solutions that are graded, or stored, at once
+SHARE_MEANWHILE, SHARE_AT_END = 1, 0.1  # of the rows that the planner expects in a table. The last is autovacuum's own
 KNOWN = 200_000  # problems that are remembered, so that each is staged once. Beyond, some are staged again, which costs time alone
 
 
@@ -88,6 +107,7 @@ class Staging:
         self.size = 0  # bytes of these rows
         self.staged_problems: set[bytes] = set()  # 16 bytes of each
         self.labelers: set[UUID] = set()
+        self.untold: Counter[str] = Counter()  # rows of each table that the planner was not told of
         self.cursor = connection.cursor()
         # Grading can take longer than a transaction is allowed to idle. Loads of one project run one after another. And a plan that
         # the connection kept from a small file is slow for a large one. Sorts of a large load stay in memory.
@@ -172,28 +192,39 @@ class Staging:
         if self.report.alternatives:
             self._run(sql.GATHER_WANTED_ALTERNATIVES)
             self._run(sql.HOLD_POSITIONS.format("wanted_alternative"))
-            self.report.new_alternatives = self._run(sql.INSERT_WANTED_ALTERNATIVES)
+            self.report.new_alternatives = self._grew(StepAlternative, self._run(sql.INSERT_WANTED_ALTERNATIVES))
         if self.report.annotations:
             self._store_annotations()
         if self.report.gold:
             self._store_gold()
         if self.report.solutions and self.project.text_kind == TextKind.UNDECIDED:
             self._decide_text_kind()
-        self._read_statistics()
+        for table in self.untold:
+            self._tell_planner(table, share=SHARE_AT_END)
         self._run(sql.CHECK_REFERENCES)
 
-    def _read_statistics(self) -> None:
-        """Tell the planner of the tables that this load made much larger.
+    def _grew(self, model: type[Model], rows: int) -> int:
+        """Count rows that a table got, and tell the planner when it would take the table for half as large. Return their number.
 
-        The server does so by itself within a minute or two. Until then it can take a table for empty, most surely after a load that failed:
-        its rows are gone, and their pages stay. A page that joins such tables then reads each of them whole for each row.
+        The server does so by itself within a minute or two, and not for rows that are not committed. Until then it can take a table for
+        empty, most surely after a load that failed: its rows are gone, and their pages stay. A statement that joins such a table then
+        reads another one whole for each row: the labels of 1,818 lines took 65 s.
         """
-        report = self.report
-        rows = {"problem": report.new_problems, "solution": report.new_solutions, "annotation": report.new_annotations}
-        for name, new in {**rows, "goldanswer": report.new_gold}.items():
-            self.cursor.execute(sql.IS_MUCH_LARGER, {"table": f"annotation_{name}", "new": new})
-            if self.cursor.fetchone()[0]:
-                self._run(sql.READ_STATISTICS.format(tables=", ".join(sql.FILLED[name])))
+        table = model._meta.db_table
+        self.untold[table] += rows
+        self._tell_planner(table, share=SHARE_MEANWHILE)
+        return rows
+
+    def _tell_planner(self, table: str, *, share: float) -> None:
+        if self._is_untold(table, share):
+            self._run(sql.READ_STATISTICS.format(table=table))
+            if not self._is_untold(table, share):  # else another ANALYZE held the table, which does not see these rows
+                self.untold[table] = 0
+
+    def _is_untold(self, table: str, share: float) -> bool:
+        self.cursor.execute(sql.IS_MUCH_LARGER, {"table": table, "new": self.untold[table], "share": share})
+        found: bool = self.cursor.fetchone()[0]
+        return found
 
     def _decide_text_kind(self) -> None:
         """Take the project's texts for Markdown or for plain text by a sample of the new solutions, and say so."""
@@ -229,7 +260,7 @@ class Staging:
         self.report.problems = self.cursor.fetchone()[0]
         with self._by_hashes():
             if are_new_stored:
-                self.report.new_problems = self._run(sql.INSERT_PROBLEMS)
+                self.report.new_problems = self._grew(Problem, self._run(sql.INSERT_PROBLEMS))
             self._run(sql.RESOLVE_PROBLEMS)
 
     @contextmanager
@@ -286,7 +317,7 @@ class Staging:
         values = {"grader": grader_version(rules_of(self.project))}
         self._run(sql.INDEX_SOLUTIONS)
         for part in self._parts("new_solution", stage="storing", total=total):
-            self.report.new_solutions += self._run(sql.INSERT_SOLUTIONS, **part, **values)
+            self.report.new_solutions += self._grew(Solution, self._run(sql.INSERT_SOLUTIONS, **part, **values))
 
     def _parts(self, table: str, *, stage: str, total: int) -> Iterator[dict[str, int]]:
         """Yield the bounds of each part of a table, check what its rows refer to when they are stored, and tell how many parts are."""
@@ -348,16 +379,17 @@ class Staging:
     def _store_part(self) -> int:
         """Store the annotations of a part that are new, in the order of the file. Return their number."""
         self._store_batches()
-        self._run(sql.INSERT_TASKS)
+        self._grew(Task, self._run(sql.INSERT_TASKS))
+        self._run(sql.FIND_TASKS)
         self._run(sql.NAME_THE_UNNAMED)
         self._store_labelers()
-        self._run(sql.INSERT_ASSIGNMENTS)
+        self._grew(Assignment, self._run(sql.INSERT_ASSIGNMENTS))
         self._run(sql.WIDEN_OVERLAP)
-        count = self._run(sql.INSERT_ANNOTATIONS)
+        count = self._grew(Annotation, self._run(sql.INSERT_ANNOTATIONS))
         self._run(sql.GATHER_ALTERNATIVES)
         self._run(sql.HOLD_POSITIONS.format("used_alternative"))
-        self._run(sql.INSERT_ALTERNATIVES)
-        self._run(sql.INSERT_LABELS)
+        self._grew(StepAlternative, self._run(sql.INSERT_ALTERNATIVES))
+        self._grew(StepLabel, self._run(sql.INSERT_LABELS))
         return count
 
     def _store_gold(self) -> None:
@@ -369,7 +401,7 @@ class Staging:
         self.cursor.execute(sql.COUNT_OTHER_GOLD)
         if kept := self.cursor.fetchone()[0]:
             self.report.notes.append(f"{counted(kept, 'solution keeps its', 'solutions keep their')} gold; the file gives another.")
-        self.report.new_gold = self._run(sql.INSERT_GOLD)
+        self.report.new_gold = self._grew(GoldAnswer, self._run(sql.INSERT_GOLD))
 
     def _store_batches(self) -> None:
         self.cursor.execute("SELECT DISTINCT kind, generation FROM new_annotation ORDER BY 1, 2 NULLS FIRST")
@@ -392,8 +424,8 @@ class Staging:
         User.objects.bulk_create(
             [User(username=name, password=make_password(None), is_active=False) for name in names], ignore_conflicts=True
         )
+        self._grew(User, len(names))
         people = User.objects.filter(username__in=names)
-        Membership.objects.bulk_create(
-            [Membership(project=self.project, user=user, role=Role.LABELER, export_uuid=names[user.username]) for user in people]
-        )
+        members = [Membership(project=self.project, user=user, role=Role.LABELER, export_uuid=names[user.username]) for user in people]
+        self._grew(Membership, len(Membership.objects.bulk_create(members)))
         self._run(sql.FIND_LABELERS)

@@ -197,16 +197,10 @@ SELECT seq FROM (SELECT seq, row_number() OVER (ORDER BY seq) AS number, count(*
  WHERE number %% %(chunk)s = 0 OR number = count ORDER BY seq
 """
 
-# The share is autovacuum's own. A table that was never counted has -1 rows.
-IS_MUCH_LARGER = "SELECT %(new)s > 500 + 0.1 * greatest(reltuples, 0) FROM pg_class WHERE oid = %(table)s::regclass"
-# Another ANALYZE or VACUUM of the table does the same work. To wait for it would keep what this load has locked.
-READ_STATISTICS = "ANALYZE (SKIP_LOCKED) {tables}"
-FILLED = {
-    "problem": ["annotation_problem"],
-    "solution": ["annotation_solution"],
-    "annotation": [f"annotation_{name}" for name in ("batch", "task", "assignment", "annotation", "steplabel", "membership")],
-    "goldanswer": ["annotation_goldanswer"],
-}
+# A table that was never counted has -1 rows.
+IS_MUCH_LARGER = "SELECT %(new)s > 500 + %(share)s * greatest(reltuples, 0) FROM pg_class WHERE oid = %(table)s::regclass"
+# To wait for another ANALYZE or VACUUM of the table would keep what this load has locked.
+READ_STATISTICS = "ANALYZE (SKIP_LOCKED) {table}"
 
 # Otherwise the database looks up what each new row refers to at the commit: all at once, for minutes, and says nothing meanwhile. It plans
 # these queries once, by the tables as they are now: planning them for every row took more than half of a load's time.
@@ -295,7 +289,10 @@ SELECT DISTINCT ON (b.id, n.solution_id) b.id, n.solution_id, 'normal', 0, 1, n.
   JOIN annotation_batch b ON b.project_id = %(project)s AND b.kind = n.kind AND b.generation IS NOT DISTINCT FROM n.generation
   JOIN annotation_solution s ON s.id = n.solution_id JOIN annotation_problem p ON p.id = s.problem_id
  ORDER BY b.id, n.solution_id, n.seq
-    ON CONFLICT (batch_id, solution_id) DO NOTHING;
+    ON CONFLICT (batch_id, solution_id) DO NOTHING
+"""
+
+FIND_TASKS = """
 UPDATE new_annotation n SET task_id = t.id
   FROM annotation_task t JOIN annotation_batch b ON b.id = t.batch_id
  WHERE b.project_id = %(project)s AND b.kind = n.kind AND b.generation IS NOT DISTINCT FROM n.generation AND t.solution_id = n.solution_id

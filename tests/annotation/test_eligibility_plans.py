@@ -12,7 +12,7 @@ from annotation.models import Annotation, Project
 from tests import make
 from tests.annotation.test_export_plans import labeled_project, nodes, plans, whole_reads
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("new_tables")]
 
 
 def of_page(rows: QuerySet[Annotation], project: Project) -> QuerySet[Annotation]:

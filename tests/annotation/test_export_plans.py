@@ -110,6 +110,7 @@ def trained_on(project: Project, folder: Path) -> None:
 
 
 @pytest.mark.django_db
+@pytest.mark.usefixtures("new_tables")
 @pytest.mark.parametrize("act", [written, trained_on])
 @pytest.mark.parametrize("known", ["others", "all but the snapshot", "all"])
 def test_no_statistics_make_an_export_read_whole_tables(tmp_path: Path, act: Callable[[Project, Path], None], known: str) -> None:
@@ -129,6 +130,7 @@ def test_no_statistics_make_an_export_read_whole_tables(tmp_path: Path, act: Cal
 
 
 @pytest.mark.django_db
+@pytest.mark.usefixtures("new_tables")
 def test_what_was_corrected_is_left_out_by_a_condition_that_is_estimated_well() -> None:
     labeled_project("sums", 500)
     make.statistics()

@@ -125,6 +125,7 @@ def test_the_count_costs_no_statement(project: Project) -> None:
     assert sum("notification" in query["sql"] for query in queries) == 1
 
 
+@pytest.mark.usefixtures("new_tables")
 def test_the_count_reads_no_more_than_the_unread_ones_of_one_person(project: Project) -> None:
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL enable_seqscan = off")

@@ -310,6 +310,7 @@ def published_many(project: Project) -> Batch:
     return queue.open_batch(project, [queue.Chosen(key) for key in Solution.objects.values_list("pk", flat=True)])
 
 
+@pytest.mark.usefixtures("new_tables")
 def test_fresh_statistics_leave_the_search_for_open_assignments_an_index_probe_per_batch() -> None:
     project = make.project(overlap=2)
     ann, _ = make.ann(project), published_many(project)
@@ -321,6 +322,7 @@ def test_fresh_statistics_leave_the_search_for_open_assignments_an_index_probe_p
     assert "assignment_queue" in [index for *_, index in scans(explained["Plan"])]
 
 
+@pytest.mark.usefixtures("new_tables")
 @pytest.mark.parametrize("leased", ["NULL", "1"], ids=["next", "ahead"])
 def test_stale_statistics_leave_the_hand_out_an_index_probe_per_row(leased: str) -> None:
     project = make.project(overlap=2)

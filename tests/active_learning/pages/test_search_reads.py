@@ -13,7 +13,7 @@ from active_learning.pages import SolutionFilter
 from annotation.models import Batch
 from tests import make
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("new_tables")]
 
 PROBLEMS, EACH, LABELED = 600, 20, 1_000
 FILL = """

@@ -307,7 +307,7 @@ def test_a_solutions_page_costs_the_same_number_of_queries_with_one_and_with_man
 
 
 @pytest.fixture
-def large() -> Project:
+def large(new_tables: None) -> Project:
     """A project beside a larger one, with statistics of both: in a small table the planner takes any index, or none."""
     many = make.project("many")
     Problem.objects.bulk_create([Problem(project=many, external_id=str(n), statement=f"What is {n}?") for n in range(5_000)])

@@ -394,6 +394,7 @@ def test_a_stratified_recipe_weighs_the_strata_by_a_draw(project: Project, prm: 
     assert candidates.drawn.all() and np.count_nonzero(taken.scores > 0.8) == 2
 
 
+@pytest.mark.usefixtures("new_tables")
 def test_the_lateral_walks_the_index_of_each_problem(project: Project, prm: ModelVersion) -> None:
     for _ in range(5):
         solved(project, prm, *np.linspace(0.1, 0.9, 40))

@@ -15,7 +15,7 @@ from annotation.models import Annotation, Batch, ListedAnnotation, Problem, Proj
 from tests import make
 from tests.annotation.test_export_plans import LARGE, labeled_project, nodes
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("new_tables")]
 LIMIT = 5
 MOST_READ = 1_000  # rows of large tables for a page; there are 25,000 solutions
 

@@ -230,6 +230,7 @@ def large(labeled: Annotation) -> Annotation:
     return labeled
 
 
+@pytest.mark.usefixtures("new_tables")
 def test_no_list_and_no_search_reads_a_large_table_from_end_to_end(
     client: Client, large: Annotation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -243,6 +244,7 @@ def test_no_list_and_no_search_reads_a_large_table_from_end_to_end(
     assert {place: rows for place, rows in read.items() if rows > READ} == {}
 
 
+@pytest.mark.usefixtures("new_tables")
 def test_a_search_that_compares_the_text_of_each_number_is_seen(client: Client, large: Annotation, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(TaskAdmin, "get_search_results", ModelAdmin.get_search_results)
     monkeypatch.setattr(TaskAdmin, "search_fields", ["=id"])
