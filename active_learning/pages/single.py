@@ -33,7 +33,9 @@ WORDS = {
     "failed": "broke off",
     "stopped": "stopped with its worker",
     "skipped": "not reached",
+    "omitted": "left out",
 }
+NOTHING_SCORED, CHOSEN_AT_RANDOM = "nothing is scored", "the batch is drawn at random"
 FIGURES = (("step AUC", "step_auc"), ("log-loss, nats", "log_loss"), ("first-mistake F1", "first_mistake"))
 
 
@@ -56,7 +58,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One stage of a round. `state` is done, now, person, failed, stopped, cancelled, waiting or skipped."""
+    """One stage of a round. `state` is done, omitted, now, person, failed, stopped, cancelled, waiting or skipped."""
 
     name: str
     doing: str
@@ -123,9 +125,9 @@ def _progress(row: RoundRow) -> dict[str, Any]:
         attempts[StageName(record.name)].append(Attempt(record.attempt, record.began_at, took, is_running, record.failure, log))
     stages, has_records = [], any(attempts.values())
     in_plan = planned(row.plan)
-    for name, doing in DOING.items():
+    for name in DOING:
         if attempts[name] or name in in_plan:
-            stages.append(Stage(name, doing, _state(row, name, attempts[name], has_records=has_records), tuple(attempts[name])))
+            stages.append(_stage(row, name, attempts[name], has_records=has_records))
     running = [attempt for tried in attempts.values() for attempt in tried if attempt.is_running]
     return {
         "row": row,
@@ -136,6 +138,16 @@ def _progress(row: RoundRow) -> dict[str, Any]:
         "is_moving": row.is_unfinished and round_.state != RoundState.PROPOSED,
         "seen": f"{round_.state}-{slugify(row.words)}-{sum(map(len, attempts.values()))}-{len(running)}",
     }
+
+
+def _stage(row: RoundRow, name: StageName, attempts: Sequence[Attempt], *, has_records: bool) -> Stage:
+    """Return a stage as it went: where no model served that could be loaded, nothing was scored."""
+    state, doing = _state(row, name, attempts, has_records=has_records), DOING[name]
+    if name == StageName.SCORE and attempts and state == "done" and row.findings.chosen_with is None:
+        state, doing = "omitted", NOTHING_SCORED
+    elif name == StageName.SELECT and row.findings.at_random:
+        doing = CHOSEN_AT_RANDOM
+    return Stage(name, doing, state, tuple(attempts))
 
 
 def _state(row: RoundRow, name: StageName, attempts: Sequence[Attempt], *, has_records: bool) -> str:

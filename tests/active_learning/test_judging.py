@@ -11,7 +11,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from active_learning import registry, rounds, tasks
-from active_learning.models import ModelState, ModelVersion, Round, RoundState, Score, Selection, StepScores
+from active_learning.models import ModelState, ModelVersion, Round, RoundState, Score, Selection, StageName, StepScores
 from active_learning.pages.single import one_round
 from active_learning.registry import judging, serving, training
 from active_learning.rounds import running
@@ -101,9 +101,14 @@ def test_a_round_goes_on_at_random_when_the_serving_model_is_gone_and_its_succes
     )
     page = one_round(world, ended.number)
     assert page["chooser"] is None and page["row"].findings.unreadable == gone
+    score, select = [stage for stage in page["stages"] if stage.name in (StageName.SCORE, StageName.SELECT)]
+    assert (score.doing, score.words) == ("nothing is scored", "left out")
+    assert (select.doing, select.words) == ("the batch is drawn at random", "done")
 
     registry.promote(world, 2, actor=make.olga(world))
-    assert turn(world, size=2, train=False).findings["chosen_with"] == 2
+    after = turn(world, size=2, train=False)
+    assert after.findings["chosen_with"] == 2
+    assert [stage.words for stage in one_round(world, after.number)["stages"]] == ["done", "done", "done"]
 
 
 def test_a_round_that_trains_nothing_goes_on_at_random_when_the_serving_model_is_gone(world: Project, home: Path) -> None:

@@ -82,6 +82,7 @@ def test_a_failed_round_says_where_and_why_and_no_more_is_to_come(project: Proje
         state="failed",
         failure="No wrong answers are left. Load more.",
         finished_at=timezone.now(),
+        findings={"chosen_with": 1},
     )
     stage(round_, "train")
     stage(round_, "judge")
