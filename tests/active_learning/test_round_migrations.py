@@ -123,8 +123,6 @@ def walked(django_db_setup: None, django_db_blocker: Any) -> Iterator[Walked]:
     yield seen
     with django_db_blocker.unblock():
         delete_rows(TransactionTestCase())
-        with connection.cursor() as cursor:
-            cursor.execute("DROP TABLE active_learning_score_999999")
 
 
 def test_what_a_round_was_asked_to_do_and_what_it_found_out_are_parted_and_joined_again(walked: Walked) -> None:

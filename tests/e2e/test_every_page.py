@@ -4,12 +4,12 @@ The pages come from Django's resolver: full and with a message, empty, and refus
 that one page alone has are in test_accessibility.py.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db import connection, transaction
+from django.db import transaction
 from django.test import Client
 from django.urls import get_resolver, reverse
 from playwright.sync_api import Page
@@ -77,12 +77,9 @@ SEND = """([address, body]) => {
 
 
 @pytest.fixture
-def full(tmp_path: Path, settings: Any) -> Iterator[FullProject]:
+def full(tmp_path: Path, settings: Any) -> FullProject:
     settings.STEPMARK_HOME = tmp_path
-    made = FullProject(tmp_path, name=LONG)
-    yield made
-    with connection.cursor() as cursor:  # a table that emptying the database would leave behind
-        cursor.execute(f"DROP TABLE active_learning_score_{made.version.pk}")
+    return FullProject(tmp_path, name=LONG)
 
 
 def opened(full: FullProject) -> list[tuple[str, Place]]:

@@ -187,8 +187,6 @@ def scores_before_their_new_index() -> Iterator[None]:
         cursor.execute("CREATE TABLE active_learning_score_999999 PARTITION OF active_learning_score FOR VALUES IN (999999)")
     yield
     call_command("migrate", verbosity=0)
-    with connection.cursor() as cursor:
-        cursor.execute("DROP TABLE IF EXISTS active_learning_score_999999, active_learning_score_999998")
 
 
 WAITS = "SELECT EXISTS (SELECT FROM pg_locks WHERE relation = 'active_learning_score'::regclass AND NOT granted)"
@@ -233,11 +231,11 @@ def test_an_index_whose_building_broke_off_is_built_by_the_next_migrate_and_the_
         holder.execute("SELECT 1")  # its snapshot: an index is ready when nobody reads an older state
         said: list[str] = []
 
-        def is_half_built() -> bool:  # of the first partition; other tests can have left some
+        def is_half_built() -> bool:
             with pytest.raises(CommandError) as refused:
                 call_command("migrate", verbosity=0)
             said.append(str(refused.value))
-            return any(not is_valid for _, is_valid, _ in indexes("[0-9]_score_convincing$"))
+            return any(not is_valid for _, is_valid, _ in indexes("999999_score_convincing$"))
 
         for _ in range(2):
             until(is_half_built, what="an index that is half built")  # on a busy machine another lock can take a second before that
