@@ -61,7 +61,8 @@ FLUSHED = 1_000_000  # bytes of rows held in memory before they go to the databa
 COPY_HEAD = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 COPY_END = b"\xff\xff"
 CHUNK = 10_000  # solutions that are graded, or stored, at once
-SHARE_MEANWHILE, SHARE_AT_END = 1, 0.1  # of the rows that the planner expects in a table. The last is autovacuum's own
+FEW = 500  # new rows that the planner need not be told of, as many as autovacuum lets pass
+SHARE_MEANWHILE, SHARE_AT_END = 1, 0.1  # beyond them, of the rows that the planner expects in a table. The last is autovacuum's own
 KNOWN = 200_000  # problems that are remembered, so that each is staged once. Beyond, some are staged again, which costs time alone
 
 
@@ -207,8 +208,8 @@ class Staging:
         """Count rows that a table got, and tell the planner when it would take the table for half as large. Return their number.
 
         The server does so by itself within a minute or two, and not for rows that are not committed. Until then it can take a table for
-        empty, most surely after a load that failed: its rows are gone, and their pages stay. A statement that joins such a table then
-        reads another one whole for each row: the labels of 1,818 lines took 65 s.
+        empty, most surely after a load that broke off while it stored: its rows are gone, and their pages stay. A statement that joins
+        such a table then reads another one whole for each row: the labels of 1,818 lines took 65 s.
         """
         table = model._meta.db_table
         self.untold[table] += rows
@@ -222,9 +223,11 @@ class Staging:
                 self.untold[table] = 0
 
     def _is_untold(self, table: str, share: float) -> bool:
-        self.cursor.execute(sql.IS_MUCH_LARGER, {"table": table, "new": self.untold[table], "share": share})
-        found: bool = self.cursor.fetchone()[0]
-        return found
+        if self.untold[table] <= FEW:
+            return False
+        self.cursor.execute(sql.EXPECTED_ROWS, {"table": table})
+        expected: float = self.cursor.fetchone()[0]
+        return self.untold[table] > FEW + share * expected
 
     def _decide_text_kind(self) -> None:
         """Take the project's texts for Markdown or for plain text by a sample of the new solutions, and say so."""
